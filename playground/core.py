@@ -1,0 +1,242 @@
+"""The shared words as frozen dataclasses. No imports beyond the standard library; every other module may use this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypedDict
+
+REFERENCE = "reference"
+FinishReason = Literal["stop", "length", "abort", "error"]
+
+
+class Message(TypedDict):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """What an engine needs to load a variant: local files only, everything already checked.
+
+    `path` is a local folder, or a local `.gguf` file. `dtype` is the torch name of the compute type.
+    `quantize` names a scheme that is applied while loading (`nf4`, `int8` …), or is None.
+    `weight_bytes` is the expected size of the loaded weights, for the memory check.
+    """
+
+    id: str
+    path: str
+    dtype: str = "bfloat16"
+    quantize: str | None = None
+    weight_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One runnable form of a model.
+
+    id                  "smollm2" for the reference, "smollm2:nf4" for the rest
+    label               what the page calls it: "BF16", "nf4", "W4A16"
+    path                local folder or file, or the hub repository
+    bytes               size on disk; of a variant that is quantized while loading, the size it would have
+    bytes_are_estimated True for the latter
+    parameters          logical parameters (packed values are counted unpacked)
+    source              one line of provenance ("bundled, restored from Q4_1")
+    """
+
+    id: str
+    model: str
+    name: str
+    label: str
+    method: str
+    scheme: str
+    dtype: str
+    path: str
+    revision: str | None = None
+    bytes: int | None = None
+    bytes_are_estimated: bool = False
+    parameters: int | None = None
+    group_size: int | None = None
+    engines: tuple[str, ...] = ("transformers",)
+    quantize: str | None = None
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_reference(self) -> bool:
+        return self.id == self.model
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """All tensors of the checkpoint, in bits, over the logical parameters."""
+        if self.bytes is None or not self.parameters:
+            return None
+        return 8 * self.bytes / self.parameters
+
+    def as_row(self) -> dict[str, Any]:
+        """The documented JSON of `playground models`."""
+        return {
+            "id": self.id,
+            "model": self.model,
+            "method": self.method,
+            "scheme": self.scheme,
+            "path": self.path,
+            "bytes": self.bytes,
+            "bits_per_weight": None if self.bits_per_weight is None else round(self.bits_per_weight, 3),
+            "engines": list(self.engines),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen. temperature 0 is greedy; top_k 0 and top_p 1 are off."""
+
+    max_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature == 0.0
+
+    def __str__(self) -> str:
+        parts = ["greedy" if self.greedy else f"temperature {self.temperature:g}"]
+        if not self.greedy and self.top_p < 1:
+            parts.append(f"top-p {self.top_p:g}")
+        if not self.greedy and self.top_k:
+            parts.append(f"top-k {self.top_k}")
+        if self.repetition_penalty != 1:
+            parts.append(f"penalty {self.repetition_penalty:g}")
+        parts += [f"{self.max_tokens} tokens", f"seed {self.seed}"]
+        if self.stop:
+            parts.append(f"{len(self.stop)} stop string{'s' if len(self.stop) > 1 else ''}")
+        return " · ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One entry of the engine's top list at one position. logprob in nats, of the raw distribution."""
+
+    id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated token.
+
+    text      what became readable with it; "" while a multi-byte character is incomplete
+    piece     the token decoded alone, for the tooltip (may hold U+FFFD)
+    time_s    seconds since the request was accepted, on the generation's own clock in the engine
+    step_s    seconds the engine spent on this token (the prefill for the first one)
+    logprob   nats, of the raw distribution (before temperature and penalties); None if the engine gives none
+    top       the engine's most probable tokens here, best first
+    """
+
+    id: int
+    text: str
+    piece: str
+    time_s: float
+    step_s: float
+    logprob: float | None = None
+    top: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A stage of something that takes a while. `total` 0 means that the length is unknown."""
+
+    stage: str
+    done: float = 0.0
+    total: float = 0.0
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The end of a generation. `waited_s`: seconds other generations held the engine, left out of every time."""
+
+    reason: FinishReason
+    prompt_tokens: int
+    output_tokens: int
+    peak_memory_bytes: int | None = None
+    waited_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The timed tokens of one generation; every metric derives from it (`metrics.timing`).
+
+    `prefill_s` is the time the engine spent on the prompt, `clock` says who held the watch.
+    """
+
+    prompt_tokens: int
+    times_s: tuple[float, ...] = ()
+    steps_s: tuple[float, ...] = ()
+    prefill_s: float | None = None
+    clock: Literal["engine", "client"] = "engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One request to an engine: the same token ids go to every variant."""
+
+    variant: str
+    prompt_ids: tuple[int, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    top_logprobs: int = 5
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What an engine says of a variant it holds.
+
+    weight_bytes       bytes of its parameters and buffers, tied ones once
+    streamed_bytes     of these, the bytes that every decoded token reads (an untied input embedding is only looked up);
+                       None for a mixture of experts, where it depends on the routing
+    kv_bytes_per_token bytes of key/value cache one position adds
+    resident_bytes     memory the load took (RSS growth on a CPU, allocated VRAM on a GPU)
+    context            longest sequence the model takes, tokens
+    tokenizer_hash     same hash, same token ids
+    kernel             which path multiplies the weights, as found in the loaded modules
+    """
+
+    id: str
+    engine: str
+    device: str
+    dtype: str
+    weight_bytes: int
+    streamed_bytes: int | None
+    kv_bytes_per_token: int
+    resident_bytes: int
+    context: int
+    tokenizer_hash: str
+    has_chat_template: bool
+    kernel: str = ""
+    load_s: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Loaded:
+        return cls(**{name: raw[name] for name in cls.__dataclass_fields__ if name in raw})
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered and tokenized prompt. `template` is "chat" or "raw" (no template: raw completion, labelled)."""
+
+    ids: tuple[int, ...]
+    text: str
+    template: Literal["chat", "raw"]
+    tokenizer_hash: str

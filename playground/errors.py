@@ -1,0 +1,133 @@
+"""The exception tree. Every message is one sentence for the user, `hint` says what to do about it.
+
+PlaygroundError
+├── CatalogError            a name, repository, folder or file that cannot be used
+│   ├── UnknownModel        no such model, repository, folder or file
+│   ├── UnknownVariant      the model exists, this variant of it does not
+│   ├── GatedModel          the hub wants a login or an accepted licence
+│   ├── HubUnreachable      the hub does not answer and nothing is cached
+│   ├── UnsafeModel         pickle weights, remote code: refused before anything loads
+│   ├── UnsupportedModel    not a causal language model, or a format nothing here can run
+│   └── BrokenCheckpoint    truncated, corrupt or incomplete files
+├── EngineError             a generation or a load that failed
+│   ├── EngineUnavailable   cannot run on this machine: what is missing, what to install
+│   ├── EngineDied          the process ended; carries its last log lines
+│   ├── OutOfMemory         does not fit: needed, free, what to unload
+│   ├── ContextOverflow     prompt + max tokens exceed the context: both numbers
+│   └── InvalidRequest      the request itself is wrong
+└── Cancelled               the user stopped it; not a failure
+"""
+
+from __future__ import annotations
+
+
+class PlaygroundError(Exception):
+    """Root of the tree. `str(error)` is safe to show; it never holds a traceback."""
+
+    code = "error"
+    status = 500
+
+    def __init__(self, message: str, *, hint: str = "", log_tail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.log_tail = log_tail
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class CatalogError(PlaygroundError):
+    code = "catalog_error"
+    status = 400
+
+
+class UnknownModel(CatalogError):
+    code = "unknown_model"
+    status = 404
+
+
+class UnknownVariant(CatalogError):
+    code = "unknown_variant"
+    status = 404
+
+
+class GatedModel(CatalogError):
+    code = "gated_model"
+    status = 403
+
+
+class HubUnreachable(CatalogError):
+    code = "hub_unreachable"
+    status = 503
+
+
+class UnsafeModel(CatalogError):
+    code = "unsafe_model"
+    status = 403
+
+
+class UnsupportedModel(CatalogError):
+    code = "unsupported_model"
+    status = 422
+
+
+class BrokenCheckpoint(CatalogError):
+    code = "broken_checkpoint"
+    status = 422
+
+
+class EngineError(PlaygroundError):
+    code = "engine_error"
+    status = 500
+
+
+class EngineUnavailable(EngineError):
+    code = "engine_unavailable"
+    status = 503
+
+
+class EngineDied(EngineError):
+    code = "engine_died"
+    status = 502
+
+
+class OutOfMemory(EngineError):
+    code = "out_of_memory"
+    status = 507
+
+
+class ContextOverflow(EngineError):
+    code = "context_overflow"
+    status = 400
+
+
+class InvalidRequest(EngineError):
+    code = "invalid_request"
+    status = 400
+
+
+class Cancelled(PlaygroundError):
+    code = "cancelled"
+    status = 499
+
+
+def _tree(root: type[PlaygroundError]) -> dict[str, type[PlaygroundError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+def from_wire(body: dict[str, object]) -> PlaygroundError:
+    """Rebuild the typed error that an engine server sent as `{"error": {"code", "message", "hint"}}`."""
+    raw = body.get("error")
+    fields = raw if isinstance(raw, dict) else {"message": raw if isinstance(raw, str) else str(body)}
+    kind = _tree(PlaygroundError).get(str(fields.get("code")), EngineError)
+    return kind(str(fields.get("message", "The engine failed.")), hint=str(fields.get("hint") or ""))
+
+
+def to_wire(error: PlaygroundError) -> dict[str, dict[str, str]]:
+    """The OpenAI-style error body that `from_wire` reads back."""
+    body = {"message": error.message, "type": error.code, "code": error.code, "hint": error.hint}
+    return {"error": body}

@@ -1,0 +1,72 @@
+"""bitsandbytes: weights quantized while they load, in seconds, without calibration.
+
+NF4 and double quantization: Dettmers et al., QLoRA, https://arxiv.org/abs/2305.14314
+LLM.int8(): Dettmers et al., https://arxiv.org/abs/2208.07339
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from playground.errors import UnknownVariant
+from playground.methods.row import Method, OnLoad
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig
+
+BLOCK = 64  # values per scale; bitsandbytes' default on every device
+NESTED_BLOCK = 256  # scales per second-level scale under double quantization
+
+
+def four_bit_bytes(n: int) -> int:
+    """Packed halves, one FP32 scale per block of 64, the 16-entry code."""
+    return (n + 1) // 2 + 4 * -(-n // BLOCK) + 4 * 16
+
+
+def four_bit_double_bytes(n: int) -> int:
+    """Packed halves, one 8-bit scale per block, one FP32 scale per 256 of those, offset, both codes."""
+    scales = -(-n // BLOCK)
+    return (n + 1) // 2 + scales + 4 * -(-scales // NESTED_BLOCK) + 4 + 4 * 16 + 4 * 256
+
+
+def int8_bytes(n: int) -> int:
+    """One byte a value; the FP32 scale per output row is added by the caller's row count, below 0.3 %."""
+    return n
+
+
+ROW = Method(
+    name="bitsandbytes",
+    title="bitsandbytes",
+    schemes=("nf4", "nf4-single", "fp4", "int8"),
+    needs_calibration=False,
+    output_format="quantized while loading",
+    engines=("transformers",),
+    devices=("cuda", "cpu"),
+    paper="https://arxiv.org/abs/2305.14314",
+    good_at="No calibration, no waiting: a 4-bit model in the time it takes to load it.",
+    bad_at="Dequantizes inside every matrix product: saves memory first, time only where that is the limit.",
+    requires=("bitsandbytes",),
+    on_load=(
+        OnLoad("nf4", "nf4", "nf4", "4-bit NormalFloat, double quantization", stored_bytes=four_bit_double_bytes),
+        OnLoad("nf4-single", "nf4 single", "nf4", "4-bit NormalFloat, plain FP32 scales", stored_bytes=four_bit_bytes),
+        OnLoad("fp4", "fp4", "fp4", "4-bit floating point, double quantization", stored_bytes=four_bit_double_bytes),
+        OnLoad("int8", "int8", "int8", "LLM.int8(): 8-bit rows, outlier columns kept wide", stored_bytes=int8_bytes),
+    ),
+)
+
+
+def quantization_config(name: str, compute_dtype: str) -> BitsAndBytesConfig:
+    """The transformers configuration behind an on-load name of this row."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if name == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    if name not in ("nf4", "nf4-single", "fp4"):
+        raise UnknownVariant(f"bitsandbytes has no scheme {name!r}.", hint=f"Known: {', '.join(ROW.schemes)}.")
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="fp4" if name == "fp4" else "nf4",
+        bnb_4bit_use_double_quant=name != "nf4-single",
+        bnb_4bit_compute_dtype=getattr(torch, compute_dtype),
+    )

@@ -1,0 +1,41 @@
+"""The table: rows in the order in which a page lists them, and look-ups that answer a typo with the nearest name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from playground.errors import UnknownVariant
+from playground.methods import bitsandbytes, cast
+from playground.methods.row import Method, OnLoad
+
+TABLE: tuple[Method, ...] = (cast.ROW, bitsandbytes.ROW)
+
+
+def did_you_mean(name: str, allowed: Sequence[str]) -> str:
+    """The hint of every look-up that can miss: the nearest name and the whole list."""
+    near = difflib.get_close_matches(name, allowed, n=1)
+    guess = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{guess}Known: {', '.join(allowed)}."
+
+
+def method(name: str) -> Method:
+    """The row called `name`."""
+    for row in TABLE:
+        if row.name == name:
+            return row
+    raise UnknownVariant(f"There is no method {name!r}.", hint=did_you_mean(name, [row.name for row in TABLE]))
+
+
+def on_load_names() -> tuple[str, ...]:
+    """Every variant name that can be made while loading, in table order."""
+    return tuple(entry.name for row in TABLE for entry in row.on_load)
+
+
+def on_load(name: str) -> tuple[Method, OnLoad]:
+    """The row and the entry behind an on-load variant name (`nf4`, `fp32` …)."""
+    for row in TABLE:
+        for entry in row.on_load:
+            if entry.name == name:
+                return row, entry
+    raise UnknownVariant(f"There is no variant {name!r}.", hint=did_you_mean(name, on_load_names()))

@@ -1,0 +1,55 @@
+"""Settings from the environment (`PLAYGROUND_*`). Read at call time, so that a test redirects them with one fixture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+APP = "quantization-playground"
+
+
+class Settings(BaseSettings):
+    """Every knob of the playground, with its default."""
+
+    model_config = SettingsConfigDict(env_prefix="PLAYGROUND_", extra="ignore")
+
+    home: Path | None = Field(None, description="One folder for everything the playground writes (logs, cache, results).")
+    model: str = Field("smollm2", description="The model the page opens with.")
+    host: str = Field("127.0.0.1", description="Address the page listens on.")
+    port: int = Field(7860, description="Port the page listens on; 0 takes a free one.")
+    memory_limit: int | None = Field(None, description="Bytes the loaded variants may use; the default is what the device has.")
+    threads: int | None = Field(None, description="CPU threads of the transformers host; the default is torch's own choice.")
+    max_tokens: int = Field(4096, description="Upper limit of max tokens per generation.")
+    max_prompt_chars: int = Field(200_000, description="Upper limit of the characters of one request.")
+    max_generations: int = Field(16, description="Generations that may be active or queued in one engine.")
+    prewarm: bool = Field(True, description="Start the engine process with the app instead of at the first run.")
+    offline: bool = Field(False, description="Never ask the hub; use what is cached.")
+
+    @property
+    def data(self) -> Path:
+        """Things worth keeping."""
+        return self.home or Path(platformdirs.user_data_dir(APP))
+
+    @property
+    def cache(self) -> Path:
+        """Things that can be made again: the restored bundled model, measurements of this machine."""
+        return self.home / "cache" if self.home else Path(platformdirs.user_cache_dir(APP))
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+
+def settings() -> Settings:
+    """The settings of this moment. On a Space the address is set by the platform (`GRADIO_SERVER_*`)."""
+    found = Settings()
+    updates: dict[str, object] = {}
+    if "PLAYGROUND_HOST" not in os.environ and (name := os.environ.get("GRADIO_SERVER_NAME")):
+        updates["host"] = name
+    if "PLAYGROUND_PORT" not in os.environ and (port := os.environ.get("GRADIO_SERVER_PORT")):
+        updates["port"] = int(port)
+    return found.model_copy(update=updates)
