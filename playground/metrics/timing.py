@@ -1,0 +1,84 @@
+"""Timing metrics of one generation, as functions of its trace. Seconds and tokens per second throughout.
+
+Definitions (n tokens at times t_0 … t_{n-1} after the request was accepted):
+TTFT = t_0 · ITL = the n-1 gaps · TPOT = (t_{n-1} - t_0)/(n-1), as vLLM's serving benchmark defines it ·
+decode = (n-1)/(t_{n-1} - t_0) · E2E = t_{n-1} · prefill = prompt tokens / time spent on the prompt.
+What a trace cannot tell (TPOT of one token, say) is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from playground.core import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The metrics of one trace; field names are those of the documented JSON."""
+
+    ttft_s: float | None
+    prefill_tok_s: float | None
+    itl_p50_s: float | None
+    itl_p99_s: float | None
+    tpot_s: float | None
+    decode_tok_s: float | None
+    e2e_s: float | None
+    prompt_tokens: int
+    output_tokens: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def inter_token_latencies(times_s: Sequence[float]) -> list[float]:
+    """The n-1 gaps between consecutive tokens, seconds."""
+    return [later - earlier for earlier, later in zip(times_s, times_s[1:], strict=False)]
+
+
+def timing(trace: Trace) -> Timing:
+    """Every timing metric of `trace`. Raises ValueError when its times run backwards or are negative."""
+    times = trace.times_s
+    gaps = inter_token_latencies(times)
+    if times and (times[0] < 0 or any(gap < 0 for gap in gaps)):
+        raise ValueError("token times must start at or after 0 and never run backwards")
+    span = times[-1] - times[0] if len(times) > 1 else 0.0
+    measurable = span > 0
+    return Timing(
+        ttft_s=times[0] if times else None,
+        prefill_tok_s=trace.prompt_tokens / trace.prefill_s if times and trace.prefill_s else None,
+        itl_p50_s=float(np.percentile(gaps, 50)) if gaps else None,
+        itl_p99_s=float(np.percentile(gaps, 99)) if gaps else None,
+        tpot_s=span / len(gaps) if gaps else None,
+        decode_tok_s=len(gaps) / span if measurable else None,
+        e2e_s=times[-1] if times else None,
+        prompt_tokens=trace.prompt_tokens,
+        output_tokens=len(times),
+    )
+
+
+def speed_ratio_interval(
+    reference: Sequence[float], other: Sequence[float], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float, float] | None:
+    """Decode speed of `other` over `reference` with a bootstrap interval over their inter-token latencies.
+
+    Returns (ratio, low, high), or None below two gaps a side. Steps are resampled in blocks of eight neighbours,
+    because a busy machine slows several steps in a row.
+    """
+    if len(reference) < 2 or len(other) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    means = []
+    for gaps in (np.asarray(reference), np.asarray(other)):
+        block = min(8, max(1, len(gaps) // 4))
+        starts = rng.integers(0, len(gaps) - block + 1, size=(resamples, -(-len(gaps) // block)))
+        index = (starts[..., None] + np.arange(block)).reshape(resamples, -1)[:, : len(gaps)]
+        means.append(gaps[index].mean(axis=1))
+    if min(float(means[1].min()), float(np.mean(other))) <= 0:
+        return None
+    low, high = np.quantile(means[0] / means[1], [(1 - level) / 2, (1 + level) / 2])
+    return float(np.mean(reference) / np.mean(other)), float(low), float(high)
