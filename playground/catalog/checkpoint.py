@@ -1,0 +1,143 @@
+"""A checkpoint as it lies on a disk or on the hub: config, tensors and where they are. No weight is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playground.catalog import bundled, gguf_file, restore, scheme, screening
+from playground.errors import BrokenCheckpoint, UnknownModel, UnsupportedModel
+from playground.metrics import footprint
+from playground.metrics.footprint import Tensor
+
+_ENCODERS = frozenset({"t5", "t5encoder", "bert", "nomic-bert", "clip"})
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything a description needs.
+
+    path        local folder or file, or the hub repository
+    form        method, scheme and compute type
+    parameters  logical parameters
+    tied        the output head is the input embedding
+    """
+
+    path: str
+    config: Mapping[str, Any]
+    tensors: tuple[Tensor, ...]
+    form: scheme.Scheme
+    parameters: int
+    source: str
+    revision: str | None = None
+
+    @property
+    def tied(self) -> bool:
+        return bool(self.config.get("tie_word_embeddings"))
+
+    @property
+    def bytes(self) -> int:
+        return footprint.size_bytes(self.tensors)
+
+    @property
+    def loaded_bytes(self) -> int:
+        """Bytes of the weights in memory: unpacked where transformers unpacks them."""
+        if self.form.expands:
+            return max(self.bytes, self.parameters * footprint.TORCH_BYTES[self.form.dtype])
+        return self.bytes
+
+
+def assemble(
+    model: str,
+    path: str,
+    config: Mapping[str, Any],
+    tensors: Sequence[Tensor],
+    source: str,
+    revision: str | None = None,
+) -> Checkpoint:
+    """A safetensors checkpoint from its parts. Raises UnsupportedModel."""
+    form = scheme.read(model, config, tensors)
+    count = footprint.parameters(tensors, scheme.quantization(config))
+    return Checkpoint(path, config, tuple(tensors), form, count, source, revision)
+
+
+def screen_folder(model: str, folder: Path) -> dict[str, Any]:
+    """Refuse an unsafe or unsupported local folder; its config.json comes back. Raises CatalogError."""
+    screening.refuse_files(model, [entry.name for entry in folder.iterdir()])
+    tables: dict[str, dict[str, Any]] = {}
+    for name in screening.SCREENED:
+        if (folder / name).is_file():
+            if (folder / name).stat().st_size > screening.MAX_JSON:
+                raise BrokenCheckpoint(f"{name} of {model} is too large to be a config file.")
+            tables[name] = screening.parse_json((folder / name).read_bytes(), name)
+    screening.refuse_remote_code(model, tables)
+    screening.refuse_architecture(model, tables["config.json"])
+    return tables["config.json"]
+
+
+def from_folder(model: str, folder: Path, source: str = "local folder", revision: str | None = None) -> Checkpoint:
+    """Describe a local folder. Raises CatalogError."""
+    config = screen_folder(model, folder)
+    return assemble(model, str(folder), config, footprint.read_tensors(folder), source, revision)
+
+
+def from_gguf(model: str, file: Path, source: str = "local file", revision: str | None = None) -> Checkpoint:
+    """Describe a local GGUF file. Raises CatalogError."""
+    header = gguf_file.read_header(file)
+    refuse_gguf(model, header)
+    count = sum(tensor.numel for tensor in header.tensors)
+    form = scheme.gguf(header.weight_type)
+    return Checkpoint(str(file), {}, header.tensors, form, count, source, revision)
+
+
+def refuse_gguf(model: str, header: gguf_file.GgufHeader) -> None:
+    """Refuse what transformers cannot load from a GGUF file. Raises UnsupportedModel."""
+    split = header.fields.get("split.count")
+    if isinstance(split, int) and split > 1:
+        raise UnsupportedModel(
+            f"{model} is one of {split} parts of a GGUF model.", hint="Join them with llama.cpp's gguf-split --merge."
+        )
+    known, name = screening.gguf_architectures(), header.architecture
+    if name in _ENCODERS:
+        raise UnsupportedModel(
+            f"{model} is not a causal language model ({name}).", hint="Choose one that generates text."
+        )
+    if known and name not in known:
+        raise UnsupportedModel(
+            f"transformers cannot read GGUF files of the architecture {name[:40]!r}.",
+            hint="Use the safetensors form of the model.",
+        )
+
+
+def from_path(model: str, path: Path) -> Checkpoint:
+    """Describe a local folder or `.gguf` file. Raises CatalogError."""
+    try:
+        found = path.resolve(strict=True)
+        if found.is_dir():
+            return from_folder(model, found)
+        if found.is_file() and path.suffix == ".gguf":
+            return from_gguf(model, found)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UnknownModel(f"There is no folder or file {model!r}.", hint="Check the path.") from error
+    except PermissionError as error:
+        raise UnknownModel(f"{model} cannot be read.", hint="Check its permissions.") from error
+    except (OSError, RuntimeError) as error:
+        raise UnknownModel(f"{model} is not a usable path.", hint="Check the path.") from error
+    raise UnsupportedModel(
+        f"{model} is a single file.", hint="Give the folder that holds config.json, or a .gguf file."
+    )
+
+
+def from_bundled(model: str) -> Checkpoint:
+    """Describe the bundled model; before it is restored, from the header of its GGUF. Raises CatalogError."""
+    folder, source = bundled.folder(), bundled.gguf()
+    if source is None:
+        raise UnknownModel("The bundled model is not installed.", hint=f"Run `{bundled.INSTALL}`.")
+    header = gguf_file.read_header(source) if not bundled.already_restored() else None
+    provenance = f"bundled, restored from {bundled.WEIGHT_TYPE}"
+    if header is None:
+        return from_folder(model, folder, provenance)
+    tensors = [Tensor(restore.original_name(tensor.name), "BF16", tensor.shape) for tensor in header.tensors]
+    return assemble(model, str(folder), restore.config(header.fields), tensors, provenance)

@@ -1,0 +1,114 @@
+"""What a name means: `smollm2`, a folder, a `.gguf` file, `owner/repo[/file.gguf][@revision]`, each with `:variant`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from playground.errors import UnknownModel, UnknownVariant
+from playground.methods import did_you_mean, on_load_names
+
+BUNDLED = "smollm2"
+BUNDLED_REPO = "HuggingFaceTB/SmolLM2-135M-Instruct"
+HUB_MODELS = (
+    BUNDLED_REPO,
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "Qwen/Qwen3-0.6B",
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
+)
+MAX_NAME = 1024
+
+_SEGMENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
+_REPO = re.compile(rf"{_SEGMENT}/{_SEGMENT}")
+_FILE = re.compile(r"(?:[\w.+-][\w.+ -]*/)*[\w.+-][\w.+ -]*\.gguf", re.ASCII)
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
+_PATH_LIKE = re.compile(r"[~./\\]|[A-Za-z]:[\\/]")
+_SUFFIX = re.compile(r"[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by name, nothing looked up yet. `path` is local; `repo`, `file` and `revision` are on the hub."""
+
+    name: str
+    kind: Literal["bundled", "local", "hub"]
+    path: Path | None = None
+    repo: str = ""
+    file: str = ""
+    revision: str | None = None
+
+
+def parse(model: str) -> Model:
+    """Read a model name without a variant. Raises UnknownModel with the forms that are allowed."""
+    if not model or len(model) > MAX_NAME or not model.isprintable():
+        raise _unknown(model)
+    if model == BUNDLED:
+        return Model(model, "bundled")
+    path = Path(model).expanduser() if not model.startswith("~") or "/" in model else None
+    if _PATH_LIKE.match(model) or (path is not None and _exists(path)):
+        return Model(model, "local", path=path)
+    name, at, revision = model.partition("@")
+    if at and (not _REVISION.fullmatch(revision) or ".." in revision or revision.endswith("/")):
+        raise UnknownModel(
+            f"{revision[:80]!r} is not a revision.", hint="Use a branch, a tag or a commit hash after '@'."
+        )
+    owner_repo = "/".join(name.split("/")[:2])
+    file = name[len(owner_repo) + 1 :]
+    if not _valid_repo(owner_repo) or (file and (not _FILE.fullmatch(file) or ".." in file)):
+        raise _unknown(model)
+    return Model(model, "hub", repo=owner_repo, file=file, revision=revision or None)
+
+
+def _valid_repo(repo: str) -> bool:
+    """The hub's own rule for `owner/name`: 96 characters, no '--' or '..', no '.git' at the end."""
+    return (
+        bool(_REPO.fullmatch(repo))
+        and len(repo) <= 96
+        and not re.search(r"--|\.\.", repo)
+        and not repo.endswith(".git")
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _unknown(model: str) -> UnknownModel:
+    shown = model[:80] + ("…" if len(model) > 80 else "")
+    known = did_you_mean(model[:80], [BUNDLED, *HUB_MODELS])
+    hint = f"{known} Or give a hub repository (owner/name) or the path of a folder."
+    return UnknownModel(f"There is no model {shown!r}.", hint=hint)
+
+
+def _is_model(text: str) -> bool:
+    try:
+        parsed = parse(text)
+    except UnknownModel:
+        return False
+    return parsed.kind != "local" or (parsed.path is not None and _exists(parsed.path))
+
+
+def split(name: str) -> tuple[str, str]:
+    """Separate model and variant: "owner/repo:nf4" → ("owner/repo", "nf4"); the reference has the variant "".
+
+    A path may hold colons: what exists as a whole is a model. Raises UnknownModel, UnknownVariant.
+    """
+    name = name.strip()
+    model, colon, suffix = name.rpartition(":")
+    if not colon or (_PATH_LIKE.match(name) and _exists(Path(name).expanduser())):
+        parse(name)
+        return name, ""
+    if suffix in on_load_names():
+        parse(model)
+        return model, suffix
+    if _is_model(model) and not _is_model(name):
+        raise UnknownVariant(
+            f"{model} has no variant {suffix[:80]!r}.", hint=did_you_mean(suffix[:80], on_load_names())
+        )
+    parse(name)
+    return name, ""

@@ -1,0 +1,126 @@
+"""The variants of a model, and making one local for an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playground.catalog import bundled, checkpoint, hub, names
+from playground.catalog.checkpoint import Checkpoint
+from playground.core import LoadSpec, Progress, Variant
+from playground.errors import Cancelled, HubUnreachable, UnknownVariant
+from playground.methods import TABLE, Method, OnLoad, on_load
+from playground.metrics import footprint
+from playground.settings import settings
+
+Report = Callable[[Progress], None]
+
+
+def models() -> list[str]:
+    """What the picker offers: the bundled model, and some of the hub's unless the playground is offline."""
+    return [names.BUNDLED] if settings().offline else [names.BUNDLED, *names.HUB_MODELS]
+
+
+def describe(model: str) -> str:
+    """One line of provenance for the picker; asks nobody. Raises UnknownModel."""
+    parsed = names.parse(model)
+    if parsed.kind == "bundled":
+        if bundled.gguf() is not None:
+            return f"bundled, restored from {bundled.WEIGHT_TYPE}"
+        return f"from the hub ({names.BUNDLED_REPO}); {bundled.PACKAGE} is not installed"
+    if parsed.kind == "local":
+        return "local GGUF file" if model.endswith(".gguf") else "local folder"
+    return "hub, downloaded" if hub.is_cached(parsed) else "hub"
+
+
+def open_checkpoint(model: str) -> Checkpoint:
+    """Read a model's config and tensor list, from wherever it is. Raises CatalogError."""
+    parsed = names.parse(model)
+    if parsed.kind == "hub":
+        return hub.open_checkpoint(parsed)
+    if parsed.kind == "local":
+        return checkpoint.from_path(model, parsed.path or Path(model))
+    if bundled.gguf() is not None:
+        return checkpoint.from_bundled(model)
+    with _bundled_from_hub():
+        return hub.open_checkpoint(names.parse(names.BUNDLED_REPO))
+
+
+@contextmanager
+def _bundled_from_hub() -> Iterator[None]:
+    """Adds what to install to the error of the bundled model's last resort."""
+    try:
+        yield
+    except HubUnreachable as error:
+        raise HubUnreachable(
+            "smollm2 is not installed and the hub cannot be reached.", hint=f"Run `{bundled.INSTALL}`."
+        ) from error
+
+
+def variants(model: str) -> list[Variant]:
+    """The reference first, then what can be made of it while loading. Raises CatalogError."""
+    found = open_checkpoint(model)
+    if found.form.quantized:
+        return [_reference(model, found)]
+    entries = [(row, entry) for row in TABLE for entry in row.on_load if entry.dtype != found.form.dtype]
+    return [_reference(model, found), *(_on_load(model, found, row, entry) for row, entry in entries)]
+
+
+def variant(name: str) -> Variant:
+    """The variant called `name`; a cast to the checkpoint's own type is the reference. Raises CatalogError."""
+    model, suffix = names.split(name)
+    found = open_checkpoint(model)
+    if not suffix:
+        return _reference(model, found)
+    row, entry = on_load(suffix)
+    if found.form.quantized:
+        raise UnknownVariant(
+            f"{model} is already quantized ({found.form.label}), so there is no {suffix} of it.",
+            hint="Start from the original checkpoint it was made from.",
+        )
+    return _reference(model, found) if entry.dtype == found.form.dtype else _on_load(model, found, row, entry)
+
+
+def _reference(model: str, found: Checkpoint) -> Variant:
+    form = found.form
+    return Variant(
+        id=model, model=model, name="reference", label=form.label, method=form.method, scheme=form.scheme,
+        dtype=form.dtype, path=found.path, revision=found.revision, bytes=found.bytes, parameters=found.parameters,
+        group_size=form.group_size, source=found.source, notes=form.notes,
+    )  # fmt: skip
+
+
+def _on_load(model: str, found: Checkpoint, row: Method, entry: OnLoad) -> Variant:
+    dtype = entry.dtype or found.form.dtype
+    return Variant(
+        id=f"{model}:{entry.name}", model=model, name=entry.name, label=entry.label, method=row.name,
+        scheme=entry.scheme, dtype=dtype, path=found.path, revision=found.revision,
+        bytes=footprint.on_load_bytes(found.tensors, entry, dtype, tied=found.tied), bytes_are_estimated=True,
+        parameters=found.parameters, engines=row.engines, source=f"{found.source}; {entry.summary}",
+        quantize=entry.name if entry.quantizes else None,
+    )  # fmt: skip
+
+
+def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], bool] | None = None) -> LoadSpec:
+    """Make a variant local and say what an engine needs to load it.
+
+    Restores the bundled model or downloads from the hub, at the commit that was described. `cancelled` is polled
+    several times per second. Raises CatalogError, Cancelled.
+    """
+    report, stop = progress or (lambda _: None), cancelled or (lambda: False)
+    if stop():
+        raise Cancelled(f"Loading {name} was stopped.")
+    chosen = variant(name)
+    parsed = names.parse(chosen.model)
+    path = Path(chosen.path)
+    if parsed.kind == "bundled" and bundled.gguf() is not None:
+        path = bundled.restore(report, stop)
+    elif parsed.kind == "bundled":
+        with _bundled_from_hub():
+            path = hub.download(names.parse(names.BUNDLED_REPO), report, stop)
+    elif parsed.kind == "hub":
+        path = hub.download(parsed, report, stop)
+    local = checkpoint.from_path(chosen.model, path)
+    expected = local.loaded_bytes if chosen.is_reference else chosen.bytes or 0
+    return LoadSpec(chosen.id, str(path), chosen.dtype, chosen.quantize, expected)
