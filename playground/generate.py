@@ -1,0 +1,85 @@
+"""One prompt through several variants, as the documented JSON: what the command line and the API share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from playground.compare import Comparison, Event, PaneRequest, PaneResult
+from playground.core import Message, Sampling
+from playground.engines.engine import Engine
+from playground.errors import InvalidRequest
+from playground.settings import settings
+
+MAX_STOP_STRINGS = 16
+MAX_STOP_CHARS = 200
+
+
+def check(sampling: Sampling) -> Sampling:
+    """`sampling` itself when every value can be used, else `InvalidRequest` with a sentence about the first that cannot."""
+    most = settings().max_tokens
+    rules = (
+        (1 <= sampling.max_tokens <= most, "Max tokens", sampling.max_tokens, f"1 to {most}"),
+        (0 <= sampling.temperature <= 5, "Temperature", f"{sampling.temperature:g}", "0 (greedy) to 5"),
+        (0 < sampling.top_p <= 1, "Top-p", f"{sampling.top_p:g}", "above 0, up to 1 (off)"),
+        (0 <= sampling.top_k <= 1_000_000, "Top-k", sampling.top_k, "0 (off) or more"),
+        (
+            0 < sampling.repetition_penalty <= 10,
+            "Repetition penalty",
+            f"{sampling.repetition_penalty:g}",
+            "above 0 to 10",
+        ),
+        (0 <= sampling.seed < 2**32, "Seed", sampling.seed, "0 to 4294967295"),
+        (len(sampling.stop) <= MAX_STOP_STRINGS, "Stop strings", len(sampling.stop), f"up to {MAX_STOP_STRINGS}"),
+    )
+    for fine, name, value, allowed in rules:
+        if not fine:
+            raise InvalidRequest(f"{name} is {value}.", hint=f"Allowed: {allowed}.")
+    if any(not 1 <= len(text) <= MAX_STOP_CHARS for text in sampling.stop):
+        raise InvalidRequest(f"A stop string has 1 to {MAX_STOP_CHARS} characters.", hint="Shorten it or remove it.")
+    return sampling
+
+
+def check_prompt(prompt: str, system: str = "") -> str:
+    """`prompt` itself when it is neither empty nor too long (the system prompt counted in), else `InvalidRequest`."""
+    if not prompt.strip():
+        raise InvalidRequest("The prompt is empty.", hint="Type something for the variants to answer.")
+    length, most = len(prompt) + len(system), settings().max_prompt_chars
+    if length > most:
+        raise InvalidRequest(f"The prompt has {length:,} characters.", hint=f"Allowed: {most:,}.")
+    return prompt
+
+
+def messages(prompt: str, system: str = "", history: Sequence[Message] = ()) -> tuple[Message, ...]:
+    """A chat whose last turn is `prompt`. An empty system prompt leaves the choice to the model's own template."""
+    first: tuple[Message, ...] = ({"role": "system", "content": system},) if system.strip() else ()
+    return (*first, *history, {"role": "user", "content": prompt})
+
+
+def generate(
+    engine: Engine,
+    variants: Sequence[str],
+    prompt: str,
+    system: str = "",
+    raw: bool = False,
+    sampling: Sampling | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> dict[str, Any]:
+    """`{"prompt_ids": [...], "panes": [...]}`: `prompt_ids` are the first variant's, panes stand in the order asked.
+
+    A variant that fails carries `error` in its pane; only a request that cannot be run at all raises (`InvalidRequest`).
+    """
+    chosen = check(sampling or Sampling())
+    check_prompt(prompt, system)
+    most = settings().max_generations
+    if not 1 <= len(variants) <= most:
+        raise InvalidRequest(f"{len(variants)} variants were asked for.", hint=f"Allowed: 1 to {most}.")
+    turn = messages(prompt, system)
+    requests = [PaneRequest(name, text=prompt) if raw else PaneRequest(name, messages=turn) for name in variants]
+    results = [PaneResult(name) for name in variants]
+    for event in Comparison(engine, requests, chosen).events():
+        results[event.pane].add(event.item)
+        if on_event:
+            on_event(event)
+    first = results[0].prompt
+    return {"prompt_ids": list(first.ids) if first else [], "panes": [result.as_json() for result in results]}

@@ -1,0 +1,112 @@
+"""Build the page over an engine, and serve it."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported: the page calls nobody
+
+import gradio as gr
+
+from playground.engines.engine import Engine
+from playground.settings import settings
+from playground.ui import api, compare_tab, theme
+from playground.ui.compare_events import Compare
+from playground.ui.device import device_line
+from playground.ui.session import Sessions
+
+log = logging.getLogger(__name__)
+
+
+def build(engine: Engine) -> gr.Blocks:
+    """The whole page; starts nothing."""
+    sessions = Sessions()
+    with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
+        Compare(compare_tab.layout(), engine, sessions, lambda: device_line(engine)).wire(demo)
+        api.endpoints(engine)
+    demo.sessions = sessions  # type: ignore[attr-defined]
+    return demo
+
+
+def launch(
+    host: str | None = None,
+    port: int | None = None,
+    share: bool = False,
+    engine: Engine | None = None,
+    block: bool = True,
+) -> gr.Blocks:
+    """Serve the page until interrupted (`block=False` returns at once); the engine is closed with it."""
+    chosen = settings()
+    address = host or chosen.host
+    if not _loopback(address) or share:
+        log.warning(
+            "Anyone who can reach %s can use this page and load models on this machine: it has no login.",
+            "the share link" if share else address,
+        )
+    if engine is None:
+        from playground.engines.transformers import TransformersEngine
+
+        engine = TransformersEngine()
+    demo = build(engine)
+    if chosen.prewarm and hasattr(engine, "start"):
+        threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
+    demo.queue(default_concurrency_limit=8, api_open=False)
+    demo.launch(
+        server_name=address,
+        server_port=(port if port is not None else chosen.port) or None,
+        share=share,
+        prevent_thread_lock=True,
+        quiet=not block,
+        ssr_mode=False,
+        run_history=False,
+        footer_links=[],
+        allowed_paths=[],
+        max_file_size="1kb",
+        show_error=False,
+        **theme.options(),
+    )
+    if block:
+        _serve(demo, engine)
+    return demo
+
+
+def _serve(demo: gr.Blocks, engine: Engine) -> None:
+    over = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        over.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    try:
+        over.wait()
+    finally:
+        close(demo, engine)
+
+
+def close(demo: gr.Blocks, engine: Any) -> None:
+    """End every run, the server and the engine."""
+    demo.sessions.close_all()
+    demo.close()
+    if hasattr(engine, "close"):
+        engine.close()
+
+
+def _prewarm(engine: Any) -> None:
+    try:
+        engine.start()
+    except Exception as error:  # noqa: BLE001 - the first run tries again and shows the error where it belongs
+        log.warning("the engine did not start: %s", error)
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -1,0 +1,310 @@
+"""The Compare tab: what happens on it. One generator feeds all panes; everything else is a short look-up."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from playground import catalog, verdict
+from playground.core import Variant
+from playground.engines.engine import Engine
+from playground.errors import InvalidRequest, PlaygroundError
+from playground.generate import check_prompt
+from playground.settings import settings
+from playground.ui import encode, form
+from playground.ui.compare_tab import Tab
+from playground.ui.session import MAX_PANES, MIN_PANES, Ask, Session, Sessions
+
+log = logging.getLogger(__name__)
+Update = dict[Any, Any]
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+WORDS = {
+    "empty": "The verdict appears here: what the variant gains in size, memory and speed, and where the texts part.",
+    "running": "Running. The verdict follows when every pane is done.",
+    "none": "No verdict: it needs an answer of the reference and of at least one variant.",
+}
+
+
+def notice(error: PlaygroundError | None = None) -> str:
+    return json.dumps(["error", error.message, error.hint]) if error else ""
+
+
+def verdict_value(session: Session, state: str = "none") -> str:
+    """The strip's value: outcomes of the panes' last turns, or one quiet sentence."""
+    with session.lock:
+        turns = [session.panes[slot].turns[-1] if session.panes[slot].turns else None for slot in session.shown]
+    if turns[0] is None or state == "running":
+        return json.dumps({"words": WORDS["running" if state == "running" else "empty"]})
+    there = [turn for turn in turns if turn]
+    rows = []
+    for found, turn in zip(
+        verdict.verdict([turn.result for turn in there]),
+        [turn for turn in there[1:] if turn.result.tokens],
+        strict=False,
+    ):
+        caveats = list(found.caveats)
+        if turn.ask.sampling != there[0].ask.sampling:
+            caveats.append("made with other settings than the reference")
+        rows.append(
+            {
+                "headline": found.headline,
+                "detail": found.detail,
+                "explanation": found.explanation,
+                "caveats": caveats,
+                "size": found.size_ratio,
+                "memory": found.memory_ratio,
+                "decode": found.decode_ratio,
+                "interval": found.decode_interval,
+            }
+        )
+    return json.dumps({"outcomes": rows, "words": WORDS["none"]})
+
+
+# Gradio counts a handler's parameters, so what belongs to one slot is bound by a closure with the exact signature.
+def _alone(slot: int, method: Callable[[int, gr.Request], Any]) -> Callable[..., Any]:
+    def handler(request: gr.Request) -> Any:
+        return method(slot, request)
+
+    return handler
+
+
+def _with(slot: int, method: Callable[[int, Mapping[Any, Any], gr.Request], Update]) -> Callable[..., Update]:
+    def handler(inputs: Mapping[Any, Any], request: gr.Request) -> Update:
+        return method(slot, inputs, request)
+
+    return handler
+
+
+def _streamed(
+    slot: int, method: Callable[[int, Mapping[Any, Any], gr.Request], Iterator[Update]]
+) -> Callable[..., Iterator[Update]]:
+    def handler(inputs: Mapping[Any, Any], request: gr.Request) -> Iterator[Update]:
+        yield from method(slot, inputs, request)
+
+    return handler
+
+
+class Compare:
+    """The events of one tab over one engine."""
+
+    def __init__(self, tab: Tab, engine: Engine, sessions: Sessions, device: Callable[[], str]) -> None:
+        self.tab, self.engine, self.sessions, self.device = tab, engine, sessions, device
+        self.names = {component: name for name, component in tab.fields.items()}
+
+    def session(self, request: gr.Request) -> Session:
+        return self.sessions.get(request.session_hash)
+
+    def values(self, inputs: Mapping[Any, Any]) -> dict[str, Any]:
+        return {name: inputs[component] for component, name in self.names.items() if component in inputs}
+
+    def wire(self, demo: gr.Blocks) -> None:
+        tab, fields = self.tab, set(self.tab.fields.values())
+        everything = [*tab.views, tab.verdict, tab.run, tab.stop, tab.prompt, tab.trouble, tab.device]
+        picked = [
+            component
+            for slot in tab.slots
+            for component in (slot.picker, slot.variant, slot.remove, slot.column, slot.view)
+        ] + [tab.model, tab.origin, tab.add, tab.notice, tab.verdict, tab.run]
+        streaming = {**PRIVATE, "concurrency_limit": 16, "concurrency_id": "compare"}
+
+        demo.load(self.open, None, [*picked, tab.device], queue=False, **PRIVATE)
+        demo.unload(self.leave)
+        tab.model.input(self.choose_model, {tab.model}, picked, **PRIVATE)
+        tab.add.click(self.add, None, picked, queue=False, **PRIVATE)
+        tab.run.click(self.run, fields, everything, **streaming)
+        tab.stop.click(self.stop_all, None, None, queue=False, **PRIVATE)
+        tab.clear.click(self.clear, None, everything, queue=False, **PRIVATE)
+        tab.line.click(None, None, None, js="() => Playground.settings()", **PRIVATE)
+        gr.on(
+            [component.change for component in tab.settings], self.describe, set(tab.settings), [tab.line, tab.trouble],
+            queue=False, trigger_mode="always_last", **PRIVATE,
+        )  # fmt: skip
+        for index, slot in enumerate(tab.slots):
+            slot.variant.input(_with(index, self.choose), {tab.model, slot.variant}, picked, **PRIVATE)
+            slot.remove.click(_alone(index, self.remove), None, picked, queue=False, **PRIVATE)
+            slot.view.halt(_alone(index, self.stop_one), None, None, queue=False, **PRIVATE)
+            slot.view.again(_streamed(index, self.again), fields, everything, **streaming)
+
+    # ---- choosing
+    def open(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        return self._model(session, settings().model) | {self.tab.device: self.device()}
+
+    def leave(self, request: gr.Request) -> None:
+        self.sessions.close(request.session_hash)
+
+    def choose_model(self, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
+        return self._model(self.session(request), str(inputs[self.tab.model] or "").strip())
+
+    def _model(self, session: Session, name: str) -> Update:
+        models = catalog.models()
+        model, suffix = name, ""
+        try:
+            model, suffix = catalog.split(name)
+            found = catalog.variants(model)
+            origin = catalog.describe(model)
+        except PlaygroundError as error:
+            return {self.tab.notice: notice(error)}
+        with session.lock:
+            session.stop()
+            wanted = [session.panes[slot].variant.rpartition(":")[2] for slot in session.shown[1:]]
+            session.choices = found
+            session.model = model
+            picks = self._spread(found, [suffix] if suffix else wanted, len(session.shown) - 1)
+            for slot, variant in zip(session.shown, [found[0], *picks], strict=False):
+                session.panes[slot].show(variant.id, variant, slot == 0)
+        choices = models if model in models else [model, *models]
+        update: Update = {self.tab.model: gr.Dropdown(choices=choices, value=model), self.tab.origin: origin}
+        return update | self._panes(session)
+
+    @staticmethod
+    def _spread(found: list[Variant], wanted: list[str], count: int) -> list[Variant]:
+        """What to put beside the reference: what was there before, else the smallest forms first; at worst itself."""
+        rest = [variant for variant in found[1:] if variant.name in wanted]
+        quantized = [variant for variant in found[1:] if variant.quantize and variant not in rest]
+        rest += quantized + [variant for variant in found[1:] if variant not in rest and variant not in quantized]
+        return (rest + [found[0]] * count)[:count]
+
+    def choose(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
+        """Any variant of any model, by id, path or by its short name."""
+        session = self.session(request)
+        typed = str(inputs[self.tab.slots[slot].variant] or "").strip()
+        known = {variant.name: variant.id for variant in session.choices}
+        known |= {variant.label: variant.id for variant in session.choices}
+        name = known.get(typed, typed)
+        facts, error = None, None
+        try:
+            facts = catalog.variant(name)
+        except PlaygroundError as failed:
+            error = failed
+        with session.lock:
+            session.stop(slot)
+            session.panes[slot].show(facts.id if facts else name, facts, slot == 0, error)
+        return self._panes(session)
+
+    def add(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        with session.lock:
+            free = [slot for slot in range(MAX_PANES) if slot not in session.shown]
+            if free:
+                used = {session.panes[slot].variant for slot in session.shown}
+                fresh = [variant for variant in session.choices[1:] if variant.id not in used] or session.choices[:1]
+                session.shown = sorted([*session.shown, free[0]])
+                if fresh:
+                    session.panes[free[0]].show(fresh[0].id, fresh[0], False)
+        return self._panes(session)
+
+    def remove(self, slot: int, request: gr.Request) -> Update:
+        session = self.session(request)
+        with session.lock:
+            if len(session.shown) > MIN_PANES and slot in session.shown[1:]:
+                session.stop(slot)
+                session.shown.remove(slot)
+                session.panes[slot].turns.clear()
+        return self._panes(session)
+
+    def _panes(self, session: Session) -> Update:
+        """Everything that depends on which panes there are."""
+        tab, update = self.tab, {}
+        choices = [(f"{v.label} · {encode.size(v)}".strip(" ·"), v.id) for v in session.choices]
+        with session.lock:
+            for index, (slot, pane) in enumerate(zip(tab.slots, session.panes, strict=True)):
+                shown = index in session.shown
+                listed = choices
+                if pane.variant and pane.variant not in [value for _, value in choices]:
+                    listed = [*choices, (pane.variant, pane.variant)]
+                update[slot.picker] = gr.Row(visible=shown)
+                update[slot.column] = gr.Column(visible=shown)
+                update[slot.remove] = gr.Button(visible=index > 0 and len(session.shown) > MIN_PANES)
+                update[slot.variant] = gr.Dropdown(choices=listed, value=pane.variant or None)
+                update[slot.view] = pane.value
+        update[tab.add] = gr.Button(visible=len(session.shown) < MAX_PANES)
+        update[tab.notice] = ""
+        update[tab.verdict] = verdict_value(session, "running" if session.busy else "none")
+        if not session.busy:
+            update[tab.run] = gr.Button(self._run_words(session))
+        return update
+
+    @staticmethod
+    def _run_words(session: Session) -> str:
+        return "Run both" if len(session.shown) == 2 else f"Run all {len(session.shown)}"
+
+    # ---- running
+    def run(self, inputs: Mapping[Any, Any], request: gr.Request) -> Iterator[Update]:
+        """The same prompt to every pane."""
+        session = self.session(request)
+        try:
+            ask = form.ask(self.values(inputs))
+            check_prompt(ask.prompt, ask.system)
+        except InvalidRequest as error:
+            yield {self.tab.trouble: notice(error)}
+            return
+        session.last = ask
+        update: Update = {self.tab.prompt: gr.skip() if ask.raw else ""}
+        yield from self._stream(session, dict.fromkeys(session.shown, ask), update)
+
+    def again(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Iterator[Update]:
+        """The last turn of one pane once more, with the settings of now; in an empty pane, the last prompt."""
+        session = self.session(request)
+        with session.lock:
+            turns = session.panes[slot].turns
+            last = turns[-1].ask if turns else session.last
+            if last is None or session.busy:
+                return
+        try:
+            now = form.ask(self.values(inputs))
+        except InvalidRequest as error:
+            yield {self.tab.trouble: notice(error)}
+            return
+        with session.lock:
+            session.drop_last(slot)
+        yield from self._stream(session, {slot: replace(now, prompt=last.prompt, raw=last.raw)}, {})
+
+    def _stream(self, session: Session, asks: dict[int, Ask], first: Update) -> Iterator[Update]:
+        tab = self.tab
+        if not session.begin(self.engine, asks):
+            return
+        update: Update = first | {
+            tab.trouble: "",
+            tab.verdict: verdict_value(session, "running"),
+            tab.run: gr.Button("Running…", interactive=False),
+            tab.stop: gr.Button(interactive=True),
+        }
+        for changed in session.changes():
+            for slot in changed:
+                update[tab.views[slot]] = session.panes[slot].value
+            yield update
+            update = {}
+        yield {
+            tab.verdict: verdict_value(session),
+            tab.run: gr.Button(self._run_words(session), interactive=True),
+            tab.stop: gr.Button(interactive=False),
+            tab.device: self.device(),
+        }
+
+    def stop_all(self, request: gr.Request) -> None:
+        self.session(request).stop()
+
+    def stop_one(self, slot: int, request: gr.Request) -> None:
+        self.session(request).stop(slot)
+
+    def clear(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        with session.lock:
+            session.stop()
+            session.last = None
+            for pane in session.panes:
+                pane.turns = []
+        update: Update = {view: pane.value for view, pane in zip(self.tab.views, session.panes, strict=True)}
+        return update | {self.tab.verdict: verdict_value(session), self.tab.trouble: ""}
+
+    def describe(self, inputs: Mapping[Any, Any]) -> Update:
+        try:
+            return {self.tab.line: gr.Button(f"{form.summary(self.values(inputs))} · settings"), self.tab.trouble: ""}
+        except InvalidRequest as error:
+            return {self.tab.trouble: notice(error)}

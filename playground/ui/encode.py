@@ -1,0 +1,155 @@
+"""What a pane shows, as append-only JSON lines: [kind, …]. A growing value costs the browser only what is new.
+
+Everything here is data. The browser draws it with `textContent`, so no name, prompt, output or error is ever HTML.
+
+    head  {label, role, id, source, facts: [[text, explanation]], notes}
+    user  prompt | made  chip, explanation
+    state name, stage, done, total, unit      waiting, loading, ready, reading, running
+    tok   text, piece, step ms, gap ms or null, probability or null, [[text, probability], …]
+    num   {decode, ttft, prefill, tpot, tokens, memory, p50, p99}   null where unknown
+    part  token index, sentence, label        where the texts part
+    end   state, words                        done, stopped
+    fail  message, hint, log
+"""
+
+from __future__ import annotations
+
+import json
+from math import exp, isfinite
+from typing import Any
+
+from playground.compare import PaneResult
+from playground.core import Finish, Loaded, Progress, Sampling, Token, Variant
+from playground.errors import PlaygroundError
+from playground.verdict import Divergence
+
+
+def line(*parts: Any) -> str:
+    """One event. JSON with ASCII escapes: U+2028 and lone surrogates cannot break a line."""
+    return json.dumps(parts, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def megabytes(count: float | None) -> str:
+    """Decimal units, three figures at most: 269 MB, 1.54 GB."""
+    if count is None:
+        return "–"
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}" if count / size < 999.5 else f"{count / size:.0f} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def size(variant: Variant) -> str:
+    about = "≈ " if variant.bytes_are_estimated else ""
+    return "" if variant.bytes is None else about + megabytes(variant.bytes)
+
+
+def head(variant: Variant | None, name: str, reference: bool) -> str:
+    """The title of a pane, before anything ran."""
+    role = "reference" if reference else ""
+    if variant is None:
+        return line("head", {"label": name, "role": role, "id": name, "source": "", "facts": [], "notes": []})
+    facts = []
+    if (bits := variant.bits_per_weight) is not None:
+        facts.append([f"{bits:.1f} bits per weight", "All tensors of the checkpoint, in bits, over its parameters."])
+    if variant.bytes is not None:
+        how = (
+            "Estimated: it is quantized while loading, nothing is stored."
+            if variant.bytes_are_estimated
+            else "On disk."
+        )
+        facts.append([size(variant), how])
+    return line(
+        "head",
+        {
+            "label": variant.label,
+            "role": role,
+            "id": variant.id,
+            "source": variant.source,
+            "facts": facts,
+            "notes": list(variant.notes),
+        },
+    )
+
+
+def state(name: str, progress: Progress | None = None) -> str:
+    if progress is None:
+        return line("state", name)
+    return line("state", name, progress.stage, progress.done, progress.total, progress.unit)
+
+
+def made(sampling: Sampling, raw: bool, loaded: Loaded | None, template: str | None) -> str:
+    """The settings chip of one answer."""
+    chip = str(sampling)
+    if raw:
+        chip += " · raw completion"
+    elif template == "raw":
+        chip += " · no chat template: raw completion"
+    where = f"{loaded.engine} on {loaded.device}, {loaded.dtype}. {loaded.kernel}".strip() if loaded else ""
+    return line("made", chip, where)
+
+
+def _share(logprob: float | None) -> float | None:
+    return round(exp(min(0.0, logprob)), 4) if logprob is not None and isfinite(logprob) else None
+
+
+def token(item: Token, previous: Token | None) -> str:
+    gap = None if previous is None else round((item.time_s - previous.time_s) * 1e3, 2)
+    top = [[entry.text, _share(entry.logprob)] for entry in item.top[:5]]
+    return line("tok", item.text, item.piece, round(item.step_s * 1e3, 2), gap, _share(item.logprob), top)
+
+
+def numbers(result: PaneResult) -> str:
+    """The metrics so far; exactly `metrics.timing`, in the units of the page."""
+    found = result.timing()
+
+    def ms(seconds: float | None) -> float | None:
+        return None if seconds is None else round(seconds * 1e3, 2)
+
+    def rate(value: float | None) -> float | None:
+        return None if value is None else round(value, 2)
+
+    return line(
+        "num",
+        {
+            "decode": rate(found.decode_tok_s),
+            "ttft": ms(found.ttft_s),
+            "prefill": rate(found.prefill_tok_s),
+            "tpot": ms(found.tpot_s),
+            "tokens": found.output_tokens or None,
+            "memory": result.peak_memory_bytes,
+            "p50": ms(found.itl_p50_s),
+            "p99": ms(found.itl_p99_s),
+        },
+    )
+
+
+def part(split: Divergence, label: str, reference: bool) -> str:
+    """Where this pane's text parts from the reference's (or, in the reference, from `label`'s), and what each wanted."""
+    words = split.sentence(label)
+    here, there = (split.other, split.reference)
+    if here and there and (share := _wanted_by(here, there.id)) is not None:
+        words += f" {label} gave “{there.piece}” {share:.0%}."
+    return line("part", split.index, words, "" if reference else label)
+
+
+def _wanted_by(here: Token, wanted: int) -> float | None:
+    return next((_share(entry.logprob) for entry in here.top if entry.id == wanted), None)
+
+
+def end(result: PaneResult, finish: Finish, sampling: Sampling) -> str:
+    why = {
+        "stop": "ended by itself",
+        "length": f"reached the limit of {sampling.max_tokens} tokens",
+        "abort": "stopped",
+        "error": "failed",
+    }[finish.reason]
+    count = len(result.tokens)
+    words = [f"{count} token{'' if count == 1 else 's'}", why]
+    if finish.waited_s >= 0.05:
+        words.append(f"waited {finish.waited_s:.1f} s for other panes")
+    return line("end", "stopped" if finish.reason == "abort" else "done", " · ".join(words))
+
+
+def fail(error: PlaygroundError) -> str:
+    return line("fail", error.message, error.hint, error.log_tail)

@@ -1,0 +1,302 @@
+"""What one browser tab holds on the server: its panes, their conversations, and the run that is going on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from playground.compare import Comparison, Item, PaneRequest, PaneResult
+from playground.core import Finish, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
+from playground.engines.engine import Engine
+from playground.errors import EngineError, PlaygroundError
+from playground.generate import messages
+from playground.ui import encode
+from playground.verdict import diverges_at
+
+log = logging.getLogger(__name__)
+
+MAX_PANES = 4
+MIN_PANES = 2
+UPDATES_PER_SECOND = 20
+NUMBERS_EVERY_S = 0.25
+HEARTBEAT_S = 0.5
+MAX_SESSIONS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One prompt with everything that shapes its answer."""
+
+    prompt: str
+    system: str = ""
+    raw: bool = False
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+class Turn:
+    """One prompt and one pane's answer to it, as data and as the lines the browser draws."""
+
+    def __init__(self, ask: Ask, variant: str) -> None:
+        self.ask = ask
+        self.result = PaneResult(variant)
+        self._parts: dict[int, str] = {}
+        self._lines = [encode.line("user", ask.prompt), encode.made(ask.sampling, ask.raw, None, None)]
+        self._progress: Progress | None = None
+        self._numbers_at = 0.0
+        self._stale = False
+        self._lines.append(encode.state("waiting"))
+
+    def add(self, item: Item) -> None:
+        """Take one event of the comparison; `flush` later writes what must not be written twenty times a second."""
+        last = self.result.tokens[-1] if self.result.tokens else None
+        self.result.add(item)
+        match item:
+            case Progress():
+                self._progress = item
+            case Loaded():
+                self._progress = None
+                self._lines += [encode.made(self.ask.sampling, self.ask.raw, item, None), encode.state("ready")]
+            case Prompt():
+                made = encode.made(self.ask.sampling, self.ask.raw, self.result.loaded, item.template)
+                reading = Progress("Reading the prompt", len(item.ids), 0, "tokens")
+                self._lines += [made, encode.state("reading", reading)]
+            case Token():
+                self._lines.append(encode.token(item, last))
+                self._stale = True
+            case Finish():
+                self.flush(final=True)
+                self._lines.append(encode.end(self.result, item, self.ask.sampling))
+            case PlaygroundError():
+                self.flush(final=True)
+                self._lines.append(encode.fail(item))
+            case Variant():
+                pass
+
+    def flush(self, final: bool = False) -> None:
+        now = time.monotonic()
+        if not final and now - self._numbers_at < NUMBERS_EVERY_S:
+            return
+        if self._progress is not None and not self.result.done:
+            self._lines.append(encode.state("waiting" if self.result.prompt else "loading", self._progress))
+            self._progress, self._numbers_at = None, now
+        if self._stale or (final and self.result.tokens):
+            self._lines.append(encode.numbers(self.result))
+            self._stale, self._numbers_at = False, now
+
+    def part(self, slot: int, text: str) -> None:
+        """Say where the text parts from that of `slot`'s pane; once."""
+        self._parts[slot] = text
+        self._lines.append(text)
+
+    def parted(self, slot: int) -> bool:
+        return slot in self._parts
+
+    def forget_part(self, slot: int) -> None:
+        """The other text is being made again, so nothing is known about it."""
+        if text := self._parts.pop(slot, None):
+            self._lines.remove(text)
+
+    @property
+    def value(self) -> str:
+        return "".join(self._lines)
+
+    @property
+    def answered(self) -> bool:
+        return bool(self.result.text) and not self.ask.raw
+
+    def as_messages(self) -> list[Message]:
+        return [{"role": "user", "content": self.ask.prompt}, {"role": "assistant", "content": self.result.text}]
+
+
+class Pane:
+    """One column of the page: a variant and the conversation it had."""
+
+    def __init__(self) -> None:
+        self.variant = ""
+        self.facts: Variant | None = None
+        self.error: PlaygroundError | None = None
+        self.turns: list[Turn] = []
+        self._head = ""
+
+    def show(self, name: str, facts: Variant | None, reference: bool, error: PlaygroundError | None = None) -> None:
+        """Another variant is another conversation: what is left of the old one was not its."""
+        if name != self.variant:
+            self.turns = []
+        self.variant, self.facts, self.error = name, facts, error
+        self._head = encode.head(facts, name, reference) + (encode.fail(error) if error else "")
+
+    @property
+    def label(self) -> str:
+        return self.facts.label if self.facts else self.variant
+
+    @property
+    def value(self) -> str:
+        return self._head + "".join(turn.value for turn in self.turns)
+
+    def request(self, ask: Ask) -> PaneRequest:
+        if ask.raw:
+            return PaneRequest(self.variant, text=ask.prompt)
+        history = [turn for past in self.turns if past.answered for turn in past.as_messages()]
+        return PaneRequest(self.variant, messages=messages(ask.prompt, ask.system, history))
+
+
+class Session:
+    """Guarded by its lock wherever the comparison's thread and a handler may meet."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.panes = [Pane() for _ in range(MAX_PANES)]
+        self.shown = list(range(MIN_PANES))
+        self.last: Ask | None = None
+        self.model = ""
+        self.choices: list[Variant] = []
+        self._comparison: Comparison | None = None
+        self._slots: list[int] = []
+
+    @property
+    def busy(self) -> bool:
+        return self._comparison is not None
+
+    def stop(self, slot: int | None = None) -> None:
+        with self.lock:
+            comparison, slots = self._comparison, self._slots
+        if comparison and slot is None:
+            comparison.stop()
+        elif comparison and slot in slots:
+            comparison.stop(slots.index(slot))
+
+    def drop_last(self, slot: int) -> None:
+        """Take the last turn of a pane away, to be made again."""
+        with self.lock:
+            if self.panes[slot].turns:
+                self._forget_parts(slot)
+                self.panes[slot].turns.pop()
+
+    def begin(self, engine: Engine, asks: Mapping[int, Ask]) -> bool:
+        """Start a turn in each of these slots. False while another run of this tab is going on."""
+        with self.lock:
+            if self.busy or not asks:
+                return False
+            requests = [self.panes[slot].request(ask) for slot, ask in asks.items()]
+            for slot, ask in asks.items():
+                self._forget_parts(slot)
+                self.panes[slot].turns.append(Turn(ask, self.panes[slot].variant))
+            self._slots = list(asks)
+            # Sampling is one per comparison: one prompt in all panes, or one pane alone.
+            self._comparison = Comparison(engine, requests, next(iter(asks.values())).sampling)
+            return True
+
+    def _forget_parts(self, slot: int) -> None:
+        for other in self.shown:
+            if self.panes[other].turns and (slot == self.shown[0] or other == self.shown[0]):
+                turn = self.panes[other].turns[-1]
+                turn.forget_part(slot if other == self.shown[0] else self.shown[0])
+
+    def changes(self) -> Iterator[set[int]]:
+        """The slots that changed, at most twenty times a second, until the run is over. Closing it ends the run."""
+        with self.lock:
+            comparison, slots = self._comparison, self._slots
+            # The turns themselves: a cleared pane may have another last turn while this run winds down.
+            turns = {slot: self.panes[slot].turns[-1] for slot in slots}
+        if comparison is None:
+            return
+        changed: set[int] = set(slots)
+        news, over = threading.Condition(self.lock), threading.Event()
+
+        def pump() -> None:
+            try:
+                for event in comparison.events():
+                    with news:
+                        turns[slots[event.pane]].add(event.item)
+                        changed.add(slots[event.pane])
+                        news.notify()
+            except Exception:
+                log.exception("the comparison failed")
+                with news:
+                    _fail_open(turns.values())
+            finally:
+                with news:
+                    over.set()
+                    news.notify()
+
+        threading.Thread(target=pump, name="session", daemon=True).start()
+        try:
+            while not over.is_set():
+                with news:
+                    news.wait_for(lambda: bool(changed) or over.is_set(), HEARTBEAT_S)
+                    changed |= self._mark_splits(set(slots))
+                    for slot in changed & turns.keys():
+                        turns[slot].flush()
+                    now = set(changed)
+                    changed.clear()
+                yield now
+                over.wait(1 / UPDATES_PER_SECOND)
+            with self.lock:
+                last = set(slots) | self._mark_splits(set(slots))
+            yield last
+        finally:
+            comparison.stop()
+            with self.lock:
+                if self._comparison is comparison:
+                    self._comparison, self._slots = None, []
+
+    def _mark_splits(self, running: set[int]) -> set[int]:
+        """Outline the token where a text parts from the reference's, in both, as soon as it is there."""
+        first, *others = self.shown
+        if not self.panes[first].turns:
+            return set()
+        reference, marked = self.panes[first].turns[-1], set()
+        for slot in others:
+            pane = self.panes[slot]
+            if not pane.turns or not running & {slot, first} or pane.turns[-1].parted(first):
+                continue
+            turn, prompt = pane.turns[-1], reference.result.prompt
+            if prompt is None or turn.result.prompt is None or turn.result.prompt.ids != prompt.ids:
+                continue
+            if split := diverges_at(reference.result, turn.result):
+                turn.part(first, encode.part(split, pane.label, reference=False))
+                reference.part(slot, encode.part(split, pane.label, reference=True))
+                marked |= {slot, first}
+        return marked
+
+
+def _fail_open(turns: Iterable[Turn]) -> None:
+    for turn in turns:
+        if not turn.result.done:
+            turn.add(EngineError("The run ended unexpectedly.", hint="Details are in the log; run it again."))
+
+
+class Sessions:
+    """Every open tab by its session hash; the oldest go when somebody forgets to leave."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, Session] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str | None) -> Session:
+        with self._lock:
+            session = self._open.setdefault(key or "", Session())
+            self._open.move_to_end(key or "")
+            forgotten = self._open.popitem(last=False)[1] if len(self._open) > MAX_SESSIONS else None
+        if forgotten:
+            forgotten.stop()
+        return session
+
+    def close(self, key: str | None) -> None:
+        with self._lock:
+            session = self._open.pop(key or "", None)
+        if session:
+            session.stop()
+
+    def close_all(self) -> None:
+        with self._lock:
+            keys = list(self._open)
+        for key in keys:
+            self.close(key)
+
+    def __len__(self) -> int:
+        return len(self._open)

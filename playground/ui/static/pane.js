@@ -1,0 +1,251 @@
+// One pane. Its value only grows; what is new is appended, anything else redraws.
+(() => {
+  const P = window.Playground;
+  const { el } = P;
+  const TERMS = {
+    decode: ['tok/s decode', 'Decode speed: tokens written per second once the first one is out. Higher is better.'],
+    ttft: ['ms TTFT', 'Time to first token: from the moment the engine took the request until the first token. Lower is better.'],
+    prefill: ['tok/s prefill', 'How fast the prompt was read: prompt tokens per second. Higher is better.'],
+    tpot: ['ms TPOT', 'Time per output token: the mean gap between tokens after the first. Lower is better.'],
+    tokens: ['tokens', 'Tokens written in this answer so far.'],
+    memory: ['MB memory', 'Peak memory of this variant while it answered, as the engine measured it.'],
+  };
+  const small = (key) => {
+    const cell = el('div', `num ${key === 'decode' ? 'big' : ''}`);
+    const value = el('span', 'v', '–');
+    const unit = el('span', 'u', TERMS[key][0]);
+    unit.dataset.tip = TERMS[key][1];
+    unit.tabIndex = 0;
+    cell.append(value, unit);
+    return { cell, value, unit };
+  };
+
+  P.pane = (element, props, watch, trigger) => {
+    const mount = element.querySelector('.pg-mount');
+    const root = el('section', 'pane');
+    const label = el('h2', 'label'), role = el('span', 'role', 'reference'), source = el('p', 'source'), made = el('span', 'made');
+    const title = el('div', 'title');
+    title.append(label, role);
+    const header = el('header');
+    header.append(title, made, source);
+    const nums = el('div', 'nums'), cells = {};
+    for (const key of Object.keys(TERMS)) { cells[key] = small(key); nums.append(cells[key].cell); }
+    const spark = el('div', 'spark');
+    const sparkSvg = P.svg('svg', { viewBox: '0 0 100 28', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+    const sparkLine = P.svg('polyline', { fill: 'none', 'stroke-width': '1.4', 'vector-effect': 'non-scaling-stroke' });
+    sparkSvg.append(sparkLine);
+    const sparkText = el('span', 'u', 'ms per token');
+    sparkText.dataset.tip = 'Inter-token latency: the gap before each token. p50 is the median, p99 is exceeded by one gap in a hundred.';
+    sparkText.tabIndex = 0;
+    spark.append(sparkSvg, sparkText);
+    nums.append(spark);
+    const body = el('div', 'body');
+    body.tabIndex = 0;
+    body.setAttribute('role', 'group');
+    const why = el('div', 'why');
+    const status = el('span', 'status');
+    status.setAttribute('role', 'status');
+    const stop = P.button('act', 'Stop', () => trigger('halt'));
+    const again = P.button('act', 'Regenerate', () => trigger('again'));
+    const copy = P.button('act', 'Copy', async () => {
+      try { await navigator.clipboard.writeText(me.text); copy.textContent = 'Copied'; } catch { copy.textContent = 'Not allowed'; }
+      setTimeout(() => { copy.textContent = 'Copy'; }, 1500);
+    });
+    const acts = el('div', 'acts');
+    acts.append(stop, again, copy);
+    const footer = el('footer');
+    footer.append(status, acts);
+    root.append(header, nums, body, why, footer);
+    mount.replaceChildren(root);
+
+    const me = { root, steps: [], gaps: [], text: '', label: '', reference: false, state: 'empty', again };
+    P.panes.set(root, me);
+    let used = 0, prev = '', toks = [], box = null, stage = null, timer = 0, since = 0, empty = null, cursor = -1;
+
+    const setState = (name) => {
+      me.state = root.dataset.state = name;
+      if (!['waiting', 'loading', 'ready', 'reading'].includes(name)) { stage?.remove(); stage = null; clearInterval(timer); timer = 0; }
+      P.busy();
+    };
+    const reset = () => {
+      used = 0; toks = []; box = null; cursor = -1; me.steps = []; me.gaps = []; me.text = '';
+      body.replaceChildren(); why.replaceChildren(); made.textContent = '';
+      numbers({}); status.textContent = '';
+      empty = el('div', 'hint', me.reference || !P.anyTurn() ? 'Type a prompt below and press Run: the answer streams in here.' : 'This pane has not answered yet. Run a new prompt, or the last one:');
+      body.append(empty);
+      setState('empty');
+    };
+    const numbers = (n) => {
+      for (const key of Object.keys(TERMS)) {
+        let value = n[key], text = P.fig(value);
+        if (key === 'tokens' && value) text = String(value);
+        if (key === 'memory' && value) {
+          const gb = value >= 1e9;
+          text = gb ? (value / 1e9).toFixed(2) : String(Math.round(value / 1e6));
+          cells.memory.unit.textContent = gb ? 'GB memory' : 'MB memory';
+        }
+        cells[key].value.textContent = value === null || value === undefined ? '–' : text;
+      }
+      sparkText.textContent = n.p50 ? `ms per token, p50 ${P.fig(n.p50)} · p99 ${P.fig(n.p99)}` : 'ms per token';
+      drawSpark();
+    };
+    const drawSpark = () => {
+      const gaps = me.gaps, top = Math.max(...[...P.panes.values()].flatMap((p) => p.gaps.slice(-400)), 0.001);
+      const some = gaps.slice(-400);
+      sparkLine.setAttribute('points', some.map((g, i) => `${((i * 100) / Math.max(1, some.length - 1)).toFixed(2)},${(27 - (26 * g) / top).toFixed(2)}`).join(' '));
+    };
+    const showStage = (words, done, total, unit, quiet) => {
+      if (!stage) {
+        stage = el('div', 'stage');
+        stage.append(el('div', 'words'), el('div', 'bar'), el('div', 'much'));
+        stage.children[1].append(el('i'));
+        since = performance.now();
+      }
+      body.append(stage);
+      const [text, bar, much] = stage.children;
+      text.textContent = words;
+      bar.classList.toggle('unknown', !total && !quiet);
+      bar.style.visibility = quiet ? 'hidden' : 'visible';
+      bar.firstChild.style.width = total ? `${Math.min(100, (100 * done) / total)}%` : '';
+      const amount = total ? `${P.unit(done, unit === 'bytes' ? 'bytes' : '')} of ${P.unit(total, unit)} · ${Math.floor((100 * done) / total)} %` : '';
+      const tick = () => {
+        const seconds = Math.floor((performance.now() - since) / 1000);
+        much.textContent = [amount, seconds > 0 ? `${seconds} s` : ''].filter(Boolean).join(' · ');
+      };
+      clearInterval(timer); timer = setInterval(tick, 1000); tick();
+      status.textContent = words;
+      follow();
+    };
+    const follow = () => { if (me.stick) body.scrollTop = body.scrollHeight; };
+    me.stick = true;
+    body.addEventListener('scroll', () => { me.stick = body.scrollHeight - body.scrollTop - body.clientHeight < 40; });
+    const tokenTip = (t, index) => () => {
+      const [text, piece, ms, gap, p, top] = t;
+      const first = el('div', 'first');
+      first.append(el('b', '', `“${P.shown(piece)}”`), el('span', '', ` token ${index + 1}`));
+      const lines = [first, el('div', '', `${P.fig(ms)} ms${gap === null ? ', reading the prompt included' : ''}${p === null ? '' : ` · probability ${P.pct(p)}`}`)];
+      if (top && top.length) {
+        const list = el('div', 'top');
+        for (const [word, share] of top) {
+          const row = el('div', 'alt');
+          const bar = el('i');
+          bar.style.width = `${Math.max(1, 100 * (share || 0))}%`;
+          row.append(el('span', 'w', P.shown(word)), el('span', 'm'), el('span', 's', P.pct(share)));
+          row.children[1].append(bar);
+          list.append(row);
+        }
+        lines.push(list);
+      }
+      return lines;
+    };
+    const on = {
+      head: (h) => {
+        me.label = h.label; me.reference = h.role === 'reference';
+        label.textContent = h.label;
+        label.dataset.tip = h.id;
+        role.hidden = !me.reference;
+        root.classList.toggle('is-reference', me.reference);
+        root.setAttribute('aria-label', `Pane ${h.label}`);
+        body.setAttribute('aria-label', `Answer of ${h.label}; arrow keys walk through its tokens`);
+        source.replaceChildren();
+        const add = (node) => { if (source.childNodes.length) source.append(' · '); source.append(node); };
+        if (h.source) add(h.source);
+        for (const [text, tip] of h.facts) { const node = el('span', 'fact', text); node.dataset.tip = tip; node.tabIndex = 0; add(node); }
+        if (h.notes.length) source.append(el('span', 'notes', h.notes.join(' ')));
+      },
+      user: (text) => {
+        empty?.remove(); empty = null;
+        body.append(el('div', 'user', text));
+        box = el('div', 'toks'); body.append(box);
+        toks = []; me.steps = []; me.gaps = []; me.text = ''; cursor = -1; me.stick = true;
+        why.replaceChildren(); numbers({});
+      },
+      made: (text, where) => { made.textContent = text; if (where) { made.dataset.tip = where; made.tabIndex = 0; } },
+      state: (name, words, done, total, unit) => {
+        setState(name);
+        if (name === 'waiting') showStage(words || 'Waiting for its turn', done || 0, total || 0, unit || '', !words);
+        else if (name === 'loading') showStage(words || 'Loading', done, total, unit);
+        else if (name === 'ready') showStage('Loaded; the other panes are getting ready', 0, 0, '', true);
+        else if (name === 'reading') showStage(`Reading the prompt, ${P.unit(done, unit)}`, 0, 0, '');
+      },
+      tok: (...t) => {
+        if (me.state !== 'running') { setState('running'); status.textContent = 'Writing'; }
+        const [text, piece, ms, gap, p] = t;
+        const span = el('span', 'tk', text);
+        if (gap === null) span.classList.add('first'); else { span.style.setProperty('--ms', ms); me.steps.push(ms); me.gaps.push(gap); }
+        if (p === null) span.classList.add('nop'); else span.style.setProperty('--p', p);
+        span.pgTip = tokenTip(t, toks.length);
+        toks.push(span); box.append(span); me.text += text;
+      },
+      num: numbers,
+      part: (index, sentence, name) => {
+        const span = toks[index];
+        if (span) { span.classList.add('div'); if (/^\s*$/.test(span.textContent)) span.dataset.mark = span.textContent.includes('\n') ? '↵' : '␣'; }
+        else { const gone = el('span', 'tk div ended'); gone.dataset.mark = 'end'; gone.dataset.tip = 'This text ends here; the other goes on.'; box.append(gone); }
+        const note = P.button('note', '', () => { const at = toks[index] || box.lastChild; at.scrollIntoView({ block: 'nearest' }); P.tip(at); });
+        note.addEventListener('click', (e) => e.stopPropagation());
+        note.append(el('span', '', sentence));
+        why.append(note);
+        note.title = name ? `against ${name}` : '';
+      },
+      end: (name, words) => { setState(name); status.textContent = words[0].toUpperCase() + words.slice(1); P.soon(); drawSpark(); },
+      fail: (message, hint, log) => {
+        empty?.remove(); empty = null;
+        setState('failed');
+        status.textContent = me.text ? 'Failed; what it wrote is kept' : 'Failed';
+        const card = el('div', 'fail');
+        card.setAttribute('role', 'alert');
+        card.append(el('b', '', message));
+        if (hint) card.append(el('p', '', hint));
+        if (log) { const more = el('details'); more.append(el('summary', '', 'Last lines of the log'), el('pre', '', log)); card.append(more); }
+        if (box) card.append(P.button('retry', 'Try again', () => trigger('again')));
+        body.append(card);
+      },
+    };
+    const draw = () => {
+      const value = props.value || '';
+      if (!value.startsWith(prev) || value === '') reset();
+      const end = value.lastIndexOf('\n') + 1;
+      for (const raw of value.slice(used, end).split('\n')) {
+        if (!raw) continue;
+        const [kind, ...rest] = JSON.parse(raw);
+        on[kind]?.(...rest);
+      }
+      used = end; prev = value;
+      again.textContent = me.state === 'empty' ? 'Run last prompt' : 'Regenerate';
+      if (me.state === 'running') P.soon();
+      follow(); P.busy();
+    };
+    body.addEventListener('keydown', (e) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
+      if (!step || !toks.length) return;
+      e.preventDefault();
+      toks[cursor]?.classList.remove('at');
+      cursor = Math.max(0, Math.min(toks.length - 1, cursor + step));
+      toks[cursor].classList.add('at');
+      toks[cursor].scrollIntoView({ block: 'nearest' });
+      requestAnimationFrame(() => P.tip(toks[cursor]));
+    });
+    body.addEventListener('blur', () => toks[cursor]?.classList.remove('at'));
+    me.drawSpark = drawSpark;
+    me.buttons = { stop, again, copy };
+    watch('value', draw); draw();
+  };
+
+  const BUSY = ['waiting', 'loading', 'ready', 'reading', 'running'];
+  P.live = () => { for (const [root] of P.panes) if (!root.isConnected) P.panes.delete(root); return [...P.panes.values()]; };
+  P.anyTurn = () => P.live().some((pane) => pane.state !== 'empty');
+  P.busy = () => {
+    const panes = P.live();
+    const any = panes.some((pane) => BUSY.includes(pane.state));
+    for (const pane of panes) {
+      if (!pane.buttons) continue;
+      pane.buttons.stop.hidden = !BUSY.includes(pane.state);
+      pane.buttons.again.hidden = BUSY.includes(pane.state) || (pane.state === 'empty' && !P.anyTurn());
+      pane.buttons.again.disabled = any;
+      pane.buttons.copy.hidden = !pane.text;
+      pane.root.querySelector('.retry')?.toggleAttribute('disabled', any);
+    }
+    return any;
+  };
+})();

@@ -1,0 +1,24 @@
+"""Colours, type and the page script: everything that `launch` wants, read once from `static/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("core.js", "pane.js", "verdict.js", "page.js")
+STYLES = ("page.css", "pane.css", "composer.css")
+FONT = ("Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+
+def options() -> dict[str, Any]:
+    """Keyword arguments of `launch` for how the page looks. Fonts are the system's: nothing is fetched."""
+    script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    return {
+        "theme": gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=list(FONT), font_mono=list(MONO)),
+        "css": "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES),
+        "head": f"<script>{script}</script>",
+    }

@@ -1,0 +1,1 @@
+"""Fakes are first-class code: typed, documented, shared by every test that needs one."""

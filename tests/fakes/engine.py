@@ -1,0 +1,169 @@
+"""A scripted engine: no model, no process, every delay and failure on demand; and a catalog to go with it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import log
+
+from playground.core import Alternative, Finish, Generation, Loaded, Message, Progress, Prompt, Token, Variant
+from playground.engines.engine import IsCancelled, OnProgress
+from playground.errors import Cancelled, PlaygroundError, UnknownVariant
+
+GRAVITY = "Gravity| is| a| fundamental| force| of| nature| that| pulls| masses| together|.".split("|")
+
+
+@dataclass
+class Script:
+    """How one variant behaves.
+
+    tokens      pieces of the answer
+    step_s      seconds between tokens, on the engine's clock and on the wall
+    load_steps  progress reports of a load, `load_step_s` apart
+    load_error  raised by `load`; `error_at` raises `error` after so many tokens
+    """
+
+    tokens: Sequence[str] = tuple(GRAVITY)
+    step_s: float = 0.005
+    first_s: float = 0.01
+    load_steps: int = 2
+    load_step_s: float = 0.0
+    load_error: PlaygroundError | None = None
+    error: PlaygroundError | None = None
+    error_at: int = 0
+    kernel: str = "fake kernel"
+    tokenizer_hash: str = "fake"
+    memory: int = 280_000_000
+
+
+@dataclass
+class FakeEngine:
+    """Implements `engines.engine.Engine`. `asked` and `prompts` tell a test what reached it."""
+
+    scripts: dict[str, Script] = field(default_factory=dict)
+    name: str = "fake"
+    asked: list[Generation] = field(default_factory=list)
+    prompts: list[tuple[str, tuple[Message, ...] | str]] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)
+    active: set[str] = field(default_factory=set)
+    closed: bool = False
+    _aborted: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def script(self, variant: str) -> Script:
+        return self.scripts.setdefault(variant, Script())
+
+    def load(
+        self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
+    ) -> Loaded:
+        script = self.script(variant)
+        if variant not in self.loaded:
+            for step in range(script.load_steps):
+                if is_cancelled():
+                    raise Cancelled("Stopped while loading.")
+                on_progress(Progress("Reading weights", 269e6 * (step + 1) / script.load_steps, 269e6, "bytes"))
+                time.sleep(script.load_step_s)
+        if script.load_error:
+            raise script.load_error
+        self.loaded.add(variant)
+        return Loaded(
+            id=variant,
+            engine=self.name,
+            device="cpu",
+            dtype="bfloat16",
+            weight_bytes=script.memory,
+            streamed_bytes=script.memory,
+            kv_bytes_per_token=1024,
+            resident_bytes=script.memory,
+            context=2048,
+            tokenizer_hash=script.tokenizer_hash,
+            has_chat_template=True,
+            kernel=script.kernel,
+        )
+
+    def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
+        source = messages if isinstance(messages, str) else tuple(messages)
+        self.prompts.append((variant, source))
+        text = source if isinstance(source, str) else "\n".join(turn["content"] for turn in source)
+        kind = "raw" if isinstance(source, str) else "chat"
+        return Prompt(tuple(sum(map(ord, word)) % 50_000 for word in text.split()), text, kind, "fake")
+
+    def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
+        script, request = self.script(generation.variant), generation.request_id
+        if generation.variant not in self.loaded:
+            raise UnknownVariant(f"{generation.variant} is not loaded.")
+        with self._lock:
+            self.asked.append(generation)
+            self.active.add(request)
+        count, reason = 0, "stop"
+        try:
+            for index, piece in enumerate(script.tokens):
+                step = script.step_s if index else script.first_s
+                time.sleep(step)
+                if request in self._aborted:
+                    reason = "abort"
+                    break
+                if script.error and index == script.error_at:
+                    raise script.error
+                if index == generation.sampling.max_tokens:
+                    reason = "length"
+                    break
+                yield _token(index, piece, step, script)
+                count += 1
+            yield Finish(reason, len(generation.prompt_ids), count, peak_memory_bytes=script.memory)  # type: ignore[arg-type]
+        finally:
+            with self._lock:
+                self.active.discard(request)
+
+    def abort(self, request_id: str) -> None:
+        self._aborted.add(request_id)
+
+    def start(self) -> None:
+        self.closed = False
+
+    def device(self) -> dict[str, object] | None:
+        return None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def _token(index: int, piece: str, step: float, script: Script) -> Token:
+    share = (0.92, 0.41, 0.77, 0.99, 0.08)[index % 5]
+    rest = 1 - share
+    return Token(
+        id=sum(map(ord, piece)) * 31 + len(piece),
+        text=piece,
+        piece=piece,
+        time_s=script.first_s + index * script.step_s,
+        step_s=step * (1 + 0.3 * (index % 3)) if index else step,
+        logprob=log(share),
+        top=(
+            Alternative(1, piece, log(share)),
+            Alternative(2, " that", log(rest * 0.7)),
+            Alternative(3, "\n", log(rest * 0.2)),
+        ),
+    )
+
+
+def fake_variant(name: str, model: str = "fake") -> Variant:
+    """`fake` is the reference, `fake:nf4` and the like its quantized forms."""
+    _, _, suffix = name.partition(":")
+    size = {"": 269_000_000, "nf4": 110_000_000, "int8": 163_000_000}.get(suffix, 200_000_000)
+    return Variant(
+        id=name,
+        model=model,
+        name=suffix or "reference",
+        label=suffix or "BF16",
+        method="bitsandbytes" if suffix else "cast",
+        scheme=suffix or "BF16",
+        dtype="bfloat16",
+        path="/models/fake",
+        bytes=size,
+        bytes_are_estimated=bool(suffix),
+        parameters=134_515_008,
+        quantize=suffix or None,
+        source="4-bit NormalFloat, double quantization" if suffix else "original weights",
+    )
