@@ -23,7 +23,8 @@ run: setup ## set everything up and open the page; ARGS="--share" passes options
 setup: model ## venv, pinned packages, the bundled model; nothing to do the second time
 
 model: $(INSTALLED)
-	@$(PY) -m playground.catalog.restore
+	@$(PY) -c 'from playground.catalog import bundled; \
+	  bundled.already_restored() or print("Restoring the bundled model, once.", flush=True); bundled.restore()'
 
 dev: $(INSTALLED_DEV)
 
@@ -58,10 +59,11 @@ clean: ## remove the venv and every cache in this folder; the restored model sta
 	find playground tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make run PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  found=$$(command -v $(PYTHON) >/dev/null && $(PYTHON) -V 2>&1 || echo missing); \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$found. Try: make run PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
-	  rm -rf $(VENV); echo "No virtual environment could be made. On Debian: apt install python3-venv" >&2; exit 1; }
+	  echo "No virtual environment could be made. On Debian: apt install python3-venv" >&2; exit 1; }
 	@touch $@
 
 $(INSTALLED): | $(VENV)/.made

@@ -1,0 +1,227 @@
+"""Facts of this machine, read without torch: cores, memory, CPU, versions, and the measured bandwidth once it is known.
+
+What only torch can tell (device, its memory, its bandwidth) comes from a probe in a child process. Its answer is cached
+under a key of hardware facts, so that a cache folder moved to another machine is not believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from playground import cgroup
+from playground.errors import EngineUnavailable
+from playground.settings import settings
+
+PROBE_MODULE = "playground.engines.transformers_host.probe"
+PROBE_TIMEOUT_S = 120.0
+PACKAGES = (
+    "torch",
+    "transformers",
+    "bitsandbytes",
+    "compressed-tensors",
+    "llmcompressor",
+    "lm-eval",
+    "gguf",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "huggingface_hub",
+    "gradio",
+)
+_FORMAT = 1  # raise it when the probe measures differently
+_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8")
+_ARM_FLAGS = ("asimddp", "i8mm", "bf16", "sve", "sve2")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of RAM this process may use, and who sets the limit."""
+
+    total: int
+    available: int
+    limit: Literal["machine", "cgroup"] = "machine"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What torch said of its best device. `bandwidth` is measured, bytes/s; None where it could not be."""
+
+    device: Literal["cuda", "mps", "cpu"]
+    name: str
+    memory_total: int
+    memory_free: int
+    torch: str
+    threads: int
+    bandwidth: float | None
+    capability: str | None = None
+
+
+def cores() -> int:
+    """Logical cores this process may run on: its affinity, and a container's CPU quota rounded up."""
+    process = psutil.Process()
+    allowed = len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else 0
+    count = allowed or os.cpu_count() or 1
+    quota = cgroup.cpu_quota(cgroup.own_groups())
+    return count if quota is None else max(1, min(count, -int(-quota // 1)))
+
+
+def memory() -> Memory:
+    """RAM of the machine, or of the container where that is tighter."""
+    machine = psutil.virtual_memory()
+    return tightest(int(machine.total), int(machine.available), cgroup.memory_limits(cgroup.own_groups()))
+
+
+def tightest(total: int, available: int, limits: list[tuple[int, int]]) -> Memory:
+    """The memory under cgroup limits `(limit, used)`; a limit at or above the machine's RAM is none."""
+    inside = [(limit, used) for limit, used in limits if limit < total]
+    if not inside:
+        return Memory(total, available)
+    left = min(limit - used for limit, used in inside)
+    return Memory(min(limit for limit, _ in inside), max(0, min(available, left)), "cgroup")
+
+
+@lru_cache(maxsize=1)
+def _cpuinfo() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo; empty elsewhere."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+@lru_cache(maxsize=1)
+def cpu_name() -> str:
+    """The CPU as its maker calls it; the architecture where nobody says more (arm64 Linux)."""
+    if name := _cpuinfo().get("model name"):
+        return name
+    if sys.platform == "darwin":
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            brand = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(brand, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_flags() -> tuple[str, ...]:
+    """The instruction sets that decide which matrix kernels a CPU gets."""
+    present = set((_cpuinfo().get("flags") or _cpuinfo().get("Features") or "").split())
+    return tuple(flag for flag in _FLAGS + _ARM_FLAGS if flag in present)
+
+
+def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
+    """Installed version of each package, from its metadata: nothing is imported."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _gpus() -> list[str]:
+    """What a driver shows of NVIDIA GPUs, so that another card is another machine."""
+    models = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    with contextlib.suppress(OSError):
+        return [line for file in models for line in file.read_text().splitlines() if line.startswith("Model")]
+    return [str(len(models))]
+
+
+def key() -> str:
+    """Names this hardware under this torch, without naming the host."""
+    facts = [
+        _FORMAT,
+        platform.system(),
+        platform.machine(),
+        cpu_name(),
+        cores(),
+        round(psutil.virtual_memory().total / 2**30),
+        _gpus(),
+        os.environ.get("CUDA_VISIBLE_DEVICES"),
+        versions(("torch",))["torch"],
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _cache() -> Path:
+    return settings().cache / "machine.json"
+
+
+def known() -> Probe | None:
+    """The stored probe of this machine; never measures."""
+    try:
+        stored = json.loads(_cache().read_bytes())
+        return Probe(**stored["probe"]) if stored["key"] == key() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def bandwidth() -> float | None:
+    """Measured memory bandwidth of the device, bytes/s, if it is known; never measures."""
+    found = known()
+    return found.bandwidth if found else None
+
+
+def probe(*, again: bool = False) -> Probe:
+    """The stored probe, or a new one: torch in a child process, a few seconds. Raises EngineUnavailable.
+
+    The best bandwidth ever read on this hardware is kept: a busy machine only ever measures too little.
+    """
+    found = known()
+    if found is not None and not again:
+        return found
+    fresh = _ask_torch()
+    if found is not None and found.device == fresh.device:
+        fresh = replace(fresh, bandwidth=max((b for b in (found.bandwidth, fresh.bandwidth) if b), default=None))
+    with contextlib.suppress(OSError):  # a read-only home costs the next caller a measurement, nothing else
+        _store({"key": key(), "probe": asdict(fresh)})
+    return fresh
+
+
+def _ask_torch() -> Probe:
+    root = str(Path(__file__).resolve().parents[1])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", PROBE_MODULE]
+    try:
+        child = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_TIMEOUT_S,
+            check=False,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineUnavailable(f"torch did not describe its device within {PROBE_TIMEOUT_S:.0f} s.") from None
+    try:
+        return Probe(**json.loads(child.stdout.splitlines()[-1]))
+    except (IndexError, ValueError, TypeError):
+        last = (child.stderr.strip().splitlines() or ["no output"])[-1]
+        raise EngineUnavailable(
+            f"torch cannot be used here: {last}", hint="Run `make setup`.", log_tail=child.stderr[-4000:]
+        ) from None
+
+
+def _store(entry: dict[str, Any]) -> None:
+    """Written aside and renamed: two processes may measure at once."""
+    path = _cache()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+        json.dump(entry, file, indent=1)
+    Path(file.name).replace(path)
