@@ -55,7 +55,6 @@ class PaneResult:
     tokens: list[Token] = field(default_factory=list)
     finish: Finish | None = None
     error: PlaygroundError | None = None
-    tail: str = ""
 
     def add(self, item: Item) -> None:
         match item:
@@ -83,7 +82,7 @@ class PaneResult:
 
     @property
     def text(self) -> str:
-        return "".join(token.text for token in self.tokens)
+        return "".join(token.text for token in self.tokens) + (self.finish.text if self.finish else "")
 
     @property
     def token_ids(self) -> list[int]:
@@ -179,7 +178,9 @@ class Comparison:
             loaded = self._load_all()
             prompts = self._prompts(loaded)
             threads = [
-                threading.Thread(target=self._stream, args=(pane, prompt), name=f"pane-{pane}", daemon=True)
+                threading.Thread(
+                    target=self._stream, args=(pane, loaded[pane].id, prompt), name=f"pane-{pane}", daemon=True
+                )
                 for pane, prompt in prompts.items()
             ]
             for thread in threads:
@@ -214,10 +215,10 @@ class Comparison:
     def _prompts(self, loaded: dict[int, Loaded]) -> dict[int, Prompt]:
         prompts: dict[int, Prompt] = {}
         rendered: dict[tuple[str, object], Prompt] = {}
-        by_hash = {state.tokenizer_hash: pane for pane, state in reversed(loaded.items())}
+        teller_of = {state.tokenizer_hash: state.id for state in reversed(loaded.values())}
         for pane, state in loaded.items():
             source = self._panes[pane].source
-            teller = self._panes[by_hash[state.tokenizer_hash]].variant
+            teller = teller_of[state.tokenizer_hash]
             key = (teller, repr(source))
             try:
                 if key not in rendered:
@@ -228,9 +229,9 @@ class Comparison:
                 self._guard(pane, error)
         return prompts
 
-    def _stream(self, pane: int, prompt: Prompt) -> None:
+    def _stream(self, pane: int, variant: str, prompt: Prompt) -> None:
         request = Generation(
-            variant=self._panes[pane].variant,
+            variant=variant,
             prompt_ids=prompt.ids,
             sampling=self._sampling,
             request_id=self._request_ids[pane],

@@ -162,13 +162,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end of a generation. `waited_s`: seconds other generations held the engine, left out of every time."""
+    """The end of a generation.
+
+    waited_s  seconds other generations held the engine, left out of every time
+    text      what was still held back (half a character, the beginning of a stop string) when it ended
+    """
 
     reason: FinishReason
     prompt_tokens: int
     output_tokens: int
     peak_memory_bytes: int | None = None
     waited_s: float = 0.0
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,9 +102,7 @@ def verdict(panes: Sequence[PaneResult]) -> list[Outcome]:
 
 def outcome(reference: PaneResult, pane: PaneResult) -> Outcome:
     label = pane.variant.label if pane.variant else pane.variant_id
-    size = _ratio(
-        pane.variant.bytes if pane.variant else None, reference.variant.bytes if reference.variant else None
-    )
+    size = _ratio(pane.variant.bytes if pane.variant else None, reference.variant.bytes if reference.variant else None)
     memory = _ratio(pane.peak_memory_bytes, reference.peak_memory_bytes)
     same_engine = pane.engine == reference.engine
     speed = None

@@ -1,0 +1,185 @@
+"""One engine server process: started on a socket that the parent has bound, watched, and ended with its children."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+import psutil
+
+from playground.errors import EngineDied, EngineUnavailable
+from playground.settings import settings
+
+log = logging.getLogger(__name__)
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 5.0
+LOG_LINES = 20
+_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "PLAYGROUND_OWNER_TOKEN")
+
+
+class ServerProcess:
+    """A Python module that serves HTTP on loopback, in a process group of its own.
+
+    The listening socket is bound here and inherited, so that no port can be taken in between; the child's standard
+    input is a pipe from this process, so that it ends when this process does, even by kill -9. The child gets no hub
+    token and works offline: whatever it loads is already on this machine.
+    """
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str] = ()) -> None:
+        self.name = name
+        self.key = secrets.token_urlsafe(24)
+        self.log_path = settings().logs / f"{name}.log"
+        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        _keep_previous(self.log_path)
+        with listener, self.log_path.open("ab") as log_file:
+            os.set_inheritable(listener.fileno(), True)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, "--fd", str(listener.fileno()), *arguments],
+                stdin=subprocess.PIPE,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                pass_fds=[listener.fileno()],
+                env=_environment(self.key),
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        log.info("%s started: pid %d at %s", name, self.pid, self.url)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_ready(self, client: httpx.Client, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Until /health answers. Raises EngineDied with the last log lines when the process ends first."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if not self.alive:
+                raise self.obituary("could not start")
+            with contextlib.suppress(httpx.TransportError):
+                if client.get(f"{self.url}/health", timeout=1.0).is_success:
+                    return
+            time.sleep(0.05)
+        self.stop()
+        raise EngineUnavailable(
+            f"The {self.name} engine did not answer within {timeout_s:.0f} s.", hint=f"Its log: {self.log_path}"
+        )
+
+    def obituary(self, what: str = "died") -> EngineDied:
+        """The error for a process that is gone, with how it ended and its last log lines."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1.0)
+        code = self._process.returncode
+        how = "" if code is None else f" ({_ending(code)})"
+        return EngineDied(
+            f"The {self.name} engine {what}{how}.", hint="Run again: it starts anew.", log_tail=self.log_tail()
+        )
+
+    def log_tail(self, lines: int = LOG_LINES) -> str:
+        try:
+            with self.log_path.open("rb") as file:
+                file.seek(max(0, self.log_path.stat().st_size - 16_384))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """End the whole process group: politely, then not. Safe to call more than once."""
+        children = _descendants(self.pid)
+        if self._process.stdin:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait(timeout=STOP_TIMEOUT_S)
+        for child in psutil.wait_procs(children, timeout=1.0)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+
+def _environment(key: str) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    return environment | {
+        "PLAYGROUND_ENGINE_KEY": key,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+        ),
+    }
+
+
+def _ending(code: int) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"killed by {name}{', often the system running out of memory' if name == 'SIGKILL' else ''}"
+    return f"exit code {code}"
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _keep_previous(path: Path, limit: int = 4 * 2**20) -> None:
+    """One older log is kept beside the current one, so that a log never fills the disk."""
+    if path.exists() and path.stat().st_size > limit:
+        path.replace(path.with_suffix(".log.1"))
+
+
+class Restarting:
+    """A server that is started when it is first needed, and again after it died."""
+
+    def __init__(self, name: str, module: str, client: httpx.Client) -> None:
+        self._name, self._module, self._client = name, module, client
+        self._process: ServerProcess | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def current(self) -> ServerProcess | None:
+        return self._process
+
+    def ready(self) -> ServerProcess:
+        """The running process; starts one if there is none. Concurrent callers wait for the same start."""
+        with self._lock:
+            if self._closed:
+                raise EngineUnavailable(f"The {self._name} engine is shut down.")
+            if self._process is None or not self._process.alive:
+                if self._process is not None:
+                    self._process.stop()
+                self._process = ServerProcess(self._name, self._module)
+                self._process.wait_ready(self._client)
+            return self._process
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                self._process.stop()
+                self._process = None

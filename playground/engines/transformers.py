@@ -1,0 +1,126 @@
+"""The transformers engine: one host process per device, several variants in it, started when first needed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import httpx
+
+from playground import catalog
+from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
+from playground.engines import client as http
+from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.process import Restarting, ServerProcess
+from playground.engines.wire import progress_from
+from playground.errors import Cancelled, EngineError, PlaygroundError, from_wire
+
+MODULE = "playground.engines.transformers_host"
+
+
+class TransformersEngine:
+    """The host process and the one client to it."""
+
+    name = "transformers"
+
+    def __init__(self) -> None:
+        self._client = http.new_client()
+        self._server = Restarting(self.name, MODULE, self._client)
+
+    def start(self) -> None:
+        """Start the host now instead of at the first load."""
+        self._server.ready()
+
+    def close(self) -> None:
+        """End the host and everything in it."""
+        self._server.close()
+        self._client.close()
+
+    @property
+    def process(self) -> ServerProcess | None:
+        return self._server.current
+
+    def health(self) -> dict[str, Any] | None:
+        """What /health says (device, memory, what is loaded), or None while the host is not running."""
+        process = self._server.current
+        if process is None or not process.alive:
+            return None
+        try:
+            return dict(self._client.get(f"{process.url}/health", timeout=2.0).json())
+        except (httpx.HTTPError, json.JSONDecodeError):
+            return None
+
+    def load(
+        self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
+    ) -> Loaded:
+        spec = catalog.resolve(variant, on_progress, is_cancelled)
+        if self._server.current is None:
+            on_progress(Progress("Starting the engine"))
+        process = self._server.ready()
+        body = {**asdict(spec), "keep": [name for name in keep if name != spec.id]}
+        with (
+            self._watched(process),
+            self._client.stream(
+                "POST", f"{process.url}/v1/load", json=body, headers=http.authorization(process.key)
+            ) as response,
+        ):
+            http.check(response)
+            for line in response.iter_lines():
+                event = json.loads(line)
+                if "loaded" in event:
+                    return Loaded.from_dict(event["loaded"])
+                if "error" in event:
+                    raise from_wire(event)
+                on_progress(progress_from(event["progress"]))
+                if is_cancelled():
+                    raise Cancelled("Stopped while loading.")
+        raise EngineError("The engine ended a load without a result.")
+
+    def unload(self, variant: str) -> bool:
+        """Free the memory of `variant`; False when it was not loaded."""
+        process = self._server.current
+        if process is None or not process.alive:
+            return False
+        return bool(self._post(process, "/v1/unload", {"id": variant})["unloaded"])
+
+    def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
+        body: dict[str, Any] = {"model": variant}
+        body |= {"prompt": messages} if isinstance(messages, str) else {"messages": list(messages)}
+        found = self._post(self._server.ready(), "/tokenize", body)
+        return Prompt(tuple(found["tokens"]), found["text"], found["template"], found["tokenizer_hash"])
+
+    def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
+        process = self._server.ready()
+        with (
+            self._watched(process),
+            contextlib.closing(http.stream(self._client, process.url, process.key, generation)) as items,
+        ):
+            yield from items
+
+    def abort(self, request_id: str) -> None:
+        process = self._server.current
+        if process is not None and process.alive:
+            self._post(process, f"/v1/requests/{request_id}/abort", {})
+
+    def _post(self, process: ServerProcess, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        with self._watched(process):
+            response = self._client.post(f"{process.url}{path}", json=body, headers=http.authorization(process.key))
+            http.check(response)
+            return dict(response.json())
+
+    @contextlib.contextmanager
+    def _watched(self, process: ServerProcess) -> Iterator[None]:
+        """Turn a broken connection into what it means: the process died (with its last words), or it is broken."""
+        try:
+            yield
+        except PlaygroundError:
+            if not process.alive:
+                raise process.obituary() from None
+            raise
+        except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
+            if not process.alive or isinstance(error, httpx.TransportError):
+                raise process.obituary() from error
+            raise EngineError(f"The engine sent an answer that cannot be read ({type(error).__name__}).") from error

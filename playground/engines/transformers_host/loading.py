@@ -1,0 +1,251 @@
+"""A load specification to a model that is ready to decode. Local files only; safetensors and GGUF only; no remote code."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from playground.core import Loaded, LoadSpec, Progress, Sampling
+from playground.engines.transformers_host.cache import cached_bytes, new_cache
+from playground.engines.transformers_host.decode import Step, decode, forward
+from playground.engines.transformers_host.kernel import kernel
+from playground.engines.transformers_host.memory import DeviceMemory
+from playground.errors import BrokenCheckpoint, EngineUnavailable, OutOfMemory, PlaygroundError, UnsupportedModel
+from playground.methods import bitsandbytes
+
+log = logging.getLogger(__name__)
+OnProgress = Callable[[Progress], None]
+WARM_UP_PROMPT, WARM_UP_TOKENS = 16, 4
+
+
+@dataclass(slots=True)
+class Resident:
+    """A loaded variant: model, tokenizer, what is known of it, and when it was last used."""
+
+    spec: LoadSpec
+    model: Any
+    tokenizer: Any
+    eos: frozenset[int]
+    facts: Loaded
+    last_used: float = field(default_factory=time.monotonic)
+
+
+def device_of_choice() -> torch.device:
+    """CUDA, then Apple's MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress) -> Resident:
+    """Load, quantize on the way if the spec says so, warm up, measure. Raises typed errors only."""
+    began = time.monotonic()
+    memory.release()
+    before = memory.used()
+    try:
+        on_progress(Progress("Reading the tokenizer"))
+        tokenizer = load_tokenizer(spec.path)
+        model = _load_model(spec, memory.device, on_progress)
+        on_progress(Progress("Warming up"))
+        kv_bytes = _warm_up(model)
+    except PlaygroundError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(
+            f"{spec.id} did not fit into memory.", hint="Unload another variant, or pick a smaller one."
+        ) from error
+    except (ImportError, NotImplementedError) as error:
+        raise EngineUnavailable(f"{spec.id} cannot run on this machine: {_first_line(error)}") from error
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        log.exception("load of %s failed", spec.id)
+        raise _load_error(spec, error) from error
+    memory.release()
+    weight_bytes, embedding_bytes = weight_sizes(model)
+    facts = Loaded(
+        id=spec.id,
+        engine="transformers",
+        device=memory.device.type,
+        dtype=spec.dtype,
+        weight_bytes=weight_bytes,
+        streamed_bytes=None if _is_mixture(model.config) else weight_bytes - embedding_bytes,
+        kv_bytes_per_token=kv_bytes,
+        resident_bytes=max(0, memory.used() - before),
+        context=context_length(model.config),
+        tokenizer_hash=tokenizer_hash(tokenizer),
+        has_chat_template=bool(tokenizer.chat_template),
+        kernel=kernel(model),
+        load_s=time.monotonic() - began,
+    )
+    return Resident(spec, model, tokenizer, eos_ids(model, tokenizer), facts)
+
+
+def load_tokenizer(path: str) -> Any:
+    """The tokenizer of a local folder or `.gguf` file."""
+    where, extra = _place(path)
+    return AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False, **extra)
+
+
+def _place(path: str) -> tuple[str, dict[str, str]]:
+    file = Path(path)
+    return (str(file.parent), {"gguf_file": file.name}) if file.suffix == ".gguf" else (path, {})
+
+
+def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress) -> Any:
+    where, options = _place(spec.path)
+    arguments: dict[str, Any] = {**options, "dtype": getattr(torch, spec.dtype)}
+    if spec.quantize is not None:
+        arguments["quantization_config"] = bitsandbytes.quantization_config(spec.quantize, spec.dtype)
+    if device.type != "cpu" or spec.quantize is not None:
+        arguments["device_map"] = {"": str(device)}
+    if "gguf_file" not in arguments:
+        arguments["use_safetensors"] = True
+
+    def bar(factory: Any, args: Any, kwargs: Any) -> Any:
+        return _ReportingBar(factory(*args, **{**kwargs, "disable": True}), args, kwargs, on_progress)
+
+    previous = transformers_logging.set_tqdm_hook(bar)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(where, local_files_only=True, trust_remote_code=False, **arguments)
+    finally:
+        transformers_logging.set_tqdm_hook(previous)
+    return model.eval().requires_grad_(False)
+
+
+class _ReportingBar:
+    """transformers' progress bar, turned into Progress records instead of terminal output."""
+
+    def __init__(self, inner: Any, args: Any, kwargs: Any, on_progress: OnProgress) -> None:
+        self._inner = inner
+        self._items = args[0] if args else kwargs.get("iterable")
+        self._stage = str(kwargs.get("desc") or "Loading weights").rstrip(".: ")
+        self._total = kwargs.get("total") or (len(self._items) if hasattr(self._items, "__len__") else 0)
+        self._on_progress = on_progress
+        self._done = 0
+        self._said = 0.0
+
+    def __iter__(self) -> Any:
+        for item in self._items or ():
+            yield item
+            self.update()
+
+    def __enter__(self) -> _ReportingBar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def update(self, n: int = 1) -> None:
+        self._done += n
+        if time.monotonic() - self._said > 0.1:
+            self._said = time.monotonic()
+            self._on_progress(Progress(self._stage, self._done, self._total, "tensors"))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _warm_up(model: Any) -> int:
+    """A short generation that is not reported; returns the cache bytes one position takes."""
+    prompt = [i % 16 + 1 for i in range(WARM_UP_PROMPT)]
+    cache = new_cache(model.config)
+    forward(model, torch.tensor([prompt], device=model.device), cache)
+    positions = cache.get_seq_length()
+    kv_bytes = cached_bytes(cache) // positions if positions else 0
+    steps = decode(model, prompt, Sampling(max_tokens=WARM_UP_TOKENS, ignore_eos=True))
+    if sum(isinstance(step, Step) for step in steps) != WARM_UP_TOKENS:
+        raise UnsupportedModel("The model did not generate in a short trial.")
+    return kv_bytes
+
+
+def weight_sizes(model: Any) -> tuple[int, int]:
+    """(bytes of all parameters and buffers with their quantization state, bytes of an untied input embedding)."""
+    seen: dict[int, int] = {}
+
+    def count(tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage.nbytes():
+            seen[storage.data_ptr()] = tensor.numel() * tensor.element_size()
+
+    for tensor in [*model.parameters(), *model.buffers()]:
+        count(tensor)
+        for state in _quantization_tensors(getattr(tensor, "quant_state", None)):
+            count(state)
+        for name in ("SCB", "CB"):
+            extra = getattr(tensor, name, None)
+            if isinstance(extra, torch.Tensor):
+                count(extra)
+    embedding = model.get_input_embeddings()
+    head = model.get_output_embeddings()
+    weight = embedding.weight
+    tied = (
+        head is not None and getattr(head, "weight", None) is not None and head.weight.data_ptr() == weight.data_ptr()
+    )
+    return sum(seen.values()), 0 if tied else weight.numel() * weight.element_size()
+
+
+def _quantization_tensors(state: Any) -> list[torch.Tensor]:
+    if state is None:
+        return []
+    found = [value for value in vars(state).values() if isinstance(value, torch.Tensor)]
+    return found + _quantization_tensors(getattr(state, "state2", None))
+
+
+def _is_mixture(config: Any) -> bool:
+    text = config.get_text_config(decoder=True)
+    names = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+    return any((getattr(text, name, 0) or 0) > 1 for name in names)
+
+
+def context_length(config: Any) -> int:
+    """Longest sequence the model was made for, tokens; a generous bound where the config does not say."""
+    text = config.get_text_config(decoder=True)
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        if isinstance(value := getattr(text, name, None), int) and value > 0:
+            return value
+    return 131_072
+
+
+def eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """All end ids of the generation config (some models have several); the tokenizer's where it names none."""
+    named = model.generation_config.eos_token_id
+    if named is None:
+        named = tokenizer.eos_token_id
+    if named is None:
+        return frozenset()
+    return frozenset(named if isinstance(named, (list, tuple)) else [named])
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """Same hash, same token ids for the same text. The chat template is not part of it: it is rendered once."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _load_error(spec: LoadSpec, error: Exception) -> PlaygroundError:
+    text = _first_line(error)
+    lowered = str(error).lower()
+    if "safetensor" in lowered and any(word in lowered for word in ("header", "truncat", "incomplete", "metadata")):
+        return BrokenCheckpoint(f"The weights of {spec.id} are damaged: {text}", hint="Download or export them again.")
+    if "unrecognized" in lowered or "does not recognize this architecture" in lowered or "not supported" in lowered:
+        return UnsupportedModel(f"transformers cannot load {spec.id}: {text}")
+    return UnsupportedModel(f"{spec.id} could not be loaded: {text}", hint="The engine log has the details.")

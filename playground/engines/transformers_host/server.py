@@ -1,0 +1,281 @@
+"""The transformers host: an OpenAI-compatible HTTP server on loopback around one decode thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import psutil
+from fastapi import Depends, FastAPI, Header, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from playground.core import Finish, Generation, Progress, Prompt, Token
+from playground.engines import wire
+from playground.engines.transformers_host.loading import Resident
+from playground.engines.transformers_host.memory import DeviceMemory
+from playground.engines.transformers_host.scheduler import Active, DecodeThread
+from playground.errors import Cancelled, InvalidRequest, PlaygroundError, UnsupportedModel, to_wire
+from playground.settings import settings
+
+log = logging.getLogger(__name__)
+POLL_S = 0.1  # how soon a closed connection is noticed
+
+
+class Unauthorized(PlaygroundError):
+    code = "unauthorized"
+    status = 401
+
+
+def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
+    """The server around a running decode thread. Every call but /health needs `Authorization: Bearer <key>`."""
+    app = FastAPI(title="Quantization Playground: transformers host", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
+
+    def authorize(authorization: str = Header("")) -> None:
+        if not hmac.compare_digest(authorization.encode(), f"Bearer {key}".encode()):
+            raise Unauthorized("This engine needs its key.")
+
+    @app.exception_handler(PlaygroundError)
+    async def typed_error(request: Request, error: PlaygroundError) -> JSONResponse:
+        return JSONResponse(to_wire(error), status_code=error.status)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        return JSONResponse(to_wire(InvalidRequest(f"{where}: {first['msg']}")), status_code=400)
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        active, waiting = engine.counts()
+        return {
+            "status": "ok",
+            "device": memory.device.type,
+            "rss_bytes": psutil.Process().memory_info().rss,
+            "memory_used_bytes": memory.used(),
+            "memory_total_bytes": memory.total(),
+            "active": active,
+            "waiting": waiting,
+            "loaded": [facts.id for facts in engine.loaded()],
+        }
+
+    private = [Depends(authorize)]
+
+    @app.get("/v1/models", dependencies=private)
+    async def models() -> dict[str, Any]:
+        data = [{"id": f.id, "object": "model", "owned_by": "playground", **f.as_dict()} for f in engine.loaded()]
+        return {"object": "list", "data": data}
+
+    @app.post("/v1/load", dependencies=private)
+    async def load(body: wire.LoadRequest) -> StreamingResponse:
+        return StreamingResponse(_load_events(engine, body), media_type="application/x-ndjson")
+
+    @app.post("/v1/unload", dependencies=private)
+    async def unload(body: wire.UnloadRequest) -> dict[str, bool]:
+        return {"unloaded": await asyncio.wrap_future(engine.unload(body.id))}
+
+    @app.post("/tokenize", dependencies=private)
+    def tokenize(body: wire.TokenizeRequest) -> dict[str, Any]:
+        resident = engine.resident(body.model)
+        messages = None if body.messages is None else [m.model_dump() for m in body.messages]
+        prompt = render(resident, messages, body.prompt, body.add_generation_prompt)
+        return {
+            "tokens": prompt.ids,
+            "count": len(prompt.ids),
+            "max_model_len": resident.facts.context,
+            "text": prompt.text,
+            "template": prompt.template,
+            "tokenizer_hash": prompt.tokenizer_hash,
+        }
+
+    @app.post("/v1/requests/{request_id}/abort", dependencies=private)
+    async def abort(request_id: str) -> dict[str, bool]:
+        return {"aborted": engine.abort(request_id)}
+
+    async def answer(request: Request, generation: Generation, shape: _Shape, stream: bool) -> Any:
+        stream_of = _Stream(engine, generation)
+        if stream:
+            return StreamingResponse(_sse(request, stream_of, shape), media_type="text/event-stream")
+        return await _collect(request, stream_of, shape)
+
+    @app.post("/v1/completions", dependencies=private)
+    async def completions(request: Request, body: wire.CompletionRequest) -> Any:
+        resident = engine.resident(body.model)
+        if isinstance(body.prompt, str):
+            ids = (await asyncio.to_thread(render, resident, None, body.prompt)).ids
+        else:
+            ids = tuple(body.prompt)
+        top = 5 if body.logprobs is None else body.logprobs
+        generation = Generation(body.model, ids, body.sampling(), top, body.request_id or f"cmpl-{uuid.uuid4().hex}")
+        return await answer(request, generation, _COMPLETION, body.stream)
+
+    @app.post("/v1/chat/completions", dependencies=private)
+    async def chat(request: Request, body: wire.ChatRequest) -> Any:
+        resident = engine.resident(body.model)
+        messages = [m.model_dump() for m in body.messages]
+        ids = (await asyncio.to_thread(render, resident, messages, None)).ids
+        if body.max_completion_tokens is not None:
+            body.max_tokens = body.max_completion_tokens
+        name = body.request_id or f"chatcmpl-{uuid.uuid4().hex}"
+        return await answer(
+            request, Generation(body.model, ids, body.sampling(), body.top_logprobs, name), _CHAT, body.stream
+        )
+
+    return app
+
+
+def render(
+    resident: Resident, messages: list[dict[str, str]] | None, text: str | None, add_generation_prompt: bool = True
+) -> Prompt:
+    """Token ids of a chat (by the model's template, in transformers' immutable sandbox) or of a raw text.
+
+    A model without a template gets the chat as plain text, and the prompt says so (`template` is "raw").
+    """
+    tokenizer, limit = resident.tokenizer, settings().max_prompt_chars
+    size = len(text or "") + sum(len(message["content"]) for message in messages or [])
+    if size > limit:
+        raise InvalidRequest(f"The prompt has {size:,} characters; the limit is {limit:,}.", hint="Shorten it.")
+    if messages is None and text is None:
+        raise InvalidRequest("Neither a prompt nor messages were given.")
+    if messages is not None and tokenizer.chat_template:
+        try:
+            text = str(
+                tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+            )
+        except Exception as error:
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise UnsupportedModel(f"This model's chat template refused the conversation: {reason}") from error
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        return Prompt(tuple(ids), text, "chat", resident.facts.tokenizer_hash)
+    if messages is not None:
+        text = "\n\n".join(message["content"] for message in messages)
+    return Prompt(tuple(tokenizer.encode(text)), text or "", "raw", resident.facts.tokenizer_hash)
+
+
+async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncIterator[str]:
+    """Newline-delimited JSON: progress records, then `loaded` or `error`."""
+    loop = asyncio.get_running_loop()
+    events: asyncio.Queue[Progress | None] = asyncio.Queue()
+    gone = threading.Event()
+
+    def on_progress(progress: Progress) -> None:
+        if gone.is_set():
+            raise Cancelled("Nobody waits for this load any more.")
+        loop.call_soon_threadsafe(events.put_nowait, progress)
+
+    done = asyncio.wrap_future(engine.load(body.spec(), body.keep, on_progress))
+    done.add_done_callback(lambda _: events.put_nowait(None))
+    try:
+        while (progress := await events.get()) is not None:
+            yield json.dumps({"progress": wire.progress_body(progress)}) + "\n"
+        yield json.dumps({"loaded": done.result().as_dict()}) + "\n"
+    except PlaygroundError as error:
+        yield json.dumps(to_wire(error)) + "\n"
+    finally:
+        gone.set()
+
+
+class _Stream:
+    """The items of one generation, handed from the decode thread to the event loop."""
+
+    def __init__(self, engine: DecodeThread, generation: Generation) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._items: asyncio.Queue[Any] = asyncio.Queue()
+        self.generation = generation
+        self._active: Active = engine.submit(
+            generation, lambda item: self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+        )
+
+    async def items(self, request: Request) -> AsyncIterator[Progress | Token | Finish]:
+        """Until the Finish; ends the generation when the client has gone."""
+        try:
+            while True:
+                try:
+                    item = await asyncio.wait_for(self._items.get(), POLL_S)
+                except TimeoutError:
+                    if await request.is_disconnected():
+                        return
+                    continue
+                if isinstance(item, PlaygroundError):
+                    raise item
+                yield item
+                if isinstance(item, Finish):
+                    return
+        finally:
+            self._active.aborted.set()
+
+
+class _Shape:
+    """How a chunk of one of OpenAI's two completion endpoints looks."""
+
+    def __init__(
+        self, kind: str, delta: Callable[[str], dict[str, Any]], whole: Callable[[str], dict[str, Any]]
+    ) -> None:
+        self.kind, self.delta, self.whole = kind, delta, whole
+
+    def envelope(self, generation: Generation, choices: list[dict[str, Any]], chunk: bool) -> dict[str, Any]:
+        kind = f"{self.kind}.chunk" if chunk and self.kind.startswith("chat") else self.kind
+        return {
+            "id": generation.request_id,
+            "object": kind,
+            "created": int(time.time()),
+            "model": generation.variant,
+            "choices": choices,
+        }
+
+
+_COMPLETION = _Shape("text_completion", lambda text: {"text": text}, lambda text: {"text": text})
+_CHAT = _Shape(
+    "chat.completion",
+    lambda text: {"delta": {"content": text}},
+    lambda text: {"message": {"role": "assistant", "content": text}},
+)
+
+
+async def _sse(request: Request, stream: _Stream, shape: _Shape) -> AsyncIterator[str]:
+    generation = stream.generation
+
+    def line(choices: list[dict[str, Any]], **fields: Any) -> str:
+        return f"data: {json.dumps({**shape.envelope(generation, choices, chunk=True), **fields})}\n\n"
+
+    try:
+        async with contextlib.aclosing(stream.items(request)) as items:
+            async for item in items:
+                match item:
+                    case Progress():
+                        yield line([], progress=wire.progress_body(item))
+                    case Token():
+                        yield line([{**wire.token_chunk(item), **shape.delta(item.text)}])
+                    case Finish():
+                        yield line([{**wire.finish_chunk(item), **shape.delta(item.text)}], **wire.finish_fields(item))
+    except PlaygroundError as error:
+        yield f"data: {json.dumps(to_wire(error))}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+async def _collect(request: Request, stream: _Stream, shape: _Shape) -> dict[str, Any]:
+    tokens: list[Token] = []
+    async with contextlib.aclosing(stream.items(request)) as items:
+        async for item in items:
+            if isinstance(item, Token):
+                tokens.append(item)
+            elif isinstance(item, Finish):
+                text = "".join(token.text for token in tokens) + item.text
+                choice = {
+                    **wire.finish_chunk(item),
+                    **shape.whole(text),
+                    "token_ids": [token.id for token in tokens],
+                    "timing": {"times_s": [t.time_s for t in tokens], "steps_s": [t.step_s for t in tokens]},
+                }
+                return {**shape.envelope(stream.generation, [choice], chunk=False), **wire.finish_fields(item)}
+    return {}

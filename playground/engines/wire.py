@@ -1,0 +1,147 @@
+"""What travels over HTTP: OpenAI's completion requests and chunks, with the engine's own clock beside them.
+
+Requests are closed schemas: an unknown field is an error, not a surprise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from playground.core import Alternative, Finish, LoadSpec, Progress, Sampling, Token
+from playground.settings import settings
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LoadRequest(_Closed):
+    id: str
+    path: str
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    quantize: str | None = None
+    weight_bytes: int = Field(0, ge=0)
+    keep: list[str] = []
+
+    def spec(self) -> LoadSpec:
+        return LoadSpec(self.id, self.path, self.dtype, self.quantize, self.weight_bytes)
+
+
+class UnloadRequest(_Closed):
+    id: str
+
+
+class ChatMessage(_Closed):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class TokenizeRequest(_Closed):
+    """As vLLM's /tokenize: a text, or messages to render with the model's chat template."""
+
+    model: str
+    prompt: str | None = None
+    messages: list[ChatMessage] | None = None
+    add_generation_prompt: bool = True
+
+
+class _Sampled(_Closed):
+    model: str
+    max_tokens: int = Field(128, ge=1)
+    temperature: float = Field(1.0, ge=0, le=10)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=-1)
+    repetition_penalty: float = Field(1.0, gt=0, le=10)
+    seed: int = Field(0, ge=0, lt=2**63)
+    stop: str | list[str] | None = None
+    stream: bool = False
+    ignore_eos: bool = False
+    request_id: str = ""
+    n: Literal[1] = 1
+    user: str | None = None
+    stream_options: dict[str, Any] | None = None
+
+    def sampling(self) -> Sampling:
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return Sampling(
+            max_tokens=min(self.max_tokens, settings().max_tokens),
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=max(0, self.top_k),
+            repetition_penalty=self.repetition_penalty,
+            seed=self.seed,
+            stop=tuple(stops),
+            ignore_eos=self.ignore_eos,
+        )
+
+
+class CompletionRequest(_Sampled):
+    """`prompt` is a text or token ids. `logprobs`: how many alternatives each token carries."""
+
+    prompt: str | list[int]
+    logprobs: int | None = Field(None, ge=0, le=20)
+    echo: Literal[False] = False
+
+
+class ChatRequest(_Sampled):
+    messages: list[ChatMessage] = Field(min_length=1)
+    logprobs: bool = False
+    top_logprobs: int = Field(5, ge=0, le=20)
+    max_completion_tokens: int | None = Field(None, ge=1)
+
+
+def token_chunk(token: Token) -> dict[str, Any]:
+    """The choice of one streamed completion chunk: OpenAI's fields, and `timing`, the engine's."""
+    return {
+        "index": 0,
+        "text": token.text,
+        "token_ids": [token.id],
+        "logprobs": {
+            "tokens": [token.piece],
+            "token_logprobs": [token.logprob],
+            "top_logprobs": [{a.text: a.logprob for a in token.top}],
+            "top_ids": [[[a.id, a.text, a.logprob] for a in token.top]],
+        },
+        "timing": {"time_s": token.time_s, "step_s": token.step_s},
+        "finish_reason": None,
+    }
+
+
+def token_from_chunk(choice: dict[str, Any]) -> Token:
+    """Inverse of `token_chunk`."""
+    logprobs, clock = choice["logprobs"], choice["timing"]
+    return Token(
+        id=choice["token_ids"][0],
+        text=choice["text"],
+        piece=logprobs["tokens"][0],
+        time_s=clock["time_s"],
+        step_s=clock["step_s"],
+        logprob=logprobs["token_logprobs"][0],
+        top=tuple(Alternative(*entry) for entry in logprobs["top_ids"][0]),
+    )
+
+
+def finish_chunk(finish: Finish) -> dict[str, Any]:
+    return {"index": 0, "text": finish.text, "token_ids": [], "logprobs": None, "finish_reason": finish.reason}
+
+
+def finish_fields(finish: Finish) -> dict[str, Any]:
+    """`usage` as OpenAI has it, and what the engine measured."""
+    return {
+        "usage": {
+            "prompt_tokens": finish.prompt_tokens,
+            "completion_tokens": finish.output_tokens,
+            "total_tokens": finish.prompt_tokens + finish.output_tokens,
+        },
+        "engine": {"peak_memory_bytes": finish.peak_memory_bytes, "waited_s": finish.waited_s},
+    }
+
+
+def progress_body(progress: Progress) -> dict[str, Any]:
+    return {"stage": progress.stage, "done": progress.done, "total": progress.total, "unit": progress.unit}
+
+
+def progress_from(body: dict[str, Any]) -> Progress:
+    return Progress(body["stage"], body["done"], body["total"], body["unit"])
