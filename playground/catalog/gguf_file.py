@@ -48,15 +48,25 @@ class GgufHeader:
         return count.most_common(1)[0][0] if count else "F32"
 
 
-class _Cursor:
-    """A position in the mapped file that refuses to run past its end."""
+class NeedMore(Exception):
+    """The header goes on after the bytes that were given; `size` says how many are needed at least."""
 
-    def __init__(self, data: mmap.mmap, where: str) -> None:
-        self.data, self.where, self.at = data, where, 0
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the first {size:,} bytes are needed")
+        self.size = size
+
+
+class _Cursor:
+    """A position in the first bytes of a file that refuses to run past the file's end."""
+
+    def __init__(self, data: mmap.mmap | bytes, file_bytes: int, where: str) -> None:
+        self.data, self.file_bytes, self.where, self.at = data, file_bytes, where, 0
 
     def take(self, size: int) -> bytes:
-        if size < 0 or self.at + size > len(self.data):
-            _broken(self.where, f"it ends inside its header, after {len(self.data):,} bytes")
+        if self.at + size > self.file_bytes:
+            _broken(self.where, f"it ends inside its header, after {self.file_bytes:,} bytes")
+        if self.at + size > len(self.data):
+            raise NeedMore(self.at + size)
         chunk = self.data[self.at : self.at + size]
         self.at += size
         return chunk
@@ -104,30 +114,33 @@ def read_header(path: Path) -> GgufHeader:
         if size < 24 or not is_gguf(path):
             _broken(where, "it does not start with 'GGUF'" if size >= 4 else f"it has {size} bytes")
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _parse(_Cursor(data, where), size)
+            return parse_header(data, size, where)
     except OSError as error:
         raise BrokenCheckpoint(f"{where} cannot be read: {error.strerror}.", hint="Check the file.") from error
 
 
-def _parse(cursor: _Cursor, size: int) -> GgufHeader:
-    cursor.take(4)
+def parse_header(data: mmap.mmap | bytes, file_bytes: int, where: str) -> GgufHeader:
+    """The same from the first bytes of a file of `file_bytes`. Raises NeedMore, BrokenCheckpoint."""
+    cursor = _Cursor(data, file_bytes, where)
+    if cursor.take(4) != MAGIC:
+        _broken(where, "it does not start with 'GGUF'")
     version, tensor_count, field_count = cursor.number("I"), cursor.number("Q"), cursor.number("Q")
     if version not in (2, 3):
-        _broken(cursor.where, f"version {version} is unknown")
+        _broken(where, f"version {version} is unknown")
     if tensor_count > MAX_TENSORS or field_count > MAX_FIELDS:
-        _broken(cursor.where, f"its header claims {tensor_count:,} tensors and {field_count:,} fields")
+        _broken(where, f"its header claims {tensor_count:,} tensors and {field_count:,} fields")
     fields: dict[str, Any] = {}
     for _ in range(field_count):
         key = cursor.text()
         if key in fields:
-            _broken(cursor.where, f"the field {key[:80]!r} occurs twice")
+            _broken(where, f"the field {key[:80]!r} occurs twice")
         fields[key] = cursor.value(cursor.number("I"))
     infos = [_tensor(cursor) for _ in range(tensor_count)]
     alignment = fields.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment <= 0 or alignment % 8 or alignment > 1 << 16:
-        _broken(cursor.where, f"its alignment is {alignment!r}")
+        _broken(where, f"its alignment is {alignment!r}")
     start = -(-cursor.at // alignment) * alignment
-    return _placed(cursor.where, fields, infos, start, size)
+    return _placed(where, fields, infos, start, file_bytes)
 
 
 def _tensor(cursor: _Cursor) -> tuple[Tensor, int]:

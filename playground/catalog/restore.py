@@ -1,7 +1,7 @@
 """Restore the bundled model: `python -m playground.catalog.restore GGUF FOLDER SHA256`.
 
 Runs in a child process and prints one JSON object per line: progress (`stage`, `done`, `total`, `unit`), then
-`restored` with the checksums, or `error`. numpy and the `gguf` dequantization are enough: four seconds instead of the
+`result` with the checksums, or `error`. numpy and the `gguf` dequantization are enough: four seconds instead of the
 forty that transformers takes to load and save the same file, and bit for bit the same weights.
 
 The tokenizer is written as the original repository has it. A conversion from GGUF metadata names `<|im_start|>` as
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from playground.catalog.child import say
 from playground.catalog.gguf_file import GgufHeader, read_header
 from playground.errors import BrokenCheckpoint, PlaygroundError, to_wire
 from playground.metrics.footprint import Tensor
@@ -230,12 +231,12 @@ def main(arguments: list[str]) -> int:
     source, folder, expected = arguments
 
     def report(stage: str, done: float, total: float) -> None:
-        print(json.dumps({"stage": stage, "done": done, "total": total, "unit": "B"}), flush=True)
+        say({"stage": stage, "done": done, "total": total, "unit": "B"})
 
     try:
-        print(json.dumps({"restored": restore(Path(source), Path(folder), expected, report)}), flush=True)
+        say({"result": restore(Path(source), Path(folder), expected, report)})
     except PlaygroundError as error:
-        print(json.dumps(to_wire(error)), flush=True)
+        say(to_wire(error))
         return 1
     return 0
 

