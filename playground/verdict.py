@@ -46,15 +46,17 @@ class Outcome:
     caveats: tuple[str, ...]
 
 
-def _quoted(token: Token) -> str:
-    return f"“{token.piece}”"
+def quoted(token: Token) -> str:
+    """The token as a reader sees it: most begin with a space, some are nothing but white space."""
+    shown = token.piece.strip(" ").replace("\n", "↵").replace("\t", "⇥")
+    return f"“{shown or '␣' * len(token.piece)}”"
 
 
 def _wanted(token: Token | None, label: str) -> str:
     if token is None:
         return f"{label} had ended"
     share = "" if token.logprob is None else f" ({exp(token.logprob):.0%})"
-    return f"{label} wrote {_quoted(token)}{share}"
+    return f"{label} wrote {quoted(token)}{share}"
 
 
 def diverges_at(reference: PaneResult, other: PaneResult) -> Divergence | None:

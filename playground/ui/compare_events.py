@@ -157,7 +157,7 @@ class Compare:
             session.model = model
             picks = self._spread(found, [suffix] if suffix else wanted, len(session.shown) - 1)
             for slot, variant in zip(session.shown, [found[0], *picks], strict=False):
-                session.panes[slot].show(variant.id, variant, slot == 0)
+                session.panes[slot].show(variant.id, variant, slot == 0, origin=found[0].source)
         choices = models if model in models else [model, *models]
         update: Update = {self.tab.model: gr.Dropdown(choices=choices, value=model), self.tab.origin: origin}
         return update | self._panes(session)
@@ -184,7 +184,7 @@ class Compare:
             error = failed
         with session.lock:
             session.stop(slot)
-            session.panes[slot].show(facts.id if facts else name, facts, slot == 0, error)
+            session.panes[slot].show(facts.id if facts else name, facts, slot == 0, error, session.origin)
         return self._panes(session)
 
     def add(self, request: gr.Request) -> Update:
@@ -192,11 +192,13 @@ class Compare:
         with session.lock:
             free = [slot for slot in range(MAX_PANES) if slot not in session.shown]
             if free:
-                used = {session.panes[slot].variant for slot in session.shown}
+                facts = [session.panes[slot].facts for slot in session.shown]
+                used, schemes = {fact.id for fact in facts if fact}, {fact.scheme for fact in facts if fact}
                 fresh = [variant for variant in session.choices[1:] if variant.id not in used] or session.choices[:1]
+                fresh.sort(key=lambda variant: (variant.quantize is None, variant.scheme in schemes))
                 session.shown = sorted([*session.shown, free[0]])
                 if fresh:
-                    session.panes[free[0]].show(fresh[0].id, fresh[0], False)
+                    session.panes[free[0]].show(fresh[0].id, fresh[0], False, origin=session.origin)
         return self._panes(session)
 
     def remove(self, slot: int, request: gr.Request) -> Update:

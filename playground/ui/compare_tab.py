@@ -86,7 +86,7 @@ def layout() -> Tab:
         with gr.Row(elem_id="pg-ask"):
             fields["prompt"] = gr.Textbox(
                 label="Prompt", show_label=False, container=False, lines=1, max_lines=8, elem_id="pg-prompt",
-                placeholder="Ask every variant the same thing…  (Enter runs, Shift+Enter for a new line)", scale=1,
+                placeholder="Ask every variant the same thing", scale=1,
             )  # fmt: skip
             run = gr.Button("Run both", variant="primary", elem_id="pg-run", min_width=0)
             stop = gr.Button("Stop all", elem_id="pg-stop", min_width=0, interactive=False)
@@ -145,7 +145,7 @@ def _settings() -> dict[str, Any]:
             )  # fmt: skip
         with gr.Row(elem_classes="pg-grid"):
             fields = {
-                "max_tokens": number("max_tokens", "Max tokens", "where an answer ends at the latest"),
+                "max_tokens": number("max_tokens", "Max tokens", "limit of an answer"),
                 "temperature": number("temperature", "Temperature", "0 is greedy", 0.1),
                 "top_p": number("top_p", "Top-p", "1 is off", 0.05),
                 "top_k": number("top_k", "Top-k", "0 is off"),

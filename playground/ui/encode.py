@@ -21,7 +21,7 @@ from typing import Any
 from playground.compare import PaneResult
 from playground.core import Finish, Loaded, Progress, Sampling, Token, Variant
 from playground.errors import PlaygroundError
-from playground.verdict import Divergence
+from playground.verdict import Divergence, quoted
 
 
 def line(*parts: Any) -> str:
@@ -44,8 +44,8 @@ def size(variant: Variant) -> str:
     return "" if variant.bytes is None else about + megabytes(variant.bytes)
 
 
-def head(variant: Variant | None, name: str, reference: bool) -> str:
-    """The title of a pane, before anything ran."""
+def head(variant: Variant | None, name: str, reference: bool, origin: str = "") -> str:
+    """The title of a pane, before anything ran. What the bar already says (`origin`) is not said again."""
     role = "reference" if reference else ""
     if variant is None:
         return line("head", {"label": name, "role": role, "id": name, "source": "", "facts": [], "notes": []})
@@ -65,7 +65,7 @@ def head(variant: Variant | None, name: str, reference: bool) -> str:
             "label": variant.label,
             "role": role,
             "id": variant.id,
-            "source": variant.source,
+            "source": variant.source.removeprefix(f"{origin}; ") if origin else variant.source,
             "facts": facts,
             "notes": list(variant.notes),
         },
@@ -129,7 +129,7 @@ def part(split: Divergence, label: str, reference: bool) -> str:
     words = split.sentence(label)
     here, there = (split.other, split.reference)
     if here and there and (share := _wanted_by(here, there.id)) is not None:
-        words += f" {label} gave “{there.piece}” {share:.0%}."
+        words += f" {label} gave {quoted(there)} {share:.0%}."
     return line("part", split.index, words, "" if reference else label)
 
 

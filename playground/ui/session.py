@@ -122,12 +122,19 @@ class Pane:
         self.turns: list[Turn] = []
         self._head = ""
 
-    def show(self, name: str, facts: Variant | None, reference: bool, error: PlaygroundError | None = None) -> None:
+    def show(
+        self,
+        name: str,
+        facts: Variant | None,
+        reference: bool,
+        error: PlaygroundError | None = None,
+        origin: str = "",
+    ) -> None:
         """Another variant is another conversation: what is left of the old one was not its."""
         if name != self.variant:
             self.turns = []
         self.variant, self.facts, self.error = name, facts, error
-        self._head = encode.head(facts, name, reference) + (encode.fail(error) if error else "")
+        self._head = encode.head(facts, name, reference, origin) + (encode.fail(error) if error else "")
 
     @property
     def label(self) -> str:
@@ -153,9 +160,13 @@ class Session:
         self.shown = list(range(MIN_PANES))
         self.last: Ask | None = None
         self.model = ""
-        self.choices: list[Variant] = []
+        self.choices: list[Variant] = []  # the model's variants, its reference first
         self._comparison: Comparison | None = None
         self._slots: list[int] = []
+
+    @property
+    def origin(self) -> str:
+        return self.choices[0].source if self.choices else ""
 
     @property
     def busy(self) -> bool:
@@ -228,7 +239,7 @@ class Session:
             while not over.is_set():
                 with news:
                     news.wait_for(lambda: bool(changed) or over.is_set(), HEARTBEAT_S)
-                    changed |= self._mark_splits(set(slots))
+                    changed.update(self._mark_splits(set(slots)))
                     for slot in changed & turns.keys():
                         turns[slot].flush()
                     now = set(changed)

@@ -16,9 +16,10 @@ MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 def options() -> dict[str, Any]:
     """Keyword arguments of `launch` for how the page looks. Fonts are the system's: nothing is fetched."""
-    script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    script, style = (
+        "\n".join((STATIC / name).read_text(encoding="utf-8") for name in names) for names in (SCRIPTS, STYLES)
+    )
     return {
         "theme": gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=list(FONT), font_mono=list(MONO)),
-        "css": "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES),
-        "head": f"<script>{script}</script>",
+        "head": f"<style>{style}</style><script>{script}</script>",
     }

@@ -12,7 +12,20 @@ from playground.core import Alternative, Finish, Generation, Loaded, Message, Pr
 from playground.engines.engine import IsCancelled, OnProgress
 from playground.errors import Cancelled, PlaygroundError, UnknownVariant
 
-GRAVITY = "Gravity| is| a| fundamental| force| of| nature| that| pulls| masses| together|.".split("|")
+GRAVITY = (
+    "Gravity",
+    " is",
+    " a",
+    " fundamental",
+    " force",
+    " of",
+    " nature",
+    " that",
+    " pulls",
+    " masses",
+    " together",
+    ".",
+)
 
 
 @dataclass
@@ -25,7 +38,7 @@ class Script:
     load_error  raised by `load`; `error_at` raises `error` after so many tokens
     """
 
-    tokens: Sequence[str] = tuple(GRAVITY)
+    tokens: Sequence[str] = GRAVITY
     step_s: float = 0.005
     first_s: float = 0.01
     load_steps: int = 2

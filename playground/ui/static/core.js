@@ -18,7 +18,7 @@ window.Playground = (() => {
     if (value >= 99.95) return Math.round(value).toLocaleString('en');
     return value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
   };
-  P.pct = (p) => (p === null || p === undefined ? '–' : p > 0.995 && p < 1 ? '> 99 %' : p < 0.01 ? '< 1 %' : `${Math.round(p * 100)} %`);
+  P.pct = (p) => (p === null || p === undefined ? '–' : p > 0.995 && p < 1 ? '> 99%' : p < 0.01 ? '< 1%' : `${Math.round(p * 100)}%`);
   P.shown = (piece) => (piece === '' ? '(nothing yet)' : piece.replace(/\n/g, '↵').replace(/\t/g, '⇥'));
   P.unit = (count, unit) => {
     if (unit !== 'bytes') return `${Math.round(count).toLocaleString('en')}${unit ? ` ${unit}` : ''}`;
@@ -139,7 +139,7 @@ window.Playground = (() => {
     const words = () => {
       const mode = document.documentElement.dataset.colour;
       scale.style.visibility = mode === 'off' ? 'hidden' : 'visible';
-      if (mode === 'prob') { from.textContent = '100 %'; to.textContent = '5 % or less'; }
+      if (mode === 'prob') { from.textContent = '100%'; to.textContent = '5% or less'; }
       else if (P.range) { from.textContent = `${P.fig(P.range[0])} ms`; to.textContent = `${P.fig(P.range[1])} ms or more`; }
       else { from.textContent = 'fastest'; to.textContent = 'slowest step, ms'; }
     };

@@ -39,6 +39,14 @@
     }
   }, true);
 
+  // The page leaves exactly the room that the composer takes, however many lines the prompt has.
+  const measure = () => {
+    const composer = document.getElementById('pg-composer');
+    if (!composer) return requestAnimationFrame(measure);
+    new ResizeObserver(() => document.documentElement.style.setProperty('--composer', `${composer.offsetHeight}px`)).observe(composer);
+  };
+  measure();
+
   const dark = (on) => { document.body.classList.toggle('dark', on); document.documentElement.style.colorScheme = on ? 'dark' : 'light'; };
   P.theme = (element) => {
     const mount = element.querySelector('.pg-mount');

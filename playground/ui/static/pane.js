@@ -23,18 +23,18 @@
   P.pane = (element, props, watch, trigger) => {
     const mount = element.querySelector('.pg-mount');
     const root = el('section', 'pane');
-    const label = el('h2', 'label'), role = el('span', 'role', 'reference'), source = el('p', 'source'), made = el('span', 'made');
+    const label = el('h2', 'label'), notes = el('p', 'notes'), role = el('span', 'role', 'reference'), source = el('p', 'source'), made = el('span', 'made');
     const title = el('div', 'title');
     title.append(label, role);
     const header = el('header');
-    header.append(title, made, source);
+    header.append(title, made, source, notes);
     const nums = el('div', 'nums'), cells = {};
     for (const key of Object.keys(TERMS)) { cells[key] = small(key); nums.append(cells[key].cell); }
     const spark = el('div', 'spark');
     const sparkSvg = P.svg('svg', { viewBox: '0 0 100 28', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
     const sparkLine = P.svg('polyline', { fill: 'none', 'stroke-width': '1.4', 'vector-effect': 'non-scaling-stroke' });
     sparkSvg.append(sparkLine);
-    const sparkText = el('span', 'u', 'ms per token');
+    const sparkText = el('span', 'u', 'ms a token');
     sparkText.dataset.tip = 'Inter-token latency: the gap before each token. p50 is the median, p99 is exceeded by one gap in a hundred.';
     sparkText.tabIndex = 0;
     spark.append(sparkSvg, sparkText);
@@ -86,7 +86,7 @@
         }
         cells[key].value.textContent = value === null || value === undefined ? '–' : text;
       }
-      sparkText.textContent = n.p50 ? `ms per token, p50 ${P.fig(n.p50)} · p99 ${P.fig(n.p99)}` : 'ms per token';
+      sparkText.textContent = n.p50 ? `p50 ${P.fig(n.p50)} · p99 ${P.fig(n.p99)} ms` : 'ms a token';
       drawSpark();
     };
     const drawSpark = () => {
@@ -149,15 +149,15 @@
         body.setAttribute('aria-label', `Answer of ${h.label}; arrow keys walk through its tokens`);
         source.replaceChildren();
         const add = (node) => { if (source.childNodes.length) source.append(' · '); source.append(node); };
-        if (h.source) add(h.source);
         for (const [text, tip] of h.facts) { const node = el('span', 'fact', text); node.dataset.tip = tip; node.tabIndex = 0; add(node); }
-        if (h.notes.length) source.append(el('span', 'notes', h.notes.join(' ')));
+        if (h.source) { const node = el('span', '', h.source); node.dataset.tip = h.source; add(node); }
+        notes.textContent = h.notes.join(' ');
       },
       user: (text) => {
         empty?.remove(); empty = null;
         body.append(el('div', 'user', text));
         box = el('div', 'toks'); body.append(box);
-        toks = []; me.steps = []; me.gaps = []; me.text = ''; cursor = -1; me.stick = true;
+        toks = []; me.gaps = []; me.text = ''; cursor = -1; me.stick = true;
         why.replaceChildren(); numbers({});
       },
       made: (text, where) => { made.textContent = text; if (where) { made.dataset.tip = where; made.tabIndex = 0; } },
@@ -238,6 +238,7 @@
   P.busy = () => {
     const panes = P.live();
     const any = panes.some((pane) => BUSY.includes(pane.state));
+    document.documentElement.toggleAttribute('data-began', P.anyTurn());
     for (const pane of panes) {
       if (!pane.buttons) continue;
       pane.buttons.stop.hidden = !BUSY.includes(pane.state);
