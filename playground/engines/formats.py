@@ -61,6 +61,10 @@ def _mxfp4(device: str, capability: Capability, versions: Versions) -> str:
     return f"{' and '.join(missing)} not installed|{_install(missing)}" if missing else ""
 
 
+def _compressed_tensors(*_: object) -> str:
+    return "transformers unpacks these weights in the first forward pass"
+
+
 def _gguf(*_: object) -> str:
     return "this engine multiplies no GGUF blocks"
 
@@ -70,7 +74,7 @@ def _install(wanted: list[str]) -> str:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("compressed-tensors", "compressed-tensors", {"compressed-tensors": ">=0.15.0"}),
+    Format("compressed-tensors", "compressed-tensors", {"compressed-tensors": ">=0.15.0"}, kernel=_compressed_tensors),
     Format("gptq", "GPTQ", {"optimum": ">=1.24.0", "gptqmodel": ">=1.4.3"}),
     Format("awq", "AWQ", {"gptqmodel": "", "accelerate": ">=1.1.0"}),
     Format("auto-round", "AutoRound", {"auto-round": ">=0.5.0"}),
