@@ -1,4 +1,4 @@
-"""The shared words as frozen dataclasses. No imports beyond the standard library; every other module may use this one."""
+"""The shared words as frozen dataclasses. Standard library only; every module may use it."""
 
 from __future__ import annotations
 

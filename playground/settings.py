@@ -17,17 +17,23 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PLAYGROUND_", extra="ignore")
 
-    home: Path | None = Field(None, description="One folder for everything the playground writes (logs, cache, results).")
-    model: str = Field("smollm2", description="The model the page opens with.")
-    host: str = Field("127.0.0.1", description="Address the page listens on.")
-    port: int = Field(7860, description="Port the page listens on; 0 takes a free one.")
-    memory_limit: int | None = Field(None, description="Bytes the loaded variants may use; the default is what the device has.")
-    threads: int | None = Field(None, description="CPU threads of the transformers host; the default is torch's own choice.")
-    max_tokens: int = Field(4096, description="Upper limit of max tokens per generation.")
-    max_prompt_chars: int = Field(200_000, description="Upper limit of the characters of one request.")
-    max_generations: int = Field(16, description="Generations that may be active or queued in one engine.")
-    prewarm: bool = Field(True, description="Start the engine process with the app instead of at the first run.")
-    offline: bool = Field(False, description="Never ask the hub; use what is cached.")
+    home: Path | None = Field(default=None, description="One folder for everything that is written (logs, cache).")
+    model: str = Field(default="smollm2", description="The model the page opens with.")
+    host: str = Field(default="127.0.0.1", description="Address the page listens on.")
+    port: int = Field(default=7860, description="Port the page listens on; 0 takes a free one.")
+    memory_limit: int | None = Field(
+        default=None, description="Bytes the loaded variants may use; default: all the device has."
+    )
+    threads: int | None = Field(
+        default=None, description="CPU threads of the transformers host; default: torch's choice."
+    )
+    max_tokens: int = Field(default=4096, description="Upper limit of max tokens per generation.")
+    max_prompt_chars: int = Field(default=200_000, description="Upper limit of the characters of one request.")
+    max_generations: int = Field(default=16, description="Generations that may be active or queued in one engine.")
+    prewarm: bool = Field(
+        default=True, description="Start the engine process with the app instead of at the first run."
+    )
+    offline: bool = Field(default=False, description="Never ask the hub; use what is cached.")
 
     @property
     def data(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -59,7 +59,9 @@ def completion_body(generation: Generation) -> dict[str, Any]:
     }
 
 
-def stream(client: httpx.Client, url: str, key: str, generation: Generation) -> Iterator[Progress | Token | Finish]:
+def stream(
+    client: httpx.Client, url: str, key: str, generation: Generation
+) -> Generator[Progress | Token | Finish, None, None]:
     """The items of one generation. Closing the iterator closes the connection, which ends it in the engine."""
     with client.stream(
         "POST", f"{url}/v1/completions", json=completion_body(generation), headers=authorization(key)

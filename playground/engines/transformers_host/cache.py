@@ -15,8 +15,11 @@ from transformers.cache_utils import DynamicLayer
 ROOM = 256  # positions of spare room, tokens
 
 
-class GrowingLayer(DynamicLayer):
+class GrowingLayer(DynamicLayer):  # type: ignore[misc]
     """A DynamicLayer whose `keys` and `values` are views of buffers with room for more, shape [1, heads, n, dim]."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -24,7 +27,7 @@ class GrowingLayer(DynamicLayer):
         self._values: torch.Tensor | None = None
 
     def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)

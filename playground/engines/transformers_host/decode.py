@@ -6,7 +6,7 @@ directly. Batch 1, so that a token never depends on what else the engine is doin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,14 +89,14 @@ def top_of(logits: torch.Tensor, k: int) -> tuple[list[int], list[float]]:
     return (best[at // width] * width + at % width).tolist(), found.values.tolist()
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def forward(model: Any, ids: torch.Tensor, cache: Any) -> torch.Tensor:
     """Logits of the last position [1, vocab], fp32."""
     output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return output.logits[:, -1].float()  # type: ignore[no-any-return]
+    return output.logits[:, -1].float()
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def _step(logits: torch.Tensor, ids: torch.Tensor, choose: Choose, eos: frozenset[int], top: int) -> Step:
     normalizer = torch.logsumexp(logits[0], dim=-1)
     best, values = top_of(logits[0], top)
@@ -114,7 +114,7 @@ def decode(
     eos: frozenset[int] = frozenset(),
     top: int = 5,
     chunk: int = PREFILL_CHUNK,
-) -> Iterator[PrefillChunk | Step]:
+) -> Generator[PrefillChunk | Step, None, None]:
     """Decode until an EOS id (which is yielded) or `sampling.max_tokens`.
 
     Each `next()` is one forward pass: a chunk of the prompt, or one token. The cache lives in this generator's frame:

@@ -1,8 +1,9 @@
-"""A load specification to a model that is ready to decode. Local files only; safetensors and GGUF only; no remote code."""
+"""From a load specification to a model that is ready to decode: local files, safetensors or GGUF, no remote code."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import logging
 import time
 from collections.abc import Callable
@@ -51,6 +52,8 @@ def device_of_choice() -> torch.device:
 def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress) -> Resident:
     """Load, quantize on the way if the spec says so, warm up, measure. Raises typed errors only."""
     began = time.monotonic()
+    if spec.quantize is not None:
+        importlib.import_module("bitsandbytes")  # or its own size would count as this variant's
     memory.release()
     before = memory.used()
     try:
@@ -119,7 +122,20 @@ def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress) -
         model = AutoModelForCausalLM.from_pretrained(where, local_files_only=True, trust_remote_code=False, **arguments)
     finally:
         transformers_logging.set_tqdm_hook(previous)
+    if device.type == "cpu":
+        _leave_the_file(model)
     return model.eval().requires_grad_(False)
+
+
+def _leave_the_file(model: Any) -> None:
+    """Copy what still lies in the memory-mapped checkpoint.
+
+    One embedding that stays in the file keeps all its pages in this process's memory, also those of weights that were
+    quantized into something smaller: nf4 would seem to need as much as the original.
+    """
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if type(tensor) in (torch.nn.Parameter, torch.Tensor) and tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
 
 
 class _ReportingBar:

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import torch
 
+from playground import machine
 from playground.settings import settings
 
 _PROCESS = psutil.Process()
@@ -48,7 +49,7 @@ class DeviceMemory:
         elif self.device.type == "mps":
             left = self.total() - int(torch.mps.driver_allocated_memory())
         else:
-            left = _available_ram()
+            left = machine.memory().available
         limit = settings().memory_limit
         return left if limit is None else min(left, limit - self.used())
 
@@ -89,17 +90,3 @@ class DeviceMemory:
             libc: Any = ctypes.CDLL(None)
             if hasattr(libc, "malloc_trim"):
                 libc.malloc_trim(0)
-
-
-def _available_ram() -> int:
-    """Free memory of the machine, or of the container where that is tighter (cgroup v2, then v1)."""
-    available = int(psutil.virtual_memory().available)
-    root = Path("/sys/fs/cgroup")
-    for limit_name, used_name in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        limit, used = root / limit_name, root / used_name
-        if limit.exists() and used.exists() and (text := limit.read_text().strip()).isdigit():
-            available = min(available, int(text) - int(used.read_text()))
-    return available

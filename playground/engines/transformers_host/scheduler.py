@@ -138,7 +138,7 @@ class Active:
         return reason is None
 
     def finish(self, reason: FinishReason) -> None:
-        self._steps.close()  # type: ignore[attr-defined]  # a generator: closing it frees the cache
+        self._steps.close()  # frees the cache
         rest = ""
         if reason == "abort" and self._stops.matched is None:
             rest = self._stops.add(self._detokenizer.flush()) + self._stops.flush()
@@ -154,7 +154,7 @@ class Active:
         )
 
     def _fail(self, error: Exception) -> None:
-        self._steps.close()  # type: ignore[attr-defined]
+        self._steps.close()
         log.exception("generation %s failed", self.request.request_id, exc_info=error)
         if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
             self.emit(
@@ -337,7 +337,7 @@ class DecodeThread(threading.Thread):
             if not idle:
                 held = ", ".join(r.spec.id for r in self._residents.values())
                 raise OutOfMemory(
-                    f"{job.spec.id} needs about {_mb(needed)} of memory and {_mb(max(0, self._memory.free()))} is free.",
+                    f"{job.spec.id} needs about {_mb(needed)}; {_mb(max(0, self._memory.free()))} is free.",
                     hint=f"Remove a pane ({held} in use) or pick a smaller variant."
                     if held
                     else "Pick a smaller variant.",
@@ -362,7 +362,7 @@ def _validate(request: Generation, resident: Resident) -> None:
     total = len(request.prompt_ids) + sampling.max_tokens
     if total > facts.context:
         raise ContextOverflow(
-            f"The prompt has {len(request.prompt_ids)} tokens and max tokens is {sampling.max_tokens}: together {total}, "
-            f"more than the {facts.context} that this model takes.",
+            f"The prompt has {len(request.prompt_ids)} tokens and max tokens is {sampling.max_tokens}: together "
+            f"{total}, more than the {facts.context} that this model takes.",
             hint="Shorten the prompt or lower max tokens.",
         )

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import psutil
@@ -46,11 +46,11 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
             raise Unauthorized("This engine needs its key.")
 
     @app.exception_handler(PlaygroundError)
-    async def typed_error(request: Request, error: PlaygroundError) -> JSONResponse:
+    async def typed_error(_request: Request, error: PlaygroundError) -> JSONResponse:
         return JSONResponse(to_wire(error), status_code=error.status)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body")
         return JSONResponse(to_wire(InvalidRequest(f"{where}: {first['msg']}")), status_code=400)
@@ -192,11 +192,12 @@ class _Stream:
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Any] = asyncio.Queue()
         self.generation = generation
-        self._active: Active = engine.submit(
-            generation, lambda item: self._loop.call_soon_threadsafe(self._items.put_nowait, item)
-        )
+        self._active: Active = engine.submit(generation, self._emit)
 
-    async def items(self, request: Request) -> AsyncIterator[Progress | Token | Finish]:
+    def _emit(self, item: Any) -> None:
+        self._loop.call_soon_threadsafe(self._items.put_nowait, item)
+
+    async def items(self, request: Request) -> AsyncGenerator[Progress | Token | Finish, None]:
         """Until the Finish; ends the generation when the client has gone."""
         try:
             while True:
