@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
 BLOCK = 64  # values per scale; bitsandbytes' default on every device
 NESTED_BLOCK = 256  # scales per second-level scale under double quantization
+STATE, NESTED_STATE = 80, 170  # bytes of the JSON that a saved 4-bit weight carries, give or take 3
 
 
 def four_bit_bytes(n: int) -> int:
-    """Packed halves, one FP32 scale per block of 64, the 16-entry code."""
-    return (n + 1) // 2 + 4 * -(-n // BLOCK) + 4 * 16
+    """Packed halves, one FP32 scale per block of 64, the 16-entry code, the quantization state."""
+    return (n + 1) // 2 + 4 * -(-n // BLOCK) + 4 * 16 + STATE
 
 
 def four_bit_double_bytes(n: int) -> int:
-    """Packed halves, one 8-bit scale per block, one FP32 scale per 256 of those, offset, both codes."""
+    """Packed halves, one 8-bit scale per block, one FP32 scale per 256 of those, both codes, the quantization state."""
     scales = -(-n // BLOCK)
-    return (n + 1) // 2 + scales + 4 * -(-scales // NESTED_BLOCK) + 4 + 4 * 16 + 4 * 256
+    return (n + 1) // 2 + scales + 4 * -(-scales // NESTED_BLOCK) + 4 * 16 + 4 * 256 + NESTED_STATE
 
 
 def int8_bytes(n: int) -> int:
-    """One byte a value; the FP32 scale per output row is added by the caller's row count, below 0.3 %."""
+    """One byte a value; the caller, who knows the rows, adds an FP32 scale for each."""
     return n
 
 

@@ -40,11 +40,8 @@ _AUXILIARY = re.compile(
     r"|absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.\w+|SCB|weight_format"
     r")$|_scales$"
 )
-_NOT_LINEAR = re.compile(
-    r"(^|[._])(embed\w*|\w*embeddings?|wte|wpe|token_embd|lm_head|output|embed_out|experts)([._]|$)"
-)
+_NOT_LINEAR = re.compile(r"(^|[._])(embed\w*|\w*embeddings?|wte|wpe|token_embd|lm_head|experts)([._]|$)|^output\.")
 _QUANT_STATE = ".quant_state."
-_QUANT_STATE_BYTES = 176  # packed JSON beside each 4-bit weight; 167 to 184 bytes as measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +118,7 @@ def parse_safetensors_header(header: bytes, file_bytes: int, where: str) -> list
 
 
 def _span(where: str, name: str, entry: object) -> tuple[int, int]:
-    if not isinstance(entry, dict) or entry.get("dtype") not in BITS:
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str) or entry["dtype"] not in BITS:
         _broken(where, f"tensor {name[:80]!r} has no known type")
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
     if not isinstance(shape, list) or len(shape) > MAX_RANK or not all(_is_size(size) for size in shape):
@@ -222,11 +219,14 @@ def _logical(
         if tensor.dtype != "I32":
             return 2 * tensor.numel
         bits = weight_bits(quantized, module)
-        rows, words = (tensor.numel // tensor.shape[-1], tensor.shape[-1]) if tensor.shape else (1, 1)
-        columns = words * (32 // bits)
+        words = tensor.shape[-1] if tensor.shape else 1
+        rows, columns = tensor.numel // max(words, 1), words * 32 // bits
         scale, group = names.get(f"{module}.weight_scale"), _group(quantized, module)
-        if group and scale is not None and scale.shape and columns - group < scale.shape[-1] * group <= columns:
-            columns = scale.shape[-1] * group
+        if group and scale is not None and scale.shape:
+            exact = scale.shape[-1] * group
+            # compressed-tensors packs densely now; earlier versions kept whole values in a word
+            if words in (-(-exact * bits // 32), -(-exact // (32 // bits))):
+                columns = exact
         return rows * columns
     if leaf == "qweight":
         return tensor.numel * 32 // weight_bits(quantized, module)
@@ -294,7 +294,7 @@ def on_load_bytes(tensors: Sequence[Tensor], entry: OnLoad, dtype: str, *, tied:
         elif entry.scheme == "int8":
             total += entry.stored_bytes(tensor.numel) + 4 * tensor.shape[0] + 1
         else:
-            total += entry.stored_bytes(tensor.numel) + _QUANT_STATE_BYTES
+            total += entry.stored_bytes(tensor.numel)
     return total
 
 

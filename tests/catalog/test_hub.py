@@ -270,7 +270,7 @@ def test_a_gguf_file_on_the_hub(hub: Hub, tmp_path: Path) -> None:
     spec = catalog.resolve(name)
     assert spec.path.endswith("/sub/m.gguf")
     assert Path(spec.path).read_bytes() == repo.files["sub/m.gguf"]
-    with pytest.raises(UnknownModel, match="no file other.gguf"):
+    with pytest.raises(UnknownModel, match=r"no file other\.gguf"):
         catalog.variant(f"{NAME}/other.gguf")
 
 
