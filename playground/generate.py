@@ -16,7 +16,7 @@ MAX_STOP_CHARS = 200
 
 
 def check(sampling: Sampling) -> Sampling:
-    """`sampling` itself when every value can be used, else `InvalidRequest` with a sentence about the first that cannot."""
+    """`sampling` itself when every value can be used, else `InvalidRequest` about the first that cannot."""
     most = settings().max_tokens
     rules = (
         (1 <= sampling.max_tokens <= most, "Max tokens", sampling.max_tokens, f"1 to {most}"),
@@ -67,7 +67,7 @@ def generate(
 ) -> dict[str, Any]:
     """`{"prompt_ids": [...], "panes": [...]}`: `prompt_ids` are the first variant's, panes stand in the order asked.
 
-    A variant that fails carries `error` in its pane; only a request that cannot be run at all raises (`InvalidRequest`).
+    A variant that fails carries `error` in its pane; only a request that cannot be run at all raises.
     """
     chosen = check(sampling or Sampling())
     check_prompt(prompt, system)

@@ -30,7 +30,7 @@ def build(engine: Engine) -> gr.Blocks:
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
         Compare(compare_tab.layout(), engine, sessions, lambda: device_line(engine)).wire(demo)
         api.endpoints(engine)
-    demo.sessions = sessions  # type: ignore[attr-defined]
+    demo.sessions = sessions
     return demo
 
 
@@ -54,8 +54,6 @@ def launch(
 
         engine = TransformersEngine()
     demo = build(engine)
-    if chosen.prewarm and hasattr(engine, "start"):
-        threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     demo.queue(default_concurrency_limit=8, api_open=False)
     demo.launch(
         server_name=address,
@@ -71,6 +69,8 @@ def launch(
         show_error=False,
         **theme.options(),
     )
+    if chosen.prewarm and hasattr(engine, "start"):
+        threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if block:
         _serve(demo, engine)
     return demo

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -10,59 +9,20 @@ from typing import Any
 
 import gradio as gr
 
-from playground import catalog, verdict
+from playground import catalog
 from playground.core import Variant
 from playground.engines.engine import Engine
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.generate import check_prompt
 from playground.settings import settings
-from playground.ui import encode, form
+from playground.ui import encode, form, strip
 from playground.ui.compare_tab import Tab
-from playground.ui.session import MAX_PANES, MIN_PANES, Ask, Session, Sessions
+from playground.ui.session import MAX_PANES, MIN_PANES, Session, Sessions
+from playground.ui.turns import Ask
 
 log = logging.getLogger(__name__)
 Update = dict[Any, Any]
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-WORDS = {
-    "empty": "The verdict appears here: what the variant gains in size, memory and speed, and where the texts part.",
-    "running": "Running. The verdict follows when every pane is done.",
-    "none": "No verdict: it needs an answer of the reference and of at least one variant.",
-}
-
-
-def notice(error: PlaygroundError | None = None) -> str:
-    return json.dumps(["error", error.message, error.hint]) if error else ""
-
-
-def verdict_value(session: Session, state: str = "none") -> str:
-    """The strip's value: outcomes of the panes' last turns, or one quiet sentence."""
-    with session.lock:
-        turns = [session.panes[slot].turns[-1] if session.panes[slot].turns else None for slot in session.shown]
-    if turns[0] is None or state == "running":
-        return json.dumps({"words": WORDS["running" if state == "running" else "empty"]})
-    there = [turn for turn in turns if turn]
-    rows = []
-    for found, turn in zip(
-        verdict.verdict([turn.result for turn in there]),
-        [turn for turn in there[1:] if turn.result.tokens],
-        strict=False,
-    ):
-        caveats = list(found.caveats)
-        if turn.ask.sampling != there[0].ask.sampling:
-            caveats.append("made with other settings than the reference")
-        rows.append(
-            {
-                "headline": found.headline,
-                "detail": found.detail,
-                "explanation": found.explanation,
-                "caveats": caveats,
-                "size": found.size_ratio,
-                "memory": found.memory_ratio,
-                "decode": found.decode_ratio,
-                "interval": found.decode_interval,
-            }
-        )
-    return json.dumps({"outcomes": rows, "words": WORDS["none"]})
 
 
 # Gradio counts a handler's parameters, so what belongs to one slot is bound by a closure with the exact signature.
@@ -133,7 +93,7 @@ class Compare:
     # ---- choosing
     def open(self, request: gr.Request) -> Update:
         session = self.session(request)
-        return self._model(session, settings().model) | {self.tab.device: self.device()}
+        return self._model(session, settings().model) | {self.tab.device: encode.text(self.device())}
 
     def leave(self, request: gr.Request) -> None:
         self.sessions.close(request.session_hash)
@@ -149,7 +109,7 @@ class Compare:
             found = catalog.variants(model)
             origin = catalog.describe(model)
         except PlaygroundError as error:
-            return {self.tab.notice: notice(error)}
+            return {self.tab.notice: encode.notice(error)}
         with session.lock:
             session.stop()
             wanted = [session.panes[slot].variant.rpartition(":")[2] for slot in session.shown[1:]]
@@ -159,7 +119,10 @@ class Compare:
             for slot, variant in zip(session.shown, [found[0], *picks], strict=False):
                 session.panes[slot].show(variant.id, variant, slot == 0, origin=found[0].source)
         choices = models if model in models else [model, *models]
-        update: Update = {self.tab.model: gr.Dropdown(choices=choices, value=model), self.tab.origin: origin}
+        update: Update = {
+            self.tab.model: gr.Dropdown(choices=choices, value=model),
+            self.tab.origin: encode.text(origin),
+        }
         return update | self._panes(session)
 
     @staticmethod
@@ -227,7 +190,7 @@ class Compare:
                 update[slot.view] = pane.value
         update[tab.add] = gr.Button(visible=len(session.shown) < MAX_PANES)
         update[tab.notice] = ""
-        update[tab.verdict] = verdict_value(session, "running" if session.busy else "none")
+        update[tab.verdict] = strip.value(session, "running" if session.busy else "none")
         if not session.busy:
             update[tab.run] = gr.Button(self._run_words(session))
         return update
@@ -244,7 +207,7 @@ class Compare:
             ask = form.ask(self.values(inputs))
             check_prompt(ask.prompt, ask.system)
         except InvalidRequest as error:
-            yield {self.tab.trouble: notice(error)}
+            yield {self.tab.trouble: encode.notice(error)}
             return
         session.last = ask
         update: Update = {self.tab.prompt: gr.skip() if ask.raw else ""}
@@ -261,7 +224,7 @@ class Compare:
         try:
             now = form.ask(self.values(inputs))
         except InvalidRequest as error:
-            yield {self.tab.trouble: notice(error)}
+            yield {self.tab.trouble: encode.notice(error)}
             return
         with session.lock:
             session.drop_last(slot)
@@ -273,20 +236,20 @@ class Compare:
             return
         update: Update = first | {
             tab.trouble: "",
-            tab.verdict: verdict_value(session, "running"),
+            tab.verdict: strip.value(session, "running"),
             tab.run: gr.Button("Running…", interactive=False),
             tab.stop: gr.Button(interactive=True),
         }
         for changed in session.changes():
             for slot in changed:
                 update[tab.views[slot]] = session.panes[slot].value
-            yield update
+            yield update or {tab.trouble: gr.skip()}  # a heartbeat: a closed tab is noticed at a yield
             update = {}
         yield {
-            tab.verdict: verdict_value(session),
+            tab.verdict: strip.value(session),
             tab.run: gr.Button(self._run_words(session), interactive=True),
             tab.stop: gr.Button(interactive=False),
-            tab.device: self.device(),
+            tab.device: encode.text(self.device()),
         }
 
     def stop_all(self, request: gr.Request) -> None:
@@ -303,10 +266,10 @@ class Compare:
             for pane in session.panes:
                 pane.turns = []
         update: Update = {view: pane.value for view, pane in zip(self.tab.views, session.panes, strict=True)}
-        return update | {self.tab.verdict: verdict_value(session), self.tab.trouble: ""}
+        return update | {self.tab.verdict: strip.value(session), self.tab.trouble: ""}
 
     def describe(self, inputs: Mapping[Any, Any]) -> Update:
         try:
             return {self.tab.line: gr.Button(f"{form.summary(self.values(inputs))} · settings"), self.tab.trouble: ""}
         except InvalidRequest as error:
-            return {self.tab.trouble: notice(error)}
+            return {self.tab.trouble: encode.notice(error)}

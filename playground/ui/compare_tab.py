@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from playground.ui import form
-from playground.ui.components import Drawn, Notice, PaneView, Text
+from playground.ui.components import drawn, notice, pane, text
 from playground.ui.session import MAX_PANES, MIN_PANES
 
 EXAMPLES = {
@@ -27,21 +28,21 @@ class Slot:
     variant: gr.Dropdown
     remove: gr.Button
     column: gr.Column
-    view: PaneView
+    view: gr.HTML
 
 
 @dataclass(frozen=True)
 class Tab:
     """Every component that an event needs."""
 
-    device: Text
+    device: gr.HTML
     model: gr.Dropdown
-    origin: Text
+    origin: gr.HTML
     slots: tuple[Slot, ...]
     add: gr.Button
-    notice: Notice
-    verdict: Drawn
-    trouble: Notice
+    notice: gr.HTML
+    verdict: gr.HTML
+    trouble: gr.HTML
     fields: dict[str, Any]
     run: gr.Button
     stop: gr.Button
@@ -57,7 +58,7 @@ class Tab:
         return [component for name, component in self.fields.items() if name != "prompt"]
 
     @property
-    def views(self) -> list[PaneView]:
+    def views(self) -> list[gr.HTML]:
         return [slot.view for slot in self.slots]
 
 
@@ -65,24 +66,24 @@ def layout() -> Tab:
     """Draw the tab in the current Blocks."""
     with gr.Row(elem_id="pg-top"):
         gr.HTML("<h1>Quantization Playground</h1>", elem_id="pg-title", apply_default_css=False)
-        device = Text(elem_id="pg-device")
-        Drawn("theme", elem_id="pg-theme")
+        device = text(elem_id="pg-device")
+        drawn("theme", elem_id="pg-theme")
     with gr.Column(elem_id="pg-main"):
         with gr.Row(elem_id="pg-bar"):
             with gr.Column(elem_id="pg-model", min_width=0):
                 model = _picker("Model: bundled, a hub repository or a local folder", "pg-model-pick")
-                origin = Text(elem_id="pg-origin")
+                origin = text(elem_id="pg-origin")
             pickers = [_slot_picker(index) for index in range(MAX_PANES)]
             add = gr.Button("+ variant", elem_id="pg-add", size="sm", min_width=0)
-            Drawn("legend", elem_id="pg-legend")
-        notice = Notice(elem_id="pg-notice")
+            drawn("legend", elem_id="pg-legend")
+        missing = notice(elem_id="pg-notice")
         with gr.Row(elem_id="pg-panes"):
             slots = tuple(Slot(*picker, *_slot_column(index)) for index, picker in enumerate(pickers))
-        verdict = Drawn("verdict", elem_id="pg-verdict")
-        Drawn("plot", elem_id="pg-plot")
+        verdict = drawn("verdict", elem_id="pg-verdict")
+        drawn("plot", elem_id="pg-plot")
     with gr.Column(elem_id="pg-composer"):
         fields = _settings()
-        trouble = Notice(elem_id="pg-trouble")
+        trouble = notice(elem_id="pg-trouble")
         with gr.Row(elem_id="pg-ask"):
             fields["prompt"] = gr.Textbox(
                 label="Prompt", show_label=False, container=False, lines=1, max_lines=8, elem_id="pg-prompt",
@@ -92,22 +93,29 @@ def layout() -> Tab:
             stop = gr.Button("Stop all", elem_id="pg-stop", min_width=0, interactive=False)
         with gr.Row(elem_id="pg-under"):
             with gr.Row(elem_id="pg-examples"):
-                for words, text in EXAMPLES.items():
+                for words, example in EXAMPLES.items():
                     chip = gr.Button(words, size="sm", min_width=0, elem_classes="pg-chip")
-                    fill = f"() => {{ setTimeout(() => document.querySelector('#pg-prompt textarea').focus()); return {text!r}; }}"
+                    fill = f"() => Playground.example({json.dumps(example)})"
                     chip.click(None, None, fields["prompt"], js=fill, api_visibility="private")
             clear = gr.Button("Clear", size="sm", min_width=0, elem_id="pg-clear", elem_classes="pg-quiet")
             line = gr.Button(
                 f"{form.DEFAULTS} · settings", size="sm", min_width=0, elem_id="pg-line", elem_classes="pg-quiet"
             )
-    return Tab(device, model, origin, slots, add, notice, verdict, trouble, fields, run, stop, clear, line)
+    return Tab(device, model, origin, slots, add, missing, verdict, trouble, fields, run, stop, clear, line)
 
 
 def _picker(label: str, elem_id: str) -> gr.Dropdown:
     return gr.Dropdown(
-        label=label, show_label=False, container=False, choices=[], value=None, allow_custom_value=True, elem_id=elem_id,
-        interactive=True, min_width=0,
-    )  # fmt: skip
+        label=label,
+        show_label=False,
+        container=False,
+        choices=[],
+        value=None,
+        allow_custom_value=True,
+        interactive=True,
+        min_width=0,
+        elem_id=elem_id,
+    )
 
 
 def _slot_picker(index: int) -> tuple[gr.Row, gr.Dropdown, gr.Button]:
@@ -120,11 +128,11 @@ def _slot_picker(index: int) -> tuple[gr.Row, gr.Dropdown, gr.Button]:
     return row, variant, remove
 
 
-def _slot_column(index: int) -> tuple[gr.Column, PaneView]:
+def _slot_column(index: int) -> tuple[gr.Column, gr.HTML]:
     with gr.Column(
         elem_id=f"pg-slot-{index}", elem_classes="pg-slot", visible=index < MIN_PANES, min_width=0
     ) as column:
-        view = PaneView(elem_id=f"pg-pane-{index}")
+        view = pane(elem_id=f"pg-pane-{index}")
     return column, view
 
 

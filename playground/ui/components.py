@@ -1,7 +1,7 @@
 """The drawn parts of the page: gr.HTML with a constant template, filled by our script through `textContent` only.
 
-A value that reached a template would be evaluated as a template; so no value ever does. The script of `static/` is
-loaded once for the page; each component's own line only says which part of it draws here.
+A value that reached a template would be evaluated as a template; so no value ever does. Nor does one hold a "<":
+`encode` escapes it. (Functions, not subclasses: gradio writes a stub file beside every module with a subclass.)
 """
 
 from __future__ import annotations
@@ -10,48 +10,30 @@ from typing import Any
 
 import gradio as gr
 
-
-class Drawn(gr.HTML):
-    """A mount point. `part` names the function of the page script that draws it."""
-
-    def __init__(self, part: str, value: str = "", signals: str = "", **kw: Any) -> None:
-        self.part, self.signals = part, signals
-        call = f"Playground.{part}(element, props, watch, trigger)"
-        super().__init__(
-            value=value,
-            html_template="<div class='pg-mount'></div>",
-            js_on_load=f"{call}; /* {signals} */",
-            apply_default_css=False,
-            **kw,
-        )
-
-    def preprocess(self, payload: str | None) -> str | None:
-        return payload
-
-    def postprocess(self, value: str | None) -> str | None:
-        """As it is: the base class warns of script tags, but here the value is never HTML."""
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "string"}
+TEMPLATE = "<div class='pg-mount'></div>"
 
 
-class PaneView(Drawn):
-    """One pane; its value is the lines of `encode`. Events: `halt` and `again`, from its own buttons."""
-
-    def __init__(self, value: str = "", **kw: Any) -> None:
-        super().__init__("pane", value, signals="'halt' 'again'", **kw)
-
-
-class Notice(Drawn):
-    """A sentence in place: `[kind, message, hint]` as JSON, or nothing."""
-
-    def __init__(self, value: str = "", **kw: Any) -> None:
-        super().__init__("notice", value, **kw)
+def drawn(part: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
+    """A mount point. `part` names the function of the page script that draws it, `signals` the events it may send."""
+    return gr.HTML(
+        value=value,
+        html_template=TEMPLATE,
+        js_on_load=f"Playground.{part}(element, props, watch, trigger); /* {signals} */",
+        apply_default_css=False,
+        **kw,
+    )
 
 
-class Text(Drawn):
-    """A line of text."""
+def pane(value: str = "", **kw: Any) -> gr.HTML:
+    """One pane; its value is the lines of `encode`. Its own buttons send `halt` and `again`."""
+    return drawn("pane", value, signals="'halt' 'again'", **kw)
 
-    def __init__(self, value: str = "", **kw: Any) -> None:
-        super().__init__("text", value, **kw)
+
+def notice(**kw: Any) -> gr.HTML:
+    """A sentence in place: the value of `encode.notice`, or nothing."""
+    return drawn("notice", **kw)
+
+
+def text(**kw: Any) -> gr.HTML:
+    """A line of text: the value of `encode.text`."""
+    return drawn("text", **kw)

@@ -25,8 +25,23 @@ from playground.verdict import Divergence, quoted
 
 
 def line(*parts: Any) -> str:
-    """One event. JSON with ASCII escapes: U+2028 and lone surrogates cannot break a line."""
-    return json.dumps(parts, separators=(",", ":"), allow_nan=False) + "\n"
+    """One event."""
+    return inert(parts) + "\n"
+
+
+def inert(value: Any) -> str:
+    """JSON in ASCII without a "<": no line separator breaks a line, and nothing could ever become a tag."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def text(value: str) -> str:
+    """The value of a line of text."""
+    return inert(value)
+
+
+def notice(error: PlaygroundError | None = None) -> str:
+    """The value of a sentence in place: what is wrong and what to do; empty when nothing is."""
+    return inert([error.message, error.hint]) if error else ""
 
 
 def megabytes(count: float | None) -> str:
@@ -125,7 +140,7 @@ def numbers(result: PaneResult) -> str:
 
 
 def part(split: Divergence, label: str, reference: bool) -> str:
-    """Where this pane's text parts from the reference's (or, in the reference, from `label`'s), and what each wanted."""
+    """Where the text of the pane `label` parts from the reference's, and what each wanted; for either of the two."""
     words = split.sentence(label)
     here, there = (split.other, split.reference)
     if here and there and (share := _wanted_by(here, there.id)) is not None:

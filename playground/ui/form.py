@@ -8,7 +8,7 @@ from typing import Any
 from playground.core import Sampling
 from playground.errors import InvalidRequest
 from playground.generate import check
-from playground.ui.session import Ask
+from playground.ui.turns import Ask
 
 CHAT, RAW = "Chat", "Raw completion"
 DEFAULTS = Sampling()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
-from playground.compare import Comparison, Item, PaneRequest, PaneResult
-from playground.core import Finish, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
+from playground.compare import Comparison
+from playground.core import Variant
 from playground.engines.engine import Engine
-from playground.errors import EngineError, PlaygroundError
-from playground.generate import messages
+from playground.errors import EngineError
 from playground.ui import encode
+from playground.ui.turns import Ask, Pane, Turn
 from playground.verdict import diverges_at
 
 log = logging.getLogger(__name__)
@@ -22,133 +20,8 @@ log = logging.getLogger(__name__)
 MAX_PANES = 4
 MIN_PANES = 2
 UPDATES_PER_SECOND = 20
-NUMBERS_EVERY_S = 0.25
 HEARTBEAT_S = 0.5
 MAX_SESSIONS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One prompt with everything that shapes its answer."""
-
-    prompt: str
-    system: str = ""
-    raw: bool = False
-    sampling: Sampling = field(default_factory=Sampling)
-
-
-class Turn:
-    """One prompt and one pane's answer to it, as data and as the lines the browser draws."""
-
-    def __init__(self, ask: Ask, variant: str) -> None:
-        self.ask = ask
-        self.result = PaneResult(variant)
-        self._parts: dict[int, str] = {}
-        self._lines = [encode.line("user", ask.prompt), encode.made(ask.sampling, ask.raw, None, None)]
-        self._progress: Progress | None = None
-        self._numbers_at = 0.0
-        self._stale = False
-        self._lines.append(encode.state("waiting"))
-
-    def add(self, item: Item) -> None:
-        """Take one event of the comparison; `flush` later writes what must not be written twenty times a second."""
-        last = self.result.tokens[-1] if self.result.tokens else None
-        self.result.add(item)
-        match item:
-            case Progress():
-                self._progress = item
-            case Loaded():
-                self._progress = None
-                self._lines += [encode.made(self.ask.sampling, self.ask.raw, item, None), encode.state("ready")]
-            case Prompt():
-                made = encode.made(self.ask.sampling, self.ask.raw, self.result.loaded, item.template)
-                reading = Progress("Reading the prompt", len(item.ids), 0, "tokens")
-                self._lines += [made, encode.state("reading", reading)]
-            case Token():
-                self._lines.append(encode.token(item, last))
-                self._stale = True
-            case Finish():
-                self.flush(final=True)
-                self._lines.append(encode.end(self.result, item, self.ask.sampling))
-            case PlaygroundError():
-                self.flush(final=True)
-                self._lines.append(encode.fail(item))
-            case Variant():
-                pass
-
-    def flush(self, final: bool = False) -> None:
-        now = time.monotonic()
-        if not final and now - self._numbers_at < NUMBERS_EVERY_S:
-            return
-        if self._progress is not None and not self.result.done:
-            self._lines.append(encode.state("waiting" if self.result.prompt else "loading", self._progress))
-            self._progress, self._numbers_at = None, now
-        if self._stale or (final and self.result.tokens):
-            self._lines.append(encode.numbers(self.result))
-            self._stale, self._numbers_at = False, now
-
-    def part(self, slot: int, text: str) -> None:
-        """Say where the text parts from that of `slot`'s pane; once."""
-        self._parts[slot] = text
-        self._lines.append(text)
-
-    def parted(self, slot: int) -> bool:
-        return slot in self._parts
-
-    def forget_part(self, slot: int) -> None:
-        """The other text is being made again, so nothing is known about it."""
-        if text := self._parts.pop(slot, None):
-            self._lines.remove(text)
-
-    @property
-    def value(self) -> str:
-        return "".join(self._lines)
-
-    @property
-    def answered(self) -> bool:
-        return bool(self.result.text) and not self.ask.raw
-
-    def as_messages(self) -> list[Message]:
-        return [{"role": "user", "content": self.ask.prompt}, {"role": "assistant", "content": self.result.text}]
-
-
-class Pane:
-    """One column of the page: a variant and the conversation it had."""
-
-    def __init__(self) -> None:
-        self.variant = ""
-        self.facts: Variant | None = None
-        self.error: PlaygroundError | None = None
-        self.turns: list[Turn] = []
-        self._head = ""
-
-    def show(
-        self,
-        name: str,
-        facts: Variant | None,
-        reference: bool,
-        error: PlaygroundError | None = None,
-        origin: str = "",
-    ) -> None:
-        """Another variant is another conversation: what is left of the old one was not its."""
-        if name != self.variant:
-            self.turns = []
-        self.variant, self.facts, self.error = name, facts, error
-        self._head = encode.head(facts, name, reference, origin) + (encode.fail(error) if error else "")
-
-    @property
-    def label(self) -> str:
-        return self.facts.label if self.facts else self.variant
-
-    @property
-    def value(self) -> str:
-        return self._head + "".join(turn.value for turn in self.turns)
-
-    def request(self, ask: Ask) -> PaneRequest:
-        if ask.raw:
-            return PaneRequest(self.variant, text=ask.prompt)
-        history = [turn for past in self.turns if past.answered for turn in past.as_messages()]
-        return PaneRequest(self.variant, messages=messages(ask.prompt, ask.system, history))
 
 
 class Session:

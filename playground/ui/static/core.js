@@ -91,17 +91,17 @@ window.Playground = (() => {
   // ---- small parts
   P.text = (element, props, watch) => {
     const box = element.querySelector('.pg-mount');
-    const draw = () => { box.textContent = props.value || ''; };
+    const draw = () => { box.textContent = P.json(props.value, ''); };
     watch('value', draw); draw();
   };
   P.notice = (element, props, watch) => {
     const box = element.querySelector('.pg-mount');
     box.setAttribute('aria-live', 'assertive');
     const draw = () => {
-      const [kind, message, hint] = P.json(props.value, []);
+      const [message, hint] = P.json(props.value, []);
       box.replaceChildren();
       if (!message) return;
-      const card = P.el('div', `pg-notice ${kind === 'error' ? 'error' : ''}`);
+      const card = P.el('div', 'pg-notice error');
       card.append(P.el('b', '', message));
       if (hint) card.append(P.el('span', '', ` ${hint}`));
       box.append(card);

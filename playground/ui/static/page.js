@@ -9,6 +9,7 @@
     Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set.call(area, text);
     area.dispatchEvent(new Event('input', { bubbles: true }));
   };
+  P.example = (text) => { setTimeout(() => document.querySelector('#pg-prompt textarea').focus()); return text; };
   P.settings = (open) => {
     const panel = document.getElementById('pg-settings'), line = button('pg-line');
     const show = open ?? !panel.classList.contains('open');

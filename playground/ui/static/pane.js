@@ -99,10 +99,10 @@
         stage = el('div', 'stage');
         stage.append(el('div', 'words'), el('div', 'bar'), el('div', 'much'));
         stage.children[1].append(el('i'));
-        since = performance.now();
       }
       body.append(stage);
       const [text, bar, much] = stage.children;
+      if (text.textContent !== words) since = performance.now();
       text.textContent = words;
       bar.classList.toggle('unknown', !total && !quiet);
       bar.style.visibility = quiet ? 'hidden' : 'visible';

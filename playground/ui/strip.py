@@ -1,0 +1,44 @@
+"""What the verdict strip shows: the outcome of each variant's last answer against the reference's."""
+
+from __future__ import annotations
+
+from playground import verdict
+from playground.ui.encode import inert
+from playground.ui.session import Session
+
+WORDS = {
+    "empty": "The verdict appears here: what the variant gains in size, memory and speed, and where the texts part.",
+    "running": "Running. The verdict follows when every pane is done.",
+    "none": "No verdict: it needs an answer of the reference and of at least one variant.",
+}
+
+
+def value(session: Session, state: str = "none") -> str:
+    """The strip's value: outcomes of the panes' last turns, or one quiet sentence."""
+    with session.lock:
+        turns = [session.panes[slot].turns[-1] if session.panes[slot].turns else None for slot in session.shown]
+    if turns[0] is None or state == "running":
+        return inert({"words": WORDS["running" if state == "running" else "empty"]})
+    there = [turn for turn in turns if turn]
+    rows = []
+    for found, turn in zip(
+        verdict.verdict([turn.result for turn in there]),
+        [turn for turn in there[1:] if turn.result.tokens],
+        strict=False,
+    ):
+        caveats = list(found.caveats)
+        if turn.ask.sampling != there[0].ask.sampling:
+            caveats.append("made with other settings than the reference")
+        rows.append(
+            {
+                "headline": found.headline,
+                "detail": found.detail,
+                "explanation": found.explanation,
+                "caveats": caveats,
+                "size": found.size_ratio,
+                "memory": found.memory_ratio,
+                "decode": found.decode_ratio,
+                "interval": found.decode_interval,
+            }
+        )
+    return inert({"outcomes": rows, "words": WORDS["none"]})
