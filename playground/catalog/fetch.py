@@ -62,6 +62,7 @@ def fetch(repo: str, commit: str, files: dict[str, int], *, force: bool = False)
     from huggingface_hub import constants, hf_hub_download
 
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK
+    constants.HF_HUB_DISABLE_XET = True  # its transfers run in native code, where no signal ends them
     _Bar.total = sum(files.values())
     finished, path = 0, Path()
     for name, size in files.items():

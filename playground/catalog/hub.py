@@ -16,6 +16,7 @@ from pathlib import Path
 
 from playground.catalog import checkpoint, child, gguf_file, hub_errors, screening
 from playground.catalog.checkpoint import Checkpoint
+from playground.catalog.hub_cache import COMMIT, complete, is_cached, remember, snapshot
 from playground.catalog.names import Model
 from playground.core import Progress
 from playground.errors import BrokenCheckpoint, HubUnreachable, UnknownModel
@@ -27,9 +28,11 @@ TIMEOUT_S = 5.0
 FRESH_S = 300.0  # how long a branch is believed to point at the same commit
 FIRST_READ = 256 << 10  # bytes; holds the header of most shards
 INDEX = "model.safetensors.index.json"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _TOKENIZER = re.compile(r"[\w.-]+\.(json|jinja|model|txt|tiktoken)")
 _SKIPPED = re.compile(r"(.*\.index\.json|README.*|LICENSE.*|.*eval.*|requirements.*)")
+
+
+__all__ = ["download", "is_cached", "open_checkpoint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +83,11 @@ def listing(model: Model) -> Listing:
             model.repo, revision=model.revision, files_metadata=True, timeout=TIMEOUT_S
         )
     files = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
-    if info.sha is None or not _COMMIT.fullmatch(info.sha):
+    if info.sha is None or not COMMIT.fullmatch(info.sha):
         raise HubUnreachable(f"The hub named no commit for {model.repo}.", hint="Try again later.")
     found = Listing(model.repo, info.sha, files)
     _listings[key] = (time.monotonic(), found)
     return found
-
-
-def snapshot(model: Model) -> tuple[Path, str] | None:
-    """Folder (or file) and commit of the cached copy of a revision, whether complete or not."""
-    from huggingface_hub import constants
-
-    store = Path(constants.HF_HUB_CACHE) / f"models--{model.repo.replace('/', '--')}"
-    commit = model.revision or "main"
-    if not _COMMIT.fullmatch(commit):
-        try:
-            commit = (store / "refs" / commit).read_text().strip()
-        except OSError:
-            return None
-    folder = store / "snapshots" / commit
-    path = folder / model.file if model.file else folder
-    return (path, commit) if _COMMIT.fullmatch(commit) and path.exists() else None
 
 
 def _from_cache(model: Model) -> Checkpoint | None:
@@ -118,18 +105,9 @@ def _from_cache(model: Model) -> Checkpoint | None:
         return None
 
 
-def is_cached(model: Model) -> bool:
-    """Whether the weights of this revision are on this machine, by the files' names."""
-    found = snapshot(model)
-    if found is None:
-        return False
-    path = found[0]
-    return path.is_file() or (path / "model.safetensors").exists() or any(path.glob("model-*.safetensors"))
-
-
 def open_checkpoint(model: Model) -> Checkpoint:
     """Describe a repository without its weights; the cached copy when the hub does not answer. Raises CatalogError."""
-    if model.revision and _COMMIT.fullmatch(model.revision) and (cached := _from_cache(model)) is not None:
+    if model.revision and COMMIT.fullmatch(model.revision) and (cached := _from_cache(model)) is not None:
         return cached
     try:
         listed = listing(model)
@@ -257,31 +235,9 @@ def download(
         return found[0]
     files = needed(model, listed)
     here = snapshot(Model(model.name, "hub", repo=model.repo, file=model.file, revision=listed.commit))
-    if not force and here is not None and _complete(here[0], files):
+    if not force and here is not None and complete(here[0], files):
         return here[0]
     request = {"repo": model.repo, "commit": listed.commit, "files": files, "force": force}
     fetched = child.run("playground.catalog.fetch", [json.dumps(request)], report, stop, f"Downloading {model.repo}")
-    _remember(model, listed.commit)
+    remember(model, listed.commit)
     return Path(fetched["path"])
-
-
-def _complete(path: Path, files: Mapping[str, int]) -> bool:
-    """Whether every file is there with its size."""
-    try:
-        if path.is_file():
-            return path.stat().st_size == next(iter(files.values()))
-        return all((path / name).stat().st_size == size for name, size in files.items())
-    except OSError:
-        return False
-
-
-def _remember(model: Model, commit: str) -> None:
-    """Note which commit the branch was at, as the library does, so that the name works without the hub."""
-    from huggingface_hub import constants
-
-    name = model.revision or "main"
-    if _COMMIT.fullmatch(name):
-        return
-    ref = Path(constants.HF_HUB_CACHE) / f"models--{model.repo.replace('/', '--')}" / "refs" / name
-    ref.parent.mkdir(parents=True, exist_ok=True)
-    ref.write_text(commit)
