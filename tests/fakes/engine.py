@@ -1,4 +1,4 @@
-"""A scripted engine: no model, no process, every delay and failure on demand; and a catalog to go with it."""
+"""A scripted engine: no model, no process, every delay and failure on demand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import log
 
-from playground.core import Alternative, Finish, Generation, Loaded, Message, Progress, Prompt, Token, Variant
+from playground.core import Alternative, Finish, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines.engine import IsCancelled, OnProgress
 from playground.errors import Cancelled, PlaygroundError, UnknownVariant
 
@@ -35,7 +35,8 @@ class Script:
     tokens      pieces of the answer
     step_s      seconds between tokens, on the engine's clock and on the wall
     load_steps  progress reports of a load, `load_step_s` apart
-    load_error  raised by `load`; `error_at` raises `error` after so many tokens
+    load_error  raised by `load`; `error` is raised after `error_at` tokens
+    hold_at     before this token the stream waits for `FakeEngine.go`, or for its abort
     """
 
     tokens: Sequence[str] = GRAVITY
@@ -46,6 +47,7 @@ class Script:
     load_error: PlaygroundError | None = None
     error: PlaygroundError | None = None
     error_at: int = 0
+    hold_at: int | None = None
     kernel: str = "fake kernel"
     tokenizer_hash: str = "fake"
     memory: int = 280_000_000
@@ -62,6 +64,7 @@ class FakeEngine:
     loaded: set[str] = field(default_factory=set)
     active: set[str] = field(default_factory=set)
     closed: bool = False
+    go: threading.Event = field(default_factory=threading.Event)
     _aborted: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -115,6 +118,8 @@ class FakeEngine:
             for index, piece in enumerate(script.tokens):
                 step = script.step_s if index else script.first_s
                 time.sleep(step)
+                while index == script.hold_at and not self.go.is_set() and request not in self._aborted:
+                    time.sleep(0.005)
                 if request in self._aborted:
                     reason = "abort"
                     break
@@ -158,25 +163,4 @@ def _token(index: int, piece: str, step: float, script: Script) -> Token:
             Alternative(2, " that", log(rest * 0.7)),
             Alternative(3, "\n", log(rest * 0.2)),
         ),
-    )
-
-
-def fake_variant(name: str, model: str = "fake") -> Variant:
-    """`fake` is the reference, `fake:nf4` and the like its quantized forms."""
-    _, _, suffix = name.partition(":")
-    size = {"": 269_000_000, "nf4": 110_000_000, "int8": 163_000_000}.get(suffix, 200_000_000)
-    return Variant(
-        id=name,
-        model=model,
-        name=suffix or "reference",
-        label=suffix or "BF16",
-        method="bitsandbytes" if suffix else "cast",
-        scheme=suffix or "BF16",
-        dtype="bfloat16",
-        path="/models/fake",
-        bytes=size,
-        bytes_are_estimated=bool(suffix),
-        parameters=134_515_008,
-        quantize=suffix or None,
-        source="4-bit NormalFloat, double quantization" if suffix else "original weights",
     )

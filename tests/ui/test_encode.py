@@ -1,0 +1,124 @@
+"""The lines a pane is drawn from."""
+
+from __future__ import annotations
+
+import json
+from math import log
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from playground.compare import PaneResult
+from playground.core import Alternative, Finish, Progress, Sampling, Token, Variant
+from playground.errors import EngineDied
+from playground.ui import encode
+from playground.verdict import Divergence
+from tests.fakes.catalog import fake_variant
+
+
+def read(text: str) -> list[list[Any]]:
+    """As the browser reads it: one JSON array a line."""
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
+def token(index: int, piece: str = "a", logprob: float | None = log(0.5), id_: int = 7) -> Token:
+    top = (Alternative(7, "a", log(0.5)), Alternative(8, "b", log(0.25)))
+    return Token(id_, piece, piece, time_s=0.5 + 0.04 * index, step_s=0.03, logprob=logprob, top=top)
+
+
+@given(st.text())
+def test_any_text_survives_on_one_line_and_never_holds_a_tag(text: str) -> None:
+    wire = encode.line("user", text)
+    assert wire.count("\n") == 1 and wire.isascii() and "<" not in wire
+    assert read(wire) == [["user", text]]
+
+
+def test_a_token_carries_its_step_its_gap_its_probability_and_the_alternatives() -> None:
+    assert read(encode.token(token(1), token(0))) == [["tok", "a", "a", 30.0, 40.0, 0.5, [["a", 0.5], ["b", 0.25]]]]
+
+
+def test_what_is_unknown_is_null_not_zero() -> None:
+    kind, *_, gap, share, _ = read(encode.token(token(0, logprob=None), None))[0]
+    assert (kind, gap, share) == ("tok", None, None)
+    numbers = read(encode.numbers(PaneResult("fake")))[0][1]
+    assert set(numbers) == {"decode", "ttft", "prefill", "tpot", "tokens", "memory", "p50", "p99"}
+    assert set(numbers.values()) == {None}
+
+
+def test_numbers_are_those_of_the_timing_module() -> None:
+    result = PaneResult("fake")
+    for index in range(5):
+        result.add(token(index))
+    result.add(Finish("stop", 10, 5, peak_memory_bytes=123))
+    numbers = read(encode.numbers(result))[0][1]
+    assert (
+        numbers["decode"] == pytest.approx(25.0) and numbers["ttft"] == 500.0 and numbers["tpot"] == pytest.approx(40)
+    )
+    assert (
+        numbers["prefill"] == pytest.approx(10 / 0.03, abs=0.01) and numbers["memory"] == 123 and numbers["tokens"] == 5
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(None, "–"), (12, "12 bytes"), (269_060_552, "269 MB"), (1_540_000_000, "1.54 GB"), (999_900_000, "1000 MB")],
+)
+def test_sizes(count: int | None, words: str) -> None:
+    assert encode.megabytes(count) == words
+
+
+def test_an_estimated_size_says_so() -> None:
+    assert encode.size(fake_variant("fake:nf4")) == "≈ 110 MB" and encode.size(fake_variant("fake")) == "269 MB"
+    facts = dict(read(encode.head(fake_variant("fake:nf4"), "fake:nf4", False))[0][1]["facts"])
+    assert facts["≈ 110 MB"].startswith("Estimated")
+
+
+def test_the_head_does_not_repeat_the_origin_and_works_without_facts() -> None:
+    head = read(encode.head(fake_variant("fake:nf4"), "fake:nf4", False, origin="made up"))[0][1]
+    assert head["source"] == "4-bit NormalFloat" and head["role"] == ""
+    bare = read(encode.head(None, "<b>", True))[0][1]
+    assert bare["label"] == "<b>" and bare["role"] == "reference" and bare["facts"] == []
+
+
+@pytest.mark.parametrize(
+    ("finish", "state", "words"),
+    [
+        (Finish("stop", 3, 1), "done", "1 token · ended by itself"),
+        (Finish("length", 3, 1), "done", "1 token · reached the limit of 9 tokens"),
+        (Finish("abort", 3, 1), "stopped", "1 token · stopped"),
+        (Finish("stop", 3, 1, waited_s=1.25), "done", "1 token · ended by itself · waited 1.2 s for other panes"),
+    ],
+)
+def test_how_it_ended(finish: Finish, state: str, words: str) -> None:
+    result = PaneResult("fake")
+    result.add(token(0))
+    assert read(encode.end(result, finish, Sampling(max_tokens=9))) == [["end", state, words]]
+
+
+def test_where_texts_part_says_what_each_wanted() -> None:
+    split = Divergence(3, token(3, " b", id_=8), token(3, " a"))
+    kind, index, words, label = read(encode.part(split, "nf4", reference=False))[0]
+    assert (kind, index, label) == ("part", 3, "nf4")
+    assert words == "Token 4: nf4 wrote “a” (50%); the reference wrote “b” (50%). nf4 gave “b” 25%."
+
+
+def test_loading_says_how_much() -> None:
+    wire = encode.state("loading", Progress("Reading weights", 5, 10, "bytes"))
+    assert read(wire) == [["state", "loading", "Reading weights", 5, 10, "bytes"]]
+
+
+def test_a_failure_carries_what_to_do_and_the_log() -> None:
+    error = EngineDied("It died.", hint="Run again.", log_tail="a\nb")
+    assert read(encode.fail(error)) == [["fail", "It died.", "Run again.", "a\nb"]]
+
+
+def test_the_chip_says_when_there_is_no_chat_template() -> None:
+    chip = read(encode.made(Sampling(), raw=False, loaded=None, template="raw"))[0][1]
+    assert chip == "greedy · 128 tokens · seed 0 · no chat template: raw completion"
+
+
+def test_a_variant_of_unknown_size_shows_none() -> None:
+    bare = Variant("x", "x", "reference", "X", "cast", "BF16", "bfloat16", "/x")
+    assert encode.size(bare) == "" and read(encode.head(bare, "x", True))[0][1]["facts"] == []

@@ -1,0 +1,202 @@
+"""Panes, turns and runs, without a browser."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from playground.core import Sampling
+from playground.errors import EngineDied
+from playground.ui import strip
+from playground.ui.session import Session, Sessions
+from playground.ui.turns import Ask
+from tests.fakes import catalog
+from tests.fakes.engine import GRAVITY, FakeEngine, Script
+
+
+@pytest.fixture(autouse=True)
+def _fake_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog.install(monkeypatch)
+
+
+@pytest.fixture
+def session() -> Session:
+    made = Session()
+    for slot, name in enumerate(["fake", "fake:nf4", "fake:int8"]):
+        made.panes[slot].show(name, catalog.fake_variant(name), slot == 0)
+    return made
+
+
+def lines(session: Session, slot: int) -> list[list[Any]]:
+    return [json.loads(line) for line in session.panes[slot].value.split("\n") if line]
+
+
+def text(session: Session, slot: int) -> str:
+    return "".join(line[1] for line in lines(session, slot) if line[0] == "tok")
+
+
+def run(session: Session, engine: FakeEngine, prompt: str = "What is gravity?", slots: list[int] | None = None) -> int:
+    """Everything to its end; returns how often the page would have been updated."""
+    ask = Ask(prompt)
+    assert session.begin(engine, dict.fromkeys(session.shown if slots is None else slots, ask))
+    return sum(1 for _ in session.changes())
+
+
+def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def test_values_only_grow_while_a_run_streams(session: Session) -> None:
+    engine = FakeEngine()
+    assert session.begin(engine, dict.fromkeys(session.shown, Ask("Hi")))
+    seen = ["", ""]
+    for _ in session.changes():
+        for slot in (0, 1):
+            value = session.panes[slot].value
+            assert value.startswith(seen[slot])
+            seen[slot] = value
+    assert text(session, 0) == text(session, 1) == "".join(GRAVITY)
+    assert lines(session, 0)[-1][0] == "end"
+
+
+def test_updates_are_coalesced_to_twenty_a_second(session: Session) -> None:
+    engine = FakeEngine({name: Script(tokens=["x"] * 200, step_s=0.005) for name in ("fake", "fake:nf4")})
+    begin = time.monotonic()
+    updates = run(session, engine)
+    assert 4 <= updates <= 20 * (time.monotonic() - begin) + 3
+
+
+def test_every_pane_keeps_its_own_history(session: Session) -> None:
+    engine = FakeEngine({"fake": Script(tokens=["one"]), "fake:nf4": Script(tokens=["two"])})
+    run(session, engine, "first")
+    engine.prompts.clear()
+    run(session, engine, "second")
+    said = [[turn["content"] for turn in source] for _, source in engine.prompts if not isinstance(source, str)]
+    assert said == [["first", "one", "second"], ["first", "two", "second"]]
+
+
+def test_raw_turns_are_no_history_and_failed_ones_neither(session: Session) -> None:
+    engine = FakeEngine({"fake": Script(error=EngineDied("It died."))})
+    run(session, engine, "first")
+    session.begin(engine, {1: Ask("raw text", raw=True)})
+    list(session.changes())
+    assert engine.prompts[-1] == ("fake:nf4", "raw text")
+    assert [turn["content"] for turn in session.panes[0].request(Ask("next")).messages] == ["next"]
+    contents = [turn["content"] for turn in session.panes[1].request(Ask("next", system="Be brief.")).messages]
+    assert contents == ["Be brief.", "first", "".join(GRAVITY), "next"]
+
+
+def test_one_pane_stops_the_other_goes_on(session: Session) -> None:
+    engine = FakeEngine({name: Script(hold_at=2) for name in ("fake", "fake:nf4")})
+    session.begin(engine, dict.fromkeys(session.shown, Ask("Hi")))
+    for _ in session.changes():
+        if len(text(session, 0)) and len(text(session, 1)) and not engine.go.is_set():
+            session.stop(1)
+            if lines(session, 1)[-1][0] == "end":
+                engine.go.set()
+    assert lines(session, 1)[-1][1] == "stopped" and text(session, 1) == "Gravity is"
+    assert text(session, 0) == "".join(GRAVITY)
+
+
+def test_closing_the_stream_ends_the_engine_within_two_seconds(session: Session) -> None:
+    engine = FakeEngine({name: Script(hold_at=3) for name in ("fake", "fake:nf4")})
+    session.begin(engine, dict.fromkeys(session.shown, Ask("Hi")))
+    changes = session.changes()
+    while len(engine.active) < 2:
+        next(changes)
+    changes.close()
+    until(lambda: not engine.active, 2.0)
+    assert not session.busy
+
+
+def test_a_second_run_is_refused_while_one_is_going_on(session: Session) -> None:
+    engine = FakeEngine({"fake": Script(hold_at=1)})
+    assert session.begin(engine, {0: Ask("Hi")})
+    assert not session.begin(engine, {1: Ask("Hi")})
+    session.stop()
+    list(session.changes())
+    assert session.begin(engine, {1: Ask("Hi")})
+
+
+def test_a_silent_engine_still_yields_so_that_a_closed_tab_is_noticed(session: Session) -> None:
+    engine = FakeEngine({"fake": Script(hold_at=0)})
+    session.begin(engine, {0: Ask("Hi")})
+    empty = 0
+    for changed in session.changes():
+        empty += not changed
+        if empty == 2:
+            session.stop()
+    assert empty >= 2
+
+
+def test_where_texts_part_is_marked_in_both_and_forgotten_when_one_is_made_again(session: Session) -> None:
+    engine = FakeEngine({"fake:nf4": Script(tokens=[*GRAVITY[:3], " odd", *GRAVITY[4:]])})
+    run(session, engine)
+    for slot in (0, 1):
+        assert [line[1] for line in lines(session, slot) if line[0] == "part"] == [3]
+    engine.scripts["fake:nf4"] = Script()
+    session.drop_last(1)
+    assert not [line for line in lines(session, 0) if line[0] == "part"]
+    run(session, engine, slots=[1])
+    assert not [line for slot in (0, 1) for line in lines(session, slot) if line[0] == "part"]
+
+
+def test_another_reference_answer_forgets_every_mark(session: Session) -> None:
+    session.shown = [0, 1, 2]
+    odd = Script(tokens=[*GRAVITY[:3], " odd"])
+    engine = FakeEngine({"fake:nf4": odd, "fake:int8": odd})
+    run(session, engine)
+    assert len([line for line in lines(session, 0) if line[0] == "part"]) == 2
+    engine.scripts["fake"] = odd
+    session.drop_last(0)
+    run(session, engine, slots=[0])
+    assert not [line for slot in (0, 1, 2) for line in lines(session, slot) if line[0] == "part"]
+
+
+def test_another_variant_is_another_conversation(session: Session) -> None:
+    run(session, FakeEngine())
+    session.panes[1].show("fake:int8", catalog.fake_variant("fake:int8"), False)
+    assert not session.panes[1].turns and session.panes[0].turns
+
+
+def test_an_error_keeps_what_was_written(session: Session) -> None:
+    died = EngineDied("It died.", hint="Run again.", log_tail="last words")
+    run(session, FakeEngine({"fake:nf4": Script(error=died, error_at=4)}))
+    assert text(session, 1) == "Gravity is a fundamental"
+    assert lines(session, 1)[-1] == ["fail", "It died.", "Run again.", "last words"]
+    assert lines(session, 0)[-1][:2] == ["end", "done"]
+
+
+def test_the_strip_has_a_row_per_variant_and_a_caveat_for_other_settings(session: Session) -> None:
+    engine = FakeEngine({name: Script(tokens=["x"] * 40) for name in ("fake", "fake:nf4")})
+    assert json.loads(strip.value(session))["words"] == strip.WORDS["empty"]
+    run(session, engine)
+    row = json.loads(strip.value(session))["outcomes"][0]
+    assert row["size"] == pytest.approx(110 / 269) and "this prompt only" in row["caveats"]
+    session.drop_last(1)
+    session.begin(engine, {1: Ask("What is gravity?", sampling=Sampling(seed=5))})
+    list(session.changes())
+    assert "made with other settings than the reference" in json.loads(strip.value(session))["outcomes"][0]["caveats"]
+    assert json.loads(strip.value(session, "running"))["words"] == strip.WORDS["running"]
+
+
+def test_sessions_are_independent_and_a_closed_one_stops() -> None:
+    sessions = Sessions()
+    first, second = sessions.get("a"), sessions.get("b")
+    assert first is sessions.get("a") and first is not second
+    engine = FakeEngine({"fake": Script(hold_at=1)})
+    first.panes[0].show("fake", catalog.fake_variant("fake"), True)
+    first.begin(engine, {0: Ask("Hi")})
+    changes = first.changes()
+    while not engine.active:
+        next(changes)
+    sessions.close("a")
+    until(lambda: not engine.active, 2.0)
+    assert len(sessions) == 1
