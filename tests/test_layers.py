@@ -19,7 +19,7 @@ LAYERS = {
     1: ("metrics", "methods", "catalog", "machine", "cgroup", "store"),
     2: ("engines", "evals"),
     3: ("compare", "generate", "verdict", "doctor", "bench", "jobs"),
-    4: ("ui", "cli", "__main__"),
+    4: ("ui", "cli", "terminal", "__main__"),
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 SOURCES = sorted((ROOT / "playground").rglob("*.py"))

@@ -1,0 +1,100 @@
+"""What the README says of settings, methods, files and commands is what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from playground.methods import TABLE
+from playground.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def table(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("|")][2:]
+
+
+def test_settings_table() -> None:
+    expected = []
+    for name, field in Settings.model_fields.items():
+        default = (
+            ""
+            if field.default is None
+            else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+        )
+        expected.append(f"| `PLAYGROUND_{name.upper()}` | {default} | {field.description} |")
+    assert table(section("Settings")) == expected, "the table should be:\n" + "\n".join(expected)
+
+
+def test_methods_table() -> None:
+    expected = [
+        f"| {row.title} | {', '.join(row.schemes)} | {'yes' if row.needs_calibration else 'no'} | {row.output_format} "
+        f"| {', '.join(row.engines)}: {', '.join(row.devices)} | [arXiv]({row.paper}) |"
+        for row in TABLE
+    ]
+    assert table(section("Methods")) == expected, "the table should be:\n" + "\n".join(expected)
+
+
+def test_tree_names_what_is_there() -> None:
+    lines = section("Where things are").split("```")[1].strip().splitlines()
+    named = set()
+    for line in lines:
+        words = re.split(r" {2,}", line.strip())[0].split()
+        named |= {f"playground/{word}".rstrip("/") if line.startswith("  ") else word.rstrip("/") for word in words}
+    gone = sorted(path for path in named if not (ROOT / path).exists())
+    assert not gone, f"the tree names what is not there: {gone}"
+    parts = {p.name for p in (ROOT / "playground").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    missing = sorted(name for name in parts - {"__init__.py", "__main__.py"} if f"playground/{name}" not in named)
+    assert not missing, f"the tree leaves out {missing}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "docs/LOG.md"])
+def test_relative_links_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text()
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    assert not [target for target in targets if not ((ROOT / name).parent / target).exists()]
+
+
+def test_commands_exist() -> None:
+    import typer
+
+    from playground.cli import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    lines = re.findall(r"python -m playground (\w+)(.*)", README)
+    assert {name for name, _ in lines} == set(commands)
+    for name, rest in lines:
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        used = set(re.findall(r"(?<= )--?[a-z][a-z-]*", rest))
+        assert used <= known, f"{name} has no {used - known}"
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z][a-z-]*)", README, re.MULTILINE))
+    assert named <= targets
+
+
+def test_front_matter_of_a_space() -> None:
+    _, front, _ = README.split("---\n", 2)
+    space = yaml.safe_load(front)
+    pins = (ROOT / "constraints.txt").read_text()
+    assert space["sdk"] == "gradio"
+    assert f"gradio=={space['sdk_version']}\n" in pins
+    assert space["python_version"] == "3.12"  # a string: YAML reads 3.10 as 3.1
+    assert (ROOT / space["app_file"]).is_file()
+    assert space["license"] == "apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text()[:200]
+    assert {space["colorFrom"], space["colorTo"]} <= {
+        *("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"),
+    }
+    assert len(space["short_description"]) <= 60
