@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,16 @@ def from_bundled(model: str) -> Checkpoint:
     folder, source = bundled.folder(), bundled.gguf()
     if source is None:
         raise UnknownModel("The bundled model is not installed.", hint=f"Run `{bundled.INSTALL}`.")
-    header = gguf_file.read_header(source) if not bundled.already_restored() else None
     provenance = f"bundled, restored from {bundled.WEIGHT_TYPE}"
-    if header is None:
+    if bundled.already_restored():
         return from_folder(model, folder, provenance)
-    tensors = [Tensor(restore.original_name(tensor.name), "BF16", tensor.shape) for tensor in header.tensors]
-    return assemble(model, str(folder), restore.config(header.fields), tensors, provenance)
+    config, tensors = _before_restoring(source)
+    return assemble(model, str(folder), config, tensors, provenance)
+
+
+@lru_cache(maxsize=1)
+def _before_restoring(source: Path) -> tuple[dict[str, Any], tuple[Tensor, ...]]:
+    """Config and tensors that restoring this file will give."""
+    header = gguf_file.read_header(source)
+    tensors = tuple(Tensor(restore.original_name(tensor.name), "BF16", tensor.shape) for tensor in header.tensors)
+    return restore.config(header.fields), tensors

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from playground.errors import UnsupportedModel
@@ -23,7 +24,7 @@ class Scheme:
     """The form of a checkpoint's weights.
 
     dtype    torch name of the type in which an engine computes
-    expands  transformers holds the unpacked weights in that type, on some device at least
+    expands  transformers holds the unpacked weights in that type on this machine
     """
 
     method: str
@@ -82,6 +83,11 @@ def read(model: str, config: Mapping[str, Any], tensors: Sequence[Tensor]) -> Sc
             hint=f"Known: {', '.join(_READERS)}.",
         )
     return reader(quantized, dtype)
+
+
+def _nvidia() -> bool:
+    """Whether the kernel driver shows an NVIDIA device; asking torch would load it."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _missing(*packages: str) -> list[str]:
@@ -160,7 +166,7 @@ def _fp8(quantized: Mapping[str, Any], dtype: str) -> Scheme:
     note = (
         f"stays FP8 on NVIDIA GPUs from compute capability 8.9 and on Intel GPUs; elsewhere it loads as {LABELS[dtype]}"
     )
-    return Scheme("fp8", scheme, scheme, dtype, None, (note,), expands=True)
+    return Scheme("fp8", scheme, scheme, dtype, None, (note,), expands=not _nvidia())
 
 
 def _fbgemm(_: Mapping[str, Any], __: str) -> Scheme:
@@ -172,9 +178,9 @@ def _fbgemm(_: Mapping[str, Any], __: str) -> Scheme:
 
 def _mxfp4(_: Mapping[str, Any], dtype: str) -> Scheme:
     missing = _missing("triton", "kernels")
-    note = f"loads as BF16 here, because {' and '.join(missing)} is missing" if missing else ""
+    note = f"loads as BF16 here, because {' and '.join(missing)} must be installed for its kernel" if missing else ""
     notes = (note,) if note else ("loads as BF16 where the device has no MXFP4 kernel",)
-    return Scheme("mxfp4", "MXFP4A16", "MXFP4", dtype, 32, notes, expands=True)
+    return Scheme("mxfp4", "MXFP4A16", "MXFP4", dtype, 32, notes, expands=bool(missing) or not _nvidia())
 
 
 def _bitsandbytes(quantized: Mapping[str, Any], dtype: str) -> Scheme:

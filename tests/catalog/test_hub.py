@@ -171,6 +171,31 @@ def test_gated_and_private(
     assert "hf auth login" in caught.value.hint
 
 
+def test_a_token_of_the_environment_opens_a_gated_model(hub: Hub, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add(NAME, llama, gated=True, token="hf_right")
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(GatedModel):
+        catalog.resolve(NAME)
+    monkeypatch.setenv("HF_TOKEN", "hf_right")
+    assert catalog.resolve(NAME).path
+
+
+def test_a_listing_that_lies_about_sizes(hub: Hub, llama: Path) -> None:
+    hub.add(NAME, llama, sizes={"config.json": 10_000})
+    with pytest.raises(BrokenCheckpoint, match=r"config\.json of acme/tiny is shorter"):
+        catalog.variant(NAME)
+
+
+def test_the_library_s_own_offline_switch(hub: Hub, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    hub.add(NAME, llama)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubUnreachable):
+        catalog.variant(NAME)
+    assert hub.requests == []
+
+
 def test_a_typo_of_a_known_repository_is_answered_with_it(hub: Hub) -> None:
     with pytest.raises(UnknownModel) as caught:
         catalog.variant("Qwen/Qwen2.5-0.5B-Instrukt")

@@ -88,9 +88,18 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     gptq = scheme.read("m", {"quantization_config": {"quant_method": "gptq", "bits": 4}}, HALF)
     assert gptq.notes == ("transformers needs `pip install optimum gptqmodel` for it",)
     mxfp4 = scheme.read("m", {"quantization_config": {"quant_method": "mxfp4"}}, HALF)
-    assert mxfp4.notes == ("loads as BF16 here, because triton and kernels is missing",)
+    assert mxfp4.notes == ("loads as BF16 here, because triton and kernels must be installed for its kernel",)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     assert scheme.read("m", {"quantization_config": {"quant_method": "gptq", "bits": 4}}, HALF).notes == ()
+
+
+@pytest.mark.parametrize("method", ["fp8", "mxfp4"])
+def test_weights_expand_without_a_gpu(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {"quantization_config": {"quant_method": method}}
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    for gpu in (True, False):
+        monkeypatch.setattr(scheme, "_nvidia", lambda gpu=gpu: gpu)
+        assert scheme.read("m", config, HALF).expands is not gpu
 
 
 def test_malformed_configs_do_not_escape_as_other_errors() -> None:

@@ -18,12 +18,14 @@ from urllib.parse import unquote, urlsplit
 class Repo:
     """One repository. `gated` answers files with 403, `private` answers everything as if it did not exist.
 
+    `token` opens a gated one.
     `sizes` overrides what the listing claims; `pause_s` is slept before every 16 KiB of `slow` files.
     """
 
     files: dict[str, bytes]
     commit: str = ""
     gated: bool = False
+    token: str = ""
     private: bool = False
     slow: frozenset[str] = frozenset()
     pause_s: float = 0.05
@@ -107,7 +109,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             repo = hub.repos.get(name)
             if repo is None or repo.private:
                 return self.missing("RepoNotFound", status=401, body=body)
-            if repo.gated:
+            if repo.gated and (not repo.token or self.headers.get("Authorization") != f"Bearer {repo.token}"):
                 return self.missing("GatedRepo", status=403, body=body)
             if revision not in ("main", repo.commit):
                 return self.missing("RevisionNotFound", body=body)
