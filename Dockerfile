@@ -7,11 +7,7 @@
 #   docker build --build-arg PIP_EXTRA_INDEX_URL=... .
 FROM python:3.12-slim-bookworm
 
-# bitsandbytes' CPU library links to GNU OpenMP, which the slim image does not have.
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends libgomp1=12.* \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 1000 user
+RUN useradd --create-home --uid 1000 user
 
 USER 1000
 WORKDIR /home/user/app

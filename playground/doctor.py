@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import platform
 import sqlite3
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -24,7 +22,6 @@ from playground.settings import settings
 
 _SQLITE_FIXED = {(3, 50): 7, (3, 44): 6}  # branch → first release with the fix; everything from 3.51.3 has it
 SETUP = "make setup"
-LIBGOMP = "apt install libgomp1"
 
 
 def report() -> dict[str, Any]:
@@ -107,25 +104,11 @@ def _method(row: Method, device: str | None) -> dict[str, Any]:
     why, do = "", ""
     if missing:
         why, do = f"{', '.join(missing)} not installed", SETUP
-    elif device == "cpu" and "bitsandbytes" in row.requires and (unlinked := _unlinked_library()):
-        why, do = f"bitsandbytes' CPU library does not load: {unlinked}", LIBGOMP if "libgomp" in unlinked else SETUP
     elif device is None:
         why, do = "torch does not work here", SETUP
     elif device not in row.devices:
         why = f"its result runs on {', '.join(row.devices)}; this device is {device}"
     return {"name": row.name, "title": row.title, "schemes": list(row.schemes), "runs": not why, "why": why, "do": do}
-
-
-def _unlinked_library() -> str:
-    """Why bitsandbytes' CPU library does not load; "" when it does. Slim Debian images lack GNU OpenMP."""
-    spec = importlib.util.find_spec("bitsandbytes")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for library in Path(folder).glob("libbitsandbytes_cpu.*"):
-            try:
-                ctypes.CDLL(str(library))
-            except OSError as error:
-                return str(error)
-    return ""
 
 
 def _format(row: formats.Format, device: dict[str, Any]) -> dict[str, Any]:

@@ -98,17 +98,6 @@ def test_a_missing_package_says_what_to_do(home: Path, monkeypatch: pytest.Monke
     assert shown(report).count("Run `make setup`.") == 2
 
 
-def test_a_library_that_does_not_load_says_what_to_install(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: str) -> None:
-        raise OSError("libgomp.so.1: cannot open shared object file")
-
-    fake_probe(monkeypatch, PROBE)
-    monkeypatch.setattr("ctypes.CDLL", refuse)
-    row = by_name(doctor.report()["methods"])["bitsandbytes"]
-    assert "libgomp.so.1" in row["why"]
-    assert row["do"] == doctor.LIBGOMP
-
-
 def test_a_broken_torch_does_not_break_doctor(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_probe(monkeypatch, EngineUnavailable("torch cannot be used here: no libstdc++.", hint="Run `make setup`."))
     report = doctor.report()
