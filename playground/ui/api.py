@@ -24,10 +24,11 @@ def endpoints(engine: Engine) -> None:
             model: "smollm2", a hub repository, or the path of a local folder; empty: the model the page opens with.
 
         Returns:
-            One row per variant: id, model, method, scheme, path, bytes, bits_per_weight, engines.
+            One row per variant: id, model, method, scheme, path, bytes, bits_per_weight, engines. `path` is null here:
+            where files lie on the server is its own business (and gradio_client would try to download it).
         """
         try:
-            return [variant.as_row() for variant in catalog.variants(model or settings().model)]
+            return [variant.as_row() | {"path": None} for variant in catalog.variants(model or settings().model)]
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

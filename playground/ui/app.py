@@ -10,7 +10,9 @@ import threading
 from types import FrameType
 from typing import Any
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported: the page calls nobody
+# Read by gradio: the page calls nobody, and the queue does not build a data frame (and load pandas) for every event.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 
 import gradio as gr
 

@@ -85,7 +85,7 @@ window.Playground = (() => {
     }, wait);
   };
   let last = 0;
-  P.soon = () => { const t = performance.now(); if (t - last > 500) { last = t; P.rescale(true); } };
+  P.soon = () => { const t = performance.now(); if (t - last > 500) { last = t; P.rescale(true); } else P.rescale(); };
   P.quiet = matchMedia('(prefers-reduced-motion: reduce)').matches;
 
   // ---- small parts

@@ -188,7 +188,7 @@
         why.append(note);
         note.title = name ? `against ${name}` : '';
       },
-      end: (name, words) => { setState(name); status.textContent = words[0].toUpperCase() + words.slice(1); P.soon(); drawSpark(); },
+      end: (name, words) => { setState(name); status.textContent = words[0].toUpperCase() + words.slice(1); P.rescale(true); drawSpark(); },
       fail: (message, hint, log) => {
         empty?.remove(); empty = null;
         setState('failed');

@@ -1,0 +1,26 @@
+"""The real app over a scripted engine, started and ended inside a test's process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+from playground.ui import app
+from tests.fakes.engine import FakeEngine
+
+
+@contextmanager
+def serving(engine: FakeEngine, host: str = "127.0.0.1") -> Iterator[str]:
+    """The address of the page. Gradio makes an event loop for every lock and never closes it; locks need none."""
+    with (
+        mock.patch("gradio.queueing.safe_get_lock", asyncio.Lock),
+        mock.patch("gradio.utils.safe_get_lock", asyncio.Lock),
+        mock.patch("gradio.utils.safe_get_stop_event", asyncio.Event),
+    ):
+        demo = app.launch(host=host, port=0, engine=engine, block=False)
+    try:
+        yield str(demo.local_url)
+    finally:
+        app.close(demo, engine)
