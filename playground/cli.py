@@ -194,7 +194,7 @@ def bench(
     from playground.bench import bench as measure
 
     with _engine() as engine, err.status("Measuring memory bandwidth") as status:
-        bandwidth = machine.probe().bandwidth
+        bandwidth = machine.probe(again=True).bandwidth
         table = Table(box=None, header_style="dim")
         for heading in ("variant", "engine", "test"):
             table.add_column(heading)

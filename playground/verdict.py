@@ -10,7 +10,7 @@ from playground.compare import PaneResult
 from playground.core import Token
 from playground.metrics.timing import speed_ratio_interval
 
-MIN_GAPS = 16  # below this a speed ratio is anecdote: a median of a dozen steps moves by tens of percent
+MIN_GAPS = 16  # below this a speed ratio is anecdote: a mean of a dozen steps moves by tens of percent
 
 
 @dataclass(frozen=True, slots=True)

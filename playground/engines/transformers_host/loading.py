@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -70,7 +71,7 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress) -> Resid
         ) from error
     except (ImportError, NotImplementedError) as error:
         raise EngineUnavailable(f"{spec.id} cannot run on this machine: {_first_line(error)}") from error
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         log.exception("load of %s failed", spec.id)
         raise _load_error(spec, error) from error
     memory.release()
@@ -188,7 +189,7 @@ def _warm_up(model: Any) -> int:
 
 
 def weight_sizes(model: Any) -> tuple[int, int]:
-    """(bytes of all parameters and buffers with their quantization state, bytes of an untied input embedding)."""
+    """(bytes of what a checkpoint would hold, quantization state included; bytes of an untied input embedding)."""
     seen: dict[int, int] = {}
 
     def count(tensor: torch.Tensor) -> None:
@@ -196,7 +197,7 @@ def weight_sizes(model: Any) -> tuple[int, int]:
         if storage.nbytes():
             seen[storage.data_ptr()] = tensor.numel() * tensor.element_size()
 
-    for tensor in [*model.parameters(), *model.buffers()]:
+    for tensor in [*model.parameters(), *_saved_buffers(model)]:
         count(tensor)
         for state in _quantization_tensors(getattr(tensor, "quant_state", None)):
             count(state)
@@ -211,6 +212,16 @@ def weight_sizes(model: Any) -> tuple[int, int]:
         head is not None and getattr(head, "weight", None) is not None and head.weight.data_ptr() == weight.data_ptr()
     )
     return sum(seen.values()), 0 if tied else weight.numel() * weight.element_size()
+
+
+def _saved_buffers(model: Any) -> list[torch.Tensor]:
+    """Buffers that belong to the checkpoint; what is computed at start (rotary frequencies) is no weight."""
+    return [
+        buffer
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if name not in module._non_persistent_buffers_set
+    ]
 
 
 def _quantization_tensors(state: Any) -> list[torch.Tensor]:
@@ -260,7 +271,7 @@ def _first_line(error: BaseException) -> str:
 def _load_error(spec: LoadSpec, error: Exception) -> PlaygroundError:
     text = _first_line(error)
     lowered = str(error).lower()
-    if "safetensor" in lowered and any(word in lowered for word in ("header", "truncat", "incomplete", "metadata")):
+    if isinstance(error, SafetensorError):
         return BrokenCheckpoint(f"The weights of {spec.id} are damaged: {text}", hint="Download or export them again.")
     if "unrecognized" in lowered or "does not recognize this architecture" in lowered or "not supported" in lowered:
         return UnsupportedModel(f"transformers cannot load {spec.id}: {text}")

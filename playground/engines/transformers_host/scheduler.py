@@ -171,8 +171,7 @@ class DecodeThread(threading.Thread):
         super().__init__(name="decode", daemon=True)
         self._memory = memory
         self._condition = threading.Condition()
-        self._jobs: deque[_LoadJob | _UnloadJob] = deque()
-        self._waiting: deque[Active] = deque()
+        self._inbox: deque[Active | _LoadJob | _UnloadJob] = deque()  # in order of arrival
         self._active: list[Active] = []
         self._residents: dict[str, Resident] = {}
         self._busy = 0.0
@@ -190,9 +189,9 @@ class DecodeThread(threading.Thread):
                 resident.last_used = time.monotonic()
                 future.set_result(resident.facts)
                 return future
-            if self._active or self._waiting:
+            if self._active or self._inbox:
                 on_progress(Progress("Waiting for running generations"))
-            self._jobs.append(_LoadJob(spec, frozenset(keep), on_progress, future))
+            self._inbox.append(_LoadJob(spec, frozenset(keep), on_progress, future))
             self._condition.notify()
         return future
 
@@ -200,7 +199,7 @@ class DecodeThread(threading.Thread):
         """Queue an unload; resolves to whether it was loaded."""
         job = _UnloadJob(variant, Future())
         with self._condition:
-            self._jobs.append(job)
+            self._inbox.append(job)
             self._condition.notify()
         return job.future
 
@@ -210,18 +209,18 @@ class DecodeThread(threading.Thread):
         resident = self.resident(request.variant)
         _validate(request, resident)
         with self._condition:
-            if len(self._active) + len(self._waiting) >= settings().max_generations:
+            if len(self._active) + len(self._waiting()) >= settings().max_generations:
                 raise EngineError("The engine's queue is full.", hint="Try again in a moment.")
             running = 0.0 if self._turn_began is None else accepted - self._turn_began
             active = Active(request, resident, emit, accepted, self._busy + running)
-            self._waiting.append(active)
+            self._inbox.append(active)
             self._condition.notify()
         return active
 
     def abort(self, request_id: str) -> bool:
         """End a generation within one step. False when no such generation is active."""
         with self._condition:
-            found = [a for a in (*self._active, *self._waiting) if a.request.request_id == request_id]
+            found = [a for a in (*self._active, *self._waiting()) if a.request.request_id == request_id]
             for active in found:
                 active.aborted.set()
             self._condition.notify()
@@ -240,7 +239,7 @@ class DecodeThread(threading.Thread):
     def counts(self) -> tuple[int, int]:
         """(generations that decode, generations and loads that wait)."""
         with self._condition:
-            return len(self._active), len(self._waiting) + len(self._jobs)
+            return len(self._active), len(self._inbox)
 
     def close(self) -> None:
         with self._condition:
@@ -252,27 +251,36 @@ class DecodeThread(threading.Thread):
     def run(self) -> None:
         while True:
             with self._condition:
-                while not (self._active or self._waiting or self._jobs or self._stopping):
+                while not (self._active or self._inbox or self._stopping):
                     self._condition.wait()
                 if self._stopping:
                     return
-                job = self._jobs.popleft() if self._jobs and not self._active else None
-                if job is None and not self._jobs:
-                    self._active.extend(self._waiting)
-                    self._waiting.clear()
-                else:
-                    self._drop_aborted_waiting()
+                job = self._next_job()
                 turns = list(self._active)
             if job is not None:
                 self._do(job)
-                continue
             for active in turns:
                 self._turn(active)
 
-    def _drop_aborted_waiting(self) -> None:
-        for active in [a for a in self._waiting if a.aborted.is_set()]:
-            self._waiting.remove(active)
+    def _next_job(self) -> _LoadJob | _UnloadJob | None:
+        """Admit what has arrived, up to the first load; that one is taken once nothing decodes any more."""
+        while self._inbox:
+            head = self._inbox[0]
+            if isinstance(head, Active):
+                self._active.append(head)
+            elif self._active:
+                break
+            else:
+                self._inbox.popleft()
+                return head
+            self._inbox.popleft()
+        for active in [a for a in self._waiting() if a.aborted.is_set()]:
+            self._inbox.remove(active)
             active.finish("abort")
+        return None
+
+    def _waiting(self) -> list[Active]:
+        return [entry for entry in self._inbox if isinstance(entry, Active)]
 
     def _turn(self, active: Active) -> None:
         began = time.perf_counter()
@@ -332,7 +340,7 @@ class DecodeThread(threading.Thread):
         needed = job.spec.weight_bytes + HEADROOM
         while self._memory.free() < needed:
             with self._condition:
-                needed_soon = job.keep | {active.request.variant for active in self._waiting}
+                needed_soon = job.keep | {active.request.variant for active in self._waiting()}
             idle = [r for r in self._residents.values() if r.spec.id not in needed_soon]
             if not idle:
                 held = ", ".join(r.spec.id for r in self._residents.values())

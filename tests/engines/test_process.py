@@ -1,0 +1,109 @@
+"""What happens when the host dies, hangs, or loses its parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from playground.core import Finish, Generation, Sampling, Token
+from playground.engines import client as http
+from playground.engines.process import ServerProcess
+from playground.engines.transformers import TransformersEngine
+from playground.errors import EngineDied
+from tests.engines.calls import LONG, eventually, load, never, quiet, run
+
+
+@pytest.fixture
+def engine(home: Path) -> Iterator[TransformersEngine]:
+    engine = TransformersEngine()
+    yield engine
+    engine.close()
+
+
+def test_killed_in_mid_stream_is_an_error_soon_and_the_next_run_works(engine: TransformersEngine, tiny: Path) -> None:
+    variant = load(engine, str(tiny))
+    process = engine.process
+    assert process is not None
+    ids = engine.prompt(variant, "The river").ids
+    items = engine.generate(Generation(variant, ids, LONG))
+    assert all(isinstance(next(items), Token) for _ in range(3)), "it streams"
+    os.kill(process.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    with pytest.raises(EngineDied, match="SIGKILL") as caught:
+        list(items)
+    assert time.monotonic() - killed < 2
+    assert caught.value.hint
+    assert not psutil.pid_exists(process.pid) or psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    assert load(engine, str(tiny)) == variant
+    again, finish = run(engine, Generation(variant, ids, Sampling(max_tokens=4, ignore_eos=True)))
+    assert len(again) == 4 and isinstance(finish, Finish)
+
+
+def test_an_engine_that_cannot_start_says_why(home: Path) -> None:
+    process = ServerProcess("broken", "playground.no_such_module")
+    with pytest.raises(EngineDied, match="could not start") as caught:
+        process.wait_ready(http.new_client())
+    assert "no_such_module" in caught.value.log_tail
+
+
+def test_close_leaves_no_process_behind(home: Path, tiny: Path) -> None:
+    engine = TransformersEngine()
+    load(engine, str(tiny))
+    assert engine.process is not None
+    family = [psutil.Process(engine.process.pid), *psutil.Process(engine.process.pid).children(recursive=True)]
+    engine.close()
+    gone, alive = psutil.wait_procs(family, timeout=3)
+    assert not alive and len(gone) == len(family)
+
+
+def test_the_host_ends_when_its_parent_is_killed(home: Path) -> None:
+    """kill -9 of the app: nobody can clean up, the closed pipe has to."""
+    script = (
+        "import sys, time\n"
+        "from playground.engines.transformers import TransformersEngine\n"
+        "engine = TransformersEngine(); engine.start()\n"
+        "print(engine.process.pid, flush=True); time.sleep(600)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    assert psutil.pid_exists(child)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    eventually(
+        lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE,
+        5,
+        "the host is gone",
+    )
+
+
+def test_the_host_gets_no_hub_token_and_no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    engine = TransformersEngine()
+    try:
+        engine.start()
+        assert engine.process is not None
+        environment = psutil.Process(engine.process.pid).environ()
+        assert "hf_secret" not in str(environment)
+        assert environment["HF_HUB_OFFLINE"] == "1"
+    finally:
+        engine.close()
+
+
+def test_stopping_a_load_leaves_the_engine_usable(engine: TransformersEngine, tiny: Path) -> None:
+    from playground.errors import Cancelled
+
+    stages: list[str] = []
+    with pytest.raises(Cancelled):
+        engine.load(str(tiny), lambda progress: stages.append(progress.stage), lambda: bool(stages))
+    assert load(engine, str(tiny)) == str(tiny)
+    assert engine.load(str(tiny), quiet, never).id == str(tiny)
