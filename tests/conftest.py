@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# As in the engine's process: OpenMP reads it when torch is loaded, and spinning threads starve a busy machine.
+os.environ.setdefault("GOMP_SPINCOUNT", "100")
 
 
 @pytest.fixture
