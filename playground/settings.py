@@ -25,7 +25,7 @@ class Settings(BaseSettings):
         default=None, description="Bytes the loaded variants may use; default: all the device has."
     )
     threads: int | None = Field(
-        default=None, description="CPU threads of the transformers host; default: torch's choice."
+        default=None, description="CPU threads of the transformers host; default: all cores but one."
     )
     max_tokens: int = Field(default=4096, description="Upper limit of max tokens per generation.")
     max_prompt_chars: int = Field(default=200_000, description="Upper limit of the characters of one request.")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 # As in the engine's process: OpenMP reads it when torch is loaded, and spinning threads starve a busy machine.
-os.environ.setdefault("GOMP_SPINCOUNT", "100")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

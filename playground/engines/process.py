@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from playground import machine
 from playground.errors import EngineDied, EngineUnavailable
 from playground.settings import settings
 
@@ -121,9 +122,12 @@ class ServerProcess:
 
 def _environment(key: str) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-    # OpenMP threads that wait by spinning starve each other as soon as anything else wants a core, and the page that
-    # shows the tokens always does: measured 5 to 10 times slower beside one busy process. The user's own value wins.
-    environment.setdefault("GOMP_SPINCOUNT", "100")
+    # OpenMP's threads meet hundreds of times a token, spinning. When something else holds one of their cores, all of
+    # them wait: 5 to 20 times slower was measured beside one busy process. So one core is left for the page and the
+    # browser (docs/LOG.md). PLAYGROUND_THREADS, or a user's own OMP_NUM_THREADS, wins.
+    threads = settings().threads
+    if threads is not None or "OMP_NUM_THREADS" not in environment:
+        environment["OMP_NUM_THREADS"] = str(threads or max(1, machine.cores() - 1))
     return environment | {
         "PLAYGROUND_ENGINE_KEY": key,
         "HF_HUB_OFFLINE": "1",

@@ -40,17 +40,13 @@ def _die_with_parent() -> None:
 
 
 def _serve(listener: socket.socket) -> None:
-    import torch
     import uvicorn
 
     from playground.engines.transformers_host.loading import device_of_choice
     from playground.engines.transformers_host.memory import DeviceMemory
     from playground.engines.transformers_host.scheduler import DecodeThread
     from playground.engines.transformers_host.server import create_app
-    from playground.settings import settings
 
-    if (threads := settings().threads) is not None:
-        torch.set_num_threads(threads)
     memory = DeviceMemory(device_of_choice())
     engine = DecodeThread(memory)
     engine.start()
