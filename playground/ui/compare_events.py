@@ -65,11 +65,9 @@ class Compare:
     def wire(self, demo: gr.Blocks) -> None:
         tab, fields = self.tab, set(self.tab.fields.values())
         everything = [*tab.views, tab.verdict, tab.run, tab.stop, tab.prompt, tab.trouble, tab.device]
-        picked = [
-            component
-            for slot in tab.slots
-            for component in (slot.picker, slot.variant, slot.remove, slot.column, slot.view)
-        ] + [tab.model, tab.origin, tab.add, tab.notice, tab.verdict, tab.run]
+        # The browser's cost of an update grows with the number of components that any event ever put something out to.
+        picked = [tab.model, tab.origin, tab.notice, tab.verdict, tab.run]
+        picked += [component for slot in tab.slots for component in (slot.variant, slot.view)]
         streaming = {**PRIVATE, "concurrency_limit": 16, "concurrency_id": "compare"}
 
         demo.load(self.open, None, [*picked, tab.device], queue=False, **PRIVATE)
@@ -109,7 +107,7 @@ class Compare:
             found = catalog.variants(model)
             origin = catalog.describe(model)
         except PlaygroundError as error:
-            return {self.tab.notice: encode.notice(error)}
+            return {self.tab.notice: encode.notice(error), self.tab.origin: encode.text("")}
         with session.lock:
             session.stop()
             wanted = [session.panes[slot].variant.rpartition(":")[2] for slot in session.shown[1:]]
@@ -179,16 +177,11 @@ class Compare:
         choices = [(f"{v.label} · {encode.size(v)}".strip(" ·"), v.id) for v in session.choices]
         with session.lock:
             for index, (slot, pane) in enumerate(zip(tab.slots, session.panes, strict=True)):
-                shown = index in session.shown
                 listed = choices
                 if pane.variant and pane.variant not in [value for _, value in choices]:
                     listed = [*choices, (pane.variant, pane.variant)]
-                update[slot.picker] = gr.Row(visible=shown)
-                update[slot.column] = gr.Column(visible=shown)
-                update[slot.remove] = gr.Button(visible=index > 0 and len(session.shown) > MIN_PANES)
                 update[slot.variant] = gr.Dropdown(choices=listed, value=pane.variant or None)
-                update[slot.view] = pane.value
-        update[tab.add] = gr.Button(visible=len(session.shown) < MAX_PANES)
+                update[slot.view] = pane.value if index in session.shown else ""
         update[tab.notice] = ""
         update[tab.verdict] = strip.value(session, "running" if session.busy else "none")
         if not session.busy:
@@ -265,7 +258,7 @@ class Compare:
             session.last = None
             for pane in session.panes:
                 pane.turns = []
-        update: Update = {view: pane.value for view, pane in zip(self.tab.views, session.panes, strict=True)}
+        update: Update = {self.tab.views[slot]: session.panes[slot].value for slot in session.shown}
         return update | {self.tab.verdict: strip.value(session), self.tab.trouble: ""}
 
     def describe(self, inputs: Mapping[Any, Any]) -> Update:

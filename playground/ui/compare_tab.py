@@ -10,7 +10,7 @@ import gradio as gr
 
 from playground.ui import form
 from playground.ui.components import drawn, notice, pane, text
-from playground.ui.session import MAX_PANES, MIN_PANES
+from playground.ui.session import MAX_PANES
 
 EXAMPLES = {
     "What is gravity?": "What is gravity?",
@@ -22,12 +22,10 @@ EXAMPLES = {
 
 @dataclass(frozen=True)
 class Slot:
-    """One pane: its picker in the bar, its column below."""
+    """One pane: its picker in the bar, its view below. The script hides both while the view has no value."""
 
-    picker: gr.Row
     variant: gr.Dropdown
     remove: gr.Button
-    column: gr.Column
     view: gr.HTML
 
 
@@ -78,7 +76,7 @@ def layout() -> Tab:
             drawn("legend", elem_id="pg-legend")
         missing = notice(elem_id="pg-notice")
         with gr.Row(elem_id="pg-panes"):
-            slots = tuple(Slot(*picker, *_slot_column(index)) for index, picker in enumerate(pickers))
+            slots = tuple(Slot(*picker, _slot_view(index)) for index, picker in enumerate(pickers))
         verdict = drawn("verdict", elem_id="pg-verdict")
         drawn("plot", elem_id="pg-plot")
     with gr.Column(elem_id="pg-composer"):
@@ -87,7 +85,7 @@ def layout() -> Tab:
         with gr.Row(elem_id="pg-ask"):
             fields["prompt"] = gr.Textbox(
                 label="Prompt", show_label=False, container=False, lines=1, max_lines=8, elem_id="pg-prompt",
-                placeholder="Ask every variant the same thing", scale=1,
+                placeholder="Ask every variant", scale=1,
             )  # fmt: skip
             run = gr.Button("Run both", variant="primary", elem_id="pg-run", min_width=0)
             stop = gr.Button("Stop all", elem_id="pg-stop", min_width=0, interactive=False)
@@ -118,22 +116,18 @@ def _picker(label: str, elem_id: str) -> gr.Dropdown:
     )
 
 
-def _slot_picker(index: int) -> tuple[gr.Row, gr.Dropdown, gr.Button]:
+def _slot_picker(index: int) -> tuple[gr.Dropdown, gr.Button]:
     role = "is-reference" if index == 0 else "is-variant"
-    shown = index < MIN_PANES
-    with gr.Row(elem_id=f"pg-pick-{index}", elem_classes=["pg-pick", role], visible=shown) as row:
+    with gr.Row(elem_id=f"pg-pick-{index}", elem_classes=["pg-pick", role]):
         label = "Reference" if index == 0 else f"Variant {index}"
         variant = _picker(f"{label}: pick one, or type any variant or path", f"pg-variant-{index}")
-        remove = gr.Button("×", size="sm", min_width=0, elem_classes="pg-remove", visible=False)
-    return row, variant, remove
+        remove = gr.Button("×", size="sm", min_width=0, elem_classes="pg-remove")
+    return variant, remove
 
 
-def _slot_column(index: int) -> tuple[gr.Column, gr.HTML]:
-    with gr.Column(
-        elem_id=f"pg-slot-{index}", elem_classes="pg-slot", visible=index < MIN_PANES, min_width=0
-    ) as column:
-        view = pane(elem_id=f"pg-pane-{index}")
-    return column, view
+def _slot_view(index: int) -> gr.HTML:
+    with gr.Column(elem_id=f"pg-slot-{index}", elem_classes="pg-slot", min_width=0):
+        return pane(elem_id=f"pg-pane-{index}")
 
 
 def _settings() -> dict[str, Any]:

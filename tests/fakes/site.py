@@ -1,4 +1,4 @@
-"""The real app over a scripted engine, started and ended inside a test's process."""
+"""The real app, started and ended inside a test's process, over whichever engine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
+from playground.engines.engine import Engine
 from playground.ui import app
-from tests.fakes.engine import FakeEngine
 
 
 @contextmanager
-def serving(engine: FakeEngine, host: str = "127.0.0.1") -> Iterator[str]:
+def serving(engine: Engine, host: str = "127.0.0.1") -> Iterator[str]:
     """The address of the page. Gradio makes an event loop for every lock and never closes it; locks need none."""
     with (
         mock.patch("gradio.queueing.safe_get_lock", asyncio.Lock),

@@ -60,6 +60,7 @@
 
     const me = { root, steps: [], gaps: [], text: '', label: '', reference: false, state: 'empty', again };
     P.panes.set(root, me);
+    const slot = element.closest('.pg-slot'), picker = document.getElementById(slot.id.replace('slot', 'pick'));
     let used = 0, prev = '', toks = [], box = null, stage = null, timer = 0, since = 0, empty = null, cursor = -1;
 
     const setState = (name) => {
@@ -68,7 +69,7 @@
       P.busy();
     };
     const reset = () => {
-      used = 0; toks = []; box = null; cursor = -1; me.steps = []; me.gaps = []; me.text = '';
+      me.unusable = false; used = 0; toks = []; box = null; cursor = -1; me.steps = []; me.gaps = []; me.text = '';
       body.replaceChildren(); why.replaceChildren(); made.textContent = '';
       numbers({}); status.textContent = '';
       empty = el('div', 'hint', me.reference || !P.anyTurn() ? 'Type a prompt below and press Run: the answer streams in here.' : 'This pane has not answered yet. Run a new prompt, or the last one:');
@@ -90,7 +91,7 @@
       drawSpark();
     };
     const drawSpark = () => {
-      const gaps = me.gaps, top = Math.max(...[...P.panes.values()].flatMap((p) => p.gaps.slice(-400)), 0.001);
+      const gaps = me.gaps, top = Math.max(...P.live().flatMap((p) => p.gaps.slice(-400)), 0.001);
       const some = gaps.slice(-400);
       sparkLine.setAttribute('points', some.map((g, i) => `${((i * 100) / Math.max(1, some.length - 1)).toFixed(2)},${(27 - (26 * g) / top).toFixed(2)}`).join(' '));
     };
@@ -107,7 +108,7 @@
       bar.classList.toggle('unknown', !total && !quiet);
       bar.style.visibility = quiet ? 'hidden' : 'visible';
       bar.firstChild.style.width = total ? `${Math.min(100, (100 * done) / total)}%` : '';
-      const amount = total ? `${P.unit(done, unit === 'bytes' ? 'bytes' : '')} of ${P.unit(total, unit)} · ${Math.floor((100 * done) / total)} %` : '';
+      const amount = total ? `${P.unit(done, unit === 'bytes' ? 'bytes' : '')} of ${P.unit(total, unit)} · ${Math.floor((100 * done) / total)}%` : '';
       const tick = () => {
         const seconds = Math.floor((performance.now() - since) / 1000);
         much.textContent = [amount, seconds > 0 ? `${seconds} s` : ''].filter(Boolean).join(' · ');
@@ -116,7 +117,12 @@
       status.textContent = words;
       follow();
     };
-    const follow = () => { if (me.stick) body.scrollTop = body.scrollHeight; };
+    // All panes scroll in one frame: one layout for all of them.
+    let following = 0;
+    const follow = () => {
+      if (!me.stick || following) return;
+      following = requestAnimationFrame(() => { following = 0; if (me.stick) body.scrollTop = body.scrollHeight; });
+    };
     me.stick = true;
     body.addEventListener('scroll', () => { me.stick = body.scrollHeight - body.scrollTop - body.clientHeight < 40; });
     const tokenTip = (t, index) => () => {
@@ -192,7 +198,8 @@
       fail: (message, hint, log) => {
         empty?.remove(); empty = null;
         setState('failed');
-        status.textContent = me.text ? 'Failed; what it wrote is kept' : 'Failed';
+        me.unusable = !box;
+        status.textContent = me.text ? 'Failed; what it wrote is kept' : me.unusable ? 'Choose another variant above' : 'Failed';
         const card = el('div', 'fail');
         card.setAttribute('role', 'alert');
         card.append(el('b', '', message));
@@ -204,6 +211,8 @@
     };
     const draw = () => {
       const value = props.value || '';
+      me.shown = value !== '';
+      slot.hidden = picker.hidden = !me.shown;
       if (!value.startsWith(prev) || value === '') reset();
       const end = value.lastIndexOf('\n') + 1;
       for (const raw of value.slice(used, end).split('\n')) {
@@ -233,16 +242,17 @@
   };
 
   const BUSY = ['waiting', 'loading', 'ready', 'reading', 'running'];
-  P.live = () => { for (const [root] of P.panes) if (!root.isConnected) P.panes.delete(root); return [...P.panes.values()]; };
-  P.anyTurn = () => P.live().some((pane) => pane.state !== 'empty');
+  P.live = () => [...P.panes.values()].filter((pane) => pane.shown);
+  P.anyTurn = () => P.live().some((pane) => pane.state !== 'empty' && !pane.unusable);
   P.busy = () => {
     const panes = P.live();
     const any = panes.some((pane) => BUSY.includes(pane.state));
     document.documentElement.toggleAttribute('data-began', P.anyTurn());
+    document.documentElement.dataset.panes = panes.length;
     for (const pane of panes) {
       if (!pane.buttons) continue;
       pane.buttons.stop.hidden = !BUSY.includes(pane.state);
-      pane.buttons.again.hidden = BUSY.includes(pane.state) || (pane.state === 'empty' && !P.anyTurn());
+      pane.buttons.again.hidden = BUSY.includes(pane.state) || (pane.state === 'empty' && !P.anyTurn()) || pane.unusable;
       pane.buttons.again.disabled = any;
       pane.buttons.copy.hidden = !pane.text;
       pane.root.querySelector('.retry')?.toggleAttribute('disabled', any);
