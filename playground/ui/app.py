@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import os
 import signal
 import threading
 from types import FrameType
 from typing import Any
-
-# Read by gradio: the page calls nobody, and the queue does not build a data frame (and load pandas) for every event.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 
 import gradio as gr
 
