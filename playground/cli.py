@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -223,13 +224,16 @@ def bench(
 
 
 def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool) -> None:
+    from playground.engines.process import thread_count
+
+    environment = {**os.environ, "OMP_NUM_THREADS": thread_count()}
     rows = []
     for name in variants:
         spec = json.dumps(asdict(catalog.resolve(name)))
         command = [sys.executable, "-m", "playground.engines.transformers_host.against_generate"]
         command += ["--spec", spec, "--tokens", str(tokens), "--runs", str(runs)]
         with err.status(f"{_plain(name)}: the host's loop and generate in turn"):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             err.print(_plain(done.stderr[-2000:]), style="dim", highlight=False)
             raise typer.Exit(1)

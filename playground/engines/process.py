@@ -120,15 +120,22 @@ class ServerProcess:
             os.killpg(self.pid, number)
 
 
+def thread_count() -> str:
+    """OMP_NUM_THREADS of an engine: PLAYGROUND_THREADS, else the user's own, else all cores but one.
+
+    OpenMP's threads meet hundreds of times a token, spinning. When something else holds one of their cores, all of
+    them wait: 5 to 20 times slower was measured beside one busy process. So one core is left for the page and the
+    browser (docs/LOG.md).
+    """
+    if (chosen := settings().threads) is not None:
+        return str(chosen)
+    return os.environ.get("OMP_NUM_THREADS") or str(max(1, machine.cores() - 1))
+
+
 def _environment(key: str) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
-    # OpenMP's threads meet hundreds of times a token, spinning. When something else holds one of their cores, all of
-    # them wait: 5 to 20 times slower was measured beside one busy process. So one core is left for the page and the
-    # browser (docs/LOG.md). PLAYGROUND_THREADS, or a user's own OMP_NUM_THREADS, wins.
-    threads = settings().threads
-    if threads is not None or "OMP_NUM_THREADS" not in environment:
-        environment["OMP_NUM_THREADS"] = str(threads or max(1, machine.cores() - 1))
     return environment | {
+        "OMP_NUM_THREADS": thread_count(),
         "PLAYGROUND_ENGINE_KEY": key,
         "HF_HUB_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
