@@ -162,7 +162,7 @@ def end(result: PaneResult, finish: Finish, sampling: Sampling) -> str:
     count = len(result.tokens)
     words = [f"{count} token{'' if count == 1 else 's'}", why]
     if finish.waited_s >= 0.05:
-        words.append(f"waited {finish.waited_s:.1f} s for other panes")
+        words.append(f"waited {finish.waited_s:.1f} s for others")
     return line("end", "stopped" if finish.reason == "abort" else "done", " · ".join(words))
 
 

@@ -88,7 +88,7 @@ def test_the_head_does_not_repeat_the_origin_and_works_without_facts() -> None:
         (Finish("stop", 3, 1), "done", "1 token · ended by itself"),
         (Finish("length", 3, 1), "done", "1 token · reached the limit of 9 tokens"),
         (Finish("abort", 3, 1), "stopped", "1 token · stopped"),
-        (Finish("stop", 3, 1, waited_s=1.25), "done", "1 token · ended by itself · waited 1.2 s for other panes"),
+        (Finish("stop", 3, 1, waited_s=1.25), "done", "1 token · ended by itself · waited 1.2 s for others"),
     ],
 )
 def test_how_it_ended(finish: Finish, state: str, words: str) -> None:
