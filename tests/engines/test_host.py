@@ -41,6 +41,7 @@ def test_a_stream_carries_ids_text_times_probabilities_and_alternatives(host: Tr
     assert all(token.logprob is not None and token.logprob <= 0 and len(token.top) == 5 for token in tokens)
     assert all(token.top[0].id == token.id for token in tokens), "greedy takes the most probable"
     assert finish.peak_memory_bytes is not None and finish.peak_memory_bytes >= 0
+    assert finish.waited_s < 1e-6, "alone, it waits for nobody"
 
 
 def test_openai_endpoints_agree_with_the_stream(host: TransformersEngine, variant: str) -> None:

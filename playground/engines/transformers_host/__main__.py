@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--stay", action="store_true", help="keep running when standard input closes")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("bitsandbytes.autograd._functions").addFilter(_Once())
     if options.fd is not None:
         listener = socket.socket(fileno=options.fd)
     else:
@@ -31,6 +32,19 @@ def main() -> None:
     if not options.stay:
         threading.Thread(target=_die_with_parent, name="parent-watch", daemon=True).start()
     _serve(listener)
+
+
+class _Once(logging.Filter):
+    """Says each sentence once: bitsandbytes repeats one per int8 product, and would push all else out of the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        fresh = record.getMessage() not in self._said
+        self._said.add(record.getMessage())
+        return fresh
 
 
 def _die_with_parent() -> None:

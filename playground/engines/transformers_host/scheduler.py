@@ -64,7 +64,7 @@ class Active:
         self.aborted = threading.Event()
         self._accepted = accepted
         self._others_at_start = others_busy
-        self._own_busy = 0.0
+        self.own_busy = 0.0  # seconds of this generation's turns, by the thread's watch
         self._step_s = 0.0
         self._waited = 0.0
         self._count = 0
@@ -99,12 +99,11 @@ class Active:
             self.emit(Progress("Reading the prompt", item.done, item.total, "tokens"))
         elif isinstance(item, Step):
             # Everything since the start that was not another generation's turn is this one's time.
-            self._waited = total_busy - self._own_busy - self._others_at_start
+            self._waited = total_busy - self.own_busy - self._others_at_start
             more = self._emit_token(item, ended - self._accepted - self._waited)
         else:
             self.finish("length")
             more = False
-        self._own_busy += time.perf_counter() - began
         return more
 
     def _emit_token(self, step: Step, time_s: float) -> bool:
@@ -292,7 +291,10 @@ class DecodeThread(threading.Thread):
         else:
             more = active.turn(self._memory, self._busy)
         with self._condition:
-            self._busy += time.perf_counter() - began
+            # One reading for both sums: what one turn adds to "all turns" it must add to its own, to the last digit.
+            spent = time.perf_counter() - began
+            self._busy += spent
+            active.own_busy += spent
             self._turn_began = None
             if not more:
                 self._active.remove(active)
