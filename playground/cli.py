@@ -251,6 +251,17 @@ def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool
 
 
 @app.command()
+def setup() -> None:
+    """Restore the bundled model, once; nothing to do when it is there."""
+    from playground.catalog import bundled
+
+    if bundled.already_restored():
+        return
+    with err.status("Restoring the bundled model, once") as status:
+        bundled.restore(lambda progress: status.update(progress_words(progress)))
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """What this machine is, what can run on it, and for what cannot, why and what to install."""
     from playground import doctor as examination
