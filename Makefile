@@ -25,7 +25,7 @@ setup: model ## venv, pinned packages, the bundled model; nothing to do the seco
 model: $(INSTALLED)
 	@$(PY) -m playground setup
 
-dev: $(INSTALLED_DEV)
+dev: $(INSTALLED_DEV) ## the packages of the tests too
 
 browser: dev ## Chromium for the tests, unless there is one
 	@PYTHON=$(PY) sh scripts/browser.sh

@@ -15,6 +15,7 @@ PlaygroundError
 │   ├── OutOfMemory         does not fit: needed, free, what to unload
 │   ├── ContextOverflow     prompt + max tokens exceed the context: both numbers
 │   └── InvalidRequest      the request itself is wrong
+├── InvalidSettings         a PLAYGROUND_* variable that cannot be used
 └── Cancelled               the user stopped it; not a failure
 """
 
@@ -105,6 +106,11 @@ class ContextOverflow(EngineError):
 class InvalidRequest(EngineError):
     code = "invalid_request"
     status = 400
+
+
+class InvalidSettings(PlaygroundError):
+    code = "invalid_settings"
+    status = 500
 
 
 class Cancelled(PlaygroundError):

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from playground.errors import InvalidSettings
 
 APP = "quantization-playground"
 
@@ -52,7 +54,14 @@ class Settings(BaseSettings):
 
 def settings() -> Settings:
     """The settings of this moment. On a Space the address is set by the platform (`GRADIO_SERVER_*`)."""
-    found = Settings()
+    try:
+        found = Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = f"PLAYGROUND_{str(first['loc'][0]).upper()}"
+        raise InvalidSettings(
+            f"{variable} is {first['input']!r}: {first['msg']}.", hint="Correct or unset it."
+        ) from None
     updates: dict[str, object] = {}
     if "PLAYGROUND_HOST" not in os.environ and (name := os.environ.get("GRADIO_SERVER_NAME")):
         updates["host"] = name

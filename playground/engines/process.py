@@ -190,12 +190,16 @@ class Restarting:
                 if self._process is not None:
                     self._process.stop()
                 self._process = ServerProcess(self._name, self._module)
-                self._process.wait_ready(self._client)
+                if not self._closed:
+                    self._process.wait_ready(self._client)
             return self._process
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
+        """End the process, also one that is still starting: whoever waits for it then gets an EngineDied."""
+        self._closed = True
+        if self._process is not None:
+            self._process.stop()
+        with self._lock:  # whoever was starting one has seen that it is closed, or has left a process behind
             if self._process is not None:
                 self._process.stop()
                 self._process = None
