@@ -51,6 +51,7 @@ def launch(
 
         engine = TransformersEngine()
     demo = build(engine)
+    over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
     demo.queue(default_concurrency_limit=8, api_open=False)
     demo.launch(
         server_name=address,
@@ -68,12 +69,16 @@ def launch(
     )
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
-    if block:
-        _serve(demo, engine)
+    if over is not None:
+        try:
+            over.wait()
+        finally:
+            close(demo, engine)
     return demo
 
 
-def _serve(demo: gr.Blocks, engine: Engine) -> None:
+def _over_at_signal() -> threading.Event:
+    """Set at Ctrl+C and at SIGTERM."""
     over = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
@@ -81,10 +86,7 @@ def _serve(demo: gr.Blocks, engine: Engine) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    try:
-        over.wait()
-    finally:
-        close(demo, engine)
+    return over
 
 
 def close(demo: gr.Blocks, engine: Any) -> None:
