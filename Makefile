@@ -12,7 +12,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run setup model dev browser test lint bench doctor screenshots check-resolves clean
+.PHONY: help run setup model dev browser test lint bench bench-page doctor screenshots check-resolves clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F '|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ bench: setup ## prefill and decode tok/s into bench/, and the decode loop agains
 	$(PY) -m playground bench $(BENCH) -p 512 -n 128 -r 5 --json > bench/.partial
 	@mv bench/.partial bench/$$(date +%Y%m%d-%H%M%S).json
 	$(PY) -m playground bench --against-generate
+
+bench-page: setup browser ## what watching in a browser on this machine costs the engine
+	PYTHONPATH=. $(PY) scripts/bench_page.py
 
 doctor: setup ## what this machine is, what can run on it, and what is missing
 	@$(PY) -m playground doctor

@@ -40,15 +40,6 @@ def _with(slot: int, method: Callable[[int, Mapping[Any, Any], gr.Request], Upda
     return handler
 
 
-def _streamed(
-    slot: int, method: Callable[[int, Mapping[Any, Any], gr.Request], Iterator[Update]]
-) -> Callable[..., Iterator[Update]]:
-    def handler(inputs: Mapping[Any, Any], request: gr.Request) -> Iterator[Update]:
-        yield from method(slot, inputs, request)
-
-    return handler
-
-
 class Compare:
     """The events of one tab over one engine."""
 
@@ -64,19 +55,18 @@ class Compare:
 
     def wire(self, demo: gr.Blocks) -> None:
         tab, fields = self.tab, set(self.tab.fields.values())
-        everything = [*tab.views, tab.verdict, tab.run, tab.stop, tab.prompt, tab.trouble, tab.device]
+        around = [tab.verdict, tab.run, tab.stop, tab.trouble]
         # The browser's cost of an update grows with the number of components that any event ever put something out to.
         picked = [tab.model, tab.origin, tab.notice, tab.verdict, tab.run]
         picked += [component for slot in tab.slots for component in (slot.variant, slot.view)]
-        streaming = {**PRIVATE, "concurrency_limit": 16, "concurrency_id": "compare"}
 
         demo.load(self.open, None, [*picked, tab.device], queue=False, **PRIVATE)
         demo.unload(self.leave)
         tab.model.input(self.choose_model, {tab.model}, picked, **PRIVATE)
         tab.add.click(self.add, None, picked, queue=False, **PRIVATE)
-        tab.run.click(self.run, fields, everything, **streaming)
+        self._chain(tab.run.click(self.run, fields, [*around, tab.prompt], queue=False, **PRIVATE))
         tab.stop.click(self.stop_all, None, None, queue=False, **PRIVATE)
-        tab.clear.click(self.clear, None, everything, queue=False, **PRIVATE)
+        tab.clear.click(self.clear, None, [*tab.views, tab.verdict, tab.trouble], queue=False, **PRIVATE)
         tab.line.click(None, None, None, js="() => Playground.settings()", **PRIVATE)
         gr.on(
             [component.change for component in tab.settings], self.describe, set(tab.settings), [tab.line, tab.trouble],
@@ -86,7 +76,13 @@ class Compare:
             slot.variant.input(_with(index, self.choose), {tab.model, slot.variant}, picked, **PRIVATE)
             slot.remove.click(_alone(index, self.remove), None, picked, queue=False, **PRIVATE)
             slot.view.halt(_alone(index, self.stop_one), None, None, queue=False, **PRIVATE)
-            slot.view.again(_streamed(index, self.again), fields, everything, **streaming)
+            self._chain(slot.view.again(_with(index, self.again), fields, around, queue=False, **PRIVATE))
+
+    def _chain(self, begun: Any) -> None:
+        """Begin, stream, end. Gradio rebuilds every output that an update leaves out: only the views are streamed."""
+        tab = self.tab
+        streamed = begun.then(self.stream, None, tab.views, concurrency_limit=16, concurrency_id="compare", **PRIVATE)
+        streamed.then(self.ended, None, [tab.verdict, tab.run, tab.stop, tab.device], queue=False, **PRIVATE)
 
     # ---- choosing
     def open(self, request: gr.Request) -> Update:
@@ -193,56 +189,60 @@ class Compare:
         return "Run both" if len(session.shown) == 2 else f"Run all {len(session.shown)}"
 
     # ---- running
-    def run(self, inputs: Mapping[Any, Any], request: gr.Request) -> Iterator[Update]:
+    def run(self, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
         """The same prompt to every pane."""
         session = self.session(request)
         try:
             ask = form.ask(self.values(inputs))
             check_prompt(ask.prompt, ask.system)
         except InvalidRequest as error:
-            yield {self.tab.trouble: encode.notice(error)}
-            return
+            return {self.tab.trouble: encode.notice(error)}
         session.last = ask
-        update: Update = {self.tab.prompt: gr.skip() if ask.raw else ""}
-        yield from self._stream(session, dict.fromkeys(session.shown, ask), update)
+        update = self._begin(session, dict.fromkeys(session.shown, ask))
+        return update if ask.raw or len(update) == 1 else {**update, self.tab.prompt: ""}
 
-    def again(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Iterator[Update]:
+    def again(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
         """The last turn of one pane once more, with the settings of now; in an empty pane, the last prompt."""
-        session = self.session(request)
+        session, nothing = self.session(request), {self.tab.trouble: gr.skip()}
         with session.lock:
             turns = session.panes[slot].turns
             last = turns[-1].ask if turns else session.last
             if last is None or session.busy:
-                return
+                return nothing
         try:
             now = form.ask(self.values(inputs))
         except InvalidRequest as error:
-            yield {self.tab.trouble: encode.notice(error)}
-            return
+            return {self.tab.trouble: encode.notice(error)}
         with session.lock:
             session.drop_last(slot)
-        yield from self._stream(session, {slot: replace(now, prompt=last.prompt, raw=last.raw)}, {})
+        return self._begin(session, {slot: replace(now, prompt=last.prompt, raw=last.raw)})
 
-    def _stream(self, session: Session, asks: dict[int, Ask], first: Update) -> Iterator[Update]:
+    def _begin(self, session: Session, asks: dict[int, Ask]) -> Update:
         tab = self.tab
         if not session.begin(self.engine, asks):
-            return
-        update: Update = first | {
+            return {tab.trouble: gr.skip()}
+        return {
             tab.trouble: "",
             tab.verdict: strip.value(session, "running"),
             tab.run: gr.Button("Running…", interactive=False),
             tab.stop: gr.Button(interactive=True),
         }
-        for changed in session.changes():
-            for slot in changed:
-                update[tab.views[slot]] = session.panes[slot].value
-            yield update or {tab.trouble: gr.skip()}  # a heartbeat: a closed tab is noticed at a yield
-            update = {}
-        yield {
-            tab.verdict: strip.value(session),
-            tab.run: gr.Button(self._run_words(session), interactive=True),
-            tab.stop: gr.Button(interactive=False),
-            tab.device: encode.text(self.device()),
+
+    def stream(self, request: gr.Request) -> Iterator[list[str]]:
+        """Every pane's value as it grows. A closed tab is noticed at a yield: two a second, whatever happens."""
+        session = self.session(request)
+        for _ in session.changes():
+            yield [session.panes[slot].value if slot in session.shown else "" for slot in range(MAX_PANES)]
+
+    def ended(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        if session.busy:
+            return {self.tab.device: gr.skip()}
+        return {
+            self.tab.verdict: strip.value(session),
+            self.tab.run: gr.Button(self._run_words(session), interactive=True),
+            self.tab.stop: gr.Button(interactive=False),
+            self.tab.device: encode.text(self.device()),
         }
 
     def stop_all(self, request: gr.Request) -> None:

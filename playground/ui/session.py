@@ -35,6 +35,7 @@ class Session:
         self.model = ""
         self.choices: list[Variant] = []  # the model's variants, its reference first
         self._comparison: Comparison | None = None
+        self._unwatched: Comparison | None = None  # begun, and nobody iterates over its changes yet
         self._slots: list[int] = []
 
     @property
@@ -72,6 +73,7 @@ class Session:
             self._slots = list(asks)
             # Sampling is one per comparison: one prompt in all panes, or one pane alone.
             self._comparison = Comparison(engine, requests, next(iter(asks.values())).sampling)
+            self._unwatched = self._comparison
             return True
 
     def _forget_parts(self, slot: int) -> None:
@@ -83,11 +85,11 @@ class Session:
     def changes(self) -> Iterator[set[int]]:
         """The slots that changed, at most twenty times a second, until the run is over. Closing it ends the run."""
         with self.lock:
-            comparison, slots = self._comparison, self._slots
+            comparison, slots, self._unwatched = self._unwatched, self._slots, None
+            if comparison is None:
+                return
             # The turns themselves: a cleared pane may have another last turn while this run winds down.
             turns = {slot: self.panes[slot].turns[-1] for slot in slots}
-        if comparison is None:
-            return
         changed: set[int] = set(slots)
         news, over = threading.Condition(self.lock), threading.Event()
 

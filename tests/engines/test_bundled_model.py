@@ -57,11 +57,13 @@ def test_greedy_ids_equal_transformers_generate(results: list[PaneResult], pane:
 
 
 def test_sizes_told_before_agree_with_what_was_loaded(results: list[PaneResult]) -> None:
+    assert results[0].loaded is not None
+    workspace = results[0].loaded.weight_bytes * 0.75  # LLM.int8() makes wide copies as it goes: 50 to 150 MB seen
     for result in results:
         assert result.variant is not None and result.loaded is not None and result.variant.bytes is not None
         assert result.loaded.weight_bytes == pytest.approx(result.variant.bytes, rel=0.01)
         assert result.peak_memory_bytes is not None
-        assert result.loaded.weight_bytes * 0.9 < result.peak_memory_bytes < result.loaded.weight_bytes * 1.8
+        assert result.loaded.weight_bytes * 0.9 < result.peak_memory_bytes < result.loaded.weight_bytes + workspace
 
 
 def test_metrics_recompute_from_the_times(results: list[PaneResult]) -> None:
