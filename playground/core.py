@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypedDict
 
 REFERENCE = "reference"
+UNKNOWN_ID = -1
+Clock = Literal["engine", "client"]
 FinishReason = Literal["stop", "length", "abort", "error"]
 
 
@@ -133,6 +135,7 @@ class Alternative:
 class Token:
     """One generated token.
 
+    id        UNKNOWN_ID where an engine does not tell it (llama.cpp, inside a character that it could not recover)
     text      what became readable with it; "" while a multi-byte character is incomplete
     piece     the token decoded alone, for the tooltip (may hold U+FFFD)
     time_s    seconds since the request was accepted, on the generation's own clock in the engine
@@ -161,6 +164,19 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """What an engine says of one generation in its own metrics, beside the times of the tokens; None: nothing.
+
+    source  where the numbers stand: "vLLM /metrics", "llama.cpp timings"
+    """
+
+    source: str
+    ttft_s: float | None = None
+    prefill_s: float | None = None
+    decode_tok_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """The end of a generation.
 
@@ -174,6 +190,7 @@ class Finish:
     peak_memory_bytes: int | None = None
     waited_s: float = 0.0
     text: str = ""
+    reported: Reported | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,18 +204,24 @@ class Trace:
     times_s: tuple[float, ...] = ()
     steps_s: tuple[float, ...] = ()
     prefill_s: float | None = None
-    clock: Literal["engine", "client"] = "engine"
+    clock: Clock = "engine"
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One request to an engine: the same token ids go to every variant."""
+    """One request to an engine: the same token ids go to every variant.
+
+    at_once   do not wait for other generations on this device; the times are then contended
+    messages  the chat behind the ids, for a remote endpoint that takes no token ids
+    """
 
     variant: str
     prompt_ids: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
     top_logprobs: int = 5
     request_id: str = ""
+    at_once: bool = False
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +235,10 @@ class Loaded:
     resident_bytes     memory the load took (RSS growth on a CPU, allocated VRAM on a GPU)
     context            longest sequence the model takes, tokens
     tokenizer_hash     same hash, same token ids
-    kernel             which path multiplies the weights, as found in the loaded modules
+    kernel             which path multiplies the weights: as found in the loaded modules, or as the engine's log says
+    clock              who held the watch: the engine, or the client at arrival where the engine tells no times
+    stepped            True where one thread steps all generations in turn, so that none disturbs another's clock;
+                       an engine that runs freely takes turns with the others of its device
     """
 
     id: str
@@ -228,6 +254,8 @@ class Loaded:
     has_chat_template: bool
     kernel: str = ""
     load_s: float = 0.0
+    clock: Clock = "engine"
+    stepped: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

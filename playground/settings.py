@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -26,9 +27,29 @@ class Settings(BaseSettings):
     memory_limit: int | None = Field(
         default=None, description="Bytes the loaded variants may use; default: all the device has."
     )
-    threads: int | None = Field(
-        default=None, description="CPU threads of the transformers host; default: all cores but one."
+    threads: int | None = Field(default=None, description="CPU threads of an engine; default: all cores but one.")
+    servers: int = Field(
+        default=3, ge=1, description="Servers of one engine that may stay loaded; the least recently used one goes."
     )
+    vllm_python: Path | None = Field(
+        default=None, description="Python of the environment that has vLLM; default: .venv-vllm, made by `make vllm`."
+    )
+    vllm_max_model_len: int | None = Field(
+        default=None, description="Longest sequence vLLM makes room for; default: the model's, 4096 at most."
+    )
+    vllm_memory_share: float = Field(default=0.85, gt=0, le=1, description="Share of a GPU's memory one vLLM takes.")
+    vllm_tensor_parallel: int = Field(default=1, ge=1, description="GPUs over which vLLM splits each layer.")
+    vllm_kv_cache: str = Field(default="auto", description="vLLM's KV-cache type: auto, fp8, fp8_e5m2 …")
+    vllm_kv_cache_gb: int = Field(default=1, ge=1, description="GiB of KV cache of a vLLM on a CPU.")
+    vllm_eager: bool = Field(default=False, description="Start vLLM without compiling: sooner ready, slower after.")
+    vllm_arguments: str = Field(default="", description="More arguments for vLLM's server, as in a shell.")
+    llamacpp_context: int = Field(default=4096, ge=64, description="Context llama.cpp makes room for; model's at most.")
+    llamacpp_flash_attention: Literal["auto", "on", "off"] = Field(
+        default="auto", description="llama.cpp's flash attention; a quantized V cache needs it."
+    )
+    llamacpp_cache_k: str = Field(default="f16", description="llama.cpp's type of the K cache: f16, q8_0, q4_0 …")
+    llamacpp_cache_v: str = Field(default="f16", description="llama.cpp's type of the V cache.")
+    llamacpp_gpu_layers: int = Field(default=-1, ge=-1, description="Layers on the GPU; -1: all that there are.")
     max_tokens: int = Field(default=4096, description="Upper limit of max tokens per generation.")
     max_prompt_chars: int = Field(default=200_000, description="Upper limit of the characters of one request.")
     max_generations: int = Field(default=16, description="Generations that may be active or queued in one engine.")
@@ -50,6 +71,11 @@ class Settings(BaseSettings):
     @property
     def logs(self) -> Path:
         return self.data / "logs"
+
+    @property
+    def running(self) -> Path:
+        """One file per engine process, so that the next start finds what a crash left behind."""
+        return self.data / "running"
 
 
 def settings() -> Settings:

@@ -12,14 +12,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
 import psutil
 
 from playground import machine
-from playground.errors import EngineDied, EngineUnavailable
+from playground.engines import orphans
+from playground.errors import Cancelled, EngineDied, EngineUnavailable
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
@@ -32,45 +33,83 @@ _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "PLAY
 class ServerProcess:
     """A Python module that serves HTTP on loopback, in a process group of its own.
 
-    The listening socket is bound here and inherited, so that no port can be taken in between; the child's standard
-    input is a pipe from this process, so that it ends when this process does, even by kill -9. The child gets no hub
-    token and works offline: whatever it loads is already on this machine.
+    The child's standard input is a pipe from this process, so that it ends when this process does, even by kill -9. It
+    gets no hub token and works offline: whatever it loads is already on this machine. Our own host inherits a listening
+    socket that is bound here (`--fd`), so that no port can be taken in between; a server that must bind for itself is
+    told one that was free a moment ago (`--port`), and whoever starts it tries another when it was taken.
+
+    name         what messages call it
+    python       interpreter of the environment that has the module
+    environment  added to what the child inherits
+    log_name     its log is logs/<log_name>.log
     """
 
-    def __init__(self, name: str, module: str, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        binds: bool = False,
+        python: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+        log_name: str = "",
+    ) -> None:
         self.name = name
         self.key = secrets.token_urlsafe(24)
-        self.log_path = settings().logs / f"{name}.log"
+        self.log_path = settings().logs / f"{log_name or name}.log"
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         _keep_previous(self.log_path)
-        with listener, self.log_path.open("ab") as log_file:
+        self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
+        if binds:
+            listener.close()
+            address, fds = ["--port", str(port)], []
+        else:
             os.set_inheritable(listener.fileno(), True)
+            address, fds = ["--fd", str(listener.fileno())], [listener.fileno()]
+        with listener, self.log_path.open("ab") as log_file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, "--fd", str(listener.fileno()), *arguments],
+                [python, "-m", module, *address, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=log_file,
                 stderr=subprocess.STDOUT,
-                pass_fds=[listener.fileno()],
-                env=_environment(self.key),
+                pass_fds=fds,
+                env=_environment(self.key) | dict(environment or {}),
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        self._note = orphans.note(self.pid, name)
         log.info("%s started: pid %d at %s", name, self.pid, self.url)
 
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def wait_ready(self, client: httpx.Client, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Until /health answers. Raises EngineDied with the last log lines when the process ends first."""
+    def wait_ready(
+        self,
+        client: httpx.Client,
+        timeout_s: float = START_TIMEOUT_S,
+        on_log: Callable[[str], None] = lambda _: None,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Until /health answers; `on_log` gets every new line of its log meanwhile.
+
+        Raises EngineDied with the last log lines when the process ends first, Cancelled, EngineUnavailable.
+        """
         deadline = time.monotonic() + timeout_s
+        position = self._log_start
         while time.monotonic() < deadline:
+            position = self._follow(position, on_log)
             if not self.alive:
                 error = self.obituary("could not start")
                 self.stop()
                 raise error
+            if is_cancelled():
+                self.stop()
+                raise Cancelled(f"Starting {self.name} was stopped.")
             with contextlib.suppress(httpx.TransportError):
                 if client.get(f"{self.url}/health", timeout=1.0).is_success:
                     return
@@ -79,6 +118,23 @@ class ServerProcess:
         raise EngineUnavailable(
             f"The {self.name} engine did not answer within {timeout_s:.0f} s.", hint=f"Its log: {self.log_path}"
         )
+
+    def _follow(self, position: int, on_log: Callable[[str], None]) -> int:
+        """Hand on the whole lines of the log after `position`; returns where the next one begins."""
+        with self.log_path.open("rb") as file:
+            file.seek(position)
+            whole, _, _ = file.read(1 << 20).rpartition(b"\n")
+        if not whole:
+            return position
+        for line in whole.decode(errors="replace").splitlines():
+            on_log(line)
+        return position + len(whole) + 1
+
+    def log_text(self) -> str:
+        """Everything this process has written, 4 MiB at most."""
+        with self.log_path.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read(1 << 22).decode(errors="replace")
 
     def obituary(self, what: str = "died") -> EngineDied:
         """The error for a process that is gone, with how it ended and its last log lines."""
@@ -114,10 +170,10 @@ class ServerProcess:
         for child in psutil.wait_procs(children, timeout=1.0)[1]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
+        self._note.unlink(missing_ok=True)
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+        orphans.end_group(self.pid, number)
 
 
 def thread_count() -> str:
