@@ -1,127 +1,181 @@
-"""Prefill and decode speed of variants, one at a time, with repetitions: the numbers to quote.
+"""Prefill and decode speed of variants on their engines, one at a time, with repetitions: the numbers to quote.
 
-pp<N>: N prompt tokens are read. tg<N>: N tokens are generated after a prompt of one. As in llama-bench, prompts are
-plain text cut to length, end tokens are ignored, and a first repetition of each test is a warm-up and discarded.
+pp<N>: N prompt tokens are read. tg<N>: N tokens are generated after a prompt of one, or of D (`tg<N> @ d<D>`). As in
+llama-bench, end tokens are ignored, and a first repetition of each test is a warm-up and discarded. What cannot run is
+a row with its reason, and the others go on.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import replace
 
-from playground.core import Generation, Loaded, Progress, Sampling, Token, Trace
+from playground import sweep
+from playground.bench_requests import Answer, Prompts, Requests
+from playground.bench_rows import LOAD, BenchRow, BenchTest, Plan, Stage, failure
+from playground.core import Clock, Loaded, Progress, Trace
+from playground.engines.address import parse
 from playground.engines.engine import Engine
-from playground.errors import EngineError, InvalidRequest
+from playground.errors import Cancelled, ContextOverflow, EngineError, InvalidRequest, PlaygroundError, UnknownVariant
+from playground.machine import Probe
 from playground.metrics.footprint import mbu
 from playground.metrics.timing import timing
+from playground.settings import settings
 
-OnStage = Callable[[str, Progress], None]
-PROSE = (
-    "A bridge has to carry its own weight before it can carry anyone else's. The engineer who drew this one began "
-    "with the river: how deep it runs in spring, where the ice piles up, and what the bed is made of. "
-)
-
-
-@dataclass(frozen=True, slots=True)
-class BenchRow:
-    """One test of one variant; field names are those of the documented JSON. Speeds in tokens per second."""
-
-    variant: str
-    engine: str
-    test: str
-    tok_s_mean: float
-    tok_s_sd: float
-    runs: int
-    mbu: float | None
-    weight_bytes: int
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+OnStage = Callable[[Stage], None]
+OF_THIS_TEST_ONLY = (ContextOverflow, InvalidRequest)
 
 
 def bench(
     engine: Engine,
-    variants: Sequence[str],
-    prompt_tokens: int = 512,
-    output_tokens: int = 128,
-    runs: int = 5,
-    bandwidth: float | None = None,
-    on_stage: OnStage = lambda _variant, _progress: None,
+    addresses: Sequence[str],
+    plan: Plan | None = None,
+    probe: Probe | None = None,
+    on_stage: OnStage = lambda _: None,
+    requests: Requests | None = None,
 ) -> Iterator[BenchRow]:
-    """Rows as they are measured. `bandwidth`: this device's measured bytes per second, for the MBU of decoding.
+    """Rows as they are measured. `probe`: this machine's device and its measured bandwidth, for the MBU of decoding.
 
-    `prompt_tokens` or `output_tokens` 0 leaves that test out.
+    `requests.stop()` ends it: Cancelled.
     """
-    if min(prompt_tokens, output_tokens) < 0 or prompt_tokens + output_tokens == 0 or runs < 1:
-        raise InvalidRequest("bench needs a positive prompt or output length and at least one run.")
-    if output_tokens == 1:
-        raise InvalidRequest("Decode speed needs at least two output tokens.", hint="Use -n 2 or more, or -n 0.")
-    for variant in variants:
-        loaded = engine.load(variant, lambda progress, v=variant: on_stage(v, progress), lambda: False, [variant])  # type: ignore[misc]
-        if prompt_tokens:
-            ids = prompt_ids(engine, loaded.id, prompt_tokens)
-            speeds = [_prefill_speed(engine, loaded.id, ids) for _ in _repeated(runs, variant, "pp", on_stage)]
-            yield _row(loaded, f"pp{prompt_tokens}", speeds[1:], None)
-        if output_tokens:
-            ids = prompt_ids(engine, loaded.id, 1)
-            speeds = [
-                _decode_speed(engine, loaded.id, ids, output_tokens) for _ in _repeated(runs, variant, "tg", on_stage)
-            ]
-            utilisation = _mbu(loaded, output_tokens, statistics.fmean(speeds[1:]), bandwidth)
-            yield _row(loaded, f"tg{output_tokens}", speeds[1:], utilisation)
+    chosen, with_engine = plan or Plan(), requests or Requests(engine)
+    try:
+        for address in addresses:
+            yield from _one(engine, address, chosen, probe, on_stage, with_engine)
+    finally:
+        with_engine.abort()
 
 
-def prompt_ids(engine: Engine, variant: str, count: int) -> tuple[int, ...]:
-    """`count` token ids of ordinary prose."""
-    text = PROSE
-    while len(ids := engine.prompt(variant, text).ids) < count:
-        text *= 2
-    return ids[:count]
+def _one(
+    engine: Engine, address: str, plan: Plan, probe: Probe | None, on_stage: OnStage, requests: Requests
+) -> Iterator[BenchRow]:
+    asked = parse(address)
+
+    def load() -> Loaded:
+        return engine.load(
+            address,
+            lambda progress: on_stage(Stage(address, LOAD, 0, 1, progress)),
+            lambda: requests.stopped,
+            [address],
+        )
+
+    try:
+        on_stage(Stage(address, LOAD, 0, 1, Progress("Loading")))
+        loaded = load()
+        # The engine holds it by its own name, which need not be the one that was asked for (a cast to the same type).
+        held = str(replace(asked, variant=parse(loaded.id).variant))
+        prompts = Prompts(engine, held)
+    except Cancelled:
+        raise
+    except PlaygroundError as error:
+        yield failure(asked.variant, asked.engine, LOAD, address, error)
+        return
+    for test in plan.tests():
+        try:
+            for attempt in (1, 2):
+                try:
+                    row = _measure(test, loaded, held, prompts, probe, on_stage, requests, address)
+                    break
+                except UnknownVariant:  # somebody else's load has unloaded it since
+                    if attempt == 2:
+                        raise
+                    load()
+        except Cancelled:
+            raise
+        except PlaygroundError as error:
+            yield failure(parse(loaded.id).variant, loaded.engine, test.name, address, error)
+            if not isinstance(error, OF_THIS_TEST_ONLY):
+                return
+        else:
+            yield row
 
 
-def _repeated(runs: int, variant: str, test: str, on_stage: OnStage) -> Iterator[int]:
-    for run in range(runs + 1):
-        on_stage(variant, Progress(f"{test}: {'warm-up' if run == 0 else f'run {run}'}", run, runs, "runs"))
-        yield run
-
-
-def _tokens(engine: Engine, variant: str, ids: tuple[int, ...], count: int) -> list[Token]:
-    request = Generation(variant, ids, Sampling(max_tokens=count, ignore_eos=True), top_logprobs=0)
-    tokens = [item for item in engine.generate(request) if isinstance(item, Token)]
-    if len(tokens) != count:
-        raise EngineError(f"{variant} generated {len(tokens)} tokens instead of {count}.")
-    return tokens
-
-
-def _prefill_speed(engine: Engine, variant: str, ids: tuple[int, ...]) -> float:
-    return len(ids) / _tokens(engine, variant, ids, 1)[0].step_s
-
-
-def _decode_speed(engine: Engine, variant: str, ids: tuple[int, ...], count: int) -> float:
-    tokens = _tokens(engine, variant, ids, count)
-    speed = timing(Trace(len(ids), tuple(token.time_s for token in tokens))).decode_tok_s
-    if speed is None:
-        raise EngineError(f"{variant}: the engine's clock did not advance.")
-    return speed
-
-
-def _mbu(loaded: Loaded, output_tokens: int, speed: float, bandwidth: float | None) -> float | None:
-    if loaded.streamed_bytes is None or not bandwidth:
-        return None
-    mean_context = 1 + output_tokens / 2  # the prompt of one, and half of the answer
-    return mbu(loaded.streamed_bytes, loaded.kv_bytes_per_token, mean_context, speed, bandwidth)
-
-
-def _row(loaded: Loaded, test: str, speeds: Sequence[float], utilisation: float | None) -> BenchRow:
-    return BenchRow(
-        variant=loaded.id,
+def _measure(
+    test: BenchTest,
+    loaded: Loaded,
+    held: str,
+    prompts: Prompts,
+    probe: Probe | None,
+    on_stage: OnStage,
+    requests: Requests,
+    address: str,
+) -> BenchRow:
+    base = BenchRow(
+        variant=parse(loaded.id).variant,
         engine=loaded.engine,
-        test=test,
-        tok_s_mean=statistics.fmean(speeds),
-        tok_s_sd=statistics.stdev(speeds) if len(speeds) > 1 else 0.0,
-        runs=len(speeds),
-        mbu=utilisation,
-        weight_bytes=loaded.weight_bytes,
+        test=test.name,
+        runs=test.runs,
+        weight_bytes=loaded.weight_bytes or None,
+        address=address,
+        depth=test.depth,
+        device=loaded.device,
+        kernel=loaded.kernel,
     )
+
+    def at(step: int) -> None:
+        warm_up = test.concurrency or 1
+        words = "warm-up" if step < warm_up else f"{'request' if test.concurrency else 'run'} {step - warm_up + 1}"
+        runs = test.steps
+        on_stage(Stage(address, test.name, step, runs, Progress(f"{test.name}: {words}", step, runs, "runs")))
+
+    if test.concurrency is not None:
+        at(0)
+        found = sweep.measure(requests, held, prompts, test, lambda done: at(done) if done < test.steps else None)
+        return replace(
+            base,
+            tok_s_mean=found.output_tok_s,
+            clock="client",
+            concurrency=test.concurrency,
+            total_tok_s=found.total_tok_s,
+            ttft_p50_s=found.ttft_p50_s,
+            ttft_p99_s=found.ttft_p99_s,
+            tpot_p50_s=found.tpot_p50_s,
+            tpot_p99_s=found.tpot_p99_s,
+        )
+    answers = []
+    for run in range(test.steps):
+        at(run)
+        answers.append(requests.answer(held, prompts.take(test.prompt_tokens), test.output_tokens))
+    timed = [(_prefill if test.kind == "prefill" else _decode)(answer, loaded.clock) for answer in answers[1:]]
+    speeds = [speed for speed, _ in timed]
+    row = replace(
+        base,
+        tok_s_mean=statistics.fmean(speeds),
+        tok_s_sd=statistics.stdev(speeds) if len(speeds) > 1 else None,
+        clock="client" if any(clock == "client" for _, clock in timed) else "engine",
+        contended=any(answer.contended for answer in answers[1:]),
+    )
+    return _with_utilisation(row, test, loaded, probe) if test.kind == "decode" else row
+
+
+def _prefill(answer: Answer, clock: Clock) -> tuple[float, Clock]:
+    if answer.prefill_s <= 0:
+        raise EngineError("The engine's clock did not advance while it read the prompt.")
+    return answer.prompt_tokens / answer.prefill_s, "engine" if answer.prefill_reported else clock
+
+
+def _decode(answer: Answer, clock: Clock) -> tuple[float, Clock]:
+    """From the tokens' own times; an engine that gives none may report a speed, which beats arrival at the client."""
+    if clock == "client" and answer.decode_tok_s:
+        return answer.decode_tok_s, "engine"
+    speed = timing(Trace(answer.prompt_tokens, answer.times_s)).decode_tok_s
+    if speed is None:
+        raise EngineError("The engine's clock did not advance while it decoded.")
+    return speed, clock
+
+
+def _with_utilisation(row: BenchRow, test: BenchTest, loaded: Loaded, probe: Probe | None) -> BenchRow:
+    """MBU, or the reason why there is none."""
+    if loaded.streamed_bytes is None:
+        return replace(row, mbu_missing="the engine does not tell how many bytes one token reads")
+    mean_context = test.prompt_tokens + test.output_tokens / 2  # what was there, and half of the answer
+    row = replace(row, bytes_per_token=loaded.streamed_bytes + loaded.kv_bytes_per_token * mean_context)
+    if probe is None or not probe.bandwidth:
+        return replace(row, mbu_missing="the bandwidth of this device is not measured")
+    if loaded.device.split(":")[0] != probe.device:
+        return replace(row, mbu_missing=f"measured is the bandwidth of {probe.device}, this ran on {loaded.device}")
+    if loaded.engine == "vllm" and settings().vllm_tensor_parallel > 1:
+        return replace(row, mbu_missing="measured is the bandwidth of one GPU, this ran on several")
+    share = mbu(loaded.streamed_bytes, loaded.kv_bytes_per_token, mean_context, row.tok_s_mean or 0, probe.bandwidth)
+    return replace(row, mbu=share, bandwidth=probe.bandwidth)

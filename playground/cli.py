@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from playground import catalog
+from playground import catalog, cli_bench
 from playground.core import Progress, Sampling
 from playground.errors import Cancelled, PlaygroundError
-from playground.settings import settings
 
 app = typer.Typer(
     help="Compare a language model with its quantized variants.",
@@ -173,81 +169,7 @@ def generate(
         raise typer.Exit(1)
 
 
-@app.command()
-def bench(
-    variants: Annotated[list[str] | None, typer.Argument(help="Variants to measure, one after the other.")] = None,
-    prompt_tokens: Annotated[
-        int, typer.Option("-p", min=0, help="Prompt tokens of the prefill test; 0 leaves it out.")
-    ] = 512,
-    output_tokens: Annotated[int, typer.Option("-n", min=0, help="Tokens of the decode test; 0 leaves it out.")] = 128,
-    runs: Annotated[int, typer.Option("-r", min=1, help="Repetitions after the warm-up.")] = 5,
-    against_generate: Annotated[
-        bool, typer.Option("--against-generate", help="The decode loop against transformers' generate, in one process.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Measure prefill and decode speed: mean ± sd over repetitions, warm-up discarded."""
-    chosen = variants or [settings().model]
-    if against_generate:
-        _against_generate(chosen, output_tokens, runs, as_json)
-        return
-    from playground import machine
-    from playground.bench import bench as measure
-
-    with _engine() as engine, err.status("Measuring memory bandwidth") as status:
-        bandwidth = machine.probe(again=True).bandwidth
-        table = Table(box=None, header_style="dim")
-        for heading in ("variant", "engine", "test"):
-            table.add_column(heading)
-        for heading in ("tok/s", "± sd", "runs", "MBU", "weights"):
-            table.add_column(heading, justify="right")
-
-        def on_stage(variant: str, progress: Progress) -> None:
-            status.update(_plain(f"{variant}: {progress_words(progress)}"))
-
-        rows = []
-        for row in measure(engine, chosen, prompt_tokens, output_tokens, runs, bandwidth, on_stage):
-            rows.append(row.as_dict())
-            share = "–" if row.mbu is None else f"{row.mbu:.0%}"
-            numbers = (
-                f"{row.tok_s_mean:.2f}",
-                f"{row.tok_s_sd:.2f}",
-                str(row.runs),
-                share,
-                f"{row.weight_bytes / 1e6:,.0f} MB",
-            )
-            table.add_row(row.variant, row.engine, row.test, *numbers)
-    if as_json:
-        _print_json(rows)
-    else:
-        out.print(table)
-
-
-def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool) -> None:
-    from playground.engines.process import thread_count
-
-    environment = {**os.environ, "OMP_NUM_THREADS": thread_count()}
-    rows = []
-    for name in variants:
-        spec = json.dumps(asdict(catalog.resolve(name)))
-        command = [sys.executable, "-m", "playground.engines.transformers_host.against_generate"]
-        command += ["--spec", spec, "--tokens", str(tokens), "--runs", str(runs)]
-        with err.status(f"{_plain(name)}: the host's loop and generate in turn"):
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode:
-            err.print(_plain(done.stderr[-2000:]), style="dim", highlight=False)
-            raise typer.Exit(1)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
-    if as_json:
-        _print_json(rows)
-        return
-    for row in rows:
-        out.print(
-            f"{row['variant']}: host {row['host_tok_s']:.2f} tok/s, generate {row['generate_tok_s']:.2f} tok/s, "
-            f"ratio {row['ratio']:.3f} ({row['ratio_min']:.3f} to {row['ratio_max']:.3f}, {row['runs']} pairs of "
-            f"{row['tokens']} tokens, {row['threads']} threads), same ids: {row['same_ids']}",
-            highlight=False,
-        )
+app.command()(cli_bench.bench)
 
 
 @app.command()

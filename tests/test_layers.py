@@ -18,8 +18,11 @@ LAYERS = {
     0: ("playground", "core", "errors", "settings"),
     1: ("metrics", "methods", "catalog", "machine", "cgroup", "store"),
     2: ("engines", "evals"),
-    3: ("compare", "generate", "verdict", "doctor", "bench", "jobs"),
-    4: ("ui", "cli", "terminal", "__main__"),
+    3: (
+        *("compare", "generate", "verdict", "doctor", "jobs"),
+        *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
+    ),
+    4: ("ui", "cli", "cli_bench", "terminal", "__main__"),
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 SOURCES = sorted((ROOT / "playground").rglob("*.py"))
