@@ -99,26 +99,23 @@ def from_gguf_header(
     """Describe a GGUF file by its header. Raises UnsupportedModel."""
     refuse_gguf(model, header)
     count = sum(tensor.numel for tensor in header.tensors)
-    form = scheme.gguf(header.weight_type)
+    known = screening.gguf_architectures()
+    in_transformers = not known or header.architecture in known
+    form = scheme.gguf(header.weight_type, header.fields.get("general.file_type"), in_transformers=in_transformers)
     return Checkpoint(path, {}, header.tensors, form, count, source, revision)
 
 
 def refuse_gguf(model: str, header: gguf_file.GgufHeader) -> None:
-    """Refuse what transformers cannot load from a GGUF file. Raises UnsupportedModel."""
+    """Refuse what no engine here generates with. Raises UnsupportedModel."""
     split = header.fields.get("split.count")
     if isinstance(split, int) and split > 1:
         raise UnsupportedModel(
             f"{model} is one of {split} parts of a GGUF model.", hint="Join them with llama.cpp's gguf-split --merge."
         )
-    known, name = screening.gguf_architectures(), header.architecture
+    name = header.architecture
     if name in _ENCODERS:
         raise UnsupportedModel(
             f"{model} is not a causal language model ({name}).", hint="Choose one that generates text."
-        )
-    if known and name not in known:
-        raise UnsupportedModel(
-            f"transformers cannot read GGUF files of the architecture {name[:40]!r}.",
-            hint="Use the safetensors form of the model.",
         )
 
 

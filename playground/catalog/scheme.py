@@ -16,6 +16,7 @@ from playground.metrics.footprint import Tensor
 
 LABELS = {"bfloat16": "BF16", "float16": "FP16", "float32": "FP32"}
 _TORCH = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float32"}
+_TRANSFORMERS_FIRST = ("transformers", "vllm")
 _UNPACKED = "transformers unpacks these weights to {} before it multiplies: right for quality, not for speed"
 
 
@@ -25,6 +26,7 @@ class Scheme:
 
     dtype    torch name of the type in which an engine computes
     expands  transformers holds the unpacked weights in that type on this machine
+    engines  that run it, the one with the better kernels first
     """
 
     method: str
@@ -34,6 +36,7 @@ class Scheme:
     group_size: int | None = None
     notes: tuple[str, ...] = ()
     expands: bool = False
+    engines: tuple[str, ...] = ("vllm", "transformers")
 
     @property
     def quantized(self) -> bool:
@@ -74,7 +77,7 @@ def read(model: str, config: Mapping[str, Any], tensors: Sequence[Tensor]) -> Sc
                 f"The weights of {model} are {odd.dtype} and its config.json does not say how they were quantized.",
                 hint="Use a checkpoint with a quantization_config.",
             )
-        return Scheme("cast", LABELS[dtype], LABELS[dtype], dtype)
+        return Scheme("cast", LABELS[dtype], LABELS[dtype], dtype, engines=_TRANSFORMERS_FIRST)
     method = str(quantized.get("quant_method") or ("bitsandbytes" if "load_in_4bit" in quantized else ""))
     reader = _READERS.get(method.lower().replace("_", "-"))
     if reader is None:
@@ -186,17 +189,34 @@ def _mxfp4(_: Mapping[str, Any], dtype: str) -> Scheme:
 def _bitsandbytes(quantized: Mapping[str, Any], dtype: str) -> Scheme:
     notes = tuple(f"transformers needs `pip install {package}` for it" for package in _missing("bitsandbytes"))
     if not (quantized.get("load_in_4bit") or quantized.get("_load_in_4bit")):
-        return Scheme("bitsandbytes", "int8", "int8", dtype, None, notes)
+        return Scheme("bitsandbytes", "int8", "int8", dtype, None, notes, engines=_TRANSFORMERS_FIRST)
     kind = str(quantized.get("bnb_4bit_quant_type", "fp4"))
     single = "" if quantized.get("bnb_4bit_use_double_quant") else " single"
-    return Scheme("bitsandbytes", kind, kind + single, dtype, 64, notes)
+    return Scheme("bitsandbytes", kind, kind + single, dtype, 64, notes, engines=_TRANSFORMERS_FIRST)
 
 
-def gguf(weight_type: str) -> Scheme:
-    """The scheme of a GGUF file whose matrices are mostly of this block type."""
+def gguf(weight_type: str, file_type: object = None, *, in_transformers: bool = True) -> Scheme:
+    """The scheme of a GGUF file whose matrices are mostly of this block type.
+
+    file_type        llama.cpp's number for its mixtures (15 is Q4_K_M), believed where it fits the blocks
+    in_transformers  whether transformers knows the architecture
+    """
+    name = _mixture(file_type)
     full = {"BF16": "BF16", "F16": "FP16", "F32": "FP32"}.get(weight_type, weight_type)
-    note = "dequantized to BF16 while it loads: transformers has no kernel for its blocks"
-    return Scheme("gguf", full, full, "bfloat16", None, (note,), expands=True)
+    if name.startswith(f"{weight_type}_"):
+        full = name
+    note = "transformers dequantizes it to BF16 while it loads" if in_transformers else "transformers cannot read it"
+    engines = ("llamacpp", "transformers") if in_transformers else ("llamacpp",)
+    return Scheme("gguf", full, full, "bfloat16", None, (note,), expands=True, engines=engines)
+
+
+def _mixture(file_type: object) -> str:
+    from gguf.constants import LlamaFileType
+
+    try:
+        return str(LlamaFileType(file_type).name).removeprefix("MOSTLY_")
+    except ValueError:
+        return ""
 
 
 _READERS = {

@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Sequence
 
 from playground.errors import UnknownVariant
-from playground.methods import bitsandbytes, cast
+from playground.methods import bitsandbytes, cast, gguf
 from playground.methods.row import Method, OnLoad
 
-TABLE: tuple[Method, ...] = (cast.ROW, bitsandbytes.ROW)
+TABLE: tuple[Method, ...] = (cast.ROW, bitsandbytes.ROW, gguf.ROW)
 
 
 def did_you_mean(name: str, allowed: Sequence[str]) -> str:
