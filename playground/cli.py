@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from playground import catalog, cli_bench
+from playground import catalog, cli_bench, cli_endpoints
 from playground.core import Progress, Sampling
 from playground.errors import Cancelled, PlaygroundError
 
@@ -170,6 +170,7 @@ def generate(
 
 
 app.command()(cli_bench.bench)
+app.add_typer(cli_endpoints.app, name="endpoints")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from playground import catalog
+from playground.catalog.endpoints import without_keys
 from playground.errors import InvalidRequest
 from playground.settings import settings
 
@@ -192,7 +193,7 @@ def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool
     from playground import cli
     from playground.engines.process import thread_count
 
-    environment = {**os.environ, "OMP_NUM_THREADS": thread_count()}
+    environment = {**without_keys(os.environ), "OMP_NUM_THREADS": thread_count()}
     rows = []
     for name in variants:
         spec = json.dumps(asdict(catalog.resolve(name)))

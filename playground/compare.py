@@ -235,6 +235,7 @@ class Comparison:
             prompt_ids=prompt.ids,
             sampling=self._sampling,
             request_id=self._request_ids[pane],
+            messages=self._panes[pane].messages,
         )
         try:
             for attempt in (1, 2):

@@ -7,6 +7,7 @@ PlaygroundError
 │   ├── GatedModel          the hub wants a login or an accepted licence
 │   ├── HubUnreachable      the hub does not answer and nothing is cached
 │   ├── UnsafeModel         pickle weights, remote code: refused before anything loads
+│   ├── UnsafeAddress       an endpoint at a link-local, metadata or reserved address
 │   ├── UnsupportedModel    not a causal language model, or a format nothing here can run
 │   └── BrokenCheckpoint    truncated, corrupt or incomplete files
 ├── EngineError             a generation or a load that failed
@@ -65,6 +66,11 @@ class HubUnreachable(CatalogError):
 
 class UnsafeModel(CatalogError):
     code = "unsafe_model"
+    status = 403
+
+
+class UnsafeAddress(CatalogError):
+    code = "unsafe_address"
     status = 403
 
 

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import psutil
 
 from playground import cgroup
+from playground.catalog.endpoints import without_keys
 from playground.errors import EngineUnavailable
 from playground.settings import settings
 
@@ -205,7 +206,7 @@ def _ask_torch() -> Probe:
             text=True,
             timeout=PROBE_TIMEOUT_S,
             check=False,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**without_keys(os.environ), "PYTHONPATH": paths},
         )
     except subprocess.TimeoutExpired:
         raise EngineUnavailable(f"torch did not describe its device within {PROBE_TIMEOUT_S:.0f} s.") from None

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     llamacpp_cache_k: str = Field(default="f16", description="llama.cpp's type of the K cache: f16, q8_0, q4_0 …")
     llamacpp_cache_v: str = Field(default="f16", description="llama.cpp's type of the V cache.")
     llamacpp_gpu_layers: int = Field(default=-1, ge=-1, description="Layers on the GPU; -1: all that there are.")
+    remote_timeout_s: float = Field(
+        default=60, gt=0, description="Seconds a remote endpoint may say nothing before a run gives up."
+    )
     max_tokens: int = Field(default=4096, description="Upper limit of max tokens per generation.")
     max_prompt_chars: int = Field(default=200_000, description="Upper limit of the characters of one request.")
     max_generations: int = Field(default=16, description="Generations that may be active or queued in one engine.")

@@ -111,7 +111,8 @@ def outcome(reference: PaneResult, pane: PaneResult) -> Outcome:
     if min(len(reference.gaps_s), len(pane.gaps_s)) >= MIN_GAPS:
         speed = speed_ratio_interval(reference.gaps_s, pane.gaps_s)
     ratio, interval = (speed[0], (speed[1], speed[2])) if speed else (None, None)
-    same_prompt = bool(reference.prompt and pane.prompt and reference.prompt.ids == pane.prompt.ids)
+    ids = reference.prompt.ids if reference.prompt else ()
+    same_prompt = bool(ids and pane.prompt and ids == pane.prompt.ids)  # an endpoint that renders chats tells none
     same_tokenizer = bool(
         reference.loaded and pane.loaded and reference.loaded.tokenizer_hash == pane.loaded.tokenizer_hash
     )

@@ -22,7 +22,7 @@ LAYERS = {
         *("compare", "generate", "verdict", "doctor", "jobs"),
         *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
     ),
-    4: ("ui", "cli", "cli_bench", "terminal", "__main__"),
+    4: ("ui", "cli", "cli_bench", "cli_endpoints", "terminal", "__main__"),
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 SOURCES = sorted((ROOT / "playground").rglob("*.py"))

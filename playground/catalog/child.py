@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from playground.catalog.endpoints import without_keys
 from playground.core import Progress
 from playground.errors import Cancelled, CatalogError, from_wire
 
@@ -39,7 +40,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**without_keys(os.environ), "PYTHONPATH": paths},
             start_new_session=True,
         )
         try:

@@ -1,0 +1,301 @@
+"""The remote engine: any OpenAI-compatible endpoint that the owner has added (a vLLM cluster, llama-server, an API).
+
+Nothing is loaded here and nothing is known of the weights. Times are arrivals at this program, network included.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from playground.catalog import endpoints, names
+from playground.catalog.endpoints import Endpoint
+from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
+from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.remote_chunks import Chunks
+from playground.engines.remote_errors import (
+    Missing,
+    Rejected,
+    Scrub,
+    TooLarge,
+    cut,
+    in_stream,
+    missing_model,
+    shown,
+    unreadable,
+)
+from playground.engines.remote_http import IsStopped, RemoteHttp
+from playground.engines.remote_requests import KINDS, UNKNOWN, body, refused_by
+from playground.engines.remote_served import Served
+from playground.errors import Cancelled, EngineError, InvalidRequest, UnknownModel, UnknownVariant, UnsupportedModel
+from playground.methods import did_you_mean
+
+log = logging.getLogger(__name__)
+_GREETING: tuple[Message, ...] = ({"role": "user", "content": "Hi"},)
+_PROBE = Sampling(max_tokens=2)
+
+
+class RemoteEngine:
+    """Implements `engine.Engine` for `@NAME/MODEL`."""
+
+    name = "remote"
+
+    def __init__(self) -> None:
+        self._http = RemoteHttp()
+        self._served: dict[str, Served] = {}
+        self._aborted: dict[str, threading.Event] = {}
+
+    def close(self) -> None:
+        """End every generation and close the connections."""
+        for aborted in list(self._aborted.values()):
+            aborted.set()
+        self._http.close()
+
+    def models(self, name: str) -> list[str] | None:
+        """What the endpoint says it serves; None where it does not say."""
+        rows = self._rows(endpoints.find(name), lambda: False)
+        return None if rows is None else [row["id"] for row in rows]
+
+    def load(
+        self,
+        variant: str,
+        on_progress: OnProgress,
+        is_cancelled: IsCancelled,
+        keep: Sequence[str] = (),  # noqa: ARG002 - nothing is unloaded here
+    ) -> Loaded:
+        """Check that the endpoint serves the model, and learn from one answer of two tokens how to talk to it."""
+        began = time.monotonic()
+        parsed = _parsed(variant)
+        endpoint = endpoints.find(parsed.endpoint)
+        known = self._served.get(variant)
+        if known is not None and known.endpoint == endpoint:
+            return known.loaded(variant, 0.0)
+        on_progress(Progress(f"Asking {endpoint.host}"))
+        served = self._find(endpoint, parsed.repo or endpoint.model, is_cancelled)
+        served = self._learn(served, is_cancelled)
+        self._served[variant] = served
+        return served.loaded(variant, time.monotonic() - began)
+
+    def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
+        served = self._ready(variant)
+        if isinstance(messages, str):
+            if not served.tokenizes or not served.takes_ids:
+                raise UnsupportedModel(
+                    f"Endpoint {served.endpoint.name} takes only chats, so a raw text cannot be continued there.",
+                    hint="Ask it as a chat, or use an endpoint of vLLM or llama.cpp.",
+                )
+            return self._tokenized(served, messages)
+        if served.templates and served.takes_ids:
+            return self._tokenized(served, messages)
+        if served.takes_chats:
+            return Prompt((), "", "remote", served.tokenizer_hash)
+        return self._tokenized(served, "\n\n".join(message["content"] for message in messages))
+
+    def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
+        served = self._ready(generation.variant)
+        source: Sequence[int] | Sequence[Message] = generation.prompt_ids if served.takes_ids else ()
+        source = source or generation.messages
+        if not source:
+            raise InvalidRequest(
+                f"Endpoint {served.endpoint.name} was given neither token ids that it takes nor a chat.",
+                hint="Send the conversation as messages.",
+            )
+        request, aborted = generation.request_id or uuid.uuid4().hex, threading.Event()
+        self._aborted[request] = aborted
+        scrub = Scrub(served.endpoint.secret())
+        chunks = Chunks(scrub)
+        try:
+            yield Progress(f"Waiting for {served.endpoint.host}")
+            with contextlib.closing(
+                self._stream(served, source, generation.sampling, generation.top_logprobs, aborted.is_set, chunks)
+            ) as tokens:
+                yield from tokens
+            yield self._finish(chunks, chunks.finish or "stop", len(generation.prompt_ids))
+        except Cancelled:
+            yield self._finish(chunks, "abort", len(generation.prompt_ids))
+        except (EngineError, UnknownModel):
+            self._served.pop(generation.variant, None)  # it may have become another server; the next load asks again
+            raise
+        finally:
+            self._aborted.pop(request, None)
+
+    def abort(self, request_id: str) -> None:
+        if aborted := self._aborted.get(request_id):
+            aborted.set()
+
+    @staticmethod
+    def _finish(chunks: Chunks, reason: Any, prompt_tokens: int) -> Finish:
+        return Finish(
+            reason,
+            chunks.prompt_tokens or prompt_tokens,
+            chunks.count if reason == "abort" else chunks.output_tokens or chunks.count,
+            text=chunks.rest(),
+        )
+
+    def _ready(self, variant: str) -> Served:
+        served = self._served.get(variant)
+        if served is None or endpoints.find(served.endpoint.name) != served.endpoint:
+            raise UnknownVariant(
+                f"{variant} has not been asked for yet, or its endpoint has changed.", hint="Run it again."
+            )
+        return served
+
+    def _rows(self, endpoint: Endpoint, is_stopped: IsStopped) -> list[dict[str, Any]] | None:
+        try:
+            answer = self._http.ask(endpoint, f"{endpoint.url}/models", is_stopped=is_stopped)
+        except (Missing, TooLarge) as error:
+            log.info("%s", error)
+            return None
+        rows = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(rows, list):
+            raise unreadable(endpoint, "no list of models")
+        return [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+
+    def _find(self, endpoint: Endpoint, wanted: str, is_stopped: IsStopped) -> Served:
+        """The row of the model in the endpoint's list. Raises UnknownModel with what there is."""
+        rows = self._rows(endpoint, is_stopped)
+        if rows is None:
+            if wanted:
+                return Served(endpoint, wanted, UNKNOWN, {})
+            raise missing_model(endpoint, "", f"It lists no models: write @{endpoint.name}/MODEL.")
+        if not wanted and len(rows) == 1:
+            wanted = rows[0]["id"]
+        for row in rows:
+            aliases = row.get("aliases")
+            if row["id"] in (wanted, f"models/{wanted}") or (isinstance(aliases, list) and wanted in aliases):
+                return Served(endpoint, wanted, KINDS.get(str(row.get("owned_by")), UNKNOWN), row)
+        ids = [shown(row["id"])[:80] for row in rows[:12]]
+        if not wanted:
+            raise missing_model(
+                endpoint, "", f"Write @{endpoint.name}/MODEL. It serves: {', '.join(ids) or 'nothing'}."
+            )
+        raise missing_model(endpoint, wanted, did_you_mean(wanted, ids))
+
+    def _learn(self, served: Served, is_stopped: IsStopped) -> Served:
+        """Ask for two tokens: by ids where the endpoint tokenizes and takes them, else as a chat."""
+        templates = self._tries(served, _GREETING, is_stopped)
+        tokenizes = self._tries(served, "Hi", is_stopped)
+        ids = templates or tokenizes
+        served = replace(served, templates=templates is not None, tokenizes=tokenizes is not None)
+        if ids:
+            with contextlib.suppress(Missing, Rejected):
+                served = replace(self._probe(served, ids.ids, is_stopped), takes_ids=True)
+        if served.takes_ids and served.templates:
+            return served
+        try:
+            return self._probe(served, _GREETING, is_stopped)
+        except (Missing, Rejected):
+            if not served.takes_ids:
+                raise
+            return replace(served, takes_chats=False)
+
+    def _tries(self, served: Served, source: Sequence[Message] | str, is_stopped: IsStopped) -> Prompt | None:
+        try:
+            return self._tokenized(served, source, is_stopped) or None
+        except EngineError as error:
+            log.info("no tokenizer at %s: %s", served.endpoint.host, error)
+            return None
+
+    def _probe(self, served: Served, source: Sequence[int] | Sequence[Message], is_stopped: IsStopped) -> Served:
+        chunks = Chunks(Scrub(served.endpoint.secret()))
+        learned = [served]
+        for _ in self._stream(served, source, _PROBE, 1, is_stopped, chunks, learned):
+            pass
+        return replace(learned[-1], counting=chunks.counting or "chunks")
+
+    def _stream(
+        self,
+        served: Served,
+        source: Sequence[int] | Sequence[Message],
+        sampling: Sampling,
+        top_logprobs: int,
+        is_stopped: IsStopped,
+        chunks: Chunks,
+        learned: list[Served] | None = None,
+    ) -> Generator[Token, None, None]:
+        """The tokens of one request; asked again without the fields that the endpoint says it does not know."""
+        endpoint = served.endpoint
+        path = "chat/completions" if isinstance(source[0], dict) else "completions"
+        while True:
+            sent = body(served.kind, served.model, source, sampling, top_logprobs, served.refused)
+            began = time.monotonic()
+            try:
+                with contextlib.closing(
+                    self._http.stream(endpoint, f"{endpoint.url}/{path}", sent, is_stopped)
+                ) as events:
+                    yield from self._tokens(endpoint, events, began, sampling, chunks)
+                return
+            except Rejected as error:
+                if chunks.count or not (more := refused_by(error.said, sent)):
+                    raise
+                log.info("%s does not take %s", endpoint.host, ", ".join(sorted(more)))
+                served = replace(served, refused=served.refused | more)
+                if learned is not None:
+                    learned.append(served)
+
+    @staticmethod
+    def _tokens(
+        endpoint: Endpoint,
+        events: Iterator[tuple[float, dict[str, Any] | None]],
+        began: float,
+        sampling: Sampling,
+        chunks: Chunks,
+    ) -> Iterator[Token]:
+        for arrival, event in events:
+            if event is None:
+                return
+            if event.get("error"):
+                raise in_stream(endpoint, event, chunks.scrub)
+            try:
+                tokens = list(chunks.add(event, arrival - began))
+            except (TypeError, ValueError, KeyError, AttributeError, IndexError):
+                raise unreadable(endpoint, "a chunk that is no completion") from None
+            if chunks.count > sampling.max_tokens:
+                raise unreadable(endpoint, f"more than the {sampling.max_tokens} tokens that it was asked for")
+            yield from tokens
+        if chunks.finish is None:
+            raise cut(endpoint)
+
+    def _tokenized(
+        self, served: Served, source: Sequence[Message] | str, is_stopped: IsStopped = lambda: False
+    ) -> Prompt:
+        """The prompt as the endpoint tokenizes it: llama.cpp's way, else vLLM's. Raises EngineError."""
+        endpoint, text = served.endpoint, source if isinstance(source, str) else None
+        kind: Literal["chat", "raw"] = "raw" if text is not None else "chat"
+        if served.kind is KINDS["llamacpp"]:
+            if text is None:
+                chat = {"messages": list(source)}
+                text = _field(self._http.ask(endpoint, f"{endpoint.root}/apply-template", chat, is_stopped), "prompt")
+            asked: dict[str, Any] = {"content": text, "add_special": True, "parse_special": kind == "chat"}
+        elif text is not None:
+            asked = {"model": served.model, "prompt": text}
+        else:
+            asked = {"model": served.model, "messages": list(source), "add_generation_prompt": True}
+        answer = self._http.ask(endpoint, f"{endpoint.root}/tokenize", asked, is_stopped)
+        ids = _field(answer, "tokens")
+        if not isinstance(ids, list) or not ids or not all(type(one) is int and one >= 0 for one in ids):
+            raise unreadable(endpoint, "no token ids")
+        if text is None:
+            text = _field(answer, "text")  # our own host's; vLLM tells none
+        if _field(answer, "template") == "raw":
+            kind = "raw"
+        return Prompt(tuple(ids), text if isinstance(text, str) else "", kind, served.tokenizer_hash)
+
+
+def _field(answer: Any, name: str) -> Any:
+    return answer.get(name) if isinstance(answer, dict) else None
+
+
+def _parsed(variant: str) -> names.Model:
+    parsed = names.parse(variant)
+    if parsed.kind != "remote":
+        raise UnsupportedModel(
+            f"{variant} is no model of an endpoint.", hint="The remote engine runs @NAME/MODEL alone."
+        )
+    return parsed

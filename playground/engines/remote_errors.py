@@ -1,0 +1,211 @@
+"""What went wrong at an endpoint, in one sentence, and what to do. What the server said loses the key and is cut."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import httpcore
+
+from playground.catalog.endpoints import Endpoint
+from playground.errors import (
+    ContextOverflow,
+    EngineError,
+    EngineUnavailable,
+    InvalidRequest,
+    PlaygroundError,
+    UnknownModel,
+)
+
+SHOWN = 300
+_OVERFLOW = re.compile(r"context[ _](?:length|size|window|overflow)|exceed_context_size", re.IGNORECASE)
+
+
+class Rejected(InvalidRequest):
+    """A 400 or 422: the endpoint does not take the request as it is. `said` is its whole text, without the key."""
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(message, hint="Change the request, or ask whoever runs the endpoint.")
+        self.said = said
+
+
+class Missing(EngineUnavailable):
+    """A 404, 405 or 501: the endpoint has no such call, or no such model."""
+
+
+class TooLarge(EngineError):
+    """An answer beyond the limits on what is read."""
+
+
+class Scrub:
+    """Replaces a key wherever a server repeats it, also in a text that arrives in pieces.
+
+    What is shorter than MINIMUM is a placeholder ("EMPTY") and left alone, lest it be cut out of ordinary words.
+    """
+
+    MARK = "[key]"
+    MINIMUM = 8
+    _CHANCE = 4  # characters of the key's beginning that are no coincidence any more
+
+    def __init__(self, key: str) -> None:
+        self._key = key if len(key) >= self.MINIMUM else ""
+        forms = {self._key, quote(self._key, safe=""), json.dumps(self._key)[1:-1]} - {""}
+        self._forms = sorted(forms, key=len, reverse=True)
+        self._sent = ""  # the last characters that were shown
+        self._tail = ""  # what may be the beginning of the key, not shown yet
+
+    def __repr__(self) -> str:
+        return "Scrub()"
+
+    def whole(self, text: str) -> str:
+        for form in self._forms:
+            text = text.replace(form, self.MARK)
+        return text
+
+    def piece(self, text: str) -> str:
+        """The part of a stream that can be shown now; what may be the beginning of the key waits for the next piece."""
+        if not self._key:
+            return text
+        pending, out, done = self._sent + self._tail + self.whole(text), "", len(self._sent)
+        while (at := pending.find(self._key)) >= 0:
+            out += pending[done:at] + self.MARK
+            pending, done = pending[at + len(self._key) :], 0
+        longest = range(min(len(self._key) - 1, len(pending)), self._CHANCE - 1, -1)
+        held = next((size for size in longest if pending.endswith(self._key[:size])), 0)
+        end = max(done, len(pending) - held)
+        self._tail, self._sent = pending[end:], pending[:end][-(self._CHANCE - 1) :]
+        return out + pending[done:end]
+
+    def rest(self) -> str:
+        """What `piece` still holds when the stream has ended."""
+        held, self._tail = self._tail, ""
+        return self.MARK if len(held) >= self.MINIMUM else held
+
+
+def shown(text: str) -> str:
+    """One line of what a server said, without control characters."""
+    line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    return line[:SHOWN] + ("…" if len(line) > SHOWN else "")
+
+
+def said(content: bytes) -> str:
+    """The message of an error's body: OpenAI's, FastAPI's or any other shape."""
+    text = content.decode(errors="replace")
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return re.sub(r"<[^>]{0,200}>", " ", text)
+    for name in ("error", "message", "detail"):
+        if isinstance(body, dict) and body.get(name):
+            body = body[name]
+    return body if isinstance(body, str) else json.dumps(body)
+
+
+def _where(endpoint: Endpoint) -> str:
+    return f"Endpoint {endpoint.name} ({endpoint.host})"
+
+
+def from_status(
+    endpoint: Endpoint, status: int, headers: Mapping[bytes, bytes], content: bytes, scrub: Scrub
+) -> PlaygroundError:
+    """The error of an answer that is no 200."""
+    of = {key.lower(): scrub.whole(value.decode("latin-1")) for key, value in headers.items()}
+    text = scrub.whole(said(content))
+    overflow = _OVERFLOW.search(text + content[:1000].decode(errors="replace"))
+    where = _where(endpoint)
+    tail = f": {shown(text)}" if text.strip() else "."
+    if 300 <= status < 400:
+        return EngineUnavailable(
+            f"{where} answered with a redirect ({status}), and redirects are not followed.",
+            hint=f"It leads to {shown(of.get(b'location', '')) or 'nowhere'}; add that address if you trust it.",
+        )
+    if status in (401, 403):
+        if not endpoint.has_key:
+            return EngineUnavailable(
+                f"{where} wants a key ({status}){tail}", hint="Add the endpoint again with --key-env or --key-stdin."
+            )
+        return EngineUnavailable(
+            f"{where} does not accept the key ({status}){tail}", hint="Add the endpoint again with a valid key."
+        )
+    if status in (404, 405, 501):
+        return Missing(
+            f"{where} does not serve this ({status}){tail}",
+            hint=f"See what it serves: python -m playground endpoints test {endpoint.name}",
+        )
+    if status == 429:
+        wait = shown(of.get(b"retry-after", ""))
+        hint = f"It asks to wait {wait}{' s' if wait.isdigit() else ''}." if wait else "Wait a moment, then run again."
+        return EngineUnavailable(f"{where} has too many requests (429){tail}", hint=hint)
+    if overflow and status in (400, 413, 422):
+        return ContextOverflow(
+            f"{where} has no room for this prompt and its answer{tail}",
+            hint="Shorten the prompt or ask for fewer tokens.",
+        )
+    if status in (400, 413, 422):
+        return Rejected(f"{where} rejects the request ({status}){tail}", text)
+    return EngineUnavailable(f"{where} failed ({status}){tail}", hint="Its own log says more; try again later.")
+
+
+def failed(endpoint: Endpoint, error: Exception, waited_s: float) -> PlaygroundError:
+    """The error of a connection that could not be made or broke."""
+    where, cause = _where(endpoint), error.__cause__ or error.__context__  # the pool raises its errors "from None"
+    if isinstance(error, httpcore.ConnectTimeout):
+        return EngineUnavailable(f"{where} cannot be reached in time.", hint="Is it running, and is its port open?")
+    if isinstance(error, httpcore.TimeoutException):
+        return EngineUnavailable(
+            f"{where} has said nothing for {waited_s:g} s.",
+            hint="It may be overloaded or stuck; PLAYGROUND_REMOTE_TIMEOUT_S allows more.",
+        )
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return EngineUnavailable(
+            f"{where} has a certificate that is not trusted: {shown(cause.verify_message)}.",
+            hint="Put your authority's certificate into SSL_CERT_FILE, or correct the address.",
+        )
+    if isinstance(cause, ssl.SSLError):
+        return EngineUnavailable(
+            f"{where} does not speak TLS: {shown(cause.reason or type(cause).__name__)}.",
+            hint="Is it http:// instead of https://?",
+        )
+    if isinstance(cause, socket.gaierror):
+        return EngineUnavailable(
+            f"The name {endpoint.host} of endpoint {endpoint.name} cannot be resolved.",
+            hint="Check the address, and the network.",
+        )
+    if isinstance(error, httpcore.ConnectError):
+        why = cause.strerror if isinstance(cause, OSError) and cause.strerror else "no connection"
+        return EngineUnavailable(f"{where} cannot be reached: {shown(why)}.", hint="Is it running, on this port?")
+    if isinstance(error, httpcore.LocalProtocolError):
+        return EngineError(f"The request to endpoint {endpoint.name} could not be made ({type(error).__name__}).")
+    return cut(endpoint)
+
+
+def cut(endpoint: Endpoint) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"{_where(endpoint)} closed the connection before the end.",
+        hint="What came so far is kept. Its own log says more; run again.",
+    )
+
+
+def unreadable(endpoint: Endpoint, what: str) -> EngineError:
+    return EngineError(f"{_where(endpoint)} sent {what}.", hint="Is this an OpenAI-compatible address?")
+
+
+def too_large(endpoint: Endpoint, what: str, limit: int) -> TooLarge:
+    return TooLarge(
+        f"{_where(endpoint)} sent {what} of more than {limit >> 20} MiB.",
+        hint="Is this an OpenAI-compatible address?",
+    )
+
+
+def in_stream(endpoint: Endpoint, event: Mapping[str, object], scrub: Scrub) -> PlaygroundError:
+    """The error that a server sent as an event of a stream that had begun well."""
+    content = json.dumps({"error": event["error"]}).encode()
+    return from_status(endpoint, 400 if _OVERFLOW.search(content.decode()) else 500, {}, content, scrub)
+
+
+def missing_model(endpoint: Endpoint, model: str, hint: str) -> UnknownModel:
+    return UnknownModel(f"{_where(endpoint)} does not serve {shown(model)!r}.", hint=hint)
