@@ -117,7 +117,8 @@ def from_status(
     text = scrub.whole(said(content))
     overflow = _OVERFLOW.search(text + content[:1000].decode(errors="replace"))
     where = _where(endpoint)
-    tail = f": {shown(text)}" if text.strip() else "."
+    told = shown(text)
+    tail = f": {told}{'' if told[-1] in '.!?…' else '.'}" if told else "."
     if 300 <= status < 400:
         return EngineUnavailable(
             f"{where} answered with a redirect ({status}), and redirects are not followed.",

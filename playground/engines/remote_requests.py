@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,8 @@ class Kind:
     """A kind of server, as `owned_by` in its list of models tells it.
 
     extensions       sampling fields beyond OpenAI's. All are sent, also where nothing was asked for: such a server
-                     otherwise takes its own defaults (llama.cpp's top-k 40, a generation_config.json in vLLM)
+                     otherwise takes its own defaults (llama.cpp's top-k 40, a generation_config.json in vLLM). No
+                     prompt is taken from a cache, so that a second run's TTFT is not the time of a look-up
     running_count    `usage` can come with every chunk
     tells_ids        chunks carry token ids without log-probabilities being asked for
     """
@@ -38,6 +40,7 @@ KINDS: Mapping[str, Kind] = {
             "repetition_penalty": s.repetition_penalty,
             "ignore_eos": s.ignore_eos,
             "return_token_ids": True,
+            "cache_salt": uuid.uuid4().hex,
         },
         running_count=True,
         tells_ids=True,
@@ -59,6 +62,7 @@ KINDS: Mapping[str, Kind] = {
             "min_p": 0.0,
             "repeat_penalty": s.repetition_penalty,
             "ignore_eos": s.ignore_eos,
+            "cache_prompt": False,
         },
     ),
     "playground": Kind(

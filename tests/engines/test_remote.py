@@ -140,6 +140,19 @@ def test_servers_that_take_token_ids_get_them(mode: str, start: Start, engine: R
     assert engine.prompt("@lab", "The river").template == "raw"
 
 
+@pytest.mark.parametrize("mode", ["ids", "llamacpp"])
+def test_no_prompt_comes_from_a_cache(mode: str, start: Start, engine: RemoteEngine) -> None:
+    url = start(mode)
+    load(engine)
+    for _ in range(2):
+        list(engine.generate(asked(engine)))
+    bodies = [one["body"] for one in seen(url) if one["path"] == "/v1/completions"]
+    if mode == "llamacpp":
+        assert {body["cache_prompt"] for body in bodies} == {False}
+    else:
+        assert len({body["cache_salt"] for body in bodies}) == len(bodies) == 3
+
+
 def test_tokens_that_came_in_one_chunk_share_its_gap(start: Start, engine: RemoteEngine) -> None:
     start("pairs")
     load(engine)
@@ -215,7 +228,7 @@ LOADING = [
     ("401", EngineUnavailable, "does not accept the key (401): Incorrect API key provided.", "valid key"),
     ("404", PlaygroundError, "does not serve this (404): The model does not exist.", "endpoints test lab"),
     ("429", EngineUnavailable, "has too many requests (429): Rate limit reached.", "wait 7 s"),
-    ("500", EngineUnavailable, "failed (500): Internal [31m Server Error", "Its own log"),
+    ("500", EngineUnavailable, "failed (500): Internal [31m Server Error.", "Its own log"),
     ("redirect", EngineUnavailable, "redirect (302), and redirects are not followed", "leads to http://169.254.169.254/"),
     ("html", EngineError, "sent no JSON", "OpenAI-compatible"),
     ("endless-body", EngineError, "sent no stream of events", "OpenAI-compatible"),

@@ -174,6 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         if "stream_options" in body:
             self.event({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": total}})
         self.wfile.write(b"data: [DONE]\n\n")
+        return None
 
     def chunk(self, body: dict[str, Any], chat: bool, mode: str, words: list[str], so_far: int) -> dict[str, Any]:
         text = "".join(words)
