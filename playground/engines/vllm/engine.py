@@ -1,0 +1,308 @@
+"""The vLLM engine: a server per variant, started when first needed, timed at arrival and by vLLM's own metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+
+from playground import catalog
+from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Reported, Sampling, Token
+from playground.engines import client
+from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.process import ServerProcess
+from playground.engines.servers import Servers
+from playground.engines.vllm import command, facts, memory, metrics, startup
+from playground.engines.vllm.pieces import pieces
+from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body
+from playground.errors import (
+    Cancelled,
+    ContextOverflow,
+    EngineDied,
+    EngineError,
+    EngineUnavailable,
+    InvalidRequest,
+    OutOfMemory,
+    PlaygroundError,
+    UnsupportedModel,
+)
+from playground.metrics.footprint import read_tensors
+from playground.settings import settings
+
+Tokenize = Callable[[str, Sequence[Message] | str], Prompt]
+START_TIMEOUT_S = 600.0  # a big model compiles for minutes
+PORTS = 3
+WARM_UP_TOKENS = 8
+DYING_S = 1.5  # between a broken stream and the end of the process behind it
+METRICS_S = 0.5
+_NO_MEMORY = re.compile(r"out of memory|Free memory on device|No available memory|larger than the available KV", re.I)
+# About a hundred tokens: the first prefill of a length picks and builds kernels, which belongs to the load.
+_WARM_UP = " ".join(["Say in one sentence what a quantized language model gains and what it loses."] * 6)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is remembered of a variant: its folder, and how its ids read."""
+
+    path: str
+    piece: Piece | None
+
+
+class VllmEngine:
+    """Implements `engine.Engine`. `tokenize(folder, source)` gives the reference's own token ids."""
+
+    name = "vllm"
+
+    def __init__(self, tokenize: Tokenize) -> None:
+        self._tokenize = tokenize
+        self._client = client.new_client()
+        self.servers = Servers(self.name)
+        self._ids: dict[str, str] = {}  # a name that was asked for → the variant it stands for
+        self._places: dict[str, _Place] = {}
+        self._streams: dict[str, Stream] = {}
+
+    def close(self) -> None:
+        """End every server, also those that are still starting."""
+        self.servers.close()
+        self._client.close()
+
+    def unload(self, variant: str) -> bool:
+        """End the server of `variant`; False when there is none."""
+        return self.servers.stop(self._ids.get(variant, variant))
+
+    def load(
+        self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
+    ) -> Loaded:
+        interpreter = command.python()
+        spec = catalog.resolve(variant, on_progress, is_cancelled)
+        self._ids[variant] = spec.id
+        with self.servers.starting(spec.id) as loaded:
+            if loaded is not None:
+                return loaded
+            on = command.device(interpreter)
+            command.refuse(spec, on)
+            began = time.monotonic()
+            self._places[spec.id] = _Place(spec.path, pieces(Path(spec.path)))
+            prompt = self._tokenize(spec.path, [{"role": "user", "content": _WARM_UP}])
+            process = self._start(spec, on, interpreter, on_progress, is_cancelled, keep)
+            try:
+                context = self._warm_up(process, spec, prompt, on_progress, is_cancelled)
+                found = _loaded(spec, on, process, prompt, context, time.monotonic() - began)
+            except BaseException:
+                self.servers.stop(spec.id)
+                raise
+            self.servers.ready(spec.id, found)
+            return found
+
+    def _start(
+        self,
+        spec: LoadSpec,
+        on: command.Device,
+        interpreter: Path,
+        on_progress: OnProgress,
+        is_cancelled: IsCancelled,
+        keep: Sequence[str],
+    ) -> ServerProcess:
+        """A server that answers for this variant. vLLM binds after a long import, so the port may be gone by then."""
+        arguments = command.arguments(spec, on, facts.config(Path(spec.path)))
+        weights = catalog.variant(spec.id).bytes or spec.weight_bytes
+        kept = [self._ids.get(name, name) for name in keep]
+        self.servers.make_room(spec.id, memory.needed(weights, on), kept, lambda: memory.free(on))
+        for _ in range(PORTS):
+            process = ServerProcess(
+                self.name,
+                command.MODULE,
+                arguments,
+                binds=True,
+                python=str(interpreter),
+                environment=command.environment(on),
+                log_name=f"vllm-{re.sub(r'[^A-Za-z0-9.-]+', '-', spec.id)[-80:]}",
+            )
+            self.servers.started(spec.id, process)
+            stages = startup.Stages(on_progress)
+            try:
+                process.wait_ready(self._client, START_TIMEOUT_S, stages.line, is_cancelled)
+                if self._answers(process, spec):
+                    return process
+            except EngineDied as error:
+                if not startup.PORT_TAKEN.search(process.log_text()):
+                    raise _refusal(spec, process, error) from None
+            finally:
+                if not process.alive:
+                    self.servers.stop(spec.id)
+            self.servers.stop(spec.id)
+        raise EngineUnavailable(
+            f"vLLM could not get a port: {PORTS} were taken by other programs before it was ready.", hint="Run again."
+        )
+
+    def _answers(self, process: ServerProcess, spec: LoadSpec) -> bool:
+        """Whether what answers on the port is this process, and not another server that took it."""
+        try:
+            return spec.id in [row["id"] for row in self._models(process)]
+        except (httpx.HTTPError, json.JSONDecodeError, KeyError, TypeError):
+            return False
+
+    def _models(self, process: ServerProcess) -> list[dict[str, object]]:
+        answer = self._client.get(f"{process.url}/v1/models", headers=client.authorization(process.key), timeout=10.0)
+        return list(answer.raise_for_status().json()["data"])
+
+    def _warm_up(
+        self, process: ServerProcess, spec: LoadSpec, prompt: Prompt, on_progress: OnProgress, is_cancelled: IsCancelled
+    ) -> int:
+        """One generation that nobody sees. Returns the context vLLM made room for."""
+        on_progress(startup.WARM_UP)
+        context = int(str(self._models(process)[0]["max_model_len"]))
+        tokens = min(WARM_UP_TOKENS, context - 1)
+        sampling = Sampling(max_tokens=tokens, ignore_eos=True)
+        request = Generation(spec.id, prompt.ids[: context - tokens], sampling)
+        with (
+            self._watched(spec.id, process),
+            contextlib.closing(Stream(process.url, process.key, _body(request, None))) as s,
+        ):
+            for _ in s:
+                if is_cancelled():
+                    raise Cancelled("Stopped while warming up.")
+        return context
+
+    def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
+        place = self._places.get(self._ids.get(variant, variant))
+        return self._tokenize(place.path if place else catalog.resolve(variant).path, messages)
+
+    def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
+        request = replace(generation, variant=self._ids.get(generation.variant, generation.variant))
+        with self.servers.using(request.variant) as process:
+            _check(request, self._context(request.variant))
+            with self._watched(request.variant, process):
+                yield from self._stream(request, process)
+
+    def _stream(self, request: Generation, process: ServerProcess) -> Iterator[Token | Finish]:
+        piece = self._places[request.variant].piece
+        before = self._metrics(process)
+        tokens = TokensOf(request, piece)
+        stream = Stream(process.url, process.key, _body(request, piece))
+        self._streams[request.request_id] = stream
+        try:
+            for arrival in stream:
+                yield from tokens.of(arrival)
+        finally:
+            self._streams.pop(request.request_id, None)
+            stream.close()
+        aborted = tokens.unfinished
+        reported = None if aborted else self._reported(process, before)
+        peak = memory.of_processes(process.pid) if self._device(request.variant) == "cpu" else None
+        yield replace(tokens.finish(), reported=reported, peak_memory_bytes=peak)
+
+    def abort(self, request_id: str) -> None:
+        if stream := self._streams.get(request_id):
+            stream.close()
+
+    def _of(self, variant: str) -> Loaded:
+        return next(loaded for loaded in self.servers.loaded() if loaded.id == variant)
+
+    def _context(self, variant: str) -> int:
+        return self._of(variant).context
+
+    def _device(self, variant: str) -> str:
+        return self._of(variant).device
+
+    def _metrics(self, process: ServerProcess) -> dict[str, float]:
+        answer = self._client.get(f"{process.url}/metrics", timeout=10.0)
+        return metrics.read(answer.raise_for_status().text)
+
+    def _reported(self, process: ServerProcess, before: dict[str, float]) -> Reported | None:
+        """What vLLM measured, once it has counted the request as finished: a moment after the last token was sent."""
+        deadline = time.monotonic() + METRICS_S
+        with contextlib.suppress(httpx.HTTPError):  # a run without them is still a run
+            while time.monotonic() < deadline:
+                after = self._metrics(process)
+                if after.get(metrics.FINISHED, 0.0) > before.get(metrics.FINISHED, 0.0):
+                    return metrics.difference(before, after)
+                time.sleep(0.01)
+        return None
+
+    @contextlib.contextmanager
+    def _watched(self, variant: str, process: ServerProcess) -> Iterator[None]:
+        """Turn a stream that broke into what it means: the server died, with its last words, or it only failed."""
+        try:
+            yield
+        except (Broken, httpx.HTTPError, EngineError) as error:
+            if isinstance(error, EngineError) and type(error) is not EngineError:
+                raise
+            deadline = time.monotonic() + DYING_S
+            while process.alive and time.monotonic() < deadline and not self._healthy(process):
+                time.sleep(0.02)
+            if process.alive and self._healthy(process):
+                if isinstance(error, PlaygroundError):
+                    raise
+                raise EngineError(
+                    "vLLM broke the stream off.", hint="Run again.", log_tail=process.log_tail()
+                ) from error
+            obituary = process.obituary()
+            self.servers.stop(variant)
+            raise obituary from error
+
+    def _healthy(self, process: ServerProcess) -> bool:
+        try:
+            return self._client.get(f"{process.url}/health", timeout=1.0).is_success
+        except httpx.HTTPError:
+            return False
+
+
+def _body(request: Generation, piece: Piece | None) -> dict[str, object]:
+    return body(request, min(request.sampling.max_tokens, settings().max_tokens), ids=piece is not None)
+
+
+def _check(request: Generation, context: int) -> None:
+    prompt, wanted = len(request.prompt_ids), min(request.sampling.max_tokens, settings().max_tokens)
+    if not prompt:
+        raise InvalidRequest("The prompt is empty.", hint="Write something.")
+    if prompt + wanted > context:
+        raise ContextOverflow(
+            f"The prompt has {prompt} tokens and max tokens is {wanted}: together {prompt + wanted}, more than the "
+            f"{context} that vLLM made room for.",
+            hint="Shorten the prompt, lower max tokens, or raise PLAYGROUND_VLLM_MAX_MODEL_LEN.",
+        )
+
+
+def _refusal(spec: LoadSpec, process: ServerProcess, error: EngineDied) -> PlaygroundError:
+    """Why a server ended before it was ready: in vLLM's own sentence where it wrote one."""
+    said = startup.rejection(process.log_text())
+    tail = error.log_tail
+    if not said:
+        return error
+    if _NO_MEMORY.search(said):
+        return OutOfMemory(f"{spec.id} does not fit into vLLM: {said}", hint="Unload another variant.", log_tail=tail)
+    return UnsupportedModel(
+        f"vLLM does not run {spec.id}: {said}", hint="Choose another engine or another variant.", log_tail=tail
+    )
+
+
+def _loaded(
+    spec: LoadSpec, on: command.Device, process: ServerProcess, prompt: Prompt, context: int, load_s: float
+) -> Loaded:
+    folder, variant, log = Path(spec.path), catalog.variant(spec.id), process.log_text()
+    config, tensors = facts.config(folder), read_tensors(folder)
+    weights = variant.bytes or spec.weight_bytes
+    return Loaded(
+        id=spec.id,
+        engine="vllm",
+        device=on,
+        dtype=spec.dtype,
+        weight_bytes=weights,
+        streamed_bytes=facts.streamed_bytes(config, tensors, weights),
+        kv_bytes_per_token=facts.kv_bytes_per_token(config, spec.dtype, settings().vllm_kv_cache),
+        resident_bytes=startup.memory_bytes(log) if on == "cuda" else memory.of_processes(process.pid),
+        context=context,
+        tokenizer_hash=prompt.tokenizer_hash,
+        has_chat_template=prompt.template == "chat",
+        kernel=startup.kernel(log, variant.scheme, spec.dtype, on, command.eager(on)),
+        load_s=load_s,
+        clock="client",
+        stepped=False,
+    )

@@ -1,0 +1,224 @@
+"""One streamed completion of vLLM, each event stamped when it arrives.
+
+vLLM tells no times per token, so the clock is here: a thread reads the socket and stamps, so that a page that is slow
+to draw does not falsify a gap. The connection is a plain one of its own: shutting it down is how vLLM is told to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from playground.core import UNKNOWN_ID, Alternative, Finish, FinishReason, Generation, Token
+from playground.engines.client import authorization
+from playground.errors import EngineError, InvalidRequest
+
+CONNECT_S = 10.0
+Piece = Callable[[int], str]
+
+
+def body(generation: Generation, max_tokens: int, *, ids: bool = True) -> dict[str, Any]:
+    """The request. `ids`: alternatives are named by id, for whoever can turn an id into text."""
+    sampling = generation.sampling
+    return {
+        "model": generation.variant,
+        "prompt": list(generation.prompt_ids),
+        "max_tokens": max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k or -1,
+        "min_p": 0.0,
+        "repetition_penalty": sampling.repetition_penalty,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop) or None,
+        "ignore_eos": sampling.ignore_eos,
+        "logprobs": generation.top_logprobs,
+        "return_token_ids": True,
+        "return_tokens_as_token_ids": ids,
+        "stream": True,
+        "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One event and the seconds from the request to it."""
+
+    time_s: float
+    event: dict[str, Any]
+
+
+class Broken(Exception):
+    """The connection ended before the stream did: the server is dying, or dead."""
+
+
+class Stream:
+    """A request in flight. `close` may be called from any thread, and more than once."""
+
+    def __init__(self, url: str, key: str, request: dict[str, Any]) -> None:
+        place = urlsplit(url)
+        self._connection = http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port, timeout=CONNECT_S)
+        self._items: queue.SimpleQueue[Arrival | Exception | None] = queue.SimpleQueue()
+        self.closed = threading.Event()
+        headers = {**authorization(key), "Content-Type": "application/json"}
+        payload = json.dumps(request).encode()
+        try:
+            self._connection.connect()
+            self._socket = self._connection.sock
+            self._socket.settimeout(None)  # a prefill may take long; the process is watched instead
+            self._began = time.monotonic()
+            self._connection.request("POST", "/v1/completions", payload, headers)
+        except OSError as error:
+            self._connection.close()
+            raise Broken(str(error)) from error
+        self._thread = threading.Thread(target=self._read, name="vllm-stream", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Arrival]:
+        """The events as they arrived. Raises Broken, InvalidRequest, EngineError; ends early after `close`."""
+        while (item := self._items.get()) is not None:
+            if isinstance(item, Exception):
+                if self.closed.is_set():
+                    return
+                raise item
+            yield item
+
+    def close(self) -> None:
+        """End the request in vLLM, which aborts what nobody listens to, and the reading thread."""
+        self.closed.set()
+        with contextlib.suppress(OSError):  # the other side may have closed it first
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _read(self) -> None:
+        try:
+            self._items.put(self._events())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._items.put(Broken(f"{type(error).__name__}: {error}"))
+        except EngineError as error:
+            self._items.put(error)
+        finally:
+            self._connection.close()
+
+    def _events(self) -> Exception | None:
+        response = self._connection.getresponse()
+        if response.status != http.client.OK:
+            raise refused(response.status, response.read())
+        while line := response.readline():
+            now = time.monotonic() - self._began
+            if not line.startswith(b"data: "):
+                continue
+            data = line[len(b"data: ") :].strip()
+            if data == b"[DONE]":
+                return None
+            event = json.loads(data)
+            if "error" in event:
+                raise refused(int(event["error"].get("code") or 500), data)
+            self._items.put(Arrival(now, event))
+        return Broken("the stream ended before its end")
+
+
+def refused(status: int, content: bytes) -> EngineError:
+    """vLLM's answer to a request it does not carry out, as the typed error."""
+    try:
+        message = str(json.loads(content)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = content.decode(errors="replace")[:200] or f"HTTP {status}"
+    kind = InvalidRequest if status in (400, 404, 422) else EngineError
+    return kind(f"vLLM refused the request: {message}" if kind is InvalidRequest else f"vLLM failed: {message}")
+
+
+class TokensOf:
+    """Reads the tokens out of one generation's events, and how it ended."""
+
+    def __init__(self, generation: Generation, piece: Piece | None) -> None:
+        self._top = generation.top_logprobs
+        self._piece = piece
+        self._last_s: float | None = None
+        self._reason: FinishReason | None = None
+        self._held = ""
+        self._prompt_tokens = len(generation.prompt_ids)
+        self._count = 0
+
+    @property
+    def unfinished(self) -> bool:
+        """The stream was closed from this side before vLLM said how it ended."""
+        return self._reason is None
+
+    def of(self, arrival: Arrival) -> list[Token]:
+        """The tokens of one event; none for the closing one that only counts.
+
+        Several tokens in one event arrived together. The gap since the event before is shared evenly among them: when
+        each of them was ready is not known here, and this keeps both the sum and the number of intervals true. In the
+        first event the gap is the prefill, which belongs to the first token alone.
+        """
+        event = arrival.event
+        if not event.get("choices"):
+            return []
+        choice = event["choices"][0]
+        if reason := choice.get("finish_reason"):
+            self._reason = reason if reason in ("stop", "length", "abort") else "error"
+        ids = [int(i) for i in choice.get("token_ids") or ()]
+        times = self._times(arrival.time_s, len(ids))
+        pieces = [self._piece_of(choice, at, token_id) for at, token_id in enumerate(ids)]
+        texts = _texts(choice.get("text") or "", pieces)
+        self._count += len(ids)
+        if not ids:
+            self._held += choice.get("text") or ""
+        return [
+            Token(ids[at], texts[at], pieces[at], *times[at], self._logprob(choice, at), self._alternatives(choice, at))
+            for at in range(len(ids))
+        ]
+
+    def _times(self, arrived_s: float, n: int) -> list[tuple[float, float]]:
+        """(time, gap) of each of the n tokens that arrived together."""
+        if n == 0:
+            return []
+        before, self._last_s = self._last_s, arrived_s
+        if before is None:
+            return [(arrived_s, arrived_s if at == 0 else 0.0) for at in range(n)]
+        gap = (arrived_s - before) / n
+        return [(before + gap * (at + 1), gap) for at in range(n)]
+
+    def _piece_of(self, choice: dict[str, Any], at: int, token_id: int) -> str:
+        if self._piece is not None:
+            return self._piece(token_id)
+        tokens = (choice.get("logprobs") or {}).get("tokens") or []
+        return str(tokens[at]) if at < len(tokens) else str(choice.get("text") or "")
+
+    def _logprob(self, choice: dict[str, Any], at: int) -> float | None:
+        found = (choice.get("logprobs") or {}).get("token_logprobs") or []
+        return float(found[at]) if at < len(found) and found[at] is not None else None
+
+    def _alternatives(self, choice: dict[str, Any], at: int) -> tuple[Alternative, ...]:
+        """Best first. vLLM puts the chosen token in front, and adds it where it is not among the best."""
+        found = (choice.get("logprobs") or {}).get("top_logprobs") or []
+        entries = (found[at] if at < len(found) else None) or {}
+        ranked = sorted(entries.items(), key=lambda entry: -entry[1])[: self._top]
+        return tuple(self._alternative(name, float(logprob)) for name, logprob in ranked)
+
+    def _alternative(self, name: str, logprob: float) -> Alternative:
+        if self._piece is None:
+            return Alternative(UNKNOWN_ID, name, logprob)
+        token_id = int(name.removeprefix("token_id:"))
+        return Alternative(token_id, self._piece(token_id), logprob)
+
+    def finish(self) -> Finish:
+        return Finish(self._reason or "abort", self._prompt_tokens, self._count, text=self._held)
+
+
+def _texts(text: str, pieces: Sequence[str]) -> list[str]:
+    """The text of an event shared among its tokens: by their pieces where those add up to it, else all on the last."""
+    if len(pieces) > 1 and "".join(pieces) == text:
+        return list(pieces)
+    return ["" for _ in pieces[1:]] + [text]
