@@ -38,7 +38,8 @@ def test_settings_table() -> None:
 def test_methods_table() -> None:
     expected = [
         f"| {row.title} | {', '.join(row.schemes)} | {'yes' if row.needs_calibration else 'no'} | {row.output_format} "
-        f"| {', '.join(row.engines)}: {', '.join(row.devices)} | [arXiv]({row.paper}) |"
+        f"| {', '.join(row.engines)}: {', '.join(row.devices)} "
+        f"| [{'arXiv' if 'arxiv.org' in row.paper else 'source'}]({row.paper}) |"
         for row in TABLE
     ]
     assert table(section("Methods")) == expected, "the table should be:\n" + "\n".join(expected)

@@ -1,4 +1,7 @@
-"""What a name means: `smollm2`, a folder, a `.gguf` file, `owner/repo[/file.gguf][@revision]`, each with `:variant`."""
+"""What a name means: `smollm2`, a folder, a `.gguf` file, `owner/repo[/file.gguf][@revision]`, each with `:variant`.
+
+`@endpoint[/model]` is a model of an endpoint that the owner added; after the first slash comes the model's id there.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from playground.catalog.bundled import WEIGHT_TYPE
 from playground.errors import UnknownModel, UnknownVariant
 from playground.methods import did_you_mean, on_load_names
 
 BUNDLED = "smollm2"
+BUNDLED_FILE = WEIGHT_TYPE.lower()  # the variant that is the bundled file itself
 BUNDLED_REPO = "HuggingFaceTB/SmolLM2-135M-Instruct"
 HUB_MODELS = (
     BUNDLED_REPO,
@@ -26,18 +31,23 @@ _FILE = re.compile(r"(?:[\w.+-][\w.+ -]*/)*[\w.+-][\w.+ -]*\.gguf", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
 _PATH_LIKE = re.compile(r"[~./\\]|[A-Za-z]:[\\/]")
 _SUFFIX = re.compile(r"[\w.-]+")
+_REMOTE = re.compile(r"@([a-z0-9-]{1,32})(?:/(\S+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model by name, nothing looked up yet. `path` is local; `repo`, `file` and `revision` are on the hub."""
+    """A model by name, nothing looked up yet. `path` is local; `repo`, `file` and `revision` are on the hub.
+
+    Of a remote model, `endpoint` is the name of the endpoint and `repo` the model's id there ("": the endpoint's own).
+    """
 
     name: str
-    kind: Literal["bundled", "local", "hub"]
+    kind: Literal["bundled", "local", "hub", "remote"]
     path: Path | None = None
     repo: str = ""
     file: str = ""
     revision: str | None = None
+    endpoint: str = ""
 
 
 def parse(model: str) -> Model:
@@ -46,6 +56,8 @@ def parse(model: str) -> Model:
         raise _unknown(model)
     if model == BUNDLED:
         return Model(model, "bundled")
+    if model.startswith("@"):
+        return _remote(model)
     path = Path(model).expanduser() if not model.startswith("~") or "/" in model else None
     if _PATH_LIKE.match(model) or (path is not None and _exists(path)):
         return Model(model, "local", path=path)
@@ -59,6 +71,15 @@ def parse(model: str) -> Model:
     if not _valid_repo(owner_repo) or (file and (not _FILE.fullmatch(file) or ".." in file)):
         raise _unknown(model)
     return Model(model, "hub", repo=owner_repo, file=file, revision=revision or None)
+
+
+def _remote(model: str) -> Model:
+    found = _REMOTE.fullmatch(model)
+    if found is None:
+        raise UnknownModel(
+            f"{model[:80]!r} is not a model of an endpoint.", hint="Write @NAME/MODEL, or @NAME for its own model."
+        )
+    return Model(model, "remote", endpoint=found[1], repo=found[2] or "")
 
 
 def _valid_repo(repo: str) -> bool:
@@ -85,6 +106,11 @@ def _unknown(model: str) -> UnknownModel:
     return UnknownModel(f"There is no model {shown!r}.", hint=hint)
 
 
+def variant_names(model: str) -> tuple[str, ...]:
+    """What may stand after the colon."""
+    return (*on_load_names(), BUNDLED_FILE) if model == BUNDLED else on_load_names()
+
+
 def _is_model(text: str) -> bool:
     try:
         parsed = parse(text)
@@ -96,19 +122,20 @@ def _is_model(text: str) -> bool:
 def split(name: str) -> tuple[str, str]:
     """Separate model and variant: "owner/repo:nf4" → ("owner/repo", "nf4"); the reference has the variant "".
 
-    A path may hold colons: what exists as a whole is a model. Raises UnknownModel, UnknownVariant.
+    A path may hold colons: what exists as a whole is a model. So may the id of a remote model. Raises UnknownModel,
+    UnknownVariant.
     """
     name = name.strip()
     model, colon, suffix = name.rpartition(":")
-    if not colon or (_PATH_LIKE.match(name) and _exists(Path(name).expanduser())):
+    if not colon or name.startswith("@") or (_PATH_LIKE.match(name) and _exists(Path(name).expanduser())):
         parse(name)
         return name, ""
-    if suffix in on_load_names():
+    if suffix in variant_names(model):
         parse(model)
         return model, suffix
     if _is_model(model) and not _is_model(name):
         raise UnknownVariant(
-            f"{model} has no variant {suffix[:80]!r}.", hint=did_you_mean(suffix[:80], on_load_names())
+            f"{model} has no variant {suffix[:80]!r}.", hint=did_you_mean(suffix[:80], variant_names(model))
         )
     parse(name)
     return name, ""

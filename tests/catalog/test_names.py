@@ -17,6 +17,7 @@ from tests.catalog.conftest import make_folder
     [
         ("smollm2", ("smollm2", "")),
         ("smollm2:nf4", ("smollm2", "nf4")),
+        ("smollm2:q4_1", ("smollm2", "q4_1")),
         (" smollm2:fp32 ", ("smollm2", "fp32")),
         ("owner/repo", ("owner/repo", "")),
         ("owner/repo:nf4-single", ("owner/repo", "nf4-single")),

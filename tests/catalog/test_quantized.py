@@ -55,6 +55,7 @@ def test_llm_compressor(original: Path, tmp_path: Path, scheme: str, group: int 
     model.save_pretrained(tmp_path, save_compressed=True)
     before, found = catalog.variant(str(original)), catalog.variant(str(tmp_path))
     assert (found.method, found.scheme, found.group_size) == ("compressed-tensors", scheme, group)
+    assert before.engines == ("transformers", "vllm") and found.engines == ("vllm", "transformers")
     assert found.parameters == before.parameters
     assert before.bytes is not None and found.bytes is not None
     linear = 2 * (128 * 128 * 2 + 64 * 128 * 2 + 3 * 128 * 256)

@@ -110,3 +110,19 @@ def test_malformed_configs_do_not_escape_as_other_errors() -> None:
     ):
         config = {"quantization_config": {"quant_method": "compressed-tensors", **raw}}
         assert scheme.read("m", config, HALF).method == "compressed-tensors"
+
+
+@pytest.mark.parametrize(
+    ("method", "engines"),
+    [
+        ("gptq", ("vllm", "transformers")),
+        ("awq", ("vllm", "transformers")),
+        ("fp8", ("vllm", "transformers")),
+        ("compressed-tensors", ("vllm", "transformers")),
+        ("bitsandbytes", ("transformers", "vllm")),
+        (None, ("transformers", "vllm")),
+    ],
+)
+def test_the_engine_with_the_better_kernels_comes_first(method: str | None, engines: tuple[str, ...]) -> None:
+    config = {"quantization_config": {"quant_method": method, "bits": 4}} if method else {}
+    assert scheme.read("m", config, ()).engines == engines
