@@ -13,21 +13,26 @@ import gradio as gr
 
 from playground.engines.engine import Engine
 from playground.settings import settings
-from playground.ui import api, compare_tab, theme
+from playground.ui import api, compare_tab, speed_tab, theme
 from playground.ui.compare_events import Compare
 from playground.ui.device import device_line
 from playground.ui.session import Sessions
+from playground.ui.speed_events import Speed
+from playground.ui.speed_session import SpeedTabs
 
 log = logging.getLogger(__name__)
 
 
 def build(engine: Engine) -> gr.Blocks:
     """The whole page; starts nothing."""
-    sessions = Sessions()
+    sessions, speeds = Sessions(), SpeedTabs()
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
-        Compare(compare_tab.layout(), engine, sessions, lambda: device_line(engine)).wire(demo)
+        compare = compare_tab.layout()
+        speed_tab.navigation(compare.device.parent)
+        Compare(compare, engine, sessions, lambda: device_line(engine)).wire(demo)
+        Speed(speed_tab.layout(), engine, speeds).wire(demo)
         api.endpoints(engine)
-    demo.sessions = sessions
+    demo.sessions, demo.speeds = sessions, speeds
     return demo
 
 
@@ -92,6 +97,7 @@ def _over_at_signal() -> threading.Event:
 def close(demo: gr.Blocks, engine: Any) -> None:
     """End every run, the server and the engine."""
     demo.sessions.close_all()
+    demo.speeds.close_all()
     demo.close()
     if hasattr(engine, "close"):
         engine.close()

@@ -1,0 +1,32 @@
+"""The Speed page: what is on it. What happens there is in `speed_events`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from playground.ui.components import drawn
+
+
+@dataclass(frozen=True)
+class Tab:
+    """Two drawn parts: what to measure, and what came of it."""
+
+    form: gr.HTML
+    result: gr.HTML
+
+
+def layout() -> Tab:
+    """Draw the page in the current Blocks; the script shows one page at a time."""
+    with gr.Column(elem_id="pg-speed"):
+        form = drawn("speedForm", signals="'measure' 'halt' 'model'", elem_id="pg-speed-form")
+        result = drawn("speedResult", elem_id="pg-speed-result")
+    return Tab(form, result)
+
+
+def navigation(top: gr.Row) -> None:
+    """Put the names of the pages into the bar at the top, right after the title."""
+    with top:
+        drawn("pages", elem_id="pg-pages")
+    top.children.insert(1, top.children.pop())
