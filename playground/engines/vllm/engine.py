@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,30 +16,24 @@ from playground.engines import client
 from playground.engines.engine import IsCancelled, OnProgress
 from playground.engines.process import ServerProcess
 from playground.engines.servers import Servers
-from playground.engines.vllm import command, facts, memory, metrics, startup
+from playground.engines.vllm import command, facts, memory, metrics, server_log
 from playground.engines.vllm.pieces import pieces
+from playground.engines.vllm.start import models, start
 from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body
 from playground.errors import (
     Cancelled,
     ContextOverflow,
-    EngineDied,
     EngineError,
-    EngineUnavailable,
     InvalidRequest,
-    OutOfMemory,
     PlaygroundError,
-    UnsupportedModel,
 )
 from playground.metrics.footprint import read_tensors
 from playground.settings import settings
 
 Tokenize = Callable[[str, Sequence[Message] | str], Prompt]
-START_TIMEOUT_S = 600.0  # a big model compiles for minutes
-PORTS = 3
 WARM_UP_TOKENS = 8
 DYING_S = 1.5  # between a broken stream and the end of the process behind it
 METRICS_S = 0.5
-_NO_MEMORY = re.compile(r"out of memory|Free memory on device|No available memory|larger than the available KV", re.I)
 # About a hundred tokens: the first prefill of a length picks and builds kernels, which belongs to the load.
 _WARM_UP = " ".join(["Say in one sentence what a quantized language model gains and what it loses."] * 6)
 
@@ -90,7 +82,10 @@ class VllmEngine:
             began = time.monotonic()
             self._places[spec.id] = _Place(spec.path, pieces(Path(spec.path)))
             prompt = self._tokenize(spec.path, [{"role": "user", "content": _WARM_UP}])
-            process = self._start(spec, on, interpreter, on_progress, is_cancelled, keep)
+            kept = [self._ids.get(name, name) for name in keep]
+            needed = memory.needed(catalog.variant(spec.id).bytes or spec.weight_bytes, on)
+            self.servers.make_room(spec.id, needed, kept, lambda: memory.free(on))
+            process = start(spec, on, interpreter, self.servers, self._client, on_progress, is_cancelled)
             try:
                 context = self._warm_up(process, spec, prompt, on_progress, is_cancelled)
                 found = _loaded(spec, on, process, prompt, context, time.monotonic() - began)
@@ -100,64 +95,12 @@ class VllmEngine:
             self.servers.ready(spec.id, found)
             return found
 
-    def _start(
-        self,
-        spec: LoadSpec,
-        on: command.Device,
-        interpreter: Path,
-        on_progress: OnProgress,
-        is_cancelled: IsCancelled,
-        keep: Sequence[str],
-    ) -> ServerProcess:
-        """A server that answers for this variant. vLLM binds after a long import, so the port may be gone by then."""
-        arguments = command.arguments(spec, on, facts.config(Path(spec.path)))
-        weights = catalog.variant(spec.id).bytes or spec.weight_bytes
-        kept = [self._ids.get(name, name) for name in keep]
-        self.servers.make_room(spec.id, memory.needed(weights, on), kept, lambda: memory.free(on))
-        for _ in range(PORTS):
-            process = ServerProcess(
-                self.name,
-                command.MODULE,
-                arguments,
-                binds=True,
-                python=str(interpreter),
-                environment=command.environment(on),
-                log_name=f"vllm-{re.sub(r'[^A-Za-z0-9.-]+', '-', spec.id)[-80:]}",
-            )
-            self.servers.started(spec.id, process)
-            stages = startup.Stages(on_progress)
-            try:
-                process.wait_ready(self._client, START_TIMEOUT_S, stages.line, is_cancelled)
-                if self._answers(process, spec):
-                    return process
-            except EngineDied as error:
-                if not startup.PORT_TAKEN.search(process.log_text()):
-                    raise _refusal(spec, process, error) from None
-            finally:
-                if not process.alive:
-                    self.servers.stop(spec.id)
-            self.servers.stop(spec.id)
-        raise EngineUnavailable(
-            f"vLLM could not get a port: {PORTS} were taken by other programs before it was ready.", hint="Run again."
-        )
-
-    def _answers(self, process: ServerProcess, spec: LoadSpec) -> bool:
-        """Whether what answers on the port is this process, and not another server that took it."""
-        try:
-            return spec.id in [row["id"] for row in self._models(process)]
-        except (httpx.HTTPError, json.JSONDecodeError, KeyError, TypeError):
-            return False
-
-    def _models(self, process: ServerProcess) -> list[dict[str, object]]:
-        answer = self._client.get(f"{process.url}/v1/models", headers=client.authorization(process.key), timeout=10.0)
-        return list(answer.raise_for_status().json()["data"])
-
     def _warm_up(
         self, process: ServerProcess, spec: LoadSpec, prompt: Prompt, on_progress: OnProgress, is_cancelled: IsCancelled
     ) -> int:
         """One generation that nobody sees. Returns the context vLLM made room for."""
-        on_progress(startup.WARM_UP)
-        context = int(str(self._models(process)[0]["max_model_len"]))
+        on_progress(server_log.WARM_UP)
+        context = int(str(models(process, self._client)[0]["max_model_len"]))
         tokens = min(WARM_UP_TOKENS, context - 1)
         sampling = Sampling(max_tokens=tokens, ignore_eos=True)
         request = Generation(spec.id, prompt.ids[: context - tokens], sampling)
@@ -270,19 +213,6 @@ def _check(request: Generation, context: int) -> None:
         )
 
 
-def _refusal(spec: LoadSpec, process: ServerProcess, error: EngineDied) -> PlaygroundError:
-    """Why a server ended before it was ready: in vLLM's own sentence where it wrote one."""
-    said = startup.rejection(process.log_text())
-    tail = error.log_tail
-    if not said:
-        return error
-    if _NO_MEMORY.search(said):
-        return OutOfMemory(f"{spec.id} does not fit into vLLM: {said}", hint="Unload another variant.", log_tail=tail)
-    return UnsupportedModel(
-        f"vLLM does not run {spec.id}: {said}", hint="Choose another engine or another variant.", log_tail=tail
-    )
-
-
 def _loaded(
     spec: LoadSpec, on: command.Device, process: ServerProcess, prompt: Prompt, context: int, load_s: float
 ) -> Loaded:
@@ -297,11 +227,11 @@ def _loaded(
         weight_bytes=weights,
         streamed_bytes=facts.streamed_bytes(config, tensors, weights),
         kv_bytes_per_token=facts.kv_bytes_per_token(config, spec.dtype, settings().vllm_kv_cache),
-        resident_bytes=startup.memory_bytes(log) if on == "cuda" else memory.of_processes(process.pid),
+        resident_bytes=server_log.memory_bytes(log) if on == "cuda" else memory.of_processes(process.pid),
         context=context,
         tokenizer_hash=prompt.tokenizer_hash,
         has_chat_template=prompt.template == "chat",
-        kernel=startup.kernel(log, variant.scheme, spec.dtype, on, command.eager(on)),
+        kernel=server_log.kernel(log, variant.scheme, spec.dtype, on, command.eager(on)),
         load_s=load_s,
         clock="client",
         stepped=False,

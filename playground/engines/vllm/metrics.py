@@ -13,7 +13,7 @@ RUNNING = "vllm:num_requests_running"
 _TTFT = "vllm:time_to_first_token_seconds"
 _PREFILL = "vllm:request_prefill_time_seconds"
 _ITL = "vllm:inter_token_latency_seconds"
-_SAMPLE = re.compile(r"^(vllm:\w+)(?:\{[^}]*\})? ([-+0-9.eE]+)$", re.MULTILINE)
+_SAMPLE = re.compile(r'^(vllm:\w+)(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})? ([-+0-9.eE]+)$', re.MULTILINE)
 
 
 def read(text: str) -> dict[str, float]:
