@@ -244,7 +244,7 @@ class LlamaCppEngine:
             "POST",
             f"{process.url}/completion",
             json=llamacpp_stream.body(generation, loaded.context),
-            headers=http.authorization(process.key),
+            headers=_headers(process),
         ) as response:
             http.check(response)
             with self._lock:
@@ -252,7 +252,7 @@ class LlamaCppEngine:
             try:
                 yield response
             finally:
-                with self._lock:  # back in the pool it may carry another generation
+                with self._lock:
                     running.connection = None
 
     def abort(self, request_id: str) -> None:
@@ -278,7 +278,7 @@ class LlamaCppEngine:
 
     def _post(self, process: ServerProcess, path: str, body: dict[str, Any]) -> dict[str, Any]:
         with self._watched(process):
-            response = self._client.post(f"{process.url}{path}", json=body, headers=http.authorization(process.key))
+            response = self._client.post(f"{process.url}{path}", json=body, headers=_headers(process))
             http.check(response)
             return dict(response.json())
 
@@ -295,6 +295,11 @@ class LlamaCppEngine:
             if not process.alive or isinstance(error, httpx.TransportError):
                 raise process.obituary() from error
             raise EngineError(f"llama.cpp sent an answer that cannot be read ({type(error).__name__}).") from error
+
+
+def _headers(process: ServerProcess) -> dict[str, str]:
+    """llama-server closes connections after a stream without saying so: the next request on one would find it gone."""
+    return {**http.authorization(process.key), "Connection": "close"}
 
 
 def _kv_bytes_per_token(header: GgufHeader) -> int:

@@ -42,16 +42,18 @@ def body(generation: Generation, context: int) -> dict[str, Any]:
     makes the end tokens impossible instead of going on after them.
     """
     sampling = generation.sampling
+    # Greedy is an argmax: no softmax over the whole vocabulary for every token.
+    samplers = ["penalties", "top_k"] if sampling.greedy else ["penalties", "temperature", "top_k", "top_p"]
     return {
         "prompt": list(generation.prompt_ids),
         "n_predict": sampling.max_tokens,
         "temperature": sampling.temperature,
-        "top_k": sampling.top_k,
+        "top_k": 1 if sampling.greedy else sampling.top_k,
         "top_p": sampling.top_p,
         "min_p": 0.0,
         "repeat_penalty": sampling.repetition_penalty,
         "repeat_last_n": context,
-        "samplers": ["penalties", "temperature", "top_k", "top_p"],
+        "samplers": samplers,
         "seed": sampling.seed % (2**32 - 1),  # 32 bits, and the largest number means a random one
         "stop": list(sampling.stop),
         "ignore_eos": sampling.ignore_eos,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import itertools
 import os
@@ -46,17 +47,21 @@ CHINESE = "Repeat: 🙂🦊漢字 🙂🦊漢字 🙂🦊漢字"
 LONG = Sampling(max_tokens=400, ignore_eos=True)
 
 
+@functools.cache
+def tokenizer(folder: str) -> Tokenizer:
+    return Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+
+
 def tokenize(folder: str, source: Sequence[Message] | str) -> Prompt:
     """The reference's own tokenizer, without the process that holds it in the program."""
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
     text = source if isinstance(source, str) else ""
     if not isinstance(source, str):
         template = (Path(folder) / "chat_template.jinja").read_text()
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         text = environment.from_string(template).render(messages=source, add_generation_prompt=True)
-    ids = tuple(tokenizer.encode(text, add_special_tokens=False).ids)
+    ids = tuple(tokenizer(folder).encode(text, add_special_tokens=False).ids)
     return Prompt(ids, text, "raw" if isinstance(source, str) else "chat", "the reference's")
 
 
@@ -173,8 +178,7 @@ def test_characters_of_several_tokens_are_counted(engine: LlamaCppEngine) -> Non
     readable = [token for token in tokens if token.text]
     assert len(readable) < len(tokens), "it wrote what this test is about"
     whole = [token.id for token in tokens[: tokens.index(readable[-1]) + 1]]
-    tokenizer = Tokenizer.from_file(str(Path(catalog.resolve("smollm2").path) / "tokenizer.json"))
-    assert UNKNOWN_ID not in whole and tokenizer.decode(whole) == text
+    assert UNKNOWN_ID not in whole and tokenizer(catalog.resolve("smollm2").path).decode(whole) == text
     assert all(a.time_s < b.time_s for a, b in itertools.pairwise(tokens))
 
 
@@ -226,6 +230,13 @@ def test_closing_the_iterator_stops_the_decoding(engine: LlamaCppEngine) -> None
     eventually(lambda: "all slots are idle" in process.log_text().rsplit("cancel task", 1)[1], 5, "it stops")
     length = int(re.findall(r"stop processing: n_tokens = (\d+)", process.log_text())[-1])
     assert length < 300, "far from the 400 tokens that were asked for"
+
+
+def test_many_short_generations_in_a_row(engine: LlamaCppEngine) -> None:
+    """llama-server closes connections after a stream without saying so."""
+    request = Generation(VARIANT, _ids(engine)[:2], Sampling(max_tokens=2, ignore_eos=True))
+    for _ in range(30):
+        assert isinstance(list(engine.generate(request))[-1], Finish)
 
 
 def test_an_abort_from_another_thread(engine: LlamaCppEngine) -> None:

@@ -158,6 +158,12 @@ def test_sampling_reaches_llamacpp_unchanged() -> None:
     assert sent["samplers"] == ["penalties", "temperature", "top_k", "top_p"], "the order of transformers"
 
 
+def test_greedy_is_an_argmax_after_the_penalties() -> None:
+    sent = body(Generation("v", (5,), Sampling(temperature=0.0, top_k=40, top_p=0.5, repetition_penalty=1.1)), 512)
+    assert (sent["samplers"], sent["top_k"], sent["temperature"]) == (["penalties", "top_k"], 1, 0.0)
+    assert sent["repeat_penalty"] == 1.1
+
+
 @st.composite
 def generations(draw: st.DrawFn) -> tuple[list[bytes], list[float]]:
     """A text cut into tokens anywhere, also inside characters, and when each one came (ms after the first)."""
