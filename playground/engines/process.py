@@ -167,6 +167,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
             self._process.wait(timeout=STOP_TIMEOUT_S)
+        self._signal(signal.SIGKILL)  # what the leader left: one that was killed itself could not end its workers
         for child in psutil.wait_procs(children, timeout=1.0)[1]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
