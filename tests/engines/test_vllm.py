@@ -25,6 +25,7 @@ from playground.errors import (
     Cancelled,
     ContextOverflow,
     EngineDied,
+    EngineError,
     EngineUnavailable,
     InvalidRequest,
     InvalidSettings,
@@ -67,16 +68,16 @@ def engine(home: Path, interpreter: Path, script: Script, monkeypatch: pytest.Mo
     engine = VllmEngine(tokenize)
     yield engine
     engine.close()
-    eventually(lambda: not strays(), 5, f"no stand-in is left: {strays()}")
+    eventually(lambda: not strays(interpreter), 5, "no stand-in is left")
 
 
-def strays() -> list[str]:
-    """Servers of the stand-in that still run."""
+def strays(interpreter: Path) -> list[psutil.Process]:
+    """Servers of this stand-in that still run; a real one may belong to somebody else."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
-        line = " ".join(process.info["cmdline"] or ())
-        if "playground.engines.vllm_host" in line and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(line)
+        line = process.info["cmdline"] or []
+        if line[:1] == [str(interpreter)] and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
     return found
 
 
@@ -236,6 +237,17 @@ def test_a_model_that_vllm_refuses_is_told_in_its_words(engine: VllmEngine, tiny
     assert load(engine, tiny).engine == "vllm", "the next load is a new start"
 
 
+def test_a_kernel_that_is_missed_at_the_first_token_is_a_refusal_too(
+    engine: VllmEngine, tiny: Path, script: Script
+) -> None:
+    """As W4A16 on a processor without AVX-512: it loads, and the first product fails."""
+    words = "AttributeError: '_OpNamespace' '_C' object has no attribute 'cpu_gemm_wna16'"
+    script(log=[words], error_at=0, lingers="unhealthy")
+    with pytest.raises(UnsupportedModel, match=r"no cpu_gemm_wna16, which these weights are multiplied with"):
+        load(engine, tiny)
+    assert engine.servers.loaded() == []
+
+
 def test_a_model_that_does_not_fit_is_out_of_memory(engine: VllmEngine, tiny: Path, script: Script) -> None:
     script(reject=["ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`."])
     with pytest.raises(OutOfMemory, match="No available memory for the cache blocks"):
@@ -267,12 +279,14 @@ def test_three_taken_ports_are_an_error(engine: VllmEngine, tiny: Path, script: 
     assert engine.servers.loaded() == []
 
 
-def test_a_start_can_be_stopped(engine: VllmEngine, tiny: Path, script: Script, tmp_path: Path) -> None:
+def test_a_start_can_be_stopped(
+    engine: VllmEngine, tiny: Path, script: Script, tmp_path: Path, interpreter: Path
+) -> None:
     script(hold=str(tmp_path / "go"))
     stages: list[str] = []
     with pytest.raises(Cancelled):
         engine.load(str(tiny), lambda progress: stages.append(progress.stage), lambda: "Loading weights" in stages)
-    eventually(lambda: not strays(), 5, "the server that was starting is gone")
+    eventually(lambda: not strays(interpreter), 5, "the server that was starting is gone")
 
 
 def test_arguments_that_no_shell_would_take(engine: VllmEngine, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,10 +295,12 @@ def test_arguments_that_no_shell_would_take(engine: VllmEngine, tiny: Path, monk
         load(engine, tiny)
 
 
-def test_what_a_cpu_build_cannot_quantize_is_refused_before_it_starts(engine: VllmEngine, tiny: Path) -> None:
+def test_what_a_cpu_build_cannot_quantize_is_refused_before_it_starts(
+    engine: VllmEngine, tiny: Path, interpreter: Path
+) -> None:
     with pytest.raises(UnsupportedModel, match="NVIDIA GPUs only"):
         load(engine, f"{tiny}:nf4")
-    assert not strays()
+    assert not strays(interpreter)
 
 
 def test_the_least_recently_used_server_makes_room(
@@ -447,13 +463,28 @@ def test_killed_in_mid_stream_is_an_error_soon_and_the_next_run_works(
     assert len(run(engine, request(load(engine, tiny), 4))[0]) == 4
 
 
-def test_a_dead_core_is_a_dead_engine(engine: VllmEngine, tiny: Path, script: Script) -> None:
+@pytest.mark.parametrize(("how", "said"), [("no", "exit code 1"), ("unhealthy", "engine process died")])
+def test_a_dead_core_is_a_dead_engine(engine: VllmEngine, tiny: Path, script: Script, how: str, said: str) -> None:
     """The core's death reaches the stream as an error event, a moment before the server ends."""
-    script(error_at=9)
+    script(error_at=9, lingers=how)
     loaded = load(engine, tiny)
-    with pytest.raises(EngineDied, match="exit code 1"):
+    server, worker = family(engine, loaded.id)
+    began = time.monotonic()
+    with pytest.raises(EngineDied, match=said) as caught:
         list(engine.generate(request(loaded, 30)))
-    assert engine.servers.loaded() == []
+    assert time.monotonic() - began < 2
+    assert "Starting vLLM server" in caught.value.log_tail
+    assert engine.servers.loaded() == [] and gone(server)
+    eventually(lambda: gone(worker), 2, "the worker is gone too")
+
+
+def test_a_request_that_fails_alone_leaves_the_engine_alive(engine: VllmEngine, tiny: Path, script: Script) -> None:
+    script(error_at=9, lingers="healthy")
+    loaded = load(engine, tiny)
+    with pytest.raises(EngineError, match="EngineCore encountered an issue") as caught:
+        list(engine.generate(request(loaded, 30)))
+    assert type(caught.value) is EngineError
+    assert len(run(engine, request(loaded, 3))[0]) == 3
 
 
 def test_killed_between_two_runs(engine: VllmEngine, tiny: Path) -> None:

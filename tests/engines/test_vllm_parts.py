@@ -33,6 +33,16 @@ RuntimeError: Engine core initialization failed. See root cause above. Failed co
 nanobind: leaked 4 instances!
 """
 
+NO_OPERATOR = """\
+(Worker pid=9) ERROR 11-24 02:10:47 [multiproc_executor.py:1063] AttributeError: '_OpNamespace' '_C' object has no \
+attribute 'cpu_gemm_wna16'
+(Worker pid=9) ERROR 11-24 02:10:47 [multiproc_executor.py:1063]
+(EngineCore pid=8) ERROR 11-24 02:10:47 [core.py:1512] RuntimeError: Worker failed with error ''_OpNamespace' '_C' \
+object has no attribute 'cpu_gemm_wna16'', please check the stack trace above for the root cause
+(APIServer pid=7) ERROR 11-24 02:10:47 [serving.py:500] vllm.v1.engine.exceptions.EngineDeadError: EngineCore \
+encountered an issue. See stack trace (above) for the root cause.
+"""
+
 
 @pytest.mark.parametrize(
     ("log", "said"),
@@ -45,11 +55,17 @@ nanobind: leaked 4 instances!
         ),
         ("RuntimeError: Engine core initialization failed. See root cause above.", ""),
         ("Killed", ""),
+        (NO_OPERATOR, "its build for this processor has no cpu_gemm_wna16, which these weights are multiplied with."),
         ("ValueError: " + "x" * 900, "x" * 600 + "…"),
     ],
 )
 def test_the_reason_of_a_refusal_is_vllms_own_sentence(log: str, said: str) -> None:
     assert server_log.rejection(log) == said
+
+
+def test_the_last_words_are_not_what_nanobind_says_at_every_exit() -> None:
+    noise = "nanobind: leaked 4 instances!\n - leaked instance 0x7f of type x\n - ... skipped remainder\n\n"
+    assert server_log.tail(f"one\ntwo\nKilled\n{noise}", lines=2) == "two\nKilled"
 
 
 EAGER_LINES = [

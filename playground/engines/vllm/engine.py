@@ -18,21 +18,22 @@ from playground.engines.process import ServerProcess
 from playground.engines.servers import Servers
 from playground.engines.vllm import command, facts, memory, metrics, server_log
 from playground.engines.vllm.pieces import pieces
-from playground.engines.vllm.start import models, start
+from playground.engines.vllm.start import models, refusal, start
 from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body
 from playground.errors import (
     Cancelled,
     ContextOverflow,
+    EngineDied,
     EngineError,
     InvalidRequest,
-    PlaygroundError,
 )
 from playground.metrics.footprint import read_tensors
 from playground.settings import settings
 
 Tokenize = Callable[[str, Sequence[Message] | str], Prompt]
 WARM_UP_TOKENS = 8
-DYING_S = 1.5  # between a broken stream and the end of the process behind it
+DYING_S = 1.0  # between a broken stream and the end of the process behind it
+ENDED_S = 0.3  # between a port that answers no more and the end of its process being seen
 METRICS_S = 0.5
 # About a hundred tokens: the first prefill of a length picks and builds kernels, which belongs to the load.
 _WARM_UP = " ".join(["Say in one sentence what a quantized language model gains and what it loses."] * 6)
@@ -89,6 +90,8 @@ class VllmEngine:
             try:
                 context = self._warm_up(process, spec, prompt, on_progress, is_cancelled)
                 found = _loaded(spec, on, process, prompt, context, time.monotonic() - began)
+            except EngineDied as error:  # some kernels are missed only when they are first called
+                raise refusal(spec, process, error) from None
             except BaseException:
                 self.servers.stop(spec.id)
                 raise
@@ -178,17 +181,17 @@ class VllmEngine:
             if isinstance(error, EngineError) and type(error) is not EngineError:
                 raise
             deadline = time.monotonic() + DYING_S
-            while process.alive and time.monotonic() < deadline and not self._healthy(process):
+            while (healthy := self._healthy(process)) and time.monotonic() < deadline:
                 time.sleep(0.02)
-            if process.alive and self._healthy(process):
-                if isinstance(error, PlaygroundError):
+            if healthy:
+                if isinstance(error, EngineError):
                     raise
                 raise EngineError(
-                    "vLLM broke the stream off.", hint="Run again.", log_tail=process.log_tail()
+                    "vLLM broke the stream off.", hint="Run again.", log_tail=server_log.tail(process.log_text())
                 ) from error
-            obituary = process.obituary()
+            died = _death(process)
             self.servers.stop(variant)
-            raise obituary from error
+            raise died from error
 
     def _healthy(self, process: ServerProcess) -> bool:
         try:
@@ -211,6 +214,18 @@ def _check(request: Generation, context: int) -> None:
             f"{context} that vLLM made room for.",
             hint="Shorten the prompt, lower max tokens, or raise PLAYGROUND_VLLM_MAX_MODEL_LEN.",
         )
+
+
+def _death(process: ServerProcess) -> EngineDied:
+    """The error for a server that ended, or that answers no more because a process of its own has."""
+    deadline = time.monotonic() + ENDED_S
+    while process.alive and time.monotonic() < deadline:
+        time.sleep(0.01)
+    tail = server_log.tail(process.log_text())
+    if process.alive:
+        return EngineDied("vLLM's engine process died.", hint="Run again: it starts anew.", log_tail=tail)
+    found = process.obituary()
+    return EngineDied(found.message, hint=found.hint, log_tail=tail)
 
 
 def _loaded(

@@ -6,6 +6,7 @@ import re
 
 from playground.core import Progress
 from playground.engines.engine import OnProgress
+from playground.engines.process import LOG_LINES
 
 FIRST = Progress("Starting vLLM: importing")
 WARM_UP = Progress("Warming up")
@@ -23,10 +24,14 @@ _PREFIX = re.compile(r"^\((?P<who>[\w-]+) pid=\d+\) (?:(?:INFO|WARNING|ERROR) [\
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception)): (.+)$")
 _PYDANTIC = re.compile(r"^\s+(?:Value error|Assertion failed), (.+?)(?: \[type=|$)")
 # What the outer processes say once an inner one has failed: true, and no reason.
-_NO_REASON = re.compile(r"initialization failed|EngineCore|validation error|Engine core|See (stack trace|root cause)")
+_NO_REASON = re.compile(
+    r"initialization failed|Worker failed with error|EngineCore|validation error|Engine core|See (stack|root cause)"
+)
+_NO_OPERATOR = re.compile(r"'_OpNamespace' '\w+' object has no attribute '(\w+)'")
 _KERNEL = re.compile(r"(?:Selected|Using) (\w+Kernel)\w* for (\w+)")
 _ATTENTION = re.compile(r"Using (?:AttentionBackendEnum\.)?(\w+) (?:attention )?backend\b")
 _MEMORY = re.compile(r"Model loading took ([\d.]+) GiB|Available KV cache memory: ([\d.]+) GiB")
+_NOISE = re.compile(r"^nanobind: |^ - (leaked|\.\.\. skipped)|^See https://nanobind|resource_tracker")
 _LONGEST = 600
 PORT_TAKEN = re.compile(r"[Aa]ddress already in use")
 
@@ -54,6 +59,11 @@ class Stages:
             self._tell(progress)
 
 
+def tail(log: str, lines: int = LOG_LINES) -> str:
+    """The last lines that say something: what nanobind complains of at every exit is left out."""
+    return "\n".join([line for line in log.splitlines() if line.strip() and not _NOISE.search(line)][-lines:])
+
+
 def rejection(log: str) -> str:
     """vLLM's own sentence on why it does not run a model, reasons included; "" where the log has none."""
     lines = [_PREFIX.sub("", line).rstrip() for line in log.splitlines()]
@@ -68,6 +78,8 @@ def rejection(log: str) -> str:
         if said.rstrip().endswith(":"):
             said = " ".join([said.rstrip(), "; ".join(_indented(lines[at + 1 :]))]).rstrip()
         found = said
+    if missing := _NO_OPERATOR.search(found):
+        return f"its build for this processor has no {missing[1]}, which these weights are multiplied with."
     return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}…"
 
 

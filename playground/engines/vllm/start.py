@@ -54,7 +54,7 @@ def start(
                 return process
         except EngineDied as error:
             if not server_log.PORT_TAKEN.search(process.log_text()):
-                raise _refusal(spec, process, error) from None
+                raise refusal(spec, process, error) from None
         finally:
             if not process.alive:
                 servers.stop(spec.id)
@@ -78,14 +78,14 @@ def _is_ours(process: ServerProcess, http: httpx.Client, variant: str) -> bool:
         return False
 
 
-def _refusal(spec: LoadSpec, process: ServerProcess, error: EngineDied) -> PlaygroundError:
-    """Why a server ended before it was ready: in vLLM's own sentence where it wrote one."""
+def refusal(spec: LoadSpec, process: ServerProcess, error: EngineDied) -> PlaygroundError:
+    """Why a server ended before its first answer: in vLLM's own sentence where it wrote one, else `error`."""
     said = server_log.rejection(process.log_text())
-    tail = error.log_tail
+    tail = server_log.tail(process.log_text())
     if not said:
         return error
     if _NO_MEMORY.search(said):
         return OutOfMemory(f"{spec.id} does not fit into vLLM: {said}", hint="Unload another variant.", log_tail=tail)
     return UnsupportedModel(
-        f"vLLM does not run {spec.id}: {said}", hint="Choose another engine or another variant.", log_tail=tail
+        f"vLLM does not run {spec.id} here: {said}", hint="Choose another engine or another variant.", log_tail=tail
     )

@@ -7,7 +7,8 @@ foreign     how many starts are answered by another server, which knows another 
 chunks      how many tokens each event carries, over and over
 chunk_s     seconds before each event
 first_s     seconds before the first
-error_at    after this many events: an error event, and the process ends as vLLM's does when its core is dead
+error_at    after this many events: an error event, as when the core is dead
+lingers     after that: "no" the process ends, "unhealthy" /health answers 503, "healthy" nothing else happened
 others      how many other requests the metrics say have finished meanwhile
 hold        file that must exist before it listens
 """
@@ -47,6 +48,7 @@ class State:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.running = 0
+        self.healthy = True
         self.sums: dict[str, tuple[int, float]] = {}
         self.bodies: list[dict[str, Any]] = []
 
@@ -75,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/health":
-            return self.answer(200, b"")
+            return self.answer(200 if self.state.healthy else 503, b"")
         if self.path == "/metrics":
             return self.answer(200, self.state.page().encode())
         if self.path == "/seen":
@@ -134,7 +136,10 @@ class Handler(BaseHTTPRequestHandler):
                 raise ConnectionError
             if events == SCRIPT.get("error_at"):
                 self.event({"error": {"message": "EngineCore encountered an issue.", "type": "x", "code": 500}})
-                os._exit(1)
+                if SCRIPT["lingers"] == "no":
+                    os._exit(1)
+                self.state.healthy = SCRIPT["lingers"] == "healthy"
+                raise ConnectionError
             n = min(chunks[events % len(chunks)], wanted - sent)
             ids = [10 + (sent + at) % 20 for at in range(n)]
             last = time.monotonic()
