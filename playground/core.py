@@ -180,8 +180,10 @@ class Reported:
 class Finish:
     """The end of a generation.
 
-    waited_s  seconds other generations held the engine, left out of every time
-    text      what was still held back (half a character, the beginning of a stop string) when it ended
+    waited_s   seconds other generations held the engine, left out of every time
+    text       what was still held back (half a character, the beginning of a stop string) when it ended
+    reported   the engine's own metrics of this generation
+    contended  others computed on the same device meanwhile: its times say little about the variant alone
     """
 
     reason: FinishReason
@@ -191,6 +193,7 @@ class Finish:
     waited_s: float = 0.0
     text: str = ""
     reported: Reported | None = None
+    contended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +214,7 @@ class Trace:
 class Generation:
     """One request to an engine: the same token ids go to every variant.
 
-    at_once   do not wait for other generations on this device; the times are then contended
+    at_once   overlap the other generations of the same `group` on this device; the times are then contended
     messages  the chat behind the ids, for a remote endpoint that takes no token ids
     """
 
@@ -221,6 +224,7 @@ class Generation:
     top_logprobs: int = 5
     request_id: str = ""
     at_once: bool = False
+    group: str = ""
     messages: tuple[Message, ...] = ()
 
 
@@ -267,9 +271,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered and tokenized prompt. `template` is "chat" or "raw" (no template: raw completion, labelled)."""
+    """A rendered and tokenized prompt. `template` is "chat" or "raw" (no template: raw completion, labelled).
+
+    "remote": the endpoint takes the chat and renders it with its own template; `ids` is empty.
+    """
 
     ids: tuple[int, ...]
     text: str
-    template: Literal["chat", "raw"]
+    template: Literal["chat", "raw", "remote"]
     tokenizer_hash: str

@@ -19,6 +19,7 @@ import httpx
 import psutil
 
 from playground import machine
+from playground.catalog.endpoints import without_keys
 from playground.engines import orphans
 from playground.errors import Cancelled, EngineDied, EngineUnavailable
 from playground.settings import settings
@@ -190,7 +191,7 @@ def thread_count() -> str:
 
 
 def _environment(key: str) -> dict[str, str]:
-    environment = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    environment = {name: value for name, value in without_keys(os.environ).items() if name not in _SECRETS}
     return environment | {
         "OMP_NUM_THREADS": thread_count(),
         "PLAYGROUND_ENGINE_KEY": key,

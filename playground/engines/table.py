@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
-    """One engine: what runs it, where, and what it is for. requires: distributions as pip names them."""
+    """One engine: what runs it, where, and what it is for.
+
+    requires   distributions as pip names them, in this environment
+    stepped    one thread steps its generations in turn, so that none disturbs another's clock
+    on_device  computes on this machine's device, and so takes turns with the others there
+    """
 
     name: str
     title: str
@@ -15,6 +20,8 @@ class EngineRow:
     requires: tuple[str, ...]
     good_at: str
     bad_at: str
+    stepped: bool = False
+    on_device: bool = True
 
 
 TABLE: tuple[EngineRow, ...] = (
@@ -25,5 +32,36 @@ TABLE: tuple[EngineRow, ...] = (
         requires=("torch", "transformers", "tokenizers", "safetensors", "accelerate"),
         good_at="Every token with its own time, probability and alternatives; several variants in one process.",
         bad_at="One sequence at a time, and few fused kernels for quantized weights.",
+        stepped=True,
+    ),
+    EngineRow(
+        name="vllm",
+        title="vLLM",
+        devices=("cuda", "cpu"),
+        requires=(),
+        good_at="What servers run: many requests at once, kernels for most quantized formats.",
+        bad_at="Starts slowly, one process per variant, and tells no times per token.",
+    ),
+    EngineRow(
+        name="llamacpp",
+        title="llama.cpp",
+        devices=("cuda", "mps", "cpu"),
+        requires=("xllamacpp",),
+        good_at="Decodes GGUF blocks directly: the fastest engine on a laptop's processor.",
+        bad_at="GGUF files only.",
+    ),
+    EngineRow(
+        name="remote",
+        title="remote endpoint",
+        devices=("cuda", "mps", "cpu"),
+        requires=("httpcore",),
+        good_at="Models that outgrow this machine, and services as their users see them.",
+        bad_at="Timed at arrival here: the network is in every number.",
+        on_device=False,
     ),
 )
+
+
+def row(name: str) -> EngineRow:
+    """The row of the engine called `name`; KeyError when there is none."""
+    return {found.name: found for found in TABLE}[name]

@@ -87,9 +87,15 @@ class TransformersEngine:
         return bool(self._post(process, "/v1/unload", {"id": variant})["unloaded"])
 
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
-        body: dict[str, Any] = {"model": variant}
-        body |= {"prompt": messages} if isinstance(messages, str) else {"messages": list(messages)}
-        found = self._post(self._server.ready(), "/tokenize", body)
+        return self._tokenize({"model": variant}, messages)
+
+    def tokenize(self, folder: str, messages: Sequence[Message] | str) -> Prompt:
+        """The same with the tokenizer of a local folder whose model another engine runs; loads no weights."""
+        return self._tokenize({"path": folder}, messages)
+
+    def _tokenize(self, where: dict[str, str], messages: Sequence[Message] | str) -> Prompt:
+        text = {"prompt": messages} if isinstance(messages, str) else {"messages": list(messages)}
+        found = self._post(self._server.ready(), "/tokenize", {**where, **text})
         return Prompt(tuple(found["tokens"]), found["text"], found["template"], found["tokenizer_hash"])
 
     def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:

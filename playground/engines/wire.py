@@ -39,9 +39,13 @@ class ChatMessage(_Closed):
 
 
 class TokenizeRequest(_Closed):
-    """As vLLM's /tokenize: a text, or messages to render with the model's chat template."""
+    """As vLLM's /tokenize: a text, or messages to render with the model's chat template.
 
-    model: str
+    `model` is a loaded variant; `path` a local folder whose tokenizer alone is wanted, for the engines that have none.
+    """
+
+    model: str = ""
+    path: str = ""
     prompt: str | None = None
     messages: list[ChatMessage] | None = None
     add_generation_prompt: bool = True

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError
@@ -27,6 +28,7 @@ from playground.methods import bitsandbytes
 log = logging.getLogger(__name__)
 OnProgress = Callable[[Progress], None]
 WARM_UP_PROMPT, WARM_UP_TOKENS = 16, 4
+_HASHES: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # serializing a large vocabulary takes 0.1 s
 
 
 @dataclass(slots=True)
@@ -258,9 +260,11 @@ def eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
 
 def tokenizer_hash(tokenizer: Any) -> str:
     """Same hash, same token ids for the same text. The chat template is not part of it: it is rendered once."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    text = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    if tokenizer not in _HASHES:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        text = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+        _HASHES[tokenizer] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _HASHES[tokenizer]
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,6 +11,8 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,10 +23,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from playground.core import Finish, Generation, Progress, Prompt, Token
 from playground.engines import wire
-from playground.engines.transformers_host.loading import Resident
+from playground.engines.transformers_host.loading import load_tokenizer, tokenizer_hash
 from playground.engines.transformers_host.memory import DeviceMemory
 from playground.engines.transformers_host.scheduler import Active, DecodeThread
-from playground.errors import Cancelled, InvalidRequest, PlaygroundError, UnsupportedModel, to_wire
+from playground.errors import BrokenCheckpoint, Cancelled, InvalidRequest, PlaygroundError, UnsupportedModel, to_wire
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
@@ -86,13 +88,17 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
 
     @app.post("/tokenize", dependencies=private)
     def tokenize(body: wire.TokenizeRequest) -> dict[str, Any]:
-        resident = engine.resident(body.model)
         messages = None if body.messages is None else [m.model_dump() for m in body.messages]
-        prompt = render(resident, messages, body.prompt, body.add_generation_prompt)
+        if body.path:
+            tokenizer, context = _tokenizer_of(body.path), None
+        else:
+            resident = engine.resident(body.model)
+            tokenizer, context = resident.tokenizer, resident.facts.context
+        prompt = render(tokenizer, messages, body.prompt, body.add_generation_prompt)
         return {
             "tokens": prompt.ids,
             "count": len(prompt.ids),
-            "max_model_len": resident.facts.context,
+            "max_model_len": context,
             "text": prompt.text,
             "template": prompt.template,
             "tokenizer_hash": prompt.tokenizer_hash,
@@ -112,7 +118,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
     async def completions(request: Request, body: wire.CompletionRequest) -> Any:
         resident = engine.resident(body.model)
         if isinstance(body.prompt, str):
-            ids = (await asyncio.to_thread(render, resident, None, body.prompt)).ids
+            ids = (await asyncio.to_thread(render, resident.tokenizer, None, body.prompt)).ids
         else:
             ids = tuple(body.prompt)
         top = 5 if body.logprobs is None else body.logprobs
@@ -123,7 +129,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
     async def chat(request: Request, body: wire.ChatRequest) -> Any:
         resident = engine.resident(body.model)
         messages = [m.model_dump() for m in body.messages]
-        ids = (await asyncio.to_thread(render, resident, messages, None)).ids
+        ids = (await asyncio.to_thread(render, resident.tokenizer, messages, None)).ids
         if body.max_completion_tokens is not None:
             body.max_tokens = body.max_completion_tokens
         name = body.request_id or f"chatcmpl-{uuid.uuid4().hex}"
@@ -134,14 +140,24 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
     return app
 
 
+@lru_cache(maxsize=8)
+def _tokenizer_of(path: str) -> Any:
+    """The tokenizer of a folder whose model runs elsewhere. Raises BrokenCheckpoint."""
+    try:
+        return load_tokenizer(path)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise BrokenCheckpoint(f"The tokenizer in {Path(path).name} cannot be read: {reason}") from error
+
+
 def render(
-    resident: Resident, messages: list[dict[str, str]] | None, text: str | None, add_generation_prompt: bool = True
+    tokenizer: Any, messages: list[dict[str, str]] | None, text: str | None, add_generation_prompt: bool = True
 ) -> Prompt:
     """Token ids of a chat (by the model's template, in transformers' immutable sandbox) or of a raw text.
 
     A model without a template gets the chat as plain text, and the prompt says so (`template` is "raw").
     """
-    tokenizer, limit = resident.tokenizer, settings().max_prompt_chars
+    limit = settings().max_prompt_chars
     size = len(text or "") + sum(len(message["content"]) for message in messages or [])
     if size > limit:
         raise InvalidRequest(f"The prompt has {size:,} characters; the limit is {limit:,}.", hint="Shorten it.")
@@ -156,10 +172,10 @@ def render(
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise UnsupportedModel(f"This model's chat template refused the conversation: {reason}") from error
         ids = tokenizer.encode(text, add_special_tokens=False)
-        return Prompt(tuple(ids), text, "chat", resident.facts.tokenizer_hash)
+        return Prompt(tuple(ids), text, "chat", tokenizer_hash(tokenizer))
     if messages is not None:
         text = "\n\n".join(message["content"] for message in messages)
-    return Prompt(tuple(tokenizer.encode(text)), text or "", "raw", resident.facts.tokenizer_hash)
+    return Prompt(tuple(tokenizer.encode(text)), text or "", "raw", tokenizer_hash(tokenizer))
 
 
 async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncIterator[str]:

@@ -1,0 +1,89 @@
+"""Which engines can run a variant here, and for each that cannot, why and what to do. Asks tables and folders only.
+
+What an engine makes of a format it has kernels for is its own business: vLLM's answer differs between devices and
+versions, so it is asked by starting it, and its sentence reaches the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from playground import machine
+from playground.core import Variant
+from playground.engines import table
+from playground.engines.environments import missing_vllm
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One engine for one variant: whether it can run it here, and if not, why and what to do about it."""
+
+    engine: str
+    title: str
+    runs: bool
+    why: str = ""
+    do: str = ""
+
+
+def options(variant: Variant) -> list[Option]:
+    """Every engine of the table, those that the variant names first and in its order."""
+    named = [table.row(name) for name in variant.engines]
+    rest = [row for row in table.TABLE if row.name not in variant.engines]
+    return [_option(row, variant) for row in [*named, *rest]]
+
+
+def default(variant: Variant, wanted: str = "") -> str:
+    """`wanted` when it can run the variant here, else the first that can, else the first that the variant names."""
+    able = [option.engine for option in options(variant) if option.runs]
+    if wanted in able:
+        return wanted
+    return able[0] if able else variant.engines[0]
+
+
+def common(variants: Sequence[Variant]) -> list[str]:
+    """An engine for each: the first one's wherever it can run the others, so that speeds can be compared."""
+    first = default(variants[0]) if variants else ""
+    return [default(variant, first) for variant in variants]
+
+
+def _option(row: table.EngineRow, variant: Variant) -> Option:
+    if row.name not in variant.engines:
+        return Option(row.name, row.title, False, _WHY_NOT[row.name](variant))
+    missing = [name for name, version in machine.versions(row.requires).items() if version is None]
+    if missing:
+        return Option(row.name, row.title, False, f"{', '.join(missing)} not installed", "make setup")
+    if row.name == "vllm" and (trouble := missing_vllm()):
+        return Option(row.name, row.title, False, trouble, "make vllm")
+    probe = machine.known()
+    if row.on_device and probe and probe.device not in row.devices:
+        return Option(row.name, row.title, False, f"runs on {', '.join(row.devices)}; this device is {probe.device}")
+    return Option(row.name, row.title, True)
+
+
+def _needs_gguf(_: Variant) -> str:
+    return "llama.cpp reads GGUF files only"
+
+
+def _not_in_vllm(variant: Variant) -> str:
+    if variant.quantize:
+        return "vLLM does not quantize to this format while loading here"
+    return "vLLM does not run this format"
+
+
+def _not_in_transformers(variant: Variant) -> str:
+    if variant.method == "remote":
+        return "the model is not on this machine"
+    return "transformers would unpack these blocks: the reference, at its size and speed"
+
+
+def _not_remote(_: Variant) -> str:
+    return "no endpoint serves this variant; `python -m playground endpoints add` adds one"
+
+
+_WHY_NOT: dict[str, Callable[[Variant], str]] = {
+    "transformers": _not_in_transformers,
+    "vllm": _not_in_vllm,
+    "llamacpp": _needs_gguf,
+    "remote": _not_remote,
+}

@@ -1,0 +1,150 @@
+"""All engines behind the one protocol: an address picks the engine, and free-running ones take turns on the device."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from playground import catalog
+from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
+from playground.engines import address, choose, orphans, table
+from playground.engines.device_turns import DeviceTurns
+from playground.engines.engine import Engine, IsCancelled, OnProgress
+from playground.engines.transformers import TransformersEngine
+from playground.errors import Cancelled, EngineUnavailable
+
+POLL_S = 0.25
+WAITING = Progress("Waiting for the device: another run is being measured")
+
+
+class Engines:
+    """Implements `engine.Engine` for addresses (`smollm2:nf4`, `smollm2@vllm`); an engine is made when first asked."""
+
+    name = "engines"
+
+    def __init__(self) -> None:
+        orphans.sweep()
+        self.transformers = TransformersEngine()
+        self._made: dict[str, Any] = {"transformers": self.transformers}
+        self._lock = threading.Lock()
+        self._turns = DeviceTurns()
+        self._running: dict[str, tuple[Engine, threading.Event]] = {}
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the host now instead of at the first load."""
+        self.transformers.start()
+
+    def close(self) -> None:
+        """End every engine and everything in them."""
+        with self._lock:
+            self._closed = True
+            made = list(self._made.values())
+        for engine in made:
+            engine.close()
+
+    def health(self) -> dict[str, Any] | None:
+        return self.transformers.health()
+
+    def engine(self, name: str) -> Any:
+        """The engine called `name`."""
+        with self._lock:
+            if self._closed:
+                raise EngineUnavailable("The engines are shut down.")
+            if name not in self._made:
+                self._made[name] = _MAKERS[name](self.transformers)
+            return self._made[name]
+
+    def _of(self, text: str) -> tuple[Engine, table.EngineRow, str]:
+        found = address.parse(text)
+        name = found.engine or choose.default(catalog.variant(found.variant))
+        return self.engine(name), table.row(name), found.variant
+
+    def load(
+        self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
+    ) -> Loaded:
+        engine, row, name = self._of(variant)
+        together = [address.parse(other) for other in keep]
+        wanted = [other.variant for other in together if (other.engine or row.name) == row.name]
+        if row.stepped or not row.on_device:  # the host loads between two steps, a remote one loads nothing here
+            return engine.load(name, on_progress, is_cancelled, wanted)
+        ticket = self._turns.ticket(shared=False)
+        try:
+            if not ticket.enter(0):
+                on_progress(WAITING)
+            while not ticket.enter(POLL_S):
+                if is_cancelled():
+                    raise Cancelled("Stopped while it waited for the device.")
+            return engine.load(name, on_progress, is_cancelled, wanted)
+        finally:
+            ticket.leave()
+
+    def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
+        engine, _, name = self._of(variant)
+        return engine.prompt(name, messages)
+
+    def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
+        engine, row, name = self._of(generation.variant)
+        request = replace(generation, variant=name)
+        if not row.on_device:
+            self._running[generation.request_id] = engine, threading.Event()
+            try:
+                yield from engine.generate(request)
+            finally:
+                self._running.pop(generation.request_id, None)
+            return
+        aborted = threading.Event()
+        self._running[generation.request_id] = engine, aborted
+        group = f"at once {generation.group}" if generation.at_once else ""
+        ticket = self._turns.ticket(row.stepped, group)
+        try:
+            if not ticket.enter(0):
+                yield WAITING
+            while not ticket.enter(POLL_S):
+                _check(aborted)
+            _check(aborted)
+            with contextlib.closing(engine.generate(request)) as items:  # type: ignore[type-var]
+                for item in items:
+                    if aborted.is_set() and not isinstance(item, Finish):
+                        engine.abort(generation.request_id)  # once more: the first may have come before the request
+                    yield item
+        finally:
+            ticket.leave()
+            self._running.pop(generation.request_id, None)
+
+    def abort(self, request_id: str) -> None:
+        running = self._running.get(request_id)
+        if running is None:
+            return
+        engine, aborted = running
+        aborted.set()
+        engine.abort(request_id)
+
+
+def _check(aborted: threading.Event) -> None:
+    if aborted.is_set():
+        raise Cancelled("Stopped while it waited for the device.")
+
+
+def _llamacpp(transformers: TransformersEngine) -> Any:
+    from playground.engines.llamacpp import LlamaCppEngine
+
+    return LlamaCppEngine(transformers.tokenize)
+
+
+def _vllm(transformers: TransformersEngine) -> Any:
+    from playground.engines.vllm import VllmEngine
+
+    return VllmEngine(transformers.tokenize)
+
+
+def _remote(_: TransformersEngine) -> Any:
+    from playground.engines.remote import RemoteEngine
+
+    return RemoteEngine()
+
+
+_MAKERS: dict[str, Callable[[TransformersEngine], Any]] = {"llamacpp": _llamacpp, "vllm": _vllm, "remote": _remote}

@@ -1,0 +1,25 @@
+"""The separate environment of vLLM: where it is, and whether it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from playground.settings import settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def vllm_python() -> Path:
+    """The interpreter that has vLLM: PLAYGROUND_VLLM_PYTHON, else the one that `make vllm` makes."""
+    return settings().vllm_python or ROOT / ".venv-vllm" / "bin" / "python"
+
+
+def missing_vllm() -> str:
+    """Why vLLM cannot be started, or "". Looks at folders, starts nothing."""
+    python = vllm_python()
+    if not python.exists():
+        return "vLLM's own environment is not there"
+    # bin/python is a link to the system's; the environment's packages lie beside it.
+    if not any((python.parent.parent / "lib").glob("python3*/site-packages/vllm/__init__.py")):
+        return f"the environment of {python} has no vLLM"
+    return ""
