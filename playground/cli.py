@@ -30,7 +30,8 @@ out = Console()
 err = Console(stderr=True)
 
 Variants = Annotated[
-    list[str], typer.Argument(help="smollm2, smollm2:nf4, owner/name:int8, a folder … The first is the reference.")
+    list[str],
+    typer.Argument(help="smollm2, smollm2:nf4, a folder, smollm2@vllm … The first is the reference."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
 T = TypeVar("T")
@@ -68,9 +69,9 @@ def _print_json(value: Any) -> None:
 
 @contextmanager
 def _engine() -> Iterator[Any]:
-    from playground.engines.transformers import TransformersEngine
+    from playground.engines.engines import Engines
 
-    engine = TransformersEngine()
+    engine = Engines()
     try:
         yield engine
     finally:

@@ -7,11 +7,12 @@ import queue
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from playground import catalog
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token, Trace, Variant
+from playground.engines import address
 from playground.engines.engine import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
 from playground.metrics.timing import Timing, inter_token_latencies, timing
@@ -23,7 +24,10 @@ Item = Variant | Progress | Loaded | Prompt | Token | Finish | PlaygroundError
 
 @dataclass(frozen=True, slots=True)
 class PaneRequest:
-    """What one pane is asked: a chat (its own history, last turn included), or raw text to continue."""
+    """What one pane is asked: a chat (its own history, last turn included), or raw text to continue.
+
+    variant  an address: `smollm2:nf4`, or with an engine `smollm2@vllm`
+    """
 
     variant: str
     messages: tuple[Message, ...] = ()
@@ -179,7 +183,10 @@ class Comparison:
             prompts = self._prompts(loaded)
             threads = [
                 threading.Thread(
-                    target=self._stream, args=(pane, loaded[pane].id, prompt), name=f"pane-{pane}", daemon=True
+                    target=self._stream,
+                    args=(pane, self._address(pane, loaded[pane]), prompt),
+                    name=f"pane-{pane}",
+                    daemon=True,
                 )
                 for pane, prompt in prompts.items()
             ]
@@ -199,13 +206,17 @@ class Comparison:
             keep=[request.variant for request in self._panes],
         )
 
+    def _address(self, pane: int, state: Loaded) -> str:
+        """What the engine calls the variant of a pane: a cast to the checkpoint's own type is the reference."""
+        return str(replace(address.parse(self._panes[pane].variant), variant=state.id))
+
     def _load_all(self) -> dict[int, Loaded]:
         loaded: dict[int, Loaded] = {}
         for pane, request in enumerate(self._panes):
             try:
                 if self._stopped[pane].is_set():
                     raise Cancelled("Stopped before it began.")
-                self._put(pane, catalog.variant(request.variant))
+                self._put(pane, catalog.variant(address.parse(request.variant).variant))
                 loaded[pane] = self._load(pane)
                 self._put(pane, loaded[pane])
             except Exception as error:  # noqa: BLE001 - one pane's failure must not end the others
@@ -215,7 +226,7 @@ class Comparison:
     def _prompts(self, loaded: dict[int, Loaded]) -> dict[int, Prompt]:
         prompts: dict[int, Prompt] = {}
         rendered: dict[tuple[str, object], Prompt] = {}
-        teller_of = {state.tokenizer_hash: state.id for state in reversed(loaded.values())}
+        teller_of = {state.tokenizer_hash: self._address(pane, state) for pane, state in reversed(list(loaded.items()))}
         for pane, state in loaded.items():
             source = self._panes[pane].source
             teller = teller_of[state.tokenizer_hash]

@@ -7,9 +7,9 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from playground import cli, machine
@@ -37,7 +37,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     return engine
 
 
-def bench(*arguments: str) -> Result:
+def bench(*arguments: str) -> Any:
     return CliRunner().invoke(cli.app, ["bench", *arguments])
 
 

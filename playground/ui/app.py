@@ -52,9 +52,9 @@ def launch(
             "the share link" if share else address,
         )
     if engine is None:
-        from playground.engines.transformers import TransformersEngine
+        from playground.engines.engines import Engines
 
-        engine = TransformersEngine()
+        engine = Engines()
     demo = build(engine)
     over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
     demo.queue(default_concurrency_limit=8, api_open=False)
