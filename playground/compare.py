@@ -104,6 +104,7 @@ class PaneResult:
             times_s=tuple(token.time_s for token in self.tokens),
             steps_s=steps,
             prefill_s=steps[0] if steps else None,
+            clock=self.loaded.clock if self.loaded else "engine",
         )
 
     def timing(self) -> Timing:
@@ -126,6 +127,7 @@ class PaneResult:
             "finish_reason": "error" if self.error else self.finish.reason if self.finish else None,
             "metrics": {**timing(trace).as_dict(), "peak_memory_bytes": self.peak_memory_bytes},
             "waited_s": self.finish.waited_s if self.finish else 0.0,
+            "clock": trace.clock,
         }
         if self.error:
             row["error"] = {"code": self.error.code, "message": self.error.message, "hint": self.error.hint}

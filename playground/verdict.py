@@ -104,6 +104,8 @@ def verdict(panes: Sequence[PaneResult]) -> list[Outcome]:
 
 def outcome(reference: PaneResult, pane: PaneResult) -> Outcome:
     label = pane.variant.label if pane.variant else pane.variant_id
+    if pane.engine != reference.engine:
+        label += f" in {pane.engine}"
     size = _ratio(pane.variant.bytes if pane.variant else None, reference.variant.bytes if reference.variant else None)
     memory = _ratio(pane.peak_memory_bytes, reference.peak_memory_bytes)
     same_engine = pane.engine == reference.engine
@@ -130,6 +132,8 @@ def outcome(reference: PaneResult, pane: PaneResult) -> Outcome:
         caveats.append(f"too few tokens for a speed ratio (needs {MIN_GAPS + 1})")
     if not same_engine:
         caveats.append("different engines")
+    if pane.trace().clock != reference.trace().clock:
+        caveats.append("one is timed by its engine, the other at arrival here")
     if not (_clean(reference) and _clean(pane)):
         caveats.append("a pane was stopped or failed")
     if not same_tokenizer:

@@ -13,6 +13,7 @@ from playground import machine
 from playground.core import Variant
 from playground.engines import table
 from playground.engines.environments import missing_vllm
+from playground.errors import EngineUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,16 @@ def default(variant: Variant, wanted: str = "") -> str:
     if wanted in able:
         return wanted
     return able[0] if able else variant.engines[0]
+
+
+def check(variant: Variant, engine: str) -> None:
+    """Raise EngineUnavailable, with the reason and what to do, when `engine` cannot run the variant here."""
+    for option in options(variant):
+        if option.engine == engine and not option.runs:
+            raise EngineUnavailable(
+                f"{variant.label} cannot run in {option.title}: {option.why}.",
+                hint=f"Run `{option.do}`." if option.do else "Choose another engine.",
+            )
 
 
 def common(variants: Sequence[Variant]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import signal
+import socket
 import threading
 from types import FrameType
 from typing import Any
@@ -60,7 +61,7 @@ def launch(
     demo.queue(default_concurrency_limit=8, api_open=False)
     demo.launch(
         server_name=address,
-        server_port=(port if port is not None else chosen.port) or None,
+        server_port=(port if port is not None else chosen.port) or _free_port(address),
         share=share,
         prevent_thread_lock=True,
         quiet=not block,
@@ -80,6 +81,13 @@ def launch(
         finally:
             close(demo, engine)
     return demo
+
+
+def _free_port(address: str) -> int:
+    """Any free port; gradio itself would go through a hundred from 7860 and leave a socket open at each taken one."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address.strip("[]"), 0), family=family) as listener:
+        return int(listener.getsockname()[1])
 
 
 def _over_at_signal() -> threading.Event:

@@ -11,6 +11,7 @@ import gradio as gr
 
 from playground import catalog
 from playground.core import Variant
+from playground.engines import address, choose
 from playground.engines.engine import Engine
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.generate import check_prompt
@@ -128,20 +129,24 @@ class Compare:
         return (rest + [found[0]] * count)[:count]
 
     def choose(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
-        """Any variant of any model, by id, path or by its short name."""
+        """Any variant of any model, by id, path or by its short name, with or without an engine (`nf4@vllm`)."""
         session = self.session(request)
         typed = str(inputs[self.tab.slots[slot].variant] or "").strip()
         known = {variant.name: variant.id for variant in session.choices}
         known |= {variant.label: variant.id for variant in session.choices}
-        name = known.get(typed, typed)
+        where = address.parse(typed)
+        where = replace(where, variant=known.get(where.variant, where.variant))
+        name = str(where)
         facts, error = None, None
         try:
-            facts = catalog.variant(name)
+            facts = catalog.variant(where.variant)
+            name = str(replace(where, variant=facts.id))
+            choose.check(facts, where.engine)
         except PlaygroundError as failed:
             error = failed
         with session.lock:
             session.stop(slot)
-            session.panes[slot].show(facts.id if facts else name, facts, slot == 0, error, session.origin)
+            session.panes[slot].show(name, facts, slot == 0, error, session.origin)
         return self._panes(session)
 
     def add(self, request: gr.Request) -> Update:
@@ -171,6 +176,13 @@ class Compare:
         """Everything that depends on which panes there are."""
         tab, update = self.tab, {}
         choices = [(f"{v.label} · {encode.size(v)}".strip(" ·"), v.id) for v in session.choices]
+        # A variant on another engine than its own is a choice of its own: numbers across engines are marked.
+        choices += [
+            (f"{variant.label} · {option.title}", f"{variant.id}@{option.engine}")
+            for variant in session.choices
+            for option in choose.options(variant)
+            if option.runs and option.engine != choose.default(variant)
+        ]
         with session.lock:
             for index, (slot, pane) in enumerate(zip(tab.slots, session.panes, strict=True)):
                 listed = choices

@@ -59,7 +59,7 @@ def size(variant: Variant) -> str:
     return "" if variant.bytes is None else about + megabytes(variant.bytes)
 
 
-def head(variant: Variant | None, name: str, reference: bool, origin: str = "") -> str:
+def head(variant: Variant | None, name: str, reference: bool, origin: str = "", engine: str = "") -> str:
     """The title of a pane, before anything ran. What the bar already says (`origin`) is not said again."""
     role = "reference" if reference else ""
     if variant is None:
@@ -77,7 +77,7 @@ def head(variant: Variant | None, name: str, reference: bool, origin: str = "") 
     return line(
         "head",
         {
-            "label": variant.label,
+            "label": f"{variant.label} · {engine}" if engine else variant.label,
             "role": role,
             "id": variant.id,
             "source": variant.source.removeprefix(f"{origin}; ") if origin else variant.source,
@@ -101,6 +101,8 @@ def made(sampling: Sampling, raw: bool, loaded: Loaded | None, template: str | N
     elif template == "raw":
         chip += " · no chat template: raw completion"
     where = f"{loaded.engine} on {loaded.device}, {loaded.dtype}. {loaded.kernel}".strip() if loaded else ""
+    if loaded and loaded.clock == "client":
+        chip += " · timed at arrival"
     return line("made", chip, where)
 
 

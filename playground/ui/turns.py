@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from playground.compare import Item, PaneRequest, PaneResult
 from playground.core import Finish, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
+from playground.engines import address, table
 from playground.errors import PlaygroundError
 from playground.generate import messages
 from playground.ui import encode
@@ -121,11 +122,18 @@ class Pane:
         if name != self.variant:
             self.turns = []
         self.variant, self.facts, self.error = name, facts, error
-        self._head = encode.head(facts, name, reference, origin) + (encode.fail(error) if error else "")
+        self._head = encode.head(facts, name, reference, origin, self.engine) + (encode.fail(error) if error else "")
+
+    @property
+    def engine(self) -> str:
+        """Title of the engine, where one was chosen; "" leaves it to the variant."""
+        engine = address.parse(self.variant).engine
+        return table.row(engine).title if engine else ""
 
     @property
     def label(self) -> str:
-        return self.facts.label if self.facts else self.variant
+        label = self.facts.label if self.facts else self.variant
+        return f"{label} · {self.engine}" if self.engine and self.facts else label
 
     @property
     def value(self) -> str:

@@ -1,0 +1,71 @@
+"""What an address means, and which engine a variant gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from playground.engines import address, choose, environments, table
+from playground.engines.address import Address
+from playground.errors import EngineUnavailable
+from tests.fakes.catalog import fake_variant
+
+REFERENCE = replace(fake_variant("fake"), engines=("transformers", "vllm"))
+GGUF = replace(fake_variant("fake:q4_1"), engines=("llamacpp",), quantize=None)
+
+
+@pytest.fixture
+def with_vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    package = tmp_path / "lib" / "python3.11" / "site-packages" / "vllm" / "__init__.py"
+    for file in (python, package):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    monkeypatch.setenv("PLAYGROUND_VLLM_PYTHON", str(python))
+
+
+@pytest.fixture
+def without_vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PLAYGROUND_VLLM_PYTHON", str(tmp_path / "nothing" / "python"))
+
+
+@pytest.mark.parametrize(
+    ("text", "variant", "engine"),
+    [
+        ("smollm2", "smollm2", ""),
+        (" smollm2:nf4@vllm ", "smollm2:nf4", "vllm"),
+        ("owner/name@main", "owner/name@main", ""),
+        ("owner/name@main:nf4@transformers", "owner/name@main:nf4", "transformers"),
+        ("@lab/owner/name", "@lab/owner/name", ""),
+        ("@vllm", "@vllm", ""),
+    ],
+)
+def test_an_address_ends_with_a_known_engine_or_has_none(text: str, variant: str, engine: str) -> None:
+    assert address.parse(text) == Address(variant, engine)
+    assert address.parse(str(address.parse(text))) == address.parse(text)
+
+
+def test_every_engine_is_an_option_with_a_reason_where_it_cannot(with_vllm: None) -> None:
+    for variant in (REFERENCE, GGUF):
+        found = choose.options(variant)
+        assert {option.engine for option in found} == {row.name for row in table.TABLE}
+        assert all(option.runs or option.why for option in found)
+    assert [o.engine for o in choose.options(REFERENCE) if o.runs] == ["transformers", "vllm"]
+    assert choose.default(REFERENCE) == "transformers" and choose.default(GGUF) == "llamacpp"
+    assert choose.default(REFERENCE, "vllm") == "vllm"
+
+
+def test_a_missing_environment_says_what_to_run(without_vllm: None) -> None:
+    assert "not there" in environments.missing_vllm()
+    with pytest.raises(EngineUnavailable) as caught:
+        choose.check(REFERENCE, "vllm")
+    assert "make vllm" in caught.value.hint
+    choose.check(REFERENCE, "transformers")
+    assert choose.default(REFERENCE, "vllm") == "transformers"
+
+
+def test_the_first_ones_engine_is_everybodys_who_can(with_vllm: None) -> None:
+    assert choose.common([REFERENCE, GGUF, REFERENCE]) == ["transformers", "llamacpp", "transformers"]
+    assert choose.common([]) == []
