@@ -125,9 +125,11 @@ class Cancelled(PlaygroundError):
 
 
 def _tree(root: type[PlaygroundError]) -> dict[str, type[PlaygroundError]]:
+    """By code. A subclass without a code of its own is its parent to whoever reads the wire."""
     found = {root.code: root}
     for child in root.__subclasses__():
-        found |= _tree(child)
+        if "code" in vars(child):
+            found |= _tree(child)
     return found
 
 

@@ -63,7 +63,7 @@ def facts(log: str) -> Facts | None:
     before, mark, after = log.partition(READY)
     if not mark or "\n" not in after:
         return None
-    said = json.loads(after.splitlines()[0])
+    said, _ = json.JSONDecoder().raw_decode(after.lstrip(" "))  # llama.cpp's threads write to the same line
     return Facts(said["system_info"], tuple(said["gpus"]), said["version"], before)
 
 

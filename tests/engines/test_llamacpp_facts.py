@@ -45,6 +45,7 @@ def test_facts_are_there_once_the_host_is_ready() -> None:
     assert facts.facts(LOG) is None
     assert facts.facts(LOG + line) is None, "the line is still being written"
     assert facts.facts(f"{LOG}{line}\nmore") == said()
+    assert facts.facts(f"{LOG}{line}0.01 I srv: another thread's words\n\n") == said()
 
 
 def test_tied_and_untied_bytes() -> None:

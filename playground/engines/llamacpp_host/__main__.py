@@ -34,7 +34,9 @@ def main() -> None:
         "gpus": [{key: str(found[key]) for key in ("name", "description")} for found in _gpus(xllamacpp)],
         "version": xllamacpp.__version__,
     }
-    print(f"{READY}{json.dumps(facts)}", flush=True)
+    # One write with its end of line: print makes two, and llama.cpp's threads write between them.
+    sys.stdout.write(f"{READY}{json.dumps(facts)}\n")
+    sys.stdout.flush()
     while os.read(sys.stdin.fileno(), 4096):
         continue
     os._exit(0)
