@@ -1,0 +1,71 @@
+"""What a worker tells while it works: JSON lines, appended to `events.jsonl` in the job's folder and never rewritten.
+
+{"at": seconds since the job began, "kind": "stage",    "stage": …, "done": …, "total": …, "unit": …}
+{"at": …,                           "kind": "layer",    "name": …, "error": …, "what": …}
+{"at": …,                           "kind": "memory",   "bytes": …}
+{"at": …,                           "kind": "note",     "text": …}
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playground.core import Progress
+
+EVENTS = "events.jsonl"
+
+
+class Report:
+    """Appends events to a job's folder. Callable from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / EVENTS).open("a", encoding="utf-8")
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+
+    def _write(self, kind: str, **values: Any) -> None:
+        event = {"at": round(time.monotonic() - self._began, 3), "kind": kind, **values}
+        with self._lock:
+            self._file.write(json.dumps(event, allow_nan=False) + "\n")
+            self._file.flush()
+
+    def progress(self, item: Progress) -> None:
+        """A stage, and how far it is; `total` 0 means that the length is unknown."""
+        self._write("stage", stage=item.stage, done=item.done, total=item.total, unit=item.unit)
+
+    def layer(self, name: str, error: float, what: str) -> None:
+        """The error of one layer as it comes; `what` names the measure ("GPTQ loss", "relative weight error")."""
+        self._write("layer", name=name, error=error, what=what)
+
+    def memory(self, count: int) -> None:
+        """Bytes the worker and its children hold now."""
+        self._write("memory", bytes=count)
+
+    def note(self, text: str) -> None:
+        """A sentence for the person who watches."""
+        self._write("note", text=text)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(folder: Path, position: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """The whole events after byte `position`, and where the next one begins. A half-written last line waits."""
+    try:
+        with (folder / EVENTS).open("rb") as file:
+            file.seek(position)
+            whole, newline, _ = file.read().rpartition(b"\n")
+    except FileNotFoundError:
+        return [], position
+    return list(_parse(whole)), position + len(whole) + len(newline)
+
+
+def _parse(lines: bytes) -> Iterator[dict[str, Any]]:
+    for line in lines.splitlines():
+        if line.strip():
+            yield json.loads(line)

@@ -1,0 +1,43 @@
+"""A recipe: everything that makes a quantized variant the same again. Saved with it, replayable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+KvCache = Literal["", "FP8", "INT8"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Method and scheme with everything that changes the result.
+
+    scheme       a name of the method's row: "W4A16", "FP8_DYNAMIC", "Q4_K_M", "nf4"
+    group_size   weights that share a scale; None where the scheme fixes it or has none
+    ignore       modules that stay as they are: names, or "re:" and a regular expression, as llm-compressor reads them
+    keep         modules that get another scheme than the rest: (name or "re:…", scheme)
+    kv_cache     type of the stored KV-cache scheme, "" for none
+    calibration  `calibration.Calibration.as_dict()`, with the hash of the exact samples; {} without calibration
+    options      what only this method knows, by the names of its modifier's arguments
+    """
+
+    method: str
+    scheme: str
+    group_size: int | None = None
+    ignore: tuple[str, ...] = ()
+    keep: tuple[tuple[str, str], ...] = ()
+    kv_cache: KvCache = ""
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON's types only."""
+        return asdict(self) | {"ignore": list(self.ignore), "keep": [list(pair) for pair in self.keep]}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
+        values = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
+        values["ignore"] = tuple(values.get("ignore", ()))
+        values["keep"] = tuple((str(pattern), str(scheme)) for pattern, scheme in values.get("keep", ()))
+        return cls(**values)
