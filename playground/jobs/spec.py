@@ -1,0 +1,65 @@
+"""What a job is asked to do: JSON in the job's row, a typed dataclass for the worker's body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from playground.methods.recipe import Recipe
+
+
+class Spec(Protocol):
+    """What the queue needs to know of any kind of job."""
+
+    @property
+    def kind(self) -> str:
+        """Which body runs it: a name in `jobs.kinds`."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """One line for the list of jobs."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON's types only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizeSpec:
+    """Make one quantized variant.
+
+    model   as the catalog reads it: a bundled name, a repository, a folder
+    recipe  method, scheme and all that changes the result
+    out     destination folder; "" for the home's folder of variants
+    name    name of the variant, after the model's colon; "" derives it from the recipe
+    """
+
+    model: str
+    recipe: Recipe
+    out: str = ""
+    name: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "quantize"
+
+    @property
+    def title(self) -> str:
+        """ "smollm2 · awq W4A16_ASYM g64" """
+        group = f" g{self.recipe.group_size}" if self.recipe.group_size else ""
+        return f"{self.model} · {self.recipe.method} {self.recipe.scheme}{group}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"model": self.model, "recipe": self.recipe.as_dict(), "out": self.out, "name": self.name}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> QuantizeSpec:
+        return cls(
+            model=str(raw["model"]),
+            recipe=Recipe.from_dict(raw["recipe"]),
+            out=str(raw.get("out", "")),
+            name=str(raw.get("name", "")),
+        )
