@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import httpx
 
 from playground.core import Finish, Generation, Progress, Token
+from playground.engines.process import ServerProcess
 from playground.engines.wire import progress_from, token_from_chunk
-from playground.errors import EngineError, from_wire
+from playground.errors import EngineError, PlaygroundError, from_wire
 
 # A token may take long (a cold 7B on a CPU), so that reads have no limit; the process is watched instead.
 TIMEOUT = httpx.Timeout(10.0, read=None)
 _DATA = "data: "
 
 
-def new_client() -> httpx.Client:
-    """A client for loopback: no proxy from the environment, no redirects, enough connections for many panes."""
+def new_client(keep_alive: bool = True) -> httpx.Client:
+    """A client for loopback: no proxy from the environment, no redirects, enough connections for many panes.
+
+    `keep_alive` False makes a connection per request, for a server that closes them without saying so.
+    """
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=16)
-    return httpx.Client(timeout=TIMEOUT, trust_env=False, follow_redirects=False, limits=limits)
+    headers = {} if keep_alive else {"Connection": "close"}
+    return httpx.Client(timeout=TIMEOUT, trust_env=False, follow_redirects=False, limits=limits, headers=headers)
 
 
 def authorization(key: str) -> dict[str, str]:
@@ -37,6 +43,33 @@ def check(response: httpx.Response) -> None:
     except json.JSONDecodeError:
         body = {"error": f"HTTP {response.status_code}: {response.text[:200]}"}
     raise from_wire(body)
+
+
+@contextlib.contextmanager
+def watched(process: ServerProcess) -> Iterator[None]:
+    """Turn a broken connection into what it means: the process died (with its last words), or its answer is broken."""
+    try:
+        yield
+    except PlaygroundError:
+        if not process.alive:
+            raise process.obituary() from None
+        raise
+    except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
+        if not process.alive or isinstance(error, httpx.TransportError):
+            raise process.obituary() from error
+        raise EngineError(
+            f"The {process.name} engine sent an answer that cannot be read ({type(error).__name__}).",
+            hint="Run again.",
+            log_tail=process.log_tail(),
+        ) from error
+
+
+def post(client: httpx.Client, process: ServerProcess, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """One call of an engine server, and its answer. Raises the server's typed error, EngineDied, EngineError."""
+    with watched(process):
+        response = client.post(f"{process.url}{path}", json=body, headers=authorization(process.key))
+        check(response)
+        return dict(response.json())
 
 
 def completion_body(generation: Generation) -> dict[str, Any]:

@@ -35,7 +35,6 @@ from playground.errors import (
     EngineUnavailable,
     InvalidRequest,
     OutOfMemory,
-    PlaygroundError,
     UnsupportedModel,
 )
 from playground.settings import settings
@@ -75,7 +74,8 @@ class LlamaCppEngine:
 
     def __init__(self, tokenize: Tokenize) -> None:
         self._tokenize = tokenize
-        self._client = http.new_client()
+        # llama-server closes connections after a stream without saying so: the next request on one would find it gone
+        self._client = http.new_client(keep_alive=False)
         self._servers = Servers("llama.cpp")
         self._models: dict[str, _Model] = {}
         self._running: dict[str, _Running] = {}
@@ -118,7 +118,7 @@ class LlamaCppEngine:
             try:
                 process, facts = self._start(spec, context, on_progress, is_cancelled)
                 on_progress(Progress("Warming up"))
-                self._post(process, "/completion", WARM_UP)
+                http.post(self._client, process, "/completion", WARM_UP)
                 loaded = _describe(spec, model, context, process, facts, time.monotonic() - began)
             except BaseException:
                 self._servers.stop(variant)
@@ -176,11 +176,11 @@ class LlamaCppEngine:
                 raise EngineError(f"{variant} is not loaded in llama.cpp.", hint="Run it again.")
             chat = not isinstance(messages, str) and llamacpp_facts.has_chat_template(model.header)
             if chat:
-                text = str(self._post(process, "/apply-template", {"messages": list(messages)})["prompt"])
+                text = str(http.post(self._client, process, "/apply-template", {"messages": list(messages)})["prompt"])
             else:
                 text = messages if isinstance(messages, str) else "\n\n".join(turn["content"] for turn in messages)
             body = {"content": text, "add_special": True, "parse_special": True}
-            ids = tuple(self._post(process, "/tokenize", body)["tokens"])
+            ids = tuple(http.post(self._client, process, "/tokenize", body)["tokens"])
         bos = model.header.fields.get("tokenizer.ggml.bos_token_id")
         if ids[:2] == (bos, bos):  # the template wrote it, and the tokenizer added one
             ids = ids[1:]
@@ -213,7 +213,7 @@ class LlamaCppEngine:
         pieces = lru_cache(maxsize=256)(lambda text: self._pieces(process, text))
         names = llamacpp_facts.vocabulary(self._models[generation.variant].header)
         stream = llamacpp_stream.Stream(pieces, generation.top_logprobs, names)
-        with self._watched(process):
+        with http.watched(process):
             try:
                 with self._open(process, loaded, generation, running) as response:
                     for line in response.iter_lines():
@@ -244,7 +244,7 @@ class LlamaCppEngine:
             "POST",
             f"{process.url}/completion",
             json=llamacpp_stream.body(generation, loaded.context),
-            headers=_headers(process),
+            headers=http.authorization(process.key),
         ) as response:
             http.check(response)
             with self._lock:
@@ -267,39 +267,16 @@ class LlamaCppEngine:
 
     def _pieces(self, process: ServerProcess, text: str) -> tuple[Piece, ...]:
         body = {"content": text, "add_special": False, "with_pieces": True}
-        return tuple(llamacpp_stream.piece(found) for found in self._post(process, "/tokenize", body)["tokens"])
+        return tuple(
+            llamacpp_stream.piece(found) for found in http.post(self._client, process, "/tokenize", body)["tokens"]
+        )
 
     def _held(self, process: ServerProcess, stream: llamacpp_stream.Stream, last: dict[str, Any]) -> str:
         """What llama-server kept back as the beginning of a stop string that never came."""
         ids = stream.unsent[:-1] if last["stop_type"] == "eos" else stream.unsent
         if not ids or UNKNOWN_ID in ids or last["stop_type"] == "word":
             return ""
-        return str(self._post(process, "/detokenize", {"tokens": ids})["content"])
-
-    def _post(self, process: ServerProcess, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        with self._watched(process):
-            response = self._client.post(f"{process.url}{path}", json=body, headers=_headers(process))
-            http.check(response)
-            return dict(response.json())
-
-    @contextlib.contextmanager
-    def _watched(self, process: ServerProcess) -> Iterator[None]:
-        """Turn a broken connection into what it means: the server died (with its last words), or it is broken."""
-        try:
-            yield
-        except PlaygroundError:
-            if not process.alive:
-                raise process.obituary() from None
-            raise
-        except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
-            if not process.alive or isinstance(error, httpx.TransportError):
-                raise process.obituary() from error
-            raise EngineError(f"llama.cpp sent an answer that cannot be read ({type(error).__name__}).") from error
-
-
-def _headers(process: ServerProcess) -> dict[str, str]:
-    """llama-server closes connections after a stream without saying so: the next request on one would find it gone."""
-    return {**http.authorization(process.key), "Connection": "close"}
+        return str(http.post(self._client, process, "/detokenize", {"tokens": ids})["content"])
 
 
 def _kv_bytes_per_token(header: GgufHeader) -> int:

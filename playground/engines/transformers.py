@@ -16,7 +16,7 @@ from playground.engines import client as http
 from playground.engines.engine import IsCancelled, OnProgress
 from playground.engines.process import Restarting, ServerProcess
 from playground.engines.wire import progress_from
-from playground.errors import Cancelled, EngineError, PlaygroundError, from_wire
+from playground.errors import Cancelled, EngineError, from_wire
 
 MODULE = "playground.engines.transformers_host"
 
@@ -62,7 +62,7 @@ class TransformersEngine:
         process = self._server.ready()
         body = {**asdict(spec), "keep": [name for name in keep if name != spec.id]}
         with (
-            self._watched(process),
+            http.watched(process),
             self._client.stream(
                 "POST", f"{process.url}/v1/load", json=body, headers=http.authorization(process.key)
             ) as response,
@@ -84,7 +84,7 @@ class TransformersEngine:
         process = self._server.current
         if process is None or not process.alive:
             return False
-        return bool(self._post(process, "/v1/unload", {"id": variant})["unloaded"])
+        return bool(http.post(self._client, process, "/v1/unload", {"id": variant})["unloaded"])
 
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
         return self._tokenize({"model": variant}, messages)
@@ -95,13 +95,13 @@ class TransformersEngine:
 
     def _tokenize(self, where: dict[str, str], messages: Sequence[Message] | str) -> Prompt:
         text = {"prompt": messages} if isinstance(messages, str) else {"messages": list(messages)}
-        found = self._post(self._server.ready(), "/tokenize", {**where, **text})
+        found = http.post(self._client, self._server.ready(), "/tokenize", {**where, **text})
         return Prompt(tuple(found["tokens"]), found["text"], found["template"], found["tokenizer_hash"])
 
     def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
         process = self._server.ready()
         with (
-            self._watched(process),
+            http.watched(process),
             contextlib.closing(http.stream(self._client, process.url, process.key, generation)) as items,
         ):
             yield from items
@@ -109,24 +109,4 @@ class TransformersEngine:
     def abort(self, request_id: str) -> None:
         process = self._server.current
         if process is not None and process.alive:
-            self._post(process, f"/v1/requests/{request_id}/abort", {})
-
-    def _post(self, process: ServerProcess, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        with self._watched(process):
-            response = self._client.post(f"{process.url}{path}", json=body, headers=http.authorization(process.key))
-            http.check(response)
-            return dict(response.json())
-
-    @contextlib.contextmanager
-    def _watched(self, process: ServerProcess) -> Iterator[None]:
-        """Turn a broken connection into what it means: the process died (with its last words), or it is broken."""
-        try:
-            yield
-        except PlaygroundError:
-            if not process.alive:
-                raise process.obituary() from None
-            raise
-        except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
-            if not process.alive or isinstance(error, httpx.TransportError):
-                raise process.obituary() from error
-            raise EngineError(f"The engine sent an answer that cannot be read ({type(error).__name__}).") from error
+            http.post(self._client, process, f"/v1/requests/{request_id}/abort", {})
