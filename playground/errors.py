@@ -16,6 +16,10 @@ PlaygroundError
 │   ├── OutOfMemory         does not fit: needed, free, what to unload
 │   ├── ContextOverflow     prompt + max tokens exceed the context: both numbers
 │   └── InvalidRequest      the request itself is wrong
+├── InvalidCalibration      calibration text that cannot be used: empty, too little, broken
+├── InvalidRecipe           a method, scheme, group size or layer pattern that cannot work on this model
+├── QuantizeFailed          quantizing stopped: what the tool said, in one sentence
+│   └── ReloadMismatch      the saved checkpoint is not the model that was in memory
 ├── InvalidSettings         a PLAYGROUND_* variable that cannot be used
 └── Cancelled               the user stopped it; not a failure
 """
@@ -112,6 +116,26 @@ class ContextOverflow(EngineError):
 class InvalidRequest(EngineError):
     code = "invalid_request"
     status = 400
+
+
+class InvalidCalibration(PlaygroundError):
+    code = "invalid_calibration"
+    status = 400
+
+
+class InvalidRecipe(PlaygroundError):
+    code = "invalid_recipe"
+    status = 400
+
+
+class QuantizeFailed(PlaygroundError):
+    code = "quantize_failed"
+    status = 500
+
+
+class ReloadMismatch(QuantizeFailed):
+    code = "reload_mismatch"
+    status = 500
 
 
 class InvalidSettings(PlaygroundError):
