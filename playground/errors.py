@@ -20,6 +20,11 @@ PlaygroundError
 ├── InvalidRecipe           a method, scheme, group size or layer pattern that cannot work on this model
 ├── QuantizeFailed          quantizing stopped: what the tool said, in one sentence
 │   └── ReloadMismatch      the saved checkpoint is not the model that was in memory
+├── JobError                work in a process of its own that failed
+│   ├── UnknownJob          no job of this id
+│   ├── JobDied             its worker ended without a word; carries its last log lines
+│   ├── JobInterrupted      the app or the machine ended before it did; it can be run again
+│   └── OutOfDisk           no room for what it writes
 ├── InvalidSettings         a PLAYGROUND_* variable that cannot be used
 └── Cancelled               the user stopped it; not a failure
 """
@@ -136,6 +141,31 @@ class QuantizeFailed(PlaygroundError):
 class ReloadMismatch(QuantizeFailed):
     code = "reload_mismatch"
     status = 500
+
+
+class JobError(PlaygroundError):
+    code = "job_error"
+    status = 500
+
+
+class UnknownJob(JobError):
+    code = "unknown_job"
+    status = 404
+
+
+class JobDied(JobError):
+    code = "job_died"
+    status = 500
+
+
+class JobInterrupted(JobError):
+    code = "job_interrupted"
+    status = 503
+
+
+class OutOfDisk(JobError):
+    code = "out_of_disk"
+    status = 507
 
 
 class InvalidSettings(PlaygroundError):

@@ -1,0 +1,50 @@
+"""Where jobs and variants are on the disk. Resolved at call time."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from playground.settings import settings
+
+MARKER = "playground.json"  # in every folder that this program filled: whose it is, and that it may be deleted
+
+
+def variants() -> Path:
+    """The home's folder of finished variants."""
+    return settings().data / "variants"
+
+
+def jobs() -> Path:
+    return settings().data / "jobs"
+
+
+def job(job_id: str) -> Path:
+    """Events, log, result and error of one job."""
+    return jobs() / job_id
+
+
+def device_lock(device: str) -> Path:
+    """The file that a worker holds locked while it computes on `device`."""
+    return jobs() / f"device-{device.replace(':', '-')}.lock"
+
+
+def partial(job_id: str, out: str = "") -> Path:
+    """Where a job writes before all is complete: beside its destination, so that a rename moves it there."""
+    beside = Path(out).expanduser().absolute().parent if out else variants()
+    return beside / f".partial-{job_id}"
+
+
+def size(path: Path) -> int:
+    """Bytes of a file, or of all files below a folder; 0 when it is gone."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and not file.is_symlink())
+
+
+def remove(path: Path) -> None:
+    """A file, a folder, or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

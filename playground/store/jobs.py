@@ -1,0 +1,96 @@
+"""Queries about jobs. Each is one transaction; a change of state is one UPDATE that names the state it expects."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select, update
+
+from playground.errors import UnknownJob
+from playground.store import database
+from playground.store.schema import Job, State
+
+
+def add(kind: str, title: str, spec: Mapping[str, Any], device: str) -> Job:
+    """A new job at the end of the queue of its device."""
+    job = Job(
+        id=secrets.token_hex(8),  # no "-" in front, which a command line reads as an option
+        kind=kind,
+        title=title,
+        device=device,
+        spec=dict(spec),
+        state="queued",
+        created_at=time.time(),
+    )
+    with database.writing() as session:
+        session.add(job)
+    return job
+
+
+def get(job_id: str) -> Job:
+    """Raises UnknownJob."""
+    with database.reading() as session:
+        found = session.get(Job, job_id)
+    if found is None:
+        raise UnknownJob(f"There is no job {job_id[:40]!r}.", hint="List them with `python -m playground jobs list`.")
+    return found
+
+
+def all_jobs(states: Sequence[State] = (), device: str = "") -> list[Job]:
+    """In order of arrival; only those in one of `states`, and of one device, where these are given."""
+    query = select(Job).order_by(Job.created_at, Job.id)
+    if states:
+        query = query.where(Job.state.in_(states))
+    if device:
+        query = query.where(Job.device == device)
+    with database.reading() as session:
+        return list(session.scalars(query))
+
+
+def first(state: State, device: str) -> Job | None:
+    """The oldest job of a device in this state."""
+    query = select(Job).where(Job.state == state, Job.device == device).order_by(Job.created_at, Job.id).limit(1)
+    with database.reading() as session:
+        return session.scalars(query).first()
+
+
+def claim(job_id: str, pid: int, pid_started: float, app_pid: int, app_started: float) -> bool:
+    """A worker takes a queued job; whether this one was the first."""
+    return _move(
+        job_id,
+        "queued",
+        state="running",
+        started_at=time.time(),
+        pid=pid,
+        pid_started=pid_started,
+        app_pid=app_pid,
+        app_started=app_started,
+    )
+
+
+def end(
+    job_id: str,
+    state: State,
+    *,
+    expected: State = "running",
+    error: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
+) -> bool:
+    """Write down how a job ended; whether it was still in the `expected` state."""
+    return _move(job_id, expected, state=state, ended_at=time.time(), error=error, result=result)
+
+
+def request_cancel(job_id: str) -> None:
+    """Note that a running job shall end; whoever follows it sees to that."""
+    with database.writing() as session:
+        mark = update(Job).where(Job.id == job_id, Job.state == "running", Job.cancelled_at.is_(None))
+        session.execute(mark.values(cancelled_at=time.time()))
+
+
+def _move(job_id: str, expected: State, **values: Any) -> bool:
+    with database.writing() as session:
+        change = update(Job).where(Job.id == job_id, Job.state == expected).values(**values)
+        return session.connection().execute(change).rowcount == 1

@@ -1,0 +1,13 @@
+"""Run by alembic, on the connection that `upgrade` opened."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from playground.store.schema import Base
+
+# SQLite alters a table by copying it: "batch" in alembic's words.
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=Base.metadata, render_as_batch=True
+)
+context.run_migrations()

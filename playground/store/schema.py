@@ -1,0 +1,130 @@
+"""The tables. Times are seconds since the epoch, sizes bytes.
+
+What a query returns is detached: an object of its own that nobody writes back. A change here needs a migration; a test
+compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sqlalchemy import JSON, BigInteger, Index, MetaData, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
+
+from playground.errors import PlaygroundError, from_wire
+
+State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+OVER: tuple[State, ...] = ("done", "failed", "cancelled", "interrupted")
+
+
+class Base(MappedAsDataclass, DeclarativeBase, kw_only=True, eq=False):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Job(Base):
+    """One piece of long work and how it went.
+
+    id              unguessable, safe in an address
+    kind, spec      which body runs it, and what that is asked
+    title           one line for the list
+    device          "cpu", "cuda:0": one job runs on each at a time
+    pid             of the worker, the leader of its process group; with `pid_started`, psutil's create_time, it is
+                    that process and no later one of the same number
+    app_pid         of the process that started the worker, likewise
+    cancelled_at    when somebody asked for its end
+    error           `errors.to_wire`, with "log_tail" when the worker died without a word
+    result          what the body returned
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index(None, "device", "state", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    title: Mapped[str] = mapped_column(String(1200))
+    device: Mapped[str] = mapped_column(String(32))
+    spec: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[State] = mapped_column(String(16))
+    created_at: Mapped[float]
+    started_at: Mapped[float | None] = mapped_column(default=None)
+    ended_at: Mapped[float | None] = mapped_column(default=None)
+    cancelled_at: Mapped[float | None] = mapped_column(default=None)
+    pid: Mapped[int | None] = mapped_column(default=None)
+    pid_started: Mapped[float | None] = mapped_column(default=None)
+    app_pid: Mapped[int | None] = mapped_column(default=None)
+    app_started: Mapped[float | None] = mapped_column(default=None)
+    error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+
+    @property
+    def over(self) -> bool:
+        return self.state in OVER
+
+    @property
+    def seconds(self) -> float | None:
+        """From the start to the end; None before the end, or without a start."""
+        return None if self.started_at is None or self.ended_at is None else self.ended_at - self.started_at
+
+    @property
+    def failure(self) -> PlaygroundError | None:
+        """Why it failed or was interrupted, as it was raised."""
+        if self.error is None:
+            return None
+        error = from_wire(self.error)
+        error.log_tail = str(self.error["error"].get("log_tail", ""))
+        return error
+
+    def as_row(self) -> dict[str, Any]:
+        """The documented JSON of `playground jobs`."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "title": self.title,
+            "device": self.device,
+            "state": self.state,
+            "created_at": self.created_at,
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+            "spec": self.spec,
+            "error": None if self.error is None else self.error["error"],
+            "result": self.result,
+        }
+
+
+class StoredVariant(Base):
+    """A quantized variant that was made here and lies on the disk.
+
+    id            "smollm2:awq-w4a16_asym-g64"
+    model, name   what stands before and after the colon; of a local model the resolved path
+    path          its folder, below the home's variants or where the user wanted it
+    parameters    logical parameters: packed values are counted unpacked
+    recipe        `Recipe.as_dict()`
+    parent        id and content hash of the reference it was made from
+    card          sizes, seconds, peak memory, error per layer, what the check after reloading found
+    """
+
+    __tablename__ = "variants"
+    __table_args__ = (UniqueConstraint("model", "name"),)
+
+    id: Mapped[str] = mapped_column(String(1200), primary_key=True)
+    model: Mapped[str] = mapped_column(String(1024))
+    name: Mapped[str] = mapped_column(String(128))
+    method: Mapped[str] = mapped_column(String(64))
+    scheme: Mapped[str] = mapped_column(String(64))
+    group_size: Mapped[int | None]
+    path: Mapped[str] = mapped_column(String(4096))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    bits_per_weight: Mapped[float]
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    content_hash: Mapped[str] = mapped_column(String(128))
+    recipe: Mapped[dict[str, Any]] = mapped_column(JSON)
+    parent: Mapped[dict[str, Any]] = mapped_column(JSON)
+    card: Mapped[dict[str, Any]] = mapped_column(JSON)
+    job_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    created_at: Mapped[float]

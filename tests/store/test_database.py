@@ -1,0 +1,109 @@
+"""The database: migrations make what the models say, processes share it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from playground.errors import InvalidSettings
+from playground.store import database, jobs, migrations
+from playground.store.schema import Base
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(code: str) -> subprocess.Popen[str]:
+    """A process of its own in the same home."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_the_migrations_make_what_the_models_say(home: Path) -> None:
+    with database.engine().connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_model_without_its_migration_is_noticed(home: Path) -> None:
+    with database.engine().begin() as connection:
+        connection.execute(text("ALTER TABLE jobs DROP COLUMN title"))
+    with database.engine().connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert [change[0] for change in found] == ["add_column"]
+
+
+def test_every_step_is_called_by_its_number() -> None:
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(migrations.FOLDER))
+    steps = list(script.walk_revisions())
+    assert [Path(step.path).name[:4] for step in steps] == [step.revision for step in steps]
+    assert script.get_current_head() == migrations.head() == f"{len(steps):04}"
+
+
+def test_wal_and_the_rules_of_a_connection(home: Path) -> None:
+    with database.reading() as session:
+        assert session.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        assert session.execute(text("PRAGMA busy_timeout")).scalar() == database.BUSY_MS
+
+
+def test_the_home_is_looked_up_at_call_time(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = jobs.add("quantize", "a", {}, "cpu")
+    monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "other"))
+    assert jobs.all_jobs() == []
+    monkeypatch.setenv("PLAYGROUND_HOME", str(home))
+    assert [found.id for found in jobs.all_jobs()] == [job.id]
+
+
+def test_processes_that_start_at_once_upgrade_once(home: Path) -> None:
+    code = "from playground.store import jobs; print(jobs.add('quantize', 'a', {}, 'cpu').id)"
+    started = [python(code) for _ in range(4)]
+    said = [process.communicate(timeout=120)[0] for process in started]
+    assert all(process.returncode == 0 for process in started), said
+    assert {text.strip() for text in said} == {job.id for job in jobs.all_jobs()}
+
+
+def test_a_reader_sees_what_another_process_committed(home: Path) -> None:
+    job = jobs.add("quantize", "a", {}, "cpu")
+    with database.reading() as session:
+        session.execute(text("SELECT 1"))  # the first read fixes what this session sees
+        other = python(f"from playground.store import jobs; print(jobs.claim({job.id!r}, 7, 1.0, 8, 2.0))")
+        assert other.communicate(timeout=60)[0].strip() == "True"
+    found = jobs.get(job.id)
+    assert (found.state, found.pid, found.app_pid) == ("running", 7, 8)
+
+
+def test_a_reader_does_not_wait_for_a_writer(home: Path) -> None:
+    jobs.add("quantize", "a", {}, "cpu")
+    with database.writing() as session:
+        session.execute(text("UPDATE jobs SET title = 'b'"))
+        assert [job.title for job in jobs.all_jobs()] == ["a"]
+    assert [job.title for job in jobs.all_jobs()] == ["b"]
+
+
+def test_a_failed_write_leaves_nothing(home: Path) -> None:
+    job = jobs.add("quantize", "a", {}, "cpu")
+
+    def broken() -> None:
+        with database.writing() as session:
+            session.execute(text("UPDATE jobs SET title = 'b'"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    assert jobs.get(job.id).title == "a"
+
+
+def test_a_database_of_a_newer_version_is_refused(home: Path) -> None:
+    with database.engine().begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(InvalidSettings, match="newer version"):
+        migrations.upgrade(database.create(database.url()))
