@@ -25,8 +25,7 @@ from tokenizers import Tokenizer
 from playground import catalog
 from playground.catalog import bundled
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
-from playground.engines import llamacpp
-from playground.engines.llamacpp import LlamaCppEngine
+from playground.engines.llamacpp import LlamaCppEngine, start
 from playground.engines.process import ServerProcess
 from playground.errors import (
     Cancelled,
@@ -314,14 +313,14 @@ class _Healthy(BaseHTTPRequestHandler):
 def test_a_taken_port_is_tried_elsewhere(fresh: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     squatters: list[HTTPServer] = []
 
-    def start(*args: Any, **more: Any) -> ServerProcess:
+    def spawn(*args: Any, **more: Any) -> ServerProcess:
         process = ServerProcess(*args, **more)
         if not squatters:  # Python is still starting there, so that this is first
             squatters.append(HTTPServer(("127.0.0.1", int(process.url.rsplit(":", 1)[1])), _Healthy))
             threading.Thread(target=squatters[0].serve_forever, daemon=True).start()
         return process
 
-    monkeypatch.setattr(llamacpp, "ServerProcess", start)
+    monkeypatch.setattr(start, "ServerProcess", spawn)
     fresh.load(VARIANT, quiet, never)
     assert fresh.process(VARIANT).url != f"http://127.0.0.1:{squatters[0].server_port}"
     assert len(run(fresh, ASK, max_tokens=3)[0]) == 3
@@ -333,13 +332,13 @@ def test_a_taken_port_is_tried_elsewhere(fresh: LlamaCppEngine, monkeypatch: pyt
 def test_no_port_at_all_is_told(fresh: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[socket.socket] = []
 
-    def start(*args: Any, **more: Any) -> ServerProcess:
+    def spawn(*args: Any, **more: Any) -> ServerProcess:
         process = ServerProcess(*args, **more)
         taken.append(socket.create_server(("127.0.0.1", int(process.url.rsplit(":", 1)[1]))))
         return process
 
     before = children()
-    monkeypatch.setattr(llamacpp, "ServerProcess", start)
+    monkeypatch.setattr(start, "ServerProcess", spawn)
     with pytest.raises(EngineUnavailable, match="port taken 3 times") as caught:
         fresh.load(VARIANT, quiet, never)
     assert "couldn't bind" in caught.value.log_tail and len(taken) == 3
@@ -413,7 +412,7 @@ def test_the_server_ends_with_its_parent_even_while_it_loads(wait_for: str) -> N
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", llamacpp.MODULE, "--port", str(port), "--model", str(source), "--context", "512"],
+        [sys.executable, "-m", start.MODULE, "--port", str(port), "--model", str(source), "--context", "512"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

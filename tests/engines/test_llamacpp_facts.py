@@ -10,7 +10,7 @@ import pytest
 
 from playground.catalog import bundled, gguf_file
 from playground.catalog.gguf_file import GgufHeader
-from playground.engines import llamacpp_facts as facts
+from playground.engines.llamacpp import facts
 from playground.engines.llamacpp_host import READY
 from playground.metrics.footprint import Tensor
 

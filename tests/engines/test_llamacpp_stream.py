@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.core import UNKNOWN_ID, Generation, Progress, Sampling, Token
-from playground.engines.llamacpp_stream import Piece, Stream, body, finish, piece
+from playground.engines.llamacpp.stream import Piece, Stream, body, finish, piece
 from playground.errors import EngineError
 
 PREFILL_MS = 40.0

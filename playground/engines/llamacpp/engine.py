@@ -1,0 +1,200 @@
+"""The llama.cpp engine: GGUF files, one server process per variant, timed by llama.cpp itself."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from playground import catalog
+from playground.catalog.gguf_file import GgufHeader, read_header
+from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Token
+from playground.engines import client as http
+from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.llamacpp import facts
+from playground.engines.llamacpp.completion import Completion
+from playground.engines.llamacpp.facts import Facts
+from playground.engines.llamacpp.start import start
+from playground.engines.process import ServerProcess
+from playground.engines.servers import Servers
+from playground.errors import ContextOverflow, EngineError, EngineUnavailable, InvalidRequest, UnsupportedModel
+from playground.settings import settings
+
+OVERHEAD = 150_000_000  # bytes of a server beside weights and cache
+WARM_UP = {"prompt": [1] * 16, "n_predict": 4, "ignore_eos": True, "cache_prompt": False}
+
+Tokenize = Callable[[str, Sequence[Message] | str], Prompt]
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What the engine remembers of a variant. `reference`: folder of its model's original, "" for a GGUF alone."""
+
+    header: GgufHeader
+    reference: str
+    tokenizer_hash: str
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+
+class LlamaCppEngine:
+    """Implements `engine.Engine` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
+
+    name = "llamacpp"
+
+    def __init__(self, tokenize: Tokenize) -> None:
+        self._tokenize = tokenize
+        # llama-server closes connections after a stream without saying so: the next request on one would find it gone
+        self._client = http.new_client(keep_alive=False)
+        self._servers = Servers("llama.cpp")
+        self._models: dict[str, _Model] = {}
+        self._running: dict[str, Completion] = {}
+
+    def close(self) -> None:
+        """End every server."""
+        self._servers.close()
+        self._client.close()
+
+    def health(self) -> dict[str, Any]:
+        """What is loaded, least recently used first; no server is asked."""
+        return {"loaded": [loaded.as_dict() for loaded in self._servers.loaded()]}
+
+    def process(self, variant: str) -> ServerProcess:
+        """The running server of `variant`. Raises UnknownVariant, EngineDied."""
+        with self._servers.using(variant) as process:
+            return process
+
+    def unload(self, variant: str) -> bool:
+        """End the server of `variant`; False when there is none."""
+        return self._servers.stop(variant)
+
+    def load(
+        self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
+    ) -> Loaded:
+        with self._servers.starting(variant) as held:
+            if held:
+                return held
+            if importlib.util.find_spec("xllamacpp") is None:
+                raise EngineUnavailable(
+                    "llama.cpp is not installed here.", hint="Run `make setup`, or `pip install xllamacpp`."
+                )
+            spec = catalog.resolve(variant, on_progress, is_cancelled)
+            model = self._models[variant] = self._read(spec, on_progress, is_cancelled)
+            context = facts.context(model.header, settings().llamacpp_context)
+            weights, cache = facts.weight_bytes(model.header), _kv_bytes_per_token(model.header) * context
+            self._servers.make_room(variant, weights + cache + OVERHEAD, keep)
+            began = time.monotonic()
+            try:
+                process, said = start(spec, context, self._servers, self._client, on_progress, is_cancelled)
+                on_progress(Progress("Warming up"))
+                http.post(self._client, process, "/completion", WARM_UP)
+                loaded = _describe(spec, model, context, process, said, time.monotonic() - began)
+            except BaseException:
+                self._servers.stop(variant)
+                raise
+            self._servers.ready(variant, loaded)
+            return loaded
+
+    def _read(self, spec: LoadSpec, on_progress: OnProgress, is_cancelled: IsCancelled) -> _Model:
+        """The header, and whose tokenizer makes the ids: the reference's where there is one."""
+        if not spec.path.endswith(".gguf"):
+            raise UnsupportedModel(
+                f"llama.cpp reads GGUF files, and {spec.id} is none.", hint="Choose another engine for it."
+            )
+        header = read_header(Path(spec.path))
+        name = catalog.split(spec.id)[0]
+        if name == spec.id:
+            return _Model(header, "", facts.tokenizer_hash(header))
+        reference = catalog.resolve(name, on_progress, is_cancelled).path
+        on_progress(Progress("Reading the tokenizer"))
+        return _Model(header, reference, self._tokenize(reference, "a").tokenizer_hash)
+
+    def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
+        model = self._models.get(variant)
+        if model and model.reference:
+            return self._tokenize(model.reference, messages)
+        with self._servers.using(variant) as process:
+            if model is None:
+                raise EngineError(f"{variant} is not loaded in llama.cpp.", hint="Run it again.")
+            chat = not isinstance(messages, str) and facts.has_chat_template(model.header)
+            if chat:
+                text = str(http.post(self._client, process, "/apply-template", {"messages": list(messages)})["prompt"])
+            else:
+                text = messages if isinstance(messages, str) else "\n\n".join(turn["content"] for turn in messages)
+            body = {"content": text, "add_special": True, "parse_special": True}
+            ids = tuple(http.post(self._client, process, "/tokenize", body)["tokens"])
+        bos = model.header.fields.get("tokenizer.ggml.bos_token_id")
+        if ids[:2] == (bos, bos):  # the template wrote it, and the tokenizer added one
+            ids = ids[1:]
+        return Prompt(ids, text, "chat" if chat else "raw", model.tokenizer_hash)
+
+    def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
+        variant, request = generation.variant, generation.request_id
+        with self._servers.using(variant) as process, contextlib.ExitStack() as stack:
+            loaded = next(found for found in self._servers.loaded() if found.id == variant)
+            model = self._models[variant]
+            _validate(generation, loaded, model.header)
+            names = facts.vocabulary(model.header)
+            completion = self._running[request] = Completion(self._client, process, loaded, generation, names)
+            stack.callback(self._running.pop, request, None)
+            began = time.monotonic()
+            if not model.turn.acquire(blocking=False):
+                yield Progress("Waiting for running generations")
+                while not model.turn.acquire(timeout=0.05):
+                    if completion.aborted.is_set():
+                        yield completion.unfinished(time.monotonic() - began)
+                        return
+            stack.callback(model.turn.release)
+            yield from completion.items(time.monotonic() - began)
+
+    def abort(self, request_id: str) -> None:
+        if completion := self._running.get(request_id):
+            completion.abort()
+
+
+def _kv_bytes_per_token(header: GgufHeader) -> int:
+    chosen = settings()
+    return facts.kv_bytes_per_token(header, chosen.llamacpp_cache_k, chosen.llamacpp_cache_v)
+
+
+def _describe(
+    spec: LoadSpec, model: _Model, context: int, process: ServerProcess, said: Facts, load_s: float
+) -> Loaded:
+    header = model.header
+    return Loaded(
+        id=spec.id,
+        engine=LlamaCppEngine.name,
+        device=said.device,
+        dtype=header.weight_type,
+        weight_bytes=facts.weight_bytes(header),
+        streamed_bytes=facts.streamed_bytes(header),
+        kv_bytes_per_token=_kv_bytes_per_token(header),
+        resident_bytes=said.gpu_bytes if said.device != "cpu" else psutil.Process(process.pid).memory_info().rss,
+        context=context,
+        tokenizer_hash=model.tokenizer_hash,
+        has_chat_template=facts.has_chat_template(header),
+        kernel=facts.kernel(header, said),
+        load_s=load_s,
+        stepped=False,
+    )
+
+
+def _validate(generation: Generation, loaded: Loaded, header: GgufHeader) -> None:
+    ids, most = generation.prompt_ids, generation.sampling.max_tokens
+    if not ids:
+        raise InvalidRequest("The prompt is empty.", hint="Type something first.")
+    vocabulary = len(facts.vocabulary(header))
+    if min(ids) < 0 or (vocabulary and max(ids) >= vocabulary):
+        raise InvalidRequest("The prompt holds token ids that this model's vocabulary does not have.")
+    if len(ids) + most > loaded.context:
+        raise ContextOverflow(
+            f"The prompt has {len(ids)} tokens and max tokens is {most}: together {len(ids) + most}, more than the "
+            f"{loaded.context} that llama.cpp made room for.",
+            hint="Shorten the prompt, lower max tokens, or raise PLAYGROUND_LLAMACPP_CONTEXT.",
+        )
