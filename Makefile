@@ -12,7 +12,8 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run setup model dev browser vllm test lint bench bench-page doctor screenshots check-resolves clean
+.PHONY: help run setup model dev browser vllm test lint bench bench-page bench-vllm doctor screenshots
+.PHONY: check-resolves clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F '|' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -49,6 +50,11 @@ bench: setup ## prefill and decode tok/s into bench/, and the decode loop agains
 
 bench-page: setup browser ## what watching in a browser on this machine costs the engine
 	PYTHONPATH=. $(PY) scripts/bench_page.py
+
+bench-vllm: setup vllm ## bench against vLLM's own benchmark on one server, in turn; ARGS="--rounds 6" passes options on
+	@mkdir -p bench
+	PYTHONPATH=. $(PY) scripts/bench_vllm.py $(ARGS) > bench/.partial
+	@mv bench/.partial bench/vllm-$$(date +%Y%m%d-%H%M%S).json
 
 doctor: setup ## what this machine is, what can run on it, and what is missing
 	@$(PY) -m playground doctor

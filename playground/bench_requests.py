@@ -40,6 +40,16 @@ class Answer:
     decode_tok_s: float | None
     contended: bool
 
+    @property
+    def ttft_s(self) -> float:
+        """First token − sending, on the client's clock."""
+        return self.arrived_s[0] - self.sent_s
+
+    @property
+    def tpot_s(self) -> float:
+        """(last − first token)/(n − 1) on the client's clock, of at least two tokens."""
+        return (self.arrived_s[-1] - self.arrived_s[0]) / (len(self.arrived_s) - 1)
+
 
 class Prompts:
     """Prompts of any length in tokens of ordinary prose, each in an order of its own.

@@ -214,8 +214,9 @@ class Trace:
 class Generation:
     """One request to an engine: the same token ids go to every variant.
 
-    at_once   overlap the other generations of the same `group` on this device; the times are then contended
-    messages  the chat behind the ids, for a remote endpoint that takes no token ids
+    top_logprobs  alternatives to each token; 0 also spares the token's own log-probability where that costs time
+    at_once       overlap the other generations of the same `group` on this device; the times are then contended
+    messages      the chat behind the ids, for a remote endpoint that takes no token ids
     """
 
     variant: str

@@ -38,8 +38,8 @@ def level(answers: Sequence[Answer]) -> Level:
     if span <= 0:
         raise ValueError("the clock did not advance")
     output = sum(len(answer.arrived_s) for answer in answers)
-    ttft = [answer.arrived_s[0] - answer.sent_s for answer in answers]
-    tpot = [(answer.arrived_s[-1] - answer.arrived_s[0]) / (len(answer.arrived_s) - 1) for answer in answers]
+    ttft = [answer.ttft_s for answer in answers]
+    tpot = [answer.tpot_s for answer in answers]
     return Level(
         requests=len(answers),
         output_tok_s=output / span,
@@ -54,10 +54,17 @@ def level(answers: Sequence[Answer]) -> Level:
 def measure(
     requests: Requests, address: str, prompts: Prompts, test: BenchTest, on_answer: Callable[[int], None]
 ) -> Level:
-    """One level of the sweep; a first request of every worker is the warm-up. `on_answer` gets how many are done."""
+    """One level of the sweep. `on_answer` gets how many are done."""
+    return level(answered(requests, address, prompts, test, on_answer))
+
+
+def answered(
+    requests: Requests, address: str, prompts: Prompts, test: BenchTest, on_answer: Callable[[int], None]
+) -> list[Answer]:
+    """The requests of one level as they ended; a first request of every worker is the warm-up and is not among them."""
     workers = test.concurrency or 1
     _wave(requests, address, prompts, test, workers, on_answer)
-    return level(_wave(requests, address, prompts, test, test.runs, lambda done: on_answer(workers + done)))
+    return _wave(requests, address, prompts, test, test.runs, lambda done: on_answer(workers + done))
 
 
 def _wave(
@@ -68,15 +75,15 @@ def _wave(
     def one() -> Answer:
         return requests.answer(address, prompts.take(test.prompt_tokens), test.output_tokens, group)
 
-    answers = []
+    found = []
     with ThreadPoolExecutor(test.concurrency, thread_name_prefix="sweep") as pool:
         waiting = [pool.submit(one) for _ in range(count)]
         try:
             for done in as_completed(waiting):
-                answers.append(done.result())
-                on_answer(len(answers))
+                found.append(done.result())
+                on_answer(len(found))
         except BaseException:  # Ctrl+C too: leaving the pool waits for its workers, so they must end now
             pool.shutdown(wait=False, cancel_futures=True)
             requests.abort()
             raise
-    return answers
+    return found

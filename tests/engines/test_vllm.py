@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -383,6 +384,18 @@ def test_it_is_not_believed_when_others_finished_meanwhile(engine: VllmEngine, t
     script(others=1)
     _, finish = run(engine, request(load(engine, tiny), 4))
     assert finish.reason == "length" and finish.reported is None
+
+
+def test_a_request_at_once_waits_for_nothing_but_its_answer(engine: VllmEngine, tiny: Path) -> None:
+    loaded = load(engine, tiny)
+    before = seen(engine, loaded.id)["metrics_reads"]
+    asked = replace(request(loaded, 4), at_once=True, group="sweep", top_logprobs=0)
+    tokens, finish = run(engine, asked)
+    assert len(tokens) == 4 and finish.reported is None
+    after = seen(engine, loaded.id)
+    assert after["metrics_reads"] == before, "reading them would be in the time to the first token"
+    assert after["bodies"][-1]["logprobs"] is None, "a softmax over the vocabulary that nobody looks at"
+    assert [(token.logprob, token.top) for token in tokens] == [(None, ())] * 4
 
 
 def test_abort_ends_the_request_in_vllm(engine: VllmEngine, tiny: Path, script: Script) -> None:

@@ -129,7 +129,8 @@ class VllmEngine:
 
     def _stream(self, request: Generation, process: ServerProcess) -> Iterator[Token | Finish]:
         piece = self._places[request.variant].piece
-        before = self._metrics(process)
+        # One of several at once cannot be told apart there, and reading takes 20 ms, which belong to no request.
+        before = None if request.at_once else self._metrics(process)
         tokens = TokensOf(request, piece)
         stream = Stream(process.url, process.key, _body(request, piece))
         self._streams[request.request_id] = stream
@@ -139,8 +140,7 @@ class VllmEngine:
         finally:
             self._streams.pop(request.request_id, None)
             stream.close()
-        aborted = tokens.unfinished
-        reported = None if aborted else self._reported(process, before)
+        reported = None if before is None or tokens.unfinished else self._reported(process, before)
         peak = memory.of_processes(process.pid) if self._device(request.variant) == "cpu" else None
         yield replace(tokens.finish(), reported=reported, peak_memory_bytes=peak)
 

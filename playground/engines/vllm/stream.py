@@ -41,7 +41,7 @@ def body(generation: Generation, max_tokens: int, *, ids: bool = True) -> dict[s
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
         "ignore_eos": sampling.ignore_eos,
-        "logprobs": generation.top_logprobs,
+        "logprobs": generation.top_logprobs or None,  # its 0 asks for the token's own: 3 ms a token on a CPU
         "return_token_ids": True,
         "return_tokens_as_token_ids": ids,
         "stream": True,

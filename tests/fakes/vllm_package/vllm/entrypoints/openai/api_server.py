@@ -51,6 +51,7 @@ class State:
         self.healthy = True
         self.sums: dict[str, tuple[int, float]] = {}
         self.bodies: list[dict[str, Any]] = []
+        self.metrics_reads = 0
 
     def observe(self, name: str, value: float, n: int = 1) -> None:
         with self.lock:
@@ -79,9 +80,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/health":
             return self.answer(200 if self.state.healthy else 503, b"")
         if self.path == "/metrics":
+            self.state.metrics_reads += 1
             return self.answer(200, self.state.page().encode())
         if self.path == "/seen":
             seen = {"arguments": sys.argv[1:], "environment": dict(os.environ), "bodies": self.state.bodies}
+            seen["metrics_reads"] = self.state.metrics_reads
             return self.answer(200, json.dumps(seen).encode())
         if not self.allowed():
             return None
@@ -151,7 +154,9 @@ class Handler(BaseHTTPRequestHandler):
             finish = "length" if sent == wanted else None
             choice = {"index": 0, "text": "".join(f"<{i}>" for i in ids), "token_ids": ids, "finish_reason": finish}
             usage = {"prompt_tokens": prompt, "completion_tokens": sent, "total_tokens": prompt + sent}
-            self.event({"choices": [choice | {"logprobs": logprobs(ids, body["logprobs"])}], "usage": usage})
+            asked = body["logprobs"]
+            choice |= {"logprobs": None if asked is None else logprobs(ids, asked)}
+            self.event({"choices": [choice], "usage": usage})
         self.event({"choices": [], "usage": usage})
         self.state.observe("request_prefill_time_seconds", (first - began) * 0.9)
         self.state.observe("inter_token_latency_seconds", last - first, sent - 1)
