@@ -37,3 +37,11 @@ class Engine(Protocol):
     def abort(self, request_id: str) -> None:
         """End a generation within one step; its stream then closes with `Finish("abort")`."""
         ...
+
+
+class FreeRunning(Engine, Protocol):
+    """An engine whose work slows everybody on its device: its loads and generations have the device alone."""
+
+    def held(self, variant: str) -> Loaded | None:
+        """What a `load` would return at once, or None when it has work to do. Starts nothing and waits for nobody."""
+        ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,22 +12,49 @@ from playground import catalog
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import address, choose, orphans, table
 from playground.engines.device_turns import DeviceTurns
-from playground.engines.engine import Engine, IsCancelled, OnProgress
+from playground.engines.engine import Engine, FreeRunning, IsCancelled, OnProgress
 from playground.engines.transformers import TransformersEngine
 from playground.errors import Cancelled, EngineUnavailable
 
 POLL_S = 0.25
 WAITING = Progress("Waiting for the device: another run is being measured")
+Maker = Callable[[TransformersEngine], Any]
+
+
+def _llamacpp(transformers: TransformersEngine) -> Any:
+    from playground.engines.llamacpp import LlamaCppEngine
+
+    return LlamaCppEngine(transformers.tokenize)
+
+
+def _vllm(transformers: TransformersEngine) -> Any:
+    from playground.engines.vllm import VllmEngine
+
+    return VllmEngine(transformers.tokenize)
+
+
+def _remote(_: TransformersEngine) -> Any:
+    from playground.engines.remote import RemoteEngine
+
+    return RemoteEngine()
+
+
+MAKERS: Mapping[str, Maker] = {"llamacpp": _llamacpp, "vllm": _vllm, "remote": _remote}
 
 
 class Engines:
-    """Implements `engine.Engine` for addresses (`smollm2:nf4`, `smollm2@vllm`); an engine is made when first asked."""
+    """Implements `engine.Engine` for addresses (`smollm2:nf4`, `smollm2@vllm`); an engine is made when first asked.
+
+    transformers  the stepped host, whose tokenizer the others use; None makes one
+    makers        how the other engines are made, by name
+    """
 
     name = "engines"
 
-    def __init__(self) -> None:
+    def __init__(self, transformers: TransformersEngine | None = None, makers: Mapping[str, Maker] = MAKERS) -> None:
         orphans.sweep()
-        self.transformers = TransformersEngine()
+        self.transformers = transformers or TransformersEngine()
+        self._makers = makers
         self._made: dict[str, Any] = {"transformers": self.transformers}
         self._lock = threading.Lock()
         self._turns = DeviceTurns()
@@ -55,7 +82,7 @@ class Engines:
             if self._closed:
                 raise EngineUnavailable("The engines are shut down.")
             if name not in self._made:
-                self._made[name] = _MAKERS[name](self.transformers)
+                self._made[name] = self._makers[name](self.transformers)
             return self._made[name]
 
     def _of(self, text: str) -> tuple[Engine, table.EngineRow, str]:
@@ -71,6 +98,9 @@ class Engines:
         wanted = [other.variant for other in together if (other.engine or row.name) == row.name]
         if row.stepped or not row.on_device:  # the host loads between two steps, a remote one loads nothing here
             return engine.load(name, on_progress, is_cancelled, wanted)
+        free_running: FreeRunning = self.engine(row.name)
+        if held := free_running.held(name):
+            return held
         ticket = self._turns.ticket(shared=False)
         try:
             if not ticket.enter(0):
@@ -78,7 +108,7 @@ class Engines:
             while not ticket.enter(POLL_S):
                 if is_cancelled():
                     raise Cancelled("Stopped while it waited for the device.")
-            return engine.load(name, on_progress, is_cancelled, wanted)
+            return free_running.load(name, on_progress, is_cancelled, wanted)
         finally:
             ticket.leave()
 
@@ -108,7 +138,11 @@ class Engines:
             _check(aborted)
             with contextlib.closing(engine.generate(request)) as items:  # type: ignore[type-var]
                 for item in items:
-                    if aborted.is_set() and not isinstance(item, Finish):
+                    if isinstance(item, Finish):
+                        ticket.leave()  # the next may compute now, and whether others did meanwhile is known
+                        yield replace(item, contended=ticket.contended)
+                        continue
+                    if aborted.is_set():
                         engine.abort(generation.request_id)  # once more: the first may have come before the request
                     yield item
         finally:
@@ -127,24 +161,3 @@ class Engines:
 def _check(aborted: threading.Event) -> None:
     if aborted.is_set():
         raise Cancelled("Stopped while it waited for the device.")
-
-
-def _llamacpp(transformers: TransformersEngine) -> Any:
-    from playground.engines.llamacpp import LlamaCppEngine
-
-    return LlamaCppEngine(transformers.tokenize)
-
-
-def _vllm(transformers: TransformersEngine) -> Any:
-    from playground.engines.vllm import VllmEngine
-
-    return VllmEngine(transformers.tokenize)
-
-
-def _remote(_: TransformersEngine) -> Any:
-    from playground.engines.remote import RemoteEngine
-
-    return RemoteEngine()
-
-
-_MAKERS: dict[str, Callable[[TransformersEngine], Any]] = {"llamacpp": _llamacpp, "vllm": _vllm, "remote": _remote}

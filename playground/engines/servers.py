@@ -44,6 +44,15 @@ class Servers:
             alive = [held for held in self._held.values() if held.process.alive]
         return [held.loaded for held in sorted(alive, key=lambda held: held.used) if held.loaded]
 
+    def held(self, variant: str) -> Loaded | None:
+        """What is said of `variant` when its server is ready, which counts as a use; waits for no start."""
+        with self._lock:
+            held = self._held.get(variant)
+            if held is None or held.loaded is None or not held.process.alive:
+                return None
+            held.used = time.monotonic()
+            return held.loaded
+
     @contextlib.contextmanager
     def starting(self, variant: str) -> Iterator[Loaded | None]:
         """Hold the right to start the server of `variant`: what it already holds, or None when it must be started."""

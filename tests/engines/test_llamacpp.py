@@ -284,14 +284,16 @@ def test_what_is_refused_before_it_is_sent(
 
 
 def test_killed_in_mid_stream_is_an_error_and_the_next_run_works(fresh: LlamaCppEngine) -> None:
-    fresh.load(VARIANT, quiet, never)
+    assert fresh.held(VARIANT) is None
+    loaded = fresh.load(VARIANT, quiet, never)
+    assert fresh.held(VARIANT) == loaded
     items = fresh.generate(Generation(VARIANT, _ids(fresh), LONG))
     assert sum(isinstance(next(items), Token) for _ in range(5)) >= 2
     os.kill(fresh.process(VARIANT).pid, signal.SIGKILL)
     with pytest.raises(EngineDied, match="SIGKILL") as caught:
         list(items)
     assert caught.value.hint and caught.value.log_tail
-    assert fresh.health() == {"loaded": []}
+    assert fresh.health() == {"loaded": []} and fresh.held(VARIANT) is None
     fresh.load(VARIANT, quiet, never)
     assert len(run(fresh, ASK, max_tokens=3)[0]) == 3
     assert fresh.unload(VARIANT) and not fresh.unload(VARIANT)

@@ -148,6 +148,22 @@ class FakeEngine:
         self.closed = True
 
 
+@dataclass
+class FreeRunningFake(FakeEngine):
+    """Implements `engines.engine.FreeRunning`. `kept` tells a test what each load had to leave loaded."""
+
+    kept: list[tuple[str, ...]] = field(default_factory=list)
+
+    def held(self, variant: str) -> Loaded | None:
+        return super().load(variant, lambda _: None, lambda: False) if variant in self.loaded else None
+
+    def load(
+        self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
+    ) -> Loaded:
+        self.kept.append(tuple(keep))
+        return super().load(variant, on_progress, is_cancelled, keep)
+
+
 def _token(index: int, piece: str, step: float, script: Script) -> Token:
     share = (0.92, 0.41, 0.77, 0.99, 0.08)[index % 5]
     rest = 1 - share

@@ -44,7 +44,7 @@ class _Model:
 
 
 class LlamaCppEngine:
-    """Implements `engine.Engine` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
+    """Implements `engine.FreeRunning` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
 
     name = "llamacpp"
 
@@ -73,6 +73,9 @@ class LlamaCppEngine:
     def unload(self, variant: str) -> bool:
         """End the server of `variant`; False when there is none."""
         return self._servers.stop(variant)
+
+    def held(self, variant: str) -> Loaded | None:
+        return self._servers.held(variant)
 
     def load(
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()

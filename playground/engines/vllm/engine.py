@@ -48,7 +48,7 @@ class _Place:
 
 
 class VllmEngine:
-    """Implements `engine.Engine`. `tokenize(folder, source)` gives the reference's own token ids."""
+    """Implements `engine.FreeRunning`. `tokenize(folder, source)` gives the reference's own token ids."""
 
     name = "vllm"
 
@@ -68,6 +68,9 @@ class VllmEngine:
     def unload(self, variant: str) -> bool:
         """End the server of `variant`; False when there is none."""
         return self.servers.stop(self._ids.get(variant, variant))
+
+    def held(self, variant: str) -> Loaded | None:
+        return self.servers.held(self._ids.get(variant, variant))
 
     def load(
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
