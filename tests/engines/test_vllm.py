@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -511,6 +511,14 @@ def test_killed_between_two_runs(engine: VllmEngine, tiny: Path) -> None:
     assert load(engine, tiny).id == loaded.id
 
 
+def test_what_is_held_is_known_by_the_name_it_was_asked_for(engine: VllmEngine, tiny: Path) -> None:
+    assert engine.held(str(tiny)) is None
+    loaded = load(engine, tiny)
+    assert engine.held(str(tiny)) == engine.held(loaded.id) == loaded
+    engine.unload(loaded.id)
+    assert engine.held(str(tiny)) is None
+
+
 def test_not_loaded_is_an_error_of_its_own(engine: VllmEngine, tiny: Path) -> None:
     with pytest.raises(UnknownVariant, match="not loaded"):
         run(engine, Generation("nothing", IDS))
@@ -528,39 +536,47 @@ APP = (
 )
 
 
-@pytest.mark.usefixtures("home", "script")
-def test_the_whole_group_ends_when_the_app_is_killed(
-    interpreter: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """kill -9 of the app: nobody can clean up, the closed pipe has to."""
-    monkeypatch.setenv("PLAYGROUND_VLLM_PYTHON", str(interpreter))
-    app = subprocess.Popen([sys.executable, "-c", APP, str(tiny)], stdout=subprocess.PIPE, text=True)
-    assert app.stdout is not None
-    server = psutil.Process(int(app.stdout.readline()))
-    (worker,) = server.children()
-    app.kill()
-    app.wait()
-    app.stdout.close()
-    eventually(lambda: gone(server) and gone(worker), 5, "server and worker are gone")
+@dataclass(frozen=True)
+class App:
+    """A playground in a process of its own, the vLLM that it started, and that one's worker."""
+
+    process: subprocess.Popen[str]
+    server: psutil.Process
+    worker: psutil.Process
+
+    def kill(self) -> None:
+        """kill -9: nobody can clean up."""
+        assert self.process.stdout is not None
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
 
-@pytest.mark.usefixtures("home", "script")
-def test_a_worker_that_outlived_app_and_launcher_is_swept(
-    interpreter: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def app(home: Path, script: Script, interpreter: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
     monkeypatch.setenv("PLAYGROUND_VLLM_PYTHON", str(interpreter))
-    app = subprocess.Popen([sys.executable, "-c", APP, str(tiny)], stdout=subprocess.PIPE, text=True)
-    assert app.stdout is not None
-    server = psutil.Process(int(app.stdout.readline()))
+    process = subprocess.Popen([sys.executable, "-c", APP, str(tiny)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    server = psutil.Process(int(process.stdout.readline()))
     (worker,) = server.children()
-    server.kill()  # first, so that it cannot end its worker
+    app = App(process, server, worker)
+    yield app
     app.kill()
-    app.wait()
-    app.stdout.close()
-    eventually(lambda: gone(server), 2, "the launcher is gone")
-    assert not gone(worker)
+
+
+def test_the_whole_group_ends_when_the_app_is_killed(app: App) -> None:
+    """The closed pipe has to end it."""
+    app.kill()
+    eventually(lambda: gone(app.server) and gone(app.worker), 5, "server and worker are gone")
+
+
+def test_a_worker_that_outlived_app_and_launcher_is_swept(app: App) -> None:
+    app.server.kill()  # first, so that it cannot end its worker
+    app.kill()
+    eventually(lambda: gone(app.server), 2, "the launcher is gone")
+    assert not gone(app.worker)
     assert orphans.sweep() == ["vllm"]
-    assert gone(worker)
+    assert gone(app.worker)
     assert orphans.sweep() == []
 
 
