@@ -16,25 +16,15 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from playground.core import Alternative, Finish, FinishReason, Generation, Loaded, LoadSpec, Progress, Token
+from playground.core import Generation, Loaded, LoadSpec, Progress
 from playground.engines.transformers_host import loading
-from playground.engines.transformers_host.decode import PrefillChunk, Step, decode
+from playground.engines.transformers_host.active import Active, Emit, validate
 from playground.engines.transformers_host.loading import Resident
 from playground.engines.transformers_host.memory import DeviceMemory
-from playground.engines.transformers_host.text import Detokenizer, StopStrings
-from playground.errors import (
-    ContextOverflow,
-    EngineError,
-    InvalidRequest,
-    OutOfMemory,
-    PlaygroundError,
-    UnknownVariant,
-)
+from playground.errors import EngineError, OutOfMemory, PlaygroundError, UnknownVariant
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
-Emit = Callable[[Progress | Token | Finish | PlaygroundError], None]
-
 HEADROOM = 192 * 2**20  # bytes kept for activations and the key/value cache when a load is planned
 
 
@@ -50,117 +40,6 @@ class _LoadJob:
 class _UnloadJob:
     id: str
     future: Future[bool]
-
-
-class Active:
-    """One generation in progress, with its own clock (see the module's docstring)."""
-
-    def __init__(
-        self, request: Generation, resident: Resident, emit: Emit, accepted: float, others_busy: float
-    ) -> None:
-        self.request = request
-        self.emit = emit
-        self.resident = resident
-        self.aborted = threading.Event()
-        self._accepted = accepted
-        self._others_at_start = others_busy
-        self.own_busy = 0.0  # seconds of this generation's turns, by the thread's watch
-        self._step_s = 0.0
-        self._waited = 0.0
-        self._count = 0
-        self._growth = 0
-        self._peak_growth = 0
-        self._detokenizer = Detokenizer(resident.tokenizer, request.prompt_ids)
-        self._stops = StopStrings(request.sampling.stop)
-        self._steps = decode(
-            resident.model, request.prompt_ids, request.sampling, eos=resident.eos, top=request.top_logprobs
-        )
-
-    def turn(self, memory: DeviceMemory, total_busy: float) -> bool:
-        """One forward pass; True while there is more to do. `total_busy`: seconds of all turns of all generations."""
-        first = self._count == 0
-        if first:
-            memory.reset_peak()
-        used = memory.used()
-        began = time.perf_counter()
-        try:
-            item = next(self._steps, None)
-        except (RuntimeError, MemoryError) as error:
-            self._fail(error)
-            return False
-        memory.synchronize()
-        ended = time.perf_counter()
-        self._step_s += ended - began
-        after = memory.used()
-        self._peak_growth = max(self._peak_growth, self._growth + (memory.peak() if first else after) - used)
-        self._growth += after - used
-        more = True
-        if isinstance(item, PrefillChunk):
-            self.emit(Progress("Reading the prompt", item.done, item.total, "tokens"))
-        elif isinstance(item, Step):
-            # Everything since the start that was not another generation's turn is this one's time.
-            self._waited = total_busy - self.own_busy - self._others_at_start
-            more = self._emit_token(item, ended - self._accepted - self._waited)
-        else:
-            self.finish("length")
-            more = False
-        return more
-
-    def _emit_token(self, step: Step, time_s: float) -> bool:
-        self._count += 1
-        reason: FinishReason | None = None
-        ended_by_eos = step.is_eos and not self.request.sampling.ignore_eos
-        text = self._stops.add("" if ended_by_eos else self._detokenizer.add(step.token_id))
-        if ended_by_eos or self._stops.matched is not None:
-            reason = "stop"
-        elif self._count == self.request.sampling.max_tokens:
-            reason = "length"
-        if reason and self._stops.matched is None:
-            text += self._stops.add(self._detokenizer.flush()) + self._stops.flush()
-        decode_one = self.resident.tokenizer.decode
-        top = tuple(Alternative(i, str(decode_one([i])), logprob) for i, logprob in step.top)
-        piece = next((a.text for a in top if a.id == step.token_id), None)
-        self.emit(
-            Token(
-                id=step.token_id,
-                text=text,
-                piece=str(decode_one([step.token_id])) if piece is None else piece,
-                time_s=time_s,
-                step_s=self._step_s,
-                logprob=step.logprob,
-                top=top,
-            )
-        )
-        self._step_s = 0.0
-        if reason:
-            self.finish(reason)
-        return reason is None
-
-    def finish(self, reason: FinishReason) -> None:
-        self._steps.close()  # frees the cache
-        rest = ""
-        if reason == "abort" and self._stops.matched is None:
-            rest = self._stops.add(self._detokenizer.flush()) + self._stops.flush()
-        self.emit(
-            Finish(
-                reason=reason,
-                prompt_tokens=len(self.request.prompt_ids),
-                output_tokens=self._count,
-                peak_memory_bytes=self.resident.facts.resident_bytes + max(0, self._peak_growth),
-                waited_s=max(0.0, self._waited),
-                text=rest,
-            )
-        )
-
-    def _fail(self, error: Exception) -> None:
-        self._steps.close()
-        log.exception("generation %s failed", self.request.request_id, exc_info=error)
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-            self.emit(
-                OutOfMemory("The device ran out of memory in the middle of this text.", hint="Ask for fewer tokens.")
-            )
-        else:
-            self.emit(EngineError(f"The model failed while generating: {str(error).splitlines()[0][:200]}"))
 
 
 class DecodeThread(threading.Thread):
@@ -206,7 +85,7 @@ class DecodeThread(threading.Thread):
         """Accept a generation. Raises UnknownVariant, InvalidRequest or ContextOverflow before anything runs."""
         accepted = time.perf_counter()
         resident = self.resident(request.variant)
-        _validate(request, resident)
+        validate(request, resident)
         with self._condition:
             if len(self._active) + len(self._waiting()) >= settings().max_generations:
                 raise EngineError("The engine's queue is full.", hint="Try again in a moment.")
@@ -359,20 +238,3 @@ class DecodeThread(threading.Thread):
 
 def _mb(n: int) -> str:
     return f"{n / 1e9:.1f} GB" if n >= 1e9 else f"{n / 1e6:.0f} MB"
-
-
-def _validate(request: Generation, resident: Resident) -> None:
-    sampling, facts = request.sampling, resident.facts
-    if not request.prompt_ids:
-        raise InvalidRequest("The prompt is empty.", hint="Type something first.")
-    vocabulary = len(resident.tokenizer)
-    rows = resident.model.get_input_embeddings().weight.shape[0]
-    if not all(0 <= i < max(vocabulary, rows) for i in request.prompt_ids):
-        raise InvalidRequest("The prompt holds token ids that this model's vocabulary does not have.")
-    total = len(request.prompt_ids) + sampling.max_tokens
-    if total > facts.context:
-        raise ContextOverflow(
-            f"The prompt has {len(request.prompt_ids)} tokens and max tokens is {sampling.max_tokens}: together "
-            f"{total}, more than the {facts.context} that this model takes.",
-            hint="Shorten the prompt or lower max tokens.",
-        )

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import json
 import logging
 import threading
-import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import psutil
@@ -21,16 +17,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from playground.core import Finish, Generation, Progress, Prompt, Token
+from playground.core import Generation, Progress
 from playground.engines import wire
-from playground.engines.transformers_host.loading import load_tokenizer, tokenizer_hash
+from playground.engines.transformers_host.answer import CHAT, COMPLETION, Shape, Stream, collect, sse
 from playground.engines.transformers_host.memory import DeviceMemory
-from playground.engines.transformers_host.scheduler import Active, DecodeThread
-from playground.errors import BrokenCheckpoint, Cancelled, InvalidRequest, PlaygroundError, UnsupportedModel, to_wire
-from playground.settings import settings
+from playground.engines.transformers_host.prompt import render, tokenizer_of
+from playground.engines.transformers_host.scheduler import DecodeThread
+from playground.errors import Cancelled, InvalidRequest, PlaygroundError, to_wire
 
 log = logging.getLogger(__name__)
-POLL_S = 0.1  # how soon a closed connection is noticed
 
 
 class Unauthorized(PlaygroundError):
@@ -90,7 +85,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
     def tokenize(body: wire.TokenizeRequest) -> dict[str, Any]:
         messages = None if body.messages is None else [m.model_dump() for m in body.messages]
         if body.path:
-            tokenizer, context = _tokenizer_of(body.path), None
+            tokenizer, context = tokenizer_of(body.path), None
         else:
             resident = engine.resident(body.model)
             tokenizer, context = resident.tokenizer, resident.facts.context
@@ -108,11 +103,11 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
     async def abort(request_id: str) -> dict[str, bool]:
         return {"aborted": engine.abort(request_id)}
 
-    async def answer(request: Request, generation: Generation, shape: _Shape, stream: bool) -> Any:
-        stream_of = _Stream(engine, generation)
+    async def answer(request: Request, generation: Generation, shape: Shape, stream: bool) -> Any:
+        stream_of = Stream(engine, generation)
         if stream:
-            return StreamingResponse(_sse(request, stream_of, shape), media_type="text/event-stream")
-        return await _collect(request, stream_of, shape)
+            return StreamingResponse(sse(request, stream_of, shape), media_type="text/event-stream")
+        return await collect(request, stream_of, shape)
 
     @app.post("/v1/completions", dependencies=private)
     async def completions(request: Request, body: wire.CompletionRequest) -> Any:
@@ -123,7 +118,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
             ids = tuple(body.prompt)
         top = 5 if body.logprobs is None else body.logprobs
         generation = Generation(body.model, ids, body.sampling(), top, body.request_id or f"cmpl-{uuid.uuid4().hex}")
-        return await answer(request, generation, _COMPLETION, body.stream)
+        return await answer(request, generation, COMPLETION, body.stream)
 
     @app.post("/v1/chat/completions", dependencies=private)
     async def chat(request: Request, body: wire.ChatRequest) -> Any:
@@ -134,48 +129,10 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
             body.max_tokens = body.max_completion_tokens
         name = body.request_id or f"chatcmpl-{uuid.uuid4().hex}"
         return await answer(
-            request, Generation(body.model, ids, body.sampling(), body.top_logprobs, name), _CHAT, body.stream
+            request, Generation(body.model, ids, body.sampling(), body.top_logprobs, name), CHAT, body.stream
         )
 
     return app
-
-
-@lru_cache(maxsize=8)
-def _tokenizer_of(path: str) -> Any:
-    """The tokenizer of a folder whose model runs elsewhere. Raises BrokenCheckpoint."""
-    try:
-        return load_tokenizer(path)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise BrokenCheckpoint(f"The tokenizer in {Path(path).name} cannot be read: {reason}") from error
-
-
-def render(
-    tokenizer: Any, messages: list[dict[str, str]] | None, text: str | None, add_generation_prompt: bool = True
-) -> Prompt:
-    """Token ids of a chat (by the model's template, in transformers' immutable sandbox) or of a raw text.
-
-    A model without a template gets the chat as plain text, and the prompt says so (`template` is "raw").
-    """
-    limit = settings().max_prompt_chars
-    size = len(text or "") + sum(len(message["content"]) for message in messages or [])
-    if size > limit:
-        raise InvalidRequest(f"The prompt has {size:,} characters; the limit is {limit:,}.", hint="Shorten it.")
-    if messages is None and text is None:
-        raise InvalidRequest("Neither a prompt nor messages were given.")
-    if messages is not None and tokenizer.chat_template:
-        try:
-            text = str(
-                tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
-            )
-        except Exception as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise UnsupportedModel(f"This model's chat template refused the conversation: {reason}") from error
-        ids = tokenizer.encode(text, add_special_tokens=False)
-        return Prompt(tuple(ids), text, "chat", tokenizer_hash(tokenizer))
-    if messages is not None:
-        text = "\n\n".join(message["content"] for message in messages)
-    return Prompt(tuple(tokenizer.encode(text)), text or "", "raw", tokenizer_hash(tokenizer))
 
 
 async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncIterator[str]:
@@ -199,100 +156,3 @@ async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncIte
         yield json.dumps(to_wire(error)) + "\n"
     finally:
         gone.set()
-
-
-class _Stream:
-    """The items of one generation, handed from the decode thread to the event loop."""
-
-    def __init__(self, engine: DecodeThread, generation: Generation) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._items: asyncio.Queue[Any] = asyncio.Queue()
-        self.generation = generation
-        self._active: Active = engine.submit(generation, self._emit)
-
-    def _emit(self, item: Any) -> None:
-        self._loop.call_soon_threadsafe(self._items.put_nowait, item)
-
-    async def items(self, request: Request) -> AsyncGenerator[Progress | Token | Finish, None]:
-        """Until the Finish; ends the generation when the client has gone."""
-        try:
-            while True:
-                try:
-                    item = await asyncio.wait_for(self._items.get(), POLL_S)
-                except TimeoutError:
-                    if await request.is_disconnected():
-                        return
-                    continue
-                if isinstance(item, PlaygroundError):
-                    raise item
-                yield item
-                if isinstance(item, Finish):
-                    return
-        finally:
-            self._active.aborted.set()
-
-
-class _Shape:
-    """How a chunk of one of OpenAI's two completion endpoints looks."""
-
-    def __init__(
-        self, kind: str, delta: Callable[[str], dict[str, Any]], whole: Callable[[str], dict[str, Any]]
-    ) -> None:
-        self.kind, self.delta, self.whole = kind, delta, whole
-
-    def envelope(self, generation: Generation, choices: list[dict[str, Any]], chunk: bool) -> dict[str, Any]:
-        kind = f"{self.kind}.chunk" if chunk and self.kind.startswith("chat") else self.kind
-        return {
-            "id": generation.request_id,
-            "object": kind,
-            "created": int(time.time()),
-            "model": generation.variant,
-            "choices": choices,
-        }
-
-
-_COMPLETION = _Shape("text_completion", lambda text: {"text": text}, lambda text: {"text": text})
-_CHAT = _Shape(
-    "chat.completion",
-    lambda text: {"delta": {"content": text}},
-    lambda text: {"message": {"role": "assistant", "content": text}},
-)
-
-
-async def _sse(request: Request, stream: _Stream, shape: _Shape) -> AsyncIterator[str]:
-    generation = stream.generation
-
-    def line(choices: list[dict[str, Any]], **fields: Any) -> str:
-        return f"data: {json.dumps({**shape.envelope(generation, choices, chunk=True), **fields})}\n\n"
-
-    try:
-        async with contextlib.aclosing(stream.items(request)) as items:
-            async for item in items:
-                match item:
-                    case Progress():
-                        yield line([], progress=wire.progress_body(item))
-                    case Token():
-                        yield line([{**wire.token_chunk(item), **shape.delta(item.text)}])
-                    case Finish():
-                        yield line([{**wire.finish_chunk(item), **shape.delta(item.text)}], **wire.finish_fields(item))
-    except PlaygroundError as error:
-        yield f"data: {json.dumps(to_wire(error))}\n\n"
-    yield "data: [DONE]\n\n"
-
-
-async def _collect(request: Request, stream: _Stream, shape: _Shape) -> dict[str, Any]:
-    tokens: list[Token] = []
-    async with contextlib.aclosing(stream.items(request)) as items:
-        async for item in items:
-            if isinstance(item, Token):
-                tokens.append(item)
-            elif isinstance(item, Finish):
-                text = "".join(token.text for token in tokens) + item.text
-                choice = {
-                    **wire.finish_chunk(item),
-                    **shape.whole(text),
-                    "token_ids": [token.id for token in tokens],
-                    "timing": {"times_s": [t.time_s for t in tokens], "steps_s": [t.step_s for t in tokens]},
-                }
-                return {**shape.envelope(stream.generation, [choice], chunk=False), **wire.finish_fields(item)}
-    return {}
