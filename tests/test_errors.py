@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playground import errors
-from playground.engines import remote_errors
+from playground.engines.remote import errors as remote_errors
 
 
 def codes(root: type[errors.PlaygroundError]) -> list[type[errors.PlaygroundError]]:

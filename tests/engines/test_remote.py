@@ -23,9 +23,9 @@ from playground.catalog import endpoints
 from playground.catalog.endpoints import Endpoint
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Progress, Sampling, Token
 from playground.engines.remote import RemoteEngine
-from playground.engines.remote_chunks import Chunks, entries_of
-from playground.engines.remote_errors import Scrub, from_status
-from playground.engines.remote_requests import KINDS, UNKNOWN, body, not_taken, refused_by
+from playground.engines.remote.chunks import Chunks, entries_of
+from playground.engines.remote.errors import Scrub, from_status
+from playground.engines.remote.requests import KINDS, UNKNOWN, body, not_taken, refused_by
 from playground.engines.transformers import TransformersEngine
 from playground.errors import (
     ContextOverflow,

@@ -10,29 +10,21 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from playground.catalog import endpoints, names
 from playground.catalog.endpoints import Endpoint
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
 from playground.engines.engine import IsCancelled, OnProgress
-from playground.engines.remote_chunks import Chunks
-from playground.engines.remote_errors import (
-    Missing,
-    Rejected,
-    Scrub,
-    TooLarge,
-    cut,
-    in_stream,
-    missing_model,
-    shown,
-    unreadable,
-)
-from playground.engines.remote_http import IsStopped, RemoteHttp
-from playground.engines.remote_requests import KINDS, UNKNOWN, body, refused_by
-from playground.engines.remote_served import Served
+from playground.engines.remote.chunks import Chunks
+from playground.engines.remote.errors import Missing, Rejected, Scrub, TooLarge, missing_model, shown, unreadable
+from playground.engines.remote.http import IsStopped, RemoteHttp
+from playground.engines.remote.requests import KINDS, UNKNOWN
+from playground.engines.remote.served import Served
+from playground.engines.remote.stream import stream
+from playground.engines.remote.tokenize import tokenized
 from playground.errors import Cancelled, EngineError, InvalidRequest, UnknownModel, UnknownVariant, UnsupportedModel
 from playground.methods import did_you_mean
 
@@ -90,12 +82,12 @@ class RemoteEngine:
                     f"Endpoint {served.endpoint.name} takes only chats, so a raw text cannot be continued there.",
                     hint="Ask it as a chat, or use an endpoint of vLLM or llama.cpp.",
                 )
-            return self._tokenized(served, messages)
+            return tokenized(self._http, served, messages)
         if served.templates and served.takes_ids:
-            return self._tokenized(served, messages)
+            return tokenized(self._http, served, messages)
         if served.takes_chats:
             return Prompt((), "", "remote", served.tokenizer_hash)
-        return self._tokenized(served, "\n\n".join(message["content"] for message in messages))
+        return tokenized(self._http, served, "\n\n".join(message["content"] for message in messages))
 
     def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
         served = self._ready(generation.variant)
@@ -113,7 +105,7 @@ class RemoteEngine:
         try:
             yield Progress(f"Waiting for {served.endpoint.host}")
             with contextlib.closing(
-                self._stream(served, source, generation.sampling, generation.top_logprobs, aborted.is_set, chunks)
+                stream(self._http, served, source, generation.sampling, generation.top_logprobs, aborted.is_set, chunks)
             ) as tokens:
                 yield from tokens
             yield self._finish(chunks, chunks.finish or "stop", len(generation.prompt_ids))
@@ -197,7 +189,7 @@ class RemoteEngine:
 
     def _tries(self, served: Served, source: Sequence[Message] | str, is_stopped: IsStopped) -> Prompt | None:
         try:
-            return self._tokenized(served, source, is_stopped) or None
+            return tokenized(self._http, served, source, is_stopped) or None
         except EngineError as error:
             log.info("no tokenizer at %s: %s", served.endpoint.host, error)
             return None
@@ -205,91 +197,9 @@ class RemoteEngine:
     def _probe(self, served: Served, source: Sequence[int] | Sequence[Message], is_stopped: IsStopped) -> Served:
         chunks = Chunks(Scrub(served.endpoint.secret()))
         learned = [served]
-        for _ in self._stream(served, source, _PROBE, 1, is_stopped, chunks, learned):
+        for _ in stream(self._http, served, source, _PROBE, 1, is_stopped, chunks, learned):
             pass
         return replace(learned[-1], counting=chunks.counting or "chunks")
-
-    def _stream(
-        self,
-        served: Served,
-        source: Sequence[int] | Sequence[Message],
-        sampling: Sampling,
-        top_logprobs: int,
-        is_stopped: IsStopped,
-        chunks: Chunks,
-        learned: list[Served] | None = None,
-    ) -> Generator[Token, None, None]:
-        """The tokens of one request; asked again without the fields that the endpoint says it does not know."""
-        endpoint = served.endpoint
-        path = "chat/completions" if isinstance(source[0], dict) else "completions"
-        while True:
-            sent = body(served.kind, served.model, source, sampling, top_logprobs, served.refused)
-            began = time.monotonic()
-            try:
-                with contextlib.closing(
-                    self._http.stream(endpoint, f"{endpoint.url}/{path}", sent, is_stopped)
-                ) as events:
-                    yield from self._tokens(endpoint, events, began, sampling, chunks)
-                return
-            except Rejected as error:
-                if chunks.count or not (more := refused_by(error.said, sent)):
-                    raise
-                log.info("%s does not take %s", endpoint.host, ", ".join(sorted(more)))
-                served = replace(served, refused=served.refused | more)
-                if learned is not None:
-                    learned.append(served)
-
-    @staticmethod
-    def _tokens(
-        endpoint: Endpoint,
-        events: Iterator[tuple[float, dict[str, Any] | None]],
-        began: float,
-        sampling: Sampling,
-        chunks: Chunks,
-    ) -> Iterator[Token]:
-        for arrival, event in events:
-            if event is None:
-                return
-            if event.get("error"):
-                raise in_stream(endpoint, event, chunks.scrub)
-            try:
-                tokens = list(chunks.add(event, arrival - began))
-            except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-                raise unreadable(endpoint, "a chunk that is no completion") from None
-            if chunks.count > sampling.max_tokens:
-                raise unreadable(endpoint, f"more than the {sampling.max_tokens} tokens that it was asked for")
-            yield from tokens
-        if chunks.finish is None:
-            raise cut(endpoint)
-
-    def _tokenized(
-        self, served: Served, source: Sequence[Message] | str, is_stopped: IsStopped = lambda: False
-    ) -> Prompt:
-        """The prompt as the endpoint tokenizes it: llama.cpp's way, else vLLM's. Raises EngineError."""
-        endpoint, text = served.endpoint, source if isinstance(source, str) else None
-        kind: Literal["chat", "raw"] = "raw" if text is not None else "chat"
-        if served.kind is KINDS["llamacpp"]:
-            if text is None:
-                chat = {"messages": list(source)}
-                text = _field(self._http.ask(endpoint, f"{endpoint.root}/apply-template", chat, is_stopped), "prompt")
-            asked: dict[str, Any] = {"content": text, "add_special": True, "parse_special": kind == "chat"}
-        elif text is not None:
-            asked = {"model": served.model, "prompt": text}
-        else:
-            asked = {"model": served.model, "messages": list(source), "add_generation_prompt": True}
-        answer = self._http.ask(endpoint, f"{endpoint.root}/tokenize", asked, is_stopped)
-        ids = _field(answer, "tokens")
-        if not isinstance(ids, list) or not ids or not all(type(one) is int and one >= 0 for one in ids):
-            raise unreadable(endpoint, "no token ids")
-        if text is None:
-            text = _field(answer, "text")  # our own host's; vLLM tells none
-        if _field(answer, "template") == "raw":
-            kind = "raw"
-        return Prompt(tuple(ids), text if isinstance(text, str) else "", kind, served.tokenizer_hash)
-
-
-def _field(answer: Any, name: str) -> Any:
-    return answer.get(name) if isinstance(answer, dict) else None
 
 
 def _parsed(variant: str) -> names.Model:

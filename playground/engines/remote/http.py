@@ -23,7 +23,7 @@ import httpx
 from playground import __version__
 from playground.catalog import addresses
 from playground.catalog.endpoints import Endpoint
-from playground.engines.remote_errors import Scrub, failed, from_status, too_large, unreadable
+from playground.engines.remote.errors import Scrub, failed, from_status, too_large, unreadable
 from playground.errors import Cancelled
 from playground.settings import settings
 

@@ -153,35 +153,39 @@ def from_status(
 
 def failed(endpoint: Endpoint, error: Exception, waited_s: float) -> PlaygroundError:
     """The error of a connection that could not be made or broke."""
-    where, cause = _where(endpoint), error.__cause__ or error.__context__  # the pool raises its errors "from None"
-    if isinstance(error, httpcore.ConnectTimeout):
-        return EngineUnavailable(f"{where} cannot be reached in time.", hint="Is it running, and is its port open?")
-    if isinstance(error, httpcore.TimeoutException):
-        return EngineUnavailable(
-            f"{where} has said nothing for {waited_s:g} s.",
-            hint="It may be overloaded or stuck; PLAYGROUND_REMOTE_TIMEOUT_S allows more.",
-        )
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return EngineUnavailable(
-            f"{where} has a certificate that is not trusted: {shown(cause.verify_message)}.",
-            hint="Put your authority's certificate into SSL_CERT_FILE, or correct the address.",
-        )
-    if isinstance(cause, ssl.SSLError):
-        return EngineUnavailable(
-            f"{where} does not speak TLS: {shown(cause.reason or type(cause).__name__)}.",
-            hint="Is it http:// instead of https://?",
-        )
-    if isinstance(cause, socket.gaierror):
-        return EngineUnavailable(
-            f"The name {endpoint.host} of endpoint {endpoint.name} cannot be resolved.",
-            hint="Check the address, and the network.",
-        )
-    if isinstance(error, httpcore.ConnectError):
-        why = cause.strerror if isinstance(cause, OSError) and cause.strerror else "no connection"
-        return EngineUnavailable(f"{where} cannot be reached: {shown(why)}.", hint="Is it running, on this port?")
     if isinstance(error, httpcore.LocalProtocolError):
         return EngineError(f"The request to endpoint {endpoint.name} could not be made ({type(error).__name__}).")
+    if found := _no_connection(endpoint, error, waited_s):
+        message, hint = found
+        return EngineUnavailable(message, hint=hint)
     return cut(endpoint)
+
+
+def _no_connection(endpoint: Endpoint, error: Exception, waited_s: float) -> tuple[str, str] | None:
+    """Why there is none, and what to do; None where there was one and it broke."""
+    where, cause = _where(endpoint), error.__cause__ or error.__context__  # the pool raises its errors "from None"
+    if isinstance(error, httpcore.ConnectTimeout):
+        return f"{where} cannot be reached in time.", "Is it running, and is its port open?"
+    if isinstance(error, httpcore.TimeoutException):
+        return (
+            f"{where} has said nothing for {waited_s:g} s.",
+            "It may be overloaded or stuck; PLAYGROUND_REMOTE_TIMEOUT_S allows more.",
+        )
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"{where} has a certificate that is not trusted: {shown(cause.verify_message)}.",
+            "Put your authority's certificate into SSL_CERT_FILE, or correct the address.",
+        )
+    if isinstance(cause, ssl.SSLError):
+        why = shown(cause.reason or type(cause).__name__)
+        return f"{where} does not speak TLS: {why}.", "Is it http:// instead of https://?"
+    if isinstance(cause, socket.gaierror):
+        name = f"The name {endpoint.host} of endpoint {endpoint.name}"
+        return f"{name} cannot be resolved.", "Check the address, and the network."
+    if isinstance(error, httpcore.ConnectError):
+        why = cause.strerror if isinstance(cause, OSError) and cause.strerror else "no connection"
+        return f"{where} cannot be reached: {shown(why)}.", "Is it running, on this port?"
+    return None
 
 
 def cut(endpoint: Endpoint) -> EngineUnavailable:

@@ -9,9 +9,9 @@ from typing import Any
 
 from playground.catalog.endpoints import Endpoint
 from playground.core import Loaded
-from playground.engines.remote_chunks import Counting
-from playground.engines.remote_errors import shown
-from playground.engines.remote_requests import KINDS, Kind, not_taken
+from playground.engines.remote.chunks import Counting
+from playground.engines.remote.errors import shown
+from playground.engines.remote.requests import KINDS, Kind, not_taken
 
 _COUNTED: Mapping[Counting, str] = {
     "ids": "counted by their ids",
