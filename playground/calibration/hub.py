@@ -1,0 +1,98 @@
+"""Samples of a data set on the hub, streamed: only the first HUB_ROWS rows are asked for, never all of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from playground.calibration.rows import Sample, sample
+from playground.errors import HubUnreachable, InvalidCalibration, PlaygroundError
+from playground.settings import settings
+
+HUB_ROWS = 4096
+_PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_NAME = re.compile(rf"(?P<repo>{_PART}/{_PART})(?::(?P<first>{_PART}))?(?::(?P<second>{_PART}))?")
+_SPLIT = re.compile(r"(?:train|test|valid|validation|dev)(?:[._-].*)?")
+INSTEAD = "Use bundled, or a .jsonl or .txt file."
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A data set by name, nothing asked yet; `config` "" is the default one."""
+
+    repo: str
+    config: str = ""
+    split: str = "train"
+
+
+def parse(source: str) -> Dataset | None:
+    """`owner/name[:config][:split]`, or None. A single part is a split when it reads like one (train…, test…)."""
+    found = _NAME.fullmatch(source)
+    if found is None or ".." in source:
+        return None
+    repo, first, second = found["repo"], found["first"] or "", found["second"] or ""
+    if second or not _SPLIT.fullmatch(first):
+        return Dataset(repo, first, second or "train")
+    return Dataset(repo, split=first)
+
+
+def read(dataset: Dataset) -> Iterator[Sample | None]:
+    """The first rows of a data set, None for one that cannot be used. Raises HubUnreachable, InvalidCalibration."""
+    if settings().offline:
+        raise HubUnreachable(
+            f"The data set {dataset.repo} is on the hub, and PLAYGROUND_OFFLINE is set.", hint=f"Unset it. {INSTEAD}"
+        )
+    import datasets
+
+    try:
+        stream = datasets.load_dataset(dataset.repo, dataset.config or None, split=dataset.split, streaming=True)
+        for number, row in enumerate(stream.take(HUB_ROWS), 1):
+            yield sample(row, f"Row {number} of {dataset.repo}")
+    except PlaygroundError:
+        raise
+    except Exception as error:  # the library raises whatever its readers and the network raise
+        raise _typed(error, dataset) from error
+
+
+def _typed(error: Exception, dataset: Dataset) -> PlaygroundError:
+    """The library's exception as ours: one sentence, and what to do."""
+    import httpx
+    from datasets import exceptions
+    from huggingface_hub import errors
+
+    name = dataset.repo
+    if isinstance(error, exceptions.DatasetNotFoundError):
+        if "gated" in str(error):
+            return InvalidCalibration(
+                f"The data set {name} wants you to accept its terms.",
+                hint="Accept them on its page on the hub, then set HF_TOKEN or run `hf auth login`.",
+            )
+        return InvalidCalibration(
+            f"The hub has no data set {name}, or it is private.",
+            hint=f"Check the name; if it is private, set HF_TOKEN or run `hf auth login`. {INSTEAD}",
+        )
+    if isinstance(error, errors.HfHubHTTPError):
+        return HubUnreachable(
+            f"The hub answered {error.response.status_code} for the data set {name}.", hint=f"Try again. {INSTEAD}"
+        )
+    if isinstance(error, ConnectionError | httpx.HTTPError | errors.OfflineModeIsEnabled | TimeoutError):
+        return HubUnreachable(
+            f"The hub cannot be reached for the data set {name}.", hint=f"Check the connection. {INSTEAD}"
+        )
+    if isinstance(error, ValueError) and "BuilderConfig" in str(error):
+        return InvalidCalibration(
+            f"The data set {name} has no configuration {dataset.config!r}.", hint="Write owner/name:config:split."
+        )
+    if isinstance(error, ValueError) and "onfig name is missing" in str(error):
+        return InvalidCalibration(
+            f"The data set {name} has several configurations.", hint="Choose one: owner/name:config:split."
+        )
+    if isinstance(error, ValueError) and "split" in str(error):
+        return InvalidCalibration(
+            f"The data set {name} has no split {dataset.split!r}.", hint="Write owner/name:split, as its page names it."
+        )
+    return InvalidCalibration(
+        f"The data set {name} cannot be read ({type(error).__name__}).",
+        hint=f"It may need code of its own, which is not run here. {INSTEAD}",
+    )
