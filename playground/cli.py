@@ -142,6 +142,9 @@ def generate(
     repetition_penalty: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     stop: Annotated[list[str] | None, typer.Option(help="Ends the text; may be given several times.")] = None,
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="Engines overlap instead of taking turns; times are marked contended.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Stream one prompt through several variants, side by side."""
@@ -160,7 +163,7 @@ def generate(
     with _engine() as engine:
         # Beside JSON the panes are drawn on standard error, and only where a person looks at it.
         with SideBySide(variants, err if as_json else out) as view:
-            result = generate_all(engine, variants, prompt, system, raw, sampling, on_event=view.on_event)
+            result = generate_all(engine, variants, prompt, system, raw, sampling, view.on_event, at_once)
         if as_json:
             _print_json(result)
     failed = [pane for pane in result["panes"] if "error" in pane]

@@ -7,7 +7,7 @@ import queue
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from playground import catalog
@@ -128,6 +128,9 @@ class PaneResult:
             "metrics": {**timing(trace).as_dict(), "peak_memory_bytes": self.peak_memory_bytes},
             "waited_s": self.finish.waited_s if self.finish else 0.0,
             "clock": trace.clock,
+            "contended": self.finish.contended if self.finish else False,
+            "kernel": self.loaded.kernel if self.loaded else "",
+            "reported": asdict(self.finish.reported) if self.finish and self.finish.reported else None,
         }
         if self.error:
             row["error"] = {"code": self.error.code, "message": self.error.message, "hint": self.error.hint}
@@ -137,17 +140,20 @@ class PaneResult:
 class Comparison:
     """One run over two to four panes (one works too).
 
+    `at_once` lets panes on free-running engines overlap instead of taking turns; their times are then contended.
     Loads everything first, so that no load disturbs a clock, renders the prompt once with the tokenizer of the first
     pane, sends the same ids to every pane whose tokenizer agrees, then streams all panes at once. Iterate over
     `events()` exactly once; closing it (or `stop()`) ends every generation in the engine.
     """
 
-    def __init__(self, engine: Engine, panes: Sequence[PaneRequest], sampling: Sampling) -> None:
+    def __init__(self, engine: Engine, panes: Sequence[PaneRequest], sampling: Sampling, at_once: bool = False) -> None:
         self._engine = engine
+        self._at_once = at_once
         self._panes = tuple(panes)
         self._sampling = sampling
         self._queue: queue.Queue[Event | None] = queue.Queue()
         self._stopped = [threading.Event() for _ in panes]
+        self._group = uuid.uuid4().hex
         self._request_ids = [f"cmp-{uuid.uuid4().hex}" for _ in panes]
 
     def stop(self, pane: int | None = None) -> None:
@@ -249,6 +255,8 @@ class Comparison:
             sampling=self._sampling,
             request_id=self._request_ids[pane],
             messages=self._panes[pane].messages,
+            at_once=self._at_once,
+            group=self._group,
         )
         try:
             for attempt in (1, 2):

@@ -7,6 +7,7 @@ from typing import Any
 
 from playground.compare import Comparison, Event, PaneRequest, PaneResult
 from playground.core import Message, Sampling
+from playground.engines import choose
 from playground.engines.engine import Engine
 from playground.errors import InvalidRequest
 from playground.settings import settings
@@ -64,10 +65,13 @@ def generate(
     raw: bool = False,
     sampling: Sampling | None = None,
     on_event: Callable[[Event], None] | None = None,
+    at_once: bool = False,
 ) -> dict[str, Any]:
     """`{"prompt_ids": [...], "panes": [...]}`: `prompt_ids` are the first variant's, panes stand in the order asked.
 
-    A variant that fails carries `error` in its pane; only a request that cannot be run at all raises.
+    Variants that name no engine run on the first one's, where it can run them. `at_once` lets panes on free-running
+    engines overlap; the times of those that did are marked `contended`. A variant that fails carries `error` in its
+    pane; only a request that cannot be run at all raises.
     """
     chosen = check(sampling or Sampling())
     check_prompt(prompt, system)
@@ -75,9 +79,10 @@ def generate(
     if not 1 <= len(variants) <= most:
         raise InvalidRequest(f"{len(variants)} variants were asked for.", hint=f"Allowed: 1 to {most}.")
     turn = messages(prompt, system)
-    requests = [PaneRequest(name, text=prompt) if raw else PaneRequest(name, messages=turn) for name in variants]
+    addresses = choose.together(variants)
+    requests = [PaneRequest(name, text=prompt) if raw else PaneRequest(name, messages=turn) for name in addresses]
     results = [PaneResult(name) for name in variants]
-    for event in Comparison(engine, requests, chosen).events():
+    for event in Comparison(engine, requests, chosen, at_once).events():
         results[event.pane].add(event.item)
         if on_event:
             on_event(event)

@@ -87,4 +87,5 @@ def _numbers(pane: PaneResult) -> str:
         parts.append(f"TTFT {times.ttft_s * 1000:.0f} ms")
     if pane.finish:
         parts.append(pane.finish.reason)
+        parts += ["contended"] if pane.finish.contended else []
     return " · ".join(parts)

@@ -106,7 +106,7 @@ def verdict(panes: Sequence[PaneResult]) -> list[Outcome]:
 def outcome(reference: PaneResult, pane: PaneResult) -> Outcome:
     label = pane.variant.label if pane.variant else pane.variant_id
     if pane.engine != reference.engine:
-        label += f" in {table.row(pane.engine).title}"
+        label += f" in {table.title(pane.engine)}"
     size = _ratio(pane.variant.bytes if pane.variant else None, reference.variant.bytes if reference.variant else None)
     memory = _ratio(pane.peak_memory_bytes, reference.peak_memory_bytes)
     same_engine = pane.engine == reference.engine
@@ -135,6 +135,8 @@ def outcome(reference: PaneResult, pane: PaneResult) -> Outcome:
         caveats.append("different engines")
     if pane.trace().clock != reference.trace().clock:
         caveats.append("one is timed by its engine, the other at arrival here")
+    if any(side.finish and side.finish.contended for side in (reference, pane)):
+        caveats.append("contended: they ran at once and slowed each other")
     if not (_clean(reference) and _clean(pane)):
         caveats.append("a pane was stopped or failed")
     if not same_tokenizer:

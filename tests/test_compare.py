@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from playground.compare import Comparison, Event, PaneRequest, PaneResult
-from playground.core import Finish, Generation, Loaded, Progress, Prompt, Sampling, Token, Variant
+from playground.core import Finish, Generation, Loaded, Progress, Prompt, Reported, Sampling, Token, Variant
 from playground.errors import Cancelled, EngineDied, OutOfMemory, UnknownVariant
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
@@ -148,3 +148,19 @@ def test_cancelled_is_not_an_error() -> None:
     pane.add(Finish("abort", 0, 0))
     assert pane.done and pane.error is None and pane.as_json()["finish_reason"] == "abort"
     assert Cancelled("x").code == "cancelled" and Event(0, Finish("abort", 0, 0)).pane == 0
+
+
+def test_at_once_reaches_the_engine_as_one_group() -> None:
+    for at_once in (False, True):
+        engine = FakeEngine()
+        gather(Comparison(engine, panes("fake", "fake:nf4"), Sampling(), at_once), 2)
+        assert [asked.at_once for asked in engine.asked] == [at_once] * 2
+        assert len({asked.group for asked in engine.asked}) == 1 and engine.asked[0].group
+
+
+def test_a_contended_answer_and_the_engines_own_word_are_in_the_json() -> None:
+    result = PaneResult("fake")
+    result.add(Finish("stop", 3, 0, contended=True, reported=Reported("its log", ttft_s=0.5)))
+    row = result.as_json()
+    assert row["contended"] is True
+    assert row["reported"] == {"source": "its log", "ttft_s": 0.5, "prefill_s": None, "decode_tok_s": None}

@@ -7,13 +7,13 @@ versions, so it is asked by starting it, and its sentence reaches the page.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from playground import machine
+from playground import catalog, machine
 from playground.core import Variant
-from playground.engines import table
+from playground.engines import address, table
 from playground.engines.environments import missing_vllm
-from playground.errors import EngineUnavailable
+from playground.errors import CatalogError, EngineUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,35 @@ def check(variant: Variant, engine: str) -> None:
             )
 
 
-def common(variants: Sequence[Variant]) -> list[str]:
-    """An engine for each: the first one's wherever it can run the others, so that speeds can be compared."""
-    first = default(variants[0]) if variants else ""
-    return [default(variant, first) for variant in variants]
+def common(variants: Sequence[Variant | None], chosen: Sequence[str] = ()) -> list[str]:
+    """An engine for each variant of one run, so that speeds can be compared: the first one's wherever it can run them.
+
+    `chosen` has what was asked for, "" where nothing was. Of an unknown variant (None) nothing can be said: "".
+    """
+    asked = list(chosen) or [""] * len(variants)
+    found: list[str] = []
+    for variant, engine in zip(variants, asked, strict=True):
+        found.append(engine or (default(variant, found[0] if found else "") if variant else ""))
+    return found
+
+
+def together(names: Sequence[str]) -> list[str]:
+    """The addresses of one run: where one names no engine, the engine is that of the first wherever it can run it."""
+    addresses = [address.parse(name) for name in names]
+    variants = [_look_up(found.variant) for found in addresses]
+    engines = common(variants, [found.engine for found in addresses])
+    return [
+        str(found) if variant is None or engine == default(variant) else str(replace(found, engine=engine))
+        for found, variant, engine in zip(addresses, variants, engines, strict=True)
+    ]
+
+
+def _look_up(name: str) -> Variant | None:
+    """The variant, or None: whoever runs it finds the same error and says it where it belongs."""
+    try:
+        return catalog.variant(name)
+    except CatalogError:
+        return None
 
 
 def _option(row: table.EngineRow, variant: Variant) -> Option:

@@ -65,3 +65,8 @@ TABLE: tuple[EngineRow, ...] = (
 def row(name: str) -> EngineRow:
     """The row of the engine called `name`; KeyError when there is none."""
     return {found.name: found for found in TABLE}[name]
+
+
+def title(name: str) -> str:
+    """What a person calls the engine; a name that is not in the table is its own title."""
+    return next((found.title for found in TABLE if found.name == name), name)

@@ -44,6 +44,7 @@ def endpoints(engine: Engine) -> None:
         seed: int = 0,
         stop: list[str] | None = None,
         raw: bool = False,
+        at_once: bool = False,
     ) -> dict[str, Any]:
         """One prompt through several variants at once, with every token's time.
 
@@ -59,6 +60,7 @@ def endpoints(engine: Engine) -> None:
             seed: same seed, same text.
             stop: strings that end an answer.
             raw: continue the prompt as it is, without a chat template.
+            at_once: panes on free-running engines overlap instead of taking turns; their times are marked contended.
 
         Returns:
             {"prompt_ids": [...], "panes": [...]} with one entry per variant, in order; a failed one carries "error".
@@ -73,7 +75,7 @@ def endpoints(engine: Engine) -> None:
             stop=tuple(stop or ()),
         )
         try:
-            return run(engine, variants, prompt, system, raw, sampling)
+            return run(engine, variants, prompt, system, raw, sampling, at_once=at_once)
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

@@ -34,6 +34,13 @@ def _alone(slot: int, method: Callable[[int, gr.Request], Any]) -> Callable[...,
     return handler
 
 
+def _told(slot: int, method: Callable[[int, gr.EventData, gr.Request], Update]) -> Callable[..., Update]:
+    def handler(data: gr.EventData, request: gr.Request) -> Update:
+        return method(slot, data, request)
+
+    return handler
+
+
 def _with(slot: int, method: Callable[[int, Mapping[Any, Any], gr.Request], Update]) -> Callable[..., Update]:
     def handler(inputs: Mapping[Any, Any], request: gr.Request) -> Update:
         return method(slot, inputs, request)
@@ -76,6 +83,7 @@ class Compare:
         for index, slot in enumerate(tab.slots):
             slot.variant.input(_with(index, self.choose), {tab.model, slot.variant}, picked, **PRIVATE)
             slot.remove.click(_alone(index, self.remove), None, picked, queue=False, **PRIVATE)
+            slot.view.engine(_told(index, self.choose_engine), None, [*picked, tab.trouble], queue=False, **PRIVATE)
             slot.view.halt(_alone(index, self.stop_one), None, None, queue=False, **PRIVATE)
             self._chain(slot.view.again(_with(index, self.again), fields, around, queue=False, **PRIVATE))
 
@@ -149,6 +157,23 @@ class Compare:
             session.panes[slot].show(name, facts, slot == 0, error, session.origin)
         return self._panes(session)
 
+    def choose_engine(self, slot: int, data: gr.EventData, request: gr.Request) -> Update:
+        """Another engine for the pane's variant; what the old one answered goes, as with another variant."""
+        session = self.session(request)
+        wanted = str((data._data or {}).get("engine") or "")
+        with session.lock:
+            pane = session.panes[slot]
+            facts = pane.facts
+            if facts is None or session.busy or wanted not in address.NAMES:
+                return {self.tab.trouble: gr.skip()}
+            error: PlaygroundError | None = None
+            try:
+                choose.check(facts, wanted)
+            except PlaygroundError as failed:
+                error = failed
+            pane.show(str(address.Address(facts.id, wanted)), facts, slot == 0, error, session.origin)
+        return self._panes(session)
+
     def add(self, request: gr.Request) -> Update:
         session = self.session(request)
         with session.lock:
@@ -176,18 +201,12 @@ class Compare:
         """Everything that depends on which panes there are."""
         tab, update = self.tab, {}
         choices = [(f"{v.label} · {encode.size(v)}".strip(" ·"), v.id) for v in session.choices]
-        # A variant on another engine than its own is a choice of its own: numbers across engines are marked.
-        choices += [
-            (f"{variant.label} · {option.title}", f"{variant.id}@{option.engine}")
-            for variant in session.choices
-            for option in choose.options(variant)
-            if option.runs and option.engine != choose.default(variant)
-        ]
         with session.lock:
+            session.share_engine()
             for index, (slot, pane) in enumerate(zip(tab.slots, session.panes, strict=True)):
                 listed = choices
                 if pane.variant and pane.variant not in [value for _, value in choices]:
-                    listed = [*choices, (pane.variant, pane.variant)]
+                    listed = [*choices, (pane.label, pane.variant)]
                 update[slot.variant] = gr.Dropdown(choices=listed, value=pane.variant or None)
                 update[slot.view] = pane.value if index in session.shown else ""
         update[tab.notice] = ""

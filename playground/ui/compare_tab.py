@@ -140,7 +140,14 @@ def _settings() -> dict[str, Any]:
 
     with gr.Column(elem_id="pg-settings"):
         with gr.Row(elem_classes="pg-wide"):
-            mode = gr.Radio([form.CHAT, form.RAW], value=form.CHAT, label="Mode", min_width=0, elem_id="pg-mode")
+            mode = gr.Radio(
+                [form.CHAT, form.RAW], value=form.CHAT, label="Mode", min_width=0, elem_id="pg-mode",
+                elem_classes="pg-seg",
+            )  # fmt: skip
+            timing = gr.Radio(
+                [form.TURNS, form.AT_ONCE], value=form.TURNS, label="Panes on different engines", min_width=0,
+                elem_id="pg-timing", elem_classes="pg-seg",
+            )  # fmt: skip
             system = gr.Textbox(
                 label="System prompt", lines=1, max_lines=4, min_width=0, elem_id="pg-system",
                 placeholder="Empty: the model’s own default", elem_classes="pg-field",
@@ -157,4 +164,4 @@ def _settings() -> dict[str, Any]:
                     label="Stop strings", info="one a line", lines=1, max_lines=4, min_width=0, elem_classes="pg-field"
                 ),
             }
-    return {"mode": mode, "system": system, **fields}
+    return {"mode": mode, "timing": timing, "system": system, **fields}

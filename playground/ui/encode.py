@@ -2,24 +2,28 @@
 
 Everything here is data. The browser draws it with `textContent`, so no name, prompt, output or error is ever HTML.
 
-    head  {label, role, id, source, facts: [[text, explanation]], notes}
-    user  prompt | made  chip, explanation
+    head  {label, role, id, source, facts: [[text, explanation]], notes, engine, engines: [choose.Option]}
+    user  prompt | made  settings, where it runs, kernel
     state name, stage, done, total, unit      waiting, loading, ready, reading, running
     tok   text, piece, step ms, gap ms or null, probability or null, [[text, probability], …]
     num   {decode, ttft, prefill, tpot, tokens, memory, p50, p99}   null where unknown
     part  token index, sentence, label        where the texts part
-    end   state, words                        done, stopped
+    end   state, words, what the engine itself reports    done, stopped
     fail  message, hint, log
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from math import exp, isfinite
 from typing import Any
 
 from playground.compare import PaneResult
-from playground.core import Finish, Loaded, Progress, Sampling, Token, Variant
+from playground.core import Finish, Loaded, Progress, Reported, Sampling, Token, Variant
+from playground.engines import table
+from playground.engines.choose import Option
 from playground.errors import PlaygroundError
 from playground.verdict import Divergence, quoted
 
@@ -59,11 +63,30 @@ def size(variant: Variant) -> str:
     return "" if variant.bytes is None else about + megabytes(variant.bytes)
 
 
-def head(variant: Variant | None, name: str, reference: bool, origin: str = "", engine: str = "") -> str:
+def head(
+    variant: Variant | None,
+    name: str,
+    reference: bool,
+    origin: str = "",
+    engine: str = "",
+    options: Sequence[Option] = (),
+) -> str:
     """The title of a pane, before anything ran. What the bar already says (`origin`) is not said again."""
     role = "reference" if reference else ""
     if variant is None:
-        return line("head", {"label": name, "role": role, "id": name, "source": "", "facts": [], "notes": []})
+        return line(
+            "head",
+            {
+                "label": name,
+                "role": role,
+                "id": name,
+                "source": "",
+                "facts": [],
+                "notes": [],
+                "engine": "",
+                "engines": [],
+            },
+        )
     facts = []
     if (bits := variant.bits_per_weight) is not None:
         facts.append([f"{bits:.1f} bits per weight", "All tensors of the checkpoint, in bits, over its parameters."])
@@ -77,12 +100,14 @@ def head(variant: Variant | None, name: str, reference: bool, origin: str = "", 
     return line(
         "head",
         {
-            "label": f"{variant.label} · {engine}" if engine else variant.label,
+            "label": variant.label,
             "role": role,
             "id": variant.id,
             "source": variant.source.removeprefix(f"{origin}; ") if origin else variant.source,
             "facts": facts,
             "notes": list(variant.notes),
+            "engine": engine,
+            "engines": [asdict(option) for option in options],
         },
     )
 
@@ -94,16 +119,17 @@ def state(name: str, progress: Progress | None = None) -> str:
 
 
 def made(sampling: Sampling, raw: bool, loaded: Loaded | None, template: str | None) -> str:
-    """The settings chip of one answer."""
+    """The settings chip of one answer, and what computed it: where, and the kernel that multiplies the weights."""
     chip = str(sampling)
     if raw:
         chip += " · raw completion"
     elif template == "raw":
         chip += " · no chat template: raw completion"
-    where = f"{loaded.engine} on {loaded.device}, {loaded.dtype}. {loaded.kernel}".strip() if loaded else ""
     if loaded and loaded.clock == "client":
         chip += " · timed at arrival"
-    return line("made", chip, where)
+    if loaded is None:
+        return line("made", chip, "", "")
+    return line("made", chip, f"{table.title(loaded.engine)} on {loaded.device}, {loaded.dtype}", loaded.kernel)
 
 
 def _share(logprob: float | None) -> float | None:
@@ -165,7 +191,24 @@ def end(result: PaneResult, finish: Finish, sampling: Sampling) -> str:
     words = [f"{count} token{'' if count == 1 else 's'}", why]
     if finish.waited_s >= 0.05:
         words.append(f"waited {finish.waited_s:.1f} s for others")
-    return line("end", "stopped" if finish.reason == "abort" else "done", " · ".join(words))
+    if finish.contended:
+        words.append("contended: ran at once with another pane")
+    name = "stopped" if finish.reason == "abort" else "done"
+    return line("end", name, " · ".join(words), _reported(finish.reported))
+
+
+def _reported(found: Reported | None) -> str:
+    """The engine's own word on this answer, to be held against the numbers above it."""
+    if found is None:
+        return ""
+    words = []
+    if found.ttft_s is not None:
+        words.append(f"TTFT {found.ttft_s * 1e3:.0f} ms")
+    if found.prefill_s is not None:
+        words.append(f"prefill {found.prefill_s * 1e3:.0f} ms")
+    if found.decode_tok_s is not None:
+        words.append(f"{found.decode_tok_s:.2f} tok/s decode")
+    return f"{found.source}: {', '.join(words)}" if words else ""
 
 
 def fail(error: PlaygroundError) -> str:

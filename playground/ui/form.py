@@ -11,6 +11,7 @@ from playground.generate import check
 from playground.ui.turns import Ask
 
 CHAT, RAW = "Chat", "Raw completion"
+TURNS, AT_ONCE = "Take turns", "All at once"
 DEFAULTS = Sampling()
 
 
@@ -21,6 +22,7 @@ def ask(values: Mapping[str, Any]) -> Ask:
         system=str(values.get("system") or ""),
         raw=values.get("mode") == RAW,
         sampling=sampling(values),
+        at_once=values.get("timing") == AT_ONCE,
     )
 
 
@@ -46,6 +48,8 @@ def summary(values: Mapping[str, Any]) -> str:
         words.append("raw completion")
     elif str(values.get("system") or "").strip():
         words.append("system prompt")
+    if values.get("timing") == AT_ONCE:
+        words.append("all at once")
     return " · ".join(words)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from playground.compare import Comparison
 from playground.core import Variant
+from playground.engines import address, choose
 from playground.engines.engine import Engine
 from playground.errors import EngineError
 from playground.ui import encode
@@ -61,6 +62,14 @@ class Session:
                 self._forget_parts(slot)
                 self.panes[slot].turns.pop()
 
+    def share_engine(self) -> None:
+        """Panes whose engine nobody chose run on the reference's, where it can run them."""
+        panes = [self.panes[slot] for slot in self.shown]
+        chosen = [address.parse(pane.variant).engine for pane in panes]
+        for pane, name in zip(panes, choose.common([pane.facts for pane in panes], chosen), strict=True):
+            if name != pane.engine:
+                pane.run_on(name)
+
     def begin(self, engine: Engine, asks: Mapping[int, Ask]) -> bool:
         """Start a turn in each of these slots. False while another run of this tab is going on."""
         with self.lock:
@@ -71,8 +80,9 @@ class Session:
                 self._forget_parts(slot)
                 self.panes[slot].turns.append(Turn(ask, self.panes[slot].variant))
             self._slots = list(asks)
-            # Sampling is one per comparison: one prompt in all panes, or one pane alone.
-            self._comparison = Comparison(engine, requests, next(iter(asks.values())).sampling)
+            # Settings are one per comparison: one prompt in all panes, or one pane alone.
+            first = next(iter(asks.values()))
+            self._comparison = Comparison(engine, requests, first.sampling, first.at_once)
             self._unwatched = self._comparison
             return True
 

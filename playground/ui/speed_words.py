@@ -36,7 +36,7 @@ class Labels:
 
 def engine_title(name: str) -> str:
     """ "transformers", "llama.cpp": short enough for a label."""
-    return next((row.title for row in table.TABLE if row.name == name), name).removesuffix(" host")
+    return table.title(name).removesuffix(" host")
 
 
 def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundError | None = None) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("core.js", "pane.js", "verdict.js", "speed.js", "speed_plots.js", "page.js")
+SCRIPTS = ("core.js", "engines.js", "pane.js", "verdict.js", "speed.js", "speed_plots.js", "page.js")
 STYLES = ("page.css", "pane.css", "composer.css", "speed.css")
 FONT = ("Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from playground.compare import Item, PaneRequest, PaneResult
 from playground.core import Finish, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
-from playground.engines import address, table
+from playground.engines import address, choose, table
 from playground.errors import PlaygroundError
 from playground.generate import messages
 from playground.ui import encode
@@ -23,6 +23,7 @@ class Ask:
     system: str = ""
     raw: bool = False
     sampling: Sampling = field(default_factory=Sampling)
+    at_once: bool = False
 
 
 class Turn:
@@ -101,14 +102,19 @@ class Turn:
 
 
 class Pane:
-    """One column of the page: a variant and the conversation it had."""
+    """One column of the page: a variant, the engine that runs it, and the conversation it had.
+
+    `variant` is the address as it was chosen; `engine` is what it runs on: the chosen one, or the run's common one.
+    """
 
     def __init__(self) -> None:
         self.variant = ""
         self.facts: Variant | None = None
         self.error: PlaygroundError | None = None
         self.turns: list[Turn] = []
+        self.engine = ""
         self._head = ""
+        self._drawn: tuple[bool, str] = (False, "")
 
     def show(
         self,
@@ -122,18 +128,31 @@ class Pane:
         if name != self.variant:
             self.turns = []
         self.variant, self.facts, self.error = name, facts, error
-        self._head = encode.head(facts, name, reference, origin, self.engine) + (encode.fail(error) if error else "")
+        self._drawn = (reference, origin)
+        self.run_on(address.parse(name).engine or (choose.default(facts) if facts else ""))
+
+    def run_on(self, engine: str) -> None:
+        """Settle the engine, and draw the head that names it."""
+        self.engine = engine
+        reference, origin = self._drawn
+        options = choose.options(self.facts) if self.facts else []
+        self._head = encode.head(self.facts, self.variant, reference, origin, engine, options)
+        self._head += encode.fail(self.error) if self.error else ""
 
     @property
-    def engine(self) -> str:
-        """Title of the engine, where one was chosen; "" leaves it to the variant."""
-        engine = address.parse(self.variant).engine
-        return table.row(engine).title if engine else ""
+    def address(self) -> str:
+        """What is asked of the engines."""
+        if self.facts is None or self.engine in ("", choose.default(self.facts)):
+            return self.variant
+        return str(replace(address.parse(self.variant), engine=self.engine))
 
     @property
     def label(self) -> str:
-        label = self.facts.label if self.facts else self.variant
-        return f"{label} · {self.engine}" if self.engine and self.facts else label
+        """What other panes and the picker call it: with the engine where it is not the variant's own."""
+        if self.facts is None:
+            return self.variant
+        own = self.engine in ("", choose.default(self.facts))
+        return self.facts.label if own else f"{self.facts.label} · {table.title(self.engine)}"
 
     @property
     def value(self) -> str:
@@ -141,6 +160,6 @@ class Pane:
 
     def request(self, ask: Ask) -> PaneRequest:
         if ask.raw:
-            return PaneRequest(self.variant, text=ask.prompt)
+            return PaneRequest(self.address, text=ask.prompt)
         history = [turn for past in self.turns if past.answered for turn in past.as_messages()]
-        return PaneRequest(self.variant, messages=messages(ask.prompt, ask.system, history))
+        return PaneRequest(self.address, messages=messages(ask.prompt, ask.system, history))

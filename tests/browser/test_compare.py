@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from playground.engines import choose
 from playground.errors import EngineDied
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 
@@ -307,6 +309,59 @@ def test_settings_say_what_they_are_and_what_is_wrong(serve: Serve, visit: Visit
     expect(pane(page, 0).locator(".status")).to_have_text("5 tokens · reached the limit of 5 tokens")
     expect(pane(page, 0).locator(".made")).to_have_text("temperature 0.7 · 5 tokens · seed 3")
     assert engine.asked[0].sampling.temperature == 0.7
+
+
+def test_the_engine_picker_gives_reasons_and_the_way_out(
+    serve: Serve, visit: Visit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_VLLM_PYTHON", str(tmp_path / "nothing"))
+    engine = FakeEngine()
+    page = visit(serve(engine))
+    pane(page, 0).locator(".engine").click()
+    options = pane(page, 0).get_by_role("option")
+    expect(options).to_have_count(4)
+    missing = options.filter(has_text="vLLM").first
+    expect(missing).to_have_attribute("aria-disabled", "true")
+    expect(missing).to_contain_text("make vllm")
+    expect(options.filter(has_text="llama.cpp")).to_contain_text("GGUF")
+    page.keyboard.press("Escape")
+    expect(options.first).not_to_be_visible()
+    page.locator("#pg-pick-0 input").fill("fake@vllm")
+    page.keyboard.press("Enter")
+    expect(pane(page, 0).locator(".fail")).to_contain_text("cannot run in vLLM")
+    expect(pane(page, 0).locator(".fail")).to_contain_text("make vllm")
+
+
+def test_another_engine_by_keyboard_and_the_others_follow_where_they_can(
+    serve: Serve, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "missing_vllm", lambda: "")
+    engine = FakeEngine()
+    page = visit(serve(engine))
+    page.locator("#pg-pick-1 input").fill("BF16")
+    page.keyboard.press("Enter")
+    expect(pane(page, 1).locator("h2.label")).to_have_text("BF16")
+    pane(page, 0).locator(".engine").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    for slot in (0, 1):
+        expect(pane(page, slot).locator(".engine span")).to_have_text("vLLM")
+    run(page)
+    finished(page)
+    assert {asked.variant for asked in engine.asked} == {"fake@vllm"}
+    expect(pane(page, 1).locator(".path")).to_contain_text("fake kernel")
+
+
+def test_all_at_once_is_a_choice_that_the_line_names(serve: Serve, visit: Visit) -> None:
+    engine = FakeEngine()
+    page = visit(serve(engine))
+    page.locator("#pg-line").click()
+    page.get_by_label("All at once").check()
+    expect(page.locator("#pg-line")).to_have_text("greedy · 128 tokens · seed 0 · all at once · settings")
+    run(page)
+    finished(page)
+    assert [asked.at_once for asked in engine.asked] == [True, True]
 
 
 def test_raw_completion_and_system_prompt(serve: Serve, visit: Visit) -> None:

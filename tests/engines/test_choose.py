@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from playground import catalog
+from playground.core import Variant
 from playground.engines import address, choose, environments, table
 from playground.engines.address import Address
-from playground.errors import EngineUnavailable
+from playground.errors import EngineUnavailable, UnknownModel
 from tests.fakes.catalog import fake_variant
 
 REFERENCE = replace(fake_variant("fake"), engines=("transformers", "vllm"))
@@ -69,3 +71,28 @@ def test_a_missing_environment_says_what_to_run(without_vllm: None) -> None:
 def test_the_first_ones_engine_is_everybodys_who_can(with_vllm: None) -> None:
     assert choose.common([REFERENCE, GGUF, REFERENCE]) == ["transformers", "llamacpp", "transformers"]
     assert choose.common([]) == []
+
+
+def test_what_was_chosen_stays_and_what_is_unknown_is_left_alone(with_vllm: None) -> None:
+    assert choose.common([REFERENCE, REFERENCE, GGUF], ["vllm", "", ""]) == ["vllm", "vllm", "llamacpp"]
+    assert choose.common([REFERENCE, REFERENCE], ["vllm", "transformers"]) == ["vllm", "transformers"]
+    assert choose.common([REFERENCE, None], ["vllm", ""]) == ["vllm", ""]
+
+
+def test_the_addresses_of_one_run_name_an_engine_only_where_it_is_not_the_variants_own(
+    with_vllm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def variant(name: str) -> Variant:
+        if name == "nothing":
+            raise UnknownModel("There is no model.")
+        return GGUF if name == "fake:q4_1" else REFERENCE
+
+    monkeypatch.setattr(catalog, "variant", variant)
+    assert choose.together(["fake", "fake:bf16"]) == ["fake", "fake:bf16"]
+    assert choose.together(["fake@vllm", "fake:bf16", "fake:q4_1", "nothing"]) == [
+        "fake@vllm",
+        "fake:bf16@vllm",
+        "fake:q4_1",
+        "nothing",
+    ]
+    assert choose.together(["fake:bf16", "fake@vllm"]) == ["fake:bf16", "fake@vllm"]

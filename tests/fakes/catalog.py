@@ -28,6 +28,7 @@ def fake_variant(name: str) -> Variant:
         bytes=SIZES.get(suffix, 200_000_000),
         bytes_are_estimated=bool(suffix),
         parameters=134_515_008,
+        engines=("transformers",) if suffix else ("transformers", "vllm"),
         quantize=suffix or None,
         source="made up; 4-bit NormalFloat" if suffix else "made up",
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import log
 
 from playground.core import Alternative, Finish, Generation, Loaded, Message, Progress, Prompt, Token
+from playground.engines import address
 from playground.engines.engine import IsCancelled, OnProgress
 from playground.errors import Cancelled, PlaygroundError, UnknownVariant
 
@@ -85,7 +86,7 @@ class FakeEngine:
             raise script.load_error
         self.loaded.add(variant)
         return Loaded(
-            id=variant,
+            id=address.parse(variant).variant,
             engine=self.name,
             device="cpu",
             dtype="bfloat16",

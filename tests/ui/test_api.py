@@ -59,5 +59,5 @@ def test_only_these_two_are_public_and_both_are_documented(client: Client) -> No
     names = [parameter["parameter_name"] for parameter in api["named_endpoints"]["/generate"]["parameters"]]
     assert names == [
         "variants", "prompt", "system", "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed",
-        "stop", "raw",
+        "stop", "raw", "at_once",
     ]  # fmt: skip

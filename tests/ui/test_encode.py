@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import log
 from typing import Any
 
@@ -11,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.compare import PaneResult
-from playground.core import Alternative, Finish, Progress, Sampling, Token, Variant
+from playground.core import Alternative, Finish, Progress, Reported, Sampling, Token, Variant
+from playground.engines import choose
 from playground.errors import EngineDied
 from playground.ui import encode
 from playground.verdict import Divergence
 from tests.fakes.catalog import fake_variant
+from tests.fakes.engine import FakeEngine
 
 
 def read(text: str) -> list[list[Any]]:
@@ -89,12 +92,40 @@ def test_the_head_does_not_repeat_the_origin_and_works_without_facts() -> None:
         (Finish("length", 3, 1), "done", "1 token · reached the limit of 9 tokens"),
         (Finish("abort", 3, 1), "stopped", "1 token · stopped"),
         (Finish("stop", 3, 1, waited_s=1.25), "done", "1 token · ended by itself · waited 1.2 s for others"),
+        (
+            Finish("stop", 3, 1, contended=True),
+            "done",
+            "1 token · ended by itself · contended: ran at once with another pane",
+        ),
     ],
 )
 def test_how_it_ended(finish: Finish, state: str, words: str) -> None:
     result = PaneResult("fake")
     result.add(token(0))
-    assert read(encode.end(result, finish, Sampling(max_tokens=9))) == [["end", state, words]]
+    assert read(encode.end(result, finish, Sampling(max_tokens=9))) == [["end", state, words, ""]]
+
+
+def test_what_the_engine_itself_reports_stands_beside_the_measured_numbers() -> None:
+    reported = Reported("vLLM /metrics", ttft_s=0.1234, decode_tok_s=14.5)
+    ended = read(encode.end(PaneResult("fake"), Finish("stop", 3, 0, reported=reported), Sampling()))[0]
+    assert ended[3] == "vLLM /metrics: TTFT 123 ms, 14.50 tok/s decode"
+    nothing = read(encode.end(PaneResult("fake"), Finish("stop", 3, 0, reported=Reported("vLLM")), Sampling()))[0]
+    assert nothing[3] == ""
+
+
+def test_what_computed_an_answer_is_said_with_its_kernel() -> None:
+    loaded = FakeEngine().load("fake", lambda _: None, lambda: False)
+    _, chip, where, kernel = read(encode.made(Sampling(), False, replace(loaded, clock="client"), "chat"))[0]
+    assert where == "fake on cpu, bfloat16" and kernel == "fake kernel" and chip.endswith("timed at arrival")
+
+
+def test_the_head_offers_every_engine_with_its_reason() -> None:
+    head = read(
+        encode.head(fake_variant("fake"), "fake", True, "", "transformers", choose.options(fake_variant("fake")))
+    )
+    found = {option["engine"]: option for option in head[0][1]["engines"]}
+    assert head[0][1]["engine"] == "transformers" and found["transformers"]["runs"]
+    assert not found["llamacpp"]["runs"] and "GGUF" in found["llamacpp"]["why"]
 
 
 def test_where_texts_part_says_what_each_wanted() -> None:

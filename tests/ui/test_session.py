@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from playground.core import Sampling
+from playground.engines import choose
 from playground.errors import EngineDied
 from playground.ui import strip
 from playground.ui.session import Session, Sessions
@@ -200,3 +202,29 @@ def test_sessions_are_independent_and_a_closed_one_stops() -> None:
     sessions.close("a")
     until(lambda: not engine.active, 2.0)
     assert len(sessions) == 1
+
+
+def test_panes_share_the_references_engine_unless_one_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    able = {"fake": ("transformers", "vllm"), "fake:nf4": ("transformers",), "fake:int8": ("transformers", "vllm")}
+    monkeypatch.setattr(choose, "missing_vllm", lambda: "")
+    session = Session()
+    session.shown = [0, 1, 2]
+    for slot, (name, engines) in enumerate(able.items()):
+        session.panes[slot].show(name, replace(catalog.fake_variant(name), engines=engines), slot == 0)
+    session.share_engine()
+    assert [session.panes[slot].address for slot in session.shown] == list(able)
+    reference = session.panes[0]
+    reference.show("fake@vllm", reference.facts, True)
+    session.share_engine()
+    assert [session.panes[slot].address for slot in session.shown] == ["fake@vllm", "fake:nf4", "fake:int8@vllm"]
+    assert session.panes[2].label == "int8 · vLLM" and session.panes[2].variant == "fake:int8"
+    session.panes[2].show("fake:int8@transformers", session.panes[2].facts, False)
+    session.share_engine()
+    assert session.panes[2].engine == "transformers"
+
+
+def test_all_at_once_is_asked_of_the_comparison(session: Session) -> None:
+    engine = FakeEngine()
+    assert session.begin(engine, dict.fromkeys(session.shown, Ask("Hi", at_once=True)))
+    list(session.changes())
+    assert [asked.at_once for asked in engine.asked] == [True, True]

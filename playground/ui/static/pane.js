@@ -25,9 +25,12 @@
     const root = el('section', 'pane');
     const label = el('h2', 'label'), notes = el('p', 'notes'), role = el('span', 'role', 'reference'), source = el('p', 'source'), made = el('span', 'made');
     const title = el('div', 'title');
-    title.append(label, role);
+    const engines = P.enginePicker((engine) => trigger('engine', { engine }));
+    title.append(label, role, engines.root);
+    const path = el('p', 'path');
+    path.tabIndex = 0;
     const header = el('header');
-    header.append(title, made, source, notes);
+    header.append(title, made, source, path, notes, engines.menu);
     const nums = el('div', 'nums'), cells = {};
     for (const key of Object.keys(TERMS)) { cells[key] = small(key); nums.append(cells[key].cell); }
     const spark = el('div', 'spark');
@@ -70,7 +73,7 @@
     };
     const reset = () => {
       me.unusable = false; used = 0; toks = []; box = null; cursor = -1; me.steps = []; me.gaps = []; me.text = '';
-      body.replaceChildren(); why.replaceChildren(); made.textContent = '';
+      body.replaceChildren(); why.replaceChildren(); made.textContent = ''; path.replaceChildren(); delete path.dataset.tip;
       numbers({}); status.textContent = '';
       empty = el('div', 'hint', me.reference || !P.anyTurn() ? 'Type a prompt below and press Run: the answer streams in here.' : 'This pane has not answered yet. Run a new prompt, or the last one:');
       body.append(empty);
@@ -158,6 +161,7 @@
         for (const [text, tip] of h.facts) { const node = el('span', 'fact', text); node.dataset.tip = tip; node.tabIndex = 0; add(node); }
         if (h.source) { const node = el('span', '', h.source); node.dataset.tip = h.source; add(node); }
         notes.textContent = h.notes.join(' ');
+        engines.show(h.engine, h.engines);
       },
       user: (text) => {
         empty?.remove(); empty = null;
@@ -166,7 +170,12 @@
         toks = []; me.gaps = []; me.text = ''; cursor = -1; me.stick = true;
         why.replaceChildren(); numbers({});
       },
-      made: (text, where) => { made.textContent = text; if (where) { made.dataset.tip = where; made.tabIndex = 0; } },
+      made: (text, where, kernel) => {
+        made.textContent = text;
+        if (!where) return;
+        path.replaceChildren(el('span', '', where), ...(kernel ? [' · ', el('span', '', kernel)] : []));
+        path.dataset.tip = `What computed this answer: ${where}. ${kernel || 'The engine does not say which kernel it uses.'}`;
+      },
       state: (name, words, done, total, unit) => {
         setState(name);
         if (name === 'waiting') showStage(words || 'Waiting for its turn', done || 0, total || 0, unit || '', !words);
@@ -194,7 +203,16 @@
         why.append(note);
         note.title = name ? `against ${name}` : '';
       },
-      end: (name, words) => { setState(name); status.textContent = words[0].toUpperCase() + words.slice(1); P.rescale(true); drawSpark(); },
+      end: (name, words, reported) => {
+        setState(name);
+        status.textContent = words[0].toUpperCase() + words.slice(1);
+        if (reported) {
+          const own = el('span', 'own', reported);
+          own.dataset.tip = 'What the engine itself says of this answer, from its own clock; the numbers above are measured apart from it.'; own.tabIndex = 0;
+          status.append(own);
+        }
+        P.rescale(true); drawSpark();
+      },
       fail: (message, hint, log) => {
         empty?.remove(); empty = null;
         setState('failed');
@@ -238,6 +256,7 @@
     body.addEventListener('blur', () => toks[cursor]?.classList.remove('at'));
     me.drawSpark = drawSpark;
     me.buttons = { stop, again, copy };
+    me.engines = engines;
     watch('value', draw); draw();
   };
 
@@ -255,6 +274,7 @@
       pane.buttons.again.hidden = BUSY.includes(pane.state) || (pane.state === 'empty' && !P.anyTurn()) || pane.unusable;
       pane.buttons.again.disabled = any;
       pane.buttons.copy.hidden = !pane.text;
+      pane.engines?.lock(any);
       pane.root.querySelector('.retry')?.toggleAttribute('disabled', any);
     }
     return any;
