@@ -27,6 +27,12 @@ class Report:
         self._file = (folder / EVENTS).open("a", encoding="utf-8")
         self._lock = threading.Lock()
         self._began = time.monotonic()
+        self._peak = 0
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """The most that was reported so far."""
+        return self._peak
 
     def _write(self, kind: str, **values: Any) -> None:
         event = {"at": round(time.monotonic() - self._began, 3), "kind": kind, **values}
@@ -44,6 +50,7 @@ class Report:
 
     def memory(self, count: int) -> None:
         """Bytes the worker and its children hold now."""
+        self._peak = max(self._peak, count)
         self._write("memory", bytes=count)
 
     def note(self, text: str) -> None:

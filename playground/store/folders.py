@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from playground.settings import settings
 
@@ -33,6 +36,18 @@ def partial(job_id: str, out: str = "") -> Path:
     """Where a job writes before all is complete: beside its destination, so that a rename moves it there."""
     beside = Path(out).expanduser().absolute().parent if out else variants()
     return beside / f".partial-{job_id}"
+
+
+def mark(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Say whose this folder is: at least {"job_id", "variant"}. Written while the folder is still a partial one."""
+    (folder / MARKER).write_text(json.dumps(facts, indent=2))
+
+
+def markers() -> Iterator[Path]:
+    """The markers of all finished folders in the home."""
+    for path in variants().glob("*"):
+        if not path.name.startswith("."):
+            yield from path.rglob(MARKER)
 
 
 def size(path: Path) -> int:

@@ -1,0 +1,205 @@
+"""How a job ends: its processes, what it leaves on the disk, and what the store says of it.
+
+Any process may do it, and several at once: the first word in the store stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from playground.errors import Cancelled, JobDied, JobInterrupted, PlaygroundError, from_wire, to_wire
+from playground.jobs.worker import ERROR, RESULT
+from playground.store import folders, jobs, variants
+from playground.store.schema import Job
+
+log = logging.getLogger(__name__)
+LOG = "log.txt"
+ENVIRONMENT = "PLAYGROUND_JOB"  # holds the job's id in its worker and in all below
+PATIENCE_S = 8.0  # from SIGTERM to SIGKILL
+LOG_LINES = 20
+_SAME_S = 1.0  # between two readings of one process's start
+
+
+def alive(pid: int | None, started: float | None) -> bool:
+    """Whether it is still that process; one that has ended and is not yet collected is not."""
+    if not pid or started is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < _SAME_S and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def members(job_id: str) -> list[psutil.Process]:
+    """The living processes of a job: its worker and whatever descends from it, in whichever group or session.
+
+    They are known by the environment that they inherit. A process group would not do: its number may be another's by
+    now, and children may have left it.
+    """
+    found = []
+    for process in psutil.process_iter(["uids"]):
+        with contextlib.suppress(psutil.Error, OSError):
+            mine = process.info["uids"].real == os.getuid() and process.environ().get(ENVIRONMENT) == job_id
+            if mine and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def end_processes(job_id: str, patience_s: float = PATIENCE_S) -> None:
+    """End all processes of a job: politely, then not. Returns when they are gone."""
+    for process in members(job_id):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _wait_gone(job_id, patience_s)
+    for process in members(job_id):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    _wait_gone(job_id, 1.0)
+
+
+def _wait_gone(job_id: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while members(job_id) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def cancel(job_id: str, wait: bool = True) -> None:
+    """Stop a job; one that is over stays as it is. Raises UnknownJob.
+
+    wait  end its worker here and now, within 10 s; else whoever follows the job does
+    """
+    jobs.get(job_id)
+    if jobs.end(job_id, "cancelled", expected="queued"):
+        return
+    jobs.request_cancel(job_id)
+    if wait and (job := jobs.get(job_id)).state == "running":
+        settle_running(job)
+
+
+def settle_running(job: Job, *, interrupted: str = "") -> None:
+    """End the worker of a running job and write down how it ended."""
+    end_processes(job.id)
+    settle(job.id, interrupted=interrupted)
+
+
+def settle(job_id: str, code: int | None = None, *, interrupted: str = "") -> None:
+    """Write down how a job ended whose worker is gone, and remove what it left half-made.
+
+    code         exit status of the worker, where this process started it
+    interrupted  what ended it, when that was not the job itself
+    """
+    end_processes(job_id, patience_s=0)  # what a worker that was killed left behind
+    job = jobs.get(job_id)
+    if job.state != "running":
+        return
+    result = _read(folders.job(job.id) / RESULT) or _made(job.id)
+    if result is not None:
+        remove_partial(job)
+        jobs.end(job.id, "done", result=result)
+        return
+    remove_partial(job)
+    _remove_unknown(job)
+    told = _read(folders.job(job.id) / ERROR)
+    stopped = told is not None and isinstance(from_wire(told), Cancelled)
+    if job.cancelled_at is not None:
+        jobs.end(job.id, "cancelled")
+    elif told is not None and not stopped:
+        jobs.end(job.id, "failed", error=told)
+    elif interrupted or stopped:
+        cause = interrupted or "its worker was told to stop from outside"
+        error = JobInterrupted(f"The job was interrupted: {cause}.", hint="Run it again: it starts from the beginning.")
+        jobs.end(job.id, "interrupted", error=to_wire(error))
+    else:
+        jobs.end(job.id, "failed", error=_with_log(died(code), job.id))
+
+
+def never_began(job_id: str, code: int) -> None:
+    """Write down that a worker ended before it had taken its job."""
+    jobs.end(job_id, "failed", expected="queued", error=_with_log(died(code), job_id))
+
+
+def refuse(job_id: str, error: PlaygroundError) -> None:
+    """Write down that a job is not even begun."""
+    jobs.end(job_id, "failed", expected="queued", error=to_wire(error))
+
+
+def died(code: int | None) -> JobDied:
+    """The sentence for a worker that ended without a word."""
+    if code is None:
+        how = ""
+    elif code < 0:
+        name = signal.Signals(-code).name
+        how = f" (killed by {name}{', often the system running out of memory' if name == 'SIGKILL' else ''})"
+    else:
+        how = f" (exit code {code})"
+    return JobDied(f"The job's worker died{how}.", hint="Its log may say why; it can be run again.")
+
+
+def _with_log(error: PlaygroundError, job_id: str) -> dict[str, Any]:
+    wire: dict[str, Any] = to_wire(error)
+    wire["error"]["log_tail"] = log_tail(job_id)
+    return wire
+
+
+def log_tail(job_id: str, lines: int = LOG_LINES) -> str:
+    """The last lines of a job's log."""
+    try:
+        with (folders.job(job_id) / LOG).open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 400 * lines))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _made(job_id: str) -> dict[str, Any] | None:
+    """The variant that a worker finished, when it died before it could say so."""
+    variant = variants.of_job(job_id)
+    return None if variant is None else variant.card | {"variant": variant.id, "path": variant.path}
+
+
+def remove_partial(job: Job) -> None:
+    _remove(folders.partial(job.id, str(job.spec.get("out") or "")))
+
+
+def _remove_unknown(job: Job) -> None:
+    """A folder that got its final name, but was not made known before the worker died."""
+    out = str(job.spec.get("out") or "")
+    places = [Path(out).expanduser()] if out else [marker.parent for marker in folders.markers()]
+    for place in places:
+        if (_read(place / folders.MARKER) or {}).get("job_id") == job.id:
+            _remove(place)
+
+
+def sweep() -> None:
+    """Remove the half-made folders of jobs that are over or forgotten."""
+    active = {job.id for job in jobs.all_jobs(("queued", "running"))}
+    for path in folders.variants().glob(".partial-*"):
+        if path.name.removeprefix(".partial-") not in active:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        folders.remove(path)
+    except OSError as error:
+        log.warning("%s could not be removed: %s", path, error)

@@ -1,0 +1,60 @@
+"""The memory of a worker and its children, over time.
+
+The worker samples itself, so that the curve goes on when the app is restarted meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+import threading
+from types import TracebackType
+
+import psutil
+
+from playground.jobs.report import Report
+
+EVERY_S = 1.0
+
+
+class Sampler:
+    """Reports resident bytes about every second while it is entered, and the exact peak of this process at the end."""
+
+    def __init__(self, report: Report, every_s: float = EVERY_S) -> None:
+        self._report, self._every_s = report, every_s
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
+
+    def __enter__(self) -> Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        me = psutil.Process()
+        while True:
+            with contextlib.suppress(OSError):  # of a full disk the body itself will hear
+                self._report.memory(max(tree_bytes(me), peak_bytes() if self._done.is_set() else 0))
+            if self._done.wait(self._every_s):
+                return
+
+
+def tree_bytes(process: psutil.Process) -> int:
+    """Resident bytes of a process and all below it, now."""
+    total = 0
+    for member in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            total += int(member.memory_info().rss)
+    return total
+
+
+def peak_bytes() -> int:
+    """The most this process alone ever had resident, as the kernel counted."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

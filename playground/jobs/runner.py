@@ -1,0 +1,190 @@
+"""One device's jobs, one after the other: start the worker of the oldest, follow it to its end, go on with the next.
+
+The worker does not need the runner. One that is already there, because the app was restarted or another process of
+this home started it, is followed in the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from playground.catalog.endpoints import without_keys
+from playground.errors import PlaygroundError
+from playground.jobs import ending
+from playground.settings import settings
+from playground.store import folders, jobs
+from playground.store.schema import Job
+
+log = logging.getLogger(__name__)
+WORKER = "playground.jobs.worker"
+LOOK_S = 0.2
+IDLE_S = 1.0  # until a job that another process has queued is seen
+GRACE_S = 1.0  # for the process that started a worker to say how it ended: only that one knows the signal
+
+BeforeStart = Callable[[Job], None]
+
+
+class Runner:
+    """Runs until `close`, or until the job `last` is over.
+
+    worker        module of the worker
+    before_start  called before a job begins, to make room; a PlaygroundError it raises fails the job
+    nice          added to the worker's niceness
+    """
+
+    def __init__(
+        self,
+        device: str,
+        *,
+        worker: str = WORKER,
+        before_start: BeforeStart | None = None,
+        nice: int = 0,
+        last: str = "",
+    ) -> None:
+        self.device = device
+        self._worker, self._nice, self._last = worker, nice, last
+        self._before_start = before_start or (lambda _: None)
+        self._closing = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"jobs on {device}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look now: a job was queued or shall end."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the worker that is this process's to end; its job is then interrupted. Returns within 10 s."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                if self._last and jobs.get(self._last).over:
+                    return
+                if not self._step():
+                    self._pause(IDLE_S)
+            except (SQLAlchemyError, OSError, PlaygroundError):  # a full disk, for one, may have room again later
+                log.exception("The queue of %s goes on after an error", self.device)
+                self._closing.wait(IDLE_S)
+
+    def _step(self) -> bool:
+        """Bring one job to its end; False when there is none."""
+        if running := jobs.first("running", self.device):
+            self._follow(running)
+        elif queued := jobs.first("queued", self.device):
+            self._start(queued)
+        else:
+            return False
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def _start(self, job: Job) -> None:
+        try:
+            self._before_start(job)
+        except PlaygroundError as error:
+            ending.refuse(job.id, error)
+            return
+        if self._closing.is_set():
+            return
+        process = spawn(job.id, self._worker, self._nice)
+        log.info("Job %s (%s) started: pid %d", job.id, job.title, process.pid)
+        try:
+            self._attend(job.id, process)
+        finally:
+            if process.poll() is None:
+                ending.end_processes(job.id)
+            process.wait()
+
+    def _attend(self, job_id: str, process: subprocess.Popen[bytes]) -> None:
+        """Follow a worker that this process started."""
+        while True:
+            code = process.poll()
+            job = jobs.get(job_id)
+            mine = job.state == "running" and job.pid == process.pid
+            if code is not None:
+                if mine:
+                    ending.settle(job_id, code)
+                elif job.state == "queued":
+                    ending.never_began(job_id, code)
+                return
+            if mine and (job.cancelled_at is not None or self._closing.is_set()):
+                self._stop(job)
+                return
+            if job.over or self._closing.is_set():
+                return
+            self._pause(LOOK_S)
+
+    def _follow(self, job: Job) -> None:
+        """Follow a worker that another process started, or an earlier life of this one."""
+        if not ending.alive(job.pid, job.pid_started):
+            self._closing.wait(GRACE_S if ending.alive(job.app_pid, job.app_started) else 0)
+            ending.settle(job.id, interrupted="the app and its worker had ended before it was done")
+            return
+        log.info("Job %s (%s) is running: pid %s", job.id, job.title, job.pid)
+        while (job := jobs.get(job.id)).state == "running":
+            if not ending.alive(job.pid, job.pid_started):
+                self._closing.wait(GRACE_S if ending.alive(job.app_pid, job.app_started) else 0)
+                ending.settle(job.id)
+            elif job.cancelled_at is not None:
+                self._stop(job)
+            elif self._closing.is_set():
+                if not ending.alive(job.app_pid, job.app_started):
+                    self._stop(job)
+                return
+            else:
+                self._pause(LOOK_S)
+
+    def _stop(self, job: Job) -> None:
+        ending.settle_running(job, interrupted="the app was closed")
+
+
+def spawn(job_id: str, module: str, nice: int) -> subprocess.Popen[bytes]:
+    """A worker in a session of its own, so that it outlives this process; its log is its standard output.
+
+    Unlike an engine it may ask the hub, with the user's token: it fetches the model that it works on. It takes all
+    cores, as the same work in a script would.
+    """
+    folder = folders.job(job_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ending.LOG).open("ab") as log_file:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, job_id, "--app", str(os.getpid()), "--nice", str(nice)],
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=subprocess.STDOUT,
+            env=_environment() | {ending.ENVIRONMENT: job_id},
+            start_new_session=True,
+        )
+
+
+def _environment() -> dict[str, str]:
+    environment = {name: value for name, value in without_keys(os.environ).items() if name != "PLAYGROUND_OWNER_TOKEN"}
+    if (threads := settings().threads) is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    if settings().offline:
+        environment["HF_HUB_OFFLINE"] = "1"
+    return environment | {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+        ),
+    }

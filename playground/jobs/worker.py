@@ -1,0 +1,122 @@
+"""One job in a process of its own: `python -m playground.jobs.worker ID`.
+
+It leads its session, so that it outlives the app and can be ended with all its children. It holds the lock of its
+device while it works, and takes the job in the store before it begins: of several workers for one job, one does it.
+It tells what it does in events.jsonl and ends with result.json or error.json; nothing waits for its standard output,
+which is the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import filelock
+import psutil
+
+from playground.errors import Cancelled, to_wire
+from playground.jobs import failures, kinds
+from playground.jobs.memory import Sampler
+from playground.jobs.report import Report
+from playground.store import folders, jobs
+from playground.store.schema import Job
+
+RESULT = "result.json"
+ERROR = "error.json"
+LOOK_S = 0.2  # while it waits for its device
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0: result.json is there, or the job was not ours to do. 1: error.json says why not."""
+    parser = argparse.ArgumentParser(prog="playground.jobs.worker", description=__doc__)
+    parser.add_argument("job", help="id of a queued job")
+    parser.add_argument("--app", type=int, default=0, help="process that started this one")
+    parser.add_argument("--nice", type=int, default=0, help="added to the niceness of the worker")
+    asked = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _cancel)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if asked.nice:
+        os.nice(asked.nice)
+    job = jobs.get(asked.job)
+    with _device(job) as free:
+        return _work(job) if free and _claim(job, asked.app) else 0
+
+
+def _cancel(*_: int | FrameType | None) -> None:
+    """SIGTERM, in the main thread. The next one would disturb the tidying up; who has no patience sends SIGKILL."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Cancelled("The job was stopped.", hint="It can be run again.")
+
+
+@contextlib.contextmanager
+def _device(job: Job) -> Iterator[bool]:
+    """Hold the device; False when the job was cancelled, or another worker did it, while this one waited."""
+    lock = filelock.FileLock(folders.device_lock(job.device))
+    while jobs.get(job.id).state == "queued":
+        with contextlib.suppress(filelock.Timeout):
+            lock.acquire(timeout=0)
+            break
+        time.sleep(LOOK_S)
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
+
+
+def _claim(job: Job, app: int) -> bool:
+    me = psutil.Process()
+    return jobs.claim(job.id, me.pid, me.create_time(), app, _started(app))
+
+
+def _started(pid: int) -> float:
+    """When a process began; 0 when it is gone."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def _work(job: Job) -> int:
+    folder = folders.job(job.id)
+    partial = folders.partial(job.id, str(job.spec.get("out") or ""))
+    try:
+        kind = kinds.kind(job.kind)
+        report = Report(folder)
+        with contextlib.closing(report), Sampler(report):
+            result = kind.load()(kind.spec(job.spec), folder, report)
+        _write(folder / RESULT, result)
+    except Exception as error:  # noqa: BLE001  the body is other people's code: whatever it raises becomes a sentence
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        with contextlib.suppress(OSError):  # on a full disk nor can the log be written
+            traceback.print_exc()
+        told = failures.explain(error, partial.parent)
+        with contextlib.suppress(OSError):
+            folders.remove(partial)  # first: what comes next needs room
+        _write(folder / ERROR, to_wire(told))
+        return 1
+    return 0
+
+
+def _write(path: Path, body: dict[str, Any]) -> None:
+    """Whole or not at all, and on the disk before its name is."""
+    aside = path.with_suffix(".partial")
+    with aside.open("w", encoding="utf-8") as file:
+        json.dump(body, file, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
