@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from playground.methods.schemes import SCHEMES
+
 
 @dataclass(frozen=True, slots=True)
 class OnLoad:
@@ -28,10 +30,33 @@ class OnLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """What only this method knows: an argument of its llm-compressor modifier, with llm-compressor's own default.
+
+    low, high  bounds of a number, None: unbounded
+    """
+
+    name: str
+    default: float | int | bool | str | tuple[str, ...]
+    summary: str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """One algorithm: what it makes, what it needs, who runs the result, where it is described.
 
-    requires: importable packages. devices: where the result runs in this project's engines.
+    needs_calibration  whether the method looks at activations, whatever the scheme; see `calibrates`
+    group_size         the rule, in words; "" where there is nothing to choose
+    output_format      what lies on the disk afterwards
+    engines, devices   what runs the result, and on which devices this project's engines do
+    hardware           where the result is fast, and where it only works
+    architectures      that the method knows; () for every causal language model
+    job                made by a quantize job; False: only while loading
+    options            arguments of the method itself
+    requires           importable packages
     """
 
     name: str
@@ -46,3 +71,13 @@ class Method:
     bad_at: str
     on_load: tuple[OnLoad, ...] = ()
     requires: tuple[str, ...] = ()
+    group_size: str = ""
+    hardware: str = ""
+    architectures: tuple[str, ...] = ()
+    job: bool = False
+    options: tuple[Option, ...] = ()
+
+    def calibrates(self, scheme: str) -> bool:
+        """Whether making `scheme` with this method needs calibration text."""
+        found = SCHEMES.get(scheme)
+        return self.needs_calibration or (found is not None and found.needs_calibration)

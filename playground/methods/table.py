@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Sequence
+from types import ModuleType
 
 from playground.errors import UnknownVariant
-from playground.methods import bitsandbytes, cast, gguf
+from playground.methods import awq, bitsandbytes, cast, fp8, gguf, gptq, mxfp, nvfp4, rtn, smoothquant, spinquant
 from playground.methods.row import Method, OnLoad
 
-TABLE: tuple[Method, ...] = (cast.ROW, bitsandbytes.ROW, gguf.ROW)
+TABLE: tuple[Method, ...] = (
+    cast.ROW,
+    bitsandbytes.ROW,
+    rtn.ROW,
+    gptq.ROW,
+    awq.ROW,
+    smoothquant.ROW,
+    fp8.ROW,
+    nvfp4.ROW,
+    mxfp.ROW,
+    spinquant.ROW,
+    gguf.ROW,
+)
 
 
 def did_you_mean(name: str, allowed: Sequence[str]) -> str:
@@ -25,6 +39,15 @@ def method(name: str) -> Method:
         if row.name == name:
             return row
     raise UnknownVariant(f"There is no method {name!r}.", hint=did_you_mean(name, [row.name for row in TABLE]))
+
+
+def maker(name: str) -> ModuleType:
+    """The file of a method that a job runs. It has one of
+
+    modifiers(recipe)                              llm-compressor's modifiers, by name with their arguments
+    make(source, target, recipe, tokens, report, is_cancelled)  writes the variant's files into the folder `target`
+    """
+    return importlib.import_module(f"playground.methods.{method(name).name}")
 
 
 def on_load_names() -> tuple[str, ...]:

@@ -1,0 +1,220 @@
+"""The body of a quantize job: from a model's name to a variant that can be compared.
+
+resolve → calibrate → quantize → save aside → reload in a fresh process and compare → publish. Each stage is in a
+module of its own; here they are in order.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from playground import calibration, catalog
+from playground.calibration import Calibration
+from playground.catalog import checkpoint, names
+from playground.catalog.checkpoint import Checkpoint
+from playground.core import Progress
+from playground.errors import QuantizeFailed, ReloadMismatch
+from playground.jobs import memory, quantize_errors, quantize_llm, quantize_publish
+from playground.jobs.quantize_layers import LayerError
+from playground.jobs.report import Report
+from playground.jobs.spec import QuantizeSpec
+from playground.methods import maker
+from playground.methods.naming import variant_name
+from playground.methods.recipe import Recipe
+from playground.methods.recipes import complete
+from playground.metrics.content import content_hash
+from playground.store import folders
+from playground.store.schema import StoredVariant
+
+CONTENT_HASH = "content_hash"  # of the calibration's token ids, beside the fields of Calibration
+PROBE = "probe.safetensors"
+_PACKAGES = ("llmcompressor", "compressed-tensors", "torch", "transformers")
+
+
+def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
+    """Make the variant; the documented result of `quantize --json` comes back. `folder` is the job's, named by its id.
+
+    Raises PlaygroundError. What it leaves under `folders.partial` after an error, the worker removes.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: spinning threads starve a busy machine
+    clock = Clock()
+    source = Path(catalog.resolve(spec.model, report.progress).path)
+    original = checkpoint.from_path(spec.model, source)
+    completed = complete(original, spec.recipe)
+    recipe = completed.recipe
+    for reason in completed.reasons:
+        report.note(reason)
+    model, name = model_key(spec.model), spec.name or variant_name(recipe)
+    target = quantize_publish.destination(model, name, spec.out)
+    partial = folders.partial(folder.name, spec.out)
+    partial.mkdir(parents=True)
+    clock.lap("resolve")
+    recipe, tokens = _calibrate(recipe, source, report)
+    clock.lap("calibrate")
+    probe = folder / PROBE
+    errors = _make(recipe, source, partial, tokens, probe, report)
+    clock.lap("quantize")
+    report.progress(Progress("reloading it in a fresh process"))
+    reload = _reload(partial, probe) if probe.exists() else None
+    clock.lap("reload")
+    report.progress(Progress("checksums"))
+    made = _describe(partial)
+    digest, parent_digest = content_hash(Path(made.path)), content_hash(source)
+    clock.lap("checksums")
+    result: dict[str, Any] = {
+        "variant": f"{model}:{name}",
+        "path": str(target),
+        "method": recipe.method,
+        "scheme": recipe.scheme,
+        "group_size": recipe.group_size,
+        "bytes_before": original.bytes,
+        "bytes_after": made.bytes,
+        "bits_per_weight": round(8 * made.bytes / made.parameters, 4),
+        "seconds": clock.total,
+        "peak_memory_bytes": _peak_memory(),
+        "recipe_path": str(target / quantize_llm.RECIPE) if (partial / quantize_llm.RECIPE).exists() else None,
+        "content_hash": digest,
+        "layers": [error.as_row() for error in errors],
+        "reload": reload,
+        "stages": clock.laps,
+        "reasons": list(completed.reasons),
+    }
+    parent = {"id": model, "content_hash": parent_digest}
+    created = quantize_publish.now()
+    stored = StoredVariant(
+        id=f"{model}:{name}",
+        model=model,
+        name=name,
+        method=recipe.method,
+        scheme=recipe.scheme,
+        group_size=recipe.group_size,
+        path=str(target),
+        bytes=made.bytes,
+        bits_per_weight=8 * made.bytes / made.parameters,
+        parameters=made.parameters,
+        content_hash=digest,
+        recipe=recipe.as_dict(),
+        parent=parent,
+        job_id=folder.name,
+        created_at=created,
+        card=result,
+    )
+    quantize_publish.write_marker(
+        partial,
+        {
+            "recipe": recipe.as_dict(),
+            "parent": parent,
+            "created_at": created,
+            "versions": _versions(),
+            "result": result,
+        },
+    )
+    quantize_publish.publish(partial, target, stored)
+    return result
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds of each stage."""
+
+    laps: dict[str, float] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+    _lap: float = field(default_factory=time.monotonic)
+
+    def lap(self, name: str) -> None:
+        """The stage that ends now."""
+        now = time.monotonic()
+        self.laps[name] = round(now - self._lap, 3)
+        self._lap = now
+
+    @property
+    def total(self) -> float:
+        return round(time.monotonic() - self._began, 3)
+
+
+def model_key(model: str) -> str:
+    """How the store names a model: a local one by its resolved path, so that two ways to write it are one model."""
+    parsed = names.parse(model)
+    return str(parsed.path.expanduser().resolve()) if parsed.kind == "local" and parsed.path else model
+
+
+def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, list[tuple[int, ...]]]:
+    """The samples as token ids, and the recipe with their hash. A recipe that names another hash is refused."""
+    if not recipe.calibration:
+        return recipe, []
+    asked = Calibration.from_dict({key: value for key, value in recipe.calibration.items() if key != CONTENT_HASH})
+    report.progress(Progress("reading calibration text"))
+    drawn = calibration.samples(asked, report.progress)
+    found = calibration.tokenize(drawn, quantize_llm.tokenizer(source), asked.max_length, asked.samples)
+    wanted = recipe.calibration.get(CONTENT_HASH)
+    if wanted and wanted != found.content_hash:
+        raise QuantizeFailed(
+            "The calibration text is not the one this recipe was made with: its hash differs.",
+            hint="Restore the text, or leave content_hash out of the recipe to use what is there now.",
+        )
+    report.note(f"Calibration: {len(found.ids)} samples, {found.tokens:,} tokens, {found.templated} conversations.")
+    return replace(recipe, calibration={**asked.as_dict(), CONTENT_HASH: found.content_hash}), list(found.ids)
+
+
+def _make(
+    recipe: Recipe,
+    source: Path,
+    partial: Path,
+    tokens: Sequence[tuple[int, ...]],
+    probe: Path,
+    report: Report,
+) -> list[LayerError]:
+    """Fill the folder. llm-compressor's methods give modifiers and leave a probe; the others write by themselves."""
+    how = maker(recipe.method)
+    if hasattr(how, "modifiers"):
+        with quantize_errors.explained(recipe):
+            return quantize_llm.quantize(source, partial, how.modifiers(recipe), tokens, probe, report)
+    how.make(source, partial, recipe, tokens, report.progress, lambda: False)  # the worker is stopped by a signal
+    return []
+
+
+def _reload(partial: Path, probe: Path) -> dict[str, Any]:
+    """Compare what was saved with what was in memory, in a fresh process. Raises ReloadMismatch."""
+    answer = probe.with_suffix(".json")
+    command = [sys.executable, "-m", "playground.jobs.reload", str(partial), str(probe), str(answer)]
+    ended = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
+    if ended.returncode or not answer.exists():
+        raise ReloadMismatch(
+            "The saved checkpoint cannot be loaded again.",
+            hint="The log has what transformers said; choose another scheme or method for this model.",
+        )
+    found: dict[str, Any] = json.loads(answer.read_bytes())
+    probe.unlink()
+    if not found.pop("agrees"):
+        raise ReloadMismatch(
+            "The saved checkpoint does not answer as the model in memory did: "
+            f"mean KLD {found['kld_mean']:.3g} nats, the same top token in {found['top1_agreement']:.0%}.",
+            hint="It is broken on the disk and was removed; choose another scheme, method or option for this model.",
+        )
+    return found
+
+
+def _describe(partial: Path) -> Checkpoint:
+    """The finished folder as the catalog reads it."""
+    file = next(partial.glob("*.gguf"), None)
+    return checkpoint.from_path(partial.name, file or partial)
+
+
+def _peak_memory() -> int:
+    """Bytes: of a GPU what was allocated there, else the peak of resident memory."""
+    import torch
+
+    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else memory.peak_bytes()
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}

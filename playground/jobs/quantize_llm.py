@@ -1,0 +1,123 @@
+"""Quantizing through llm-compressor: load, run the recipe, measure what each layer lost, answer the probe, save.
+
+The recipe is run from the YAML that is saved, with the samples in the order of the recipe, so the bare
+`oneshot(model=…, recipe="recipe.yaml", dataset=…)` gives the same tensors.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from playground.core import Progress
+from playground.errors import QuantizeFailed
+from playground.jobs import quantize_probe
+from playground.jobs.quantize_layers import LayerError, quantized_modules, rounding_errors
+from playground.jobs.quantize_progress import watched, without_pinning
+from playground.jobs.report import Report
+from playground.methods.llm_compressor import to_yaml
+
+RECIPE = "recipe.yaml"
+# Files of the original that say how to read its text: copied as they are, so that the token ids stay the same.
+_SIDE_FILES = (
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*"),
+    *("generation_config.json", "preprocessor_config.json", "processor_config.json", "LICENSE*"),
+)
+
+
+def tokenizer(source: Path) -> Any:
+    """The original's tokenizer, from local files."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+
+
+def quantize(
+    source: Path,
+    target: Path,
+    modifiers: Mapping[str, Mapping[str, Any]],
+    tokens: Sequence[Sequence[int]],
+    probe: Path,
+    report: Report,
+) -> list[LayerError]:
+    """Write the quantized checkpoint into `target` and what it answers into `probe`; the layers' errors come back."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    recipe = target / RECIPE
+    recipe.write_text(to_yaml(modifiers))
+    report.progress(Progress("loading the model"))
+    encoder = tokenizer(source)
+    model = _load(source)
+    with watched(report, list(modifiers)) as watch, without_pinning():
+        _oneshot(model, encoder, recipe, tokens)
+    _refuse_nothing_done(model)
+    report.progress(Progress("measuring what each layer lost"))
+    errors = watch.errors or _told(model, report)
+    report.progress(Progress("answering the fixed prompts"))
+    prompts = quantize_probe.encode(encoder)
+    quantize_probe.save(probe, prompts, quantize_probe.logits(model, prompts))
+    report.progress(Progress("saving"))
+    text = recipe.read_text()
+    model.save_pretrained(target, save_compressed=True)
+    recipe.write_text(text)  # llm-compressor's own copy holds what it inferred for this model, and may not load again
+    copy_side_files(source, target)
+    return errors
+
+
+def _load(source: Path) -> Any:
+    import json
+
+    from transformers import AutoModelForCausalLM
+
+    config = json.loads((source / "config.json").read_bytes())
+    text = config.get("text_config") or config
+    experts: AbstractContextManager[None] = nullcontext()
+    if any(text.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts")):
+        from llmcompressor.modeling.moe.linearize import load_quantizable_moe
+
+        experts = load_quantizable_moe()  # one linear layer per expert instead of a fused tensor
+    with experts:
+        return AutoModelForCausalLM.from_pretrained(source, dtype="auto", trust_remote_code=False).eval()
+
+
+def _oneshot(model: Any, encoder: Any, recipe: Path, tokens: Sequence[Sequence[int]]) -> None:
+    from datasets import Dataset
+    from llmcompressor import oneshot
+
+    data: dict[str, Any] = {}
+    if tokens:
+        rows = {"input_ids": [list(row) for row in tokens], "attention_mask": [[1] * len(row) for row in tokens]}
+        data = {
+            "dataset": Dataset.from_dict(rows),
+            "num_calibration_samples": len(tokens),
+            "max_seq_length": max(map(len, tokens)),
+            "shuffle_calibration_samples": False,
+        }
+    oneshot(model=model, processor=encoder, recipe=str(recipe), **data)
+
+
+def _refuse_nothing_done(model: Any) -> None:
+    if next(quantized_modules(model), None) is None:
+        raise QuantizeFailed(
+            "llm-compressor found no linear layer in this model that the recipe names.",
+            hint="Shorten the ignore list, or choose another model.",
+        )
+
+
+def _told(model: Any, report: Report) -> list[LayerError]:
+    errors = []
+    for error in rounding_errors(model):
+        errors.append(error)
+        report.layer(error.name, error.relative_error, "relative weight error")
+    return errors
+
+
+def copy_side_files(source: Path, target: Path) -> None:
+    """Tokenizer, chat template and generation defaults, byte for byte."""
+    for pattern in _SIDE_FILES:
+        for file in source.glob(pattern):
+            if file.is_file():
+                shutil.copyfile(file, target / file.name)

@@ -1,0 +1,157 @@
+"""What llm-compressor is doing, as it does it: which layer, how far, and what each layer lost.
+
+llm-compressor 0.14 tells people through progress bars and a log of rounded numbers, and programs not at all. Three of
+its names are replaced while it runs; each replacement calls the original and only looks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from playground.core import Progress
+from playground.jobs.quantize_layers import LayerError, relative_error
+from playground.jobs.report import Report
+
+_BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")
+_PASSES = {
+    "AWQModifier": "searching AWQ scales",
+    "SmoothQuantModifier": "measuring activations for SmoothQuant",
+    "GPTQModifier": "quantizing with GPTQ",
+    "QuantizationModifier": "measuring activations",
+    "AutoRoundModifier": "tuning with AutoRound",
+}
+
+
+class Watch:
+    """Turns llm-compressor's progress into a report's. `errors` gets one entry per layer that GPTQ quantized."""
+
+    def __init__(self, report: Report, modifiers: Sequence[str]) -> None:
+        self.errors: list[LayerError] = []
+        self._report = report
+        self._modifiers = list(modifiers)
+        self._pass = ""
+
+    def starts(self, modifier: str) -> None:
+        """One modifier's pass over the layers begins."""
+        number = (
+            f" ({self._modifiers.index(modifier) + 1} of {len(self._modifiers)})" if len(self._modifiers) > 1 else ""
+        )
+        self._pass = _PASSES.get(modifier, modifier.removesuffix("Modifier")) + number
+        self._report.progress(Progress(self._pass))
+
+    def batch(self, layer: int, layers: int, share: float) -> None:
+        """`layer`, from 1, is `share` done."""
+        self._report.progress(Progress(self._pass, round(layer - 1 + share, 3), layers, "layers"))
+
+    def lost(self, name: str, original: Any, stored: Any) -> None:
+        """GPTQ has just replaced a weight."""
+        error = LayerError(name, relative_error(original, stored))
+        self.errors.append(error)
+        self._report.layer(name, error.relative_error, "relative weight error")
+
+    def searched(self, name: str, error: float) -> None:
+        """AWQ has found its scales for the layers that follow `name`."""
+        self._report.layer(name, error, "AWQ output error (MSE)")
+
+    def loss(self, name: str, value: float) -> None:
+        """GPTQ's own objective."""
+        self._report.layer(name, value, "GPTQ loss")
+
+    def bar(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """A tqdm that also reports. Each layer is calibrated, then its output computed again: two bars."""
+
+        def told(items: Iterable[Any], **arguments: Any) -> Iterable[Any]:
+            found = _BAR.match(str(arguments.get("desc") or ""))
+            shown = original(items, **arguments)
+            if found is None:
+                return shown  # type: ignore[no-any-return]
+            return self._each(shown, int(found[1]), int(found[2]), found[3], int(arguments.get("total") or 0))
+
+        return told
+
+    def _each(self, items: Iterable[Any], layer: int, layers: int, phase: str, total: int) -> Iterator[Any]:
+        begin = 0.0 if phase == "Calibrating" else 0.5
+        self.batch(layer, layers, begin)
+        for number, item in enumerate(items, 1):
+            yield item
+            if total and number * 4 // total > (number - 1) * 4 // total:  # four times a bar
+                self.batch(layer, layers, begin + 0.5 * number / total)
+
+
+@contextmanager
+def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
+    """`place.name` is `value` for a while."""
+    before = vars(place)[name]
+    setattr(place, name, value)
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
+
+
+@contextmanager
+def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
+    """While it is open, llm-compressor reports."""
+    from llmcompressor.modifiers.gptq import base as gptq
+    from llmcompressor.modifiers.transform.awq import AWQModifier
+    from llmcompressor.pipelines.registry import CalibrationPipeline
+    from llmcompressor.pipelines.sequential import pipeline
+
+    watch = Watch(report, modifiers)
+    compress, search = gptq.GPTQModifier.compress_module_list, AWQModifier._compute_best_scale
+    choose = CalibrationPipeline.from_modifiers.__func__
+
+    class Told(gptq.CompressionLogger):  # type: ignore[misc]
+        """Its log rounds the loss to two digits; small layers read 0.00."""
+
+        def set_results(self, name: str | None = None, loss: float | None = None) -> None:
+            super().set_results(name=name, loss=loss)
+            if loss is not None and self.module in names:
+                watch.loss(names[self.module], loss)
+
+    names: dict[Any, str] = {}
+
+    def compress_and_tell(self: Any, modules: Sequence[Any]) -> None:
+        names.update(self._module_names)
+        before = {module: module.weight.detach().clone() for module in modules}
+        compress(self, modules)
+        for module, weight in before.items():
+            watch.lost(names[module], weight, module.weight.detach())
+
+    def search_and_tell(self: Any, mapping: Any, *arguments: Any) -> Any:
+        scales = search(self, mapping, *arguments)
+        watch.searched(mapping.smooth_name, float(self._error_metrics[-1]["best_error"]))
+        return scales
+
+    def choose_and_tell(cls: Any, chosen: Sequence[Any], user: str | None = None) -> Any:
+        if user is None and len(chosen) == 1:  # the independent pipeline asks for each modifier in turn
+            watch.starts(type(chosen[0]).__name__)
+        return choose(cls, chosen, user)
+
+    with ExitStack() as stack:
+        for place, name, replacement in (
+            (pipeline, "tqdm", watch.bar(pipeline.tqdm)),
+            (gptq, "CompressionLogger", Told),
+            (gptq.GPTQModifier, "compress_module_list", compress_and_tell),
+            (AWQModifier, "_compute_best_scale", search_and_tell),
+            (CalibrationPipeline, "from_modifiers", classmethod(choose_and_tell)),
+        ):
+            stack.enter_context(replaced(place, name, replacement))
+        yield watch
+
+
+@contextmanager
+def without_pinning() -> Iterator[None]:
+    """AWQ of llm-compressor 0.14.0.1 pins its cache for copies to an accelerator even where there is none, and torch
+    2.13 then raises. Nothing is copied there, so nothing needs pinning. Goes when upstream asks first."""
+    import torch
+    from llmcompressor.pipelines.cache import IntermediatesCache
+
+    if torch.accelerator.is_available():
+        yield
+        return
+    with replaced(IntermediatesCache, "pin_memory", lambda *_: None):
+        yield

@@ -1,0 +1,29 @@
+"""FP8 (E4M3): weights and activations as 8-bit floating point, which keeps outliers that INT8 would clip.
+
+Micikevicius et al., FP8 formats for deep learning, https://arxiv.org/abs/2209.05433
+"""
+
+from playground.methods.llm_compressor import Modifiers, quantization
+from playground.methods.recipe import Recipe
+from playground.methods.row import Method
+
+ROW = Method(
+    name="fp8",
+    title="FP8",
+    schemes=("FP8_DYNAMIC", "FP8", "FP8_BLOCK"),
+    needs_calibration=False,
+    output_format="compressed-tensors",
+    engines=("vllm", "transformers"),
+    devices=("cuda", "cpu"),
+    paper="https://arxiv.org/abs/2209.05433",
+    good_at="Half the bytes with hardly any loss and, with dynamic scales, no text and no waiting.",
+    bad_at="Fast only where the hardware multiplies FP8; elsewhere it is emulated or unpacked.",
+    requires=("llmcompressor",),
+    group_size="a scale for each channel, tensor or 128×128 block, as the scheme says",
+    hardware="FP8 products on NVIDIA GPUs from compute capability 8.9; emulated, so slow, on a CPU.",
+    job=True,
+)
+
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    return {"QuantizationModifier": quantization(recipe)}
