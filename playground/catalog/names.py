@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from playground.catalog.bundled import WEIGHT_TYPE
-from playground.errors import UnknownModel, UnknownVariant
+from playground.errors import InvalidRequest, InvalidSettings, UnknownModel, UnknownVariant
 from playground.methods import did_you_mean, on_load_names
+from playground.store import database, variants
+
+log = logging.getLogger(__name__)
 
 BUNDLED = "smollm2"
 BUNDLED_FILE = WEIGHT_TYPE.lower()  # the variant that is the bundled file itself
@@ -24,6 +30,7 @@ HUB_MODELS = (
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
 )
 MAX_NAME = 1024
+MAX_VARIANT_NAME = 80
 
 _SEGMENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _REPO = re.compile(rf"{_SEGMENT}/{_SEGMENT}")
@@ -107,8 +114,42 @@ def _unknown(model: str) -> UnknownModel:
 
 
 def variant_names(model: str) -> tuple[str, ...]:
-    """What may stand after the colon."""
+    """What may stand after the colon: what is made while loading, then what was made before and is stored."""
+    return (*built_in(model), *stored(model))
+
+
+def built_in(model: str) -> tuple[str, ...]:
+    """The variants that need no job, by name."""
     return (*on_load_names(), BUNDLED_FILE) if model == BUNDLED else on_load_names()
+
+
+def stored(model: str) -> tuple[str, ...]:
+    """The variants that were made here, by name. A store that cannot be read has none: the rest goes on."""
+    try:
+        return tuple(variants.names(key(model))) if database.exists() else ()
+    except (SQLAlchemyError, InvalidSettings) as error:
+        log.warning("%s", error)
+        return ()
+
+
+def key(model: str) -> str:
+    """How the store names a model: a local one by its resolved path, so that two ways to write it are one model."""
+    try:
+        parsed = parse(model)
+    except UnknownModel:
+        return model
+    return str(parsed.path.resolve()) if parsed.kind == "local" and parsed.path else model
+
+
+def check_variant_name(model: str, name: str) -> None:
+    """Refuse what cannot name a new variant of `model`. Raises InvalidRequest."""
+    if not _SUFFIX.fullmatch(name) or len(name) > MAX_VARIANT_NAME or name.startswith((".", "-")):
+        raise InvalidRequest(
+            f"{name[:80]!r} cannot be the name of a variant.",
+            hint=f"Use up to {MAX_VARIANT_NAME} letters, digits, '.', '_' and '-'.",
+        )
+    if name in built_in(model):
+        raise InvalidRequest(f"{model}:{name} is made while loading.", hint="Choose another name.")
 
 
 def _is_model(text: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playground.catalog import bundled, checkpoint, endpoints, hub, names
+from playground.catalog import bundled, checkpoint, endpoints, hub, names, stored
 from playground.catalog.checkpoint import Checkpoint
 from playground.core import LoadSpec, Progress, Variant
 from playground.errors import (
@@ -78,15 +78,16 @@ def _bundled_from_hub() -> Iterator[None]:
 
 
 def variants(model: str) -> list[Variant]:
-    """The reference first, then what can be made of it while loading. Raises CatalogError."""
+    """The reference first, then what can be made of it while loading, then what was made of it. Raises CatalogError."""
     if (parsed := names.parse(model)).kind == "remote":
         return [_remote(parsed)]
     found = open_checkpoint(model)
     if found.form.quantized:
-        return [_reference(model, found)]
+        return [_reference(model, found), *stored.of_model(model)]
     entries = [(row, entry) for row in TABLE for entry in row.on_load if entry.dtype != found.form.dtype]
     own = [_bundled_file()] if parsed.kind == "bundled" and bundled.gguf() is not None else []
-    return [_reference(model, found), *(_on_load(model, found, row, entry) for row, entry in entries), *own]
+    made = (_on_load(model, found, row, entry) for row, entry in entries)
+    return [_reference(model, found), *made, *own, *stored.of_model(model)]
 
 
 def variant(name: str) -> Variant:
@@ -96,6 +97,8 @@ def variant(name: str) -> Variant:
         return _remote(parsed)
     if parsed.kind == "bundled" and suffix == names.BUNDLED_FILE:
         return _bundled_file()
+    if suffix and suffix not in names.built_in(model):
+        return stored.variant(model, suffix)
     found = open_checkpoint(model)
     if not suffix:
         return _reference(model, found)
@@ -173,8 +176,11 @@ def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], b
     report, stop = progress or (lambda _: None), cancelled or (lambda: False)
     if stop():
         raise Cancelled(f"Loading {name} was stopped.")
-    if names.parse(names.split(name)[0]).kind == "remote":
+    model, suffix = names.split(name)
+    if names.parse(model).kind == "remote":
         raise _elsewhere(name)
+    if suffix and suffix not in names.built_in(model):
+        return stored.load_spec(model, suffix)
     chosen = variant(name)
     parsed = names.parse(chosen.model)
     path = Path(chosen.path)

@@ -104,11 +104,11 @@ def settle(job_id: str, code: int | None = None, *, interrupted: str = "") -> No
         return
     result = _read(folders.job(job.id) / RESULT) or _made(job.id)
     if result is not None:
-        remove_partial(job)
+        _remove_partial(job)
         jobs.end(job.id, "done", result=result)
         return
-    remove_partial(job)
     _remove_unknown(job)
+    _remove_partial(job)
     told = _read(folders.job(job.id) / ERROR)
     stopped = told is not None and isinstance(from_wire(told), Cancelled)
     if job.cancelled_at is not None:
@@ -177,8 +177,18 @@ def _made(job_id: str) -> dict[str, Any] | None:
     return None if variant is None else variant.card | {"variant": variant.id, "path": variant.path}
 
 
-def remove_partial(job: Job) -> None:
-    _remove(folders.partial(job.id, str(job.spec.get("out") or "")))
+def _remove_partial(job: Job) -> None:
+    """What the job wrote aside; a variant that it had moved out of its way comes back."""
+    partial = folders.partial(job.id, str(job.spec.get("out") or ""))
+    _remove(partial)
+    before = folders.set_aside(partial)
+    if before.exists():
+        marker = _read(before / folders.MARKER) or {}
+        place = Path(str(marker.get("result", {}).get("path") or before))
+        if place.exists():
+            _remove(before)
+        else:
+            before.rename(place)
 
 
 def _remove_unknown(job: Job) -> None:
@@ -194,7 +204,7 @@ def sweep() -> None:
     """Remove the half-made folders of jobs that are over or forgotten."""
     active = {job.id for job in jobs.all_jobs(("queued", "running"))}
     for path in folders.variants().glob(".partial-*"):
-        if path.name.removeprefix(".partial-") not in active:
+        if path.name.removeprefix(".partial-").removesuffix(folders.BEFORE) not in active:
             _remove(path)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from playground.catalog import names
 from playground.methods.recipe import Recipe
 
 
@@ -35,12 +36,18 @@ class QuantizeSpec:
     recipe  method, scheme and all that changes the result
     out     destination folder; "" for the home's folder of variants
     name    name of the variant, after the model's colon; "" derives it from the recipe
+
+    Raises InvalidRequest for a name that no variant can have: it is also part of a path.
     """
 
     model: str
     recipe: Recipe
     out: str = ""
     name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name:
+            names.check_variant_name(self.model, self.name)
 
     @property
     def kind(self) -> str:

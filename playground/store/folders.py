@@ -10,6 +10,7 @@ from typing import Any
 
 from playground.settings import settings
 
+BEFORE = "-before"
 MARKER = "playground.json"  # in every folder that this program filled: whose it is, and that it may be deleted
 
 
@@ -36,6 +37,11 @@ def partial(job_id: str, out: str = "") -> Path:
     """Where a job writes before all is complete: beside its destination, so that a rename moves it there."""
     beside = Path(out).expanduser().absolute().parent if out else variants()
     return beside / f".partial-{job_id}"
+
+
+def set_aside(partial: Path) -> Path:
+    """Where a job puts a variant that it replaces, for the moment in which the new one takes its place."""
+    return partial.with_name(f"{partial.name}{BEFORE}")
 
 
 def mark(folder: Path, facts: Mapping[str, Any]) -> None:
