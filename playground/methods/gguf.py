@@ -2,14 +2,31 @@
 
 Legacy formats (Q4_0, Q4_1 …): blocks of 32 with a scale each; K-quants: super-blocks of 256 whose scales are quantized
 too, https://github.com/ggml-org/llama.cpp/pull/1684
+
+The parts are llama.cpp's own: its converter (`gguf_convert`), mixtures (`gguf_types`) and kernels (`gguf_kernels`),
+joined here so that one tensor at a time goes from the checkpoint into the file.
 """
 
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from playground.core import Progress
+from playground.errors import Cancelled, InvalidRecipe
+from playground.methods import gguf_convert, gguf_kernels, gguf_types
+from playground.methods.recipe import Recipe
 from playground.methods.row import Method
+from playground.settings import settings
 
 ROW = Method(
     name="gguf",
     title="GGUF",
-    schemes=("Q8_0", "Q6_K", "Q5_K_M", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "Q3_K_M", "Q2_K"),
+    schemes=(*gguf_types.BASE, *gguf_types.FLOATS),
     needs_calibration=False,
     output_format="one .gguf file",
     engines=("llamacpp", "transformers"),
@@ -17,5 +34,130 @@ ROW = Method(
     paper="https://github.com/ggml-org/llama.cpp/pull/1684",
     good_at="One file that decodes fast on a processor: the blocks are multiplied as they are.",
     bad_at="Only llama.cpp and its relatives have the kernels; transformers unpacks it to BF16.",
-    requires=("xllamacpp", "gguf"),
+    requires=("xllamacpp", "gguf", "auto_round"),
+    group_size="Fixed: blocks of 32, K-quants 256; rows that are no multiple of 256 fall back to blocks of 32.",
+    hardware="Fast on processors, Apple GPUs and NVIDIA GPUs alike.",
+    job=True,
 )
+
+TYPES = tuple(dict.fromkeys((*gguf_types.BASE.values(), *gguf_types.FLOATS)))  # what `keep` may name
+
+
+def file_name(scheme: str) -> str:
+    """The name of the file in the variant's folder."""
+    return f"model-{scheme}.gguf"
+
+
+def make(
+    source: Path,
+    target: Path,
+    recipe: Recipe,
+    tokens: Sequence[Sequence[int]],  # noqa: ARG001 the same call for every method
+    report: Callable[[Progress], None],
+    is_cancelled: Callable[[], bool],
+) -> None:
+    """Write `target`/model-SCHEME.gguf from the checkpoint folder `source`. `tokens` are not used: no calibration.
+
+    `recipe.ignore` and `recipe.keep` name GGUF tensors ("output", "re:blk\\.0\\..*"); what is ignored keeps the type of
+    the original, `keep` gives another ggml type ("Q8_0"). Raises InvalidRecipe, UnsupportedModel, BrokenCheckpoint,
+    QuantizeFailed, EngineUnavailable, Cancelled.
+    """
+    scheme = recipe.scheme
+    if scheme not in ROW.schemes:
+        raise InvalidRecipe(f"GGUF has no scheme {scheme!r}.", hint=f"Known: {', '.join(ROW.schemes)}.")
+    gguf_kernels.library()
+    report(Progress("Reading the checkpoint"))
+    path = target / file_name(scheme)
+    # As FP32, which every source type fits in, the values go straight to the kernels.
+    model = gguf_convert.load(source, path, scheme if scheme in gguf_types.FLOATS else "F32", f"MOSTLY_{scheme}")
+    kinds = _kinds(model.gguf_writer, recipe, gguf_convert.stored_type(source))
+    _write(model.gguf_writer, path, kinds, report, is_cancelled)
+
+
+def notes(folder: Path, recipe: Recipe) -> tuple[str, ...]:
+    """Sentences for the card of a finished variant: tensors per type, and which fell back to another type."""
+    from playground.catalog.gguf_file import read_header  # the catalog reads the methods' table
+
+    return gguf_types.notes(read_header(folder / file_name(recipe.scheme)), recipe.scheme)
+
+
+def _kinds(writer: Any, recipe: Recipe, stored: str) -> dict[str, str]:
+    """The type of every tensor that changes its type. `stored` is the original's, for what the recipe ignores."""
+    tensors = writer.tensors[0]
+    matrices = {
+        name: int(info.shape[-1])
+        for name, info in tensors.items()
+        if gguf_types.quantizable(name, len(info.shape)) and info.dtype.name in (*gguf_types.FLOATS, "F32")
+    }
+    found: dict[str, str] = {}
+    if recipe.scheme in gguf_types.BASE:
+        fields = {name: value.value for name, value in writer.kv_data[0].items()}
+        choices = gguf_types.choose(recipe.scheme, gguf_types.Shape.of(fields, tensors), list(matrices.items()))
+        found = {name: choice.kind for name, choice in choices.items()}
+    for pattern, wanted in recipe.keep:
+        if wanted not in TYPES:
+            raise InvalidRecipe(f"GGUF has no tensor type {wanted!r}.", hint=f"Known: {', '.join(TYPES)}.")
+        found |= {name: gguf_types.fits(wanted, matrices[name]) for name in _matching(pattern, matrices)}
+    for pattern in recipe.ignore:
+        found |= dict.fromkeys(_matching(pattern, matrices), stored)
+    return {name: kind for name, kind in found.items() if kind != tensors[name].dtype.name}
+
+
+def _matching(pattern: str, names: dict[str, int]) -> list[str]:
+    """The tensors that a recipe's pattern names, without ".weight". Raises InvalidRecipe."""
+    try:
+        regex = re.compile(pattern.removeprefix("re:") if pattern.startswith("re:") else re.escape(pattern))
+    except re.error as error:
+        raise InvalidRecipe(f"{pattern!r} is not a regular expression: {error}.", hint="Correct it.") from None
+    found = [name for name in names if regex.fullmatch(name.removesuffix(".weight"))]
+    if not found:
+        raise InvalidRecipe(
+            f"No tensor of this model is called {pattern!r}.",
+            hint="GGUF's names are token_embd, output and blk.0.attn_q, blk.0.ffn_down …, without '.weight'.",
+        )
+    return found
+
+
+def _write(
+    writer: Any,
+    path: Path,
+    kinds: dict[str, str],
+    report: Callable[[Progress], None],
+    is_cancelled: Callable[[], bool],
+) -> None:
+    """The file: metadata, the list of tensors with their new types, then each tensor as it is read and quantized."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LazyNumpyTensor, dequantize
+
+    from playground.catalog.gguf_file import read_header
+
+    tensors = writer.tensors[0]
+    stored = {name: info.dtype for name, info in tensors.items()}
+    for name, kind in kinds.items():
+        info = tensors[name]
+        block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
+        info.dtype, info.nbytes = GGMLQuantizationType[kind], math.prod(info.shape) // block * block_bytes
+    total = float(sum(info.nbytes for info in tensors.values()))
+    threads = settings().threads or os.cpu_count() or 1
+    done = 0.0
+    try:
+        writer.write_header_to_file(path=path)
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        (file,) = writer.fout
+        writer.write_padding(file, file.tell())
+        for name, info in tensors.items():
+            if is_cancelled():
+                raise Cancelled("Quantizing was stopped.")
+            data = LazyNumpyTensor.to_eager(info.tensor)
+            if name in kinds:
+                data = gguf_kernels.quantize(dequantize(data, stored[name]), kinds[name], threads, is_cancelled)
+            data.tofile(file)
+            writer.write_padding(file, info.nbytes)
+            info.tensor = None
+            done += info.nbytes
+            report(Progress("Quantizing", done, total, "B"))
+        file.flush()
+        os.fsync(file.fileno())
+    finally:
+        writer.close()
+    read_header(path)
