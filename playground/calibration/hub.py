@@ -11,8 +11,10 @@ from playground.errors import HubUnreachable, InvalidCalibration, PlaygroundErro
 from playground.settings import settings
 
 HUB_ROWS = 4096
+TIMEOUT_S = 10.0
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _NAME = re.compile(rf"(?P<repo>{_PART}/{_PART})(?::(?P<first>{_PART}))?(?::(?P<second>{_PART}))?")
+_QUOTED = re.compile(r"'([^']+)'")
 _SPLIT = re.compile(r"(?:train|test|valid|validation|dev)(?:[._-].*)?")
 INSTEAD = "Use bundled, or a .jsonl or .txt file."
 
@@ -38,15 +40,22 @@ def parse(source: str) -> Dataset | None:
 
 
 def read(dataset: Dataset) -> Iterator[Sample | None]:
-    """The first rows of a data set, None for one that cannot be used. Raises HubUnreachable, InvalidCalibration."""
+    """The first rows of a data set, None for one that cannot be used. Raises HubUnreachable, InvalidCalibration.
+
+    The hub is asked for the commit first: `datasets` alone takes 25 s of retries to say that there is no connection.
+    """
     if settings().offline:
         raise HubUnreachable(
             f"The data set {dataset.repo} is on the hub, and PLAYGROUND_OFFLINE is set.", hint=f"Unset it. {INSTEAD}"
         )
     import datasets
+    from huggingface_hub import HfApi
 
     try:
-        stream = datasets.load_dataset(dataset.repo, dataset.config or None, split=dataset.split, streaming=True)
+        commit = HfApi().dataset_info(dataset.repo, timeout=TIMEOUT_S).sha
+        stream = datasets.load_dataset(
+            dataset.repo, dataset.config or None, split=dataset.split, revision=commit, streaming=True
+        )
         for number, row in enumerate(stream.take(HUB_ROWS), 1):
             yield sample(row, f"Row {number} of {dataset.repo}")
     except PlaygroundError:
@@ -62,12 +71,13 @@ def _typed(error: Exception, dataset: Dataset) -> PlaygroundError:
     from huggingface_hub import errors
 
     name = dataset.repo
-    if isinstance(error, exceptions.DatasetNotFoundError):
-        if "gated" in str(error):
-            return InvalidCalibration(
-                f"The data set {name} wants you to accept its terms.",
-                hint="Accept them on its page on the hub, then set HF_TOKEN or run `hf auth login`.",
-            )
+    is_missing = isinstance(error, exceptions.DatasetNotFoundError)
+    if isinstance(error, errors.GatedRepoError) or (is_missing and "gated" in str(error)):
+        return InvalidCalibration(
+            f"The data set {name} wants you to accept its terms.",
+            hint="Accept them on its page on the hub, then set HF_TOKEN or run `hf auth login`.",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError) or is_missing:
         return InvalidCalibration(
             f"The hub has no data set {name}, or it is private.",
             hint=f"Check the name; if it is private, set HF_TOKEN or run `hf auth login`. {INSTEAD}",
@@ -80,17 +90,15 @@ def _typed(error: Exception, dataset: Dataset) -> PlaygroundError:
         return HubUnreachable(
             f"The hub cannot be reached for the data set {name}.", hint=f"Check the connection. {INSTEAD}"
         )
-    if isinstance(error, ValueError) and "BuilderConfig" in str(error):
+    listed = ", ".join(_QUOTED.findall(str(error).partition("vailable")[2])[:20])  # as the library lists them
+    if isinstance(error, ValueError) and ("BuilderConfig" in str(error) or "onfig name is missing" in str(error)):
+        what = f"no configuration {dataset.config!r}" if dataset.config else "several configurations"
         return InvalidCalibration(
-            f"The data set {name} has no configuration {dataset.config!r}.", hint="Write owner/name:config:split."
-        )
-    if isinstance(error, ValueError) and "onfig name is missing" in str(error):
-        return InvalidCalibration(
-            f"The data set {name} has several configurations.", hint="Choose one: owner/name:config:split."
+            f"The data set {name} has {what}.", hint=f"Write {name}:config:split; it has: {listed}."
         )
     if isinstance(error, ValueError) and "split" in str(error):
         return InvalidCalibration(
-            f"The data set {name} has no split {dataset.split!r}.", hint="Write owner/name:split, as its page names it."
+            f"The data set {name} has no split {dataset.split!r}.", hint=f"Write {name}:split; it has: {listed}."
         )
     return InvalidCalibration(
         f"The data set {name} cannot be read ({type(error).__name__}).",

@@ -1,8 +1,8 @@
 """Whether calibration text is in evaluation text: shared runs of 13 words.
 
-The check of GPT-3 (Brown et al. 2020, appendix C), which lm-eval's decontamination follows. Words are
-compared after Unicode normalisation, without case and punctuation; scripts that put no spaces between words are compared
-character by character.
+The check of GPT-3 (Brown et al. 2020, appendix C), which lm-eval's decontamination follows. Words are compared after
+Unicode normalisation, without case and punctuation; scripts that put no spaces between words are compared character by
+character.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ def _too_few(calibration: Calibration, seen: int, skipped: int) -> InvalidCalibr
             return InvalidCalibration(f"{calibration.label} {reason}", hint="Use other text, or the bundled samples.")
         return InvalidCalibration(f"{calibration.label} is empty.", hint="Use other text, or the bundled samples.")
     have = "1 usable sample" if seen == 1 else f"{seen:,} usable samples"
-    left_out = f" ({skipped:,} more are too short or use tools)" if skipped else ""
+    left_out = f" (and {skipped:,} too short or with tools)" if skipped else ""
     ask = "Ask for 1 sample" if seen == 1 else f"Ask for {seen:,} samples"
     hint = f"{ask}, or add text."
     if calibration.is_prose:
