@@ -392,6 +392,7 @@ def test_a_request_at_once_waits_for_nothing_but_its_answer(engine: VllmEngine, 
     asked = replace(request(loaded, 4), at_once=True, group="sweep", top_logprobs=0)
     tokens, finish = run(engine, asked)
     assert len(tokens) == 4 and finish.reported is None
+    assert finish.peak_memory_bytes is None, "it takes long to read, and the next request would wait for it"
     after = seen(engine, loaded.id)
     assert after["metrics_reads"] == before, "reading them would be in the time to the first token"
     assert after["bodies"][-1]["logprobs"] is None, "a softmax over the vocabulary that nobody looks at"
