@@ -21,8 +21,9 @@ LAYERS = {
     3: (
         *("compare", "generate", "verdict", "doctor", "jobs"),
         *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
+        *("estimate", "estimate_size", "estimate_speed", "estimate_work"),
     ),
-    4: ("ui", "cli", "cli_bench", "cli_endpoints", "terminal", "__main__"),
+    4: ("ui", "cli", "cli_bench", "cli_endpoints", "cli_jobs", "cli_quantize", "terminal", "__main__"),
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 SOURCES = sorted((ROOT / "playground").rglob("*.py"))

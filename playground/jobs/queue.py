@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from playground import machine
 from playground.jobs import ending, report
 from playground.jobs.runner import IDLE_S, WORKER, BeforeStart, Runner, log
 from playground.jobs.spec import Spec
@@ -118,6 +119,14 @@ class JobQueue:
                 )
                 self._runners[device].start()
             self._runners[device].wake()
+
+
+def best_device() -> str:
+    """Where a job runs unless it is told: the device that torch calls its best. A few seconds where nobody has asked
+    it yet. Raises EngineUnavailable.
+    """
+    found = machine.probe().device
+    return f"{found}:0" if found == "cuda" else found
 
 
 def again(job_id: str) -> Job:

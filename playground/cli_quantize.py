@@ -1,0 +1,246 @@
+"""`python -m playground quantize`: queues the job, runs the queue until it is over, and tells what came of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from playground.errors import Cancelled, InvalidRequest
+
+if TYPE_CHECKING:
+    from playground.methods.recipe import Recipe
+    from playground.store.schema import Job
+
+out = Console()
+err = Console(stderr=True)
+LOOK_S = 0.2
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(help="smollm2, a hub repository, or a folder.")],
+    method: Annotated[str, typer.Option(help="rtn, gptq, awq, smoothquant, fp8 …")],
+    scheme: Annotated[str, typer.Option(help="W4A16, W4A16_ASYM, W8A8, FP8_DYNAMIC, Q4_K_M …")],
+    group_size: Annotated[int | None, typer.Option(help="Weights per scale; default: the largest that fits.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Calibration samples.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens of a calibration sample, at most.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Which calibration samples.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="bundled, a .jsonl or .txt file, or a hub data set: owner/name[:config][:split].")
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="A module that stays as it is, or re:PATTERN; may be given several times.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="PATTERN=SCHEME: modules that get another scheme; several times.")
+    ] = None,
+    kv_cache: Annotated[str, typer.Option(help="Store a KV-cache scheme too: FP8 or INT8.")] = "",
+    option: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE: an argument of the method itself; several times.")
+    ] = None,
+    out_folder: Annotated[str, typer.Option("--out", help="Destination; default: the home's folder of variants.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the variant; default: made of method and scheme.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")] = False,
+) -> None:
+    """Make a quantized variant of a model. Ctrl+C stops it and leaves nothing half-made."""
+    from pathlib import Path
+
+    from playground.catalog.variants import open_checkpoint
+    from playground.jobs.queue import best_device, submit
+    from playground.jobs.spec import QuantizeSpec
+    from playground.methods.recipe import Recipe
+    from playground.methods.recipes import complete
+
+    if kv_cache not in ("", "FP8", "INT8"):
+        raise InvalidRequest(f"There is no KV-cache scheme {kv_cache[:40]!r}.", hint="It is FP8 or INT8.")
+    wanted = Recipe(
+        method=method,
+        scheme=scheme,
+        group_size=group_size,
+        ignore=tuple(ignore or ()),
+        keep=tuple(_pair("--keep", text) for text in keep or ()),
+        kv_cache=kv_cache,  # type: ignore[arg-type]  # checked above
+        calibration=_calibration(calibration, samples, max_length, seed),
+        options={key: _value(value) for key, value in (_pair("--option", text) for text in option or ())},
+    )
+    destination = str(Path(out_folder).expanduser().absolute()) if out_folder else ""
+    completed = complete(open_checkpoint(model), wanted)
+    _say(completed.reasons)
+    spec = QuantizeSpec(_absolute(model), completed.recipe, destination, name)
+    job = follow(submit(spec, best_device()))
+    if as_json:
+        sys.stdout.write(json.dumps(job.result, indent=2, ensure_ascii=False) + "\n")
+    else:
+        _card(job, completed.recipe)
+
+
+def follow(job: Job) -> Job:
+    """Run the queue of its device until this job is done. Ctrl+C cancels it.
+
+    Raises Cancelled, and the error that it failed with.
+    """
+    from playground.jobs import ending
+    from playground.jobs.runner import Runner
+    from playground.store import jobs
+
+    runner = Runner(job.device, last=job.id)
+    runner.start()
+    try:
+        with Watch(job) as watch:
+            while not (job := jobs.get(job.id)).over:
+                watch.update(job)
+                time.sleep(LOOK_S)
+            watch.update(job)
+    except KeyboardInterrupt:
+        err.print("Stopping it …")
+        ending.cancel(job.id)
+        raise Cancelled("The job was stopped.") from None
+    finally:
+        runner.close()
+    if job.state == "cancelled":
+        raise Cancelled("The job was stopped.")
+    if (error := job.failure) is not None:
+        raise error
+    return job
+
+
+def _absolute(model: str) -> str:
+    """A local model by its path from the root: the worker and later readers may be elsewhere."""
+    from playground.catalog import names
+
+    return names.key(model)
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    before, equals, after = text.rpartition("=") if option == "--keep" else text.partition("=")
+    if not equals or not before or not after:
+        raise InvalidRequest(
+            f"{option} {text[:80]!r} has no '=' between two parts.", hint=f"Write {option} NAME=VALUE."
+        )
+    return before, after
+
+
+def _value(text: str) -> Any:
+    """A number, true, false or a list as in JSON; anything else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _calibration(source: str | None, samples: int | None, length: int | None, seed: int | None) -> dict[str, Any]:
+    """{} where nothing was asked for: then the method decides whether it needs any. Raises InvalidRequest."""
+    from pathlib import Path
+
+    from playground.calibration import Calibration
+
+    given = {"source": source, "samples": samples, "max_length": length, "seed": seed}
+    asked = {key: value for key, value in given.items() if value is not None}
+    if not asked:
+        return {}
+    found = Calibration.from_dict(asked)
+    return found.as_dict() | ({"source": str(Path(found.source).expanduser().absolute())} if found.path else {})
+
+
+def _say(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        err.print(escape(sentence), style="dim", highlight=False)
+
+
+class Watch:
+    """Draws how far a job is: a bar on a terminal, a line for each new stage elsewhere; notes stay on the screen."""
+
+    def __init__(self, job: Job) -> None:
+        self._folder_of = job.id
+        self._position = 0
+        self._began = time.monotonic()
+        self._stage = ""
+        self._layer = self._memory = ""
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[memory]}"),
+            TextColumn("{task.fields[layer]}", style="dim"),
+            console=err,
+            transient=True,
+        )
+        self._task = self._bar.add_task("queued", total=None, layer="", memory="")
+
+    def __enter__(self) -> Watch:
+        if err.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if err.is_terminal:
+            self._bar.stop()
+
+    def update(self, job: Job) -> None:
+        """Show what has been told since the last time."""
+        from playground.jobs import report
+        from playground.store import folders, jobs
+
+        if job.state == "queued":
+            before = [other for other in jobs.all_jobs(("queued", "running"), job.device) if other.id != job.id]
+            ahead = sum(other.created_at <= job.created_at for other in before)
+            self._show(
+                "waiting for 1 other job" if ahead == 1 else f"waiting for {ahead} jobs" if ahead else "starting"
+            )
+        events, self._position = report.read(folders.job(self._folder_of), self._position)
+        for event in events:
+            match event["kind"]:
+                case "stage":
+                    self._show(event["stage"], event["done"], event["total"])
+                case "layer":
+                    self._layer = escape(f"{event['name']} {event['error']:.3g}")
+                case "memory":
+                    self._memory = f"{event['bytes'] / 1e9:.1f} GB"
+                case "note":
+                    _say([event["text"]])
+        if events:
+            self._bar.update(self._task, layer=self._layer, memory=self._memory)
+
+    def _show(self, stage: str, done: float = 0, total: float = 0) -> None:
+        if err.is_terminal:
+            self._bar.update(self._task, description=escape(stage), completed=done, total=total or None)
+        elif stage != self._stage:
+            err.print(escape(f"[{time.monotonic() - self._began:6.1f} s] {stage}"), highlight=False)
+        self._stage = stage
+
+
+def _card(job: Job, recipe: Recipe) -> None:
+    """What came of it, in a few lines."""
+    made: Mapping[str, Any] = job.result or {}
+    before, after = made["bytes_before"], made["bytes_after"]
+    rows = [
+        ("size", f"{before / 1e6:,.0f} MB → {after / 1e6:,.0f} MB, {before / after:.2f}× smaller"),
+        ("bits per weight", f"{made['bits_per_weight']:.2f}"),
+        ("time", f"{made['seconds']:,.1f} s"),
+        ("peak memory", f"{made['peak_memory_bytes'] / 1e9:.2f} GB"),
+    ]
+    if reload := made.get("reload"):
+        rows.append(("reloaded", f"mean KLD {reload['kld_mean']:.2g} to what was in memory"))
+    layers = sorted(made.get("layers") or (), key=lambda layer: -layer["relative_error"])[:3]
+    rows += [("worst layers" if not n else "", f"{x['name']} {x['relative_error']:.2%}") for n, x in enumerate(layers)]
+    rows += [("folder", str(made["path"])), ("recipe", str(made["recipe_path"] or f"{recipe.method} {recipe.scheme}"))]
+    table = Table(box=None, show_header=False, title=escape(str(made["variant"])), title_justify="left")
+    for name, value in rows:
+        table.add_row(name, escape(value))
+    out.print(table)
+    model = str(made["variant"]).rpartition(":")[0]
+    hint = f'python -m playground generate {model} {made["variant"]} --prompt "What is gravity?"'
+    out.print(escape(f"Compare: {hint}"), style="dim", highlight=False, soft_wrap=True)
