@@ -26,6 +26,7 @@ PlaygroundError
 │   ├── JobInterrupted      the app or the machine ended before it did; it can be run again
 │   └── OutOfDisk           no room for what it writes
 ├── InvalidSettings         a PLAYGROUND_* variable that cannot be used
+├── OwnerOnly               only the owner of this machine may do that
 └── Cancelled               the user stopped it; not a failure
 """
 
@@ -171,6 +172,11 @@ class OutOfDisk(JobError):
 class InvalidSettings(PlaygroundError):
     code = "invalid_settings"
     status = 500
+
+
+class OwnerOnly(PlaygroundError):
+    code = "owner_only"
+    status = 403
 
 
 class Cancelled(PlaygroundError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import signal
 import socket
@@ -17,6 +16,7 @@ from playground.settings import settings
 from playground.ui import api, compare_tab, speed_tab, theme
 from playground.ui.compare_events import Compare
 from playground.ui.device import device_line
+from playground.ui.owner import Owner, loopback
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
 from playground.ui.speed_session import SpeedTabs
@@ -24,8 +24,8 @@ from playground.ui.speed_session import SpeedTabs
 log = logging.getLogger(__name__)
 
 
-def build(engine: Engine) -> gr.Blocks:
-    """The whole page; starts nothing."""
+def build(engine: Engine, owner: Owner) -> gr.Blocks:
+    """The whole page; starts nothing. `owner` decides who may change what outlives a visit."""
     sessions, speeds = Sessions(), SpeedTabs()
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
         compare = compare_tab.layout()
@@ -47,7 +47,7 @@ def launch(
     """Serve the page until interrupted (`block=False` returns at once); the engine is closed with it."""
     chosen = settings()
     address = host or chosen.host
-    if not _loopback(address) or share:
+    if not loopback(address) or share:
         log.warning(
             "Anyone who can reach %s can use this page and load models on this machine: it has no login.",
             "the share link" if share else address,
@@ -56,7 +56,7 @@ def launch(
         from playground.engines.engines import Engines
 
         engine = Engines()
-    demo = build(engine)
+    demo = build(engine, Owner(address, share))
     over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
     demo.queue(default_concurrency_limit=8, api_open=False)
     demo.launch(
@@ -116,10 +116,3 @@ def _prewarm(engine: Any) -> None:
         engine.start()
     except Exception as error:  # noqa: BLE001 - the first run tries again and shows the error where it belongs
         log.warning("the engine did not start: %s", error)
-
-
-def _loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
