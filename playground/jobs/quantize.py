@@ -111,6 +111,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     quantize_publish.write_marker(
         partial,
         {
+            "job_id": folder.name,
             "recipe": recipe.as_dict(),
             "parent": parent,
             "created_at": created,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def quantize(
     report.progress(Progress("loading the model"))
     encoder = tokenizer(source)
     model = _load(source)
-    with watched(report, list(modifiers)) as watch, without_pinning():
+    with watched(report, list(modifiers)) as watch, without_pinning(), same_types(model):
         _oneshot(model, encoder, recipe, tokens)
     _refuse_nothing_done(model)
     report.progress(Progress("measuring what each layer lost"))
@@ -68,19 +68,11 @@ def quantize(
 
 
 def _load(source: Path) -> Any:
-    import json
-
+    """The original in its own type. Of a mixture, `oneshot` takes the fused experts apart afterwards: llm-compressor's
+    `load_quantizable_moe` would save that copy, but patches transformers 5.17 in a way that needs torchvision."""
     from transformers import AutoModelForCausalLM
 
-    config = json.loads((source / "config.json").read_bytes())
-    text = config.get("text_config") or config
-    experts: AbstractContextManager[None] = nullcontext()
-    if any(text.get(key) for key in ("num_experts", "num_local_experts", "n_routed_experts")):
-        from llmcompressor.modeling.moe.linearize import load_quantizable_moe
-
-        experts = load_quantizable_moe()  # one linear layer per expert instead of a fused tensor
-    with experts:
-        return AutoModelForCausalLM.from_pretrained(source, dtype="auto", trust_remote_code=False).eval()
+    return AutoModelForCausalLM.from_pretrained(source, dtype="auto", trust_remote_code=False).eval()
 
 
 def _oneshot(model: Any, encoder: Any, recipe: Path, tokens: Sequence[Sequence[int]]) -> None:
@@ -97,6 +89,20 @@ def _oneshot(model: Any, encoder: Any, recipe: Path, tokens: Sequence[Sequence[i
             "shuffle_calibration_samples": False,
         }
     oneshot(model=model, processor=encoder, recipe=str(recipe), **data)
+
+
+@contextmanager
+def same_types(model: Any) -> Iterator[None]:
+    """Parameters that are there before and after keep their type.
+
+    auto-round 0.15.1 leaves its blocks in FP32 on a processor without BF16 instructions: the model then neither runs
+    nor is what its config says. The values lie on the quantization grid, so nothing is lost.
+    """
+    before = {name: parameter.dtype for name, parameter in model.named_parameters()}
+    yield
+    for name, parameter in model.named_parameters():
+        if parameter.dtype != before.get(name, parameter.dtype):
+            parameter.data = parameter.data.to(before[name])
 
 
 def _refuse_nothing_done(model: Any) -> None:

@@ -1,0 +1,162 @@
+"""What was left open is filled in with a reason; what cannot work is refused with a hint, before a weight is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from playground.catalog.checkpoint import Checkpoint, assemble
+from playground.errors import InvalidRecipe, PlaygroundError, UnknownVariant
+from playground.methods import TABLE
+from playground.methods.naming import variant_name
+from playground.methods.recipe import Recipe
+from playground.methods.recipes import complete
+from playground.metrics.footprint import Tensor
+
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+def model(hidden: int = 576, intermediate: int = 1536, *, moe: bool = False, **config: Any) -> Checkpoint:
+    """A Llama of one layer by its headers alone, as large as wanted."""
+    tensors = [
+        Tensor("model.embed_tokens.weight", "BF16", (1000, hidden)),
+        Tensor("lm_head.weight", "BF16", (1000, hidden)),
+    ]
+    tensors += [Tensor(f"model.layers.0.self_attn.{name}.weight", "BF16", (hidden, hidden)) for name in ATTENTION]
+    mlp = "model.layers.0.mlp"
+    if moe:
+        tensors.append(Tensor(f"{mlp}.gate.weight", "BF16", (4, hidden)))
+        mlp = f"{mlp}.experts.0"
+    tensors += [Tensor(f"{mlp}.{name}.weight", "BF16", (intermediate, hidden)) for name in ("gate_proj", "up_proj")]
+    tensors.append(Tensor(f"{mlp}.down_proj.weight", "BF16", (hidden, intermediate)))
+    tensors.append(Tensor("model.norm.weight", "BF16", (hidden,)))
+    raw = {"architectures": ["LlamaForCausalLM"], "hidden_size": hidden, "intermediate_size": intermediate} | config
+    return assemble("m", "/models/m", raw, tensors, "test")
+
+
+def refused(checkpoint: Checkpoint, recipe: Recipe) -> str:
+    with pytest.raises(InvalidRecipe) as caught:
+        complete(checkpoint, recipe)
+    assert caught.value.hint
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "intermediate", "size", "reason"),
+    [
+        (1024, 4096, 128, "it divides every layer"),
+        (576, 1536, 64, "hidden_size 576 is not divisible by 128; 64 divides every layer"),
+        (1024, 1056, 32, "intermediate_size 1056 is not divisible by 128 or 64; 32 divides every layer"),
+    ],
+)
+def test_the_largest_group_that_divides_every_layer(hidden: int, intermediate: int, size: int, reason: str) -> None:
+    done = complete(model(hidden, intermediate), Recipe("rtn", "W4A16"))
+    assert done.recipe.group_size == size
+    assert any(reason in one for one in done.reasons)
+
+
+def test_an_ignored_layer_does_not_count() -> None:
+    done = complete(model(1024, 1056), Recipe("rtn", "W4A16", ignore=("re:.*down_proj$",)))
+    assert done.recipe.group_size == 128
+    assert done.recipe.ignore == ("lm_head", "re:.*down_proj$")
+
+
+def test_nothing_that_divides_is_a_sentence() -> None:
+    assert "None of 128, 64, 32 divides the 100 inputs" in refused(model(100, 200), Recipe("rtn", "W4A16"))
+    assert "does not fit" in refused(model(), Recipe("rtn", "W4A16", 128))
+    assert "Use 64" in refused(model(), Recipe("rtn", "W4A16", 128))
+    assert "no group size to choose" in refused(model(), Recipe("fp8", "FP8_DYNAMIC", 64))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        (Recipe("fp8", "FP8_BLOCK"), "divisible by 128"),
+        (Recipe("fp8", "FP8_DYNAMC"), "Did you mean 'FP8_DYNAMIC'"),
+        (Recipe("bitsandbytes", "nf9"), ""),
+        (Recipe("cast", "FP32"), "while a model loads"),
+        (Recipe("rtn", "W4A16", keep=(("re:.*nothing$", "W8A16"),)), "No layer matches"),
+        (Recipe("rtn", "W4A16", keep=(("re:.*(", "W8A16"),)), "not a regular expression"),
+        (Recipe("rtn", "W4A16", keep=(("re:.*", "BF16"),)), "nothing is left"),
+        (Recipe("rtn", "W4A16", keep=(("re:.*down_proj$", "W9A16"),)), "no scheme 'W9A16'"),
+        (Recipe("rtn", "W4A16", ignore=("re:.*nothing$",)), "No layer matches"),
+        (Recipe("rtn", "W4A16", ignore=("re:.*",)), "No linear layer"),
+        (Recipe("awq", "W4A16", options={"n_grids": 4}), "Did you mean 'n_grid'"),
+        (Recipe("awq", "W4A16", options={"n_grid": 1}), "at least 2"),
+        (Recipe("gptq", "W4A16", options={"actorder": "up"}), "static, weight, group"),
+        (Recipe("gptq", "W4A16", options={"dampening_frac": True}), "a number"),
+        (Recipe("rtn", "W4A16", options={"x": 1}), "no options"),
+        (Recipe("spinquant", "W4A16", options={"rotations": ["R1", "R9"]}), "R1, R2, R3, R4"),
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_refused(recipe: Recipe, words: str) -> None:
+    assert words in refused(model(), recipe)
+
+
+def test_an_unknown_method_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownVariant, match="Did you mean 'gptq'"):
+        complete(model(), Recipe("gptqq", "W4A16"))
+
+
+def test_an_unknown_architecture_is_not_rotated() -> None:
+    assert "does not know how to rotate" in refused(
+        model(architectures=["GemmaForCausalLM"]), Recipe("spinquant", "W4A16")
+    )
+
+
+def test_a_quantized_checkpoint_is_refused() -> None:
+    quantized = replace(model(), form=replace(model().form, method="gptq", label="GPTQ W4A16"))
+    assert "already quantized (GPTQ W4A16)" in refused(quantized, Recipe("rtn", "W4A16"))
+    assert "already quantized" in refused(replace(model(), path="/models/m.gguf"), Recipe("rtn", "W4A16"))
+
+
+def test_routers_stay_as_they_are() -> None:
+    done = complete(model(1024, 2048, moe=True), Recipe("rtn", "W4A16"))
+    assert done.recipe.ignore == ("lm_head", r"re:.*mlp\.gate$")
+    assert any("1 routers" in reason for reason in done.reasons)
+
+
+def test_calibration_is_filled_in_where_it_is_needed() -> None:
+    assert complete(model(), Recipe("rtn", "W4A16", calibration={"samples": 4})).recipe.calibration == {}
+    assert complete(model(), Recipe("gptq", "W4A16", calibration={"samples": 4})).recipe.calibration == {"samples": 4}
+    assert complete(model(), Recipe("gptq", "W4A16")).recipe.calibration["samples"] == 32
+    assert complete(model(), Recipe("fp8", "FP8_DYNAMIC", kv_cache="FP8")).recipe.calibration
+    assert complete(model(), Recipe("rtn", "W4A16", keep=(("re:.*down_proj$", "FP8"),))).recipe.calibration
+
+
+def test_layers_that_vllm_fuses_need_one_scheme() -> None:
+    split = complete(model(), Recipe("rtn", "W4A16", keep=(("re:.*k_proj$", "W8A16"),)))
+    assert any("vLLM fuses q_proj, k_proj, v_proj" in reason for reason in split.reasons)
+    whole = complete(model(), Recipe("rtn", "W4A16", keep=(("re:.*(q|k|v)_proj$", "W8A16"),)))
+    assert not any("vLLM" in reason for reason in whole.reasons)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in TABLE if row.job and "llmcompressor" in row.requires], ids=lambda row: row.name
+)
+def test_completing_twice_changes_nothing(row: Any) -> None:
+    for scheme in row.schemes:
+        done = complete(model(1024, 2048), Recipe(row.name, scheme.lower()))
+        assert done.recipe.scheme == scheme
+        again = complete(model(1024, 2048), Recipe.from_dict(done.recipe.as_dict()))
+        assert again.recipe == done.recipe
+
+
+def test_names_tell_what_differs() -> None:
+    base = Recipe("awq", "W4A16_ASYM", 64)
+    assert variant_name(base) == "awq-w4a16_asym-g64"
+    assert variant_name(Recipe("fp8", "FP8_DYNAMIC")) == "fp8_dynamic"
+    assert variant_name(Recipe("mxfp", "MXFP4A16")) == "mxfp4a16"
+    assert variant_name(replace(base, kv_cache="FP8")) == "awq-w4a16_asym-g64-kvfp8"
+    one = variant_name(replace(base, keep=(("re:.*down_proj$", "W8A16"),)))
+    other = variant_name(replace(base, keep=(("re:.*up_proj$", "W8A16"),)))
+    assert one.startswith("awq-w4a16_asym-g64-mixed-")
+    assert one != other
+
+
+def test_refusals_are_errors_of_the_tree() -> None:
+    with pytest.raises(PlaygroundError):
+        complete(model(), Recipe("rtn", "W4A16", 128))
