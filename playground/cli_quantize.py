@@ -83,16 +83,18 @@ def quantize(
         _card(job, completed.recipe)
 
 
-def follow(job: Job) -> Job:
+def follow(job: Job, worker: str = "") -> Job:
     """Run the queue of its device until this job is done. Ctrl+C cancels it.
+
+    worker  module that runs it instead of the usual one
 
     Raises Cancelled, and the error that it failed with.
     """
     from playground.jobs import ending
-    from playground.jobs.runner import Runner
+    from playground.jobs.runner import WORKER, Runner
     from playground.store import jobs
 
-    runner = Runner(job.device, last=job.id)
+    runner = Runner(job.device, worker=worker or WORKER, last=job.id)
     runner.start()
     try:
         with Watch(job) as watch:

@@ -152,7 +152,7 @@ def _with_log(error: PlaygroundError, job_id: str) -> dict[str, Any]:
 
 
 def log_tail(job_id: str, lines: int = LOG_LINES) -> str:
-    """The last lines of a job's log."""
+    """The last lines of a job's log; of a bar that was drawn over and over, its last state."""
     try:
         with (folders.job(job_id) / LOG).open("rb") as file:
             size = file.seek(0, 2)
@@ -160,7 +160,8 @@ def log_tail(job_id: str, lines: int = LOG_LINES) -> str:
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
+    shown = [line.rstrip().rpartition("\r")[2] for line in text.split("\n")]
+    return "\n".join([line for line in shown if line][-lines:])
 
 
 def _read(path: Path) -> dict[str, Any] | None:

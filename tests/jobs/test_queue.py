@@ -194,6 +194,18 @@ def test_a_folder_that_was_not_made_known_is_removed(queue: JobQueue, files: Pat
     assert not (files / "out").exists()
 
 
+def test_a_variant_that_was_moved_out_of_the_way_comes_back(queue: JobQueue, files: Path) -> None:
+    place = folders.variants() / "awq-w4"
+    made = queue.submit(steps("partial 100000", f"touch {files / 'here'}", f"until {files / 'never'}"))
+    wait_for(files / "here")
+    before = folders.set_aside(folders.partial(made))
+    before.mkdir()
+    folders.mark(before, {"job_id": "of long ago", "result": {"path": str(place)}})
+    os.kill(jobs.get(made).pid or 0, signal.SIGKILL)
+    assert over(made).state == "failed"
+    assert leftovers() == ["awq-w4"] and (place / folders.MARKER).exists()
+
+
 def test_a_destination_outside_the_home_is_tidied_too(queue: JobQueue, files: Path) -> None:
     job = over(queue.submit(steps("partial 100000", "kill SIGKILL", out=str(files / "mine"))))
     assert job.state == "failed"
