@@ -19,7 +19,7 @@ from playground import estimate_speed, machine
 from playground.catalog.checkpoint import Checkpoint
 from playground.estimate_size import SAFETENSORS, Size, assigned, size
 from playground.estimate_speed import Speed
-from playground.estimate_work import GRID, Job, Matrix, Measured, memory, seconds, spread
+from playground.estimate_work import FP32, GRID, PROMPT_TOKENS, Job, Matrix, Measured, memory, seconds, spread
 from playground.methods.layers import linear_layers
 from playground.methods.recipe import Recipe
 from playground.methods.recipes import complete
@@ -32,7 +32,7 @@ __all__ = ["Estimate", "Facts", "Measured", "estimate", "facts"]
 UNMEASURED_BASE = 600 * 2**20  # bytes of Python, torch and llm-compressor where this machine was not measured
 DISK_MARGIN = 1.1
 SIDE_FILES = 80  # bytes of tokenizer files per token of the vocabulary
-PROBE = 96 * 4  # bytes per token of the vocabulary: the logits that the reload is compared with, until it is done
+PROBE = FP32 * PROMPT_TOKENS  # bytes per token of the vocabulary: logits that the reload is compared with, until then
 ITERATIONS = 200  # of AutoRound, its default
 _BLOCK = re.compile(r"^(.*?\.\d+)\.")
 

@@ -19,6 +19,8 @@ GRID = 20  # scales that AWQ tries for a mapping, its default
 SPREAD: Range = (0.6, 2.2)  # of a time without experience on this machine
 EXPERIENCED: Range = (0.8, 1.35)  # of a time after jobs of the same method here
 FP32, LOGIT = 4, 6  # bytes of a value, and of a logit that is there in BF16 and in FP32
+PROMPT_TOKENS = 96  # that a finished model answers to, before and after saving
+STARTED_SHARE = 0.2  # of the memory after imports that a worker takes besides, before it loads a model
 RESIDENT_SHARE = 0.9  # of the weights: pages of a mapped checkpoint that are read again later may have gone
 
 
@@ -115,6 +117,9 @@ def memory(job: Job, base_bytes: int) -> Parts:
     found.add("the model", RESIDENT_SHARE * job.weight_bytes, job.weight_bytes)
     # Packing replaces layer by layer, but what is freed is not given back at once; rounding holds three FP32 copies.
     found.add("packing and saving", 0, job.saved_bytes + 3 * FP32 * largest)
+    # The answers that the reload is compared with; without BF16 units a CPU multiplies the output head as FP32.
+    found.add("fixed prompts", 0, FP32 * job.vocabulary * (job.hidden + 3 * PROMPT_TOKENS))
+    found.add("tokenizer, data set, store", 0, STARTED_SHARE * base_bytes)
     if not job.tokens:
         return found
     stream = job.tokens * job.hidden * job.width
@@ -139,7 +144,7 @@ def seconds(job: Job, speed: Speed) -> Parts:
     found = Parts()
     heavy = job.method != "gguf"
     # the worker and the fresh process that reloads the result; the latter needs transformers alone
-    found.add("starting", speed.imports_s, (1.6 if heavy else 1.2) * speed.imports_s)
+    found.add("starting", 1.2 * speed.imports_s, (2.2 if heavy else 1.2) * speed.imports_s)
     found.add("reading the model", job.weight_bytes / (4 * speed.write), job.weight_bytes / speed.write)
     passes = 4 if heavy else 2  # scales, rounding, what each layer lost, packing
     found.add("rounding", passes * job.weights / speed.round)
