@@ -15,9 +15,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from playground.errors import Cancelled, InvalidRequest
+from playground.errors import Cancelled, InvalidRequest, OutOfMemory
 
 if TYPE_CHECKING:
+    from playground.estimate import Estimate
     from playground.methods.recipe import Recipe
     from playground.store.schema import Job
 
@@ -55,6 +56,7 @@ def quantize(
     from pathlib import Path
 
     from playground.catalog.variants import open_checkpoint
+    from playground.estimate import estimate, facts
     from playground.jobs.queue import best_device, submit
     from playground.jobs.spec import QuantizeSpec
     from playground.methods.recipe import Recipe
@@ -73,14 +75,18 @@ def quantize(
         options={key: _value(value) for key, value in (_pair("--option", text) for text in option or ())},
     )
     destination = str(Path(out_folder).expanduser().absolute()) if out_folder else ""
-    completed = complete(open_checkpoint(model), wanted)
-    _say(completed.reasons)
-    spec = QuantizeSpec(_absolute(model), completed.recipe, destination, name)
+    checkpoint = open_checkpoint(model)
+    recipe = complete(checkpoint, wanted).recipe
+    spec = QuantizeSpec(_absolute(model), recipe, destination, name)
+    expected = estimate(checkpoint, wanted, facts(destination, measure=False))
+    _say([*expected.reasons, _expectation(expected)])
+    if not expected.fits:
+        raise OutOfMemory(expected.refusal, hint=expected.hint)
     job = follow(submit(spec, best_device()))
     if as_json:
         sys.stdout.write(json.dumps(job.result, indent=2, ensure_ascii=False) + "\n")
     else:
-        _card(job, completed.recipe)
+        _card(job, recipe)
 
 
 def follow(job: Job, worker: str = "") -> Job:
@@ -151,6 +157,16 @@ def _calibration(source: str | None, samples: int | None, length: int | None, se
         return {}
     found = Calibration.from_dict(asked)
     return found.as_dict() | ({"source": str(Path(found.source).expanduser().absolute())} if found.path else {})
+
+
+def _expectation(found: Estimate) -> str:
+    """ "Expected: 113 MB, 0.9 to 1.3 GB of memory, 20 to 40 s." """
+    low, high = (count / 1e9 for count in found.peak_memory)
+    parts = [f"{'' if found.bytes_is_exact else 'about '}{found.bytes_after / 1e6:,.0f} MB"]
+    parts.append(f"{low:.1f} to {high:.1f} GB of memory")
+    if found.seconds is not None:
+        parts.append(f"{found.seconds[0]:,.0f} to {found.seconds[1]:,.0f} s")
+    return f"Expected: {', '.join(parts)}."
 
 
 def _say(sentences: Sequence[str]) -> None:

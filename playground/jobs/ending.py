@@ -203,8 +203,9 @@ def _remove_unknown(job: Job) -> None:
 
 def sweep() -> None:
     """Remove the half-made folders of jobs that are over or forgotten."""
-    active = {job.id for job in jobs.all_jobs(("queued", "running"))}
-    for path in folders.variants().glob(".partial-*"):
+    found = list(folders.variants().glob(".partial-*"))  # before the jobs are read: one may begin meanwhile
+    active = {job.id for job in jobs.all_jobs(("queued", "running"))} if found else set()
+    for path in found:
         if path.name.removeprefix(".partial-").removesuffix(folders.BEFORE) not in active:
             _remove(path)
 

@@ -47,7 +47,7 @@ def publish(partial: Path, target: Path, variant: StoredVariant) -> None:
     """Everything to the disk, then the name, then the store. A variant that was there before is replaced."""
     for path in (*partial.rglob("*"), partial):
         _sync(path)
-    before = partial.with_name(f"{partial.name}-before")
+    before = folders.set_aside(partial)
     if target.is_dir() and any(target.iterdir()):
         target.rename(before)
     target.parent.mkdir(parents=True, exist_ok=True)

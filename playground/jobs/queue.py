@@ -29,7 +29,7 @@ class JobQueue:
     Jobs that an earlier process left running are followed to their end; those whose worker is gone too are marked
     interrupted. Every method may be called from any thread, and returns at once but `close`.
 
-    before_start  called before a job begins: the place to unload idle engines. A PlaygroundError fails the job
+    before_start  called before a job begins: the place to unload idle engines. What it raises fails the job
     worker        module that runs a job
     nice          added to a worker's niceness
     """

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground.catalog.endpoints import without_keys
 from playground.errors import PlaygroundError
 from playground.jobs import ending
+from playground.jobs.failures import explain
 from playground.settings import settings
 from playground.store import folders, jobs
 from playground.store.schema import Job
@@ -36,7 +37,7 @@ class Runner:
     """Runs until `close`, or until the job `last` is over.
 
     worker        module of the worker
-    before_start  called before a job begins, to make room; a PlaygroundError it raises fails the job
+    before_start  called before a job begins, to make room; what it raises fails the job
     nice          added to the worker's niceness
     """
 
@@ -97,8 +98,9 @@ class Runner:
     def _start(self, job: Job) -> None:
         try:
             self._before_start(job)
-        except PlaygroundError as error:
-            ending.refuse(job.id, error)
+        except Exception as error:
+            log.warning("Job %s is not begun", job.id, exc_info=error)
+            ending.refuse(job.id, explain(error, folders.jobs()))
             return
         if self._closing.is_set():
             return

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import cli, cli_quantize
+from playground import cli, cli_quantize, estimate
 from playground.calibration import Calibration
 from playground.errors import Cancelled, InvalidRequest, OutOfMemory, PlaygroundError, UnknownJob
 from playground.jobs import ending
@@ -181,6 +181,15 @@ def test_what_is_wrong_is_said_before_anything_is_queued(
     model = str(make_folder(tmp_path / "m"))
     with pytest.raises(InvalidRequest) as caught:
         run("quantize", model, "--method", "rtn", "--scheme", "W4A16", *wrong)
+    assert caught.value.hint and asked == []
+
+
+def test_what_cannot_fit_is_refused(
+    home: Path, tmp_path: Path, asked: list[QuantizeSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "facts", lambda *_, **__: estimate.Facts(None, 1000, 2**40))
+    with pytest.raises(OutOfMemory) as caught:
+        run("quantize", str(make_folder(tmp_path / "m")), "--method", "rtn", "--scheme", "W4A16")
     assert caught.value.hint and asked == []
 
 

@@ -226,11 +226,14 @@ def test_before_start_may_refuse(home: Path) -> None:
         seen.append(job.id)
         if len(seen) == 1:
             raise OutOfMemory("smollm2 is generating.", hint="Stop it.")
+        if len(seen) == 2:
+            raise KeyError("a bug of the app")
 
     with JobQueue(worker=WORKER, before_start=make_room) as queue:
-        first, second = queue.submit(steps("layer a")), queue.submit(steps("layer a"))
-        assert over(second).state == "done"
-    assert seen == [first, second]
+        first, second, third = (queue.submit(steps("layer a")) for _ in range(3))
+        assert over(third).state == "done"
+    assert seen == [first, second, third]
+    assert jobs.get(second).state == "failed" and isinstance(jobs.get(second).failure, JobError)
     job = jobs.get(first)
     assert job.state == "failed" and str(job.failure) == "smollm2 is generating. Stop it."
 
