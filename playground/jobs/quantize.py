@@ -23,7 +23,7 @@ from playground.catalog import checkpoint, names
 from playground.catalog.checkpoint import Checkpoint
 from playground.core import Progress
 from playground.errors import QuantizeFailed, ReloadMismatch
-from playground.jobs import memory, quantize_errors, quantize_llm, quantize_publish
+from playground.jobs import memory, quantize_errors, quantize_llm, quantize_probe, quantize_publish
 from playground.jobs.quantize_layers import LayerError
 from playground.jobs.report import Report
 from playground.jobs.spec import QuantizeSpec
@@ -174,12 +174,16 @@ def _make(
     probe: Path,
     report: Report,
 ) -> list[LayerError]:
-    """Fill the folder. llm-compressor's methods give modifiers and leave a probe; the others write by themselves."""
+    """Fill the folder and, where the model is in memory, the probe. llm-compressor's methods give modifiers; the others
+    write by themselves."""
     how = maker(recipe.method)
     if hasattr(how, "modifiers"):
         with quantize_errors.explained(recipe):
             return quantize_llm.quantize(source, partial, how.modifiers(recipe), tokens, probe, report)
-    how.make(source, partial, recipe, tokens, report.progress, lambda: False)  # the worker is stopped by a signal
+    # The worker is stopped by a signal. What comes back is the model in memory, or nothing where there is none.
+    model = how.make(source, partial, recipe, tokens, report.progress, lambda: False)
+    if model is not None:
+        quantize_probe.record(model, quantize_llm.tokenizer(source), probe)
     return []
 
 
@@ -193,9 +197,14 @@ def _reload(partial: Path, probe: Path) -> dict[str, Any]:
             "The saved checkpoint cannot be loaded again.",
             hint="The log has what transformers said; choose another scheme or method for this model.",
         )
-    found: dict[str, Any] = json.loads(answer.read_bytes())
     probe.unlink()
-    if not found.pop("agrees"):
+    return _judged(json.loads(answer.read_bytes()))
+
+
+def _judged(found: dict[str, Any]) -> dict[str, Any]:
+    """What the comparison found, unless the two are not the same model. Raises ReloadMismatch."""
+    agrees = found.pop("agrees")
+    if not agrees:
         raise ReloadMismatch(
             "The saved checkpoint does not answer as the model in memory did: "
             f"mean KLD {found['kld_mean']:.3g} nats, the same top token in {found['top1_agreement']:.0%}.",

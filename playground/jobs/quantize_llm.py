@@ -7,7 +7,6 @@ The recipe is run from the YAML that is saved, with the samples in the order of 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,14 +18,10 @@ from playground.jobs import quantize_probe
 from playground.jobs.quantize_layers import LayerError, quantized_modules, rounding_errors
 from playground.jobs.quantize_progress import watched, without_pinning
 from playground.jobs.report import Report
+from playground.methods import side_files
 from playground.methods.llm_compressor import to_yaml
 
 RECIPE = "recipe.yaml"
-# Files of the original that say how to read its text: copied as they are, so that the token ids stay the same.
-_SIDE_FILES = (
-    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*"),
-    *("generation_config.json", "preprocessor_config.json", "processor_config.json", "LICENSE*"),
-)
 
 
 def tokenizer(source: Path) -> Any:
@@ -57,13 +52,13 @@ def quantize(
     report.progress(Progress("measuring what each layer lost"))
     errors = watch.errors or _told(model, report)
     report.progress(Progress("answering the fixed prompts"))
-    prompts = quantize_probe.encode(encoder)
-    quantize_probe.save(probe, prompts, quantize_probe.logits(model, prompts))
+    quantize_probe.record(model, encoder, probe)
     report.progress(Progress("saving"))
     text = recipe.read_text()
     model.save_pretrained(target, save_compressed=True)
     recipe.write_text(text)  # llm-compressor's own copy holds what it inferred for this model, and may not load again
-    copy_side_files(source, target)
+    side_files.copy(source, target)
+    _forget()
     return errors
 
 
@@ -105,6 +100,13 @@ def same_types(model: Any) -> Iterator[None]:
             parameter.data = parameter.data.to(before[name])
 
 
+def _forget() -> None:
+    """llm-compressor's session holds the model; another process is about to load it again."""
+    from llmcompressor.core import active_session
+
+    active_session().reset()
+
+
 def _refuse_nothing_done(model: Any) -> None:
     if next(quantized_modules(model), None) is None:
         raise QuantizeFailed(
@@ -119,11 +121,3 @@ def _told(model: Any, report: Report) -> list[LayerError]:
         errors.append(error)
         report.layer(error.name, error.relative_error, "relative weight error")
     return errors
-
-
-def copy_side_files(source: Path, target: Path) -> None:
-    """Tokenizer, chat template and generation defaults, byte for byte."""
-    for pattern in _SIDE_FILES:
-        for file in source.glob(pattern):
-            if file.is_file():
-                shutil.copyfile(file, target / file.name)

@@ -1,6 +1,6 @@
 """What llm-compressor is doing, as it does it: which layer, how far, and what each layer lost.
 
-llm-compressor 0.14 tells people through progress bars and a log of rounded numbers, and programs not at all. Three of
+llm-compressor 0.14 tells people through progress bars and a log of rounded numbers, and programs not at all. Some of
 its names are replaced while it runs; each replacement calls the original and only looks.
 """
 
@@ -26,7 +26,10 @@ _PASSES = {
 
 
 class Watch:
-    """Turns llm-compressor's progress into a report's. `errors` gets one entry per layer that GPTQ quantized."""
+    """Turns llm-compressor's progress into a report's.
+
+    `errors` gets one entry per layer whose weight GPTQ or AutoRound replaced.
+    """
 
     def __init__(self, report: Report, modifiers: Sequence[str]) -> None:
         self.errors: list[LayerError] = []
@@ -47,7 +50,7 @@ class Watch:
         self._report.progress(Progress(self._pass, round(layer - 1 + share, 3), layers, "layers"))
 
     def lost(self, name: str, original: Any, stored: Any) -> None:
-        """GPTQ has just replaced a weight."""
+        """GPTQ or AutoRound has just replaced a weight."""
         error = LayerError(name, relative_error(original, stored))
         self.errors.append(error)
         self._report.layer(name, error.relative_error, "relative weight error")
@@ -95,6 +98,7 @@ def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
 @contextmanager
 def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
     """While it is open, llm-compressor reports."""
+    from llmcompressor.modifiers.autoround import AutoRoundModifier
     from llmcompressor.modifiers.gptq import base as gptq
     from llmcompressor.modifiers.transform.awq import AWQModifier
     from llmcompressor.pipelines.registry import CalibrationPipeline
@@ -102,7 +106,7 @@ def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
 
     watch = Watch(report, modifiers)
     compress, search = gptq.GPTQModifier.compress_module_list, AWQModifier._compute_best_scale
-    choose = CalibrationPipeline.from_modifiers.__func__
+    tune, choose = AutoRoundModifier.apply_autoround, CalibrationPipeline.from_modifiers.__func__
 
     class Told(gptq.CompressionLogger):  # type: ignore[misc]
         """Its log rounds the loss to two digits; small layers read 0.00."""
@@ -126,6 +130,13 @@ def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
         watch.searched(mapping.smooth_name, float(self._error_metrics[-1]["best_error"]))
         return scales
 
+    def tune_and_tell(self: Any, state: Any, modules: Sequence[Any]) -> None:
+        inside = dict.fromkeys(inner for module in modules for inner in module.modules())
+        before = {one: one.weight.detach().clone() for one in inside if hasattr(one, "quantization_scheme")}
+        tune(self, state, modules)
+        for module, weight in before.items():
+            watch.lost(module._tmp_name, weight, module.weight.detach())
+
     def choose_and_tell(cls: Any, chosen: Sequence[Any], user: str | None = None) -> Any:
         if user is None and len(chosen) == 1:  # the independent pipeline asks for each modifier in turn
             watch.starts(type(chosen[0]).__name__)
@@ -137,6 +148,7 @@ def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
             (gptq, "CompressionLogger", Told),
             (gptq.GPTQModifier, "compress_module_list", compress_and_tell),
             (AWQModifier, "_compute_best_scale", search_and_tell),
+            (AutoRoundModifier, "apply_autoround", tune_and_tell),
             (CalibrationPipeline, "from_modifiers", classmethod(choose_and_tell)),
         ):
             stack.enter_context(replaced(place, name, replacement))

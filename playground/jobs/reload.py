@@ -20,8 +20,10 @@ def reload(checkpoint: Path, probe: Path) -> dict[str, object]:
     from transformers import AutoModelForCausalLM
 
     began = time.monotonic()
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype="auto", trust_remote_code=False).to(device).eval()
+    place = {"": str(torch.accelerator.current_accelerator())} if torch.accelerator.is_available() else None
+    model = AutoModelForCausalLM.from_pretrained(
+        checkpoint, dtype="auto", device_map=place, trust_remote_code=False
+    ).eval()
     loaded = time.monotonic()
     prompts, expected = quantize_probe.load(probe)
     difference = quantize_probe.compare(expected, quantize_probe.logits(model, prompts))

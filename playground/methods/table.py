@@ -8,7 +8,20 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from playground.errors import UnknownVariant
-from playground.methods import awq, bitsandbytes, cast, fp8, gguf, gptq, mxfp, nvfp4, rtn, smoothquant, spinquant
+from playground.methods import (
+    autoround,
+    awq,
+    bitsandbytes,
+    cast,
+    fp8,
+    gguf,
+    gptq,
+    mxfp,
+    nvfp4,
+    rtn,
+    smoothquant,
+    spinquant,
+)
 from playground.methods.row import Method, OnLoad
 
 TABLE: tuple[Method, ...] = (
@@ -21,6 +34,7 @@ TABLE: tuple[Method, ...] = (
     fp8.ROW,
     nvfp4.ROW,
     mxfp.ROW,
+    autoround.ROW,
     spinquant.ROW,
     gguf.ROW,
 )
@@ -45,7 +59,8 @@ def maker(name: str) -> ModuleType:
     """The file of a method that a job runs. It has one of
 
     modifiers(recipe)                              llm-compressor's modifiers, by name with their arguments
-    make(source, target, recipe, tokens, report, is_cancelled)  writes the variant's files into the folder `target`
+    make(source, target, recipe, tokens, report, is_cancelled)  writes the variant's files into the folder `target`;
+                                                   returns the model in memory, where there is one
     """
     return importlib.import_module(f"playground.methods.{method(name).name}")
 

@@ -1,0 +1,257 @@
+"""The body of a quantize job on tiny real models, through the real llm-compressor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.errors import InvalidRecipe, InvalidRequest, PlaygroundError, QuantizeFailed, ReloadMismatch
+from playground.jobs import quantize, quantize_llm, reload, report
+from playground.jobs.spec import QuantizeSpec
+from playground.methods.recipe import Recipe
+from playground.metrics.content import content_hash
+from playground.store import folders, variants
+from tests.fakes import tiny_models
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # llm-compressor's and transformers' own
+CALIBRATION = {"source": "bundled", "samples": 4, "max_length": 48, "seed": 0}
+Job = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Each architecture is made once."""
+    made: dict[str, Path] = {}
+    base = tmp_path_factory.mktemp("models")
+
+    def model(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tiny_models.make(base / kind.lower(), kind)
+        return made[kind]
+
+    return model
+
+
+@pytest.fixture
+def same_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check without the seconds that a fresh process takes to import torch; one test below has the real one."""
+
+    def checked(partial: Path, probe: Path) -> dict[str, Any]:
+        return quantize._judged(reload.reload(partial, probe))
+
+    monkeypatch.setattr(quantize, "_reload", checked)
+
+
+@pytest.fixture
+def job(home: Path) -> Job:
+    """Runs the body in the folder of a job."""
+
+    def run(model: Path | str, recipe: Recipe, job_id: str = "job", **more: Any) -> dict[str, Any]:
+        folder = folders.job(job_id)
+        folder.mkdir(parents=True)
+        told = report.Report(folder)
+        try:
+            return quantize.run(QuantizeSpec(str(model), recipe, **more), folder, told)
+        finally:
+            told.close()
+
+    return run
+
+
+def events(name: str = "job") -> list[dict[str, Any]]:
+    return report.read(folders.job(name))[0]
+
+
+def test_end_to_end_with_a_fresh_process(models: Callable[[str], Path], job: Job) -> None:
+    source = models("Llama")
+    result = job(source, Recipe("rtn", "W4A16"))
+    path = Path(result["path"])
+    assert result["variant"] == f"{source}:rtn-w4a16-g128"
+    assert path.parent == folders.variants()
+    assert result["bytes_after"] < result["bytes_before"]
+    assert result["content_hash"] == content_hash(path)
+    assert result["reload"]["relative_logit_error"] < 0.01
+    assert len(result["layers"]) == 14
+    assert all(0.02 < row["relative_error"] < 0.3 and row["snr_db"] > 10 for row in result["layers"])
+    assert json.loads((path / folders.MARKER).read_text())["result"] == result
+    stored = variants.get(result["variant"])
+    assert stored is not None
+    assert (stored.path, stored.content_hash, stored.job_id) == (str(path), result["content_hash"], "job")
+    assert stored.parent == {"id": str(source), "content_hash": content_hash(source)}
+    assert (path / "tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
+    assert not folders.partial("job").exists()
+    stages = [event["stage"] for event in events() if event["kind"] == "stage"]
+    assert stages[0] == "loading the model"
+    assert stages[-2:] == ["reloading it in a fresh process", "checksums"]
+
+
+@pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(
+    ("method", "scheme", "low", "high"),  # bounds of the mean relative weight error
+    [
+        ("gptq", "W4A16", 0.05, 0.3),
+        ("awq", "W4A16_ASYM", 0.05, 0.2),
+        ("smoothquant", "W8A8", 0.002, 0.02),
+        ("fp8", "FP8_DYNAMIC", 0.01, 0.05),
+        ("fp8", "FP8", 0.01, 0.05),
+        ("fp8", "FP8_BLOCK", 0.01, 0.05),
+        ("nvfp4", "NVFP4A16", 0.05, 0.2),
+        ("nvfp4", "NVFP4", 0.05, 0.2),
+        ("mxfp", "MXFP4", 0.05, 0.2),
+        ("mxfp", "MXFP8A16", 0.01, 0.05),
+        ("spinquant", "W4A16", 0.05, 0.2),
+        ("rtn", "W2A16", 0.3, 0.8),
+    ],
+)
+def test_every_method(
+    models: Callable[[str], Path], job: Job, method: str, scheme: str, low: float, high: float
+) -> None:
+    result = job(models("Llama"), Recipe(method, scheme, calibration=CALIBRATION))
+    assert low < sum(row["relative_error"] for row in result["layers"]) / 14 < high
+    assert result["reload"]["top1_agreement"] > 0.9
+    assert result["bytes_after"] < 0.7 * result["bytes_before"]
+    stored = variants.get(result["variant"])
+    assert stored is not None
+    needs_text = method in ("gptq", "awq", "smoothquant") or scheme in ("FP8", "NVFP4")
+    assert bool(stored.recipe["calibration"]) is needs_text
+    if needs_text:
+        assert len(stored.recipe["calibration"]["content_hash"]) == 64
+
+
+@pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize("kind", ["Qwen2", "Qwen3", "Gemma3Text", "Qwen3Moe"])
+@pytest.mark.parametrize(("method", "scheme"), [("rtn", "W4A16"), ("fp8", "FP8_DYNAMIC")])
+def test_architectures(models: Callable[[str], Path], job: Job, kind: str, method: str, scheme: str) -> None:
+    result = job(models(kind), Recipe(method, scheme))
+    assert result["reload"]["kld_mean"] < 1e-3
+    assert len(result["layers"]) == (32 if kind == "Qwen3Moe" else 14)
+
+
+@pytest.mark.usefixtures("same_process")
+def test_qwen2_through_awq(models: Callable[[str], Path], job: Job) -> None:
+    result = job(models("Qwen2"), Recipe("awq", "W4A16_ASYM", calibration=CALIBRATION))
+    assert result["reload"]["relative_logit_error"] < 0.01
+    assert any(event.get("what") == "AWQ output error (MSE)" for event in events())
+
+
+@pytest.mark.usefixtures("same_process")
+def test_gptq_tells_layers_losses_and_batches(models: Callable[[str], Path], job: Job) -> None:
+    job(models("Llama"), Recipe("gptq", "W4A16", calibration=CALIBRATION))
+    losses = [event for event in events() if event.get("what") == "GPTQ loss"]
+    assert len({event["name"] for event in losses}) == 14
+    assert all(event["error"] > 0 for event in losses)
+    progress = [event for event in events() if event.get("stage") == "quantizing with GPTQ" and event["total"]]
+    done = [event["done"] for event in progress]
+    assert done == sorted(done)
+    assert done[-1] == progress[-1]["total"] == 3  # two layers, and what is after them
+
+
+@pytest.mark.usefixtures("same_process")
+def test_mixed_schemes_and_a_cache(models: Callable[[str], Path], job: Job) -> None:
+    keep = (("re:.*down_proj$", "W8A16"), (r"re:.*layers\.0\.self_attn.*", "BF16"))
+    recipe = Recipe("rtn", "W4A16", keep=keep, kv_cache="FP8", calibration=CALIBRATION)
+    result = job(models("Llama"), recipe)
+    errors = {row["name"]: row["relative_error"] for row in result["layers"]}
+    assert len(errors) == 10
+    assert errors["model.layers.0.mlp.down_proj"] < 0.02 < errors["model.layers.0.mlp.up_proj"]
+    config = json.loads((Path(result["path"]) / "config.json").read_text())["quantization_config"]
+    assert config["kv_cache_scheme"]["num_bits"] == 8
+
+
+@pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(("method", "scheme"), [("rtn", "W4A16"), ("gptq", "W4A16"), ("awq", "W4A16_ASYM")])
+def test_the_saved_recipe_gives_the_same_tensors_without_us(
+    models: Callable[[str], Path], job: Job, tmp_path: Path, method: str, scheme: str
+) -> None:
+    """The bare script: `oneshot` with the saved recipe and the same samples."""
+    from datasets import Dataset
+    from llmcompressor import oneshot
+
+    from playground import calibration
+    from playground.jobs.quantize_progress import without_pinning
+
+    source = models("Llama")
+    ours = job(source, Recipe(method, scheme, calibration=CALIBRATION))
+    asked = calibration.Calibration.from_dict(CALIBRATION)
+    tokens = calibration.tokenize(calibration.samples(asked), quantize_llm.tokenizer(source), 48, 4)
+    data = {"dataset": Dataset.from_dict(tokens.columns()), "shuffle_calibration_samples": False}
+    with without_pinning():
+        oneshot(
+            model=str(source),
+            recipe=ours["recipe_path"],
+            output_dir=str(tmp_path / "bare"),
+            num_calibration_samples=4,
+            max_seq_length=48,
+            **({} if method == "rtn" else data),
+        )
+    assert content_hash(tmp_path / "bare") == ours["content_hash"]
+
+
+@pytest.mark.usefixtures("same_process")
+def test_a_checkpoint_that_is_wrong_on_the_disk_is_refused(models: Callable[[str], Path], job: Job) -> None:
+    """transformers does not apply SpinQuant's online rotations: right in memory, wrong once loaded."""
+    with pytest.raises(ReloadMismatch, match="does not answer as the model in memory did"):
+        job(models("Llama"), Recipe("spinquant", "W4A16", options={"rotations": ["R1", "R4"]}))
+    assert variants.all_variants() == []
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize.sys, "executable", "false")  # as a process that dies while it loads
+    with pytest.raises(ReloadMismatch, match="cannot be loaded again"):
+        quantize._reload(tmp_path / "nothing", tmp_path / "probe.safetensors")
+
+
+def test_refused_before_anything_is_written(models: Callable[[str], Path], job: Job) -> None:
+    with pytest.raises(InvalidRecipe):
+        job(models("Llama"), Recipe("rtn", "W4A16", 48))
+    assert not folders.partial("job").exists()
+
+
+def test_another_text_than_the_recipes_is_refused(models: Callable[[str], Path], job: Job) -> None:
+    with pytest.raises(QuantizeFailed, match="its hash differs"):
+        job(models("Llama"), Recipe("gptq", "W4A16", calibration={**CALIBRATION, "content_hash": "0" * 64}))
+
+
+def test_what_llm_compressor_says_becomes_a_sentence(
+    models: Callable[[str], Path], job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("something odd\nwith a second line")
+
+    monkeypatch.setattr(quantize_llm, "_oneshot", fails)
+    with pytest.raises(PlaygroundError) as caught:
+        job(models("Llama"), Recipe("rtn", "W4A16"))
+    assert caught.value.message == "RTN W4A16 failed on this model: something odd."
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+@pytest.mark.usefixtures("same_process")
+def test_where_it_goes(models: Callable[[str], Path], job: Job, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "thesis.tex").touch()
+    with pytest.raises(InvalidRequest, match="holds something else"):
+        job(models("Llama"), Recipe("rtn", "W8A16"), out=str(taken))
+    out = tmp_path / "out"
+    first = job(models("Llama"), Recipe("rtn", "W8A16"), "one", out=str(out), name="mine")
+    assert first["path"] == str(out)
+    assert first["variant"].endswith(":mine")
+    second = job(models("Llama"), Recipe("rtn", "W4A16"), "two", out=str(out), name="mine")  # its own: replaced
+    assert content_hash(out) == second["content_hash"] != first["content_hash"]
+    (stored,) = variants.all_variants()
+    assert stored.job_id == "two"
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")) == []
+
+
+@pytest.mark.slow
+def test_the_bundled_model(job: Job) -> None:
+    result = job("smollm2", Recipe("rtn", "W4A16"))
+    assert result["variant"] == "smollm2:rtn-w4a16-g64"
+    assert result["bytes_before"] == 269_030_016
+    assert 110e6 < result["bytes_after"] < 116e6
+    assert result["reload"]["kld_mean"] < 1e-3
+    assert any("hidden_size 576 is not divisible by 128" in reason for reason in result["reasons"])
