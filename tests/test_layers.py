@@ -21,7 +21,7 @@ LAYERS = {
     3: (
         *("compare", "generate", "verdict", "doctor", "jobs"),
         *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
-        *("estimate", "estimate_size", "estimate_speed", "estimate_work"),
+        "estimate",
     ),
     4: ("ui", "cli", "cli_bench", "cli_endpoints", "cli_jobs", "cli_quantize", "terminal", "__main__"),
 }

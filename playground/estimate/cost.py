@@ -15,19 +15,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from playground import estimate_speed, machine
+from playground import machine
 from playground.catalog.checkpoint import Checkpoint
-from playground.estimate_size import SAFETENSORS, Size, assigned, size
-from playground.estimate_speed import Speed
-from playground.estimate_work import FP32, GRID, PROMPT_TOKENS, Job, Matrix, Measured, memory, seconds, spread
+from playground.estimate import speed
+from playground.estimate.size import SAFETENSORS, Size, assigned, size
+from playground.estimate.speed import Speed
+from playground.estimate.work import FP32, GRID, PROMPT_TOKENS, Job, Matrix, Measured, memory, seconds, spread
 from playground.methods.layers import linear_layers
 from playground.methods.recipe import Recipe
 from playground.methods.recipes import complete
 from playground.methods.schemes import SCHEMES
 from playground.metrics.footprint import TORCH_BYTES
 from playground.store import folders
-
-__all__ = ["Estimate", "Facts", "Measured", "estimate", "facts"]
 
 UNMEASURED_BASE = 600 * 2**20  # bytes of Python, torch and llm-compressor where this machine was not measured
 DISK_MARGIN = 1.1
@@ -99,7 +98,7 @@ def facts(out: str = "", *, measure: bool = True) -> Facts:
     folder = Path(out).expanduser().absolute() if out else folders.variants()
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     return Facts(
-        speed=estimate_speed.speed() if measure else estimate_speed.known(),
+        speed=speed.speed() if measure else speed.known(),
         memory_available=machine.memory().available,
         disk_free=shutil.disk_usage(existing).free,
         busy=_busy(),

@@ -24,7 +24,7 @@ from playground.catalog.endpoints import without_keys
 from playground.errors import EngineUnavailable
 from playground.settings import settings
 
-MODULE = "playground.estimate_speed"
+MODULE = "playground.estimate.speed"
 TIMEOUT_S = 300.0
 _FORMAT = 1  # raise it when something is measured differently
 REPEATS, REPEAT_S = 3, 0.4  # at least; short readings are repeated, to find a moment without interruption

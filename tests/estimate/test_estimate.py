@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground import estimate_speed
 from playground.catalog import checkpoint
 from playground.catalog.checkpoint import Checkpoint
 from playground.catalog.gguf_file import read_header
 from playground.catalog.variants import open_checkpoint
 from playground.errors import EngineUnavailable, InvalidRecipe
 from playground.estimate import Facts, Measured, estimate, facts
-from playground.estimate_speed import Speed
-from playground.estimate_work import Job, Matrix, memory, seconds, spread
+from playground.estimate import speed as estimate_speed
+from playground.estimate.speed import Speed
+from playground.estimate.work import Job, Matrix, memory, seconds, spread
 from playground.methods.recipe import Recipe
 from playground.metrics.headers import Tensor
 

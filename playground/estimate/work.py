@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from playground.estimate_speed import Speed
+from playground.estimate.speed import Speed
 
 Range = tuple[float, float]
 PASSES = 2  # forward passes of the sequential pipeline over every sample
