@@ -1,4 +1,4 @@
-"""bitsandbytes: weights quantized while they load, in seconds, without calibration.
+"""bitsandbytes: weights quantized while they load, in seconds, without calibration; or once, and saved.
 
 NF4 and double quantization: Dettmers et al., QLoRA, https://arxiv.org/abs/2305.14314
 LLM.int8(): Dettmers et al., https://arxiv.org/abs/2208.07339
@@ -6,9 +6,14 @@ LLM.int8(): Dettmers et al., https://arxiv.org/abs/2208.07339
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from playground.errors import UnknownVariant
+from playground.core import Progress
+from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
+from playground.methods import side_files
+from playground.methods.recipe import Recipe
 from playground.methods.row import Method, OnLoad
 
 if TYPE_CHECKING:
@@ -40,13 +45,16 @@ ROW = Method(
     title="bitsandbytes",
     schemes=("nf4", "nf4-single", "fp4", "int8"),
     needs_calibration=False,
-    output_format="quantized while loading",
+    output_format="safetensors in bitsandbytes' layout, or nothing: quantized while loading",
     engines=("transformers",),
     devices=("cuda", "cpu"),
     paper="https://arxiv.org/abs/2305.14314",
     good_at="No calibration, no waiting: a 4-bit model in the time it takes to load it.",
     bad_at="Dequantizes inside every matrix product: saves memory first, time only where that is the limit.",
     requires=("bitsandbytes",),
+    group_size="fixed: 64 values per scale, int8 a scale for each row",
+    hardware="NVIDIA GPUs; on processors with AVX512 nearly as fast as BF16, int8 slower.",
+    job=True,
     on_load=(
         OnLoad("nf4", "nf4", "nf4", "4-bit NormalFloat, double quantization", stored_bytes=four_bit_double_bytes),
         OnLoad("nf4-single", "nf4 single", "nf4", "4-bit NormalFloat, plain FP32 scales", stored_bytes=four_bit_bytes),
@@ -71,3 +79,43 @@ def quantization_config(name: str, compute_dtype: str) -> BitsAndBytesConfig:
         bnb_4bit_use_double_quant=name != "nf4-single",
         bnb_4bit_compute_dtype=getattr(torch, compute_dtype),
     )
+
+
+def make(
+    source: Path,
+    target: Path,
+    recipe: Recipe,
+    tokens: Sequence[Sequence[int]],  # noqa: ARG001 the same call for every method
+    report: Callable[[Progress], None],
+    is_cancelled: Callable[[], bool],
+) -> Any:
+    """Save what loading with this scheme gives, so that the next load reads a third of the bytes; returns the model.
+
+    `recipe.ignore` names modules that stay as they are, beside the output head. `tokens` are not used: no calibration.
+    Raises InvalidRecipe, UnknownVariant, Cancelled.
+    """
+    if recipe.keep:
+        raise InvalidRecipe(
+            "bitsandbytes has one scheme for all layers.", hint="Put the layers that must stay as they are in ignore."
+        )
+    if patterns := [pattern for pattern in recipe.ignore if pattern.startswith("re:")]:
+        raise InvalidRecipe(
+            f"bitsandbytes takes names, not patterns: {patterns[0][:80]!r}.", hint="For example model.layers.0.mlp."
+        )
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    report(Progress("Loading and quantizing"))
+    dtype = AutoConfig.from_pretrained(source, trust_remote_code=False).dtype
+    config = quantization_config(recipe.scheme, str(dtype or "bfloat16").removeprefix("torch."))
+    if recipe.ignore:
+        config.llm_int8_skip_modules = list(dict.fromkeys(("lm_head", *recipe.ignore)))
+    model = AutoModelForCausalLM.from_pretrained(
+        source, dtype="auto", quantization_config=config, trust_remote_code=False
+    ).eval()
+    if is_cancelled():
+        raise Cancelled("Quantizing was stopped.")
+    # Before any forward pass: the first one repacks 4-bit weights on processors with BF16 instructions.
+    report(Progress("Saving"))
+    model.save_pretrained(target)
+    side_files.copy(source, target)
+    return model

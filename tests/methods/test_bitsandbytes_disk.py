@@ -1,0 +1,110 @@
+"""bitsandbytes on the disk: what a fresh process loads is what was in memory, and as small as the table says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from playground.catalog import checkpoint
+from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
+from playground.methods import bitsandbytes, on_load
+from playground.methods.recipe import Recipe
+from playground.metrics import footprint
+from tests.fakes.model import make_tiny
+
+IDS = list(range(1, 33))
+# In a process that has quantized nothing, as a user's.
+RELOAD = """
+import sys, torch
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype="auto").eval()
+with torch.inference_mode():
+    save_file({"logits": model(torch.arange(1, 33)[None]).logits}, sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny(tmp_path_factory.mktemp("bitsandbytes") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def tied(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
+    """The same with one matrix for the input and the output, as small models have it."""
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("bitsandbytes") / "tied"
+    model = AutoModelForCausalLM.from_pretrained(tiny, dtype="auto", tie_word_embeddings=True)
+    model.lm_head.weight = model.model.embed_tokens.weight
+    model.save_pretrained(folder)
+    assert "lm_head.weight" not in {tensor.name for tensor in footprint.read_tensors(folder)}
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (folder / name).write_bytes((tiny / name).read_bytes())
+    return folder
+
+
+def make(source: Path, target: Path, recipe: Recipe) -> object:
+    target.mkdir()
+    return bitsandbytes.make(source, target, recipe, (), lambda _: None, lambda: False)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # bitsandbytes: int8 casts its inputs to FP16
+@pytest.mark.parametrize("scheme", ["nf4", "int8"])
+@pytest.mark.parametrize("name", ["tiny", "tied"])
+def test_a_fresh_process_loads_what_was_in_memory(
+    scheme: str, name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    source: Path = request.getfixturevalue(name)
+    model = make(source, tmp_path / "made", Recipe("bitsandbytes", scheme))
+    with torch.inference_mode():
+        expected = model(torch.tensor([IDS])).logits  # type: ignore[operator]
+    command = [sys.executable, "-c", RELOAD, str(tmp_path / "made"), str(tmp_path / "logits.safetensors")]
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    assert torch.equal(load_file(tmp_path / "logits.safetensors")["logits"], expected)
+    made, before = checkpoint.from_path("made", tmp_path / "made"), checkpoint.from_path(name, source)
+    row, entry = on_load(scheme)
+    assert made.form.method == row.name == "bitsandbytes"
+    assert made.parameters == before.parameters
+    estimate = footprint.on_load_bytes(before.tensors, entry, "bfloat16", tied=before.tied)
+    assert made.bytes == pytest.approx(estimate, rel=0.005)
+    assert made.bytes < before.bytes
+    for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (tmp_path / "made" / file).read_bytes() == (source / file).read_bytes()
+
+
+def test_ignored_modules_stay_as_they_are(tiny: Path, tmp_path: Path) -> None:
+    recipe = Recipe("bitsandbytes", "nf4", ignore=("model.layers.0.mlp.down_proj",))
+    make(tiny, tmp_path / "made", recipe)
+    kinds = {tensor.name: tensor.dtype for tensor in footprint.read_tensors(tmp_path / "made")}
+    assert kinds["model.layers.0.mlp.down_proj.weight"] == kinds["lm_head.weight"] == "BF16"
+    assert kinds["model.layers.1.mlp.down_proj.weight"] == "U8"
+    saved = json.loads((tmp_path / "made" / "config.json").read_bytes())["quantization_config"]
+    assert "lm_head" in saved["llm_int8_skip_modules"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "error"),
+    [
+        (Recipe("bitsandbytes", "nf5"), UnknownVariant),
+        (Recipe("bitsandbytes", "nf4", keep=(("lm_head", "int8"),)), InvalidRecipe),
+        (Recipe("bitsandbytes", "nf4", ignore=("re:.*down_proj",)), InvalidRecipe),
+    ],
+)
+def test_a_wrong_recipe_is_one_sentence(tiny: Path, tmp_path: Path, recipe: Recipe, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        make(tiny, tmp_path / "made", recipe)
+    assert not list((tmp_path / "made").iterdir())
+
+
+def test_cancel_writes_nothing(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        bitsandbytes.make(tiny, tmp_path, Recipe("bitsandbytes", "nf4"), (), lambda _: None, lambda: True)
+    assert not list(tmp_path.iterdir())
