@@ -82,17 +82,18 @@ def quantize(
     _say([*expected.reasons, _expectation(expected)])
     if not expected.fits:
         raise OutOfMemory(expected.refusal, hint=expected.hint)
-    job = follow(submit(spec, best_device()))
+    job = follow(submit(spec, best_device()), said=expected.reasons)
     if as_json:
         sys.stdout.write(json.dumps(job.result, indent=2, ensure_ascii=False) + "\n")
     else:
         _card(job, recipe)
 
 
-def follow(job: Job, worker: str = "") -> Job:
+def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
     """Run the queue of its device until this job is done. Ctrl+C cancels it.
 
     worker  module that runs it instead of the usual one
+    said    sentences that its notes need not repeat
 
     Raises Cancelled, and the error that it failed with.
     """
@@ -103,7 +104,7 @@ def follow(job: Job, worker: str = "") -> Job:
     runner = Runner(job.device, worker=worker or WORKER, last=job.id)
     runner.start()
     try:
-        with Watch(job) as watch:
+        with Watch(job, said) as watch:
             while not (job := jobs.get(job.id)).over:
                 watch.update(job)
                 time.sleep(LOOK_S)
@@ -177,8 +178,9 @@ def _say(sentences: Sequence[str]) -> None:
 class Watch:
     """Draws how far a job is: a bar on a terminal, a line for each new stage elsewhere; notes stay on the screen."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, said: Sequence[str]) -> None:
         self._folder_of = job.id
+        self._said = set(said)
         self._position = 0
         self._began = time.monotonic()
         self._stage = ""
@@ -227,7 +229,7 @@ class Watch:
                     self._layer = escape(f"{event['name']} {event['error']:.3g}")
                 case "memory":
                     self._memory = f"{event['bytes'] / 1e9:.1f} GB"
-                case "note":
+                case "note" if event["text"] not in self._said:
                     _say([event["text"]])
         if events:
             self._bar.update(self._task, layer=self._layer, memory=self._memory)
