@@ -1,0 +1,237 @@
+"""What came of the Quantize form: jobs and the variants that they made, from the store: a restart loses nothing.
+
+Callable from any thread; one for all browser tabs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import threading
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+from sqlalchemy.exc import SQLAlchemyError
+
+from playground.catalog import names, stored
+from playground.catalog.variants import open_checkpoint
+from playground.errors import PlaygroundError, UnknownJob
+from playground.estimate import estimate, facts
+from playground.jobs.spec import Spec
+from playground.methods import method
+from playground.methods.naming import variant_name
+from playground.methods.recipe import Recipe
+from playground.settings import settings
+from playground.store import database, variants
+from playground.store.schema import Job, StoredVariant
+from playground.ui.encode import inert
+from playground.ui.quantize_view import View, shown
+from playground.ui.quantize_words import command, scheme_words
+
+log = logging.getLogger(__name__)
+ENDED_SHOWN = 6  # jobs that are over without a variant; older ones are in `playground jobs list`
+LOG_LINES = 80
+MAX_YAML = 100_000
+Jobs = list[Job]
+Events = list[dict[str, Any]]
+
+
+class Queue(Protocol):
+    """What the page needs of `jobs.queue.JobQueue`."""
+
+    def submit(self, spec: Spec, device: str = "cpu") -> str: ...
+
+    def again(self, job_id: str) -> str: ...
+
+    def list(self) -> Jobs: ...
+
+    def get(self, job_id: str) -> Job: ...
+
+    def cancel(self, job_id: str) -> None: ...
+
+    def events(self, job_id: str, position: int = 0) -> tuple[Events, int]: ...
+
+    def log(self, job_id: str, lines: int = 20) -> str: ...
+
+    def close(self) -> None: ...
+
+
+class Board:
+    """The jobs and variants of this home."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._views: dict[str, View] = {}
+        self._usage: tuple[object, dict[str, int]] = ((), {})
+        self._lock = threading.Lock()
+
+    def value(
+        self,
+        serial: int = 0,
+        logs: Collection[str] = (),
+        cards: Collection[str] = (),
+        error: PlaygroundError | None = None,
+    ) -> str:
+        """What the page shows now; with the logs of the jobs and the whole cards of the variants that are open."""
+        said = {"serial": serial, "error": [error.message, error.hint] if error else None}
+        with self._lock:
+            try:
+                return inert(self._state(logs, cards) | said)
+            except (SQLAlchemyError, OSError):
+                log.exception("The store cannot be read")
+                return inert(said | {"broken": ["The jobs and variants cannot be read.", "Details are in the log."]})
+
+    def _state(self, logs: Collection[str], cards: Collection[str]) -> dict[str, Any]:
+        rows = variants.all_variants()[::-1] if database.exists() else []
+        found = [job for job in self._queue.list() if job.kind == "quantize"]
+        made = {row.id for row in rows}
+        active = [job for job in found if not job.over]
+        ended = [job for job in found if job.over and not (job.state == "done" and _variant_of(job) in made)]
+        listed = [*active[::-1], *ended[:ENDED_SHOWN]]  # the oldest of the active runs first
+        self._views = {job.id: self._views.get(job.id) or View() for job in listed}
+        for job in listed:
+            view = self._views[job.id]
+            view.take(*self._queue.events(job.id, view.position))
+        usage = self._disk(rows)
+        return {
+            "jobs": [shown(job, self._views[job.id], _ahead(job, active), self._log(job.id, logs)) for job in listed],
+            "older": max(0, len(ended) - ENDED_SHOWN),
+            "active": bool(active),
+            "variants": [_summary(row, usage.get(row.id, 0)) for row in rows],
+            "cards": {row.id: _card(row) for row in rows if row.id in cards},
+            "disk": {"used": sum(usage.values()), "free": _free()},
+        }
+
+    def _log(self, job_id: str, logs: Collection[str]) -> str | None:
+        if job_id not in logs:
+            return None
+        try:
+            return self._queue.log(job_id, LOG_LINES)
+        except UnknownJob:
+            return None
+
+    def _disk(self, rows: list[StoredVariant]) -> dict[str, int]:
+        """Bytes of each variant's files, counted again when a variant came or went."""
+        key = tuple((row.id, row.created_at) for row in rows)
+        if self._usage[0] != key:
+            self._usage = key, {usage.id: usage.bytes for usage in stored.disk_usage()}
+        return self._usage[1]
+
+
+def _variant_of(job: Job) -> str:
+    return str((job.result or {}).get("variant") or "")
+
+
+def _ahead(job: Job, active: list[Job]) -> int:
+    """Of the same device, those that came before; `active` is newest first."""
+    if job.state != "queued":
+        return 0
+    same = [other.id for other in active[::-1] if other.device == job.device]
+    return same.index(job.id)
+
+
+def _free() -> int:
+    place = settings().data
+    return shutil.disk_usage(next(path for path in (place, *place.absolute().parents) if path.is_dir())).free
+
+
+def _summary(row: StoredVariant, on_disk: int) -> dict[str, Any]:
+    before = row.card.get("bytes_before")
+    return {
+        "id": row.id,
+        "model": row.model,
+        "name": row.name,
+        "label": stored.label(row.method, row.scheme),
+        "words": scheme_words(row.scheme),
+        "group": row.group_size,
+        "before": before,
+        "after": row.bytes,
+        "bits": row.bits_per_weight,
+        "bits_before": 8 * before / row.parameters if before and row.parameters else None,
+        "seconds": row.card.get("seconds"),
+        "peak": row.card.get("peak_memory_bytes"),
+        "created": row.created_at,
+        "path": row.path,
+        "on_disk": on_disk,
+        "reload": _reload(row.card.get("reload")),
+    }
+
+
+def _reload(found: Any) -> dict[str, float] | None:
+    """What the check in a fresh process measured; None where there was none."""
+    keys = ("max_abs_logit_difference", "kld_mean", "top1_agreement")
+    return {key: found[key] for key in keys if key in found} if isinstance(found, dict) else None
+
+
+def _card(row: StoredVariant) -> dict[str, Any]:
+    """The rest, for a card that is open."""
+    layers = [
+        [str(layer["name"]), float(layer["relative_error"]), layer.get("snr_db")]
+        for layer in row.card.get("layers") or ()
+    ]
+    pasted = (row.recipe.get("calibration") or {}).get("source") == "pasted"
+    named = {} if row.name == variant_name(Recipe.from_dict(row.recipe)) else {"name": row.name}
+    return {
+        "layers": layers,
+        "hurt": hurt(layers),
+        "stages": row.card.get("stages") or {},
+        "notes": [*(row.card.get("reasons") or ()), *(row.card.get("notes") or ())],
+        "recipe": _yaml(row),
+        "calibration": _calibration(row.recipe),
+        "command": command({"model": row.model, "recipe": row.recipe, **named}),
+        "pasted": pasted,
+        "estimate": _estimate(row),
+        "paper": method(row.method).paper,
+        "hash": row.content_hash,
+        "json": inert({**row.card, "recipe": row.recipe, "parent": row.parent}),
+    }
+
+
+def hurt(layers: list[list[Any]]) -> str:
+    """Where rounding lost most, in one sentence; "" without measurements."""
+    if not layers:
+        return ""
+    kinds: dict[str, list[float]] = {}
+    for name, error, _ in layers:
+        kinds.setdefault(name.rpartition(".")[2], []).append(error)
+    means = sorted(((sum(found) / len(found), kind) for kind, found in kinds.items()), reverse=True)
+    worst = max(layers, key=lambda layer: layer[1])
+    said = f"Worst in {worst[0]}: {worst[1]:.1%} of the weight’s norm."
+    if len(means) > 1:
+        most, least = means[0], means[-1]
+        said = f"{most[1]} loses most ({most[0]:.1%} on average), {least[1]} least ({least[0]:.1%}). {said}"
+    return said
+
+
+def _yaml(row: StoredVariant) -> str:
+    """The file that llm-compressor's `oneshot` takes, or the recipe in our words for what it does not make."""
+    path = row.card.get("recipe_path")
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if path and Path(path).resolve().is_relative_to(Path(row.path).resolve()):
+            return Path(path).read_text(encoding="utf-8")[:MAX_YAML]
+    return str(yaml.safe_dump(row.recipe, sort_keys=False, allow_unicode=True))[:MAX_YAML]
+
+
+def _calibration(recipe: dict[str, Any]) -> str:
+    found = recipe.get("calibration") or {}
+    if not found:
+        return ""
+    source = str(found.get("source", ""))
+    known = {"bundled": "the bundled text", "pasted": "pasted text"}
+    where = known.get(source) or ("an uploaded file" if source.startswith("/") else source)
+    return f"{found.get('samples')} samples of {where}, {found.get('max_length')} tokens each, seed {found.get('seed')}"
+
+
+def _estimate(row: StoredVariant) -> dict[str, Any] | None:
+    """What the page would say beforehand today, to hold against what came out."""
+    if names.key(row.model) != row.model and not Path(row.model).exists():
+        return None
+    try:
+        found = estimate(open_checkpoint(row.model), Recipe.from_dict(row.recipe), facts(measure=False))
+    except (PlaygroundError, OSError, KeyError, TypeError, ValueError) as error:
+        log.info("No estimate of %s: %s", row.id, error)
+        return None
+    return {"after": found.bytes_after, "seconds": found.seconds, "peak": found.peak_memory}

@@ -1,0 +1,182 @@
+"""The Quantize page: what happens on it. Jobs run elsewhere; nothing here lasts longer than a look at the store.
+
+The page asks (`look`) while it is open: twice a second at most while a job runs, rarely otherwise, never when another
+page is shown. A closed browser asks nothing, and the job goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from playground import catalog
+from playground.catalog import names, stored
+from playground.catalog.checkpoint import Checkpoint
+from playground.catalog.variants import open_checkpoint
+from playground.errors import InvalidRequest, PlaygroundError
+from playground.estimate import estimate, facts
+from playground.jobs.queue import best_device
+from playground.jobs.spec import QuantizeSpec
+from playground.methods.naming import variant_name
+from playground.methods.recipes import complete
+from playground.settings import settings
+from playground.ui import quantize_words
+from playground.ui.encode import inert
+from playground.ui.owner import Owner
+from playground.ui.quantize_asked import spec
+from playground.ui.quantize_board import Board, Queue
+from playground.ui.quantize_tab import Tab
+from playground.ui.quantize_upload import MAX_PIECE, Uploads
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
+MAX_OPEN = 12  # logs or cards that one page may have open
+
+
+class Quantize:
+    """The events of the page over one queue.
+
+    owner     who may start, end and delete
+    show      puts a variant beside its original on the Compare page, and `shown` are the components that it changes
+    """
+
+    def __init__(
+        self, tab: Tab, queue: Queue, owner: Owner, show: Callable[[str, gr.Request], Any], shown: list[Any]
+    ) -> None:
+        self.tab, self.queue, self.owner, self.show, self.shown = tab, queue, owner, show, shown
+        self.uploads = Uploads()
+        self.board = Board(queue)
+        self._probing = threading.Lock()
+
+    def wire(self, demo: gr.Blocks) -> None:
+        form, board = self.tab.form, self.tab.board
+        form.model(self.choose, None, form, **PRIVATE)
+        form.estimate(self.estimate, None, self.tab.estimate, trigger_mode="always_last", **PRIVATE)
+        form.probe(self.probe, None, self.tab.estimate, concurrency_limit=2, **PRIVATE)
+        form.piece(self.piece, None, self.tab.upload, trigger_mode="multiple", **QUICK)
+        form.begin(self.begin, None, board, **PRIVATE)
+        for event, act in ((board.look, self.look), (board.cancel, self.cancel), (board.again, self.again)):
+            event(act, None, board, trigger_mode="multiple", **QUICK)
+        board.remove(self.remove, None, board, trigger_mode="multiple", **PRIVATE)
+        board.compare(self.compare, None, self.shown, **PRIVATE)
+        demo.unload(self.leave)
+
+    def leave(self, request: gr.Request) -> None:
+        self.uploads.drop(request.session_hash or "")
+
+    # ---- the form
+    def choose(self, data: gr.EventData) -> str:
+        name = _text(data, "name") or settings().model
+        try:
+            model, _ = catalog.split(name)
+            origin = catalog.describe(model)
+            open_checkpoint(model)
+        except PlaygroundError as error:
+            return quantize_words.form(name, error=error)
+        return quantize_words.form(model, origin)
+
+    def estimate(self, data: gr.EventData) -> str:
+        return self._estimate(_data(data), measure=False)
+
+    def probe(self, data: gr.EventData) -> str:
+        """The same once the speed of this machine is measured, which takes some ten seconds the first time."""
+        with self._probing:
+            return self._estimate(_data(data), measure=True)
+
+    def _estimate(self, data: Mapping[str, Any], *, measure: bool) -> str:
+        serial = _serial(data)
+        try:
+            asked = spec(data, self.uploads, draft=True)
+            checkpoint = open_checkpoint(asked.model)
+            here = facts(measure=measure)
+            found = estimate(checkpoint, asked.recipe, here)
+            name = _name(checkpoint, asked)
+        except PlaygroundError as error:
+            return quantize_words.refused(serial, error)
+        taken = name in names.stored(asked.model)
+        return quantize_words.estimated(serial, f"{asked.model}:{name}", found, here, taken)
+
+    def piece(self, data: gr.EventData, request: gr.Request) -> str:
+        sent = _data(data)
+        number, text, answer = sent.get("number"), sent.get("text"), {"serial": _serial(sent)}
+        if not isinstance(number, int) or not isinstance(text, str) or len(text) > MAX_PIECE:
+            return inert(answer | {"error": ["The file did not arrive in one piece.", "Choose it again."]})
+        try:
+            self.owner.check(request)
+            name = _text(data, "name")
+            found = self.uploads.piece(request.session_hash or "", name, number, bool(sent.get("last")), text)
+        except PlaygroundError as error:
+            return inert(answer | {"number": number, "error": [error.message, error.hint]})
+        if found is None:
+            return inert(answer | {"number": number})
+        return inert(answer | {"number": number, "token": found.token, "rows": found.rows, "skipped": found.skipped})
+
+    def begin(self, data: gr.EventData, request: gr.Request) -> str:
+        """Queue it, unless it is clear already that it cannot work."""
+
+        def act() -> None:
+            asked = spec(_data(data), self.uploads)
+            checkpoint = open_checkpoint(asked.model)
+            found = estimate(checkpoint, asked.recipe, facts(measure=False))
+            if not found.fits:
+                raise InvalidRequest(found.refusal, hint=found.hint)
+            completed = complete(checkpoint, asked.recipe).recipe
+            self.queue.submit(replace(asked, model=names.key(asked.model), recipe=completed), best_device())
+
+        return self._owned(data, request, act)
+
+    # ---- jobs and variants
+    def look(self, data: gr.EventData) -> str:
+        return self._value(data)
+
+    def cancel(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.cancel(_text(data, "id")))
+
+    def again(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.again(_text(data, "id")))
+
+    def remove(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: stored.delete(_text(data, "id")))
+
+    def compare(self, data: gr.EventData, request: gr.Request) -> Any:
+        return self.show(_text(data, "id"), request)
+
+    def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[], Any]) -> str:
+        """Do what only the owner may, then look."""
+        try:
+            self.owner.check(request)
+            act()
+        except PlaygroundError as error:
+            return self._value(data, error)
+        return self._value(data)
+
+    def _value(self, data: gr.EventData, error: PlaygroundError | None = None) -> str:
+        return self.board.value(_serial(_data(data)), _ids(data, "logs"), _ids(data, "cards"), error)
+
+
+def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:
+    return asked.name or variant_name(complete(checkpoint, asked.recipe).recipe)
+
+
+def _data(data: gr.EventData) -> Mapping[str, Any]:
+    return data._data if isinstance(data._data, dict) else {}
+
+
+def _serial(data: Mapping[str, Any]) -> int:
+    """Comes back with the answer, so that the page knows which of its questions it is to."""
+    found = data.get("serial")
+    return found if isinstance(found, int) else 0
+
+
+def _text(data: gr.EventData, key: str) -> str:
+    found = _data(data).get(key)
+    return found.strip()[:2000] if isinstance(found, str) else ""
+
+
+def _ids(data: gr.EventData, key: str) -> list[str]:
+    found = _data(data).get(key)
+    return [one for one in found if isinstance(one, str)][:MAX_OPEN] if isinstance(found, list) else []

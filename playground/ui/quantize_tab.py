@@ -1,0 +1,34 @@
+"""The Quantize page: what is on it. What happens there is in `quantize_events`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from playground.ui.components import drawn
+
+
+@dataclass(frozen=True)
+class Tab:
+    """Four drawn parts: what to make, what that will cost, how far a calibration file is, and what came of it all."""
+
+    form: gr.HTML
+    estimate: gr.HTML
+    upload: gr.HTML
+    board: gr.HTML
+
+
+def layout() -> Tab:
+    """Draw the page in the current Blocks; the script shows one page at a time."""
+    with gr.Column(elem_id="pg-quantize"):
+        with gr.Row(elem_id="pg-quantize-ask"):
+            form = drawn(
+                "quantizeForm", signals="'model' 'estimate' 'probe' 'piece' 'begin'", elem_id="pg-quantize-form"
+            )
+            estimate = drawn("quantizeEstimate", elem_id="pg-quantize-estimate")
+        upload = drawn("quantizeUpload", elem_id="pg-quantize-upload")
+        board = drawn(
+            "quantizeBoard", signals="'look' 'cancel' 'again' 'remove' 'compare'", elem_id="pg-quantize-board"
+        )
+    return Tab(form, estimate, upload, board)

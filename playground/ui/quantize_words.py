@@ -1,0 +1,241 @@
+"""What the Quantize page says of methods, schemes and estimates: the values of its drawn parts as inert JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from playground import catalog, machine
+from playground.calibration import Calibration
+from playground.calibration.sources import bundled
+from playground.core import Variant
+from playground.engines import choose
+from playground.errors import PlaygroundError
+from playground.estimate import Estimate, Facts
+from playground.methods import TABLE, on_load
+from playground.methods.row import Method, Option
+from playground.methods.schemes import GROUP_SIZES, SCHEMES, Scheme
+from playground.ui.encode import inert
+from playground.ui.quantize_upload import MAX_BYTES, SUFFIXES
+
+DEFAULT = ("awq", "W4A16_ASYM")
+_GGUF = re.compile(r"I?Q(\d)_(.+)")
+
+
+def scheme_words(name: str) -> str:
+    """ "W4A16" → "4-bit integer weights, 16-bit activations"."""
+    if found := SCHEMES.get(name):
+        return ", ".join([_weights(found), _activations(found)])
+    if block := _GGUF.fullmatch(name):
+        mixed = block[2].endswith(("_M", "_S")) or block[2] == "K"
+        kind = "super-blocks of 256, more bits where it hurts most" if mixed else "blocks of 32 with a scale each"
+        return f"{block[1]}-bit weights, {kind}"
+    if name in ("BF16", "F16"):
+        return "16-bit weights, not quantized: the baseline in llama.cpp"
+    try:
+        return on_load(name)[1].summary
+    except PlaygroundError:
+        return ""
+
+
+def _weights(found: Scheme) -> str:
+    kind = "integer" if found.kind == "int" else "floating-point"
+    words = f"{found.bits}-bit {kind} weights"
+    if found.strategy == "block":
+        words += " with a scale for each 128×128 block"
+    elif found.group is not None:
+        words += f" in groups of {found.group}"
+    return words if found.symmetric else f"{words} with zero points"
+
+
+def _activations(found: Scheme) -> str:
+    if not found.activations:
+        return "16-bit activations"
+    if found.kind == "float":
+        bits = f"{found.bits}-bit"
+    elif found.name.endswith("FP8"):
+        bits = "FP8"
+    else:
+        bits = f"{found.name.rpartition('A')[2]}-bit"
+    how = "scales from calibration" if found.needs_calibration else "scaled while it runs"
+    return f"{bits} activations, {how}"
+
+
+def form(model: str, origin: str = "", error: PlaygroundError | None = None) -> str:
+    """The value of the form: every method that a job runs, and why not those that cannot run here."""
+    models = [name for name in catalog.models() if not name.startswith("@")]
+    default = Calibration()
+    return inert(
+        {
+            "model": model,
+            "models": models if model in models else [model, *models],
+            "origin": origin,
+            "methods": [_method(row) for row in TABLE if row.job],
+            "default": DEFAULT,
+            "group_sizes": GROUP_SIZES,
+            "calibration": {
+                "bundled": _bundled(),
+                "samples": default.samples,
+                "max_length": default.max_length,
+                "seed": default.seed,
+            },
+            "upload": {"suffixes": SUFFIXES, "limit": MAX_BYTES},
+            "error": _said(error),
+        }
+    )
+
+
+@cache
+def _bundled() -> int:
+    """How many samples come with the program."""
+    return sum(1 for _ in bundled())
+
+
+def _said(error: PlaygroundError | None) -> list[str] | None:
+    return [error.message, error.hint] if error else None
+
+
+def _method(row: Method) -> dict[str, Any]:
+    engines = {option.engine: option for option in choose.options(_made_by(row))}
+    return {
+        "name": row.name,
+        "title": row.title,
+        "good": row.good_at,
+        "bad": row.bad_at,
+        "hardware": row.hardware,
+        "paper": row.paper,
+        "format": row.output_format,
+        "group_rule": row.group_size,
+        "architectures": row.architectures,
+        "compressor": "llmcompressor" in row.requires,
+        "schemes": [_scheme(row, name) for name in row.schemes],
+        "engines": [
+            {"title": engines[name].title.removesuffix(" host"), "runs": engines[name].runs, "why": _why(engines[name])}
+            for name in row.engines
+            if name in engines
+        ],
+        "options": [_option(option) for option in row.options],
+        "missing": _missing(row),
+    }
+
+
+def _why(option: choose.Option) -> str:
+    return f"{option.why} ({option.do})" if option.do else option.why
+
+
+def _scheme(row: Method, name: str) -> dict[str, Any]:
+    found = SCHEMES.get(name)
+    return {
+        "name": name,
+        "words": scheme_words(name),
+        "calibrates": row.calibrates(name),
+        "groups": found is not None and found.chooses_group,
+    }
+
+
+def _option(option: Option) -> dict[str, Any]:
+    default = option.default
+    shown = ", ".join(default) if isinstance(default, tuple) else str(default)
+    kind = "flag" if isinstance(default, bool) else "several" if isinstance(default, tuple) else "value"
+    return {
+        "name": option.name,
+        "default": shown.lower() if kind == "flag" else shown,
+        "summary": option.summary,
+        "choices": option.choices,
+        "kind": kind,
+    }
+
+
+def _made_by(row: Method) -> Variant:
+    """A variant as this method makes them, to ask which engines would run it."""
+    return Variant("", "", "", row.title, row.name, row.schemes[0], "bfloat16", "", engines=row.engines)
+
+
+def _missing(row: Method) -> list[str] | None:
+    """Why the method cannot be run here, and what to do; None when it can."""
+    absent = [name for name, version in machine.versions(row.requires).items() if version is None]
+    if absent:
+        return [f"{', '.join(absent)} not installed.", "Run `make setup`."]
+    probe = machine.known()
+    if probe and probe.device not in row.devices:
+        return [f"Runs on {', '.join(row.devices)}; this device is {probe.device}.", ""]
+    return None
+
+
+def refused(serial: object, error: PlaygroundError) -> str:
+    """The value of the estimate when there is none."""
+    return inert({"serial": serial, "error": _said(error)})
+
+
+def estimated(serial: object, name: str, found: Estimate, here: Facts, taken: bool) -> str:
+    """The value of the estimate. `taken`: a variant of this name is there and would be replaced."""
+    sentences = list(found.reasons)
+    group = next((one for one in sentences if one.startswith("Group size")), "")
+    if taken:
+        sentences.insert(0, f"A variant called {name} is there already: this replaces it.")
+    return inert(
+        {
+            "serial": serial,
+            "name": name,
+            "before": found.bytes_before,
+            "after": found.bytes_after,
+            "exact": found.bytes_is_exact,
+            "bits": found.bits_per_weight,
+            "bits_before": 8 * found.bytes_before * found.bits_per_weight / (8 * found.bytes_after),
+            "memory": found.peak_memory,
+            "memory_free": here.memory_available,
+            "disk": found.disk_bytes,
+            "disk_free": here.disk_free,
+            "seconds": found.seconds,
+            "measured": here.speed is not None,
+            "fits": found.fits,
+            "error": None if found.fits else [found.refusal, found.hint],
+            "group": group,
+            "reasons": [one for one in sentences if one != group],
+        }
+    )
+
+
+def span(seconds: tuple[float, float]) -> str:
+    """ "2 to 5 min", rounded as far as a range deserves."""
+    low, high = seconds
+    unit, size = ("s", 1.0) if high < 100 else ("min", 60.0) if high < 5400 else ("h", 3600.0)
+    shown = [_round(value / size) for value in (low, high)]
+    return f"{shown[0]} {unit}" if shown[0] == shown[1] else f"{shown[0]} to {shown[1]} {unit}"
+
+
+def _round(value: float) -> str:
+    return f"{max(1, round(value)):d}" if value >= 3 or value < 0.05 else f"{value:.1f}".removesuffix(".0")
+
+
+def command(spec: Mapping[str, Any]) -> str:
+    """The command line that makes the same again."""
+    import shlex
+
+    recipe = spec["recipe"]
+    words = ["python", "-m", "playground", "quantize", str(spec["model"]), "--method", recipe["method"]]
+    words += ["--scheme", recipe["scheme"]]
+    if recipe.get("group_size"):
+        words += ["--group-size", str(recipe["group_size"])]
+    if recipe.get("kv_cache"):
+        words += ["--kv-cache", recipe["kv_cache"]]
+    for pattern in recipe.get("ignore", ()):
+        if pattern != "lm_head":
+            words += ["--ignore", pattern]
+    for pattern, scheme in recipe.get("keep", ()):
+        words += ["--keep", f"{pattern}={scheme}"]
+    for name, value in (recipe.get("options") or {}).items():
+        shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        words += ["--option", f"{name}={shown}"]
+    calibration = recipe.get("calibration") or {}
+    if calibration:
+        if (source := calibration.get("source", "bundled")) != "bundled":
+            words += ["--calibration", str(source)]
+        for key, flag in (("samples", "--samples"), ("max_length", "--max-length"), ("seed", "--seed")):
+            words += [flag, str(calibration.get(key, ""))]
+    for key in ("name", "out"):
+        if spec.get(key):
+            words += [f"--{key}", str(spec[key])]
+    return shlex.join(words)
