@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from playground.catalog import endpoints
+from playground.core import Progress
 
 app = typer.Typer(help="Add, list, test and remove OpenAI-compatible endpoints.", no_args_is_help=True)
 out = Console()
@@ -33,8 +33,8 @@ def add(
     key = _key() if key_stdin else ""
     made = endpoints.add(endpoints.Endpoint(name, url, key, key_env, model))
     out.print(escape(f"{made.name}: {made.url}, key: {'set' if made.has_key else 'none'}"), highlight=False)
-    if made.has_key and urlsplit(made.url).scheme == "http" and not _here(made):
-        err.print("The key travels unencrypted: this address is http, not https.", style="yellow")
+    if made.caution:
+        err.print(made.caution, style="yellow")
     err.print(escape(f"Try it: python -m playground endpoints test {made.name}"), style="dim", highlight=False)
 
 
@@ -42,10 +42,6 @@ def _key() -> str:
     if sys.stdin.isatty():
         return endpoints.checked_key(str(typer.prompt("Key", hide_input=True)).strip())
     return endpoints.checked_key(sys.stdin.readline(endpoints.MAX_KEY + 2).strip())
-
-
-def _here(endpoint: endpoints.Endpoint) -> bool:
-    return urlsplit(endpoint.url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 @app.command("list")
@@ -72,22 +68,20 @@ def list_(
 def test(name: Name) -> None:
     """Ask an endpoint for its models and, where it is clear which, for two tokens."""
     from playground.engines.remote import RemoteEngine
+    from playground.engines.remote.trial import try_out
 
-    endpoint = endpoints.find(name)
     engine = RemoteEngine()
     try:
-        with err.status(escape(f"Asking {endpoint.host}")):
-            models = engine.models(name)
-        said = "it does not list its models" if models is None else f"{len(models)} models"
-        out.print(escape(f"{name} ({endpoint.host}) answers: {said}"), highlight=False)
-        for model in (models or ())[:20]:
-            out.print(escape(f"  @{name}/{model}"), highlight=False, soft_wrap=True)
-        if not endpoint.model and len(models or ()) != 1:
-            return
-        with err.status("Asking for two tokens"):
-            loaded = engine.load(f"@{name}", lambda _: None, lambda: False)
-        context = f", context {loaded.context:,}" if loaded.context else ""
-        out.print(escape(f"{loaded.id}: {loaded.kernel}{context}"), highlight=False, soft_wrap=True)
+        with err.status("Asking") as shown:
+            for found in try_out(engine, name, lambda: False):
+                if isinstance(found, Progress):
+                    shown.update(escape(found.stage))
+                elif found.loaded:
+                    out.print(escape(f"{found.loaded.id}: {found.learned}"), highlight=False, soft_wrap=True)
+                else:
+                    out.print(escape(f"{name} ({found.host}) answers: {found.said}"), highlight=False)
+                    for model in (found.models or ())[:20]:
+                        out.print(escape(f"  @{name}/{model}"), highlight=False, soft_wrap=True)
     finally:
         engine.close()
 

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 RESOLVE_S = 10.0
 MAX_KEY = 4096
+_HERE = ("localhost", "127.0.0.1", "::1")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_])?")
@@ -66,6 +67,13 @@ class Endpoint:
     def has_key(self) -> bool:
         return bool(self.key or self.key_env)
 
+    @property
+    def caution(self) -> str:
+        """What its owner should know about the way there; "" when there is nothing."""
+        if self.has_key and urlsplit(self.url).hostname not in _HERE and urlsplit(self.url).scheme == "http":
+            return "The key travels unencrypted: this address is http, not https."
+        return ""
+
     def secret(self) -> str:
         """The key, "" without one. Raises InvalidSettings when its environment variable is not set or no key."""
         if not self.key_env:
@@ -74,7 +82,7 @@ class Endpoint:
         if not value:
             raise InvalidSettings(
                 f"The key of endpoint {self.name} should be in {self.key_env}, which is not set.",
-                hint=f"Set {self.key_env}, or add the endpoint again with --key-stdin.",
+                hint=f"Set {self.key_env} and start again, or add the endpoint again with the key itself.",
             )
         return checked_key(value)
 
@@ -96,7 +104,7 @@ def normalize_url(url: str) -> str:
         raise _bad_url(url, "it does not begin with http:// or https://")
     if "@" in parts.netloc:
         raise CatalogError(
-            "The address of an endpoint may not hold a user name or password.", hint="Give the key with --key-stdin."
+            "The address of an endpoint may not hold a user name or password.", hint="Give the key on its own."
         )
     if "?" in url or "#" in url:
         raise _bad_url(url, "it has a query or a fragment")
@@ -198,7 +206,7 @@ def checked(endpoint: Endpoint) -> Endpoint:
         checked_key(endpoint.key)
     if endpoint.key_env and not _VARIABLE.fullmatch(endpoint.key_env):
         raise CatalogError(
-            "--key-env takes the name of an environment variable, not the key.", hint="For example LAB_KEY."
+            "That is not the name of an environment variable.", hint="Give its name, not the key: for example LAB_KEY."
         )
     if endpoint.model and not valid_model(endpoint.model):
         raise CatalogError(f"{endpoint.model[:80]!r} is not a model's id.", hint="Copy it from the endpoint's /models.")

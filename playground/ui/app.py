@@ -16,6 +16,7 @@ from playground.settings import settings
 from playground.ui import api, compare_tab, speed_tab, theme
 from playground.ui.compare_events import Compare
 from playground.ui.device import device_line
+from playground.ui.endpoints_events import Endpoints
 from playground.ui.owner import Owner, loopback
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
@@ -28,12 +29,15 @@ def build(engine: Engine, owner: Owner) -> gr.Blocks:
     """The whole page; starts nothing. `owner` decides who may change what outlives a visit."""
     sessions, speeds = Sessions(), SpeedTabs()
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
-        compare = compare_tab.layout()
-        speed_tab.navigation(compare.device.parent)
-        Compare(compare, engine, sessions, lambda: device_line(engine)).wire(demo)
+        tab = compare_tab.layout()
+        speed_tab.navigation(tab.device.parent)
+        compare = Compare(tab, engine, sessions, lambda: device_line(engine))
+        compare.wire(demo)
+        endpoints = Endpoints(tab.endpoints, owner)
+        endpoints.wire(demo, compare.offered, [tab.model, *(slot.variant for slot in tab.slots)])
         Speed(speed_tab.layout(), engine, speeds).wire(demo)
         api.endpoints(engine)
-    demo.sessions, demo.speeds = sessions, speeds
+    demo.sessions, demo.speeds, demo.endpoints = sessions, speeds, endpoints
     return demo
 
 
@@ -106,6 +110,7 @@ def close(demo: gr.Blocks, engine: Any) -> None:
     """End every run, the server and the engine."""
     demo.sessions.close_all()
     demo.speeds.close_all()
+    demo.endpoints.close_all()
     demo.close()
     if hasattr(engine, "close"):
         engine.close()

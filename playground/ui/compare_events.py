@@ -19,7 +19,7 @@ from playground.settings import settings
 from playground.ui import encode, form, strip
 from playground.ui.compare_tab import Tab
 from playground.ui.session import MAX_PANES, MIN_PANES, Session, Sessions
-from playground.ui.turns import Ask
+from playground.ui.turns import Ask, Pane
 
 log = logging.getLogger(__name__)
 Update = dict[Any, Any]
@@ -72,6 +72,7 @@ class Compare:
         demo.unload(self.leave)
         tab.model.input(self.choose_model, {tab.model}, picked, **PRIVATE)
         tab.add.click(self.add, None, picked, queue=False, **PRIVATE)
+        tab.endpoints.use(self.use, None, picked, queue=False, **PRIVATE)
         self._chain(tab.run.click(self.run, fields, [*around, tab.prompt], queue=False, **PRIVATE))
         tab.stop.click(self.stop_all, None, None, queue=False, **PRIVATE)
         tab.clear.click(self.clear, None, [*tab.views, tab.verdict, tab.trouble], queue=False, **PRIVATE)
@@ -103,6 +104,34 @@ class Compare:
 
     def choose_model(self, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
         return self._model(self.session(request), str(inputs[self.tab.model] or "").strip())
+
+    def use(self, data: gr.EventData, request: gr.Request) -> Update:
+        """A model of an endpoint: as the model, or in a pane beside the reference (the last one when all are taken)."""
+        session, asked = self.session(request), data._data if isinstance(data._data, dict) else {}
+        name = str(asked.get("model") or "")
+        if asked.get("where") != "pane":
+            return self._model(session, name)
+        try:
+            facts = catalog.variant(name)
+        except PlaygroundError as error:
+            return {self.tab.notice: encode.notice(error)}
+        with session.lock:
+            free = [slot for slot in range(MAX_PANES) if slot not in session.shown]
+            slot = free[0] if free else session.shown[-1]
+            session.stop(slot)
+            session.shown = sorted({*session.shown, slot})
+            session.panes[slot].show(facts.id, facts, False, origin=session.origin)
+        return self._panes(session)
+
+    def offered(self, request: gr.Request) -> Update:
+        """What the pickers offer now; what is chosen stays."""
+        session = self.session(request)
+        with session.lock:
+            update: Update = {
+                slot.variant: gr.Dropdown(choices=self._choices(session, pane))
+                for slot, pane in zip(self.tab.slots, session.panes, strict=True)
+            }
+        return update | {self.tab.model: gr.Dropdown(choices=catalog.models())}
 
     def _model(self, session: Session, name: str) -> Update:
         models = catalog.models()
@@ -197,17 +226,23 @@ class Compare:
                 session.panes[slot].turns.clear()
         return self._panes(session)
 
+    @staticmethod
+    def _choices(session: Session, pane: Pane) -> list[tuple[str, str]]:
+        """What a pane's picker offers: the model's variants, the endpoints' models, and what it shows already."""
+        choices = [(f"{v.label} · {encode.size(v)}".strip(" ·"), v.id) for v in session.choices]
+        known = {value for _, value in choices}
+        choices += [(name, name) for name in catalog.models() if name.startswith("@") and name not in known]
+        if pane.variant and pane.variant not in [value for _, value in choices]:
+            choices.append((pane.label, pane.variant))
+        return choices
+
     def _panes(self, session: Session) -> Update:
         """Everything that depends on which panes there are."""
         tab, update = self.tab, {}
-        choices = [(f"{v.label} · {encode.size(v)}".strip(" ·"), v.id) for v in session.choices]
         with session.lock:
             session.share_engine()
             for index, (slot, pane) in enumerate(zip(tab.slots, session.panes, strict=True)):
-                listed = choices
-                if pane.variant and pane.variant not in [value for _, value in choices]:
-                    listed = [*choices, (pane.label, pane.variant)]
-                update[slot.variant] = gr.Dropdown(choices=listed, value=pane.variant or None)
+                update[slot.variant] = gr.Dropdown(choices=self._choices(session, pane), value=pane.variant or None)
                 update[slot.view] = pane.value if index in session.shown else ""
         update[tab.notice] = ""
         update[tab.verdict] = strip.value(session, "running" if session.busy else "none")

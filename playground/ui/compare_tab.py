@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from playground.ui import form
+from playground.ui import endpoints_panel, form
 from playground.ui.components import drawn, notice, pane, text
 from playground.ui.session import MAX_PANES
 
@@ -36,6 +36,7 @@ class Tab:
     device: gr.HTML
     model: gr.Dropdown
     origin: gr.HTML
+    endpoints: gr.HTML
     slots: tuple[Slot, ...]
     add: gr.Button
     notice: gr.HTML
@@ -71,6 +72,7 @@ def layout() -> Tab:
             with gr.Column(elem_id="pg-model", min_width=0):
                 model = _picker("Model: bundled, a hub repository or a local folder", "pg-model-pick")
                 origin = text(elem_id="pg-origin")
+            endpoints = endpoints_panel.layout()
             pickers = [_slot_picker(index) for index in range(MAX_PANES)]
             add = gr.Button("+ variant", elem_id="pg-add", size="sm", min_width=0)
             drawn("legend", elem_id="pg-legend")
@@ -99,7 +101,7 @@ def layout() -> Tab:
             line = gr.Button(
                 f"{form.DEFAULTS} · settings", size="sm", min_width=0, elem_id="pg-line", elem_classes="pg-quiet"
             )
-    return Tab(device, model, origin, slots, add, missing, verdict, trouble, fields, run, stop, clear, line)
+    return Tab(device, model, origin, endpoints, slots, add, missing, verdict, trouble, fields, run, stop, clear, line)
 
 
 def _picker(label: str, elem_id: str) -> gr.Dropdown:

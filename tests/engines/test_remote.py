@@ -226,7 +226,7 @@ def test_a_changed_endpoint_is_asked_anew(start: Start, engine: RemoteEngine) ->
 
 LOADING = [
     ("401", EngineUnavailable, "does not accept the key (401): Incorrect API key provided.", "valid key"),
-    ("404", PlaygroundError, "does not serve this (404): The model does not exist.", "endpoints test lab"),
+    ("404", PlaygroundError, "does not serve this (404): The model does not exist.", "Test endpoint lab"),
     ("429", EngineUnavailable, "has too many requests (429): Rate limit reached.", "wait 7 s"),
     ("500", EngineUnavailable, "failed (500): Internal [31m Server Error.", "Its own log"),
     ("redirect", EngineUnavailable, "redirect (302), and redirects are not followed", "leads to http://169.254.169.254/"),
@@ -297,7 +297,7 @@ def test_a_missing_key_is_asked_for(start: Start, engine: RemoteEngine) -> None:
     endpoints.add(Endpoint("lab", url))
     with pytest.raises(EngineUnavailable, match="wants a key") as caught:
         load(engine)
-    assert "--key-stdin" in caught.value.hint
+    assert "with its key" in caught.value.hint
 
 
 def test_a_name_that_does_not_resolve(home: Path, engine: RemoteEngine, monkeypatch: pytest.MonkeyPatch) -> None:

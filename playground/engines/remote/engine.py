@@ -49,9 +49,9 @@ class RemoteEngine:
             aborted.set()
         self._http.close()
 
-    def models(self, name: str) -> list[str] | None:
+    def models(self, name: str, is_stopped: IsStopped = lambda: False) -> list[str] | None:
         """What the endpoint says it serves; None where it does not say."""
-        rows = self._rows(endpoints.find(name), lambda: False)
+        rows = self._rows(endpoints.find(name), is_stopped)
         return None if rows is None else [row["id"] for row in rows]
 
     def load(

@@ -127,7 +127,7 @@ def from_status(
     if status in (401, 403):
         if not endpoint.has_key:
             return EngineUnavailable(
-                f"{where} wants a key ({status}){tail}", hint="Add the endpoint again with --key-env or --key-stdin."
+                f"{where} wants a key ({status}){tail}", hint="Add the endpoint again with its key."
             )
         return EngineUnavailable(
             f"{where} does not accept the key ({status}){tail}", hint="Add the endpoint again with a valid key."
@@ -135,7 +135,7 @@ def from_status(
     if status in (404, 405, 501):
         return Missing(
             f"{where} does not serve this ({status}){tail}",
-            hint=f"See what it serves: python -m playground endpoints test {endpoint.name}",
+            hint=f"Test endpoint {endpoint.name} to see what it serves.",
         )
     if status == 429:
         wait = shown(of.get(b"retry-after", ""))

@@ -1,0 +1,221 @@
+"""The endpoints panel over plain HTTP: who may change anything, and that a key comes back nowhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from playground.catalog import endpoints
+from playground.catalog.endpoints import Endpoint
+from playground.catalog.variants import models
+from playground.errors import CatalogError, InvalidRequest, OwnerOnly
+from playground.ui import endpoints_trials, endpoints_words
+from playground.ui.endpoints_trials import Asked, Trials
+from tests.fakes import catalog, endpoint
+from tests.fakes.engine import FakeEngine
+from tests.fakes.openai_server import MODEL
+from tests.fakes.site import serving
+
+KEY = "sk-never-to-be-seen-again-0123456789"
+LAB = {"name": "lab", "url": "http://127.0.0.1:9", "model": "a/b", "key": KEY, "key_env": ""}
+
+
+class Page:
+    """The panel of one served page, driven as a browser or anybody else could drive it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.config = httpx.get(f"{self.url}/config").json()
+        (self.panel,) = [
+            one["id"] for one in self.config["components"] if one["props"].get("elem_id") == "pg-endpoints"
+        ]
+        self.seen: list[str] = [httpx.get(self.url + "/").text, json.dumps(self.config)]
+
+    def send(self, event: str, data: Any, headers: dict[str, str] | None = None) -> dict[str, Any]:
+        """The panel's value after one of its events."""
+        (index,) = [
+            one["id"] for one in self.config["dependencies"] if [self.panel, event] in map(list, one["targets"])
+        ]
+        body = {"data": [], "event_data": data, "fn_index": index, "session_hash": "one", "trigger_id": self.panel}
+        answer = httpx.post(f"{self.url}/gradio_api/run/predict", json=body, headers=headers, timeout=30)
+        self.seen.append(f"{answer.headers}{answer.text}")
+        assert answer.status_code == 200, answer.text
+        value: dict[str, Any] = json.loads(answer.json()["data"][0])
+        return value
+
+
+@pytest.fixture
+def page(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    catalog.install(monkeypatch)
+    with serving(FakeEngine()) as url:
+        yield Page(url)
+
+
+def names() -> list[str]:
+    return [one.name for one in endpoints.endpoints()]
+
+
+def test_the_owner_adds_replaces_and_removes(page: Page) -> None:
+    value = page.send("enter", LAB, {"Origin": page.url, "Sec-Fetch-Site": "same-origin"})
+    assert value["said"][1:3] == [True, "lab is added: http://127.0.0.1:9/v1, key: set."] and not value["refused"]
+    assert value["rows"] == [
+        {
+            "name": "lab",
+            "url": "http://127.0.0.1:9/v1",
+            "host": "127.0.0.1:9",
+            "model": "a/b",
+            "key": True,
+            "caution": "",
+        }
+    ]
+    assert endpoints.find("lab").key == KEY and "@lab/a/b" in models()
+    value = page.send("enter", {**LAB, "key": "", "key_env": "LAB_KEY", "url": "http://10.0.0.5"})
+    assert value["said"][2] == "lab is replaced: http://10.0.0.5/v1, key: set."
+    assert "unencrypted" in value["said"][3] and endpoints.find("lab") == Endpoint(
+        "lab", "http://10.0.0.5/v1", "", "LAB_KEY", "a/b"
+    ), "a key that was stored for one address does not go to another"
+    value = page.send("forget", {"name": "lab"})
+    assert value["said"][2] == "lab is removed." and value["rows"] == [] and names() == []
+
+
+def test_the_key_comes_back_nowhere(page: Page, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        page.send("enter", LAB)
+        for wrong in ({"url": "nonsense"}, {"name": "No!"}, {"url": "http://169.254.169.254"}, {"key_env": "BOTH"}):
+            assert page.send("enter", {**LAB, **wrong})["said"][1] is False
+        assert page.send("enter", {**LAB, "key": f"{KEY} {KEY}"})["said"][1] is False
+        page.send("ask", {"name": "lab"})
+        page.send("look", {})
+        page.send("look", {"key": KEY, "name": {"key": KEY}})
+        page.send("forget", {"name": [KEY[:2]]})
+    page.seen.append(httpx.get(f"{page.url}/config").text + httpx.get(page.url + "/").text)
+    page.seen.append(httpx.get(f"{page.url}/gradio_api/info").text)
+    assert not [text for text in page.seen if KEY in text], "a response holds the key"
+    assert KEY not in caplog.text
+    written = [path for path in home.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert written == [home / "endpoints.json"] and oct(written[0].stat().st_mode)[-3:] == "600"
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        ({"Origin": "https://evil.example"}, "another website"),
+        ({"Origin": "null"}, "another website"),
+        ({"Sec-Fetch-Site": "cross-site"}, "another website"),
+        ({"Host": "rebound.example"}, "another name"),
+        ({"X-Forwarded-For": "127.0.0.1"}, "proxy"),
+        ({"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https"}, "proxy"),
+    ],
+)
+def test_nobody_else_changes_or_contacts_anything(page: Page, headers: dict[str, str], why: str) -> None:
+    endpoints.add(Endpoint("mine", "http://127.0.0.1:9", model="x"))
+    for event, data in (("enter", LAB), ("forget", {"name": "mine"}), ("ask", {"name": "mine"})):
+        value = page.send(event, data, headers)
+        assert value["said"][1] is False and why in value["said"][2]
+        assert why in value["refused"][0] and "command line" in value["refused"][1]
+        assert "stage" not in value["rows"][0]
+    assert names() == ["mine"]
+
+
+def test_a_page_that_others_reach_has_no_owner(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog.install(monkeypatch)
+    endpoints.add(Endpoint("mine", "http://127.0.0.1:9", model="x"))
+    with serving(FakeEngine(), host="0.0.0.0") as url:  # noqa: S104
+        page = Page(url.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
+        for event, data in (("enter", LAB), ("forget", {"name": "mine"}), ("ask", {"name": "mine"})):
+            assert "served on 0.0.0.0" in page.send(event, data)["said"][2]
+        assert names() == ["mine"] and "served on 0.0.0.0" in page.send("look", {})["refused"][0]
+
+
+def test_a_damaged_file_shows_its_place_to_the_owner_alone(page: Page, home: Path) -> None:
+    (home / "endpoints.json").write_text("{")
+    assert str(home) in page.send("look", {})["trouble"][1]
+    value = page.send("look", {}, {"Origin": "https://evil.example"})
+    assert "endpoints.json cannot be read" in value["trouble"][0] and str(home) not in json.dumps(value)
+    assert "cannot be read" in page.send("enter", LAB)["said"][2]
+
+
+def test_what_cannot_be_written_is_a_sentence(page: Page, home: Path) -> None:
+    (home / "endpoints.partial").mkdir()
+    assert "cannot be written" in page.send("enter", LAB)["said"][2] and names() == []
+
+
+@pytest.mark.parametrize("wrong", [{"key": 3}, {"name": ["x"]}, {"url": "x" * 100_000}])
+def test_nothing_that_the_browser_sends_is_trusted(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        endpoints_words.entered({**LAB, **wrong})
+
+
+def test_the_sentences_are_the_catalogs(page: Page) -> None:
+    for wrong in ({"name": "No!"}, {"url": "ftp://x"}, {"model": "a b"}, {"key_env": "1X", "key": ""}, {"key": "a\nb"}):
+        entered = {**LAB, **wrong}
+        with pytest.raises(CatalogError) as caught:
+            endpoints.checked(endpoints_words.entered(entered))
+        value = page.send("enter", entered)
+        assert value["said"][1:] == [False, caught.value.message, caught.value.hint]
+    assert names() == []
+
+
+def test_the_value_holds_no_tag(home: Path) -> None:
+    endpoints.add(Endpoint("lab", "http://127.0.0.1:9", model="<b>"))
+    error = OwnerOnly("<i>")
+    value = endpoints_words.panel({}, endpoints_words.failed(error, 1), error)
+    assert "<" not in value and json.loads(value)["rows"][0]["model"] == "<b>"
+
+
+def finished(asked: Asked, seconds: float = 10.0) -> endpoints_trials.Now:
+    end = time.monotonic() + seconds
+    while asked.running:
+        asked.wait(0.05)
+        assert time.monotonic() < end, "it did not end"
+    return asked.now()
+
+
+def test_a_test_tells_what_it_finds(home: Path) -> None:
+    with endpoint.serving("fine", KEY) as url:
+        endpoints.add(Endpoint("lab", url, KEY))
+        trials = Trials()
+        trials.begin("lab")
+        steps = sum(1 for _ in trials.changes())
+        now = trials.asked()["lab"].now()
+    assert steps >= 2 and not now.running and now.error is None
+    assert now.trial and now.trial.models == (MODEL,) and now.trial.learned
+    row = json.loads(endpoints_words.panel(trials.asked(), None, None))["rows"][0]
+    assert row["said"] == "1 model" and row["models"] == [f"@lab/{MODEL}"] and row["stage"] is None
+
+
+def test_a_test_ends_at_its_limit_and_when_it_is_stopped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint.serving("hang") as url:
+        endpoints.add(Endpoint("lab", url, model=MODEL))
+        stopped = Asked("lab")
+        stopped.stop()
+        assert str(finished(stopped).error) == "Stopped. Test it again whenever you like."
+        monkeypatch.setattr(endpoints_trials, "LIMIT_S", 0.2)
+        error = finished(Asked("lab")).error
+        assert error and error.message == "Endpoint lab has not answered within 0.2 s."
+
+
+def test_every_running_test_is_watched_and_what_changed_is_forgotten(home: Path) -> None:
+    with endpoint.serving("hang") as url:
+        endpoints.add(Endpoint("lab", url, model=MODEL))
+        trials = Trials()
+        trials.begin("lab")
+        watching = trials.changes()
+        next(watching)
+        assert list(trials.changes()) == [], "one stream tells the page"
+        first = trials.asked()["lab"]
+        trials.begin("lab")
+        assert trials.asked()["lab"] is first, "it is running already"
+        watching.close()
+        again = trials.changes()
+        next(again)
+        trials.drop("lab")
+        assert trials.asked() == {} and not first.running
+        assert len(list(again)) <= 1
