@@ -45,3 +45,7 @@ class FreeRunning(Engine, Protocol):
     def held(self, variant: str) -> Loaded | None:
         """What a `load` would return at once, or None when it has work to do. Starts nothing and waits for nobody."""
         ...
+
+    def unload_idle(self) -> str | None:
+        """Free the memory of one variant that nobody uses; its name, None when there is none."""
+        ...

@@ -76,6 +76,12 @@ class Engines:
     def health(self) -> dict[str, Any] | None:
         return self.transformers.health()
 
+    def unload_idle(self) -> str | None:
+        """Free the memory of one variant that nobody uses, on whichever engine; its name, None when there is none."""
+        with self._lock:
+            made = [engine for name, engine in self._made.items() if table.row(name).on_device]
+        return next((name for engine in made if (name := engine.unload_idle())), None)
+
     def engine(self, name: str) -> Any:
         """The engine called `name`."""
         with self._lock:

@@ -151,6 +151,13 @@ class Servers:
         held.process.stop()
         return True
 
+    def stop_idle(self) -> str | None:
+        """End the least recently used server that nobody uses; its variant, None when there is none."""
+        victim = self._idle(())
+        if victim is not None:
+            self.stop(victim)
+        return victim
+
     def close(self) -> None:
         """End all of them, also those that are still starting."""
         with self._lock:

@@ -86,6 +86,14 @@ class TransformersEngine:
             return False
         return bool(http.post(self._client, process, "/v1/unload", {"id": variant})["unloaded"])
 
+    def unload_idle(self) -> str | None:
+        """Unload one variant while nothing is generated; its name, None when there is none."""
+        found = self.health()
+        if found is None or found["active"] or found["waiting"] or not found["loaded"]:
+            return None
+        name = str(found["loaded"][0])
+        return name if self.unload(name) else None
+
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
         return self._tokenize({"model": variant}, messages)
 

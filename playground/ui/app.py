@@ -1,4 +1,4 @@
-"""Build the page over an engine, and serve it."""
+"""Build the page over an engine and a queue of jobs, and serve it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import gradio as gr
 
 from playground.engines.engine import Engine
 from playground.settings import settings
-from playground.ui import api, compare_tab, speed_tab, theme
+from playground.ui import api, compare_tab, pages, quantize_files, quantize_room, quantize_tab, speed_tab, theme
 from playground.ui.compare_events import Compare
 from playground.ui.device import device_line
 from playground.ui.endpoints_events import Endpoints
 from playground.ui.owner import Owner, loopback
+from playground.ui.quantize_board import Queue
+from playground.ui.quantize_events import Quantize
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
 from playground.ui.speed_session import SpeedTabs
@@ -25,19 +27,20 @@ from playground.ui.speed_session import SpeedTabs
 log = logging.getLogger(__name__)
 
 
-def build(engine: Engine, owner: Owner) -> gr.Blocks:
+def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
     """The whole page; starts nothing. `owner` decides who may change what outlives a visit."""
     sessions, speeds = Sessions(), SpeedTabs()
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
         tab = compare_tab.layout()
-        speed_tab.navigation(tab.device.parent)
+        pages.navigation(tab.device.parent)
         compare = Compare(tab, engine, sessions, lambda: device_line(engine))
         compare.wire(demo)
         endpoints = Endpoints(tab.endpoints, owner)
         endpoints.wire(demo, compare.offered, [tab.model, *(slot.variant for slot in tab.slots)])
+        Quantize(quantize_tab.layout(), queue, owner, compare.show, compare.picked).wire(demo)
         Speed(speed_tab.layout(), engine, speeds).wire(demo)
         api.endpoints(engine)
-    demo.sessions, demo.speeds, demo.endpoints = sessions, speeds, endpoints
+    demo.sessions, demo.speeds, demo.endpoints, demo.jobs = sessions, speeds, endpoints, queue
     return demo
 
 
@@ -47,8 +50,9 @@ def launch(
     share: bool = False,
     engine: Engine | None = None,
     block: bool = True,
+    queue: Queue | None = None,
 ) -> gr.Blocks:
-    """Serve the page until interrupted (`block=False` returns at once); the engine is closed with it."""
+    """Serve the page until interrupted (`block=False` returns at once); the engine and the queue close with it."""
     chosen = settings()
     address = host or chosen.host
     if not loopback(address) or share:
@@ -60,7 +64,11 @@ def launch(
         from playground.engines.engines import Engines
 
         engine = Engines()
-    demo = build(engine, Owner(address, share))
+    if queue is None:
+        from playground.jobs.queue import JobQueue
+
+        queue = JobQueue(before_start=quantize_room.before_start(engine))
+    demo = build(engine, Owner(address, share), queue)
     over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
     demo.queue(default_concurrency_limit=8, api_open=False)
     demo.launch(
@@ -77,6 +85,7 @@ def launch(
         show_error=False,
         **theme.options(),
     )
+    quantize_files.serve(demo.app, Owner(address, share))
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:
@@ -107,11 +116,12 @@ def _over_at_signal() -> threading.Event:
 
 
 def close(demo: gr.Blocks, engine: Any) -> None:
-    """End every run, the server and the engine."""
+    """End every run, the server, the queue and the engine."""
     demo.sessions.close_all()
     demo.speeds.close_all()
     demo.endpoints.close_all()
     demo.close()
+    demo.jobs.close()
     if hasattr(engine, "close"):
         engine.close()
 

@@ -54,6 +54,7 @@ class Compare:
     def __init__(self, tab: Tab, engine: Engine, sessions: Sessions, device: Callable[[], str]) -> None:
         self.tab, self.engine, self.sessions, self.device = tab, engine, sessions, device
         self.names = {component: name for name, component in tab.fields.items()}
+        self.picked: list[Any] = []  # what choosing a model changes
 
     def session(self, request: gr.Request) -> Session:
         return self.sessions.get(request.session_hash)
@@ -67,6 +68,7 @@ class Compare:
         # The browser's cost of an update grows with the number of components that any event ever put something out to.
         picked = [tab.model, tab.origin, tab.notice, tab.verdict, tab.run]
         picked += [component for slot in tab.slots for component in (slot.variant, slot.view)]
+        self.picked = picked
 
         demo.load(self.open, None, [*picked, tab.device], queue=False, **PRIVATE)
         demo.unload(self.leave)
@@ -104,6 +106,10 @@ class Compare:
 
     def choose_model(self, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
         return self._model(self.session(request), str(inputs[self.tab.model] or "").strip())
+
+    def show(self, name: str, request: gr.Request) -> Update:
+        """Put a variant beside its reference, or a model with what can be made of it."""
+        return self._model(self.session(request), name)
 
     def use(self, data: gr.EventData, request: gr.Request) -> Update:
         """A model of an endpoint: as the model, or in a pane beside the reference (the last one when all are taken)."""

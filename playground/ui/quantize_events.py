@@ -54,14 +54,14 @@ class Quantize:
 
     def wire(self, demo: gr.Blocks) -> None:
         form, board = self.tab.form, self.tab.board
-        form.model(self.choose, None, form, **PRIVATE)
-        form.estimate(self.estimate, None, self.tab.estimate, trigger_mode="always_last", **PRIVATE)
+        form.model(self.choose, None, form, **QUICK)
+        form.estimate(self.estimate, None, self.tab.estimate, trigger_mode="always_last", **QUICK)
         form.probe(self.probe, None, self.tab.estimate, concurrency_limit=2, **PRIVATE)
         form.piece(self.piece, None, self.tab.upload, trigger_mode="multiple", **QUICK)
-        form.begin(self.begin, None, board, **PRIVATE)
-        for event, act in ((board.look, self.look), (board.cancel, self.cancel), (board.again, self.again)):
+        form.begin(self.begin, None, board, **QUICK)
+        acts = {board.look: self.look, board.cancel: self.cancel, board.again: self.again, board.remove: self.remove}
+        for event, act in acts.items():
             event(act, None, board, trigger_mode="multiple", **QUICK)
-        board.remove(self.remove, None, board, trigger_mode="multiple", **PRIVATE)
         board.compare(self.compare, None, self.shown, **PRIVATE)
         demo.unload(self.leave)
 

@@ -122,7 +122,7 @@ def _keep(data: bytes, suffix: str) -> Uploaded:
     partial.replace(path)
     try:
         drawn = calibration.draw(Calibration(source=str(path), samples=1))
-    except PlaygroundError:
+    except PlaygroundError as error:
         path.unlink(missing_ok=True)
-        raise
+        raise InvalidCalibration(error.message.replace(token, "the file"), hint=error.hint) from None
     return Uploaded(token, len(data), drawn.seen, drawn.skipped)

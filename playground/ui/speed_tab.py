@@ -23,10 +23,3 @@ def layout() -> Tab:
         form = drawn("speedForm", signals="'measure' 'halt' 'model'", elem_id="pg-speed-form")
         result = drawn("speedResult", elem_id="pg-speed-result")
     return Tab(form, result)
-
-
-def navigation(top: gr.Row) -> None:
-    """Put the names of the pages into the bar at the top, right after the title."""
-    with top:
-        drawn("pages", elem_id="pg-pages")
-    top.children.insert(1, top.children.pop())

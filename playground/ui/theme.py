@@ -8,8 +8,11 @@ from typing import Any
 import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("core.js", "engines.js", "endpoints.js", "pane.js", "verdict.js", "speed.js", "speed_plots.js", "page.js")
-STYLES = ("page.css", "pane.css", "endpoints.css", "composer.css", "speed.css")
+SCRIPTS = (
+    *("core.js", "engines.js", "endpoints.js", "pane.js", "verdict.js", "pages.js", "speed.js", "speed_plots.js"),
+    *("quantize.js", "quantize_board.js", "quantize_plots.js", "page.js"),
+)
+STYLES = ("page.css", "pane.css", "endpoints.css", "composer.css", "speed.css", "quantize.css", "quantize_board.css")
 FONT = ("Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 

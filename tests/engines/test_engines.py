@@ -276,3 +276,12 @@ def test_close_ends_every_engine_that_was_made_and_makes_no_more(device: Device)
     assert not device.llamacpp.closed and device.made == ["vllm"]
     with pytest.raises(EngineUnavailable, match="shut down"):
         device.load("fake@llamacpp")
+
+
+def test_idle_variants_are_unloaded_on_every_engine_of_the_device_and_no_other(device: Device) -> None:
+    device.load("fake", "fake@vllm", "served@remote")
+    items = begun(device.generate("fake@vllm"))
+    assert [device.engines.unload_idle() for _ in range(2)] == ["fake", None]
+    list(items)
+    assert [device.engines.unload_idle() for _ in range(2)] == ["fake", None]
+    assert device.remote.loaded == {"served"}

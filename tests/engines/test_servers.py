@@ -90,3 +90,12 @@ def test_after_close_nothing_starts(servers: Servers) -> None:
     with pytest.raises(EngineUnavailable, match="shut down"):
         servers.started("b", late)  # type: ignore[arg-type]
     assert not late.alive
+
+
+def test_the_least_recently_used_idle_server_goes_first(servers: Servers) -> None:
+    processes = {name: serve(servers, name) for name in ("a", "b", "c")}
+    servers.held("a")
+    with servers.using("b"):
+        assert [servers.stop_idle() for _ in range(3)] == ["c", "a", None]
+        assert [name for name, process in processes.items() if process.alive] == ["b"]
+    assert servers.stop_idle() == "b"

@@ -139,6 +139,13 @@ class FakeEngine:
     def abort(self, request_id: str) -> None:
         self._aborted.add(request_id)
 
+    def unload_idle(self) -> str | None:
+        if self.active or not self.loaded:
+            return None
+        name = min(self.loaded)
+        self.loaded.discard(name)
+        return name
+
     def start(self) -> None:
         self.closed = False
 

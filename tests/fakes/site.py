@@ -1,4 +1,4 @@
-"""The real app, started and ended inside a test's process, over whichever engine."""
+"""The real app, started and ended inside a test's process, over whichever engine and queue of jobs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from unittest import mock
 
 from playground.engines.engine import Engine
 from playground.ui import app
+from tests.fakes.queue import FakeQueue
 
 
 @contextmanager
-def serving(engine: Engine, host: str = "127.0.0.1") -> Iterator[str]:
+def serving(engine: Engine, host: str = "127.0.0.1", queue: FakeQueue | None = None) -> Iterator[str]:
     """The address of the page. Gradio makes an event loop for every lock and never closes it; locks need none."""
     with (
         mock.patch("gradio.queueing.safe_get_lock", asyncio.Lock),
         mock.patch("gradio.utils.safe_get_lock", asyncio.Lock),
         mock.patch("gradio.utils.safe_get_stop_event", asyncio.Event),
     ):
-        demo = app.launch(host=host, port=0, engine=engine, block=False)
+        demo = app.launch(host=host, port=0, engine=engine, block=False, queue=queue or FakeQueue())
     try:
         yield str(demo.local_url)
     finally:

@@ -74,6 +74,9 @@ class LlamaCppEngine:
         """End the server of `variant`; False when there is none."""
         return self._servers.stop(variant)
 
+    def unload_idle(self) -> str | None:
+        return self._servers.stop_idle()
+
     def held(self, variant: str) -> Loaded | None:
         return self._servers.held(variant)
 

@@ -69,6 +69,9 @@ class VllmEngine:
         """End the server of `variant`; False when there is none."""
         return self.servers.stop(self._ids.get(variant, variant))
 
+    def unload_idle(self) -> str | None:
+        return self.servers.stop_idle()
+
     def held(self, variant: str) -> Loaded | None:
         return self.servers.held(self._ids.get(variant, variant))
 

@@ -3,28 +3,10 @@
   const P = window.Playground;
   const { el } = P;
   const S = (P.speed = { running: false });
-  const root = document.documentElement;
 
-  // ---- pages: the address decides, so that a link and the back button work; nothing is unloaded
-  const NAMES = [['compare', 'Compare'], ['speed', 'Speed']];
-  const page = () => (NAMES.some(([id]) => location.hash === `#${id}`) ? location.hash.slice(1) : 'compare');
-  P.pages = (element) => {
-    const nav = el('nav', 'pages');
-    nav.setAttribute('aria-label', 'Pages');
-    const links = NAMES.map(([id, words]) => { const a = el('a', '', words); a.href = `#${id}`; nav.append(a); return a; });
-    const show = () => {
-      root.dataset.page = page();
-      for (const a of links) { if (a.hash === `#${page()}`) a.setAttribute('aria-current', 'page'); else a.removeAttribute('aria-current'); }
-      P.untip();
-    };
-    addEventListener('hashchange', () => { show(); scrollTo(0, 0); });
-    element.querySelector('.pg-mount').replaceChildren(nav);
-    show();
-  };
-  root.dataset.page = page();
   // Before the keys of the Compare page, whose buttons are still there.
   document.addEventListener('keydown', (e) => {
-    if (root.dataset.page !== 'speed') return;
+    if (P.page() !== 'speed') return;
     if (e.key === 'Escape') { e.stopImmediatePropagation(); P.untip(); if (S.running) S.halt(); }
     else if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); e.stopImmediatePropagation(); S.measure?.(); }
   }, true);

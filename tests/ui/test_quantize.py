@@ -1,0 +1,485 @@
+"""The Quantize page without a browser: what the form may send, what the page says, and who may do anything."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import typer
+
+from playground import cli, machine
+from playground.calibration import sources
+from playground.errors import InvalidCalibration, OutOfMemory, PlaygroundError
+from playground.estimate import Facts
+from playground.jobs.spec import QuantizeSpec
+from playground.methods import TABLE
+from playground.methods.recipe import Recipe
+from playground.store import variants
+from playground.ui import quantize_events, quantize_room, quantize_upload, quantize_words
+from playground.ui.quantize_asked import spec
+from playground.ui.quantize_board import Board, hurt
+from playground.ui.quantize_upload import Uploads
+from playground.ui.quantize_view import MAX_POINTS, View
+from tests.fakes.engine import FakeEngine
+from tests.fakes.queue import FakeQueue
+from tests.fakes.site import serving
+from tests.fakes.variants import layers, made
+
+FORM: dict[str, Any] = {
+    "model": "smollm2", "method": "awq", "scheme": "W4A16_ASYM", "group_size": "", "kv_cache": "", "ignore": "",
+    "keep": "", "name": "", "options": {},
+    "calibration": {"source": "bundled", "samples": "32", "max_length": "256", "seed": "0"},
+}  # fmt: skip
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+def calibrated(**values: Any) -> dict[str, Any]:
+    return FORM | {"calibration": FORM["calibration"] | values}
+
+
+# ---- the form
+
+
+def test_the_form_becomes_a_recipe(home: Path) -> None:
+    asked = spec(
+        calibrated(samples="8", seed="3")
+        | {"group_size": "32", "kv_cache": "FP8", "ignore": "re:.*k_proj$\n\nlm_head", "name": "mine"}
+        | {"keep": "re:.*down_proj$ = w8a16", "options": {"n_grid": "5", "duo_scaling": "true", "unknown": "1"}},
+        Uploads(),
+    )
+    assert (asked.model, asked.name) == ("smollm2", "mine")
+    assert asked.recipe == Recipe(
+        method="awq",
+        scheme="W4A16_ASYM",
+        group_size=32,
+        ignore=("re:.*k_proj$", "lm_head"),
+        keep=(("re:.*down_proj$", "W8A16"),),
+        kv_cache="FP8",
+        calibration={"source": "bundled", "text": "", "samples": 8, "max_length": 256, "seed": 3},
+        options={"n_grid": 5},
+    ), "what is the default is left out, what the method does not know too"
+
+
+def test_text_is_asked_for_only_where_something_reads_it(home: Path) -> None:
+    for more, reads in (
+        ({"method": "rtn", "scheme": "W4A16"}, False),
+        ({"method": "rtn", "scheme": "W4A16", "kv_cache": "FP8"}, True),
+        ({"method": "fp8", "scheme": "FP8"}, True),
+        ({"method": "fp8", "scheme": "FP8_DYNAMIC"}, False),
+        ({"method": "gptq", "scheme": "W4A16"}, True),
+    ):
+        assert bool(spec(FORM | more, Uploads()).recipe.calibration) is reads, more
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": "nope nope"},
+        {"model": "smollm2:nf4"},
+        {"model": 3},
+        {"method": "magic"},
+        {"group_size": "sixty"},
+        {"group_size": "-1"},
+        {"kv_cache": "FP3"},
+        {"name": "../../etc"},
+        {"name": "nf4"},
+        {"keep": "re:.*down_proj$"},
+        {"ignore": "\n".join(f"layer{n}" for n in range(200))},
+        {"calibration": FORM["calibration"] | {"samples": "many"}},
+        {"calibration": FORM["calibration"] | {"samples": "100000"}},
+        {"calibration": FORM["calibration"] | {"source": "/etc/passwd"}},
+        {"calibration": FORM["calibration"] | {"source": "hub", "hub": "/etc/shadow.txt"}},
+        {"calibration": FORM["calibration"] | {"source": "hub", "hub": ""}},
+        {"calibration": FORM["calibration"] | {"source": "upload", "upload": "../../../etc/passwd.txt"}},
+        {"calibration": FORM["calibration"] | {"source": "pasted", "text": ["a"]}},
+    ],
+)
+def test_nothing_that_the_browser_sends_is_trusted(home: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(PlaygroundError):
+        spec(FORM | wrong, Uploads())
+
+
+def test_pasted_text_goes_with_the_job_and_not_with_every_estimate(home: Path) -> None:
+    form = calibrated(source="pasted", text="word " * 10_000)
+    assert len(spec(form, Uploads(), draft=True).recipe.calibration["text"]) < 100
+    assert spec(form, Uploads()).recipe.calibration["text"] == "word " * 10_000
+
+
+# ---- a file
+
+
+LINES = "".join(
+    json.dumps({"text": f"Sample {n}: " + "some words that are long enough. " * 3}) + "\n" for n in range(9)
+)
+
+
+def test_a_file_in_pieces_is_calibration_text(home: Path) -> None:
+    uploads = Uploads()
+    assert uploads.piece("a", "C:\\mine\\chat.JSONL", 0, False, LINES[:100]) is None
+    found = uploads.piece("a", "chat.jsonl", 1, True, LINES[100:])
+    assert found and (found.rows, found.skipped, found.bytes) == (9, 0, len(LINES))
+    assert uploads.path(found.token).read_text() == LINES
+    asked = spec(calibrated(source="upload", upload=found.token, samples="9"), uploads)
+    assert asked.recipe.calibration["source"] == str(quantize_upload.folder() / found.token)
+    again = uploads.piece("b", "other.jsonl", 0, True, LINES)
+    assert again and again.token == found.token and len(list(quantize_upload.folder().iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "pieces", "said"),
+    [
+        ("weights.bin", [(0, "x")], "no calibration file"),
+        ("../x.txt/", [(0, "x")], "no calibration file|is empty|usable"),
+        ("a.jsonl", [(0, LINES), (2, LINES)], "did not arrive"),
+        ("a.jsonl", [(1, LINES)], "did not arrive"),
+        ("a.jsonl", [(0, LINES + "{broken\n")], "Line 10 of the file"),
+        ("a.txt", [(0, " ")], "the file is empty"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_so_and_leaves_nothing(
+    home: Path, name: str, pieces: list[tuple[int, str]], said: str
+) -> None:
+    uploads = Uploads()
+    *first, (number, text) = pieces
+    for earlier, part in first:
+        assert uploads.piece("a", name, earlier, False, part) is None
+    with pytest.raises(InvalidCalibration, match=said):
+        uploads.piece("a", name, number, True, text)
+    assert not quantize_upload.folder().exists() or not list(quantize_upload.folder().iterdir())
+
+
+def test_a_file_has_a_limit_and_so_has_their_number(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize_upload, "MAX_BYTES", 1000)
+    uploads = Uploads()
+    uploads.piece("a", "a.txt", 0, False, "x" * 900)
+    with pytest.raises(InvalidCalibration, match="limit"):
+        uploads.piece("a", "a.txt", 1, False, "x" * 900)
+    for key in range(quantize_upload.MAX_OPEN):
+        uploads.piece(str(key), "a.txt", 0, False, "x")
+    with pytest.raises(InvalidCalibration, match="Several"):
+        uploads.piece("more", "a.txt", 0, False, "x")
+    uploads.drop("0")
+    uploads.piece("more", "a.txt", 0, False, "x")
+
+
+# ---- words
+
+
+def test_every_scheme_that_a_job_makes_is_said_in_words() -> None:
+    for row in (row for row in TABLE if row.job):
+        for scheme in row.schemes:
+            assert quantize_words.scheme_words(scheme), (row.name, scheme)
+    said = quantize_words.scheme_words
+    assert said("W4A16_ASYM") == "4-bit integer weights with zero points, 16-bit activations"
+    assert said("W8A8") == "8-bit integer weights, 8-bit activations, scaled while it runs"
+    assert said("NVFP4") == ("4-bit floating-point weights in groups of 16, 4-bit activations, scales from calibration")
+    assert said("Q4_K_M").startswith("4-bit weights, super-blocks") and said("no such scheme") == ""
+
+
+def test_the_form_lists_every_method_and_holds_no_tag(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "versions", lambda names: dict.fromkeys(names))
+    value = quantize_words.form("<b>", "<i>")
+    assert "<" not in value
+    shown = json.loads(value)
+    assert [one["name"] for one in shown["methods"]] == [row.name for row in TABLE if row.job]
+    gptq = next(one for one in shown["methods"] if one["name"] == "gptq")
+    assert gptq["missing"] == ["llmcompressor not installed.", "Run `make setup`."]
+    assert shown["calibration"]["bundled"] == len(list(sources.bundled()))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe("rtn", "W4A16", 64, ("lm_head",)),
+        Recipe("fp8", "FP8_DYNAMIC"),
+        Recipe(
+            "awq", "W4A16_ASYM", 32, ("lm_head", "re:.*k_proj$"), (("re:.*down_proj$", "W8A16"),), "FP8",
+            {"source": "owner/set:en:train", "text": "", "samples": 8, "max_length": 64, "seed": 5}, {"n_grid": 5},
+        ),
+    ],
+)  # fmt: skip
+def test_the_command_is_one_that_the_command_line_takes(recipe: Recipe) -> None:
+    line = quantize_words.command({"model": "smollm2", "recipe": recipe.as_dict(), "name": "a b"})
+    words = shlex.split(line)
+    assert words[:3] == ["python", "-m", "playground"]
+    group = typer.main.get_command(cli.app)
+    command = group.commands["quantize"]  # type: ignore[attr-defined]
+    given = command.make_context("quantize", words[4:]).params
+    assert (given["model"], given["method"], given["scheme"]) == ("smollm2", recipe.method, recipe.scheme)
+    assert (given["group_size"], given["kv_cache"], given["name"]) == (recipe.group_size, recipe.kv_cache, "a b")
+    assert list(given["ignore"] or ()) == [one for one in recipe.ignore if one != "lm_head"]
+    assert list(given["keep"] or ()) == [f"{pattern}={scheme}" for pattern, scheme in recipe.keep]
+    assert list(given["option"] or ()) == [f"{name}={value}" for name, value in recipe.options.items()]
+    asked = recipe.calibration
+    assert [given[key] for key in ("samples", "max_length", "seed")] == [
+        asked.get(key) for key in ("samples", "max_length", "seed")
+    ]
+    assert given["calibration"] == asked.get("source")
+
+
+# ---- a job
+
+
+def test_a_view_adds_up_what_the_worker_tells() -> None:
+    view = View()
+    view.take([{"at": 0.0, "kind": "stage", "stage": "loading", "done": 0, "total": 0, "unit": ""}], 1)
+    assert view.left_s() is None
+    stages = [{"at": at, "kind": "stage", "stage": "GPTQ", "done": done, "total": 30, "unit": "layers"}
+              for at, done in ((10.0, 0), (30.0, 10))]  # fmt: skip
+    told = [
+        {"at": 31.0, "kind": "layer", "name": "a", "error": 0.5, "what": "GPTQ loss"},
+        {"at": 31.0, "kind": "layer", "name": "a", "error": 0.1, "what": "relative weight error"},
+        {"at": 31.0, "kind": "note", "text": "A sentence."},
+        {"at": 31.0, "kind": "tomorrow's kind"},
+    ]
+    view.take([*stages, *told], 7)
+    assert view.left_s() == pytest.approx(40.0)
+    assert view.layers == {"GPTQ loss": [("a", 0.5)], "relative weight error": [("a", 0.1)]}
+    assert (view.stages, view.notes, view.position) == (["loading", "GPTQ"], ["A sentence."], 7)
+
+
+def test_a_memory_curve_stays_small_and_keeps_its_peak() -> None:
+    view = View()
+    for at in range(5000):
+        view.take([{"at": float(at), "kind": "memory", "bytes": 9000 if at == 777 else at}], at)
+    assert MAX_POINTS / 3 < len(view.memory) <= MAX_POINTS + 1 and view.peak == 9000
+    assert view.memory[0][0] < 10 and view.memory[-1][0] > 4900
+    times = [at for at, _ in view.memory]
+    assert times == sorted(times)
+
+
+def queued(queue: FakeQueue, method: str = "rtn", scheme: str = "W4A16", **more: Any) -> str:
+    return queue.submit(QuantizeSpec("smollm2", Recipe(method, scheme), **more))
+
+
+def test_the_board_lists_what_works_before_what_is_over(home: Path) -> None:
+    queue = FakeQueue()
+    failed, running, waiting, last = (queued(queue) for _ in range(4))
+    queue.end(failed, "failed", InvalidCalibration("It broke.", hint="Mend it."))
+    queue.start(running, ago=12)
+    queue.stage(running, "saving", at=1.0)
+    value = json.loads(Board(queue).value())
+    assert [(job["id"], job["state"], job["ahead"]) for job in value["jobs"]] == [
+        (running, "running", 0),
+        (waiting, "queued", 1),
+        (last, "queued", 2),
+        (failed, "failed", 0),
+    ]
+    assert value["active"] and 12 <= value["jobs"][0]["elapsed_s"] < 60
+    assert value["jobs"][0]["stage"] == ["saving", 0, 0, ""]
+    assert value["jobs"][3]["error"] == ["It broke.", "Mend it."]
+
+
+def test_events_are_read_once_and_logs_only_where_they_are_open(home: Path) -> None:
+    queue = FakeQueue()
+    job, board = queued(queue), Board(queue)
+    queue.start(job)
+    queue.logs[job] = "one\ntwo"
+    asked: list[int] = []
+    read = queue.events
+    queue.events = lambda name, position=0: (asked.append(position), read(name, position))[1]  # type: ignore[method-assign]
+    queue.tell(job, "memory", 1.0, bytes=5)
+    assert json.loads(board.value())["jobs"][0]["log"] is None
+    queue.tell(job, "memory", 2.0, bytes=7)
+    (shown,) = json.loads(board.value(logs=[job, "nobody"]))["jobs"]
+    assert asked == [0, 1] and shown["memory"] == [[1.0, 5], [2.0, 7]] and shown["log"] == "one\ntwo"
+
+
+def test_a_variant_takes_the_place_of_its_job(home: Path) -> None:
+    queue = FakeQueue()
+    job, row = queued(queue), made()
+    queue.end(job, "done", result={"variant": row.id})
+    value = json.loads(Board(queue).value(7))
+    assert value["serial"] == 7 and not value["jobs"] and not value["active"] and not value["cards"]
+    (shown,) = value["variants"]
+    assert (shown["id"], shown["label"], shown["before"]) == (row.id, "AWQ W4A16_ASYM", 269_030_016)
+    assert value["disk"]["used"] == shown["on_disk"] > 1_000_000
+    variants.remove(row.id)
+    assert [one["state"] for one in json.loads(Board(queue).value())["jobs"]] == ["done"]
+
+
+def test_a_card_has_recipe_command_and_where_it_hurt(home: Path) -> None:
+    row = made()
+    card = json.loads(Board(FakeQueue()).value(cards=[row.id]))["cards"][row.id]
+    assert card["recipe"].startswith("default_stage:") and "--method awq" in card["command"]
+    assert len(card["layers"]) == 9 and card["hurt"].startswith("down_proj loses most (6.1%")
+    assert card["estimate"]["after"] == 113_928_096, "the estimate is exact"
+    assert json.loads(card["json"])["recipe"]["method"] == "awq"
+
+
+def test_a_recipe_is_read_from_the_variants_own_folder_only(home: Path) -> None:
+    secret = home / "secret.yaml"
+    secret.write_text("secret: 1")
+    row = made(card={"recipe_path": str(secret)})
+    card = json.loads(Board(FakeQueue()).value(cards=[row.id]))["cards"][row.id]
+    assert "secret" not in card["recipe"] and "method: awq" in card["recipe"]
+
+
+def test_no_name_error_or_log_is_ever_a_tag(home: Path) -> None:
+    queue = FakeQueue()
+    job = queue.submit(QuantizeSpec(EVIL, Recipe(EVIL, EVIL)))
+    queue.start(job)
+    queue.stage(job, EVIL)
+    queue.tell(job, "layer", name=EVIL, error=0.5, what=EVIL)
+    queue.logs[job] = EVIL
+    row = made(card={"layers": [{"name": EVIL, "relative_error": 0.1, "snr_db": None}], "reasons": [EVIL]})
+    value = Board(queue).value(0, [job], [row.id], PlaygroundError(EVIL, hint=EVIL))
+    assert "<" not in value and json.loads(value)["jobs"][0]["log"] == EVIL
+
+
+def test_where_it_hurt() -> None:
+    rows = [[one["name"], one["relative_error"], one["snr_db"]] for one in layers()]
+    assert hurt(rows) == (
+        "down_proj loses most (6.1% on average), q_proj least (2.1%). "
+        "Worst in model.layers.2.mlp.down_proj: 6.2% of the weight’s norm."
+    )
+    assert hurt([]) == ""
+
+
+# ---- over HTTP: who may do what
+
+
+class Page:
+    """The page of one served app, driven as a browser or anybody else could drive it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.config = httpx.get(f"{self.url}/config").json()
+
+    def send(self, part: str, event: str, data: Any, headers: dict[str, str] | None = None) -> Any:
+        (component,) = [
+            one["id"] for one in self.config["components"] if one["props"].get("elem_id") == f"pg-quantize-{part}"
+        ]
+        (index,) = [one["id"] for one in self.config["dependencies"] if [component, event] in map(list, one["targets"])]
+        body = {"data": [], "event_data": data, "fn_index": index, "session_hash": "one", "trigger_id": component}
+        answer = httpx.post(f"{self.url}/gradio_api/run/predict", json=body, headers=headers, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return json.loads(answer.json()["data"][0])
+
+
+@pytest.fixture
+def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
+    monkeypatch.setattr(quantize_events, "best_device", lambda: "cpu")
+    return FakeQueue()
+
+
+@pytest.fixture
+def page(queue: FakeQueue) -> Iterator[Page]:
+    with serving(FakeEngine(), queue=queue) as url:
+        yield Page(url)
+    assert queue.closed
+
+
+def test_from_the_form_to_a_job_to_its_end(page: Page, queue: FakeQueue) -> None:
+    form = page.send("form", "model", {"name": ""})
+    assert form["model"] == "smollm2" and form["methods"]
+    cost = page.send("form", "estimate", FORM | {"serial": 4})
+    assert (cost["serial"], cost["name"], cost["after"]) == (4, "smollm2:awq-w4a16_asym-g64", 113_928_096)
+    assert cost["fits"] and cost["exact"] and cost["group"].startswith("Group size 64")
+    board = page.send("board", "look", {"serial": 1, "logs": [], "cards": []})
+    assert board["jobs"] == [] and board["serial"] == 1
+    begun = page.send("form", "begin", FORM | {"serial": 2})
+    (job,) = begun["jobs"]
+    assert (job["state"], job["title"], begun["error"]) == ("queued", "AWQ W4A16_ASYM", None)
+    recipe = queue.jobs[job["id"]].spec["recipe"]
+    assert recipe["group_size"] == 64 and recipe["ignore"] == ["lm_head"], "the job's recipe has nothing left open"
+    queue.start(job["id"])
+    stopping = page.send("board", "cancel", {"id": job["id"], "serial": 3})
+    assert stopping["jobs"][0]["stopping"]
+    queue.end(job["id"], "cancelled")
+    again = page.send("board", "again", {"id": job["id"], "serial": 4})
+    assert [one["state"] for one in again["jobs"]] == ["queued", "cancelled"]
+    assert page.send("board", "cancel", {"id": "nobody"})["error"][0] == "There is no job 'nobody'."
+
+
+def test_what_cannot_work_is_refused_with_a_hint(page: Page, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    cost = page.send("form", "estimate", FORM | {"method": "fp8", "scheme": "FP8_BLOCK", "serial": 1})
+    assert cost["error"][0].startswith("FP8_BLOCK needs input dimensions divisible by 128")
+    full = Facts(None, 10**12, 10**6)
+    monkeypatch.setattr(quantize_events, "facts", lambda **_: full)
+    cost = page.send("form", "estimate", FORM | {"serial": 2})
+    assert not cost["fits"] and "the disk has 1.0 MB free" in cost["error"][0] and cost["after"]
+    begun = page.send("form", "begin", FORM)
+    assert "the disk has 1.0 MB free" in begun["error"][0] and not queue.jobs
+
+
+def test_deleting_removes_the_files_and_says_what_is_left(page: Page) -> None:
+    row = made()
+    before = page.send("board", "look", {})["disk"]["used"]
+    after = page.send("board", "remove", {"id": row.id})
+    assert before > 1_000_000 and after["disk"]["used"] == 0 and not after["variants"]
+    assert not Path(row.path).exists()
+    assert page.send("board", "remove", {"id": row.id})["error"]
+
+
+def test_the_files_come_as_one_archive(page: Page) -> None:
+    row = made()
+    answer = httpx.get(f"{page.url}/quantize/files", params={"variant": row.id})
+    assert answer.status_code == 200 and int(answer.headers["content-length"]) == len(answer.content)
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+        sizes = {Path(one.name).name: one.size for one in archive.getmembers()}
+    assert sizes["model.safetensors"] == 1_000_000 and set(sizes) == {
+        "model.safetensors",
+        "recipe.yaml",
+        "playground.json",
+    }
+    for nobody in ("nope", row.path, "../../etc", ""):
+        assert httpx.get(f"{page.url}/quantize/files", params={"variant": nobody}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "http://evil.example"}, {"X-Forwarded-For": "10.0.0.1"}, {"Sec-Fetch-Site": "cross-site"}],
+)
+def test_nobody_else_starts_ends_sends_or_deletes_anything(
+    page: Page, queue: FakeQueue, headers: dict[str, str]
+) -> None:
+    row = made()
+    job = queued(queue)
+    for part, event, data in (
+        ("form", "begin", FORM),
+        ("board", "cancel", {"id": job}),
+        ("board", "again", {"id": job}),
+        ("board", "remove", {"id": row.id}),
+        ("form", "piece", {"name": "a.jsonl", "number": 0, "last": True, "text": LINES}),
+    ):
+        refused = page.send(part, event, data, headers)["error"][0]
+        assert refused.startswith("Only the owner may do this"), event
+    assert list(queue.jobs) == [job] and queue.jobs[job].state == "queued" and Path(row.path).exists()
+    assert not quantize_upload.folder().exists()
+    assert httpx.get(f"{page.url}/quantize/files", params={"variant": row.id}, headers=headers).status_code == 403
+
+
+# ---- room
+
+
+def test_idle_models_make_room_before_a_job_and_only_then(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, queue = FakeEngine(), FakeQueue()
+    engine.loaded = {"a", "b", "c"}
+    job = queue.get(queued(queue))
+    free = {"bytes": 10**12}
+    monkeypatch.setattr(machine, "memory", lambda: machine.Memory(10**12, free["bytes"]))
+    begin = quantize_room.before_start(engine)
+    begin(job)
+    assert engine.loaded == {"a", "b", "c"}
+    free["bytes"] = 10**6
+    unload = engine.unload_idle
+
+    def told() -> str | None:
+        free["bytes"] += 2 * 10**9
+        return unload()
+
+    monkeypatch.setattr(engine, "unload_idle", told)
+    begin(job)
+    assert engine.loaded == {"b", "c"}
+    free["bytes"] = 10**6
+    monkeypatch.setattr(engine, "unload_idle", lambda: None)
+    with pytest.raises(OutOfMemory, match="of memory and"):
+        begin(job)
