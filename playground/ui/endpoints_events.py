@@ -22,7 +22,8 @@ from playground.ui.endpoints_words import Said
 from playground.ui.owner import Owner
 
 log = logging.getLogger(__name__)
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+# "multiple": a second endpoint is tested while gradio still waits for the first one's answer.
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
 MAX_VISITS = 200
 STREAMS = 8
 

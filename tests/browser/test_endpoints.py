@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,7 +63,7 @@ def button(page: Page, name: str) -> Locator:
 
 
 def row(page: Page, name: str) -> Locator:
-    return panel(page).locator(".ep-row").filter(has=page.locator(".ep-name", has_text=name))
+    return panel(page).locator(".ep-row").filter(has=page.locator(".ep-name", has_text=re.compile(f"^{name}$")))
 
 
 def enter(page: Page, name: str, url: str, **more: str) -> None:
@@ -176,6 +177,15 @@ def test_a_refused_address_is_not_stored_and_the_form_stays(opened: Callable[...
     expect(panel(page).locator("input[name=key]")).to_have_value("")
 
 
+def test_two_endpoints_are_tested_at_once(opened: Callable[..., Page], start: Start) -> None:
+    endpoints.add(Endpoint("a", start("fine"), model=MODEL))
+    endpoints.add(Endpoint("b", start("401")))
+    page = opened()
+    page.evaluate("for (const name of ['a', 'b']) document.querySelector(`[aria-label='Test ${name}']`).click()")
+    expect(row(page, "a").locator(".ep-said")).to_contain_text("Answers: 1 model.")
+    expect(row(page, "b").locator(".pg-notice.error")).to_contain_text("wants a key (401)")
+
+
 def test_the_key_may_stay_in_a_variable(opened: Callable[..., Page], start: Start) -> None:
     page = opened()
     button(page, "or take it from an environment variable").click()
@@ -219,7 +229,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
     page = opened(width=390, height=844, colours=colours)
     enter(page, "a" * 32, start("fine"))
     button(page, f"Test {'a' * 32}").click()
-    expect(row(page, "aaa").locator(".ep-said")).to_contain_text("Answers: 1 model.")
+    expect(row(page, "a" * 32).locator(".ep-said")).to_contain_text("Answers: 1 model.")
     button(page, f"Remove {'a' * 32}").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     box = panel(page).bounding_box()
