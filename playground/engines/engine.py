@@ -39,8 +39,8 @@ class Engine(Protocol):
         ...
 
 
-class FreeRunning(Engine, Protocol):
-    """An engine whose work slows everybody on its device: its loads and generations have the device alone."""
+class OnDevice(Engine, Protocol):
+    """An engine that computes on this device: its loads take a turn there, as its generations do."""
 
     def held(self, variant: str) -> Loaded | None:
         """What a `load` would return at once, or None when it has work to do. Starts nothing and waits for nobody."""

@@ -12,7 +12,7 @@ from playground import catalog
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import address, choose, orphans, table
 from playground.engines.device_turns import DeviceTurns
-from playground.engines.engine import Engine, FreeRunning, IsCancelled, OnProgress
+from playground.engines.engine import Engine, IsCancelled, OnDevice, OnProgress
 from playground.engines.transformers import TransformersEngine
 from playground.errors import Cancelled, EngineUnavailable
 
@@ -102,19 +102,21 @@ class Engines:
         engine, row, name = self._of(variant)
         together = [address.parse(other) for other in keep]
         wanted = [other.variant for other in together if (other.engine or row.name) == row.name]
-        if row.stepped or not row.on_device:  # the host loads between two steps, a remote one loads nothing here
+        if not row.on_device:  # a remote one loads nothing here
             return engine.load(name, on_progress, is_cancelled, wanted)
-        free_running: FreeRunning = self.engine(row.name)
-        if held := free_running.held(name):
-            return held
-        ticket = self._turns.ticket(shared=False)
+        on_device: OnDevice = self.engine(row.name)
+        if held := on_device.held(name):
+            # The host is still told: it notes the use, and what is wanted beside it.
+            return engine.load(name, on_progress, is_cancelled, wanted) if row.stepped else held
+        # A load computes. Beside stepped work that is no harm: the host loads between two steps of its own thread.
+        ticket = self._turns.ticket(shared=row.stepped)
         try:
             if not ticket.enter(0):
                 on_progress(WAITING)
             while not ticket.enter(POLL_S):
                 if is_cancelled():
                     raise Cancelled("Stopped while it waited for the device.")
-            return free_running.load(name, on_progress, is_cancelled, wanted)
+            return engine.load(name, on_progress, is_cancelled, wanted)
         finally:
             ticket.leave()
 

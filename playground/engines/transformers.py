@@ -19,6 +19,7 @@ from playground.engines.wire import progress_from
 from playground.errors import Cancelled, EngineError, from_wire
 
 MODULE = "playground.engines.transformers_host"
+LOOK_S = 2.0  # for what the host answers without computing
 
 
 class TransformersEngine:
@@ -49,7 +50,7 @@ class TransformersEngine:
         if process is None or not process.alive:
             return None
         try:
-            return dict(self._client.get(f"{process.url}/health", timeout=2.0).json())
+            return dict(self._client.get(f"{process.url}/health", timeout=LOOK_S).json())
         except (httpx.HTTPError, json.JSONDecodeError):
             return None
 
@@ -78,6 +79,20 @@ class TransformersEngine:
                 if is_cancelled():
                     raise Cancelled("Stopped while loading.")
         raise EngineError("The engine ended a load without a result.")
+
+    def held(self, variant: str) -> Loaded | None:
+        """What is known of `variant` while the host holds it, else None. Starts nothing and waits for nobody."""
+        process = self._server.current
+        if process is None or not process.alive:
+            return None
+        try:
+            answer = self._client.get(
+                f"{process.url}/v1/models", headers=http.authorization(process.key), timeout=LOOK_S
+            )
+            rows = answer.json()["data"]
+            return next((Loaded.from_dict(row) for row in rows if row["id"] == variant), None)
+        except (httpx.HTTPError, json.JSONDecodeError, KeyError):
+            return None
 
     def unload(self, variant: str) -> bool:
         """Free the memory of `variant`; False when it was not loaded."""

@@ -218,6 +218,31 @@ def test_a_load_waits_for_the_device(device: Device) -> None:
     assert isinstance(load.end, Loaded) and device.llamacpp.loaded == {"fake"}
 
 
+def test_a_load_of_the_stepped_host_waits_for_a_free_running_generation(device: Device) -> None:
+    device.load("fake@vllm")
+    running = begun(device.generate("fake@vllm"))
+    load = Load(device.engines, "fake:nf4")
+    eventually(lambda: load.said == [WAITING], 5, "it says that it waits")
+    assert device.transformers.loaded == set()
+    assert not finish(running).contended
+    load.join(10)
+    assert isinstance(load.end, Loaded) and device.transformers.loaded == {"fake:nf4"}
+
+
+def test_a_load_of_the_stepped_host_overlaps_stepped_work_and_holds_up_the_free_running(device: Device) -> None:
+    device.load("fake", "fake@vllm")
+    device.transformers.scripts["fake:nf4"] = Script(load_steps=10_000, load_step_s=0.01)
+    stepped = begun(device.generate("fake"))
+    load = Load(device.engines, "fake:nf4")
+    eventually(lambda: bool(load.said), 5, "it loads")
+    assert WAITING not in load.said and not finish(stepped).contended
+    alone = device.generate("fake@vllm")
+    assert next(alone) == WAITING, "its clock would be disturbed"
+    load.cancelled.set()
+    load.join(10)
+    assert isinstance(load.end, Cancelled) and not finish(alone).contended
+
+
 def test_a_load_that_is_stopped_while_it_waits_leaves_the_queue(device: Device) -> None:
     device.load("fake@vllm", "fake:nf4@vllm")
     running = begun(device.generate("fake@vllm"))
@@ -231,8 +256,8 @@ def test_a_load_that_is_stopped_while_it_waits_leaves_the_queue(device: Device) 
 
 
 @pytest.mark.parametrize("address", ["fake@llamacpp", "fake", "served@remote"])
-def test_what_has_nothing_to_load_on_a_free_running_engine_does_not_wait(device: Device, address: str) -> None:
-    device.load("fake@llamacpp", "fake@vllm")
+def test_what_has_nothing_to_load_does_not_wait(device: Device, address: str) -> None:
+    device.load("fake@llamacpp", "fake@vllm", "fake")
     running, said = begun(device.generate("fake@vllm")), list[Progress]()
     loaded = device.engines.load(address, said.append, lambda: WAITING in said)  # not to wait forever where it does
     assert loaded.id == address.partition("@")[0]

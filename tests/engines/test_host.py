@@ -190,7 +190,9 @@ def test_a_model_without_a_chat_template_is_a_labelled_completion(host: Transfor
     name = load(host, str(make_tiny(tmp_path / "plain", chat=False)))
     prompt = host.prompt(name, [{"role": "user", "content": "Hello"}])
     assert (prompt.template, prompt.text) == ("raw", "Hello")
+    assert (held := host.held(name)) and held.id == name and held.context > 0
     assert host.unload(name) is True and host.unload(name) is False
+    assert host.held(name) is None and TransformersEngine().held(name) is None, "nothing is started to look"
 
 
 def test_a_template_that_reaches_for_python_runs_nothing(host: TransformersEngine, tmp_path: Path) -> None:

@@ -139,6 +139,9 @@ class FakeEngine:
     def abort(self, request_id: str) -> None:
         self._aborted.add(request_id)
 
+    def held(self, variant: str) -> Loaded | None:
+        return FakeEngine.load(self, variant, lambda _: None, lambda: False) if variant in self.loaded else None
+
     def unload_idle(self) -> str | None:
         if self.active or not self.loaded:
             return None
@@ -158,12 +161,9 @@ class FakeEngine:
 
 @dataclass
 class FreeRunningFake(FakeEngine):
-    """Implements `engines.engine.FreeRunning`. `kept` tells a test what each load had to leave loaded."""
+    """One that runs freely. `kept` tells a test what each load had to leave loaded."""
 
     kept: list[tuple[str, ...]] = field(default_factory=list)
-
-    def held(self, variant: str) -> Loaded | None:
-        return super().load(variant, lambda _: None, lambda: False) if variant in self.loaded else None
 
     def load(
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()

@@ -44,7 +44,7 @@ class _Model:
 
 
 class LlamaCppEngine:
-    """Implements `engine.FreeRunning` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
+    """Implements `engine.OnDevice` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
 
     name = "llamacpp"
 

@@ -48,7 +48,7 @@ class _Place:
 
 
 class VllmEngine:
-    """Implements `engine.FreeRunning`. `tokenize(folder, source)` gives the reference's own token ids."""
+    """Implements `engine.OnDevice`. `tokenize(folder, source)` gives the reference's own token ids."""
 
     name = "vllm"
 
