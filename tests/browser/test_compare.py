@@ -287,8 +287,8 @@ def test_settings_say_what_they_are_and_what_is_wrong(serve: Serve, visit: Visit
     line.click()
     expect(line).to_have_attribute("aria-expanded", "true")
     page.get_by_label("Temperature").fill("0.7")
-    page.get_by_label("Seed").fill("3")
-    page.get_by_label("Seed").blur()
+    page.get_by_label("Seed", exact=True).fill("3")
+    page.get_by_label("Seed", exact=True).blur()
     expect(line).to_have_text("temperature 0.7 · 128 tokens · seed 3 · settings")
     page.get_by_label("Max tokens").fill("0")
     page.get_by_label("Max tokens").blur()
@@ -470,5 +470,5 @@ def test_a_phone_stacks_the_panes_and_nothing_overflows(serve: Serve, visit: Vis
     composer = page.locator("#pg-composer").bounding_box()
     assert composer and abs(composer["y"] + composer["height"] - 844) < 1
     page.locator("#pg-line").click()
-    expect(page.get_by_label("Seed")).to_be_visible()
+    expect(page.get_by_label("Seed", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
