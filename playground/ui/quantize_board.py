@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 ENDED_SHOWN = 6  # jobs that are over without a variant; older ones are in `playground jobs list`
 LOG_LINES = 80
 MAX_YAML = 100_000
+SAME = 1.15  # a ratio of two kinds of layers below which neither stands out
 Jobs = list[Job]
 Events = list[dict[str, Any]]
 
@@ -202,6 +203,8 @@ def hurt(layers: list[list[Any]]) -> str:
     said = f"Worst in {worst[0]}: {worst[1]:.1%} of the weight’s norm."
     if len(means) > 1:
         most, least = means[0], means[-1]
+        if most[0] < SAME * least[0]:
+            return f"All kinds of layers lose about the same, {least[0]:.1%} to {most[0]:.1%} on average. {said}"
         said = f"{most[1]} loses most ({most[0]:.1%} on average), {least[1]} least ({least[0]:.1%}). {said}"
     return said
 

@@ -340,6 +340,8 @@ def test_where_it_hurt() -> None:
         "down_proj loses most (6.1% on average), q_proj least (2.1%). "
         "Worst in model.layers.2.mlp.down_proj: 6.2% of the weight’s norm."
     )
+    same = [[name, 0.09 + error / 100, None] for name, error, _ in rows]
+    assert hurt(same).startswith("All kinds of layers lose about the same, 9.0% to 9.1% on average.")
     assert hurt([]) == ""
 
 

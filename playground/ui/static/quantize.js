@@ -5,16 +5,16 @@
   const Q = (P.quantize = { asked: 0, started: false });
   Q.here = () => P.page() === 'quantize';
 
-  Q.bytes = (n) => (n === null || n === undefined ? '–' : n >= 1e9 ? `${(n / 1e9).toFixed(n >= 1e10 ? 1 : 2)} GB` : n >= 1e6 ? `${Math.round(n / 1e6)} MB` : `${Math.max(1, Math.round(n / 1e3))} kB`);
+  Q.bytes = (n) => (n === null || n === undefined ? '–' : n >= 9.995e8 ? `${(n / 1e9).toFixed(n >= 1e10 ? 1 : 2)} GB` : n >= 1e6 ? `${Math.round(n / 1e6)} MB` : `${Math.max(1, Math.round(n / 1e3))} kB`);
   Q.span = (s) => {
     if (s === null || s === undefined) return '–';
     if (s < 100) return `${s < 10 ? +s.toFixed(1) : Math.round(s)} s`;
     return s < 5400 ? `${+(s / 60).toFixed(s < 600 ? 1 : 0)} min` : `${(s / 3600).toFixed(1)} h`;
   };
   Q.range = ([low, high]) => {
-    const [unit, size] = high < 100 ? ['s', 1] : high < 5400 ? ['min', 60] : ['h', 3600];
-    const shown = [low, high].map((v) => { const x = v / size; return x >= 3 ? String(Math.round(x)) : String(+x.toFixed(1)); });
-    return shown[0] === shown[1] ? `${shown[0]} ${unit}` : `${shown[0]}–${shown[1]} ${unit}`;
+    const parts = [low, high].map((s) => { const [n, unit] = s < 100 ? [s, 's'] : s < 5400 ? [s / 60, 'min'] : [s / 3600, 'h']; return [n >= 3 ? String(Math.round(n)) : String(+n.toFixed(1)), unit]; });
+    const [from, to] = parts.map((part) => part.join(' '));
+    return from === to ? to : parts[0][1] === parts[1][1] ? `${parts[0][0]}–${to}` : `${from} to ${to}`;
   };
   Q.notice = (error) => {
     const note = el('div', 'pg-notice error');
@@ -218,7 +218,7 @@
       let text;
       try { text = job.decoder.decode(await slice.arrayBuffer(), { stream: !last }); } catch { fail('The file is not UTF-8 text.', 'Save it as UTF-8.'); return; }
       if (sending !== job) return;
-      got.textContent = `Sending ${job.file.name}: ${Math.round((100 * number * PIECE) / Math.max(1, job.file.size))} %`;
+      got.textContent = `Sending ${job.file.name}: ${Math.round((100 * number * PIECE) / Math.max(1, job.file.size))}%`;
       trigger('piece', { name: job.file.name, number, last, text, serial: job.serial });
     };
     Q.uploaded = (v) => {

@@ -82,7 +82,7 @@
         one.areas.set(key, area);
       }
       area.value.textContent = value;
-      if (area.sign !== sign) { area.sign = sign; draw(area.canvas); }
+      return () => { const now = `${sign} ${area.canvas.clientWidth}`; if (area.sign !== now) { area.sign = now; draw(area.canvas); } };
     };
     const working = (found, job) => {
       const one = found.live || (found.live = live());
@@ -97,11 +97,13 @@
       const unit = stage && /^(B|bytes)$/.test(stage[3]) ? 'bytes' : stage?.[3];
       const far = !known ? '' : unit === 'bytes' ? `${Q.bytes(stage[1])} of ${Q.bytes(stage[2])}` : unit === 'layers' ? `layer ${Math.min(stage[2], Math.floor(stage[1]) + 1)} of ${stage[2]}` : `${Math.floor(stage[1])} of ${stage[2]} ${unit || ''}`;
       one.much.textContent = [far, known && left(job.left_s), `${Q.span(Math.round(job.elapsed_s))} so far`].filter(Boolean).join(' · ');
-      if (job.memory.length > 1) plot(one, 'memory', 'Memory', `${Q.bytes(job.memory.at(-1)[1])}, peak ${Q.bytes(job.peak)}`, (area) => Q.memory(area, job.memory), String(job.memory.at(-1)[0]));
+      const draws = [];
+      if (job.memory.length > 1) draws.push(plot(one, 'memory', 'Memory', `${Q.bytes(job.memory.at(-1)[1])}, peak ${Q.bytes(job.peak)}`, (area) => Q.memory(area, job.memory), String(job.memory.at(-1)[0])));
       for (const [what, found_] of job.layers) {
         const relative = /relative/.test(what), format = relative ? Q.share : Q.small;
-        plot(one, what, what.charAt(0).toUpperCase() + what.slice(1), `${found_.length} layer${found_.length === 1 ? '' : 's'}`, (area) => Q.errors(area, found_, format), String(found_.length));
+        draws.push(plot(one, what, what.charAt(0).toUpperCase() + what.slice(1), `${found_.length} so far`, (area) => Q.errors(area, found_, format), String(found_.length)));
       }
+      for (const draw of draws) draw(); // once all are there: they share the width
     };
     const ended = (found, job) => {
       found.live = null;
@@ -172,7 +174,7 @@
       return { box, head, body, sign: '' };
     };
     const toggle = (id) => { if (!cards.delete(id)) cards.add(id); if (cards.size > 10) cards.delete(cards.values().next().value); look(); paint(); };
-    const off = (actual, guess) => { const share = (actual - guess) / guess; return Math.abs(share) < 0.0005 ? 'as estimated' : `${share > 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(Math.abs(share) < 0.1 ? 1 : 0)} % against the estimate`; };
+    const off = (actual, guess) => { const share = (actual - guess) / guess; return Math.abs(share) < 0.0005 ? 'as estimated' : `${share > 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(Math.abs(share) < 0.1 ? 1 : 0)}% against the estimate`; };
     const within = (actual, [low, high], words) => (actual < low ? `below the estimate of ${words}` : actual > high ? `above the estimate of ${words}` : `within the estimate of ${words}`);
     const fill = (found, row, card) => {
       const guess = card.estimate, nums = el('div', 'qz-nums');
@@ -198,7 +200,7 @@
       checks.append(el('h4', '', 'Loaded again in a fresh process'));
       if (r) {
         const list = el('div', 'qz-nums small');
-        if (r.top1_agreement !== undefined) list.append(big('same top token', `${(100 * r.top1_agreement).toFixed(r.top1_agreement === 1 ? 0 : 1)} %`, '', 'Of the fixed prompts: saved checkpoint against the model that was in memory.'));
+        if (r.top1_agreement !== undefined) list.append(big('same top token', `${(100 * r.top1_agreement).toFixed(r.top1_agreement === 1 ? 0 : 1)}%`, '', 'Of the fixed prompts: saved checkpoint against the model that was in memory.'));
         if (r.kld_mean !== undefined) list.append(big('mean KLD, nats', Q.small(r.kld_mean), '', 'Divergence of the saved checkpoint from the model that was in memory: 0 is what it should be.'));
         if (r.max_abs_logit_difference !== undefined) list.append(big('largest logit difference', Q.small(r.max_abs_logit_difference)));
         checks.append(list);
@@ -253,7 +255,7 @@
       if (begun && v.serial >= begun) {
         begun = 0;
         Q.begun?.(v.error);
-        if (!v.error) setTimeout(() => jobs.scrollIntoView({ block: 'nearest', behavior: P.quiet ? 'auto' : 'smooth' }));
+        if (!v.error) setTimeout(() => jobs.scrollIntoView({ block: 'nearest', behavior: P.quiet ? 'auto' : 'smooth' }), 700);
       } else if (v.error) trouble.replaceChildren(Q.notice(v.error));
       if (v.broken) { trouble.replaceChildren(Q.notice(v.broken)); return; }
       const before = new Set((state?.variants || []).map((row) => row.id));
@@ -269,7 +271,6 @@
       if (Math.abs(mount.clientWidth - width) <= 2) return;
       width = mount.clientWidth;
       for (const found of cardNodes.values()) if (!found.body.hidden) found.draw?.();
-      for (const found of jobNodes.values()) for (const area of found.live?.areas.values() || []) area.sign = '';
       if (state) paint();
     }).observe(mount);
     watch('value', draw); draw();

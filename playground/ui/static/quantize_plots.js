@@ -14,7 +14,7 @@
     area.replaceChildren(svg);
     return [svg, W];
   };
-  const percent = (v) => (v >= 0.0995 ? `${(100 * v).toFixed(0)} %` : v >= 0.00995 ? `${(100 * v).toFixed(1)} %` : `${(100 * v).toPrecision(2)} %`);
+  const percent = (v) => (v >= 0.00995 ? `${(100 * v).toFixed(1)}%` : `${(100 * v).toPrecision(2)}%`);
   Q.share = percent;
   const small = (v) => (v === 0 ? '0' : Math.abs(v) >= 0.01 && Math.abs(v) < 1000 ? String(+v.toPrecision(3)) : v.toExponential(1));
   Q.small = small;
@@ -56,12 +56,15 @@
     return found ? [Number(found[2]), found[3]] : [null, name];
   };
 
+  // The colours span a factor of two at least: where all layers lose the same, they look the same.
+  const reach = (errors) => { const high = Math.max(...errors); return [Math.min(Math.min(...errors), high / 2), high]; };
+
   // Where did it hurt: a row per kind of projection, a column per layer, the colour is the relative error.
   Q.heat = (area, layers) => {
     const placed = layers.map(([name, error, snr]) => { const [at, kind] = split(name); return { name, error, snr, at, kind }; }).filter((one) => one.at !== null);
     if (!placed.length) { area.replaceChildren(); return; }
     const kinds = [...new Set(placed.map((one) => one.kind))], count = Math.max(...placed.map((one) => one.at)) + 1;
-    const low = Math.min(...placed.map((one) => one.error)), high = Math.max(...placed.map((one) => one.error));
+    const [low, high] = reach(placed.map((one) => one.error));
     const short = kinds.map((kind) => kind.split('.').at(-1));
     const narrow = (area.clientWidth || 480) < 480, L = Math.min(140, 12 + 6.3 * Math.max(...short.map((s) => s.length))), R = narrow ? 2 : 86;
     const cell = kinds.length > 12 ? 14 : 22, T = 4, H = T + kinds.length * cell + 22;
@@ -73,7 +76,7 @@
       for (const one of own) {
         const share = high > low ? (one.error - low) / (high - low) : 1;
         const lines = [one.name, `relative error ${percent(one.error)}${one.snr === null || one.snr === undefined ? '' : ` · ${one.snr.toFixed(1)} dB`}`];
-        const rect = put(svg, 'rect', { x: (L + one.at * wide).toFixed(2), y: y + 1, width: Math.max(1, wide - (wide > 5 ? 1.5 : 0.3)).toFixed(2), height: cell - 2, rx: wide > 8 ? 3 : 1, class: 'cell', style: `--p:${(0.06 + 0.94 * share).toFixed(3)}`, 'data-tip': lines.join(': ') });
+        const rect = put(svg, 'rect', { x: (L + one.at * wide).toFixed(2), y: y + 1, width: Math.max(1, wide - (wide > 5 ? 1.5 : 0.3)).toFixed(2), height: cell - 2, rx: wide > 8 ? 3 : 1, class: 'cell', style: `--p:${(0.06 + 0.94 * Math.max(0, share)).toFixed(3)}`, 'data-tip': lines.join(': ') });
         rect.pgTip = () => lines.map((words, i) => P.el('div', i ? '' : 'first', words));
       }
       if (!narrow) put(svg, 'text', { x: W - R + 8, y: y + cell / 2 + 4, class: 'mean' }, `mean ${percent(own.reduce((sum, one) => sum + one.error, 0) / own.length)}`);
@@ -83,8 +86,8 @@
     if (count > 1) put(svg, 'text', { x: L + count * wide, y: base, 'text-anchor': 'end' }, String(count - 1));
   };
   Q.heatLegend = (layers) => {
-    const errors = layers.map((one) => one[1]), box = P.el('span', 'qz-scale');
-    box.append(P.el('span', '', percent(Math.min(...errors))), P.el('i', 'ramp'), P.el('span', '', percent(Math.max(...errors))));
+    const [low, high] = reach(layers.map((one) => one[1])), box = P.el('span', 'qz-scale');
+    box.append(P.el('span', '', percent(low)), P.el('i', 'ramp'), P.el('span', '', percent(high)));
     return box;
   };
 })();
