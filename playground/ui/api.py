@@ -1,4 +1,4 @@
-"""The documented endpoints: `/models` and `/generate`, for gradio_client and plain HTTP."""
+"""The documented endpoints `/models`, `/generate`, `/quantize`, `/jobs`, for gradio_client and plain HTTP."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from typing import Any
 import gradio as gr
 
 from playground import catalog
+from playground.calibration import Calibration
 from playground.core import Sampling
 from playground.engines.engine import Engine
 from playground.errors import PlaygroundError
 from playground.generate import generate as run
 from playground.settings import settings
+from playground.store.schema import Job
+from playground.ui.owner import Owner
+from playground.ui.quantize_asked import spec
+from playground.ui.quantize_board import Queue
+from playground.ui.quantize_events import start
+from playground.ui.quantize_upload import Uploads
+
+DEFAULT = Calibration()
 
 
-def endpoints(engine: Engine) -> None:
-    """Add both to the current Blocks."""
+def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
+    """Add all to the current Blocks."""
 
     def models(model: str = "") -> list[dict[str, Any]]:
         """Variants of a model, the reference first.
@@ -79,5 +88,86 @@ def endpoints(engine: Engine) -> None:
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
+    def quantize(
+        model: str,
+        method: str,
+        request: gr.Request,
+        scheme: str = "",
+        group_size: int = 0,
+        kv_cache: str = "",
+        ignore: list[str] | None = None,
+        keep: list[str] | None = None,
+        name: str = "",
+        calibration: str = "bundled",
+        samples: int = DEFAULT.samples,
+        max_length: int = DEFAULT.max_length,
+        seed: int = DEFAULT.seed,
+    ) -> dict[str, Any]:
+        """Queue a job that makes a quantized variant. For the owner: on this machine, through no proxy.
+
+        Parameters:
+            model: as in /models.
+            method: rtn, gptq, awq, smoothquant, fp8 …
+            scheme: W4A16, FP8_DYNAMIC, Q4_K_M …; empty: the method's first.
+            group_size: weights that share a scale; 0: the largest of 128, 64, 32 that fits.
+            kv_cache: FP8 or INT8 stores scales of the KV cache too.
+            ignore: layers that stay as they are: names, or re: and a pattern.
+            keep: layers that get another scheme than the rest: PATTERN=SCHEME.
+            name: of the variant, after the model's colon; empty: from method and scheme.
+            calibration: bundled, or a data set of the hub as owner/name[:config][:split].
+            samples: calibration sequences.
+            max_length: tokens of one at most.
+            seed: which samples.
+
+        Returns:
+            The job as `/jobs` lists it: poll that until its state is over.
+        """
+        asked = {
+            "model": model,
+            "method": method,
+            "scheme": scheme,
+            "group_size": str(group_size) if group_size else "",
+            "kv_cache": kv_cache,
+            "ignore": "\n".join(ignore or ()),
+            "keep": "\n".join(keep or ()),
+            "name": name,
+            "calibration": {
+                "source": calibration if calibration == "bundled" else "hub",
+                "hub": calibration,
+                "samples": samples,
+                "max_length": max_length,
+                "seed": seed,
+            },
+        }
+        try:
+            owner.check(request)
+            return _job(queue.get(start(queue, spec(asked, Uploads()))))
+        except PlaygroundError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    def jobs() -> list[dict[str, Any]]:
+        """All jobs, the newest first.
+
+        Returns:
+            One row per job: id, kind, title, device, state (queued, running, done, failed, cancelled, interrupted),
+            created_at, started_at, ended_at, spec, error, result. Paths are null here, as in /models.
+        """
+        return [_job(job) for job in queue.list()]
+
     gr.api(models, api_name="models")
     gr.api(generate, api_name="generate", concurrency_limit=4)
+    gr.api(quantize, api_name="quantize")
+    gr.api(jobs, api_name="jobs")
+
+
+def _job(job: Job) -> dict[str, Any]:
+    """Its row without the server's paths, and without pasted text."""
+    row = job.as_row()
+    recipe = dict(row["spec"].get("recipe") or {})
+    if calibration := dict(recipe.get("calibration") or {}):
+        source = str(calibration.get("source") or "")
+        recipe["calibration"] = calibration | {"source": "file" if source.startswith("/") else source, "text": ""}
+    row["spec"] = row["spec"] | {"recipe": recipe, "out": ""}
+    if row["result"] is not None:
+        row["result"] = row["result"] | {"path": None, "recipe_path": None}
+    return row

@@ -39,7 +39,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         endpoints.wire(demo, compare.offered, [tab.model, *(slot.variant for slot in tab.slots)])
         Quantize(quantize_tab.layout(), queue, owner, compare.show, compare.picked).wire(demo)
         Speed(speed_tab.layout(), engine, speeds).wire(demo)
-        api.endpoints(engine)
+        api.endpoints(engine, owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs = sessions, speeds, endpoints, queue
     return demo
 

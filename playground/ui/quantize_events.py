@@ -116,18 +116,7 @@ class Quantize:
         return inert(answer | {"number": number, "token": found.token, "rows": found.rows, "skipped": found.skipped})
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
-        """Queue it, unless it is clear already that it cannot work."""
-
-        def act() -> None:
-            asked = spec(_data(data), self.uploads)
-            checkpoint = open_checkpoint(asked.model)
-            found = estimate(checkpoint, asked.recipe, facts(measure=False))
-            if not found.fits:
-                raise InvalidRequest(found.refusal, hint=found.hint)
-            completed = complete(checkpoint, asked.recipe).recipe
-            self.queue.submit(replace(asked, model=names.key(asked.model), recipe=completed), best_device())
-
-        return self._owned(data, request, act)
+        return self._owned(data, request, lambda: start(self.queue, spec(_data(data), self.uploads)))
 
     # ---- jobs and variants
     def look(self, data: gr.EventData) -> str:
@@ -156,6 +145,16 @@ class Quantize:
 
     def _value(self, data: gr.EventData, error: PlaygroundError | None = None) -> str:
         return self.board.value(_serial(_data(data)), _ids(data, "logs"), _ids(data, "cards"), error)
+
+
+def start(queue: Queue, asked: QuantizeSpec) -> str:
+    """Queue it, unless it is clear already that it cannot work; the job's id. Raises PlaygroundError."""
+    checkpoint = open_checkpoint(asked.model)
+    found = estimate(checkpoint, asked.recipe, facts(measure=False))
+    if not found.fits:
+        raise InvalidRequest(found.refusal, hint=found.hint)
+    completed = complete(checkpoint, asked.recipe).recipe
+    return queue.submit(replace(asked, model=names.key(asked.model), recipe=completed), best_device())
 
 
 def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:

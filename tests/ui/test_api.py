@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+from playground.ui import quantize_events
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine
+from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving
 
 
@@ -53,9 +56,39 @@ def test_a_wrong_request_is_a_sentence(client: Client) -> None:
         client.predict(["fake"], " ", api_name="/generate")
 
 
-def test_only_these_two_are_public_and_both_are_documented(client: Client) -> None:
+def test_quantize_queues_a_job_that_jobs_lists(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize_events, "best_device", lambda: "cpu")
+    queue = FakeQueue()
+    with serving(FakeEngine(), queue=queue) as url:
+        client = Client(url, verbose=False)
+        job = client.predict("smollm2", "gptq", scheme="W4A16", samples=8, keep=["re:.*down_proj$=W8A16"],
+                             api_name="/quantize")  # fmt: skip
+        assert (job["state"], job["spec"]["recipe"]["group_size"]) == ("queued", 64)
+        assert job["spec"]["recipe"]["calibration"]["samples"] == 8
+        stored = queue.jobs[job["id"]].spec["recipe"]["calibration"]
+        stored |= {"source": "/secret/file.txt", "text": "pasted"}
+        queue.start(job["id"])
+        queue.end(job["id"], "done", result={"variant": "smollm2:x", "path": "/secret/x", "recipe_path": "/secret/y"})
+        (row,) = client.predict(api_name="/jobs")
+        assert row["state"] == "done" and row["result"] == {"variant": "smollm2:x", "path": None, "recipe_path": None}
+        assert "secret" not in str(row) and "pasted" not in str(row)
+        assert set(row) == {
+            "id", "kind", "title", "device", "state", "created_at", "started_at", "ended_at", "spec", "error", "result",
+        }  # fmt: skip
+        with pytest.raises(AppError, match="There is no method 'magic'"):
+            client.predict("smollm2", "magic", api_name="/quantize")
+        with pytest.raises(AppError, match="no data set of the hub"):
+            client.predict("smollm2", "gptq", calibration="/etc/passwd.txt", api_name="/quantize")
+        stranger = Client(url, verbose=False, headers={"X-Forwarded-For": "10.0.0.1"})
+        with pytest.raises(AppError, match="Only the owner may do this"):
+            stranger.predict("smollm2", "rtn", api_name="/quantize")
+    assert len(queue.jobs) == 1
+
+
+def test_only_these_are_public_and_all_are_documented(client: Client) -> None:
     api = client.view_api(return_format="dict", print_info=False)
-    assert set(api["named_endpoints"]) == {"/models", "/generate"} and not api["unnamed_endpoints"]
+    named = set(api["named_endpoints"])
+    assert named == {"/models", "/generate", "/quantize", "/jobs"} and not api["unnamed_endpoints"]
     names = [parameter["parameter_name"] for parameter in api["named_endpoints"]["/generate"]["parameters"]]
     assert names == [
         "variants", "prompt", "system", "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed",
