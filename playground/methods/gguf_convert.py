@@ -26,6 +26,35 @@ LOGGER = "hf-to-gguf"
 _FILE_TYPE = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "BF16": "MOSTLY_BF16"}
 
 
+class Newer(str):
+    """A name that the converter uses and the installed gguf package does not have."""
+
+
+class _Names:
+    """An enumeration of the gguf package, and any name that it lacks as `Newer`."""
+
+    def __init__(self, known: Any) -> None:
+        self._known = known
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._known, name, Newer(name))
+
+
+class _Package:
+    """The gguf package as the converter sees it.
+
+    auto-round 0.15.1 copies a converter that is newer than gguf 0.19.0, the newest on the index: one unknown
+    architecture in a file would make all others of that file unusable, Qwen2 and Gemma among them.
+    """
+
+    def __init__(self, package: Any) -> None:
+        self._package = package
+        self.MODEL_ARCH = _Names(package.MODEL_ARCH)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._package, name)
+
+
 @lru_cache(maxsize=1)
 def converter() -> Any:
     """The converter's package. Found without importing auto_round, which would take ten seconds."""
@@ -40,8 +69,10 @@ def converter() -> Any:
     sys.path.insert(0, str(root))
     try:
         found = importlib.import_module(MODULE)
+        base = importlib.import_module(f"{MODULE}.base")
     finally:
         sys.path.remove(str(root))
+    base.gguf = _Package(base.gguf)  # type: ignore[attr-defined]
     # Its log is one line per tensor, and its warnings speak to llama.cpp's developers.
     logging.getLogger(LOGGER).setLevel(logging.ERROR)
     return found
@@ -90,7 +121,13 @@ def load(source: Path, target: Path, kind: str, file_type: str) -> Any:
 
     try:
         with torch.inference_mode():
-            model = conversion.get_model_class(name)(source, LlamaFileType[_FILE_TYPE[kind]], target)
+            known = conversion.get_model_class(name)
+            if isinstance(known.model_arch, Newer):
+                raise UnsupportedModel(
+                    f"The installed gguf package does not know {name} yet.",
+                    hint="Choose another method, or install a newer gguf.",
+                )
+            model = known(source, LlamaFileType[_FILE_TYPE[kind]], target)
             model.prepare_tensors()
             model.ftype = LlamaFileType[file_type]
             gguf_tokenizer.patch(model, source)

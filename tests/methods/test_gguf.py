@@ -19,7 +19,7 @@ from playground.catalog.gguf_file import GgufHeader, read_header
 from playground.core import Finish, Generation, Message, Progress, Sampling, Token
 from playground.engines.llamacpp import LlamaCppEngine
 from playground.errors import BrokenCheckpoint, Cancelled, InvalidRecipe, QuantizeFailed, UnsupportedModel
-from playground.methods import gguf, gguf_kernels, gguf_tokenizer, gguf_types
+from playground.methods import gguf, gguf_convert, gguf_kernels, gguf_tokenizer, gguf_types
 from playground.methods.recipe import Recipe
 from tests.fakes.model import make_tiny
 
@@ -258,6 +258,36 @@ def test_an_architecture_without_a_converter_is_refused(tiny: Path, tmp_path: Pa
     (source / "config.json").write_text("{")
     with pytest.raises(BrokenCheckpoint):
         make(source, tmp_path / "out", "Q4_0")
+
+
+@pytest.mark.parametrize(("name", "matrices"), [("Qwen2", 16), ("Qwen3", 16), ("Gemma3", 15), ("Mixtral", 18)])
+def test_other_architectures(tiny: Path, tmp_path: Path, name: str, matrices: int) -> None:
+    """Converters that share a file with architectures which the installed gguf package does not know."""
+    import transformers
+
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = getattr(transformers, {"Gemma3": "Gemma3TextConfig"}.get(name, f"{name}Config"))(
+        **sizes, vocab_size=300, num_key_value_heads=2, head_dim=16, max_position_embeddings=256
+    )
+    source = tmp_path / "source"
+    transformers.AutoModelForCausalLM.from_config(config).bfloat16().save_pretrained(source)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (source / file).write_bytes((tiny / file).read_bytes())
+    header = make(source, tmp_path / "made", "Q8_0")
+    assert header.architecture == {"Mixtral": "llama"}.get(name, name.lower())
+    assert sum(kinds(header).values()) == matrices
+
+
+def test_an_architecture_newer_than_the_gguf_package_is_refused(tiny: Path, tmp_path: Path) -> None:
+    known = gguf_convert.converter().get_model_class("TalkieForCausalLM")
+    if not isinstance(known.model_arch, gguf_convert.Newer):
+        pytest.skip("this gguf package knows it")
+    for file in tiny.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tiny / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["TalkieForCausalLM"]}))
+    with pytest.raises(UnsupportedModel, match="TalkieForCausalLM"):
+        make(tmp_path, tmp_path / "out", "Q4_0")
 
 
 # The bundled model, whole
