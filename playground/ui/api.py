@@ -16,7 +16,7 @@ from playground.settings import settings
 from playground.store.schema import Job
 from playground.ui.owner import Owner
 from playground.ui.quantize_asked import spec
-from playground.ui.quantize_board import Queue
+from playground.ui.quantize_board import Queue, without_paths
 from playground.ui.quantize_events import start
 from playground.ui.quantize_upload import Uploads
 
@@ -163,11 +163,7 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
 def _job(job: Job) -> dict[str, Any]:
     """Its row without the server's paths, and without pasted text."""
     row = job.as_row()
-    recipe = dict(row["spec"].get("recipe") or {})
-    if calibration := dict(recipe.get("calibration") or {}):
-        source = str(calibration.get("source") or "")
-        recipe["calibration"] = calibration | {"source": "file" if source.startswith("/") else source, "text": ""}
-    row["spec"] = row["spec"] | {"recipe": recipe, "out": ""}
+    row["spec"] = row["spec"] | {"recipe": without_paths(row["spec"].get("recipe") or {}), "out": ""}
     if row["result"] is not None:
         row["result"] = row["result"] | {"path": None, "recipe_path": None}
     return row

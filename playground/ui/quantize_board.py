@@ -9,7 +9,7 @@ import contextlib
 import logging
 import shutil
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,17 +75,22 @@ class Board:
         logs: Collection[str] = (),
         cards: Collection[str] = (),
         error: PlaygroundError | None = None,
+        *,
+        owner: bool = True,
     ) -> str:
-        """What the page shows now; with the logs of the jobs and the whole cards of the variants that are open."""
+        """What the page shows now; with the logs of the jobs and the whole cards of the variants that are open.
+
+        Who is not the owner sees neither logs nor where anything lies on the server.
+        """
         said = {"serial": serial, "error": [error.message, error.hint] if error else None}
         with self._lock:
             try:
-                return inert(self._state(logs, cards) | said)
+                return inert(self._state(logs if owner else (), cards, owner) | said)
             except (SQLAlchemyError, OSError):
                 log.exception("The store cannot be read")
                 return inert(said | {"broken": ["The jobs and variants cannot be read.", "Details are in the log."]})
 
-    def _state(self, logs: Collection[str], cards: Collection[str]) -> dict[str, Any]:
+    def _state(self, logs: Collection[str], cards: Collection[str], owner: bool) -> dict[str, Any]:
         rows = variants.all_variants()[::-1] if database.exists() else []
         found = [job for job in self._queue.list() if job.kind == "quantize"]
         made = {row.id for row in rows}
@@ -98,11 +103,14 @@ class Board:
             view.take(*self._queue.events(job.id, view.position))
         usage = self._disk(rows)
         return {
-            "jobs": [shown(job, self._views[job.id], _ahead(job, active), self._log(job.id, logs)) for job in listed],
+            "jobs": [
+                shown(job, self._views[job.id], _ahead(job, active), self._log(job.id, logs) if owner else "")
+                for job in listed
+            ],
             "older": max(0, len(ended) - ENDED_SHOWN),
             "active": bool(active),
-            "variants": [_summary(row, usage.get(row.id, 0)) for row in rows],
-            "cards": {row.id: _card(row) for row in rows if row.id in cards},
+            "variants": [_summary(row, usage.get(row.id, 0), owner) for row in rows],
+            "cards": {row.id: _card(row, owner) for row in rows if row.id in cards},
             "disk": {"used": sum(usage.values()), "free": _free()},
         }
 
@@ -139,7 +147,7 @@ def _free() -> int:
     return shutil.disk_usage(next(path for path in (place, *place.absolute().parents) if path.is_dir())).free
 
 
-def _summary(row: StoredVariant, on_disk: int) -> dict[str, Any]:
+def _summary(row: StoredVariant, on_disk: int, owner: bool) -> dict[str, Any]:
     before = row.card.get("bytes_before")
     return {
         "id": row.id,
@@ -155,7 +163,7 @@ def _summary(row: StoredVariant, on_disk: int) -> dict[str, Any]:
         "seconds": row.card.get("seconds"),
         "peak": row.card.get("peak_memory_bytes"),
         "created": row.created_at,
-        "path": row.path,
+        "path": row.path if owner else "",
         "on_disk": on_disk,
         "reload": _reload(row.card.get("reload")),
     }
@@ -167,8 +175,10 @@ def _reload(found: Any) -> dict[str, float] | None:
     return {key: found[key] for key in keys if key in found} if isinstance(found, dict) else None
 
 
-def _card(row: StoredVariant) -> dict[str, Any]:
+def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
     """The rest, for a card that is open."""
+    recipe = row.recipe if owner else without_paths(row.recipe)
+    paths = {} if owner else {"path": None, "recipe_path": None}
     layers = [
         [str(layer["name"]), float(layer["relative_error"]), layer.get("snr_db")]
         for layer in row.card.get("layers") or ()
@@ -180,15 +190,24 @@ def _card(row: StoredVariant) -> dict[str, Any]:
         "hurt": hurt(layers),
         "stages": row.card.get("stages") or {},
         "notes": [*(row.card.get("reasons") or ()), *(row.card.get("notes") or ())],
-        "recipe": _yaml(row),
+        "recipe": _yaml(row, recipe),
         "calibration": _calibration(row.recipe),
-        "command": command({"model": row.model, "recipe": row.recipe, **named}),
+        "command": command({"model": row.model, "recipe": recipe, **named}),
         "pasted": pasted,
         "estimate": _estimate(row),
         "paper": method(row.method).paper,
         "hash": row.content_hash,
-        "json": inert({**row.card, "recipe": row.recipe, "parent": row.parent}),
+        "json": inert({**row.card, **paths, "recipe": recipe, "parent": row.parent}),
     }
+
+
+def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe for others: a calibration file without its place, pasted text without the text."""
+    calibration = dict(recipe.get("calibration") or {})
+    if calibration:
+        source = str(calibration.get("source") or "")
+        calibration |= {"source": "FILE" if source.startswith("/") else source, "text": ""}
+    return {**recipe, "calibration": calibration}
 
 
 def hurt(layers: list[list[Any]]) -> str:
@@ -209,13 +228,13 @@ def hurt(layers: list[list[Any]]) -> str:
     return said
 
 
-def _yaml(row: StoredVariant) -> str:
+def _yaml(row: StoredVariant, recipe: dict[str, Any]) -> str:
     """The file that llm-compressor's `oneshot` takes, or the recipe in our words for what it does not make."""
     path = row.card.get("recipe_path")
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if path and Path(path).resolve().is_relative_to(Path(row.path).resolve()):
             return Path(path).read_text(encoding="utf-8")[:MAX_YAML]
-    return str(yaml.safe_dump(row.recipe, sort_keys=False, allow_unicode=True))[:MAX_YAML]
+    return str(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))[:MAX_YAML]
 
 
 def _calibration(recipe: dict[str, Any]) -> str:

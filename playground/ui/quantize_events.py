@@ -69,15 +69,16 @@ class Quantize:
         self.uploads.drop(request.session_hash or "")
 
     # ---- the form
-    def choose(self, data: gr.EventData) -> str:
+    def choose(self, data: gr.EventData, request: gr.Request) -> str:
+        refusal = self.owner.refusal(request)
         name = _text(data, "name") or settings().model
         try:
             model, _ = catalog.split(name)
             origin = catalog.describe(model)
             open_checkpoint(model)
         except PlaygroundError as error:
-            return quantize_words.form(name, error=error)
-        return quantize_words.form(model, origin)
+            return quantize_words.form(name, error=error, refusal=refusal)
+        return quantize_words.form(model, origin, refusal=refusal)
 
     def estimate(self, data: gr.EventData) -> str:
         return self._estimate(_data(data), measure=False)
@@ -119,8 +120,8 @@ class Quantize:
         return self._owned(data, request, lambda: start(self.queue, spec(_data(data), self.uploads)))
 
     # ---- jobs and variants
-    def look(self, data: gr.EventData) -> str:
-        return self._value(data)
+    def look(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._value(data, request)
 
     def cancel(self, data: gr.EventData, request: gr.Request) -> str:
         return self._owned(data, request, lambda: self.queue.cancel(_text(data, "id")))
@@ -140,11 +141,12 @@ class Quantize:
             self.owner.check(request)
             act()
         except PlaygroundError as error:
-            return self._value(data, error)
-        return self._value(data)
+            return self._value(data, request, error)
+        return self._value(data, request)
 
-    def _value(self, data: gr.EventData, error: PlaygroundError | None = None) -> str:
-        return self.board.value(_serial(_data(data)), _ids(data, "logs"), _ids(data, "cards"), error)
+    def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
+        owner = self.owner.refusal(request) is None
+        return self.board.value(_serial(_data(data)), _ids(data, "logs"), _ids(data, "cards"), error, owner=owner)
 
 
 def start(queue: Queue, asked: QuantizeSpec) -> str:

@@ -63,8 +63,13 @@ def _activations(found: Scheme) -> str:
     return f"{bits} activations, {how}"
 
 
-def form(model: str, origin: str = "", error: PlaygroundError | None = None) -> str:
-    """The value of the form: every method that a job runs, and why not those that cannot run here."""
+def form(
+    model: str, origin: str = "", error: PlaygroundError | None = None, refusal: PlaygroundError | None = None
+) -> str:
+    """The value of the form: every method that a job runs, and why not those that cannot run here.
+
+    `refusal`: why whoever asks may look and not start anything.
+    """
     models = [name for name in catalog.models() if not name.startswith("@")]
     default = Calibration()
     return inert(
@@ -83,6 +88,7 @@ def form(model: str, origin: str = "", error: PlaygroundError | None = None) -> 
             },
             "upload": {"suffixes": SUFFIXES, "limit": MAX_BYTES},
             "error": _said(error),
+            "refusal": _said(refusal),
         }
     )
 

@@ -454,6 +454,15 @@ def test_nobody_else_starts_ends_sends_or_deletes_anything(
     ):
         refused = page.send(part, event, data, headers)["error"][0]
         assert refused.startswith("Only the owner may do this"), event
+    assert page.send("form", "model", {"name": ""}, headers)["refusal"][0].startswith("Only the owner")
+    assert page.send("form", "model", {"name": ""})["refusal"] is None
+    recipe = row.recipe | {"calibration": {"source": "/secret/text.txt", "text": "my own words"}}
+    made("other", recipe=recipe)
+    queue.logs[job] = "a log"
+    asked = {"logs": [job], "cards": ["smollm2:other", row.id]}
+    seen, own = page.send("board", "look", asked, headers), page.send("board", "look", asked)
+    assert not [word for word in (str(Path(row.path).parent), "secret", "own words", "a log") if word in json.dumps(seen)]
+    assert len(seen["cards"]) == 2 and own["variants"][-1]["path"] == row.path and own["jobs"][0]["log"] == "a log"
     assert list(queue.jobs) == [job] and queue.jobs[job].state == "queued" and Path(row.path).exists()
     assert not quantize_upload.folder().exists()
     assert httpx.get(f"{page.url}/quantize/files", params={"variant": row.id}, headers=headers).status_code == 403

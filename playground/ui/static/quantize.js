@@ -183,6 +183,7 @@
       model.value = state.model; origin.textContent = state.origin;
       models.replaceChildren(...state.models.map((value) => { const o = el('option'); o.value = value; return o; }));
       trouble.replaceChildren(...(state.error ? [Q.notice(state.error)] : []));
+      Q.refusal = state.refusal;
       if (!first) { ask(true); return; }
       panels.bundled.textContent = `${state.calibration.bundled} samples written for this project: conversations and prose of several domains, code, a second language.`;
       for (const [key, node] of Object.entries(pairs)) node.value = state.calibration[key];
@@ -269,7 +270,7 @@
     };
     const button = () => {
       const row = Q.method?.(), stale = !last || last.serial !== Q.asked;
-      const no = last && last.error;
+      const no = Q.refusal || (last && last.error);
       go.disabled = busy || stale || Boolean(no);
       const time = last?.seconds ? `, ${Q.range(last.seconds)}` : '';
       go.textContent = busy ? 'Queueing…' : no && !stale ? 'Cannot run: see why above' : row ? `Quantize with ${row.title}${stale ? '' : time}` : 'Quantize';
@@ -277,7 +278,7 @@
     };
     Q.stale = () => { card.classList.add('stale'); refused = null; complain(); button(); };
     const complain = () => {
-      const error = refused || (last && last.serial === Q.asked ? last.error : null);
+      const error = Q.refusal || refused || (last && last.serial === Q.asked ? last.error : null);
       trouble.replaceChildren(...(error ? [Q.notice(error)] : []));
     };
     Q.begin = () => {

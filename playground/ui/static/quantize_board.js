@@ -216,7 +216,7 @@
       if (card.pasted) run.append(el('p', 'quiet', 'The calibration text was pasted: save it to a file and name that instead of “pasted”.'));
       const recipe = text('Recipe', card.recipe, copyRecipe, P.button('qz-small', 'recipe.yaml', () => Q.download(`${file}-recipe.yaml`, card.recipe, 'application/yaml'), 'Download the recipe'), P.button('qz-small', 'card.json', () => Q.download(`${file}-card.json`, card.json, 'application/json'), 'Download all numbers'));
       const grid = el('div', 'qz-grid'), right = el('div');
-      right.append(run, paths); grid.append(checks, right); parts.push(grid, recipe);
+      right.append(run, ...(row.path ? [paths] : [])); grid.append(checks, right); parts.push(grid, recipe);
       found.body.replaceChildren(...parts);
       found.draw?.();
     };
