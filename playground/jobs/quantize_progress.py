@@ -16,6 +16,7 @@ from playground.jobs.quantize_layers import LayerError, relative_error
 from playground.jobs.report import Report
 
 _BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")
+_WORK, _AGAIN = 0.3, 0.8  # of a layer: measuring ends and quantizing begins; its output is computed again
 _PASSES = {
     "AWQModifier": "searching AWQ scales",
     "SmoothQuantModifier": "measuring activations for SmoothQuant",
@@ -36,6 +37,8 @@ class Watch:
         self._report = report
         self._modifiers = list(modifiers)
         self._pass = ""
+        self._layer, self._layers = 1, 0
+        self._done = self._steps = 0
 
     def starts(self, modifier: str) -> None:
         """One modifier's pass over the layers begins."""
@@ -45,9 +48,19 @@ class Watch:
         self._pass = _PASSES.get(modifier, modifier.removesuffix("Modifier")) + number
         self._report.progress(Progress(self._pass))
 
-    def batch(self, layer: int, layers: int, share: float) -> None:
-        """`layer`, from 1, is `share` done."""
-        self._report.progress(Progress(self._pass, round(layer - 1 + share, 3), layers, "layers"))
+    def work(self, steps: int) -> None:
+        """Quantizing the layer that was just measured takes so many steps."""
+        self._done, self._steps = 0, steps
+
+    def step(self) -> None:
+        """One of them: a scale that AWQ tried, a matrix that GPTQ rounded."""
+        self._done += 1
+        if self._layers and self._steps:
+            self._at(_WORK + (_AGAIN - _WORK) * min(1.0, self._done / self._steps))
+
+    def _at(self, share: float) -> None:
+        """The current layer is `share` done."""
+        self._report.progress(Progress(self._pass, round(self._layer - 1 + share, 3), self._layers, "layers"))
 
     def lost(self, name: str, original: Any, stored: Any) -> None:
         """GPTQ or AutoRound has just replaced a weight."""
@@ -64,24 +77,25 @@ class Watch:
         self._report.layer(name, value, "GPTQ loss")
 
     def bar(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """A tqdm that also reports. Each layer is calibrated, then its output computed again: two bars."""
+        """A tqdm that also reports. Each layer is measured, then, once it is quantized, its output computed again."""
 
         def told(items: Iterable[Any], **arguments: Any) -> Iterable[Any]:
             found = _BAR.match(str(arguments.get("desc") or ""))
             shown = original(items, **arguments)
             if found is None:
                 return shown  # type: ignore[no-any-return]
-            return self._each(shown, int(found[1]), int(found[2]), found[3], int(arguments.get("total") or 0))
+            self._layer, self._layers = int(found[1]), int(found[2])
+            span = (0.0, _WORK) if found[3] == "Calibrating" else (_AGAIN, 1.0)
+            return self._each(shown, *span, int(arguments.get("total") or 0))
 
         return told
 
-    def _each(self, items: Iterable[Any], layer: int, layers: int, phase: str, total: int) -> Iterator[Any]:
-        begin = 0.0 if phase == "Calibrating" else 0.5
-        self.batch(layer, layers, begin)
+    def _each(self, items: Iterable[Any], begin: float, end: float, total: int) -> Iterator[Any]:
+        self._at(begin)
         for number, item in enumerate(items, 1):
             yield item
             if total and number * 4 // total > (number - 1) * 4 // total:  # four times a bar
-                self.batch(layer, layers, begin + 0.5 * number / total)
+                self._at(begin + (end - begin) * number / total)
 
 
 @contextmanager
@@ -106,6 +120,7 @@ def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
 
     watch = Watch(report, modifiers)
     compress, search = gptq.GPTQModifier.compress_module_list, AWQModifier._compute_best_scale
+    smooth, measure = AWQModifier._apply_smoothing, AWQModifier._compute_loss
     tune, choose = AutoRoundModifier.apply_autoround, CalibrationPipeline.from_modifiers.__func__
 
     class Told(gptq.CompressionLogger):  # type: ignore[misc]
@@ -115,15 +130,26 @@ def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
             super().set_results(name=name, loss=loss)
             if loss is not None and self.module in names:
                 watch.loss(names[self.module], loss)
+            watch.step()
 
     names: dict[Any, str] = {}
 
     def compress_and_tell(self: Any, modules: Sequence[Any]) -> None:
         names.update(self._module_names)
         before = {module: module.weight.detach().clone() for module in modules}
+        watch.work(len(modules))
         compress(self, modules)
         for module, weight in before.items():
             watch.lost(names[module], weight, module.weight.detach())
+
+    def smooth_and_tell(self: Any, model: Any) -> None:
+        here = sum(mapping.smooth_name in self._smooth_activation_stats for mapping in self._resolved_mappings)
+        watch.work(here * len(self._get_grid_search_params()))
+        smooth(self, model)
+
+    def measure_and_tell(self: Any, *arguments: Any) -> Any:
+        watch.step()
+        return measure(self, *arguments)
 
     def search_and_tell(self: Any, mapping: Any, *arguments: Any) -> Any:
         scales = search(self, mapping, *arguments)
@@ -147,6 +173,8 @@ def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
             (pipeline, "tqdm", watch.bar(pipeline.tqdm)),
             (gptq, "CompressionLogger", Told),
             (gptq.GPTQModifier, "compress_module_list", compress_and_tell),
+            (AWQModifier, "_apply_smoothing", smooth_and_tell),
+            (AWQModifier, "_compute_loss", measure_and_tell),
             (AWQModifier, "_compute_best_scale", search_and_tell),
             (AutoRoundModifier, "apply_autoround", tune_and_tell),
             (CalibrationPipeline, "from_modifiers", classmethod(choose_and_tell)),

@@ -136,6 +136,9 @@ def test_qwen2_through_awq(models: Callable[[str], Path], job: Job) -> None:
     result = job(models("Qwen2"), Recipe("awq", "W4A16_ASYM", calibration=CALIBRATION))
     assert result["reload"]["relative_logit_error"] < 0.01
     assert any(event.get("what") == "AWQ output error (MSE)" for event in events())
+    done = [event["done"] for event in events() if event.get("stage") == "searching AWQ scales (1 of 2)"]
+    assert done == sorted(done)
+    assert len(set(done)) > 50  # each scale that is tried moves it, not only each layer
 
 
 @pytest.mark.usefixtures("same_process")
