@@ -20,6 +20,12 @@ PlaygroundError
 ├── InvalidRecipe           a method, scheme, group size or layer pattern that cannot work on this model
 ├── QuantizeFailed          quantizing stopped: what the tool said, in one sentence
 │   └── ReloadMismatch      the saved checkpoint is not the model that was in memory
+├── EvaluationError         a measurement of quality that cannot be made as it was asked for
+│   ├── UnknownTask         lm-eval and this program know no task of this name
+│   ├── UnsafeTask          the task runs code that a model wrote, and nobody allowed that
+│   ├── MissingData         the task's data is neither on the hub, nor in the local folder
+│   └── DifferentTokenizer  two variants do not share token ids: their distributions cannot be compared
+├── UnknownRun              no stored result of this id
 ├── JobError                work in a process of its own that failed
 │   ├── UnknownJob          no job of this id
 │   ├── JobDied             its worker ended without a word; carries its last log lines
@@ -142,6 +148,36 @@ class QuantizeFailed(PlaygroundError):
 class ReloadMismatch(QuantizeFailed):
     code = "reload_mismatch"
     status = 500
+
+
+class EvaluationError(PlaygroundError):
+    code = "evaluation"
+    status = 400
+
+
+class UnknownTask(EvaluationError):
+    code = "unknown_task"
+    status = 404
+
+
+class UnsafeTask(EvaluationError):
+    code = "unsafe_task"
+    status = 403
+
+
+class MissingData(EvaluationError):
+    code = "missing_data"
+    status = 404
+
+
+class DifferentTokenizer(EvaluationError):
+    code = "different_tokenizer"
+    status = 409
+
+
+class UnknownRun(PlaygroundError):
+    code = "unknown_run"
+    status = 404
 
 
 class JobError(PlaygroundError):

@@ -28,6 +28,15 @@ def job(job_id: str) -> Path:
     return jobs() / job_id
 
 
+def runs() -> Path:
+    return settings().data / "runs"
+
+
+def run(run_id: str) -> Path:
+    """What is too long for a run's row: the items of each task, by variant."""
+    return runs() / run_id
+
+
 def device_lock(device: str) -> Path:
     """The file that a worker holds locked while it computes on `device`."""
     return jobs() / f"device-{device.replace(':', '-')}.lock"

@@ -128,3 +128,35 @@ class StoredVariant(Base):
     card: Mapped[dict[str, Any]] = mapped_column(JSON)
     job_id: Mapped[str | None] = mapped_column(String(32), index=True)
     created_at: Mapped[float]
+
+
+class Run(Base):
+    """An immutable result: nothing updates a row, it is only read and, by the owner, removed.
+
+    id          unguessable, part of a link
+    kind        "evaluation", "divergence"
+    model       the reference's model, as the store names it
+    settings    everything asked for that could change a number
+    versions    of the packages that measured
+    device      where it was measured: name, cores or memory, measured bandwidth
+    variants    the reference first: id, label, method, scheme, bytes, bits_per_weight, content_hash, engine, dtype
+    result      tables and summaries; what is long (items of a task) lies in `folders.run(id)`
+    """
+
+    __tablename__ = "runs"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    title: Mapped[str] = mapped_column(String(1200))
+    model: Mapped[str] = mapped_column(String(1024))
+    created_at: Mapped[float] = mapped_column(index=True)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    versions: Mapped[dict[str, Any]] = mapped_column(JSON)
+    device: Mapped[dict[str, Any]] = mapped_column(JSON)
+    variants: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    result: Mapped[dict[str, Any]] = mapped_column(JSON)
+    job_id: Mapped[str | None] = mapped_column(String(32), index=True, default=None)
+
+    def as_row(self) -> dict[str, Any]:
+        """Everything, as JSON."""
+        return {column.name: getattr(self, column.name) for column in self.__table__.columns}

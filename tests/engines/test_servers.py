@@ -92,7 +92,7 @@ def test_after_close_nothing_starts(servers: Servers) -> None:
     assert not late.alive
 
 
-def test_the_least_recently_used_idle_server_goes_first(servers: Servers) -> None:
+def test_idle_servers_are_stopped_one_by_one(servers: Servers) -> None:
     processes = {name: serve(servers, name) for name in ("a", "b", "c")}
     servers.held("a")
     with servers.using("b"):

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import cli, cli_quantize, estimate
+from playground import cli, cli_follow, estimate
 from playground.calibration import Calibration
 from playground.errors import Cancelled, InvalidRequest, OutOfMemory, PlaygroundError, UnknownJob
 from playground.jobs import ending
@@ -58,7 +58,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[QuantizeSpec]:
 
 def test_following_a_job_to_its_end(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first = jobs.get(queued(steps("layer first")))
-    job = cli_quantize.follow(queue_module.submit(steps("layer a", "sleep 0.5")), WORKER)
+    job = cli_follow.follow(queue_module.submit(steps("layer a", "sleep 0.5")), WORKER)
     assert job.state == "done" and job.result == {"steps": 2}
     assert jobs.get(first.id).state == "done", "what was queued before runs before"
     said = capfd.readouterr()
@@ -68,13 +68,13 @@ def test_following_a_job_to_its_end(home: Path, capfd: pytest.CaptureFixture[str
 def test_a_job_after_the_one_that_is_followed_is_left_to_others(home: Path) -> None:
     mine = queue_module.submit(steps("layer a"))
     after = queued(steps("layer b"))
-    cli_quantize.follow(mine, WORKER)
+    cli_follow.follow(mine, WORKER)
     assert jobs.get(after).state == "queued"
 
 
 def test_the_failure_of_a_job_is_the_failure_of_the_command(home: Path) -> None:
     with pytest.raises(OutOfMemory, match="more memory"):
-        cli_quantize.follow(queue_module.submit(steps("raise memory")), WORKER)
+        cli_follow.follow(queue_module.submit(steps("raise memory")), WORKER)
 
 
 def test_interrupt_cancels(home: Path, tmp_path: Path) -> None:
@@ -82,12 +82,12 @@ def test_interrupt_cancels(home: Path, tmp_path: Path) -> None:
     words = ("partial 100000", f"touch {here}", f"until {tmp_path / 'never'}")
     code = f"""
 import sys
-from playground import cli_quantize
+from playground import cli_follow
 from playground.errors import Cancelled
 from playground.jobs.queue import submit
 from tests.fakes.job import WORKER, steps
 try:
-    cli_quantize.follow(submit(steps(*{words!r})), WORKER)
+    cli_follow.follow(submit(steps(*{words!r})), WORKER)
 except Cancelled:
     sys.exit(130)
 """
@@ -107,7 +107,7 @@ def test_list_show_and_log(home: Path) -> None:
     assert json.loads(run("jobs", "list", "--json")) == []
     made = queue_module.submit(steps("layer a", "raise bug"))
     with pytest.raises(PlaygroundError):
-        cli_quantize.follow(made, WORKER)
+        cli_follow.follow(made, WORKER)
     assert made.id in run("jobs", "list") and "failed" in run("jobs", "list")
     (row,) = json.loads(run("jobs", "list", "--json"))
     assert (row["id"], row["state"], row["error"]["code"]) == (made.id, "failed", "job_error")

@@ -461,7 +461,8 @@ def test_nobody_else_starts_ends_sends_or_deletes_anything(
     queue.logs[job] = "a log"
     asked = {"logs": [job], "cards": ["smollm2:other", row.id]}
     seen, own = page.send("board", "look", asked, headers), page.send("board", "look", asked)
-    assert not [word for word in (str(Path(row.path).parent), "secret", "own words", "a log") if word in json.dumps(seen)]
+    private = (str(Path(row.path).parent), "secret", "own words", "a log")
+    assert not [word for word in private if word in json.dumps(seen)]
     assert len(seen["cards"]) == 2 and own["variants"][-1]["path"] == row.path and own["jobs"][0]["log"] == "a log"
     assert list(queue.jobs) == [job] and queue.jobs[job].state == "queued" and Path(row.path).exists()
     assert not quantize_upload.folder().exists()

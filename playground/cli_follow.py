@@ -1,0 +1,125 @@
+"""A job from the command line: run its queue, draw how far it is, and stop it at Ctrl+C."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from playground.errors import Cancelled
+
+if TYPE_CHECKING:
+    from playground.store.schema import Job
+
+err = Console(stderr=True)
+LOOK_S = 0.2
+
+
+def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
+    """Run the queue of its device until this job is done. Ctrl+C cancels it.
+
+    worker  module that runs it instead of the usual one
+    said    sentences that its notes need not repeat
+
+    Raises Cancelled, and the error that it failed with.
+    """
+    from playground.jobs import ending
+    from playground.jobs.runner import WORKER, Runner
+    from playground.store import jobs
+
+    runner = Runner(job.device, worker=worker or WORKER, last=job.id)
+    runner.start()
+    try:
+        with Watch(job, said) as watch:
+            while not (job := jobs.get(job.id)).over:
+                watch.update(job)
+                time.sleep(LOOK_S)
+            watch.update(job)
+    except KeyboardInterrupt:
+        err.print("Stopping it …")
+        ending.cancel(job.id)
+        raise Cancelled("The job was stopped.") from None
+    finally:
+        runner.close()
+    if job.state == "cancelled":
+        raise Cancelled("The job was stopped.")
+    if (error := job.failure) is not None:
+        raise error
+    return job
+
+
+def say(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        err.print(escape(sentence), style="dim", highlight=False)
+
+
+class Watch:
+    """Draws how far a job is: a bar on a terminal, a line for each new stage elsewhere; notes stay on the screen."""
+
+    def __init__(self, job: Job, said: Sequence[str]) -> None:
+        self._folder_of = job.id
+        self._said = set(said)
+        self._position = 0
+        self._began = time.monotonic()
+        self._stage = ""
+        self._layer = self._memory = ""
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[memory]}"),
+            TextColumn("{task.fields[layer]}", style="dim"),
+            console=err,
+            transient=True,
+        )
+        self._task = self._bar.add_task("queued", total=None, layer="", memory="")
+
+    def __enter__(self) -> Watch:
+        if err.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if err.is_terminal:
+            self._bar.stop()
+
+    def update(self, job: Job) -> None:
+        """Show what has been told since the last time."""
+        from playground.jobs import report
+        from playground.store import folders, jobs
+
+        if job.state == "queued":
+            before = [other for other in jobs.all_jobs(("queued", "running"), job.device) if other.id != job.id]
+            ahead = sum(other.created_at <= job.created_at for other in before)
+            self._show(
+                "waiting for 1 other job" if ahead == 1 else f"waiting for {ahead} jobs" if ahead else "starting"
+            )
+        events, self._position = report.read(folders.job(self._folder_of), self._position)
+        for event in events:
+            match event["kind"]:
+                case "stage":
+                    self._show(event["stage"], event["done"], event["total"])
+                case "layer":
+                    self._layer = escape(f"{event['name']} {event['error']:.3g}")
+                case "memory":
+                    self._memory = f"{event['bytes'] / 1e9:.1f} GB"
+                case "note" if event["text"] not in self._said:
+                    say([event["text"]])
+        if events:
+            self._bar.update(self._task, layer=self._layer, memory=self._memory)
+
+    def _show(self, stage: str, done: float = 0, total: float = 0) -> None:
+        if err.is_terminal:
+            self._bar.update(self._task, description=escape(stage), completed=done, total=total or None)
+        elif stage != self._stage:
+            err.print(escape(f"[{time.monotonic() - self._began:6.1f} s] {stage}"), highlight=False)
+        self._stage = stage
