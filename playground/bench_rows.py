@@ -157,7 +157,9 @@ class BenchRow:
 
 def failure(variant: str, engine: str, test: str, address: str, error: PlaygroundError) -> BenchRow:
     """The row of something that could not be measured."""
-    return BenchRow(variant, engine, test, address=address, error=error.message, hint=error.hint)
+    last = error.log_tail.strip().rpartition("\n")[2]  # a row has no room for a log; its last line often says why
+    hint = f"{error.hint} Its log ends: {last[:300]}" if last else error.hint
+    return BenchRow(variant, engine, test, address=address, error=error.message, hint=hint)
 
 
 def as_csv(rows: Iterable[BenchRow]) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 from playground import machine
 from playground.catalog import bundled
 from playground.engines import formats, table
+from playground.engines.environments import missing_vllm
 from playground.errors import PlaygroundError
 from playground.methods import TABLE as METHODS
 from playground.methods import Method
@@ -96,6 +97,8 @@ def _engine(row: table.EngineRow, device: str | None) -> dict[str, Any]:
         why, do = "torch does not work here", SETUP
     elif device not in row.devices:
         why = f"runs on {', '.join(row.devices)}; this device is {device}"
+    elif row.name == "vllm" and (gone := missing_vllm()):
+        why, do = gone, "make vllm"
     return {"name": row.name, "title": row.title, "runs": not why, "why": why, "do": do}
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from playground import doctor, machine
 from playground.catalog import bundled
 from playground.engines import formats, table
+from playground.engines.environments import missing_vllm
 from playground.errors import EngineUnavailable
 from playground.machine import Probe
 from playground.methods import TABLE as METHODS
@@ -69,11 +70,21 @@ def test_the_report_is_json_and_lists_every_row(home: Path, monkeypatch: pytest.
     assert [row["name"] for row in report["methods"]] == [row.name for row in METHODS]
     assert [row["name"] for row in report["formats"]] == [row.name for row in formats.FORMATS]
     assert report["device"]["bandwidth"] == 25e9
-    assert all(row["runs"] for row in report["engines"])
+    assert all(row["runs"] for row in report["engines"] if row["name"] != "vllm" or not missing_vllm())
     text = shown(report)
     assert "25.0 GB/s, measured" in text
     for row in (*METHODS, *formats.FORMATS):
         assert row.title in text
+
+
+def test_an_engine_without_its_environment_says_how_to_get_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_probe(monkeypatch, PROBE)
+    monkeypatch.setenv("PLAYGROUND_VLLM_PYTHON", str(tmp_path / "bin/python"))
+    row = by_name(doctor.report()["engines"])["vllm"]
+    assert (row["runs"], row["do"]) == (False, "make vllm")
+    assert "vLLM's own environment is not there. Run `make vllm`." in shown(doctor.report())
 
 
 def test_whatever_cannot_run_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,11 +206,18 @@ def _judged(found: dict[str, Any]) -> dict[str, Any]:
     agrees = found.pop("agrees")
     if not agrees:
         raise ReloadMismatch(
-            "The saved checkpoint does not answer as the model in memory did: "
-            f"mean KLD {found['kld_mean']:.3g} nats, the same top token in {found['top1_agreement']:.0%}.",
+            f"The saved checkpoint does not answer as the model in memory did: mean KLD {found['kld_mean']:.3g} nats, "
+            f"the same top token in {found['top1_agreement']:.0%}{_farther(found)}.",
             hint="It is broken on the disk and was removed; choose another scheme, method or option for this model.",
         )
     return found
+
+
+def _farther(found: dict[str, Any]) -> str:
+    """How far both are from the original, where that is known."""
+    if found.get("kld_memory") is None:
+        return ""
+    return f"; from the original, {found['kld_memory']:.3g} nats in memory and {found['kld_reloaded']:.3g} on the disk"
 
 
 def _describe(partial: Path) -> Checkpoint:

@@ -25,8 +25,8 @@ def reload(checkpoint: Path, probe: Path) -> dict[str, object]:
         checkpoint, dtype="auto", device_map=place, trust_remote_code=False
     ).eval()
     loaded = time.monotonic()
-    prompts, expected = quantize_probe.load(probe)
-    difference = quantize_probe.compare(expected, quantize_probe.logits(model, prompts))
+    prompts, expected, original = quantize_probe.load(probe)
+    difference = quantize_probe.compare(expected, quantize_probe.logits(model, prompts), original)
     return {**difference.as_dict(), "agrees": difference.agrees, "load_seconds": round(loaded - began, 3)}
 
 

@@ -23,7 +23,7 @@ ROW = Method(
     hardware="As RTN: vLLM's integer kernels on NVIDIA GPUs from compute capability 7.5, 4 bits on a CPU.",
     job=True,
     options=(
-        Option("n_grid", 20, "scales tried for each mapping; fewer is faster", low=2),
+        Option("n_grid", 20, "scales tried for each mapping; fewer is faster", low=3),
         Option("duo_scaling", True, "let the weights' size count too, not only the activations'"),
     ),
 )

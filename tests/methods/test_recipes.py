@@ -84,7 +84,7 @@ def test_nothing_that_divides_is_a_sentence() -> None:
         (Recipe("rtn", "W4A16", ignore=("re:.*nothing$",)), "No layer matches"),
         (Recipe("rtn", "W4A16", ignore=("re:.*",)), "No linear layer"),
         (Recipe("awq", "W4A16", options={"n_grids": 4}), "Did you mean 'n_grid'"),
-        (Recipe("awq", "W4A16", options={"n_grid": 1}), "at least 2"),
+        (Recipe("awq", "W4A16", options={"n_grid": 1}), "at least 3"),
         (Recipe("gptq", "W4A16", options={"actorder": "up"}), "static, weight, group"),
         (Recipe("gptq", "W4A16", options={"dampening_frac": True}), "a number"),
         (Recipe("rtn", "W4A16", options={"x": 1}), "no options"),

@@ -127,6 +127,7 @@ class DecodeThread(threading.Thread):
     # The thread itself
 
     def run(self) -> None:
+        self._memory.settle()
         while True:
             with self._condition:
                 while not (self._active or self._inbox or self._stopping):
