@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -68,6 +69,9 @@ class Warned:
     def concerns(self, variant: str, task: str) -> bool:
         return variant in self.variants and self.task in (None, task)
 
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"variants": list(self.variants)}
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
@@ -96,6 +100,23 @@ class TaskFacts:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def joined(reference: Iterable[Item], other: Iterable[Item]) -> list[tuple[Item, Item]]:
+    """The items that both sides answered, in the reference's order.
+
+    Joined on the document. One that a data set holds several times (MMLU does) is joined copy by copy.
+    """
+    copies: dict[str, deque[Item]] = {}
+    for item in other:
+        copies.setdefault(item.doc_hash, deque()).append(item)
+    return [(item, copies[item.doc_hash].popleft()) for item in reference if copies.get(item.doc_hash)]
+
+
+def clusters(items: Iterable[Item]) -> list[str] | None:
+    """Names for the statistics: the items' own, and a name of its own for each that stands alone; None where all do."""
+    names = [(item.cluster, f"item {position}") for position, item in enumerate(items)]
+    return [cluster or alone for cluster, alone in names] if any(cluster for cluster, _ in names) else None
 
 
 _FIELDS = {field.name for field in fields(Item)}
