@@ -141,7 +141,7 @@ def _read(path: Path) -> Row | None:
     return Row(name, str(title), path, members, "group" in config, bool(config.get("unsafe_code")), bundled=True)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """Reads `!function module.name` as its text: nothing is imported."""
 
 
