@@ -9,6 +9,7 @@ they are not independent, and statistics cluster by it.
 from __future__ import annotations
 
 import json
+import operator
 import random
 import re
 from collections.abc import Iterator
@@ -21,10 +22,7 @@ SEED = 5
 EACH = 4  # problems a template
 TEMPLATES = Path(__file__).with_name("bundled_math.yaml")
 DATA = Path(__file__).parents[1] / "playground/evals/bundled/data"
-PEOPLE = {
-    "she": ("Amina", "Clara", "Dana", "Elif", "Freya", "Hana", "Ines", "Leila", "Mira", "Nora", "Priya", "Wanda"),
-    "he": ("Anton", "Boris", "Carlos", "Emre", "Felix", "Gustav", "Ibrahim", "Jonas", "Kenji", "Mateo", "Oskar", "Tariq"),
-}
+OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.floordiv}
 STEP = re.compile(r"(\w+) = (\w+) ([-+*/]) (\w+): (.+)")
 
 
@@ -44,58 +42,59 @@ def calculate(steps: list[str], known: dict[str, int]) -> dict[str, int] | None:
     """`known` and the result of every step; None when one is not whole or below 2 ("1 apples", a debt of eggs)."""
     values = dict(known)
     for step in steps:
-        result, left, operator, right, _ = STEP.fullmatch(step).groups()  # type: ignore[union-attr]
+        result, left, sign, right, _ = STEP.fullmatch(step).groups()  # type: ignore[union-attr]
         a, b = values[left], values[right]
-        if operator == "/" and a % b:
+        if sign == "/" and a % b:
             return None
-        values[result] = {"+": a + b, "-": a - b, "*": a * b, "/": a // b}[operator]
-    return values if min(values.values()) >= 2 else None
+        values[result] = OPERATORS[sign](a, b)
+        if values[result] < 2:
+            return None
+    return values
 
 
-def words(template: dict[str, Any], chance: random.Random) -> dict[str, str]:
+def words(template: dict[str, Any], people: dict[str, list[str]], chance: random.Random) -> dict[str, str]:
     """The people and the thing of one problem."""
-    she = chance.choice(sorted(PEOPLE))
-    name = chance.choice(PEOPLE[she])
-    friend = chance.choice([one for group in PEOPLE.values() for one in group if one != name])
+    she = chance.choice(sorted(people))
+    name = chance.choice(people[she])
+    friend = chance.choice([one for group in people.values() for one in group if one != name])
     her = {"she": "her", "he": "him"}[she]
     thing = chance.choice(template.get("things", [""]))
     return {"name": name, "friend": friend, "she": she, "She": she.capitalize(), "her": her, "thing": thing}
 
 
-def problems(template: dict[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+def problems(template: dict[str, Any], people: dict[str, list[str]], seed: int) -> Iterator[dict[str, Any]]:
     """Different problems of one template, without end."""
-    chance = random.Random(f"{seed} {template['name']}")  # noqa: S311: for variety, not for secrecy
+    chance = random.Random(f"{seed} {template['name']}")  # noqa: S311  variety, not secrecy
     seen = set()
     while True:
         values = calculate(template["steps"], numbers(template["numbers"], chance))
         if values is None:
             continue
-        slots = {**words(template, chance), **values}
-        question = template["question"].format(**slots)
+        slots = {**words(template, people, chance), **values}
         figures = tuple(values.values())
         if figures in seen:
             continue
         seen.add(figures)
-        last = STEP.fullmatch(template["steps"][-1]).group(1)  # type: ignore[union-attr]
+        question = template["question"].format(**slots)
         sentences = [step.split(": ", 1)[1].format(**slots) for step in template["steps"]]
         yield {
             "template": template["name"],
             "steps": len(sentences),
             "question": question[0].upper() + question[1:],
-            "answer": "\n".join([*sentences, f"#### {values[last]}"]),
+            "answer": "\n".join([*sentences, f"#### {figures[-1]}"]),
         }
 
 
 def make(seed: int = SEED) -> dict[str, list[dict[str, Any]]]:
     """File name → rows. Templates alternate, so that the first n problems are a mixture of all kinds."""
-    templates = yaml.safe_load(TEMPLATES.read_text())
+    given = yaml.safe_load(TEMPLATES.read_text())
     chance = random.Random(seed)  # noqa: S311
-    endless = [problems(template, seed) for template in templates["test"]]
+    endless = [problems(template, given["people"], seed) for template in given["test"]]
     rows = []
     for _ in range(EACH):
         chance.shuffle(endless)
         rows += [next(one) for one in endless]
-    shots = [next(problems(template, seed)) for template in templates["few_shot"]]
+    shots = [next(problems(template, given["people"], seed)) for template in given["few_shot"]]
     return {
         "math.jsonl": [{"id": f"math-{at:03}", **row} for at, row in enumerate(rows, 1)],
         "math_few_shot.jsonl": [{"id": f"shot-{at}", **row} for at, row in enumerate(shots, 1)],

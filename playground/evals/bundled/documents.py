@@ -3,13 +3,13 @@
 A data file named in YAML would have to have an absolute path, a function finds its own wherever the package lies; and
 nothing is written into the cache of `datasets`. lm-eval loads this file by its path, so it imports nothing of ours.
 
-Every document has an `id` and a `cluster`: the passage or the template that it shares with others.
+Every document has an `id`. What several of them share, a passage or a template, is their `cluster`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ DATA = Path(__file__).parent / "data"
 
 def reading(**_: Any) -> Any:
     """One document a question, in the layout of EleutherAI/coqa: the conversation so far, its last question open."""
-    return _splits(test=(turn for passage in _rows("reading") for turn in _turns(passage)))
+    passages = _rows("reading")
+    most = max(len(turn["answers"]) for passage in passages for turn in passage["turns"])
+    return _splits(test=(turn for passage in passages for turn in _turns(passage, most)))
 
 
 def math(**_: Any) -> Any:
@@ -29,12 +31,12 @@ def math(**_: Any) -> Any:
 
 def facts(**_: Any) -> Any:
     """Questions with four choices; `answer` is the position of the right one."""
-    return _splits(test=({**row, "cluster": row["id"]} for row in _rows("facts")))
+    return _splits(test=_rows("facts"))
 
 
 def cloze(**_: Any) -> Any:
     """Passages whose last word is to be guessed."""
-    return _splits(test=({**row, "cluster": row["id"]} for row in _rows("cloze")))
+    return _splits(test=_rows("cloze"))
 
 
 def _rows(name: str) -> list[dict[str, Any]]:
@@ -47,21 +49,18 @@ def _splits(**splits: Iterable[dict[str, Any]]) -> Any:
     return DatasetDict({name: Dataset.from_list(list(rows)) for name, rows in splits.items()})
 
 
-def _turns(passage: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    turns = passage["turns"]
-    most = max(len(turn["answers"]) for row in _rows("reading") for turn in row["turns"])
-    for asked in range(1, len(turns) + 1):
-        so_far = turns[:asked]
-        # Every document needs the same keys; coqa's own code drops an answer that is there twice.
-        others = {
-            str(at): {"input_text": [turn["answers"][at if at < len(turn["answers"]) else 0] for turn in so_far]}
-            for at in range(1, most)
-        }
+def _turns(passage: dict[str, Any], most: int) -> Iterator[dict[str, Any]]:
+    """`most` accepted answers for every question, the first repeated where there are fewer: coqa's code drops doubles,
+    and `datasets` wants the same keys everywhere."""
+    for asked in range(1, len(passage["turns"]) + 1):
+        so_far = passage["turns"][:asked]
+        answers = [[*turn["answers"], *turn["answers"][:1] * most][:most] for turn in so_far]
+        first, *others = ({"input_text": list(column)} for column in zip(*answers, strict=True))
         yield {
             "id": f"{passage['id']}-{asked}",
             "cluster": passage["id"],
             "story": passage["story"],
             "questions": {"input_text": [turn["question"] for turn in so_far]},
-            "answers": {"input_text": [turn["answers"][0] for turn in so_far]},
-            "additional_answers": others,
+            "answers": first,
+            "additional_answers": {str(at): other for at, other in enumerate(others)},
         }
