@@ -166,7 +166,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         verdict += f"; a drop of {row['smallest_drop']:.3f} would have shown"
     return [
         row["variant"],
-        f"{row['score']:.4f} ± {row['stderr']:.4f}",
+        f"{row['score']:.4f}" + ("" if row["stderr"] is None else f" ± {row['stderr']:.4f}"),
         "–" if row["recovery"] is None else f"{row['recovery']:.1f} %",
         flips,
         "–" if row["mcnemar_p"] is None else f"{row['mcnemar_p']:.3g}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -81,18 +80,8 @@ def _here(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> 
     from playground.evals.local_model import LocalModel
 
     assert subject.spec is not None  # noqa: S101  only a remote one has none
-    memory = DeviceMemory(device_of_choice())
-    resident = load(subject.spec, memory, on_progress)
-    facts = resident.facts
-    lm = LocalModel(resident, conditions.batch_size, conditions.strip_thinking)
-    del resident
-    found = [Asked(lm, facts)]
-    del lm
-    try:
-        yield found.pop()
-    finally:
-        gc.collect()
-        memory.release()
+    resident = load(subject.spec, DeviceMemory(device_of_choice()), on_progress)  # frees what is not used any more
+    yield Asked(LocalModel(resident, conditions.batch_size, conditions.strip_thinking), resident.facts)
 
 
 @contextmanager

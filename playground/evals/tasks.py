@@ -108,7 +108,7 @@ def _find(name: str, on_progress: OnProgress) -> Row | None:
 def _row(name: str, on_progress: OnProgress) -> Row:
     if row := _find(name, on_progress):
         return row
-    near = difflib.get_close_matches(name, [*bundled(), *_indexed(on_progress)], n=NEAR)
+    near = difflib.get_close_matches(name, [*PRESETS, *bundled(), *_indexed(on_progress)], n=NEAR)
     guess = f"Did you mean {', '.join(near)}? " if near else ""
     raise UnknownTask(
         f"There is no task {name[:80]!r}.", hint=f"{guess}Search: python -m playground eval --search WORD"

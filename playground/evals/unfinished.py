@@ -10,7 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,8 @@ def folder(subject: Subject, prepared: Prepared, template_hash: str, device: str
         "id": subject.id,  # the same weights under two names are measured twice
         "content_hash": subject.content_hash,
         "engine": subject.engine,
-        "engine_settings": {
-            name: str(value) for name, value in settings() if name.startswith(f"{subject.engine}_") or name == "threads"
-        },
-        "omp_threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "engine_settings": {name: str(value) for name, value in settings() if name.startswith(f"{subject.engine}_")},
+        "threads": _threads(),
         "dtype": subject.variant.dtype,
         "device": device,
         "template_hash": template_hash,
@@ -59,6 +57,20 @@ def folder(subject: Subject, prepared: Prepared, template_hash: str, device: str
         "data": dict(prepared.digests),
         "versions": versions(),
     }
+    return _made(asked)
+
+
+def divergence_folder(chosen: Sequence[Subject], device: str) -> Path:
+    """The place of a divergence between these weights; the rest of its key is `divergence.measure`'s own."""
+    hashes = [subject.content_hash for subject in chosen]
+    return _made({"divergence": hashes, "device": device, "threads": _threads(), "versions": versions()})
+
+
+def _threads() -> str:
+    return f"{settings().threads} {os.environ.get('OMP_NUM_THREADS', '')}"
+
+
+def _made(asked: Mapping[str, Any]) -> Path:
     made = folders.unfinished(hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest())
     made.mkdir(parents=True, exist_ok=True)
     return made
