@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-pytest.importorskip("tenacity")
-from playground.errors import EngineDied, EngineError
+from playground.catalog import endpoints
+from playground.catalog.endpoints import Endpoint
+from playground.engines.engines import Engines
+from playground.engines.environments import missing_vllm
+from playground.errors import EngineDied, EngineError, EvaluationError
+from playground.evals import models, subjects
 from playground.evals.conditions import Conditions
 from tests.evals.conftest import Ask
+from tests.fakes.endpoint import serving
+from tests.fakes.openai_server import MODEL, WORDS
+
+KEY = "sk-secret"
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 Body = dict[str, Any]
@@ -109,3 +118,62 @@ def test_text_goes_as_text_where_the_tokenizer_is_not_known(ask: Ask, served: Ma
     server = Server("#### 2")
     items = ask(CONDITIONS, lm=served(server, tokenizer=""))["gsm8k"].items
     assert {prompt for body in server.bodies for prompt in body["prompt"]} == {item.prompt for item in items}
+
+
+@pytest.fixture
+def endpoint(offline: Path) -> Iterator[str]:
+    """A real server in a process of its own, added as `lab`."""
+    with serving("ids", key=KEY) as url:
+        endpoints.add(Endpoint("lab", url, KEY, model=MODEL))
+        yield url
+
+
+def test_a_remote_endpoint_answers_what_generates(endpoint: str, ask: Ask) -> None:
+    (subject,) = subjects.find(["@lab"])
+    assert (subject.engine, subject.spec) == ("remote", None)
+    with models.asked(subject, CONDITIONS, lambda: pytest.fail("no engine is needed"), lambda _: None) as asked:
+        items = ask(CONDITIONS, lm=asked.lm)["gsm8k"].items
+    assert {item.answer for item in items} == {"".join(WORDS)}
+    facts = subject.facts(asked.loaded, "")
+    assert (facts["engine"], facts["bytes"], facts["loaded_bytes"]) == ("remote", None, None)
+    bodies = [one["body"] for one in httpx.get(f"{endpoint}/seen").json() if one["path"] == "/v1/completions"]
+    batches = [body["prompt"] for body in bodies if not body.get("stream")]
+    assert [len(batch) for batch in batches] == [4, 2]
+    assert {prompt for batch in batches for prompt in batch} == {item.prompt for item in items}
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_what_a_remote_endpoint_cannot_be_asked() -> None:
+    (subject,) = subjects.find(["@lab"])
+    with pytest.raises(EvaluationError, match="asked for text alone"):
+        models.check(subject, CONDITIONS, frozenset({"generate_until", "multiple_choice"}))
+    chat = Conditions(("gsm8k",), chat_template=True)
+    with pytest.raises(EvaluationError, match="template is not known"):
+        models.check(subject, chat, frozenset({"generate_until"}))
+    models.check(subject, CONDITIONS, frozenset({"generate_until"}))
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(bool(missing_vllm()), reason=f"{missing_vllm()}: run `make vllm`")
+def test_vllm_answers_as_transformers_does(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled model on both: log-probabilities as near as BF16 summed in another order, most answers the same."""
+    monkeypatch.setenv("PLAYGROUND_VLLM_EAGER", "1")
+    monkeypatch.setenv("PLAYGROUND_VLLM_MAX_MODEL_LEN", "1024")
+    conditions = Conditions(("bundled_facts", "bundled_math"), limit=8, generation={"max_gen_toks": 48}, batch_size=4)
+    engines = Engines()
+    try:
+        found = []
+        for subject in subjects.find(["smollm2", "smollm2@vllm"]):
+            with models.asked(subject, conditions, lambda: engines, lambda _: None) as asked:
+                found.append(ask(conditions, lm=asked.lm))
+        assert asked.loaded.engine == "vllm"
+    finally:
+        engines.close()
+    for one, other in zip(*(side["bundled_facts"].items for side in found), strict=True):
+        assert one.prompt_hash == other.prompt_hash
+        assert other.loglikelihoods == pytest.approx(one.loglikelihoods, rel=0.05, abs=0.3)
+    pairs = list(zip(*(side["bundled_math"].items for side in found), strict=True))
+    assert sum(one.answer[:40] == other.answer[:40] for one, other in pairs) >= 4
+    assert [one.truncated for one, _ in pairs] == [other.truncated for _, other in pairs]
