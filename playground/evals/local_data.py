@@ -43,7 +43,10 @@ class LocalData:
             "tag": None,  # else the tags of the packaged one would hold this task alone
             "dataset_path": "json",
             "dataset_name": None,
-            "dataset_kwargs": {"data_files": {split: str(file) for split, file in self.splits.items()}},
+            "dataset_kwargs": {
+                "data_files": {split: str(file) for split, file in self.splits.items()},
+                "cache_dir": str(settings().cache / "datasets"),
+            },
             **dict.fromkeys(self.without),
         }
         folder.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,8 @@ def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
             f"Tasks do not run on {chosen}, which tells no log-probabilities of a prompt.",
             hint=f"Write {asked.variant}@transformers or {asked.variant}@vllm.",
         )
-    choose.check(variant, chosen)
+    if chosen != "transformers" or not variant.path.endswith(".gguf"):  # which it unpacks: right for scores
+        choose.check(variant, chosen)
     spec = catalog.resolve(asked.variant, on_progress)
     return Subject(name, chosen, variant, spec, weights_hash(spec))
 
