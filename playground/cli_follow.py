@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 err = Console(stderr=True)
 LOOK_S = 0.2
+LEFT_AFTER_S = 3.0  # a pace of less is none
+COUNTED = ("answers", "choices", "texts", "tokens", "runs")  # units that a person counts in
 
 
 def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
@@ -67,19 +69,22 @@ class Watch:
         self._position = 0
         self._began = time.monotonic()
         self._stage = ""
+        self._first = 0.0, 0.0  # of this stage: when it began, and what was done by then
         self._layer = self._memory = ""
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
+            TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
             TextColumn("{task.fields[memory]}"),
             TextColumn("{task.fields[layer]}", style="dim"),
             console=err,
             transient=True,
         )
-        self._task = self._bar.add_task("queued", total=None, layer="", memory="")
+        self._task = self._bar.add_task("queued", total=None, layer="", memory="", count="", left="")
 
     def __enter__(self) -> Watch:
         if err.is_terminal:
@@ -107,7 +112,7 @@ class Watch:
         for event in events:
             match event["kind"]:
                 case "stage":
-                    self._show(event["stage"], event["done"], event["total"])
+                    self._show(event["stage"], event["done"], event["total"], event["unit"], event["at"])
                 case "layer":
                     self._layer = escape(f"{event['name']} {event['error']:.3g}")
                 case "memory":
@@ -117,9 +122,23 @@ class Watch:
         if events:
             self._bar.update(self._task, layer=self._layer, memory=self._memory)
 
-    def _show(self, stage: str, done: float = 0, total: float = 0) -> None:
+    def _show(self, stage: str, done: float = 0, total: float = 0, unit: str = "", at: float = 0) -> None:
+        if stage != self._stage:
+            self._first = at, done
         if err.is_terminal:
-            self._bar.update(self._task, description=escape(stage), completed=done, total=total or None)
+            count = f"{done:,.0f} of {total:,.0f} {unit}" if total and unit in COUNTED else ""
+            left = _left(at - self._first[0], done - self._first[1], total - done)
+            self._bar.update(
+                self._task, description=escape(stage), completed=done, total=total or None, count=count, left=left
+            )
         elif stage != self._stage:
             err.print(escape(f"[{time.monotonic() - self._began:6.1f} s] {stage}"), highlight=False)
         self._stage = stage
+
+
+def _left(spent: float, done: float, remaining: float) -> str:
+    """At the pace of this stage so far; "" before there is one."""
+    if done <= 0 or remaining <= 0 or spent < LEFT_AFTER_S:
+        return ""
+    seconds = spent * remaining / done
+    return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
         default=True, description="Start the engine process with the app instead of at the first run."
     )
     offline: bool = Field(default=False, description="Never ask the hub; use what is cached.")
+    datasets: Path | None = Field(
+        default=None, description="Folder with the data of tasks, TASK/SPLIT.jsonl, instead of the hub's."
+    )
 
     @property
     def data(self) -> Path:

@@ -35,7 +35,6 @@ ROWS: tuple[tuple[str, str, list[str]], ...] = (
     ("spinquant", "W4A16", []),
     *(("gptq", scheme, TEXT) for scheme in ("W4A16", "W3A16", "W8A8")),
     ("awq", "W4A16_ASYM", TEXT),
-    ("awq", "W4A16", TEXT),
     ("smoothquant", "W8A8", TEXT),
     ("autoround", "W4A16", [*TEXT, "--option", "iters=20"]),
 )

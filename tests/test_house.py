@@ -41,7 +41,7 @@ def not_required(files: Iterable[Path], required: Iterable[str]) -> dict[str, st
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             found |= {name.split(".")[0]: path.name for name in names}
-    ours = {"playground", "tests", "app", "conftest", *(path.stem for path in files)}
+    ours = {"playground", "tests", "scripts", "app", "conftest", *(path.stem for path in files)}
     third_party = {name: path for name, path in found.items() if name not in sys.stdlib_module_names | ours}
     return {
         name: path

@@ -23,7 +23,10 @@ LAYERS = {
         *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
         "estimate",
     ),
-    4: ("ui", "cli", "cli_bench", "cli_endpoints", "cli_follow", "cli_jobs", "cli_quantize", "terminal", "__main__"),
+    4: (
+        *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval", "cli_follow", "cli_jobs", "cli_quantize"),
+        *("terminal", "__main__"),
+    ),
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 SOURCES = sorted((ROOT / "playground").rglob("*.py"))

@@ -18,7 +18,7 @@ import psutil
 
 from playground.errors import Cancelled, JobDied, JobInterrupted, PlaygroundError, from_wire, to_wire
 from playground.jobs.worker import ERROR, RESULT
-from playground.store import folders, jobs, variants
+from playground.store import folders, jobs, runs, variants
 from playground.store.schema import Job
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ LOG = "log.txt"
 ENVIRONMENT = "PLAYGROUND_JOB"  # holds the job's id in its worker and in all below
 PATIENCE_S = 8.0  # from SIGTERM to SIGKILL
 LOG_LINES = 20
+GOES_ON = ("evaluate", "divergence")  # kinds of job that keep what they have measured so far
 _SAME_S = 1.0  # between two readings of one process's start
 
 
@@ -117,7 +118,8 @@ def settle(job_id: str, code: int | None = None, *, interrupted: str = "") -> No
         jobs.end(job.id, "failed", error=told)
     elif interrupted or stopped:
         cause = interrupted or "its worker was told to stop from outside"
-        error = JobInterrupted(f"The job was interrupted: {cause}.", hint="Run it again: it starts from the beginning.")
+        again = "goes on from where it was" if job.kind in GOES_ON else "starts from the beginning"
+        error = JobInterrupted(f"The job was interrupted: {cause}.", hint=f"Run it again: it {again}.")
         jobs.end(job.id, "interrupted", error=to_wire(error))
     else:
         jobs.end(job.id, "failed", error=_with_log(died(code), job.id))
@@ -173,7 +175,9 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _made(job_id: str) -> dict[str, Any] | None:
-    """The variant that a worker finished, when it died before it could say so."""
+    """The variant or the run that a worker finished, when it died before it could say so."""
+    if run := runs.of_job(job_id):
+        return {"run": run.id}
     variant = variants.of_job(job_id)
     return None if variant is None else variant.card | {"variant": variant.id, "path": variant.path}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.errors import JobError
+from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.report import Report
 from playground.jobs.spec import QuantizeSpec, Spec
 
@@ -28,7 +29,10 @@ class Kind:
         return found
 
 
-KINDS: dict[str, Kind] = {"quantize": Kind("playground.jobs.quantize:run", QuantizeSpec.from_dict)}
+KINDS: dict[str, Kind] = {
+    "quantize": Kind("playground.jobs.quantize:run", QuantizeSpec.from_dict),
+    "evaluate": Kind("playground.jobs.evaluate:run", EvaluateSpec.from_dict),
+}
 
 
 def kind(name: str) -> Kind:

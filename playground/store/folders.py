@@ -37,6 +37,16 @@ def run(run_id: str) -> Path:
     return runs() / run_id
 
 
+def items(run_id: str, task: str) -> Path:
+    """The items of one task of a run, a file for each variant: its number in the run's variants, .jsonl."""
+    return run(run_id) / "items" / task
+
+
+def unfinished(key: str) -> Path:
+    """What an evaluation has so far, under a hash of all that could change its numbers."""
+    return settings().cache / "evaluations" / key
+
+
 def device_lock(device: str) -> Path:
     """The file that a worker holds locked while it computes on `device`."""
     return jobs() / f"device-{device.replace(':', '-')}.lock"

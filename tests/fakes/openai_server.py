@@ -110,11 +110,21 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, {"prompt": "<s>" + body["messages"][-1]["content"]})
         if mode == "llamacpp" and route == "/tokenize":
             return self.answer(200, {"tokens": ids_of(body["content"]) if body.get("content") else []})
+        if route == "/completions" and not body.get("stream"):
+            return self.whole(body)
         if route == "/completions" and mode in ("ids", "pairs", "llamacpp", "raw-only"):
             return self.stream(body, chat=False)
         if route == "/chat/completions" and mode != "raw-only":
             return self.stream(body, chat=True)
         return self.answer(404, {"detail": "Not Found"})
+
+    def whole(self, body: dict[str, Any]) -> None:
+        """An answer to each prompt of a batch, cut off where it is longer than asked for."""
+        text, cut = "".join(WORDS[: body["max_tokens"]]), body["max_tokens"] < len(WORDS)
+        reason = "length" if cut else "stop"
+        prompts = [body["prompt"]] if isinstance(body["prompt"], str) else body["prompt"]
+        choices = [{"index": n, "text": text, "finish_reason": reason} for n in range(len(prompts))]
+        self.answer(200, {"object": "text_completion", "choices": choices})
 
     def stream(self, body: dict[str, Any], chat: bool) -> None:
         mode, number = self.server.mode, body.get("max_tokens", body.get("max_completion_tokens", 16))

@@ -177,11 +177,16 @@ class RemoteHttp:
         self._pool.close()
 
     def ask(
-        self, endpoint: Endpoint, url: str, body: dict[str, Any] | None = None, is_stopped: IsStopped = lambda: False
+        self,
+        endpoint: Endpoint,
+        url: str,
+        body: dict[str, Any] | None = None,
+        is_stopped: IsStopped = lambda: False,
+        answer_s: float = ANSWER_S,
     ) -> Any:
         """The JSON that a GET, or with a body a POST, is answered with. Raises the typed error of the answer."""
-        deadline = time.monotonic() + ANSWER_S
-        with _begun(self._open(endpoint, url, body, ANSWER_S), is_stopped) as response:
+        deadline = time.monotonic() + answer_s
+        with _begun(self._open(endpoint, url, body, answer_s), is_stopped) as response:
             content = b""
             for part in _parts(response, is_stopped):
                 content += part

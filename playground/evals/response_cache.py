@@ -1,0 +1,107 @@
+"""lm-eval's response cache, so that an evaluation that was killed goes on where it was, and loses one batch at most.
+
+lm-eval keys a response by its prompt and not by the model, so the file belongs to one variant under one set of
+conditions: whoever opens it sees to that. A batch is committed whole: what is left then has the same batches, and with
+them the same numbers, as without the interruption.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lm_eval.api.model import CachingLM, hash_args
+from sqlitedict import SqliteDict
+
+from playground.core import Progress
+
+SAY_S = 0.5
+WORK = {
+    "generate_until": ("generating answers", "answers"),
+    "loglikelihood": ("scoring choices", "choices"),
+    "loglikelihood_rolling": ("reading texts", "texts"),
+}
+_CUT = "cut "  # before the key of a response: the token budget ended it
+OnProgress = Callable[[Progress], None]
+
+
+class Journal:
+    """What lm-eval calls for each new response (its CacheHook). `begin_batch` commits those of the batch before."""
+
+    def __init__(self, responses: Any, said: Callable[[], None]) -> None:
+        self._responses = responses
+        self._said = said
+        self._cut: list[bool] = []
+
+    def begin_batch(self) -> None:
+        self._responses.commit()
+
+    def cut(self, flags: Iterable[bool]) -> None:
+        """Whether the budget ended each of the next responses."""
+        self._cut = list(flags)
+
+    def add_partial(self, attr: str, req: Iterable[Any], res: Any) -> None:
+        key = hash_args(attr, req)
+        if attr == "generate_until":
+            self._responses[_CUT + key] = self._cut.pop(0)
+        self._responses[key] = res
+        self._said()
+
+
+class ResponseCache(CachingLM):  # type: ignore[misc]  # lm-eval has no types
+    """Wraps a language model as lm-eval's own does; `lm.set_cache_hook` gets a Journal.
+
+    what  who answers, for the progress: "smollm2:nf4 (2 of 4)"
+    """
+
+    def __init__(self, lm: Any, file: Path, what: str, on_progress: OnProgress) -> None:
+        # Not lm-eval's own: its table commits every response alone.
+        self.lm, self.cache_db = lm, str(file)
+        self.dbdict = SqliteDict(self.cache_db, autocommit=False, outer_stack=False)
+        self._what, self._on_progress = what, on_progress
+        self._stage = Progress(what)
+        self._last = 0.0
+        lm.set_cache_hook(Journal(self.dbdict, self._one_more))
+
+    def __enter__(self) -> ResponseCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dbdict.close()
+
+    def __getattr__(self, attr: str) -> Any:
+        found = super().__getattr__(attr)
+        if attr not in WORK:
+            return found
+
+        def answered(requests: Sequence[Any]) -> Any:
+            held = sum(hash_args(attr, one.args) in self.dbdict for one in requests if not _sampled(one))
+            words, unit = WORK[attr]
+            self._tell(Progress(f"{self._what}: {words}", held, len(requests), unit))
+            responses = found(requests)
+            self._tell(Progress(self._stage.stage, len(requests), len(requests), unit))
+            return responses
+
+        return answered
+
+    def was_cut(self, arguments: Sequence[Any]) -> bool:
+        """Whether the token budget ended the answer to this request of `generate_until`."""
+        return bool(self.dbdict.get(_CUT + hash_args("generate_until", arguments), False))
+
+    def _one_more(self) -> None:
+        stage = self._stage
+        self._stage = Progress(stage.stage, stage.done + 1, stage.total, stage.unit)
+        if time.monotonic() - self._last > SAY_S:
+            self._tell(self._stage)
+
+    def _tell(self, stage: Progress) -> None:
+        self._stage, self._last = stage, time.monotonic()
+        self._on_progress(stage)
+
+
+def _sampled(request: Any) -> bool:
+    """Whether lm-eval draws the answer anew each time, and so reads none from its cache."""
+    arguments = request.args
+    return len(arguments) > 1 and isinstance(arguments[1], dict) and bool(arguments[1].get("do_sample"))

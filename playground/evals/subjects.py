@@ -1,0 +1,99 @@
+"""The variants of an evaluation: which weights, on which engine, and the facts that a run keeps of each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playground import catalog
+from playground.catalog import checkpoint, names
+from playground.core import Loaded, LoadSpec, Progress, Variant
+from playground.engines import address, choose
+from playground.errors import EvaluationError
+from playground.methods import did_you_mean
+from playground.metrics.content import content_hash
+
+ENGINES = ("transformers", "vllm", "remote")
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One variant that is measured.
+
+    id            as it was asked for, "smollm2:nf4" or "smollm2@vllm"
+    spec          what an engine needs to load it; None of a remote one
+    content_hash  of the weights as they compute: what is quantized or cast while loading says so at its end
+    """
+
+    id: str
+    engine: str
+    variant: Variant
+    spec: LoadSpec | None
+    content_hash: str
+
+    def facts(self, loaded: Loaded | None, template_hash: str) -> dict[str, Any]:
+        """Its entry in the `variants` of a run; `speed` is None until it is measured."""
+        bits = self.variant.bits_per_weight
+        return {
+            "id": self.id,
+            "label": self.variant.label,
+            "method": self.variant.method,
+            "scheme": self.variant.scheme,
+            "bytes": self.variant.bytes,
+            "bits_per_weight": None if bits is None else round(bits, 4),
+            "content_hash": self.content_hash,
+            "engine": self.engine,
+            "dtype": loaded.dtype if loaded else self.variant.dtype,
+            "loaded_bytes": (loaded.weight_bytes or None) if loaded else None,
+            "kernel": loaded.kernel if loaded else "",
+            "template_hash": template_hash,
+            "speed": None,
+        }
+
+
+def find(asked: Sequence[str], engine: str = "", on_progress: OnProgress = lambda _: None) -> list[Subject]:
+    """The subjects of the names, the reference first; `engine` is for those that name none. Makes them local.
+
+    Raises CatalogError, EngineUnavailable, EvaluationError.
+    """
+    if engine and engine not in ENGINES:
+        raise EvaluationError(f"There is no engine {engine[:40]!r} for tasks.", hint=did_you_mean(engine, ENGINES))
+    twice = sorted({name for name in asked if asked.count(name) > 1})
+    if twice:
+        raise EvaluationError(f"{twice[0]} is named twice.", hint="Name each variant once.")
+    return [_subject(name, engine, on_progress) for name in asked]
+
+
+def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
+    asked = address.parse(name)
+    variant = catalog.variant(asked.variant)
+    chosen = asked.engine or engine or "transformers"
+    if variant.engines == ("remote",):
+        url = f"{variant.path} {variant.label}"
+        return Subject(name, "remote", variant, None, f"remote-{hashlib.sha256(url.encode()).hexdigest()}")
+    if chosen not in ("transformers", "vllm"):
+        raise EvaluationError(
+            f"Tasks do not run on {chosen}, which tells no log-probabilities of a prompt.",
+            hint=f"Write {asked.variant}@transformers or {asked.variant}@vllm.",
+        )
+    if chosen != "transformers" or not variant.path.endswith(".gguf"):  # which it unpacks: right for scores
+        choose.check(variant, chosen)
+    spec = catalog.resolve(asked.variant, on_progress)
+    return Subject(name, chosen, variant, spec, weights_hash(spec))
+
+
+def weights_hash(spec: LoadSpec) -> str:
+    """`content_hash` of the checkpoint and, where loading changes the weights, what it makes of them."""
+    digest = content_hash(Path(spec.path))
+    own = checkpoint.from_path(spec.id, Path(spec.path)).form.dtype
+    changed = spec.quantize or (spec.dtype if spec.dtype != own else "")
+    return f"{digest}+{changed}" if changed else digest
+
+
+def model_key(subject: Subject) -> str:
+    """How the store names the model of a variant."""
+    return names.key(subject.variant.model)

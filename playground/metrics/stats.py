@@ -1,0 +1,151 @@
+"""One variant against the reference on one task, item by item: what was lost, and whether that can be told from luck.
+
+Both sides answered the same items, so all of it is paired. Scores of an item are 0 or 1, or graded. Power as in Miller,
+Adding Error Bars to Evals, https://arxiv.org/abs/2411.00640; flips as in https://arxiv.org/abs/2407.09141.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from playground.metrics.clusters import Floats, clustered, mean_stderr
+from playground.metrics.intervals import CHANGED, bounded, difference_interval, effective_items, paired_bootstrap
+
+__all__ = ["Paired", "Verdict", "mcnemar_exact", "mean_stderr", "paired", "paired_bootstrap", "smallest_drop"]
+
+Verdict = Literal["better", "worse", "not distinguishable"]
+LEVEL = 0.05
+POWER = 0.8
+Z_LEVEL = NormalDist().inv_cdf(1 - LEVEL / 2)
+Z_POWER = NormalDist().inv_cdf(POWER)
+ROUNDING = 1e-12  # an interval's end this near to 0 is 0
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """A variant's scores beside the reference's, joined by item. Scores and differences are in the task's own unit.
+
+    stderr         of the variant's score, clustered; None of a single item or cluster
+    recovery       percent of the reference's score that is kept; None where that is 0
+    flips_lost     items that the reference had right and the variant has wrong; of graded scores, that lost anything
+    flips_won      the other way round
+    mcnemar_p      exact, two-sided; None of graded scores. It knows nothing of clusters: the interval does
+    diff           score - score_reference, so of perplexities more is worse
+    diff_ci95      95 % interval of diff; None where nothing can be said
+    discordance    share of the items whose score changed
+    smallest_drop  true loss that these items would have shown with 80 % power at the 5 % level, in the score's unit
+    """
+
+    n: int
+    score_reference: float
+    score: float
+    stderr: float | None
+    recovery: float | None
+    flips_lost: int
+    flips_won: int
+    mcnemar_p: float | None
+    diff: float
+    diff_ci95: tuple[float, float] | None
+    discordance: float
+    smallest_drop: float
+    verdict: Verdict
+
+
+def paired(
+    reference: npt.ArrayLike,
+    other: npt.ArrayLike,
+    clusters: npt.ArrayLike | None = None,
+    seed: int = 0,
+    higher_is_better: bool = True,
+    graded: bool | None = None,
+) -> Paired:
+    """Compare two scores an item; `graded` None: unless all are 0 or 1. Raises ValueError when they do not pair up.
+
+    Better or worse is said only where the interval leaves out 0 and, of right and wrong answers, McNemar's test agrees.
+    Each comparison is made at the 5 % level by itself: nothing is corrected for their number, so of twenty tasks and
+    variants that lost nothing, up to one is called different by luck.
+    """
+    before, after = np.asarray(reference, dtype=float), np.asarray(other, dtype=float)
+    if before.shape != after.shape:
+        raise ValueError(f"{before.size} scores of the reference against {after.size}: join them by item first")
+    score_reference, (score, stderr) = clustered(before).mean, mean_stderr(after, clusters)
+    binary = bool(np.isin(np.concatenate([before, after]), (0, 1)).all()) and not graded
+    difference = after - before
+    gains = difference if higher_is_better else -difference
+    lost, won = int(np.count_nonzero(gains < 0)), int(np.count_nonzero(gains > 0))
+    p = mcnemar_exact(lost, won) if binary else None
+    interval = difference_interval(before, after, clusters, seed)
+    return Paired(
+        n=len(before),
+        score_reference=score_reference,
+        score=score,
+        stderr=stderr,
+        recovery=_recovery(score_reference, score, higher_is_better),
+        flips_lost=lost,
+        flips_won=won,
+        mcnemar_p=p,
+        diff=score - score_reference,
+        diff_ci95=interval,
+        discordance=(lost + won) / len(before),
+        smallest_drop=_smallest_drop(before, after, clusters, binary),
+        verdict=_verdict(interval, p, higher_is_better),
+    )
+
+
+def _recovery(reference: float, score: float, higher_is_better: bool) -> float | None:
+    kept, of = (score, reference) if higher_is_better else (reference, score)
+    return 100 * kept / of if reference > 0 and of > 0 else None
+
+
+def _verdict(interval: tuple[float, float] | None, p: float | None, higher_is_better: bool) -> Verdict:
+    if interval is None or (p is not None and p >= LEVEL):
+        return "not distinguishable"
+    low, high = interval if higher_is_better else (-interval[1], -interval[0])
+    if low > ROUNDING:
+        return "better"
+    return "worse" if high < -ROUNDING else "not distinguishable"
+
+
+def mcnemar_exact(lost: int, won: int) -> float:
+    """Two-sided p of so uneven a split of the flips, were each as likely a loss as a gain; 1 without any flip."""
+    flips, ways, tail = lost + won, 1, 0
+    for k in range(min(lost, won) + 1):
+        tail += ways  # whole numbers: nothing rounds, however many flips there are
+        ways = ways * (flips - k) // (k + 1)
+    return min(1.0, 2 * tail / (1 << flips))
+
+
+def smallest_drop(n: float, discordance: float) -> float:
+    """The loss of score, 0 to 1, that `n` items that stand alone show with 80 % power at the 5 % level.
+
+    Solves n = (z₁√π + z₂√(π - δ²))² / δ² for δ, with π the share of items whose correctness changes. A loss of δ
+    changes at least that share, so where few items changed (or none, when the formula would promise a loss of 0 to be
+    seen) π is δ itself. 1 where even losing all of it would not show.
+    """
+    by_spread = _drop_by_spread(n, discordance)
+    if 0 < by_spread <= discordance:
+        return by_spread
+    root = n * (n + Z_POWER**2 - Z_LEVEL**2)
+    kept = max(0.0, math.sqrt(max(root, 0.0)) - Z_LEVEL * Z_POWER) / (n + Z_POWER**2)  # √(1 - δ)
+    return 1 - kept * kept
+
+
+def _drop_by_spread(n: float, mean_square: float) -> float:
+    """The same of scores whose change has this mean square: of right and wrong answers, the discordance."""
+    under = max(n + Z_POWER**2 - Z_LEVEL**2, 0.0)
+    return math.sqrt(mean_square) * (Z_LEVEL * math.sqrt(n) + Z_POWER * math.sqrt(under)) / (n + Z_POWER**2)
+
+
+def _smallest_drop(before: Floats, after: Floats, clusters: npt.ArrayLike | None, binary: bool) -> float:
+    difference = after - before
+    changed = int(np.count_nonzero(difference))
+    worth = effective_items(before, after, clusters)
+    if binary or (changed < CHANGED and bounded(before, after)):
+        return smallest_drop(worth, changed / len(difference))
+    return _drop_by_spread(worth, float(np.mean(difference**2)))

@@ -1,0 +1,240 @@
+"""lm-eval's own answers and scores, whichever way it is asked; cut answers; a kill loses one batch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.errors import EvaluationError
+from playground.evals.conditions import Conditions
+from playground.evals.harness import RESPONSES, Answers
+from playground.evals.items import Item
+from tests.evals.conftest import Ask
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's, transformers' and datasets' own
+SHORT = {"max_gen_toks": 12}
+
+
+def lm_eval_itself(tiny: Path, conditions: Conditions, tasks: Path, **more: Any) -> dict[str, Any]:
+    """The same through lm-eval's front door, which loads the model by itself."""
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    found: dict[str, Any] = simple_evaluate(
+        model="hf",
+        model_args={"pretrained": str(tiny), "dtype": "bfloat16"},
+        tasks=list(conditions.tasks),
+        task_manager=TaskManager(include_defaults=False, include_path=[str(tasks)]),
+        limit=conditions.limit,
+        num_fewshot=conditions.few_shot,
+        batch_size=conditions.batch_size,
+        gen_kwargs=dict(conditions.generation) or None,
+        apply_chat_template=conditions.chat_template,
+        fewshot_as_multiturn=conditions.multiturn,
+        bootstrap_iters=0,
+        device="cpu",
+        **more,
+    )
+    return found
+
+
+def same(answers: Answers, theirs: list[dict[str, Any]], score: str, of: str = "none") -> None:
+    """Every item: who was asked what, what came, what it scored."""
+    rows = sorted((row for row in theirs if row["filter"] == of), key=lambda row: row["doc_id"])
+    assert len(rows) == len(answers.items)
+    for item, row in zip(answers.items, rows, strict=True):
+        assert (item.doc_id, item.doc_hash) == (row["doc_id"], row["doc_hash"])
+        assert item.prompt == row["arguments"][0][0]
+        assert item.score == row[score]
+        if item.loglikelihoods is None:
+            assert item.answer == row["resps"][0][0]
+        else:
+            assert list(item.loglikelihoods) == [response[0][0] for response in row["resps"]]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        Conditions(("gsm8k",), few_shot=2, generation=SHORT, batch_size=4),
+        Conditions(("gsm8k",), limit=5, few_shot=1, generation=SHORT, chat_template=True, multiturn=True, batch_size=2),
+    ],
+    ids=["text", "chat"],
+)
+def test_generated_answers_are_lm_evals(ask: Ask, tiny: Path, tmp_path: Path, conditions: Conditions) -> None:
+    found = ask(conditions)["gsm8k"]
+    theirs = lm_eval_itself(tiny, conditions, tmp_path / "tasks")
+    same(found, theirs["samples"]["gsm8k"], "exact_match", "strict-match")
+    scores = [item.score for item in found.items]
+    assert sum(scores) / len(scores) == theirs["results"]["gsm8k"]["exact_match,strict-match"]
+    assert (found.facts.n, found.facts.n_full) == (conditions.limit or 14, 14)
+    assert found.facts.sample is (conditions.limit is not None)
+    assert found.facts.few_shot == conditions.few_shot
+
+
+def test_scored_choices_are_lm_evals(ask: Ask, tiny: Path, tmp_path: Path) -> None:
+    conditions = Conditions(("arc_easy",), batch_size=3)
+    found = ask(conditions)["arc_easy"]
+    theirs = lm_eval_itself(tiny, conditions, tmp_path / "tasks")
+    same(found, theirs["samples"]["arc_easy"], "acc")
+    assert found.facts.chance == pytest.approx((7 / 3 + 6 / 4) / 13)
+    assert not any(item.truncated for item in found.items)
+    assert {item.gold for item in found.items if item.score == 1} == {
+        item.answer for item in found.items if item.score == 1
+    }
+
+
+def test_coqa_and_lambada(ask: Ask) -> None:
+    found = ask(Conditions(("coqa", "lambada_openai"), generation=SHORT))
+    assert found["coqa"].facts.metric == "f1"
+    assert found["coqa"].items[0].gold == "on the bridge | the bridge | bridge"
+    assert len({item.cluster for item in found["coqa"].items}) == 6
+    assert found["lambada_openai"].facts.metric == "acc"
+    assert all(len(item.loglikelihoods or ()) == 1 for item in found["lambada_openai"].items)
+
+
+def test_sampling_is_repeated_by_its_seed(ask: Ask) -> None:
+    def drawn(seed: int) -> list[str]:
+        conditions = Conditions(("gsm8k",), limit=4, few_shot=0, generation={**SHORT, "temperature": 1.0}, seed=seed)
+        return [item.answer for item in ask(conditions)["gsm8k"].items]
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+
+
+class Scripted:
+    """`generate` of a model that answers what it is told, token by token."""
+
+    def __init__(self, lm: Any, texts: list[str]) -> None:
+        self.ids = [lm.tokenizer(text).input_ids for text in texts]
+        self.padding = lm.tokenizer.pad_token_id
+
+    def __call__(self, input_ids: Any, max_length: int, **_: Any) -> Any:
+        import torch
+
+        room = max_length - input_ids.shape[1]
+        rows = [(self.ids.pop(0) + [self.padding] * room)[:room] for _ in range(len(input_ids))]
+        return torch.cat([input_ids, torch.tensor(rows)], dim=1)
+
+
+def answered(ask: Ask, loaded: Callable[[Conditions], Any], monkeypatch: Any, texts: list[str], **more: Any) -> Any:
+    conditions = Conditions(
+        ("gsm8k",), limit=len(texts), few_shot=0, generation={"max_gen_toks": 24}, batch_size=1, **more
+    )
+    lm = loaded(conditions)
+    monkeypatch.setattr(lm.model, "generate", Scripted(lm, texts))
+    return sorted(ask(conditions, lm=lm)["gsm8k"].items, key=lambda item: -len(item.prompt))
+
+
+def test_an_answer_that_its_budget_ended_is_cut(
+    ask: Ask, loaded: Callable[[Conditions], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = "the river and the bridge and " * 8
+    texts = [full, "the river<|im_end|>", f"x Question: {full}", f"the river</s>{full}"]
+    items = answered(ask, loaded, monkeypatch, texts)
+    assert [item.truncated for item in items] == [True, False, False, False]
+    assert items[1].answer == "the river"
+
+
+def test_only_what_follows_the_thoughts_is_scored(
+    ask: Ask, loaded: Callable[[Conditions], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (item,) = answered(ask, loaded, monkeypatch, ["<think>1</think> #### 2<|im_end|>"], strip_thinking=True)
+    assert (item.answer, item.extracted) == ("#### 2", "2")
+
+
+def test_a_budget_beyond_the_context_is_a_sentence(ask: Ask) -> None:
+    with pytest.raises(EvaluationError, match="less than model's maximum sequence length"):
+        ask(Conditions(("gsm8k",), limit=1, few_shot=0, generation={"max_gen_toks": 4096}))
+
+
+CONDITIONS = Conditions(("gsm8k", "arc_easy"), few_shot=0, generation=SHORT, batch_size=3)
+SLOW_CHILD = """
+import sys, time
+from pathlib import Path
+from playground.evals import harness, prepare, subjects
+from playground.evals.local_model import LocalModel
+from tests.evals.test_harness import CONDITIONS
+from playground.engines.transformers_host.loading import load
+from playground.engines.transformers_host.memory import DeviceMemory
+import torch
+
+class Slow(LocalModel):
+    def _model_generate(self, *arguments, **named):
+        time.sleep(0.4)
+        return super()._model_generate(*arguments, **named)
+
+tiny, folder, tasks = sys.argv[1:]
+spec = subjects.find([tiny])[0].spec
+lm = Slow(load(spec, DeviceMemory(torch.device("cpu")), lambda _: None), CONDITIONS.batch_size, False)
+prepared = prepare.prepare(CONDITIONS, Path(tasks), lambda _: None)
+harness.answer(lm, prepared, Path(folder), "tiny", lambda stage: print(int(stage.done), flush=True))
+"""
+
+
+def committed(file: Path) -> int:
+    """Answers that another process would find."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        return int(connection.execute("SELECT COUNT(*) FROM unnamed WHERE key NOT LIKE 'cut %'").fetchone()[0])
+
+
+def test_kill_9_loses_one_batch_and_changes_no_number(
+    ask: Ask, tiny: Path, tmp_path: Path, loaded: Callable[[Conditions], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ask(CONDITIONS)
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    child = subprocess.Popen(
+        [sys.executable, "-c", SLOW_CHILD, str(tiny), str(folder), str(tmp_path / "child")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert child.stdout is not None
+    while int(child.stdout.readline()) < 6:  # the second batch has been answered
+        continue
+    time.sleep(0.1)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    before = committed(folder / RESPONSES)
+    assert before in (3, 6, 9)  # whole batches, and no more than one is lost
+    lm = loaded(CONDITIONS)
+    batches = []
+    original = lm._model_generate
+    monkeypatch.setattr(lm, "_model_generate", lambda *a, **k: batches.append(1) or original(*a, **k))
+    resumed = ask(CONDITIONS, folder, lm)
+    assert len(batches) == -(-(14 - before) // 3)
+    for name, answers in whole.items():
+        assert resumed[name].items == answers.items
+
+
+def test_a_stop_in_mid_batch_leaves_whole_batches(
+    ask: Ask, tmp_path: Path, loaded: Callable[[Conditions], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: list[Item] = ask(CONDITIONS)["gsm8k"].items
+    lm = loaded(CONDITIONS)
+    decode, seen = lm.tok_decode, []
+
+    def decoded(*arguments: Any, **named: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 6:  # the first decodes the end token, so this is the second answer of the second batch
+            raise KeyboardInterrupt
+        return decode(*arguments, **named)
+
+    monkeypatch.setattr(lm, "tok_decode", decoded)
+    folder = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        ask(CONDITIONS, folder, lm)
+    assert committed(folder / RESPONSES) == 3
+    assert ask(CONDITIONS, folder)["gsm8k"].items == whole
