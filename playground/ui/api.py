@@ -14,9 +14,10 @@ from playground.errors import PlaygroundError
 from playground.generate import generate as run
 from playground.settings import settings
 from playground.store.schema import Job
+from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner
 from playground.ui.quantize_asked import spec
-from playground.ui.quantize_board import Queue, without_paths
+from playground.ui.quantize_board import without_paths
 from playground.ui.quantize_events import start
 from playground.ui.quantize_upload import Uploads
 

@@ -17,8 +17,8 @@ from playground.ui import api, compare_tab, pages, quantize_files, quantize_room
 from playground.ui.compare_events import Compare
 from playground.ui.device import device_line
 from playground.ui.endpoints_events import Endpoints
+from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner, loopback
-from playground.ui.quantize_board import Queue
 from playground.ui.quantize_events import Quantize
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
