@@ -42,11 +42,18 @@ class Queue(Protocol):
 class JobCards:
     """Jobs of one kind.
 
-    words  what a job is asked to do: "title", "model", "words", and what else the page wants of it
+    words   what a job is asked to do: "title", "model", "words", and what else the page wants of it
+    public  what of a job's card others than the owner may see
     """
 
-    def __init__(self, queue: Queue, kind: str, words: Callable[[Job], Mapping[str, Any]]) -> None:
-        self._queue, self._kind, self._words = queue, kind, words
+    def __init__(
+        self,
+        queue: Queue,
+        kind: str,
+        words: Callable[[Job], Mapping[str, Any]],
+        public: Callable[[Job, dict[str, Any]], dict[str, Any]] = lambda _, card: card,
+    ) -> None:
+        self._queue, self._kind, self._words, self._public = queue, kind, words, public
         self._views: dict[str, View] = {}
 
     def rows(self, logs: Collection[str], owner: bool, replaced: Callable[[Job], bool]) -> dict[str, Any]:
@@ -64,13 +71,14 @@ class JobCards:
             view = self._views[job.id]
             view.take(*self._queue.events(job.id, view.position))
         return {
-            "jobs": [
-                shown(job, self._views[job.id], ahead(job, active), self._words(job), self._log(job.id, logs, owner))
-                for job in listed
-            ],
+            "jobs": [self._card(job, ahead(job, active), logs, owner) for job in listed],
             "older": max(0, len(ended) - ENDED_SHOWN),
             "active": bool(active),
         }
+
+    def _card(self, job: Job, before: int, logs: Collection[str], owner: bool) -> dict[str, Any]:
+        card = shown(job, self._views[job.id], before, self._words(job), self._log(job.id, logs, owner))
+        return card if owner else self._public(job, card)
 
     def _log(self, job_id: str, logs: Collection[str], owner: bool) -> str | None:
         if not owner:

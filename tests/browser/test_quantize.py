@@ -69,7 +69,7 @@ def open_quantize(site: Callable[[], str], chromium: Browser) -> Iterator[Open]:
 
 
 def go(page: Page) -> Locator:
-    return page.locator(".ui-go")
+    return page.locator("#pg-quantize .ui-go")
 
 
 def choose(page: Page, method: str) -> None:
@@ -77,7 +77,7 @@ def choose(page: Page, method: str) -> None:
 
 
 def job(page: Page, index: int = 0) -> Locator:
-    return page.locator(".ui-job").nth(index)
+    return page.locator("#pg-quantize .ui-job").nth(index)
 
 
 def running(queue: FakeQueue, method: str = "gptq", scheme: str = "W4A16", model: str = "smollm2") -> str:
@@ -93,14 +93,14 @@ def test_the_form_says_what_comes_out_and_queues_it(open_quantize: Open, queue: 
     expect(page.locator(".qz-cost .id")).to_have_text("smollm2:awq-w4a16_asym-g64")
     expect(page.locator(".qz-why")).to_contain_text("Group size 64")
     expect(page.locator(".qz-calibration")).to_be_visible()
-    expect(page.locator(".ui-empty")).to_contain_text("Nothing made yet.")
+    expect(page.locator("#pg-quantize .ui-empty")).to_contain_text("Nothing made yet.")
     choose(page, "RTN")
     expect(page.locator(".qz-calibration")).to_be_hidden()
-    page.locator(".ui-fields select").first.select_option("W8A16")
+    page.locator("#pg-quantize .ui-fields select").first.select_option("W8A16")
     expect(page.locator(".qz-cost .sizes b")).to_have_text("166 MB")
     page.get_by_label("Group size").select_option("32")
     expect(page.locator(".qz-cost .id")).to_have_text("smollm2:rtn-w8a16-g32")
-    page.locator(".ui-more summary").click()
+    page.locator("#pg-quantize .ui-more summary").click()
     page.get_by_label("Name of the variant").fill("mine")
     expect(page.locator(".qz-cost .id")).to_have_text("smollm2:mine")
     expect(go(page)).to_be_enabled()
@@ -116,10 +116,10 @@ def test_what_cannot_run_is_refused_with_what_to_do(
 ) -> None:
     page = open_quantize()
     choose(page, "FP8")
-    page.locator(".ui-fields select").first.select_option("FP8_BLOCK")
+    page.locator("#pg-quantize .ui-fields select").first.select_option("FP8_BLOCK")
     expect(page.locator(".qz-cost .pg-notice")).to_contain_text("Use FP8_DYNAMIC")
     expect(go(page)).to_be_disabled()
-    page.locator(".ui-fields select").first.select_option("FP8_DYNAMIC")
+    page.locator("#pg-quantize .ui-fields select").first.select_option("FP8_DYNAMIC")
     expect(go(page)).to_be_enabled()
     monkeypatch.setattr(quantize_events, "facts", lambda **_: Facts(None, 10**8, 60 * 10**9))
     go(page).click()
@@ -181,7 +181,7 @@ def test_a_job_is_watched_to_its_card(open_quantize: Open, queue: FakeQueue) -> 
     queue.end(found, "done", result={"variant": row.id})
     expect(page.locator(".qz-card")).to_have_count(1)
     expect(page.locator(".qz-card .qz-line")).to_have_attribute("aria-expanded", "true")
-    expect(page.locator(".ui-job")).to_have_count(1)
+    expect(page.locator("#pg-quantize .ui-job")).to_have_count(1)
     queue.start(waiting)
     expect(job(page).locator(".ui-state")).to_have_text("running")
 
@@ -200,7 +200,7 @@ def test_stop_asks_once_and_run_again_queues_it_anew(open_quantize: Open, queue:
     queue.end(found, "cancelled")
     expect(job(page)).to_contain_text("Nothing half-made is left.")
     page.get_by_role("button", name="Run GPTQ W4A16 again").click()
-    expect(page.locator(".ui-job")).to_have_count(2)
+    expect(page.locator("#pg-quantize .ui-job")).to_have_count(2)
     assert [one.state for one in queue.list()] == ["queued", "cancelled"]
 
 
@@ -249,7 +249,7 @@ def test_the_card_shows_what_was_gained_and_where_it_hurt(open_quantize: Open, t
     expect(card.locator(".ui-asks")).to_contain_text("Delete 1 MB?")
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(card).to_have_count(0)
-    expect(page.locator(".ui-empty")).to_be_visible()
+    expect(page.locator("#pg-quantize .ui-empty")).to_be_visible()
     assert not Path(row.path).exists()
 
 
@@ -287,7 +287,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
     for at in range(20):
         queue.tell(found, "memory", float(at), bytes=10**9)
     page = open_quantize(width=390, height=844, colours=colours)
-    page.locator(".ui-more summary").click()
+    page.locator("#pg-quantize .ui-more summary").click()
     expect(page.locator(".cell")).to_have_count(9)
     expect(job(page).locator("svg")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -39,8 +39,9 @@
   };
 
   // `{ box, draw(state) }`: the nodes of a job stay, so whoever reads its log or a tooltip keeps the place.
-  // logs: a Set of the jobs whose log is open; look(): asks for news; gone: the sentence for a job whose result is gone.
-  P.jobCards = ({ logs, look, send, gone }) => {
+  // logs: a Set of the jobs whose log is open; look(): asks for news; gone, left: what is said of a job whose result was
+  // deleted since, and of what a stopped one leaves.
+  P.jobCards = ({ logs, look, send, gone, left: remains }) => {
     const nodes = new Map();
     const jobNode = (job) => {
       const box = el('article', 'ui-job'), head = el('div', 'top'), title = el('div', 'title'), right = el('div', 'acts'), body = el('div', 'ui-doing'), foot = el('details', 'ui-log'), pre = el('pre');
@@ -74,7 +75,7 @@
       if (!one.box.parentNode) found.body.replaceChildren(one.box);
       const stage = job.stage, known = stage && stage[2] > 0;
       const name = job.stopping ? 'Stopping' : stage ? stage[0] : 'Starting the worker';
-      one.words.textContent = name.charAt(0).toUpperCase() + name.slice(1);
+      one.words.textContent = /^[a-z]+\b(?![:.\d-])/.test(name) ? name.charAt(0).toUpperCase() + name.slice(1) : name; // not the name of a variant
       one.bar.classList.toggle('unknown', !known);
       one.fill.style.width = known ? `${Math.min(100, (100 * stage[1]) / stage[2])}%` : '';
       one.bar.setAttribute('aria-valuemax', known ? stage[2] : 1);
@@ -96,7 +97,7 @@
       if (job.error) {
         const note = P.refused(job.error);
         found.body.append(note);
-      } else if (job.state === 'cancelled') found.body.append(el('p', 'quiet', `Stopped${job.elapsed_s === null ? ' before it began' : ` after ${P.span(job.elapsed_s)}`}. Nothing half-made is left.`));
+      } else if (job.state === 'cancelled') found.body.append(el('p', 'quiet', `Stopped${job.elapsed_s === null ? ' before it began' : ` after ${P.span(job.elapsed_s)}`}. ${remains}`));
       else if (job.state === 'done') found.body.append(el('p', 'quiet', gone));
       if (job.state === 'failed' && job.stage) found.body.append(el('p', 'quiet', `Failed while ${job.stage[0]}${job.elapsed_s === null ? '' : `, after ${P.span(job.elapsed_s)}`}.`));
     };

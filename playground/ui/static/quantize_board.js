@@ -15,7 +15,7 @@
     const news = P.follow('quantize', trigger, () => ({ logs: [...logs], cards: [...cards] }));
     const send = (action, more) => { trouble.replaceChildren(); news.send(action, more); };
     const look = () => news.look();
-    const jobCards = P.jobCards({ logs, look, send, gone: 'Done. The variant has been deleted or replaced since.' });
+    const jobCards = P.jobCards({ logs, look, send, gone: 'Done. The variant has been deleted or replaced since.', left: 'Nothing half-made is left.' });
     mount.replaceChildren(trouble, jobCards.box, made);
     Q.queue = () => { begun = news.number(60_000); Q.send(begun, [...logs], [...cards]); };
 
