@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -109,6 +110,9 @@ def refuse_architecture(model: str, config: Mapping[str, Any]) -> None:
     )
 
 
+_PARSING = threading.Lock()  # CPython 3.11 counts the depth of all threads' parsers in one place: SystemError
+
+
 def _literal(module: str, name: str) -> ast.expr | None:
     """The right-hand side of an assignment in an installed module's source, which is not imported: that loads torch."""
     package, *rest = module.split(".")
@@ -116,7 +120,9 @@ def _literal(module: str, name: str) -> ast.expr | None:
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         source = Path(folder, *rest).with_suffix(".py")
         if source.is_file():
-            for node in ast.parse(source.read_text()).body:
+            with _PARSING:
+                tree = ast.parse(source.read_text())
+            for node in tree.body:
                 targets = node.targets if isinstance(node, ast.Assign) else []
                 if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                     return node.value if isinstance(node, ast.Assign) else None

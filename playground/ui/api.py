@@ -14,9 +14,11 @@ from playground.errors import PlaygroundError
 from playground.generate import generate as run
 from playground.settings import settings
 from playground.store.schema import Job
+from playground.ui import outsiders
+from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner
 from playground.ui.quantize_asked import spec
-from playground.ui.quantize_board import Queue, without_paths
+from playground.ui.quantize_board import without_paths
 from playground.ui.quantize_events import start
 from playground.ui.quantize_upload import Uploads
 
@@ -162,6 +164,8 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
 
 def _job(job: Job) -> dict[str, Any]:
     """Its row without the server's paths, and without pasted text."""
+    if job.kind == "evaluate":
+        return outsiders.evaluate_job(job, job.as_row())
     row = job.as_row()
     row["spec"] = row["spec"] | {"recipe": without_paths(row["spec"].get("recipe") or {}), "out": ""}
     if row["result"] is not None:

@@ -13,12 +13,24 @@ import gradio as gr
 
 from playground.engines.engine import Engine
 from playground.settings import settings
-from playground.ui import api, compare_tab, pages, quantize_files, quantize_room, quantize_tab, speed_tab, theme
+from playground.ui import (
+    api,
+    compare_tab,
+    evaluate_api,
+    evaluate_tab,
+    pages,
+    quantize_files,
+    quantize_room,
+    quantize_tab,
+    speed_tab,
+    theme,
+)
 from playground.ui.compare_events import Compare
 from playground.ui.device import device_line
 from playground.ui.endpoints_events import Endpoints
+from playground.ui.evaluate_events import Evaluate
+from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner, loopback
-from playground.ui.quantize_board import Queue
 from playground.ui.quantize_events import Quantize
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
@@ -38,8 +50,10 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         endpoints = Endpoints(tab.endpoints, owner)
         endpoints.wire(demo, compare.offered, [tab.model, *(slot.variant for slot in tab.slots)])
         Quantize(quantize_tab.layout(), queue, owner, compare.show, compare.picked).wire(demo)
+        Evaluate(evaluate_tab.layout(), queue, owner).wire()
         Speed(speed_tab.layout(), engine, speeds).wire(demo)
         api.endpoints(engine, owner, queue)
+        evaluate_api.endpoints(owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs = sessions, speeds, endpoints, queue
     return demo
 

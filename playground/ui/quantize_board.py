@@ -11,16 +11,16 @@ import shutil
 import threading
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.catalog import names, stored
 from playground.catalog.variants import open_checkpoint
-from playground.errors import PlaygroundError, UnknownJob
+from playground.errors import PlaygroundError
 from playground.estimate import estimate, facts
-from playground.jobs.spec import Spec
+from playground.jobs.spec import QuantizeSpec
 from playground.methods import method
 from playground.methods.naming import variant_name
 from playground.methods.recipe import Recipe
@@ -28,44 +28,19 @@ from playground.settings import settings
 from playground.store import database, variants
 from playground.store.schema import Job, StoredVariant
 from playground.ui.encode import inert
-from playground.ui.quantize_view import View, shown
+from playground.ui.job_cards import JobCards, Queue
 from playground.ui.quantize_words import command, scheme_words
 
 log = logging.getLogger(__name__)
-ENDED_SHOWN = 6  # jobs that are over without a variant; older ones are in `playground jobs list`
-LOG_LINES = 80
 MAX_YAML = 100_000
 SAME = 1.15  # a ratio of two kinds of layers below which neither stands out
-Jobs = list[Job]
-Events = list[dict[str, Any]]
-
-
-class Queue(Protocol):
-    """What the page needs of `jobs.queue.JobQueue`."""
-
-    def submit(self, spec: Spec, device: str = "cpu") -> str: ...
-
-    def again(self, job_id: str) -> str: ...
-
-    def list(self) -> Jobs: ...
-
-    def get(self, job_id: str) -> Job: ...
-
-    def cancel(self, job_id: str) -> None: ...
-
-    def events(self, job_id: str, position: int = 0) -> tuple[Events, int]: ...
-
-    def log(self, job_id: str, lines: int = 20) -> str: ...
-
-    def close(self) -> None: ...
 
 
 class Board:
     """The jobs and variants of this home."""
 
     def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-        self._views: dict[str, View] = {}
+        self._jobs = JobCards(queue, "quantize", _asked)
         self._usage: tuple[object, dict[str, int]] = ((), {})
         self._lock = threading.Lock()
 
@@ -92,35 +67,13 @@ class Board:
 
     def _state(self, logs: Collection[str], cards: Collection[str], owner: bool) -> dict[str, Any]:
         rows = variants.all_variants()[::-1] if database.exists() else []
-        found = [job for job in self._queue.list() if job.kind == "quantize"]
         made = {row.id for row in rows}
-        active = [job for job in found if not job.over]
-        ended = [job for job in found if job.over and not (job.state == "done" and _variant_of(job) in made)]
-        listed = [*active[::-1], *ended[:ENDED_SHOWN]]  # the oldest of the active runs first
-        self._views = {job.id: self._views.get(job.id) or View() for job in listed}
-        for job in listed:
-            view = self._views[job.id]
-            view.take(*self._queue.events(job.id, view.position))
         usage = self._disk(rows)
-        return {
-            "jobs": [
-                shown(job, self._views[job.id], _ahead(job, active), self._log(job.id, logs) if owner else "")
-                for job in listed
-            ],
-            "older": max(0, len(ended) - ENDED_SHOWN),
-            "active": bool(active),
+        return self._jobs.rows(logs, owner, lambda job: _variant_of(job) in made) | {
             "variants": [_summary(row, usage.get(row.id, 0), owner) for row in rows],
             "cards": {row.id: _card(row, owner) for row in rows if row.id in cards},
             "disk": {"used": sum(usage.values()), "free": _free()},
         }
-
-    def _log(self, job_id: str, logs: Collection[str]) -> str | None:
-        if job_id not in logs:
-            return None
-        try:
-            return self._queue.log(job_id, LOG_LINES)
-        except UnknownJob:
-            return None
 
     def _disk(self, rows: list[StoredVariant]) -> dict[str, int]:
         """Bytes of each variant's files, counted again when a variant came or went."""
@@ -134,12 +87,18 @@ def _variant_of(job: Job) -> str:
     return str((job.result or {}).get("variant") or "")
 
 
-def _ahead(job: Job, active: list[Job]) -> int:
-    """Of the same device, those that came before; `active` is newest first."""
-    if job.state != "queued":
-        return 0
-    same = [other.id for other in active[::-1] if other.device == job.device]
-    return same.index(job.id)
+def _asked(job: Job) -> dict[str, Any]:
+    """What a job makes, in words; one that this version cannot read keeps its title."""
+    try:
+        spec = QuantizeSpec.from_dict(job.spec)
+    except (PlaygroundError, KeyError, TypeError, ValueError):
+        return {"title": job.title, "model": "", "words": ""}
+    group = f" · groups of {spec.recipe.group_size}" if spec.recipe.group_size else ""
+    return {
+        "title": stored.label(spec.recipe.method, spec.recipe.scheme),
+        "model": spec.model,
+        "words": f"{scheme_words(spec.recipe.scheme)}{group}",
+    }
 
 
 def _free() -> int:

@@ -26,9 +26,10 @@ from playground.methods.recipes import complete
 from playground.settings import settings
 from playground.ui import quantize_words
 from playground.ui.encode import inert
+from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner
 from playground.ui.quantize_asked import spec
-from playground.ui.quantize_board import Board, Queue
+from playground.ui.quantize_board import Board
 from playground.ui.quantize_tab import Tab
 from playground.ui.quantize_upload import MAX_PIECE, Uploads
 

@@ -69,7 +69,7 @@ def open_quantize(site: Callable[[], str], chromium: Browser) -> Iterator[Open]:
 
 
 def go(page: Page) -> Locator:
-    return page.locator(".qz-go")
+    return page.locator("#pg-quantize .ui-go")
 
 
 def choose(page: Page, method: str) -> None:
@@ -77,7 +77,7 @@ def choose(page: Page, method: str) -> None:
 
 
 def job(page: Page, index: int = 0) -> Locator:
-    return page.locator(".qz-job").nth(index)
+    return page.locator("#pg-quantize .ui-job").nth(index)
 
 
 def running(queue: FakeQueue, method: str = "gptq", scheme: str = "W4A16", model: str = "smollm2") -> str:
@@ -93,20 +93,20 @@ def test_the_form_says_what_comes_out_and_queues_it(open_quantize: Open, queue: 
     expect(page.locator(".qz-cost .id")).to_have_text("smollm2:awq-w4a16_asym-g64")
     expect(page.locator(".qz-why")).to_contain_text("Group size 64")
     expect(page.locator(".qz-calibration")).to_be_visible()
-    expect(page.locator(".qz-empty")).to_contain_text("Nothing made yet.")
+    expect(page.locator("#pg-quantize .ui-empty")).to_contain_text("Nothing made yet.")
     choose(page, "RTN")
     expect(page.locator(".qz-calibration")).to_be_hidden()
-    page.locator(".qz-fields select").first.select_option("W8A16")
+    page.locator("#pg-quantize .ui-fields select").first.select_option("W8A16")
     expect(page.locator(".qz-cost .sizes b")).to_have_text("166 MB")
     page.get_by_label("Group size").select_option("32")
     expect(page.locator(".qz-cost .id")).to_have_text("smollm2:rtn-w8a16-g32")
-    page.locator(".qz-more summary").click()
+    page.locator("#pg-quantize .ui-more summary").click()
     page.get_by_label("Name of the variant").fill("mine")
     expect(page.locator(".qz-cost .id")).to_have_text("smollm2:mine")
     expect(go(page)).to_be_enabled()
     page.keyboard.press("Control+Enter")
     expect(job(page)).to_contain_text("RTN W8A16smollm2")
-    expect(job(page).locator(".qz-state")).to_have_text("queued")
+    expect(job(page).locator(".ui-state")).to_have_text("queued")
     (made_of,) = (one.spec for one in queue.jobs.values())
     assert (made_of["name"], made_of["recipe"]["group_size"], made_of["recipe"]["calibration"]) == ("mine", 32, {})
 
@@ -116,10 +116,10 @@ def test_what_cannot_run_is_refused_with_what_to_do(
 ) -> None:
     page = open_quantize()
     choose(page, "FP8")
-    page.locator(".qz-fields select").first.select_option("FP8_BLOCK")
+    page.locator("#pg-quantize .ui-fields select").first.select_option("FP8_BLOCK")
     expect(page.locator(".qz-cost .pg-notice")).to_contain_text("Use FP8_DYNAMIC")
     expect(go(page)).to_be_disabled()
-    page.locator(".qz-fields select").first.select_option("FP8_DYNAMIC")
+    page.locator("#pg-quantize .ui-fields select").first.select_option("FP8_DYNAMIC")
     expect(go(page)).to_be_enabled()
     monkeypatch.setattr(quantize_events, "facts", lambda **_: Facts(None, 10**8, 60 * 10**9))
     go(page).click()
@@ -165,10 +165,10 @@ def test_a_job_is_watched_to_its_card(open_quantize: Open, queue: FakeQueue) -> 
     queue.stage(found, "quantizing with GPTQ", 15, 30, "layers", at=25.0)
     for one in layers():
         queue.tell(found, "layer", name=one["name"], error=one["relative_error"], what="relative weight error")
-    expect(job(page).locator(".qz-stage")).to_have_text("Quantizing with GPTQ")
-    expect(job(page).locator(".qz-much")).to_contain_text("layer 16 of 30 · about 20 s left")
+    expect(job(page).locator(".ui-stage")).to_have_text("Quantizing with GPTQ")
+    expect(job(page).locator(".ui-much")).to_contain_text("layer 16 of 30 · about 20 s left")
     expect(job(page).locator(".bar")).to_have_attribute("aria-valuenow", "15")
-    expect(job(page).locator(".qz-mini-head").first).to_contain_text("979 MB, peak 1.00 GB")
+    expect(job(page).locator(".ui-mini-head").first).to_contain_text("979 MB, peak 1.00 GB")
     expect(job(page).locator(".col")).to_have_count(9)
     job(page).locator(".col").last.hover(force=True)
     expect(page.locator(".pg-tip")).to_have_text("model.layers.2.mlp.down_proj: 6.2%")
@@ -181,9 +181,9 @@ def test_a_job_is_watched_to_its_card(open_quantize: Open, queue: FakeQueue) -> 
     queue.end(found, "done", result={"variant": row.id})
     expect(page.locator(".qz-card")).to_have_count(1)
     expect(page.locator(".qz-card .qz-line")).to_have_attribute("aria-expanded", "true")
-    expect(page.locator(".qz-job")).to_have_count(1)
+    expect(page.locator("#pg-quantize .ui-job")).to_have_count(1)
     queue.start(waiting)
-    expect(job(page).locator(".qz-state")).to_have_text("running")
+    expect(job(page).locator(".ui-state")).to_have_text("running")
 
 
 def test_stop_asks_once_and_run_again_queues_it_anew(open_quantize: Open, queue: FakeQueue) -> None:
@@ -196,11 +196,11 @@ def test_stop_asks_once_and_run_again_queues_it_anew(open_quantize: Open, queue:
     expect(stop).to_be_focused()
     stop.click()
     page.get_by_role("button", name="Stop it").click()
-    expect(job(page).locator(".qz-state")).to_have_text("stopping")
+    expect(job(page).locator(".ui-state")).to_have_text("stopping")
     queue.end(found, "cancelled")
     expect(job(page)).to_contain_text("Nothing half-made is left.")
     page.get_by_role("button", name="Run GPTQ W4A16 again").click()
-    expect(page.locator(".qz-job")).to_have_count(2)
+    expect(page.locator("#pg-quantize .ui-job")).to_have_count(2)
     assert [one.state for one in queue.list()] == ["queued", "cancelled"]
 
 
@@ -209,13 +209,13 @@ def test_a_failure_says_why_and_another_browser_sees_the_same(open_quantize: Ope
     queue.stage(found, "saving", at=20.0)
     queue.logs[found] = "Traceback of the tool"
     page = open_quantize()
-    expect(job(page).locator(".qz-state")).to_have_text("running")
+    expect(job(page).locator(".ui-state")).to_have_text("running")
     queue.end(found, "failed", QuantizeFailed("The disk is full.", hint="Delete a variant."))
     for one in (page, open_quantize()):
         expect(job(one).locator(".pg-notice")).to_have_text("The disk is full. Delete a variant.")
         expect(job(one)).to_contain_text("Failed while saving")
     page.reload()
-    expect(job(page).locator(".qz-state")).to_have_text("failed")
+    expect(job(page).locator(".ui-state")).to_have_text("failed")
     job(page).locator("summary").click()
     expect(job(page).locator("pre")).to_have_text("Traceback of the tool")
 
@@ -246,10 +246,10 @@ def test_the_card_shows_what_was_gained_and_where_it_hurt(open_quantize: Open, t
     assert page.url.endswith("#compare")
     page.go_back()
     page.get_by_role("button", name=f"Delete {row.id}").click()
-    expect(card.locator(".qz-asks")).to_contain_text("Delete 1 MB?")
+    expect(card.locator(".ui-asks")).to_contain_text("Delete 1 MB?")
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(card).to_have_count(0)
-    expect(page.locator(".qz-empty")).to_be_visible()
+    expect(page.locator("#pg-quantize .ui-empty")).to_be_visible()
     assert not Path(row.path).exists()
 
 
@@ -287,10 +287,10 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
     for at in range(20):
         queue.tell(found, "memory", float(at), bytes=10**9)
     page = open_quantize(width=390, height=844, colours=colours)
-    page.locator(".qz-more summary").click()
+    page.locator("#pg-quantize .ui-more summary").click()
     expect(page.locator(".cell")).to_have_count(9)
     expect(job(page).locator("svg")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for part in (".qz-methods", ".qz-go", ".qz-advanced", ".qz-job .bar", ".qz-where svg", ".qz-card pre", ".qz-acts"):
+    for part in (".qz-methods", ".ui-go", ".qz-advanced", ".ui-job .bar", ".qz-where svg", ".qz-card pre", ".qz-acts"):
         box = page.locator(part).first.bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390, part

@@ -23,10 +23,10 @@ from playground.methods import TABLE
 from playground.methods.recipe import Recipe
 from playground.store import variants
 from playground.ui import quantize_events, quantize_room, quantize_upload, quantize_words
+from playground.ui.job_view import MAX_POINTS, View
 from playground.ui.quantize_asked import spec
 from playground.ui.quantize_board import Board, hurt
 from playground.ui.quantize_upload import Uploads
-from playground.ui.quantize_view import MAX_POINTS, View
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving

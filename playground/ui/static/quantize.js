@@ -5,79 +5,29 @@
   const Q = (P.quantize = { asked: 0, started: false });
   Q.here = () => P.page() === 'quantize';
 
-  Q.bytes = (n) => (n === null || n === undefined ? '–' : n >= 9.995e8 ? `${(n / 1e9).toFixed(n >= 1e10 ? 1 : 2)} GB` : n >= 1e6 ? `${Math.round(n / 1e6)} MB` : `${Math.max(1, Math.round(n / 1e3))} kB`);
-  Q.span = (s) => {
-    if (s === null || s === undefined) return '–';
-    if (s < 100) return `${s < 10 ? +s.toFixed(1) : Math.round(s)} s`;
-    return s < 5400 ? `${+(s / 60).toFixed(s < 600 ? 1 : 0)} min` : `${(s / 3600).toFixed(1)} h`;
-  };
-  Q.range = ([low, high]) => {
-    const parts = [low, high].map((s) => { const [n, unit] = s < 100 ? [s, 's'] : s < 5400 ? [s / 60, 'min'] : [s / 3600, 'h']; return [n >= 3 ? String(Math.round(n)) : String(+n.toFixed(1)), unit]; });
-    const [from, to] = parts.map((part) => part.join(' '));
-    return from === to ? to : parts[0][1] === parts[1][1] ? `${parts[0][0]}–${to}` : `${from} to ${to}`;
-  };
-  Q.notice = (error) => {
-    const note = el('div', 'pg-notice error');
-    note.append(el('b', '', error[0]), el('span', '', error[1] ? ` ${error[1]}` : ''));
-    return note;
-  };
-
   // Before the keys of the Compare page, whose buttons are still there.
   document.addEventListener('keydown', (e) => {
     if (!Q.here()) return;
-    if (e.key === 'Escape') { e.stopImmediatePropagation(); P.untip(); Q.keep?.(); }
+    if (e.key === 'Escape') { e.stopImmediatePropagation(); P.untip(); P.keep?.(); }
     else if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); e.stopImmediatePropagation(); Q.begin?.(); }
   }, true);
 
-  const field = (name, control, unit, tip) => {
-    const label = el('label', 'qz-field'), title = el('span', 'name', name);
-    if (tip) { title.dataset.tip = tip; title.classList.add('tipped'); }
-    label.append(title, control);
-    if (unit) label.append(el('span', 'unit', unit));
-    return label;
-  };
-  const select = (pairs, chosen) => {
-    const node = el('select', 'qz-input');
-    for (const [value, words] of pairs) { const o = el('option', '', words); o.value = value; node.append(o); }
-    if (chosen !== undefined) node.value = chosen;
-    return node;
-  };
-  const input = (value, mode) => { const node = el('input', 'qz-input'); node.value = value; node.inputMode = mode || 'text'; node.autocomplete = 'off'; node.spellcheck = false; return node; };
-  const area = (rows, holder) => { const node = el('textarea', 'qz-input'); node.rows = rows; node.placeholder = holder; node.spellcheck = false; return node; };
-  const radios = (name, pairs, change) => {
-    const group = el('div', 'qz-seg');
-    group.setAttribute('role', 'radiogroup'); group.setAttribute('aria-label', name);
-    const nodes = pairs.map(([value, words]) => { const node = P.button('', words, () => set(value)); node.setAttribute('role', 'radio'); node.dataset.value = value; group.append(node); return node; });
-    const mark = (value) => nodes.forEach((node) => { const on = node.dataset.value === value; node.setAttribute('aria-checked', on); node.tabIndex = on ? 0 : -1; });
-    const set = (value) => { mark(value); change(value); };
-    Q.arrows(group, nodes, (node) => set(node.dataset.value));
-    mark(pairs[0][0]);
-    return group;
-  };
-  // Arrow keys move the choice in a group of radio buttons.
-  Q.arrows = (group, nodes, choose) => group.addEventListener('keydown', (e) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[e.key];
-    const able = nodes.filter((node) => !node.disabled);
-    if (!step || !able.length) return;
-    e.preventDefault();
-    const next = able[(able.indexOf(document.activeElement) + step + able.length) % able.length];
-    choose(next); next.focus();
-  });
+  const { field, select, input, area, radios } = P;
 
   P.quantizeForm = (element, props, watch, trigger) => {
     const mount = element.querySelector('.pg-mount');
     const card = el('section', 'qz-form');
     card.setAttribute('aria-label', 'What to make');
-    const head = el('div', 'qz-head');
+    const head = el('div', 'ui-head');
     head.append(el('h2', '', 'Make a smaller model'), el('p', 'quiet', 'Choose how; the size to the byte, the memory and the time are known before anything runs.'));
     const models = el('datalist'); models.id = 'qz-models';
     const model = input(''); model.setAttribute('list', 'qz-models'); model.setAttribute('aria-label', 'Model to quantize');
-    const origin = el('span', 'qz-origin'), pick = el('div', 'qz-model'), trouble = el('div', 'qz-trouble');
+    const origin = el('span', 'qz-origin'), pick = el('div', 'qz-model'), trouble = el('div', 'ui-trouble');
     pick.append(model, origin, models);
-    const methods = el('div', 'qz-methods'), about = el('div', 'qz-about'), fields = el('div', 'qz-fields'), why = el('p', 'qz-why');
+    const methods = el('div', 'qz-methods'), about = el('div', 'qz-about'), fields = el('div', 'ui-fields'), why = el('p', 'qz-why');
     methods.setAttribute('role', 'radiogroup'); methods.setAttribute('aria-label', 'Method');
-    const calibration = el('div', 'qz-calibration'), more = el('details', 'qz-more'), summary = el('summary', '', 'Advanced'), advanced = el('div', 'qz-advanced');
-    const said = el('span', 'qz-said quiet');
+    const calibration = el('div', 'qz-calibration'), more = el('details', 'ui-more'), summary = el('summary', '', 'Advanced'), advanced = el('div', 'qz-advanced');
+    const said = el('span', 'ui-said quiet');
     summary.append(said); more.append(summary, advanced);
     card.append(head, pick, trouble, methods, about, fields, why, calibration, more);
     mount.replaceChildren(card);
@@ -95,12 +45,12 @@
     hub.placeholder = 'owner/name[:config][:split]'; hub.setAttribute('aria-label', 'Data set of the hub');
     pasted.setAttribute('aria-label', 'Calibration text'); pasted.maxLength = 4 * 2 ** 20;
     file.type = 'file'; file.hidden = true; file.setAttribute('aria-label', 'Calibration file');
-    dropped.append(P.button('qz-quiet', 'Choose a file', () => file.click()), got, file);
+    dropped.append(P.button('ui-quiet', 'Choose a file', () => file.click()), got, file);
     const panels = { bundled: el('p', 'quiet', ''), upload: dropped, hub, pasted };
     const sources = radios('Calibration text', [['bundled', 'Bundled'], ['upload', 'File'], ['hub', 'Hub data set'], ['pasted', 'Pasted']], (value) => { choice.source = value; panel(); ask(); });
     const panel = () => { for (const [name, node] of Object.entries(panels)) node.hidden = name !== choice.source; };
     calibration.setAttribute('role', 'group'); calibration.setAttribute('aria-label', 'Calibration');
-    const legend = el('span', 'legend', 'Calibration text'), line = el('div', 'qz-fields three'), top = el('div', 'qz-source');
+    const legend = el('span', 'legend', 'Calibration text'), line = el('div', 'ui-fields three'), top = el('div', 'qz-source');
     legend.dataset.tip = 'The method watches what this text does inside the model. Text like the text you will use gives the best result.'; legend.classList.add('tipped');
     line.append(field('Samples', samples, 'sequences'), field('Length', length, 'tokens at most'), field('Seed', seed, 'which samples'));
     top.append(sources, ...Object.values(panels));
@@ -108,7 +58,7 @@
     panel();
 
     // ---- advanced
-    const name = input(''), ignore = area(2, 're:.*layers\\.0\\..*'), keep = area(2, 're:.*down_proj$ = W8A16'), options = el('div', 'qz-fields three');
+    const name = input(''), ignore = area(2, 're:.*layers\\.0\\..*'), keep = area(2, 're:.*down_proj$ = W8A16'), options = el('div', 'ui-fields three');
     const names = field('Name of the variant', name, 'empty: from method and scheme');
     advanced.append(
       field('Leave these layers as they are', ignore, 'one name or re:pattern a line; lm_head and MoE gates always stay', 'Layers that are not quantized at all.'),
@@ -182,7 +132,7 @@
       state = next;
       model.value = state.model; origin.textContent = state.origin;
       models.replaceChildren(...state.models.map((value) => { const o = el('option'); o.value = value; return o; }));
-      trouble.replaceChildren(...(state.error ? [Q.notice(state.error)] : []));
+      trouble.replaceChildren(...(state.error ? [P.refused(state.error)] : []));
       Q.refusal = state.refusal;
       if (!first) { ask(true); return; }
       panels.bundled.textContent = `${state.calibration.bundled} samples written for this project: conversations and prose of several domains, code, a second language.`;
@@ -199,7 +149,7 @@
         return node;
       });
       methods.replaceChildren(...buttons);
-      Q.arrows(methods, buttons, (node) => take(state.methods.find((m) => m.name === node.dataset.name)));
+      P.arrows(methods, buttons, (node) => take(state.methods.find((m) => m.name === node.dataset.name)));
       const able = state.methods.filter((m) => !m.missing);
       const start = able.find((m) => m.name === state.default[0]) || able[0];
       if (start) take(start, state.default[1]);
@@ -233,7 +183,7 @@
     file.addEventListener('change', () => {
       const [one] = file.files;
       if (!one) return;
-      if (one.size > state.upload.limit) { fail(`${one.name} has ${Q.bytes(one.size)}; the page takes ${Q.bytes(state.upload.limit)}.`, 'Use it by its path on the command line: --calibration FILE.'); return; }
+      if (one.size > state.upload.limit) { fail(`${one.name} has ${P.bytes(one.size)}; the page takes ${P.bytes(state.upload.limit)}.`, 'Use it by its path on the command line: --calibration FILE.'); return; }
       uploads += 1; choice.upload = '';
       sending = { file: one, decoder: new TextDecoder('utf-8', { fatal: true }), serial: uploads };
       send(0);
@@ -254,15 +204,15 @@
     const mount = element.querySelector('.pg-mount');
     const card = el('section', 'qz-cost');
     card.setAttribute('aria-label', 'What it will cost');
-    const shown = el('div', 'shown'), trouble = el('div', 'qz-trouble'), notes = el('ul', 'qz-notes');
+    const shown = el('div', 'shown'), trouble = el('div', 'ui-trouble'), notes = el('ul', 'qz-notes');
     shown.setAttribute('aria-live', 'polite'); trouble.setAttribute('aria-live', 'assertive');
-    const go = P.button('qz-go', 'Quantize', () => Q.begin());
-    const under = el('p', 'qz-under quiet', 'It runs in a process of its own: closing this page does not stop it.');
+    const go = P.button('ui-go', 'Quantize', () => Q.begin());
+    const under = el('p', 'ui-under quiet', 'It runs in a process of its own: closing this page does not stop it.');
     card.append(shown, trouble, go, under, notes);
     mount.replaceChildren(card);
     let last = null, probed = false, busy = false, refused = null;
     const fact = (name, value, unit, tip, share) => {
-      const line = el('div', 'qz-fact'), title = el('span', 'k', name);
+      const line = el('div', 'ui-fact'), title = el('span', 'k', name);
       if (tip) { title.dataset.tip = tip; title.classList.add('tipped'); title.tabIndex = 0; }
       line.append(title, el('b', 'v', value), el('span', 'u', unit));
       if (share !== undefined) { const bar = el('i', 'bar'), fill = el('i'); fill.style.width = `${Math.min(100, Math.max(1, 100 * share))}%`; if (share > 1) fill.className = 'over'; bar.append(fill); line.append(bar); }
@@ -272,14 +222,14 @@
       const row = Q.method?.(), stale = !last || last.serial !== Q.asked;
       const no = Q.refusal || (last && last.error);
       go.disabled = busy || stale || Boolean(no);
-      const time = last?.seconds ? `, ${Q.range(last.seconds)}` : '';
+      const time = last?.seconds ? `, ${P.between(last.seconds)}` : '';
       go.textContent = busy ? 'Queueing…' : no && !stale ? 'Cannot run: see why above' : row ? `Quantize with ${row.title}${stale ? '' : time}` : 'Quantize';
       if (no) go.dataset.tip = no.filter(Boolean).join(' '); else delete go.dataset.tip;
     };
     Q.stale = () => { card.classList.add('stale'); refused = null; complain(); button(); };
     const complain = () => {
       const error = Q.refusal || refused || (last && last.serial === Q.asked ? last.error : null);
-      trouble.replaceChildren(...(error ? [Q.notice(error)] : []));
+      trouble.replaceChildren(...(error ? [P.refused(error)] : []));
     };
     Q.begin = () => {
       if (go.disabled) return;
@@ -297,17 +247,17 @@
       notes.replaceChildren(...(v.reasons || []).map((words) => el('li', '', words)));
       if (v.after) {
         const title = el('h3', '', 'What comes out'), sizes = el('p', 'sizes'), ratio = el('p', 'ratio');
-        sizes.append(el('span', '', Q.bytes(v.before)), el('i', '', '→'), el('b', '', `${v.exact ? '' : '≈ '}${Q.bytes(v.after)}`));
+        sizes.append(el('span', '', P.bytes(v.before)), el('i', '', '→'), el('b', '', `${v.exact ? '' : '≈ '}${P.bytes(v.after)}`));
         const bits = el('span', 'tipped', `${v.bits_before.toFixed(1)} → ${v.bits.toFixed(1)} bits per weight`);
         bits.dataset.tip = 'All tensors of the checkpoint, in bits, over its parameters. What stays in 16 bits, the embeddings for instance, counts too.'; bits.tabIndex = 0;
         const times = v.before / v.after;
         ratio.append(document.createTextNode(times >= 1.005 ? `${times.toFixed(2)}× smaller · ` : times <= 0.995 ? `${(1 / times).toFixed(2)}× larger · ` : 'the same size · '), bits);
         const id = el('p', 'id', v.name);
-        const list = el('div', 'qz-facts');
+        const list = el('div', 'ui-facts');
         list.append(
-          fact('Time', v.seconds ? Q.range(v.seconds) : v.measured ? '–' : '…', v.seconds ? 'on this machine' : 'measuring this machine once, about 10 s', 'From a measured model of this machine and the work that the recipe takes.'),
-          fact('Peak memory', v.memory.map((n) => Q.bytes(n)).join('–').replace(/ (GB|MB)–(.*\1)/, '–$2'), `of ${Q.bytes(v.memory_free)} free`, 'Resident bytes of the worker at its worst moment: a range, because copies may or may not live at once.', v.memory[1] / v.memory_free),
-          fact('Disk', Q.bytes(v.disk), `of ${Q.bytes(v.disk_free)} free`, 'The variant, its tokenizer, and what is compared when it is loaded again.', v.disk / v.disk_free));
+          fact('Time', v.seconds ? P.between(v.seconds) : v.measured ? '–' : '…', v.seconds ? 'on this machine' : 'measuring this machine once, about 10 s', 'From a measured model of this machine and the work that the recipe takes.'),
+          fact('Peak memory', v.memory.map((n) => P.bytes(n)).join('–').replace(/ (GB|MB)–(.*\1)/, '–$2'), `of ${P.bytes(v.memory_free)} free`, 'Resident bytes of the worker at its worst moment: a range, because copies may or may not live at once.', v.memory[1] / v.memory_free),
+          fact('Disk', P.bytes(v.disk), `of ${P.bytes(v.disk_free)} free`, 'The variant, its tokenizer, and what is compared when it is loaded again.', v.disk / v.disk_free));
         shown.replaceChildren(title, sizes, ratio, id, list);
         if (!v.measured && !probed) { probed = true; Q.probe(); }
       } else {

@@ -7,11 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.catalog import stored
-from playground.errors import PlaygroundError
-from playground.jobs.spec import QuantizeSpec
 from playground.store.schema import Job
-from playground.ui.quantize_words import scheme_words
 
 MAX_POINTS = 240  # of a memory curve: more than its pixels
 MAX_LAYERS = 1200
@@ -77,13 +73,15 @@ class View:
         return spent * (total - done) / (done - first)
 
 
-def shown(job: Job, view: View, ahead: int, log: str | None = None) -> dict[str, Any]:
-    """The job for the page. `ahead`: how many of its device come before it."""
+def shown(job: Job, view: View, ahead: int, words: Mapping[str, Any], log: str | None = None) -> dict[str, Any]:
+    """The job for the page. `ahead`: how many of its device come before it. `words`: what it is asked to do, as the
+    page of its kind says it: at least "title", "model" and "words".
+    """
     error = job.failure
     now = job.ended_at or time.time()
     return {
         "id": job.id,
-        **_asked(job),
+        **words,
         "state": job.state,
         "device": job.device,
         "ahead": ahead,
@@ -100,19 +98,4 @@ def shown(job: Job, view: View, ahead: int, log: str | None = None) -> dict[str,
         "notes": view.notes,
         "error": [error.message, error.hint] if error else None,
         "log": log if log is not None else (error.log_tail if error else None) or None,
-        "variant": (job.result or {}).get("variant"),
-    }
-
-
-def _asked(job: Job) -> dict[str, Any]:
-    """What a job makes, in words; one that this version cannot read keeps its title."""
-    try:
-        spec = QuantizeSpec.from_dict(job.spec)
-    except (PlaygroundError, KeyError, TypeError, ValueError):
-        return {"title": job.title, "model": "", "words": ""}
-    group = f" · groups of {spec.recipe.group_size}" if spec.recipe.group_size else ""
-    return {
-        "title": stored.label(spec.recipe.method, spec.recipe.scheme),
-        "model": spec.model,
-        "words": f"{scheme_words(spec.recipe.scheme)}{group}",
     }

@@ -1,0 +1,178 @@
+"""The Evaluate page: what happens on it. Jobs run elsewhere; nothing here lasts longer than a look at the store.
+
+The page asks (`look`) while it is open: twice a second at most while a job runs, rarely otherwise.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gradio as gr
+
+from playground import catalog
+from playground.errors import PlaygroundError, UnknownRun
+from playground.evals import tasks
+from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.jobs.queue import best_device
+from playground.settings import settings
+from playground.store import database, runs
+from playground.store.schema import Run
+from playground.ui import evaluate_asked, evaluate_items, evaluate_words
+from playground.ui.encode import inert
+from playground.ui.evaluate_board import Board
+from playground.ui.evaluate_run import view
+from playground.ui.evaluate_tab import Tab
+from playground.ui.job_cards import Queue
+from playground.ui.owner import Owner
+
+QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+MAX_OPEN = 12  # logs that one page may have open
+MAX_TEXT = 1200
+
+
+class Evaluate:
+    """The events of the page over one queue. `owner`: who may start, end and delete."""
+
+    def __init__(self, tab: Tab, queue: Queue, owner: Owner) -> None:
+        self.tab, self.queue, self.owner = tab, queue, owner
+        self.board = Board(queue)
+        self._searching = threading.Lock()
+
+    def wire(self) -> None:
+        form, board = self.tab.form, self.tab.board
+        # "multiple": each question is answered, and the page takes the answer to its last one.
+        for event, act, shown in (
+            (form.model, self.choose, form),
+            (form.search, self.search, self.tab.tasks),
+            (form.plan, self.plan, self.tab.plan),
+            (form.begin, self.begin, board),
+            (board.look, self.look, board),
+            (board.cancel, self.cancel, board),
+            (board.again, self.again, board),
+            (board.remove, self.remove, board),
+            (self.tab.run.open, self.open, self.tab.run),
+            (self.tab.items.browse, self.browse, self.tab.items),
+        ):
+            event(act, None, shown, trigger_mode="multiple", **QUICK)
+
+    # ---- the form
+    def choose(self, data: gr.EventData, request: gr.Request) -> str:
+        refusal = self.owner.refusal(request)
+        name = _text(data, "name") or settings().model
+        try:
+            model, _ = catalog.split(name)
+            return evaluate_words.form(model, catalog.variants(model), catalog.describe(model), refusal=refusal)
+        except PlaygroundError as error:
+            return evaluate_words.form(name, error=error, refusal=refusal)
+
+    def search(self, data: gr.EventData, request: gr.Request) -> str:
+        """Names of tasks. The first search makes lm-eval's index, in a process of its own."""
+        serial, text = _serial(data), _text(data, "text")
+        try:
+            self.owner.check(request)
+            with self._searching:
+                return evaluate_words.found(serial, text, tasks.search(text))
+        except PlaygroundError as error:
+            return evaluate_words.found(serial, text, [], error)
+
+    def plan(self, data: gr.EventData) -> str:
+        sent, serial = _data(data), _serial(data)
+        try:
+            names, asked = evaluate_asked.variants(sent), evaluate_asked.conditions(sent)
+            others = {"divergence": evaluate_asked.divergence(sent) is not None, "speed": bool(sent.get("speed"))}
+            return evaluate_words.plan(serial, len(names), asked, others)
+        except PlaygroundError as error:
+            return evaluate_words.refused(serial, error)
+
+    def begin(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: start(self.queue, evaluate_asked.spec(_data(data))))
+
+    # ---- jobs and runs
+    def look(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._value(data, request)
+
+    def cancel(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.cancel(_text(data, "id")))
+
+    def again(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.again(_text(data, "id")))
+
+    def remove(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: _remove(_text(data, "id")))
+
+    def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[], Any]) -> str:
+        """Do what only the owner may, then look."""
+        try:
+            self.owner.check(request)
+            act()
+        except PlaygroundError as error:
+            return self._value(data, request, error)
+        return self._value(data, request)
+
+    def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
+        owner = self.owner.refusal(request) is None
+        return self.board.value(_serial(data), _ids(data, "logs"), error, owner=owner)
+
+    # ---- one run
+    def open(self, data: gr.EventData, request: gr.Request) -> str:
+        wanted = _text(data, "id")
+        try:
+            return inert(view(_run(wanted), owner=self.owner.refusal(request) is None))
+        except PlaygroundError as error:
+            return inert({"id": wanted, "error": [error.message, error.hint]})
+
+    def browse(self, data: gr.EventData) -> str:
+        sent, wanted = _data(data), _text(data, "id")
+        said = {"id": wanted, "serial": _serial(data)}
+        try:
+            run = _run(wanted)
+            better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
+            found = evaluate_items.page(
+                run.id, better, _text(data, "task"), len(run.variants),
+                _whole(sent.get("variant")), _text(data, "show"), _whole(sent.get("offset")),
+            )  # fmt: skip
+            return inert(found | said)
+        except PlaygroundError as error:
+            return inert(said | {"error": [error.message, error.hint]})
+
+
+def start(queue: Queue, asked: EvaluateSpec) -> str:
+    """Queue it, unless it is clear already that it cannot work; the job's id. Raises PlaygroundError."""
+    tasks.resolve(asked.conditions.tasks)
+    return queue.submit(asked, best_device())
+
+
+def _run(run_id: str) -> Run:
+    if not database.exists():
+        raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="Nothing was stored here yet.")
+    return runs.get(run_id)
+
+
+def _remove(run_id: str) -> None:
+    if not database.exists() or not runs.remove(run_id):
+        raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted before.")
+
+
+def _data(data: gr.EventData) -> Mapping[str, Any]:
+    return data._data if isinstance(data._data, dict) else {}
+
+
+def _serial(data: gr.EventData) -> int:
+    """Comes back with the answer, so that the page knows which of its questions it is to."""
+    return _whole(_data(data).get("serial"))
+
+
+def _whole(found: Any) -> int:
+    return found if isinstance(found, int) else 0
+
+
+def _text(data: gr.EventData, key: str) -> str:
+    found = _data(data).get(key)
+    return found.strip()[:MAX_TEXT] if isinstance(found, str) else ""
+
+
+def _ids(data: gr.EventData, key: str) -> list[str]:
+    found = _data(data).get(key)
+    return [one for one in found if isinstance(one, str)][:MAX_OPEN] if isinstance(found, list) else []

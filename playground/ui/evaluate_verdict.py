@@ -1,0 +1,133 @@
+"""The answer of an evaluation in plain words: which variant lost what, on which task, at which n; and what it gained.
+
+Pure functions of a run's rows. A difference inside its interval is "not distinguishable", never a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+SAME = "not distinguishable"
+ORDER = ("worse", "withheld", "better", "same")
+SAID_TASKS = 3  # of one variant; the table has the rest
+
+
+def sentences(
+    variants: Sequence[Row], tasks: Sequence[Row], rows: Sequence[Row], divergence: Sequence[Row] = ()
+) -> list[dict[str, str]]:
+    """One for each variant but the reference: what was lost first, then what cannot be said, what was won, the rest.
+
+    Each is {"kind": "worse" | "withheld" | "better" | "same", "text", "rest", "note"}. `rest`: where nothing is to be
+    seen at this n. `note`: what the variant gains.
+    """
+    facts = {task["name"]: task for task in tasks}
+    found: list[tuple[int, float, dict[str, str]]] = []
+    for variant in variants[1:]:
+        own = [row for row in rows if row["variant"] == variant["id"]]
+        kind, text, rest = _said(variants[0], variant, own, facts) if own else _diverged(variant, divergence)
+        largest = max((abs(row["diff"] or 0.0) for row in own if row["verdict"] == "worse"), default=0.0)
+        said = {"kind": kind, "text": text, "rest": rest, "note": gained(variants[0], variant)}
+        found.append((ORDER.index(kind), -largest, said))
+    return [said for _, _, said in sorted(found, key=lambda one: one[:2])]
+
+
+def _said(reference: Row, variant: Row, own: Sequence[Row], facts: Mapping[str, Row]) -> tuple[str, str, str]:
+    """Kind, text and rest of a variant's sentence."""
+    label = str(variant["label"])
+    worse, better = _by_size(own, "worse"), _by_size(own, "better")
+    withheld = [row for row in own if row["verdict"] == "withheld"]
+    same = [row for row in own if row["verdict"] == SAME]
+    if not worse and not better and not withheld:
+        return "same", f"{label} is {SAME} from {reference['label']} at n = {_counts(same)}.", ""
+    said = [
+        *_moved(label, ("loses", "is worse by"), worse, facts),
+        *_moved("It" if worse else label, ("gains", "is better by"), better, facts),
+        _withheld("" if worse or better else label, withheld, len(own)) if withheld else "",
+    ]
+    where = "task" if len(same) == 1 else f"{len(same)} tasks"
+    rest = f"Not distinguishable on the other {where} at n = {_counts(same)}." if same else ""
+    return "worse" if worse else "better" if better else "withheld", " ".join(filter(None, said)), rest
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    """ "120 to 200"."""
+    counts = sorted({row["n"] for row in rows})
+    return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+
+
+def _by_size(rows: Sequence[Row], verdict: str) -> list[Row]:
+    return sorted((row for row in rows if row["verdict"] == verdict), key=lambda row: -abs(row["diff"] or 0.0))
+
+
+def _moved(who: str, verbs: tuple[str, str], rows: Sequence[Row], facts: Mapping[str, Row]) -> list[str]:
+    """ "GPTQ W4A16 loses 6 points on bundled_facts (n = 200) and 2 on bundled_cloze (n = 150)." The second verb is for
+    scores that are no shares, whose loss may be a rise.
+    """
+    shares = [row for row in rows if is_share(row, facts.get(row["task"], {}))]
+    others = [row for row in rows if row not in shares]
+    found: list[str] = []
+    for verb, some in zip(verbs, (shares, others), strict=True):
+        parts = [f"{_amount(row, facts, first=row is some[0])} on {row['task']} (n = {row['n']:,})" for row in some]
+        if len(parts) > SAID_TASKS:
+            parts[SAID_TASKS:] = [f"on {len(parts) - SAID_TASKS} more tasks"]
+        if parts:
+            found.append(f"{'It' if found else who} {verb} {_and(parts)}.")
+    return found
+
+
+def _amount(row: Row, facts: Mapping[str, Row], *, first: bool) -> str:
+    """ "6 points", and "2" after it."""
+    said = points(abs(row["diff"]), row, facts.get(row["task"], {}))
+    return said if first else said.removesuffix(" points").removesuffix(" point")
+
+
+def points(difference: float, row: Row, facts: Row) -> str:
+    """A difference of scores: in points where the score is a share, else in the metric's own unit."""
+    if is_share(row, facts):
+        shown = f"{100 * difference:.1f}".removesuffix(".0")
+        return f"{shown} point{'' if shown in ('1', '-1') else 's'}"
+    return f"{difference:.3g} {row['metric']}"
+
+
+def is_share(row: Row, facts: Row) -> bool:
+    """Whether the score lies between 0 and 1, the higher the better."""
+    return bool(facts.get("higher_is_better", True)) and 0 <= row["score"] <= 1
+
+
+def _withheld(who: str, rows: Sequence[Row], of: int) -> str:
+    where = "" if len(rows) == of and of > 1 else f" on {_and([row['task'] for row in rows[:SAID_TASKS]])}"
+    return f"No verdict on {who}{where}: see the warning." if who else f"No verdict{where}: see the warning."
+
+
+def _diverged(variant: Row, divergence: Sequence[Row]) -> tuple[str, str, str]:
+    """Without tasks: how far the distribution moved, which is no verdict."""
+    label = variant["label"]
+    own = next((row for row in divergence if row["variant"] == variant["id"]), None)
+    floor = next((row["kld_mean"] for row in divergence if row["variant"] == "noise-floor"), 0.0)
+    if own is None:
+        return "same", f"Nothing was measured of {label}.", ""
+    if own["kld_mean"] <= floor:
+        return "same", f"{label} lies within the noise floor.", ""
+    moved = f"mean KLD {own['kld_mean']:.3g} nats, the same top token in {own['top1_agreement']:.1%}"
+    return "same", f"{label}: {moved}.", ""
+
+
+def gained(reference: Row, variant: Row) -> str:
+    """ "58% smaller · 0.41× decode speed": what stands against the loss."""
+    parts = []
+    if reference.get("bytes") and variant.get("bytes"):
+        share = 1 - variant["bytes"] / reference["bytes"]
+        if abs(share) >= 0.005:
+            parts.append(f"{abs(share):.0%} {'smaller' if share > 0 else 'larger'}")
+    here, there = variant.get("speed") or {}, reference.get("speed") or {}
+    if here.get("decode_tok_s") and there.get("decode_tok_s"):
+        ratio = here["decode_tok_s"] / there["decode_tok_s"]
+        mixed = "" if here.get("engine") == there.get("engine") else ", different engines"
+        parts.append(f"{ratio:.2f}× decode speed{mixed}")
+    return " · ".join(parts)
+
+
+def _and(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,169 @@
+"""What the Evaluate page says before anything runs: the form, and what a choice will take and can show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from playground import catalog
+from playground.catalog import names
+from playground.core import Variant
+from playground.engines import choose
+from playground.errors import PlaygroundError
+from playground.evals import tasks
+from playground.evals.conditions import BATCH_SIZE, Conditions
+from playground.evals.tasks import TaskChoice
+from playground.metrics.stats import smallest_drop
+from playground.ui.encode import inert, size
+from playground.ui.evaluate_asked import BUNDLED_TEXT, TOKENS
+
+FULL = {"gsm8k": 1319, "coqa": 500}  # items that lm-eval asks of each when there is no limit
+ABOUT = {
+    "coqa": "conversations about a passage, F1",
+    "gsm8k": "grade-school word problems, exact match",
+    "bundled_reading": "conversations about a passage, F1",
+    "bundled_math": "word problems, exact match",
+    "bundled_facts": "multiple choice, accuracy",
+    "bundled_cloze": "last word of a passage, accuracy",
+}
+LIMIT = 100
+DISCORDANCE = 0.10  # share of answers that change: what 4-bit weights do to small models; measured once it ran
+FOUND = 60  # names of one search
+
+
+def form(
+    model: str,
+    found: Sequence[Variant] = (),
+    origin: str = "",
+    error: PlaygroundError | None = None,
+    refusal: PlaygroundError | None = None,
+) -> str:
+    """The value of the form: what there is to compare, and on what. `refusal`: why whoever asks may only look."""
+    made = set(names.stored(model)) if error is None else set()
+    models = [name for name in catalog.models() if not name.startswith("@")]
+    return inert(
+        {
+            "model": model,
+            "models": models if model in models else [model, *models],
+            "origin": origin,
+            "variants": [_variant(variant, variant.name in made) for variant in found],
+            "tasks": offered(),
+            "default": {"limit": LIMIT, "batch_size": BATCH_SIZE, "text": BUNDLED_TEXT, "tokens": TOKENS},
+            "error": _said(error),
+            "refusal": _said(refusal),
+        }
+    )
+
+
+def _variant(variant: Variant, stored: bool) -> dict[str, Any]:
+    options = choose.options(variant)
+    why = "" if any(option.runs for option in options) else next((option.why for option in options), "")
+    return {
+        "id": variant.id,
+        "label": variant.label,
+        "size": size(variant),
+        "bits": variant.bits_per_weight,
+        "reference": variant.is_reference,
+        "source": variant.source,
+        "stored": stored,
+        "why": why,
+    }
+
+
+def offered() -> list[dict[str, Any]]:
+    """The tasks that are shown before anybody searches: the bundled ones, then the presets."""
+    bundled = [row.choice() for row in tasks.bundled().values() if not row.group]
+    presets = [TaskChoice(name, title, False, False, False) for name, (title, _) in tasks.PRESETS.items()]
+    return [_task(choice) for choice in (*bundled, *presets)]
+
+
+def found(serial: object, text: str, choices: Sequence[TaskChoice], error: PlaygroundError | None = None) -> str:
+    """The value of a search."""
+    return inert(
+        {
+            "serial": serial,
+            "text": text,
+            "tasks": [_task(choice) for choice in choices[:FOUND]],
+            "more": max(0, len(choices) - FOUND),
+            "error": _said(error),
+        }
+    )
+
+
+def _task(choice: TaskChoice) -> dict[str, Any]:
+    return asdict(choice) | {"full": items(choice.name), "about": ABOUT.get(choice.name, "")}
+
+
+def items(name: str) -> int | None:
+    """How many items a task has; None where that is not known without loading it."""
+    if name in FULL:
+        return FULL[name]
+    row = tasks.bundled().get(name)
+    if row is None:
+        return None
+    if row.members:
+        counts = [items(member) for member in row.members]
+        return None if None in counts else sum(count for count in counts if count)
+    return _documents(name.removeprefix("bundled_"))
+
+
+@cache
+def _documents(name: str) -> int | None:
+    """Of a bundled task's data file: each line is a document, or a passage with several questions."""
+    path = tasks.BUNDLED / "data" / f"{name}.jsonl"
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8") as file:
+        return sum(len(json.loads(line).get("turns") or (1,)) for line in file)
+
+
+def plan(serial: object, variants: int, conditions: Conditions, others: Mapping[str, bool]) -> str:
+    """What it will take and what it can show. `others`: whether divergence and speed are measured too."""
+    rows = [_row(name, conditions.limit) for name in _single(conditions.tasks)]
+    counts = [row["n"] for row in rows]
+    count = None if None in counts else sum(row["n"] for row in rows)
+    return inert(
+        {
+            "serial": serial,
+            "variants": variants,
+            "tasks": rows,
+            "items": count,
+            "answers": None if count is None else count * variants,
+            "sample": conditions.limit is not None,
+            "discordance": DISCORDANCE,
+            "button": button(variants, len(rows)),
+            **others,
+        }
+    )
+
+
+def button(variants: int, count: int) -> str:
+    """ "Evaluate 3 variants on 4 tasks"."""
+    return f"Evaluate {variants} variants on {count} task{'' if count == 1 else 's'}"
+
+
+def _single(asked: Sequence[str]) -> list[str]:
+    """Bundled groups as what they consist of; other groups stay one."""
+    listed: list[str] = []
+    for name in asked:
+        row = tasks.bundled().get(name)
+        listed += _single(row.members) if row is not None and row.members else [name]
+    return list(dict.fromkeys(listed))
+
+
+def _row(name: str, limit: int | None) -> dict[str, Any]:
+    full = items(name)
+    n = full if limit is None else limit if full is None else min(limit, full)
+    return {"name": name, "n": n, "full": full, "smallest_drop": None if n is None else smallest_drop(n, DISCORDANCE)}
+
+
+def refused(serial: object, error: PlaygroundError) -> str:
+    """The value of the plan when there is none."""
+    return inert({"serial": serial, "error": _said(error)})
+
+
+def _said(error: PlaygroundError | None) -> list[str] | None:
+    return [error.message, error.hint] if error else None

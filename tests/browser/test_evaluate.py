@@ -1,0 +1,222 @@
+"""The Evaluate page in Chromium: the form, one run and its items are real, the queue is scripted."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from playground.errors import MissingData
+from playground.evals import items
+from playground.evals.conditions import Conditions
+from playground.evals.items import Item, TaskFacts
+from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.store import folders
+from playground.ui import evaluate_events
+from tests.fakes.engine import FakeEngine
+from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, evaluation
+from tests.fakes.queue import FakeQueue
+from tests.fakes.site import serving
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Page]
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
+    monkeypatch.setattr(evaluate_events, "best_device", lambda: "cpu")
+    return FakeQueue()
+
+
+@pytest.fixture
+def open_evaluate(queue: FakeQueue, chromium: Browser) -> Iterator[Open]:
+    """The page, its form drawn. No script may fail."""
+    broken: list[str] = []
+    pages: list[Page] = []
+    with ExitStack() as running:
+        url = running.enter_context(serving(FakeEngine(), queue=queue))
+
+        def opened(width: int = 1440, height: int = 900, colours: str = "light") -> Page:
+            context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=colours)  # type: ignore[arg-type]
+            page = context.new_page()
+            page.on("pageerror", lambda error: broken.append(str(error)))
+            page.on("dialog", lambda dialog: (broken.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+            page.goto(f"{url}#evaluate")
+            pages.append(page)
+            expect(page.get_by_label("Model to evaluate")).to_have_value("smollm2")
+            return page
+
+        yield opened
+        for page in pages:
+            page.context.close()
+    assert not broken, f"the page broke: {broken}"
+
+
+def line(page: Page, label: str) -> Locator:
+    return page.locator(".ev-table tbody tr").filter(has=page.get_by_text(label, exact=True))
+
+
+def labels(page: Page) -> list[str]:
+    return page.locator(".ev-table tbody .who b").all_inner_texts()
+
+
+def test_the_form_says_what_it_can_show_and_queues_it(open_evaluate: Open, queue: FakeQueue) -> None:
+    page = open_evaluate()
+    expect(page.locator(".ev-run .ui-empty")).to_contain_text("Nothing evaluated yet.")
+    chosen = page.locator(".ev-form [aria-label=Tasks] input:checked")
+    expect(chosen.first).to_be_visible()
+    while chosen.count():
+        chosen.first.click()
+    expect(page.locator(".ev-plan .pg-notice")).to_contain_text("No task was named")
+    expect(page.locator(".ev-plan .ui-go")).to_be_disabled()
+    page.locator(".ev-tick", has_text="GSM8K").locator("input").check()
+    page.locator(".ev-tick", has_text="int8").locator("input").check()
+    page.get_by_label("Items of each task").fill("200")
+    expect(page.locator(".ev-sees tbody tr")).to_have_text("gsm8k2006.2 points or more")
+    expect(page.locator(".ev-plan .ui-go")).to_have_text("Evaluate 3 variants on 1 task")
+    page.locator(".ev-form summary").click()
+    page.get_by_label("Batch size").fill("2")
+    expect(page.locator(".ev-form .ui-said")).to_contain_text("batch 2")
+    expect(page.locator(".ev-plan .ui-go")).to_be_enabled()
+    page.keyboard.press("Control+Enter")
+    job = page.locator("#pg-evaluate .ui-job")
+    expect(job).to_contain_text("gsm8ksmollm2 against")
+    expect(job.locator(".ui-state")).to_have_text("queued")
+    (asked,) = (one.spec for one in queue.jobs.values())
+    assert (asked["tasks"], asked["limit"], asked["batch_size"]) == (["gsm8k"], 200, 2)
+    assert asked["variants"][0] == "smollm2" and "smollm2:int8" in asked["variants"]
+
+
+def test_a_job_is_watched_until_its_run_opens(open_evaluate: Open, queue: FakeQueue) -> None:
+    asked = EvaluateSpec(("smollm2", "smollm2:nf4"), Conditions(("bundled_facts",), limit=200))
+    job = queue.submit(asked)
+    queue.start(job, ago=20)
+    queue.stage(job, "nf4 on bundled_facts", 50, 200, "items", at=12.0)
+    failed = queue.submit(asked)
+    queue.end(failed, "failed", MissingData("There is no data of bundled_facts.", hint="Look for it."))
+    page = open_evaluate()
+    cards = page.locator("#pg-evaluate .ui-job")
+    expect(cards.first.locator(".ui-stage")).to_have_text("nf4 on bundled_facts")
+    expect(cards.first.locator(".ui-much")).to_contain_text("50 of 200 items")
+    expect(cards.nth(1).locator(".pg-notice")).to_contain_text("There is no data of bundled_facts. Look for it.")
+    run = evaluation(VARIANTS[:2], TASKS[2:3])
+    queue.end(job, "done", result={"run": run.id})
+    expect(page.locator(".ev-said")).to_contain_text("nf4")
+    expect(cards).to_have_count(1)
+    expect(page.locator(".ev-line [aria-current]")).to_have_count(1)
+
+
+def test_the_verdict_stands_before_its_doubts_and_every_number(open_evaluate: Open, tmp_path: Path) -> None:
+    run = evaluation()
+    page = open_evaluate()
+    said = page.locator(".ev-said")
+    expect(said).to_have_count(4)
+    expect(said.first).to_contain_text(re.compile(r"^RTN W3A16 loses .* points on bundled_cloze \(n = 160\)"))
+    expect(page.locator(".ev-warning.withholds")).to_contain_text("No verdict")
+    order = page.evaluate(
+        "['.ev-verdict', '.ev-warnings', '.ev-table'].map((s) => document.querySelector(s).getBoundingClientRect().top)"
+    )
+    assert order == sorted(order)
+    expect(line(page, "W8A8").locator(".ev-score").last).to_contain_text("no verdict")
+    assert labels(page)[0] == "BF16"
+    for _ in range(2):
+        page.get_by_role("button", name="Sort by bundled_facts").click()
+        assert labels(page)[0] == "BF16", "sorting never hides the reference"
+    sorted_up = labels(page)
+    page.get_by_role("button", name=f"Pin {sorted_up[-1]}").click()
+    assert labels(page)[:2] == ["BF16", sorted_up[-1]]
+    page.get_by_label("Filter variants").fill("gptq")
+    assert labels(page) == ["BF16", sorted_up[-1], "GPTQ W4A16"]
+    page.get_by_label("Filter variants").fill("")
+    page.get_by_label("Filter by verdict").select_option("withheld")
+    expect(line(page, "nf4")).to_have_count(0)
+    page.get_by_role("button", name="Show bundled_math").click()
+    expect(page.locator(".ev-table thead th")).to_have_count(8)
+    cell = line(page, "W8A8").locator("td.fact").nth(2).locator(".v")
+    cell.hover()
+    expect(page.locator(".pg-tip")).to_contain_text("In transformers: 3 repetitions")
+    with page.expect_download() as got:
+        page.get_by_role("button", name="Download as CSV").click()
+    got.value.save_as(tmp_path / "run.csv")
+    with (tmp_path / "run.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(run.result["rows"])
+    expect(page.locator(".ev-frontier")).to_contain_text("On the frontier:")
+    page.get_by_label("Vertical axis").select_option("kld")
+    expect(page.locator(".ev-plots .point.best").first).to_be_visible()
+
+
+def test_items_are_browsed_by_what_changed(open_evaluate: Open) -> None:
+    evaluation(VARIANTS[:3], TASKS[2:4])
+    page = open_evaluate()
+    page.locator(".ev-browse").scroll_into_view_if_needed()
+    rows = page.locator(".ev-index .row")
+    expect(rows.first).to_have_attribute("aria-selected", "true")
+    page.get_by_label("Variant", exact=True).select_option("GPTQ W4A16")
+    page.get_by_role("radio", name="Lost").click()
+    flip = page.locator(".ev-flip")
+    expect(flip).to_have_text("lost")
+    answers = page.locator(".ev-item .answer")
+    expect(answers.first).to_contain_text("BF16right")
+    expect(answers.nth(1)).to_contain_text("GPTQ W4A16wrong")
+    expect(page.locator(".ev-item .gold")).to_contain_text("gold answer")
+    page.get_by_role("radio", name="All").click()
+    expect(page.locator(".ev-pager")).to_contain_text("1–8 of 200")
+    rows.last.click()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".ev-pager")).to_contain_text("9–16 of 200")
+    expect(page.locator(".ev-item h4")).to_have_text("Item 9")
+    page.keyboard.press("ArrowUp")
+    expect(page.locator(".ev-item h4")).to_have_text("Item 8")
+
+
+def test_older_runs_open_from_the_list_and_gone_items_say_so(open_evaluate: Open) -> None:
+    old = evaluation(VARIANTS[:2], TASKS[2:3], files=False, created_at=1e9)
+    evaluation(VARIANTS[:2], TASKS[3:4])
+    page = open_evaluate()
+    expect(page.locator(".ev-table thead")).to_contain_text("bundled_cloze")
+    page.locator(f".ev-line[data-id='{old.id}'] .open").click()
+    expect(page.locator(".ev-table thead")).to_contain_text("bundled_facts")
+    expect(page.locator(".ev-browse")).to_contain_text("The items of this run are gone from the disk.")
+    page.locator(f".ev-line[data-id='{old.id}']").get_by_role("button", name=re.compile("^Delete")).click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator(".ev-line")).to_have_count(1)
+    expect(page.locator(".ev-table thead")).to_contain_text("bundled_cloze")
+
+
+def test_a_prompt_an_answer_and_a_name_stay_text(open_evaluate: Open) -> None:
+    evil = FakeVariant(f"smollm2:{EVIL}", EVIL, EVIL, EVIL, 10**8, 6.0, 3.0, 0.04)
+    task = TaskFacts(EVIL, EVIL, EVIL, None, True, 0, 9, 9, False, False, False)
+    run = evaluation((VARIANTS[0], evil), (task,), files=False, title=EVIL)
+    folder = folders.items(run.id, EVIL)
+    folder.mkdir(parents=True)
+    for index in range(2):
+        found = Item(0, "a", str(index), "", EVIL, EVIL, EVIL, EVIL, float(index), True, (-1.0, -2.0))
+        items.write(folder / f"{index}.jsonl", [found])
+    page = open_evaluate()
+    expect(page.locator(".ev-said")).to_contain_text(EVIL)
+    page.locator(".ev-browse").scroll_into_view_if_needed()
+    expect(page.locator(".ev-item .answer").last).to_contain_text(EVIL)
+    expect(page.locator(".ev-differs")).to_be_visible()
+    page.locator(".ev-table .who b").last.hover()
+    expect(page.locator(".pg-tip")).to_contain_text(EVIL)
+    assert page.locator("#pg-evaluate img, .pg-tip img").count() == 0
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_a_phone_shows_everything_without_scrolling_sideways(open_evaluate: Open, colours: str) -> None:
+    evaluation()
+    page = open_evaluate(width=390, height=844, colours=colours)
+    page.locator(".ev-form summary").click()
+    page.locator(".ev-browse").scroll_into_view_if_needed()
+    expect(page.locator(".ev-item .answer").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    parts = (".ev-plan .ui-go", ".ev-said", ".ev-table tr:last-child .ev-score", ".ev-plots svg", ".ev-index .row")
+    for part in (*parts, ".ev-item .answer", ".ev-line .open"):
+        box = page.locator(part).first.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390, part
