@@ -88,7 +88,7 @@ def answer(variant: str) -> dict[str, Any]:
     except (ValueError, KeyError):
         return {"error": ended.stderr.strip()[-300:]}
     if pane.get("error"):
-        return {"error": str(pane["error"])}
+        return {"error": pane["error"]["message"]}
     return {"text": pane["text"], "decode_tok_s": pane["metrics"]["decode_tok_s"]}
 
 

@@ -95,6 +95,7 @@ def environment(on: Device) -> dict[str, str]:
     found = {"VLLM_NO_USAGE_STATS": "1", "VLLM_CACHE_ROOT": str(settings().cache / "vllm")}
     if on == "cpu":
         found["VLLM_CPU_KVCACHE_SPACE"] = str(settings().vllm_kv_cache_gb)
+        found["VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"] = "1800"  # emulated FP8 needs minutes for its first prompt
         # Its own choice ties the threads to fixed cores, the same ones for every server, and overrides OMP_NUM_THREADS.
         found["VLLM_CPU_OMP_THREADS_BIND"] = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     return found
