@@ -9,10 +9,13 @@ import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
-    *("core.js", "engines.js", "endpoints.js", "pane.js", "verdict.js", "pages.js", "speed.js", "speed_plots.js"),
-    *("quantize.js", "quantize_board.js", "quantize_plots.js", "page.js"),
+    *("core.js", "engines.js", "endpoints.js", "divergence.js", "pane.js", "verdict.js", "pages.js"),
+    *("speed.js", "speed_plots.js", "quantize.js", "quantize_board.js", "quantize_plots.js", "page.js"),
 )
-STYLES = ("page.css", "pane.css", "endpoints.css", "composer.css", "speed.css", "quantize.css", "quantize_board.css")
+STYLES = (
+    *("page.css", "pane.css", "divergence.css", "endpoints.css", "composer.css", "speed.css"),
+    *("quantize.css", "quantize_board.css"),
+)
 FONT = ("Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
