@@ -14,7 +14,7 @@ from playground.evals.items import Item
 
 # Where a task has several metrics: what is usually quoted. Elsewhere the first that is a mean over the items.
 _QUOTED = {"coqa": "f1", "bundled_reading": "f1", "hellaswag": "acc_norm", "arc_challenge": "acc_norm"}
-_PASSAGES = ("story", "passage", "context", "article")  # fields of a text that several questions share
+_SHARED = ("cluster", "story", "passage", "context", "article")  # fields that several items have in common
 WasCut = Callable[[Sequence[Any]], bool]
 
 
@@ -120,11 +120,11 @@ def _score(sample: Mapping[str, Any], name: str) -> float:
 
 
 def _cluster(document: Any) -> str:
-    """What items about one passage share."""
+    """What items about one passage, or of one template, share."""
     if not isinstance(document, Mapping):
         return ""
-    passage = next((document[name] for name in _PASSAGES if isinstance(document.get(name), str)), "")
-    return _hash(passage)[:16] if passage else ""
+    shared = next((document[name] for name in _SHARED if isinstance(document.get(name), str)), "")
+    return _hash(shared)[:16] if shared else ""
 
 
 def _hash(text: str) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from playground.evals.bundled import GROUP, TASKS, include_path
+from playground.evals.conditions import Conditions
+from tests.evals.conftest import Ask
 from tests.fakes.model import make_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's, transformers' and datasets' own
@@ -123,6 +125,12 @@ def test_documents_carry_what_they_share() -> None:
     for doc in documents["bundled_reading"]:
         assert doc["id"] == f"{doc['cluster']}-{len(doc['questions']['input_text'])}"
         assert len(doc["answers"]["input_text"]) == len(doc["questions"]["input_text"])
+
+
+def test_problems_of_one_template_are_one_cluster(ask: Ask) -> None:
+    conditions = Conditions(("bundled_math",), limit=2, few_shot=0, generation={"max_gen_toks": 4})
+    first, second = ask(conditions)["bundled_math"].items
+    assert first.cluster and second.cluster and first.cluster != second.cluster
 
 
 def test_every_title_says_bundled() -> None:
