@@ -49,7 +49,7 @@ def open_evaluate(queue: FakeQueue, chromium: Browser) -> Iterator[Open]:
             page.on("dialog", lambda dialog: (broken.append(f"dialog: {dialog.message}"), dialog.dismiss()))
             page.goto(f"{url}#evaluate")
             pages.append(page)
-            expect(page.get_by_label("Model to evaluate")).to_have_value("smollm2")
+            expect(page.get_by_label("Model to evaluate")).to_have_value("smollm2", timeout=30_000)
             return page
 
         yield opened

@@ -94,7 +94,8 @@ def test_quantize_queues_a_job_that_jobs_lists(home: Path, monkeypatch: pytest.M
 def test_only_these_are_public_and_all_are_documented(client: Client) -> None:
     api = client.view_api(return_format="dict", print_info=False)
     named = set(api["named_endpoints"])
-    assert named == {"/models", "/generate", "/quantize", "/jobs"} and not api["unnamed_endpoints"]
+    assert named == {"/models", "/generate", "/quantize", "/jobs", "/evaluate", "/runs"}
+    assert not api["unnamed_endpoints"]
     names = [parameter["parameter_name"] for parameter in api["named_endpoints"]["/generate"]["parameters"]]
     assert names == [
         "variants", "prompt", "system", "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed",

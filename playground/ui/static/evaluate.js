@@ -2,7 +2,8 @@
 (() => {
   const P = window.Playground;
   const { el } = P;
-  const E = (P.evaluate = { asked: 0, started: false });
+  const E = (P.evaluate = { asked: 0 });
+  const LOST_MS = 8000;
   E.here = () => P.page() === 'evaluate';
   E.points = (share) => `${(100 * share).toFixed(1).replace(/\.0$/, '')}`;
   const count = (n) => n.toLocaleString('en');
@@ -101,7 +102,7 @@
       if (!others.length) variantList.append(el('p', 'quiet', 'No other variant of this model can be loaded here.'));
     };
     const taskTick = (t) => {
-      const kind = t.group ? 'group' : t.bundled ? 'bundled' : '';
+      const kind = t.group ? 'group' : '';
       const small = [t.full && `${count(t.full)} items`, t.about].filter(Boolean).join(' · ');
       return tick(t.bundled ? t.name : t.title, asked.has(t.name), (on) => { if (on) asked.set(t.name, t); else asked.delete(t.name); drawTasks(); ask(); },
         { small: small || (t.bundled || t.title === t.name ? '' : t.name), tag: kind, tip: t.name, why: t.unsafe ? 'runs code that the model writes: command line only' : '' });
@@ -164,9 +165,11 @@
     };
     watch('value', draw); draw();
 
-    const open = () => { if (E.here() && !E.started) { E.started = true; trigger('model', { name: '' }); } };
+    // Asked again where an answer does not come: the first question may be sent before anybody listens.
+    let opened = -Infinity;
+    const open = () => { if (E.here() && !state && performance.now() - opened > LOST_MS) { opened = performance.now(); trigger('model', { name: '' }); } };
     document.addEventListener('pg-page', open);
-    setTimeout(open);
+    setTimeout(open); setInterval(open, 1000);
   };
 
   P.evaluateTasks = (element, props, watch) => {

@@ -87,7 +87,7 @@
     const row = E.kld(view, v.id);
     if (!row) return el('span', 'none', '–');
     const noise = view.floor && v !== view.variants[0] && row.kld_mean <= view.floor.kld_mean;
-    const cell = plain(E.nats(row.kld_mean), `± ${E.nats(row.kld_stderr)}`, `Median ${E.nats(row.kld_median)}, p99 ${E.nats(row.kld_p99)}, largest ${E.nats(row.kld_max)} nats over ${row.tokens.toLocaleString('en')} tokens of ${row.documents} documents. The same top token in ${(100 * row.top1_agreement).toFixed(1)}%; perplexity × ${row.ppl_ratio.toFixed(3)}.${view.floor ? ` Noise floor: ${E.nats(view.floor.kld_mean)}.` : ''}`);
+    const cell = plain(E.nats(row.kld_mean), row.kld_mean ? `± ${E.nats(row.kld_stderr)}` : '', `Median ${E.nats(row.kld_median)}, p99 ${E.nats(row.kld_p99)}, largest ${E.nats(row.kld_max)} nats over ${row.tokens.toLocaleString('en')} tokens of ${row.documents} documents. The same top token in ${(100 * row.top1_agreement).toFixed(1)}%; perplexity × ${row.ppl_ratio.toFixed(3)}.${view.floor ? ` Noise floor: ${E.nats(view.floor.kld_mean)}.` : ''}`);
     if (noise) cell.append(el('small', 'noise', 'within the noise'));
     return cell;
   };
