@@ -29,7 +29,7 @@ def read(path: Path, block: int, on_bytes: OnBytes) -> Iterator[Sample | None]:
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is no regular file"
-        raise InvalidCalibration(f"The calibration file {path} {what}.", hint="Check the path.")
+        raise InvalidCalibration(f"The file {path} {what}.", hint="Check the path.")
     try:
         with path.open("rb") as file:
             yield from _READERS[path.suffix.lower()](file, path.name, block, on_bytes)

@@ -1,0 +1,40 @@
+"""Whether a variant was calibrated on the text that it is measured on: its divergence would be flattered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from playground import calibration
+from playground.calibration import Calibration
+from playground.core import Variant
+from playground.errors import HubUnreachable, InvalidCalibration, InvalidRequest
+from playground.evals.items import Warned
+from playground.evals.texts import Text, shared_documents
+from playground.store import database, variants
+
+FIELDS = tuple(Calibration.__dataclass_fields__)
+
+
+def warnings(text: Text, measured: Sequence[Variant]) -> list[Warned]:
+    """A warning for each variant that was made here and whose calibration shares text, or cannot be read any more."""
+    found = []
+    for variant in measured:
+        row = variants.get(variant.id) if database.exists() else None
+        recipe = row.recipe.get("calibration") if row else None
+        if recipe and (said := _said(text, Calibration.from_dict({name: recipe[name] for name in FIELDS}))):
+            found.append(Warned("calibration", f"{variant.id} {said}", (variant.id,)))
+    return found
+
+
+def _said(text: Text, asked: Calibration) -> str:
+    try:
+        samples = calibration.samples(asked)
+    except (InvalidCalibration, InvalidRequest, HubUnreachable) as error:
+        return f"was calibrated on text that cannot be compared with this one: {error.message}"
+    shared = shared_documents(text.documents, (sample.plain for sample in samples))
+    if not shared:
+        return ""
+    return (
+        f"was calibrated on text that {shared:,} of the {len(text.documents):,} documents share: "
+        "it diverges less here than on text that is new to it."
+    )
