@@ -26,6 +26,11 @@ PlaygroundError
 │   ├── MissingData         the task's data is neither on the hub, nor in the local folder
 │   └── DifferentTokenizer  two variants do not share token ids: their distributions cannot be compared
 ├── UnknownRun              no stored result of this id
+├── PushError               a variant that did not get to the hub
+│   ├── MissingToken        nobody gave a token
+│   ├── WrongToken          the hub does not know this token
+│   ├── NoRights            the token may not write there
+│   └── NameTaken           the repository holds something else, or is public where private was asked for
 ├── JobError                work in a process of its own that failed
 │   ├── UnknownJob          no job of this id
 │   ├── JobDied             its worker ended without a word; carries its last log lines
@@ -178,6 +183,31 @@ class DifferentTokenizer(EvaluationError):
 class UnknownRun(PlaygroundError):
     code = "unknown_run"
     status = 404
+
+
+class PushError(PlaygroundError):
+    code = "push_failed"
+    status = 502
+
+
+class MissingToken(PushError):
+    code = "missing_token"
+    status = 401
+
+
+class WrongToken(PushError):
+    code = "wrong_token"
+    status = 401
+
+
+class NoRights(PushError):
+    code = "no_rights"
+    status = 403
+
+
+class NameTaken(PushError):
+    code = "name_taken"
+    status = 409
 
 
 class JobError(PlaygroundError):

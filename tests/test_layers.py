@@ -17,14 +17,14 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     0: ("playground", "core", "errors", "settings"),
     1: ("metrics", "methods", "catalog", "calibration", "machine", "cgroup", "store"),
-    2: ("engines", "evals"),
+    2: ("engines", "evals", "push"),
     3: (
         *("compare", "forced", "generate", "verdict", "doctor", "jobs"),
         *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
         "estimate",
     ),
     4: (
-        *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval", "cli_follow", "cli_jobs", "cli_quantize"),
+        *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval", "cli_follow", "cli_jobs", "cli_push", "cli_quantize"),
         *("terminal", "__main__"),
     ),
 }

@@ -23,11 +23,17 @@ GRACE_S = 2.0
 
 
 def run(
-    module: str, arguments: list[str], report: Callable[[Progress], None], stop: Callable[[], bool], what: str
+    module: str,
+    arguments: list[str],
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool],
+    what: str,
+    message: str = "",
 ) -> dict[str, Any]:
     """Run `python -m module arguments` and return its `result`; `what` names the work in errors.
 
-    The child prints `{"stage", "done", "total", "unit"}` lines, then `{"result"}` or an error body. Raises the
+    `message` is one line on its standard input, for what no list of processes may show. The
+    child prints `{"stage", "done", "total", "unit"}` lines, then `{"result"}` or an error body. Raises the
     child's typed error, Cancelled, or CatalogError with the last log lines.
     """
     root = str(Path(__file__).resolve().parents[2])
@@ -36,7 +42,7 @@ def run(
     with tempfile.TemporaryFile("w+") as log:
         child = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if message else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -44,6 +50,8 @@ def run(
             start_new_session=True,
         )
         try:
+            if child.stdin is not None:
+                _tell(child.stdin, message)
             result = _listen(child, report, stop, what)
         finally:
             _end(child)
@@ -65,8 +73,16 @@ def _end(child: subprocess.Popen[str]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
     child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _tell(stdin: IO[str], message: str) -> None:
+    """The pipe stays open: its end tells the child that this process is gone."""
+    with contextlib.suppress(BrokenPipeError):  # a child that ended already says why
+        stdin.write(f"{message}\n")
+        stdin.flush()
 
 
 def _listen(

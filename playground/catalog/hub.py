@@ -37,11 +37,12 @@ __all__ = ["download", "is_cached", "open_checkpoint"]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A repository at one commit: file name to bytes."""
+    """A repository at one commit: file name to bytes; the licence that its card names, "" without one."""
 
     repo: str
     commit: str
     files: Mapping[str, int]
+    license: str = ""
 
 
 _listings: dict[tuple[str, str, str | None], tuple[float, Listing]] = {}
@@ -85,7 +86,8 @@ def listing(model: Model) -> Listing:
     files = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
     if info.sha is None or not COMMIT.fullmatch(info.sha):
         raise HubUnreachable(f"The hub named no commit for {model.repo}.", hint="Try again later.")
-    found = Listing(model.repo, info.sha, files)
+    said = getattr(info.card_data, "license", None)
+    found = Listing(model.repo, info.sha, files, said if isinstance(said, str) else "")
     _listings[key] = (time.monotonic(), found)
     return found
 

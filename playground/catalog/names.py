@@ -75,7 +75,7 @@ def parse(model: str) -> Model:
         )
     owner_repo = "/".join(name.split("/")[:2])
     file = name[len(owner_repo) + 1 :]
-    if not _valid_repo(owner_repo) or (file and (not _FILE.fullmatch(file) or ".." in file)):
+    if not valid_repository(owner_repo) or (file and (not _FILE.fullmatch(file) or ".." in file)):
         raise _unknown(model)
     return Model(model, "hub", repo=owner_repo, file=file, revision=revision or None)
 
@@ -89,7 +89,7 @@ def _remote(model: str) -> Model:
     return Model(model, "remote", endpoint=found[1], repo=found[2] or "")
 
 
-def _valid_repo(repo: str) -> bool:
+def valid_repository(repo: str) -> bool:
     """The hub's own rule for `owner/name`: 96 characters, no '--' or '..', no '.git' at the end."""
     return (
         bool(_REPO.fullmatch(repo))

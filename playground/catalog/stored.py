@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.catalog import checkpoint, names
@@ -17,6 +21,7 @@ from playground.store import database, folders, variants
 from playground.store.schema import StoredVariant
 
 log = logging.getLogger(__name__)
+MAX_YAML = 100_000
 
 
 def of_model(model: str) -> list[Variant]:
@@ -90,6 +95,15 @@ def label(method: str, scheme: str) -> str:
     """What the page calls it: "AWQ W4A16_ASYM"; a scheme that says its method stands alone: "FP8_DYNAMIC"."""
     title = next((row.title for row in TABLE if row.name == method), method.upper())
     return scheme if scheme.lower().startswith(method.lower()) else f"{title} {scheme}"
+
+
+def recipe_yaml(row: StoredVariant, recipe: Mapping[str, Any]) -> str:
+    """The file that llm-compressor's `oneshot` takes, or the recipe in our words for what it does not make."""
+    path = row.card.get("recipe_path")
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if path and Path(path).resolve().is_relative_to(Path(row.path).resolve()):
+            return Path(path).read_text(encoding="utf-8")[:MAX_YAML]
+    return str(yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True))[:MAX_YAML]
 
 
 @dataclass(frozen=True, slots=True)

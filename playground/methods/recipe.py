@@ -41,3 +41,12 @@ class Recipe:
         values["ignore"] = tuple(values.get("ignore", ()))
         values["keep"] = tuple((str(pattern), str(scheme)) for pattern, scheme in values.get("keep", ()))
         return cls(**values)
+
+
+def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe for others: a calibration file without its place, pasted text without the text."""
+    calibration = dict(recipe.get("calibration") or {})
+    if calibration:
+        source = str(calibration.get("source") or "")
+        calibration |= {"source": "FILE" if source.startswith("/") else source, "text": ""}
+    return {**recipe, "calibration": calibration}

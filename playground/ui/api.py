@@ -12,13 +12,13 @@ from playground.core import Sampling
 from playground.engines.engine import Engine
 from playground.errors import PlaygroundError
 from playground.generate import generate as run
+from playground.methods.recipe import without_paths
 from playground.settings import settings
 from playground.store.schema import Job
 from playground.ui import outsiders
 from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner
 from playground.ui.quantize_asked import spec
-from playground.ui.quantize_board import without_paths
 from playground.ui.quantize_events import start
 from playground.ui.quantize_upload import Uploads
 

@@ -49,12 +49,13 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         compare.wire(demo)
         endpoints = Endpoints(tab.endpoints, owner)
         endpoints.wire(demo, compare.offered, [tab.model, *(slot.variant for slot in tab.slots)])
-        Quantize(quantize_tab.layout(), queue, owner, compare.show, compare.picked).wire(demo)
+        quantize = Quantize(quantize_tab.layout(), queue, owner, compare.show, compare.picked)
+        quantize.wire(demo)
         Evaluate(evaluate_tab.layout(), queue, owner).wire()
         Speed(speed_tab.layout(), engine, speeds).wire(demo)
         api.endpoints(engine, owner, queue)
         evaluate_api.endpoints(owner, queue)
-    demo.sessions, demo.speeds, demo.endpoints, demo.jobs = sessions, speeds, endpoints, queue
+    demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
     return demo
 
 
@@ -134,6 +135,7 @@ def close(demo: gr.Blocks, engine: Any) -> None:
     demo.sessions.close_all()
     demo.speeds.close_all()
     demo.endpoints.close_all()
+    demo.quantize.close()
     demo.close()
     demo.jobs.close()
     if hasattr(engine, "close"):

@@ -5,15 +5,13 @@ Callable from any thread; one for all browser tabs.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.catalog import names, stored
@@ -22,25 +20,27 @@ from playground.errors import PlaygroundError
 from playground.estimate import estimate, facts
 from playground.jobs.spec import QuantizeSpec
 from playground.methods import method
+from playground.methods.command import command
 from playground.methods.naming import variant_name
-from playground.methods.recipe import Recipe
+from playground.methods.recipe import Recipe, without_paths
+from playground.methods.words import calibration_words, scheme_words
+from playground.metrics.layer_errors import where_it_hurt
 from playground.settings import settings
 from playground.store import database, variants
 from playground.store.schema import Job, StoredVariant
 from playground.ui.encode import inert
 from playground.ui.job_cards import JobCards, Queue
-from playground.ui.quantize_words import command, scheme_words
+from playground.ui.quantize_push import Pushes
 
 log = logging.getLogger(__name__)
-MAX_YAML = 100_000
-SAME = 1.15  # a ratio of two kinds of layers below which neither stands out
 
 
 class Board:
-    """The jobs and variants of this home."""
+    """The jobs and variants of this home, and what goes to the hub."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, pushes: Pushes) -> None:
         self._jobs = JobCards(queue, "quantize", _asked)
+        self._pushes = pushes
         self._usage: tuple[object, dict[str, int]] = ((), {})
         self._lock = threading.Lock()
 
@@ -55,7 +55,7 @@ class Board:
     ) -> str:
         """What the page shows now; with the logs of the jobs and the whole cards of the variants that are open.
 
-        Who is not the owner sees neither logs nor where anything lies on the server.
+        Who is not the owner sees neither logs, nor where anything lies on the server, nor what goes to the hub.
         """
         said = {"serial": serial, "error": [error.message, error.hint] if error else None}
         with self._lock:
@@ -69,7 +69,10 @@ class Board:
         rows = variants.all_variants()[::-1] if database.exists() else []
         made = {row.id for row in rows}
         usage = self._disk(rows)
-        return self._jobs.rows(logs, owner, lambda job: _variant_of(job) in made) | {
+        jobs = self._jobs.rows(logs, owner, lambda job: _variant_of(job) in made)
+        return jobs | {
+            "active": jobs["active"] or self._pushes.active,
+            "pushes": self._pushes.shown() if owner else None,
             "variants": [_summary(row, usage.get(row.id, 0), owner) for row in rows],
             "cards": {row.id: _card(row, owner) for row in rows if row.id in cards},
             "disk": {"used": sum(usage.values()), "free": _free()},
@@ -143,67 +146,21 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
         for layer in row.card.get("layers") or ()
     ]
     pasted = (row.recipe.get("calibration") or {}).get("source") == "pasted"
-    named = {} if row.name == variant_name(Recipe.from_dict(row.recipe)) else {"name": row.name}
+    name = "" if row.name == variant_name(Recipe.from_dict(row.recipe)) else row.name
     return {
         "layers": layers,
-        "hurt": hurt(layers),
+        "hurt": where_it_hurt(layers),
         "stages": row.card.get("stages") or {},
         "notes": [*(row.card.get("reasons") or ()), *(row.card.get("notes") or ())],
-        "recipe": _yaml(row, recipe),
-        "calibration": _calibration(row.recipe),
-        "command": command({"model": row.model, "recipe": recipe, **named}),
+        "recipe": stored.recipe_yaml(row, recipe),
+        "calibration": calibration_words(row.recipe),
+        "command": command(row.model, Recipe.from_dict(recipe), name=name),
         "pasted": pasted,
         "estimate": _estimate(row),
         "paper": method(row.method).paper,
         "hash": row.content_hash,
         "json": inert({**row.card, **paths, "recipe": recipe, "parent": row.parent}),
     }
-
-
-def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe for others: a calibration file without its place, pasted text without the text."""
-    calibration = dict(recipe.get("calibration") or {})
-    if calibration:
-        source = str(calibration.get("source") or "")
-        calibration |= {"source": "FILE" if source.startswith("/") else source, "text": ""}
-    return {**recipe, "calibration": calibration}
-
-
-def hurt(layers: list[list[Any]]) -> str:
-    """Where rounding lost most, in one sentence; "" without measurements."""
-    if not layers:
-        return ""
-    kinds: dict[str, list[float]] = {}
-    for name, error, _ in layers:
-        kinds.setdefault(name.rpartition(".")[2], []).append(error)
-    means = sorted(((sum(found) / len(found), kind) for kind, found in kinds.items()), reverse=True)
-    worst = max(layers, key=lambda layer: layer[1])
-    said = f"Worst in {worst[0]}: {worst[1]:.1%} of the weight’s norm."
-    if len(means) > 1:
-        most, least = means[0], means[-1]
-        if most[0] < SAME * least[0]:
-            return f"All kinds of layers lose about the same, {least[0]:.1%} to {most[0]:.1%} on average. {said}"
-        said = f"{most[1]} loses most ({most[0]:.1%} on average), {least[1]} least ({least[0]:.1%}). {said}"
-    return said
-
-
-def _yaml(row: StoredVariant, recipe: dict[str, Any]) -> str:
-    """The file that llm-compressor's `oneshot` takes, or the recipe in our words for what it does not make."""
-    path = row.card.get("recipe_path")
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        if path and Path(path).resolve().is_relative_to(Path(row.path).resolve()):
-            return Path(path).read_text(encoding="utf-8")[:MAX_YAML]
-    return str(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))[:MAX_YAML]
-
-
-def _calibration(recipe: dict[str, Any]) -> str:
-    found = recipe.get("calibration") or {}
-    if not found:
-        return ""
-    source = str(found.get("source", ""))
-    known = {"bundled": "the bundled text", "pasted": "pasted text"}
-    where = known.get(source) or ("an uploaded file" if source.startswith("/") else source)
-    return f"{found.get('samples')} samples of {where}, {found.get('max_length')} tokens each, seed {found.get('seed')}"
 
 
 def _estimate(row: StoredVariant) -> dict[str, Any] | None:

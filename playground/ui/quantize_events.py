@@ -23,6 +23,7 @@ from playground.jobs.queue import best_device
 from playground.jobs.spec import QuantizeSpec
 from playground.methods.naming import variant_name
 from playground.methods.recipes import complete
+from playground.push import plan
 from playground.settings import settings
 from playground.ui import quantize_words
 from playground.ui.encode import inert
@@ -30,6 +31,7 @@ from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner
 from playground.ui.quantize_asked import spec
 from playground.ui.quantize_board import Board
+from playground.ui.quantize_push import Pushes
 from playground.ui.quantize_tab import Tab
 from playground.ui.quantize_upload import MAX_PIECE, Uploads
 
@@ -50,7 +52,8 @@ class Quantize:
     ) -> None:
         self.tab, self.queue, self.owner, self.show, self.shown = tab, queue, owner, show, shown
         self.uploads = Uploads()
-        self.board = Board(queue)
+        self.pushes = Pushes()
+        self.board = Board(queue, self.pushes)
         self._probing = threading.Lock()
 
     def wire(self, demo: gr.Blocks) -> None:
@@ -63,8 +66,14 @@ class Quantize:
         acts = {board.look: self.look, board.cancel: self.cancel, board.again: self.again, board.remove: self.remove}
         for event, act in acts.items():
             event(act, None, board, trigger_mode="multiple", **QUICK)
+        for event, act in {board.preview: self.preview, board.push: self.push, board.halt: self.halt}.items():
+            event(act, None, self.tab.hub, trigger_mode="multiple", **QUICK)
         board.compare(self.compare, None, self.shown, **PRIVATE)
         demo.unload(self.leave)
+
+    def close(self) -> None:
+        """End the pushes."""
+        self.pushes.close()
 
     def leave(self, request: gr.Request) -> None:
         self.uploads.drop(request.session_hash or "")
@@ -132,6 +141,43 @@ class Quantize:
 
     def remove(self, data: gr.EventData, request: gr.Request) -> str:
         return self._owned(data, request, lambda: stored.delete(_text(data, "id")))
+
+    # ---- to the hub. How far it is, the board tells; here is only what was answered.
+    def preview(self, data: gr.EventData, request: gr.Request) -> str:
+        """The card as it would be pushed, for the owner: the hub may be asked for the base model's licence."""
+
+        def act() -> dict[str, Any]:
+            planned = plan(_text(data, "id"), _text(data, "repository"))
+            return {"card": planned.card, "files": planned.files.names, "bytes": planned.bytes}
+
+        return self._answer(data, request, act)
+
+    def push(self, data: gr.EventData, request: gr.Request) -> str:
+        """Nothing of the token is kept here, and no answer holds it."""
+
+        def act() -> dict[str, Any]:
+            sent, variant, repository = _data(data), _text(data, "id"), _text(data, "repository")
+            private, replaces = sent.get("private") is not False, sent.get("replace") is True
+            self.pushes.begin(variant, repository, _text(data, "token"), private=private, replace=replaces)
+            return {}
+
+        return self._answer(data, request, act)
+
+    def halt(self, data: gr.EventData, request: gr.Request) -> str:
+        def act() -> dict[str, Any]:
+            self.pushes.halt(_text(data, "id"))
+            return {}
+
+        return self._answer(data, request, act)
+
+    def _answer(self, data: gr.EventData, request: gr.Request, act: Callable[[], dict[str, Any]]) -> str:
+        """What the owner asked for, or why not."""
+        serial = {"serial": _serial(_data(data))}
+        try:
+            self.owner.check(request)
+            return inert(serial | act())
+        except PlaygroundError as error:
+            return inert(serial | {"error": [error.message, error.hint]})
 
     def compare(self, data: gr.EventData, request: gr.Request) -> Any:
         return self.show(_text(data, "id"), request)

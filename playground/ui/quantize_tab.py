@@ -11,12 +11,14 @@ from playground.ui.components import drawn
 
 @dataclass(frozen=True)
 class Tab:
-    """Four drawn parts: what to make, what that will cost, how far a calibration file is, and what came of it all."""
+    """Five drawn parts: what to make, what that will cost, how far a calibration file is, what came of it all, and what
+    was answered about the hub."""
 
     form: gr.HTML
     estimate: gr.HTML
     upload: gr.HTML
     board: gr.HTML
+    hub: gr.HTML
 
 
 def layout() -> Tab:
@@ -29,6 +31,9 @@ def layout() -> Tab:
             estimate = drawn("quantizeEstimate", elem_id="pg-quantize-estimate")
         upload = drawn("quantizeUpload", elem_id="pg-quantize-upload")
         board = drawn(
-            "quantizeBoard", signals="'look' 'cancel' 'again' 'remove' 'compare'", elem_id="pg-quantize-board"
+            "quantizeBoard",
+            signals="'look' 'cancel' 'again' 'remove' 'compare' 'preview' 'push' 'halt'",
+            elem_id="pg-quantize-board",
         )
-    return Tab(form, estimate, upload, board)
+        hub = drawn("quantizeHub", elem_id="pg-quantize-hub")
+    return Tab(form, estimate, upload, board, hub)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -14,53 +12,14 @@ from playground.core import Variant
 from playground.engines import choose
 from playground.errors import PlaygroundError
 from playground.estimate import Estimate, Facts
-from playground.methods import TABLE, on_load
+from playground.methods import TABLE
 from playground.methods.row import Method, Option
-from playground.methods.schemes import GROUP_SIZES, SCHEMES, Scheme
+from playground.methods.schemes import GROUP_SIZES, SCHEMES
+from playground.methods.words import scheme_words
 from playground.ui.encode import inert
 from playground.ui.quantize_upload import MAX_BYTES, SUFFIXES
 
 DEFAULT = ("awq", "W4A16_ASYM")
-_GGUF = re.compile(r"I?Q(\d)_(.+)")
-
-
-def scheme_words(name: str) -> str:
-    """ "W4A16" → "4-bit integer weights, 16-bit activations"."""
-    if found := SCHEMES.get(name):
-        return ", ".join([_weights(found), _activations(found)])
-    if block := _GGUF.fullmatch(name):
-        mixed = block[2].endswith(("_M", "_S")) or block[2] == "K"
-        kind = "super-blocks of 256, more bits where it hurts most" if mixed else "blocks of 32 with a scale each"
-        return f"{block[1]}-bit weights, {kind}"
-    if name in ("BF16", "F16"):
-        return "16-bit weights, not quantized: the baseline in llama.cpp"
-    try:
-        return on_load(name)[1].summary
-    except PlaygroundError:
-        return ""
-
-
-def _weights(found: Scheme) -> str:
-    kind = "integer" if found.kind == "int" else "floating-point"
-    words = f"{found.bits}-bit {kind} weights"
-    if found.strategy == "block":
-        words += " with a scale for each 128×128 block"
-    elif found.group is not None:
-        words += f" in groups of {found.group}"
-    return words if found.symmetric else f"{words} with zero points"
-
-
-def _activations(found: Scheme) -> str:
-    if not found.activations:
-        return "16-bit activations"
-    if found.kind == "float":
-        bits = f"{found.bits}-bit"
-    elif found.name.endswith("FP8"):
-        bits = "FP8"
-    else:
-        bits = f"{found.name.rpartition('A')[2]}-bit"
-    how = "scales from calibration" if found.needs_calibration else "scaled while it runs"
-    return f"{bits} activations, {how}"
 
 
 def form(
@@ -214,34 +173,3 @@ def span(seconds: tuple[float, float]) -> str:
 
 def _round(value: float) -> str:
     return f"{max(1, round(value)):d}" if value >= 3 or value < 0.05 else f"{value:.1f}".removesuffix(".0")
-
-
-def command(spec: Mapping[str, Any]) -> str:
-    """The command line that makes the same again."""
-    import shlex
-
-    recipe = spec["recipe"]
-    words = ["python", "-m", "playground", "quantize", str(spec["model"]), "--method", recipe["method"]]
-    words += ["--scheme", recipe["scheme"]]
-    if recipe.get("group_size"):
-        words += ["--group-size", str(recipe["group_size"])]
-    if recipe.get("kv_cache"):
-        words += ["--kv-cache", recipe["kv_cache"]]
-    for pattern in recipe.get("ignore", ()):
-        if pattern != "lm_head":
-            words += ["--ignore", pattern]
-    for pattern, scheme in recipe.get("keep", ()):
-        words += ["--keep", f"{pattern}={scheme}"]
-    for name, value in (recipe.get("options") or {}).items():
-        shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        words += ["--option", f"{name}={shown}"]
-    calibration = recipe.get("calibration") or {}
-    if calibration:
-        if (source := calibration.get("source", "bundled")) != "bundled":
-            words += ["--calibration", str(source)]
-        for key, flag in (("samples", "--samples"), ("max_length", "--max-length"), ("seed", "--seed")):
-            words += [flag, str(calibration.get(key, ""))]
-    for key in ("name", "out"):
-        if spec.get(key):
-            words += [f"--{key}", str(spec[key])]
-    return shlex.join(words)

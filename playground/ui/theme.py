@@ -11,13 +11,13 @@ STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
     *("core.js", "engines.js", "endpoints.js", "divergence.js", "pane.js", "verdict.js", "pages.js"),
     *("speed.js", "speed_plots.js", "parts.js", "plots.js", "jobs.js"),
-    *("quantize.js", "quantize_board.js", "quantize_plots.js"),
+    *("quantize.js", "quantize_board.js", "quantize_plots.js", "quantize_push.js"),
     *("evaluate.js", "evaluate_board.js", "evaluate_table.js", "evaluate_plots.js", "evaluate_items.js"),
     *("evaluate_run.js", "page.js"),
 )
 STYLES = (
     *("page.css", "pane.css", "divergence.css", "endpoints.css", "composer.css", "speed.css"),
-    *("parts.css", "jobs.css", "quantize.css", "quantize_board.css"),
+    *("parts.css", "jobs.css", "quantize.css", "quantize_board.css", "quantize_push.css"),
     *("evaluate.css", "evaluate_run.css", "evaluate_items.css"),
 )
 FONT = ("Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif")

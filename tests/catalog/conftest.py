@@ -1,17 +1,14 @@
-"""Tiny checkpoints, and a hub of our own."""
+"""Tiny checkpoints."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from playground.catalog import hub as hub_module
-from tests.fakes.hub import Hub, serve
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -67,26 +64,3 @@ def make_folder(folder: Path, config: Mapping[str, Any] | None = None, dtype: st
 @pytest.fixture
 def llama(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "llama")
-
-
-@pytest.fixture
-def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A running fake hub that this process and its children use, with an empty cache and no token."""
-    from huggingface_hub import constants
-
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with serve() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.url)
-        monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
-        monkeypatch.setenv("HF_TOKEN_PATH", str(home / "token"))
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(hub_module, "_listings", {})
-        monkeypatch.setattr(hub_module, "_described", {})
-        yield running

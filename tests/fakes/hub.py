@@ -13,10 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tests.fakes.hub_uploads import INVALID, Uploads, Writes
+
 
 @dataclass
 class Repo:
-    """One repository. `gated` answers files with 403, `private` answers everything as if it did not exist.
+    """One repository. `gated` answers files with 403, `private` answers everything as if it did not exist, except to
+    those who may write to it.
 
     `token` opens a gated one.
     `sizes` overrides what the listing claims; `pause_s` is slept before every 16 KiB of `slow` files.
@@ -27,6 +30,7 @@ class Repo:
     gated: bool = False
     token: str = ""
     private: bool = False
+    license: str = ""
     slow: frozenset[str] = frozenset()
     pause_s: float = 0.05
     sizes: dict[str, int] = field(default_factory=dict)
@@ -38,7 +42,10 @@ class Repo:
 
 @dataclass
 class Hub:
-    """The running server: `url`, its repositories, and (method, path, range) of each request. `status` breaks it."""
+    """The running server: `url`, its repositories, and (method, path, range) of each request. `status` breaks it.
+
+    `writes` is the side that takes uploads.
+    """
 
     url: str
     repos: dict[str, Repo]
@@ -46,6 +53,7 @@ class Hub:
     served: int = 0
     ranges: bool = True
     status: int = 0
+    writes: Writes = field(default_factory=Writes)
 
     def add(self, name: str, folder: Path | Mapping[str, bytes], **options: object) -> Repo:
         """Publish a folder, or files given by name."""
@@ -59,7 +67,8 @@ class Hub:
 
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Uploads):
+        running = hub
         protocol_version = "HTTP/1.1"
 
         def log_message(self, *_: object) -> None: ...
@@ -70,20 +79,14 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self.answer(body=True)
 
-        def reply(self, status: int, headers: dict[str, str], data: bytes = b"", *, body: bool = True) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(data)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if body:
-                self.wfile.write(data)
-
         def answer(self, *, body: bool) -> None:
             path = unquote(urlsplit(self.path).path)
             hub.requests.append((self.command, path, self.headers.get("Range", "")))
             if hub.status:
                 return self.reply(hub.status, {}, body=body)
             if path.startswith("/api/models/"):
+                if self.strikes("models"):
+                    return None
                 return self.api(path.removeprefix("/api/models/"))
             owner, name, _, revision, file = (path.strip("/").split("/", 4) + [""] * 5)[:5]
             return self.file(f"{owner}/{name}", revision, file, body=body)
@@ -94,7 +97,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def api(self, rest: str) -> None:
             name, _, revision = rest.partition("/revision/")
             repo = hub.repos.get(name)
-            if repo is None or repo.private:
+            if hub.writes.tokens and self.token() and self.token() not in hub.writes.tokens:
+                return self.reply(401, {"X-Error-Message": INVALID})
+            if repo is None or (repo.private and not self.may_write(name)):
                 return self.missing("RepoNotFound", status=401)
             if revision not in ("", "main", repo.commit):
                 return self.missing("RevisionNotFound")
@@ -102,7 +107,15 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 {"rfilename": file, "size": repo.sizes.get(file, len(data)), "blobId": "0" * 40}
                 for file, data in repo.files.items()
             ]
-            body = {"id": name, "modelId": name, "sha": repo.commit, "private": False, "siblings": siblings, "tags": []}
+            body = {
+                "id": name,
+                "modelId": name,
+                "sha": repo.commit,
+                "private": repo.private,
+                "siblings": siblings,
+                "tags": [],
+                **({"cardData": {"license": repo.license}} if repo.license else {}),
+            }
             return self.reply(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
         def file(self, name: str, revision: str, file: str, *, body: bool) -> None:

@@ -19,8 +19,8 @@ from playground.calibration import Calibration
 from playground.errors import Cancelled, InvalidRequest, OutOfMemory, PlaygroundError, UnknownJob
 from playground.jobs import ending
 from playground.jobs import queue as queue_module
-from playground.jobs.command import command
 from playground.jobs.spec import QuantizeSpec
+from playground.methods.command import command
 from playground.methods.recipe import Recipe
 from playground.store import folders, jobs
 from tests.catalog.conftest import make_folder
@@ -146,7 +146,7 @@ def test_the_command_repeats_the_job(
 
     model = str(make_folder(tmp_path / "m"))
     wanted = QuantizeSpec(model, complete(open_checkpoint(model), recipe).recipe, **more)
-    words = shlex.split(command(wanted))
+    words = shlex.split(command(model, wanted.recipe, out=wanted.out, name=wanted.name))
     assert words[:4] == ["python", "-m", "playground", "quantize"]
     with pytest.raises(Cancelled):
         run(*words[3:])

@@ -20,12 +20,15 @@ from playground.errors import InvalidCalibration, OutOfMemory, PlaygroundError
 from playground.estimate import Facts
 from playground.jobs.spec import QuantizeSpec
 from playground.methods import TABLE
+from playground.methods.command import command
 from playground.methods.recipe import Recipe
+from playground.metrics.layer_errors import where_it_hurt
 from playground.store import variants
 from playground.ui import quantize_events, quantize_room, quantize_upload, quantize_words
 from playground.ui.job_view import MAX_POINTS, View
 from playground.ui.quantize_asked import spec
-from playground.ui.quantize_board import Board, hurt
+from playground.ui.quantize_board import Board
+from playground.ui.quantize_push import Pushes
 from playground.ui.quantize_upload import Uploads
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
@@ -206,12 +209,12 @@ def test_the_form_lists_every_method_and_holds_no_tag(home: Path, monkeypatch: p
     ],
 )  # fmt: skip
 def test_the_command_is_one_that_the_command_line_takes(recipe: Recipe) -> None:
-    line = quantize_words.command({"model": "smollm2", "recipe": recipe.as_dict(), "name": "a b"})
+    line = command("smollm2", recipe, name="a b")
     words = shlex.split(line)
     assert words[:3] == ["python", "-m", "playground"]
     group = typer.main.get_command(cli.app)
-    command = group.commands["quantize"]  # type: ignore[attr-defined]
-    given = command.make_context("quantize", words[4:]).params
+    quantize = group.commands["quantize"]  # type: ignore[attr-defined]
+    given = quantize.make_context("quantize", words[4:]).params
     assert (given["model"], given["method"], given["scheme"]) == ("smollm2", recipe.method, recipe.scheme)
     assert (given["group_size"], given["kv_cache"], given["name"]) == (recipe.group_size, recipe.kv_cache, "a b")
     assert list(given["ignore"] or ()) == [one for one in recipe.ignore if one != "lm_head"]
@@ -265,7 +268,7 @@ def test_the_board_lists_what_works_before_what_is_over(home: Path) -> None:
     queue.end(failed, "failed", InvalidCalibration("It broke.", hint="Mend it."))
     queue.start(running, ago=12)
     queue.stage(running, "saving", at=1.0)
-    value = json.loads(Board(queue).value())
+    value = json.loads(Board(queue, Pushes()).value())
     assert [(job["id"], job["state"], job["ahead"]) for job in value["jobs"]] == [
         (running, "running", 0),
         (waiting, "queued", 1),
@@ -279,7 +282,7 @@ def test_the_board_lists_what_works_before_what_is_over(home: Path) -> None:
 
 def test_events_are_read_once_and_logs_only_where_they_are_open(home: Path) -> None:
     queue = FakeQueue()
-    job, board = queued(queue), Board(queue)
+    job, board = queued(queue), Board(queue, Pushes())
     queue.start(job)
     queue.logs[job] = "one\ntwo"
     asked: list[int] = []
@@ -296,18 +299,18 @@ def test_a_variant_takes_the_place_of_its_job(home: Path) -> None:
     queue = FakeQueue()
     job, row = queued(queue), made()
     queue.end(job, "done", result={"variant": row.id})
-    value = json.loads(Board(queue).value(7))
+    value = json.loads(Board(queue, Pushes()).value(7))
     assert value["serial"] == 7 and not value["jobs"] and not value["active"] and not value["cards"]
     (shown,) = value["variants"]
     assert (shown["id"], shown["label"], shown["before"]) == (row.id, "AWQ W4A16_ASYM", 269_030_016)
     assert value["disk"]["used"] == shown["on_disk"] > 1_000_000
     variants.remove(row.id)
-    assert [one["state"] for one in json.loads(Board(queue).value())["jobs"]] == ["done"]
+    assert [one["state"] for one in json.loads(Board(queue, Pushes()).value())["jobs"]] == ["done"]
 
 
 def test_a_card_has_recipe_command_and_where_it_hurt(home: Path) -> None:
     row = made()
-    card = json.loads(Board(FakeQueue()).value(cards=[row.id]))["cards"][row.id]
+    card = json.loads(Board(FakeQueue(), Pushes()).value(cards=[row.id]))["cards"][row.id]
     assert card["recipe"].startswith("default_stage:") and "--method awq" in card["command"]
     assert len(card["layers"]) == 9 and card["hurt"].startswith("down_proj loses most (6.1%")
     assert card["estimate"]["after"] == 113_928_096, "the estimate is exact"
@@ -318,7 +321,7 @@ def test_a_recipe_is_read_from_the_variants_own_folder_only(home: Path) -> None:
     secret = home / "secret.yaml"
     secret.write_text("secret: 1")
     row = made(card={"recipe_path": str(secret)})
-    card = json.loads(Board(FakeQueue()).value(cards=[row.id]))["cards"][row.id]
+    card = json.loads(Board(FakeQueue(), Pushes()).value(cards=[row.id]))["cards"][row.id]
     assert "secret" not in card["recipe"] and "method: awq" in card["recipe"]
 
 
@@ -330,19 +333,19 @@ def test_no_name_error_or_log_is_ever_a_tag(home: Path) -> None:
     queue.tell(job, "layer", name=EVIL, error=0.5, what=EVIL)
     queue.logs[job] = EVIL
     row = made(card={"layers": [{"name": EVIL, "relative_error": 0.1, "snr_db": None}], "reasons": [EVIL]})
-    value = Board(queue).value(0, [job], [row.id], PlaygroundError(EVIL, hint=EVIL))
+    value = Board(queue, Pushes()).value(0, [job], [row.id], PlaygroundError(EVIL, hint=EVIL))
     assert "<" not in value and json.loads(value)["jobs"][0]["log"] == EVIL
 
 
 def test_where_it_hurt() -> None:
     rows = [[one["name"], one["relative_error"], one["snr_db"]] for one in layers()]
-    assert hurt(rows) == (
+    assert where_it_hurt(rows) == (
         "down_proj loses most (6.1% on average), q_proj least (2.1%). "
         "Worst in model.layers.2.mlp.down_proj: 6.2% of the weight’s norm."
     )
     same = [[name, 0.09 + error / 100, None] for name, error, _ in rows]
-    assert hurt(same).startswith("All kinds of layers lose about the same, 9.0% to 9.1% on average.")
-    assert hurt([]) == ""
+    assert where_it_hurt(same).startswith("All kinds of layers lose about the same, 9.0% to 9.1% on average.")
+    assert where_it_hurt([]) == ""
 
 
 # ---- over HTTP: who may do what

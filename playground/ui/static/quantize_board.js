@@ -61,6 +61,8 @@
       const tar = el('a', 'ui-quiet', `Download, ${size}`); tar.href = `./quantize/files?variant=${encodeURIComponent(row.id)}`; tar.setAttribute('download', ''); tar.dataset.tip = 'All files of the variant as one .tar.';
       acts.append(tar, P.asks('Delete', `Delete ${size}? The recipe goes too.`, 'Delete', 'Keep', () => send('remove', { id: row.id }), `Delete ${row.id}`));
       const parts = [nums, acts];
+      found.push = state.pushes && Q.push(row, trigger, look);
+      if (found.push) { acts.lastChild.before(found.push.button); parts.push(found.push.box); }
       if (card.layers.length) {
         const where = el('section', 'qz-where'), top = el('div', 'qz-text-head'), area = el('div', 'area');
         top.append(el('h4', '', 'Where did it hurt?'), Q.heatLegend(card.layers));
@@ -101,6 +103,7 @@
       if (!card) { if (!found.sign) found.body.replaceChildren(el('p', 'quiet', 'Reading…')); return; }
       const sign = JSON.stringify([row.created, card.estimate, row.on_disk]);
       if (sign !== found.sign) { found.sign = sign; fill(found, row, card); }
+      found.push?.update(state.pushes?.[row.id]);
     };
     const paint = () => {
       jobCards.draw(state);
