@@ -71,15 +71,16 @@ def _share(task: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _warnings(found: Sequence[Mapping[str, Any]], variants: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Those that withhold a verdict first; what is said of several variants on one task stands together, by label."""
+    """Those that withhold a verdict first, each for itself; other doubts of one kind stand together."""
     labels = {variant["id"]: variant["label"] for variant in variants}
-    groups: dict[tuple[str, str | None, bool], dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for one in found:
-        key = one["code"], one.get("task"), bool(one["withholds"])
-        new: dict[str, Any] = {"withholds": key[2], "task": key[1], "variants": [], "texts": []}
+        names = [labels.get(name, name) for name in one["variants"]]
+        key = (one["code"], one.get("task"), *names) if one["withholds"] else (one["code"],)
+        new: dict[str, Any] = {"withholds": bool(one["withholds"]), "tasks": [], "variants": [], "texts": []}
         group = groups.setdefault(key, new)
         group["texts"].append(one["text"])
-        names = [labels.get(name, name) for name in one["variants"]]
+        group["tasks"] += [one["task"]] if one.get("task") and one["task"] not in group["tasks"] else []
         group["variants"] += [name for name in names if name not in group["variants"]]
     return sorted(groups.values(), key=lambda group: not group["withholds"])
 

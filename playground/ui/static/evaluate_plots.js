@@ -45,8 +45,8 @@
     if (!marks.length) { area.replaceChildren(); said.textContent = 'Nothing of this was measured.'; return; }
     const best = new Set(frontier(marks, axis.better));
     const named = [...best].map((m) => m.v.label);
-    const what = marks.some((m) => m.speed !== null) ? 'smaller, faster and better' : 'smaller and better';
-    said.textContent = `On the frontier: ${named.join(', ')}. ${best.size < marks.length ? `Each other one is beaten in all of ${what} by one of these, going by the means.` : `None is beaten in all of ${what}.`}`;
+    const what = marks.some((m) => m.speed !== null) ? 'no larger, no slower and no worse' : 'no larger and no worse';
+    said.textContent = `On the frontier: ${named.join(', ')}. ${best.size < marks.length ? `For each other one, one of these is ${what}, going by the means.` : 'Each is ahead in something, going by the means.'}`;
     const H = 300, L = 46, R = 20, T = 16, B = 40;
     const [svg, W] = canvas(area, H, `${axis.name} over size`);
     svg.setAttribute('role', 'group');

@@ -23,7 +23,7 @@
     box.setAttribute('aria-label', 'Warnings');
     for (const one of view.warnings) {
       const card = el('div', `ev-warning ${one.withholds ? 'withholds' : ''}`);
-      const where = [one.variants.length < view.variants.length ? one.variants.join(', ') : '', one.task].filter(Boolean).join(' on ');
+      const where = [one.variants.length < view.variants.length ? one.variants.join(', ') : '', one.tasks.join(', ')].filter(Boolean).join(' on ');
       card.append(el('b', '', one.withholds ? 'No verdict' : 'Mind'), el('span', 'where', where), el('span', 'said', one.texts[0]));
       if (one.texts.length > 1) {
         const rest = el('details'), list = el('ul');
