@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Generator, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import httpx
 
 from playground.core import Finish, Generation, Progress, Token
+from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.process import ServerProcess
-from playground.engines.wire import progress_from, token_from_chunk
+from playground.engines.wire import forced_from, progress_from, token_from_chunk
 from playground.errors import EngineError, PlaygroundError, from_wire
 
 # A token may take long (a cold 7B on a CPU), so that reads have no limit; the process is watched instead.
@@ -107,6 +109,22 @@ def stream(
             if data == "[DONE]":
                 return
             yield item_of(json.loads(data))
+    raise EngineError("The engine closed the stream before the end.")
+
+
+def force(
+    client: httpx.Client, url: str, key: str, forcing: Forcing
+) -> Generator[Progress | ForcedTokens | Finish, None, None]:
+    """What one forced text shows, as it is measured. Closing the iterator ends it in the engine."""
+    with client.stream("POST", f"{url}/v1/force", json=asdict(forcing), headers=authorization(key)) as response:
+        check(response)
+        for line in response.iter_lines():
+            body = json.loads(line)
+            if "error" in body:
+                raise from_wire(body)
+            yield (item := forced_from(body, len(forcing.prompt_ids)))
+            if isinstance(item, Finish):
+                return
     raise EngineError("The engine closed the stream before the end.")
 
 

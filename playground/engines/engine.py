@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
+from playground.engines.forcing import ForcedTokens, Forcing
 
 OnProgress = Callable[[Progress], None]
 IsCancelled = Callable[[], bool]
@@ -34,8 +35,15 @@ class Engine(Protocol):
         """Stream one generation; the last item is a `Finish`. Closing the iterator ends it in the engine."""
         ...
 
+    def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        """Force a text through variants that are loaded; as `generate`, but nothing is timed and everyone goes first.
+
+        Raises EngineUnavailable where `table.no_distribution` says why, and DifferentTokenizer.
+        """
+        ...
+
     def abort(self, request_id: str) -> None:
-        """End a generation within one step; its stream then closes with `Finish("abort")`."""
+        """End a generation or a forced text within one step; its stream then closes with `Finish("abort")`."""
         ...
 
 

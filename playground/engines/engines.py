@@ -13,6 +13,7 @@ from playground.core import Finish, Generation, Loaded, Message, Progress, Promp
 from playground.engines import address, choose, orphans, table
 from playground.engines.device_turns import DeviceTurns
 from playground.engines.engine import Engine, IsCancelled, OnDevice, OnProgress
+from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.transformers import TransformersEngine
 from playground.errors import Cancelled, EngineUnavailable
 
@@ -156,6 +157,30 @@ class Engines:
         finally:
             ticket.leave()
             self._running.pop(generation.request_id, None)
+
+    def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        sides = [self._of(text) for text in (forcing.reference, *forcing.others)]
+        for _, row, _ in sides:
+            if row.no_distribution:
+                raise EngineUnavailable(row.no_distribution)
+        engine = sides[0][0]
+        reference, *others = [name for _, _, name in sides]
+        request = replace(forcing, reference=reference, others=tuple(others))
+        aborted = threading.Event()
+        self._running[forcing.request_id] = engine, aborted
+        ticket = self._turns.ticket(shared=True)
+        try:
+            while not ticket.enter(POLL_S):
+                _check(aborted)
+                yield WAITING
+            with contextlib.closing(engine.force(request)) as items:  # type: ignore[type-var]
+                for item in items:
+                    if aborted.is_set():
+                        engine.abort(forcing.request_id)  # once more: the first may have come before the request
+                    yield item
+        finally:
+            ticket.leave()
+            self._running.pop(forcing.request_id, None)
 
     def abort(self, request_id: str) -> None:
         running = self._running.get(request_id)

@@ -12,6 +12,7 @@ class EngineRow:
     requires   distributions as pip names them, in this environment
     stepped    one thread steps its generations in turn, so that none disturbs another's clock
     on_device  computes on this machine's device, and so takes turns with the others there
+    no_distribution  why the full distribution of a position cannot be had from it; empty where it can
     """
 
     name: str
@@ -22,6 +23,7 @@ class EngineRow:
     bad_at: str
     stepped: bool = False
     on_device: bool = True
+    no_distribution: str = ""
 
 
 TABLE: tuple[EngineRow, ...] = (
@@ -41,6 +43,7 @@ TABLE: tuple[EngineRow, ...] = (
         requires=(),
         good_at="What servers run: many requests at once, kernels for most quantized formats.",
         bad_at="Starts slowly, one process per variant, and tells no times per token.",
+        no_distribution="vLLM tells the most probable tokens only, and a divergence needs the whole distribution.",
     ),
     EngineRow(
         name="llamacpp",
@@ -49,6 +52,7 @@ TABLE: tuple[EngineRow, ...] = (
         requires=("xllamacpp",),
         good_at="Decodes GGUF blocks directly: the fastest engine on a laptop's processor.",
         bad_at="GGUF files only.",
+        no_distribution="llama.cpp tells the most probable tokens only, and a divergence needs the whole distribution.",
     ),
     EngineRow(
         name="remote",
@@ -58,6 +62,7 @@ TABLE: tuple[EngineRow, ...] = (
         good_at="Models that outgrow this machine, and services as their users see them.",
         bad_at="Timed at arrival here: the network is in every number.",
         on_device=False,
+        no_distribution="A remote endpoint tells a few probable tokens at most, and a divergence needs all of them.",
     ),
 )
 
@@ -70,3 +75,8 @@ def row(name: str) -> EngineRow:
 def title(name: str) -> str:
     """What a person calls the engine; a name that is not in the table is its own title."""
     return next((found.title for found in TABLE if found.name == name), name)
+
+
+def no_distribution(name: str) -> str:
+    """Why no divergence can be measured on the engine `name`; empty where it can."""
+    return next((found.no_distribution for found in TABLE if found.name == name), "")

@@ -14,6 +14,7 @@ from playground import catalog
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import client as http
 from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.process import Restarting, ServerProcess
 from playground.engines.wire import progress_from
 from playground.errors import Cancelled, EngineError, from_wire
@@ -126,6 +127,14 @@ class TransformersEngine:
         with (
             http.watched(process),
             contextlib.closing(http.stream(self._client, process.url, process.key, generation)) as items,
+        ):
+            yield from items
+
+    def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        process = self._server.ready()
+        with (
+            http.watched(process),
+            contextlib.closing(http.force(self._client, process.url, process.key, forcing)) as items,
         ):
             yield from items
 

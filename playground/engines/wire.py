@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from playground.core import Alternative, Finish, LoadSpec, Progress, Sampling, Token
+from playground.engines.forcing import ForcedToken, ForcedTokens, Forcing
 from playground.settings import settings
 
 
@@ -96,6 +97,21 @@ class ChatRequest(_Sampled):
     max_completion_tokens: int | None = Field(None, ge=1)
 
 
+class ForceRequest(_Closed):
+    """A text to be forced through variants that are loaded; no field of OpenAI's."""
+
+    reference: str
+    others: list[str] = Field(min_length=1, max_length=16)
+    prompt_ids: list[int] = Field(min_length=1)
+    token_ids: list[int] = Field(min_length=1)
+    top: int = Field(5, ge=0, le=20)
+    request_id: str = ""
+
+    def forcing(self) -> Forcing:
+        ids = tuple(self.prompt_ids), tuple(self.token_ids)
+        return Forcing(self.reference, tuple(self.others), *ids, self.top, self.request_id)
+
+
 def token_chunk(token: Token) -> dict[str, Any]:
     """The choice of one streamed completion chunk: OpenAI's fields, and `timing`, the engine's."""
     return {
@@ -149,3 +165,35 @@ def progress_body(progress: Progress) -> dict[str, Any]:
 
 def progress_from(body: dict[str, Any]) -> Progress:
     return Progress(body["stage"], body["done"], body["total"], body["unit"])
+
+
+def forced_body(item: Progress | ForcedTokens | Finish) -> dict[str, Any]:
+    """One line of a forced text's answer. Alternatives are [id, text, logprob], as in `token_chunk`."""
+    match item:
+        case Progress():
+            return {"progress": progress_body(item)}
+        case Finish():
+            return {"finish": {"reason": item.reason, "tokens": item.output_tokens}}
+        case ForcedTokens():
+            tokens = [
+                [
+                    *(token.kld, token.agrees, token.logprob_reference, token.logprob),
+                    *([[a.id, a.text, a.logprob] for a in top] for top in (token.top_reference, token.top)),
+                ]
+                for token in item.tokens
+            ]
+            return {"forced": {"other": item.other, "start": item.start, "tokens": tokens}}
+
+
+def forced_from(body: dict[str, Any], prompt_tokens: int) -> Progress | ForcedTokens | Finish:
+    """Inverse of `forced_body`."""
+    if "progress" in body:
+        return progress_from(body["progress"])
+    if "finish" in body:
+        return Finish(body["finish"]["reason"], prompt_tokens, body["finish"]["tokens"])
+    found = body["forced"]
+    tokens = tuple(
+        ForcedToken(*row[:4], *(tuple(Alternative(*entry) for entry in top) for top in row[4:]))
+        for row in found["tokens"]
+    )
+    return ForcedTokens(found["other"], found["start"], tokens)

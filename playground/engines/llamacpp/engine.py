@@ -17,7 +17,9 @@ from playground import catalog
 from playground.catalog.gguf_file import GgufHeader, read_header
 from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Token
 from playground.engines import client as http
+from playground.engines import table
 from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.llamacpp import facts
 from playground.engines.llamacpp.completion import Completion
 from playground.engines.llamacpp.facts import Facts
@@ -158,6 +160,9 @@ class LlamaCppEngine:
                         return
             stack.callback(model.turn.release)
             yield from completion.items(time.monotonic() - began)
+
+    def force(self, _forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        raise EngineUnavailable(table.no_distribution(self.name))
 
     def abort(self, request_id: str) -> None:
         if completion := self._running.get(request_id):

@@ -17,7 +17,9 @@ from typing import Any
 from playground.catalog import endpoints, names
 from playground.catalog.endpoints import Endpoint
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
+from playground.engines import table
 from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.remote.chunks import Chunks
 from playground.engines.remote.errors import Missing, Rejected, Scrub, TooLarge, missing_model, shown, unreadable
 from playground.engines.remote.http import IsStopped, RemoteHttp
@@ -25,7 +27,15 @@ from playground.engines.remote.requests import KINDS, UNKNOWN
 from playground.engines.remote.served import Served
 from playground.engines.remote.stream import stream
 from playground.engines.remote.tokenize import tokenized
-from playground.errors import Cancelled, EngineError, InvalidRequest, UnknownModel, UnknownVariant, UnsupportedModel
+from playground.errors import (
+    Cancelled,
+    EngineError,
+    EngineUnavailable,
+    InvalidRequest,
+    UnknownModel,
+    UnknownVariant,
+    UnsupportedModel,
+)
 from playground.methods import did_you_mean
 
 log = logging.getLogger(__name__)
@@ -116,6 +126,9 @@ class RemoteEngine:
             raise
         finally:
             self._aborted.pop(request, None)
+
+    def force(self, _forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        raise EngineUnavailable(table.no_distribution(self.name))
 
     def abort(self, request_id: str) -> None:
         if aborted := self._aborted.get(request_id):

@@ -48,6 +48,7 @@ class Active:
         self.request = request
         self.emit = emit
         self.resident = resident
+        self.residents = (resident,)
         self.aborted = threading.Event()
         self._accepted = accepted
         self._others_at_start = others_busy
@@ -141,10 +142,12 @@ class Active:
 
     def _fail(self, error: Exception) -> None:
         self._steps.close()
-        log.exception("generation %s failed", self.request.request_id, exc_info=error)
-        if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-            self.emit(
-                OutOfMemory("The device ran out of memory in the middle of this text.", hint="Ask for fewer tokens.")
-            )
-        else:
-            self.emit(EngineError(f"The model failed while generating: {str(error).splitlines()[0][:200]}"))
+        self.emit(as_error(error, self.request.request_id, "while generating"))
+
+
+def as_error(error: Exception, request_id: str, doing: str) -> EngineError:
+    """What torch raised in the middle of a request, as one sentence; the whole of it goes to the log."""
+    log.exception("request %s failed", request_id, exc_info=error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return OutOfMemory("The device ran out of memory in the middle of this text.", hint="Ask for fewer tokens.")
+    return EngineError(f"The model failed {doing}: {(str(error).splitlines() or [type(error).__name__])[0][:200]}")

@@ -1,4 +1,4 @@
-"""The answers of OpenAI's two completion endpoints, streamed or whole, from the items of one generation."""
+"""The answers of OpenAI's two completion endpoints, streamed or whole, and the lines of a forced text."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from fastapi import Request
 from playground.core import Finish, Generation, Progress, Token
 from playground.engines import wire
 from playground.engines.transformers_host.active import Active
-from playground.engines.transformers_host.scheduler import DecodeThread
+from playground.engines.transformers_host.forced import Forced
 from playground.errors import PlaygroundError, to_wire
 
 POLL_S = 0.1  # how soon a closed connection is noticed
 
 
 class Stream:
-    """The items of one generation, handed from the decode thread to the event loop."""
+    """The items of one request, handed from the decode thread to the event loop.
 
-    def __init__(self, engine: DecodeThread, generation: Generation) -> None:
+    accept  takes the request into the decode thread, which then calls what it is given with every item
+    """
+
+    def __init__(self, accept: Callable[[Callable[[Any], None]], Active | Forced]) -> None:
         self._loop = asyncio.get_running_loop()
         self._items: asyncio.Queue[Any] = asyncio.Queue()
-        self.generation = generation
-        self._active: Active = engine.submit(generation, self._emit)
+        self._accepted = accept(self._emit)
 
     def _emit(self, item: Any) -> None:
         self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 
-    async def items(self, request: Request) -> AsyncGenerator[Progress | Token | Finish, None]:
-        """Until the Finish; ends the generation when the client has gone."""
+    async def items(self, request: Request) -> AsyncGenerator[Any, None]:
+        """Until the Finish; ends the request when the client has gone."""
         try:
             while True:
                 try:
@@ -48,7 +50,7 @@ class Stream:
                 if isinstance(item, Finish):
                     return
         finally:
-            self._active.aborted.set()
+            self._accepted.aborted.set()
 
 
 class Shape:
@@ -78,9 +80,7 @@ CHAT = Shape(
 )
 
 
-async def sse(request: Request, stream: Stream, shape: Shape) -> AsyncIterator[str]:
-    generation = stream.generation
-
+async def sse(request: Request, stream: Stream, generation: Generation, shape: Shape) -> AsyncIterator[str]:
     def line(choices: list[dict[str, Any]], **fields: Any) -> str:
         return f"data: {json.dumps({**shape.envelope(generation, choices, chunk=True), **fields})}\n\n"
 
@@ -99,7 +99,7 @@ async def sse(request: Request, stream: Stream, shape: Shape) -> AsyncIterator[s
     yield "data: [DONE]\n\n"
 
 
-async def collect(request: Request, stream: Stream, shape: Shape) -> dict[str, Any]:
+async def collect(request: Request, stream: Stream, generation: Generation, shape: Shape) -> dict[str, Any]:
     tokens: list[Token] = []
     async with contextlib.aclosing(stream.items(request)) as items:
         async for item in items:
@@ -113,5 +113,15 @@ async def collect(request: Request, stream: Stream, shape: Shape) -> dict[str, A
                     "token_ids": [token.id for token in tokens],
                     "timing": {"times_s": [t.time_s for t in tokens], "steps_s": [t.step_s for t in tokens]},
                 }
-                return {**shape.envelope(stream.generation, [choice], chunk=False), **wire.finish_fields(item)}
+                return {**shape.envelope(generation, [choice], chunk=False), **wire.finish_fields(item)}
     return {}
+
+
+async def lines(request: Request, stream: Stream) -> AsyncIterator[str]:
+    """Newline-delimited JSON of a forced text: what was measured as it comes, then `finish` or `error`."""
+    try:
+        async with contextlib.aclosing(stream.items(request)) as items:
+            async for item in items:
+                yield json.dumps(wire.forced_body(item)) + "\n"
+    except PlaygroundError as error:
+        yield json.dumps(to_wire(error)) + "\n"

@@ -3,7 +3,8 @@
 It steps its active generations in turn and times each step. Every generation has a clock of its own, which stands
 still while another one holds the device: two variants stream side by side and neither slows the other's numbers.
 Loads and unloads run in the same thread, when nothing is decoding, so they disturb no clock either; a waiting load
-lets the running generations finish and holds back the ones that come after it.
+lets the running generations finish and holds back the ones that come after it. Texts are forced through variants in
+this thread too, one forward pass at a time and only while nothing decodes: they wait for everyone and hold up nobody.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from playground.core import Generation, Loaded, LoadSpec, Progress
-from playground.engines.transformers_host import loading
+from playground.engines.forcing import Forcing
+from playground.engines.transformers_host import forced, loading
 from playground.engines.transformers_host.active import Active, Emit, validate
+from playground.engines.transformers_host.forced import Forced
 from playground.engines.transformers_host.loading import Resident
 from playground.engines.transformers_host.memory import DeviceMemory
 from playground.errors import EngineError, OutOfMemory, PlaygroundError, UnknownVariant
@@ -51,6 +54,7 @@ class DecodeThread(threading.Thread):
         self._condition = threading.Condition()
         self._inbox: deque[Active | _LoadJob | _UnloadJob] = deque()  # in order of arrival
         self._active: list[Active] = []
+        self._forced: list[Forced] = []  # in order of arrival; only the first has turns
         self._residents: dict[str, Resident] = {}
         self._busy = 0.0
         self._turn_began: float | None = None
@@ -95,12 +99,27 @@ class DecodeThread(threading.Thread):
             self._condition.notify()
         return active
 
-    def abort(self, request_id: str) -> bool:
-        """End a generation within one step. False when no such generation is active."""
+    def force(self, request: Forcing, emit: forced.Emit) -> Forced:
+        """Accept a text to be forced. Raises UnknownVariant and what `forced.validate` does, before anything runs."""
+        residents = [self.resident(name) for name in (request.reference, *request.others)]
+        forced.validate(request, residents)
         with self._condition:
-            found = [a for a in (*self._active, *self._waiting()) if a.request.request_id == request_id]
-            for active in found:
-                active.aborted.set()
+            if len(self._forced) >= settings().max_generations:
+                raise EngineError("The engine's queue is full.", hint="Try again in a moment.")
+            if self._active or self._inbox or self._forced:
+                emit(Progress("Waiting for running generations"))
+            text = Forced(request, residents, emit)
+            self._forced.append(text)
+            self._condition.notify()
+        return text
+
+    def abort(self, request_id: str) -> bool:
+        """End a generation or a forced text within one step. False when there is none of this name."""
+        with self._condition:
+            everyone: list[Active | Forced] = [*self._active, *self._waiting(), *self._forced]
+            found = [one for one in everyone if one.request.request_id == request_id]
+            for one in found:
+                one.aborted.set()
             self._condition.notify()
         return bool(found)
 
@@ -130,16 +149,17 @@ class DecodeThread(threading.Thread):
         self._memory.settle()
         while True:
             with self._condition:
-                while not (self._active or self._inbox or self._stopping):
+                while not (self._active or self._inbox or self._forced or self._stopping):
                     self._condition.wait()
                 if self._stopping:
                     return
                 job = self._next_job()
-                turns = list(self._active)
+                turns: list[Active | Forced] = [*self._active]
+                turns += [one for one in self._forced if one.aborted.is_set()] if turns else self._forced[:1]
             if job is not None:
                 self._do(job)
-            for active in turns:
-                self._turn(active)
+            for one in turns:
+                self._turn(one)
 
     def _next_job(self) -> _LoadJob | _UnloadJob | None:
         """Admit what has arrived, up to the first load; that one is taken once nothing decodes any more."""
@@ -161,7 +181,7 @@ class DecodeThread(threading.Thread):
     def _waiting(self) -> list[Active]:
         return [entry for entry in self._inbox if isinstance(entry, Active)]
 
-    def _turn(self, active: Active) -> None:
+    def _turn(self, active: Active | Forced) -> None:
         began = time.perf_counter()
         with self._condition:
             self._turn_began = began
@@ -177,8 +197,12 @@ class DecodeThread(threading.Thread):
             active.own_busy += spent
             self._turn_began = None
             if not more:
-                self._active.remove(active)
-                active.resident.last_used = time.monotonic()
+                if isinstance(active, Forced):
+                    self._forced.remove(active)
+                else:
+                    self._active.remove(active)
+                for resident in active.residents:
+                    resident.last_used = time.monotonic()
 
     def _do(self, job: _LoadJob | _UnloadJob) -> None:
         began = time.perf_counter()

@@ -19,7 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from playground.core import Generation, Progress
 from playground.engines import wire
-from playground.engines.transformers_host.answer import CHAT, COMPLETION, Shape, Stream, collect, sse
+from playground.engines.transformers_host.answer import CHAT, COMPLETION, Shape, Stream, collect, lines, sse
 from playground.engines.transformers_host.memory import DeviceMemory
 from playground.engines.transformers_host.prompt import render, tokenizer_of
 from playground.engines.transformers_host.scheduler import DecodeThread
@@ -99,15 +99,20 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
             "tokenizer_hash": prompt.tokenizer_hash,
         }
 
+    @app.post("/v1/force", dependencies=private)
+    async def force(request: Request, body: wire.ForceRequest) -> StreamingResponse:
+        items = Stream(lambda emit: engine.force(body.forcing(), emit))
+        return StreamingResponse(lines(request, items), media_type="application/x-ndjson")
+
     @app.post("/v1/requests/{request_id}/abort", dependencies=private)
     async def abort(request_id: str) -> dict[str, bool]:
         return {"aborted": engine.abort(request_id)}
 
     async def answer(request: Request, generation: Generation, shape: Shape, stream: bool) -> Any:
-        stream_of = Stream(engine, generation)
+        items = Stream(lambda emit: engine.submit(generation, emit))
         if stream:
-            return StreamingResponse(sse(request, stream_of, shape), media_type="text/event-stream")
-        return await collect(request, stream_of, shape)
+            return StreamingResponse(sse(request, items, generation, shape), media_type="text/event-stream")
+        return await collect(request, items, generation, shape)
 
     @app.post("/v1/completions", dependencies=private)
     async def completions(request: Request, body: wire.CompletionRequest) -> Any:

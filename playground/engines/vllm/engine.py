@@ -12,8 +12,9 @@ import httpx
 
 from playground import catalog
 from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Reported, Sampling, Token
-from playground.engines import client
+from playground.engines import client, table
 from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.process import ServerProcess
 from playground.engines.servers import Servers
 from playground.engines.vllm import command, facts, memory, metrics, server_log
@@ -25,6 +26,7 @@ from playground.errors import (
     ContextOverflow,
     EngineDied,
     EngineError,
+    EngineUnavailable,
     InvalidRequest,
 )
 from playground.metrics.footprint import read_tensors
@@ -151,6 +153,9 @@ class VllmEngine:
         measured = self._device(request.variant) == "cpu" and not request.at_once
         peak = memory.of_processes(process.pid) if measured else None
         yield replace(tokens.finish(), reported=reported, peak_memory_bytes=peak)
+
+    def force(self, _forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        raise EngineUnavailable(table.no_distribution(self.name))
 
     def abort(self, request_id: str) -> None:
         if stream := self._streams.get(request_id):
