@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from playground import catalog, cli_bench, cli_endpoints, cli_eval, cli_jobs, cli_quantize
 from playground.core import Progress, Sampling
@@ -145,11 +146,14 @@ def generate(
     at_once: Annotated[
         bool, typer.Option("--at-once", help="Engines overlap instead of taking turns; times are marked contended.")
     ] = False,
+    divergence: Annotated[
+        bool, typer.Option("--divergence", help="Force the first one's answer through the others: KLD, same top token.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Stream one prompt through several variants, side by side."""
     from playground.generate import generate as generate_all
-    from playground.terminal import SideBySide
+    from playground.terminal import SideBySide, divergence_words
 
     sampling = Sampling(
         max_tokens=max_tokens,
@@ -163,9 +167,14 @@ def generate(
     with _engine() as engine:
         # Beside JSON the panes are drawn on standard error, and only where a person looks at it.
         with SideBySide(variants, err if as_json else out) as view:
-            result = generate_all(engine, variants, prompt, system, raw, sampling, view.on_event, at_once)
+            result = generate_all(
+                engine, variants, prompt, system, raw, sampling, view.on_event, at_once, divergence, view.on_measuring
+            )
         if as_json:
             _print_json(result)
+        else:
+            for pane in result["panes"][1:] if divergence else ():
+                out.print(Text(f"{pane['variant']}: {divergence_words(pane['divergence'])}"), highlight=False)
     failed = [pane for pane in result["panes"] if "error" in pane]
     for pane in failed if as_json else ():
         err.print(_plain(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from playground.compare import Comparison, Event, PaneRequest, PaneResult
-from playground.core import Message, Sampling
+from playground.core import Message, Progress, Sampling
 from playground.engines import choose
 from playground.engines.engine import Engine
 from playground.errors import InvalidRequest
+from playground.forced import Side, measure
 from playground.settings import settings
 
 MAX_STOP_STRINGS = 16
@@ -66,12 +67,18 @@ def generate(
     sampling: Sampling | None = None,
     on_event: Callable[[Event], None] | None = None,
     at_once: bool = False,
+    divergence: bool = False,
+    on_measuring: Callable[[Progress], None] = lambda _: None,
 ) -> dict[str, Any]:
     """`{"prompt_ids": [...], "panes": [...]}`: `prompt_ids` are the first variant's, panes stand in the order asked.
 
     Variants that name no engine run on the first one's, where it can run them. `at_once` lets panes on free-running
     engines overlap; the times of those that did are marked `contended`. A variant that fails carries `error` in its
     pane; only a request that cannot be run at all raises.
+
+    `divergence` forces the first variant's answer through the others: each of their panes then carries
+    `divergence`: `{"kld_mean", "top1_agreement", "tokens"}`, nats over that many tokens of this one prompt; where it
+    could not be measured, the first two are null and `reason` is a sentence.
     """
     chosen = check(sampling or Sampling())
     check_prompt(prompt, system)
@@ -87,4 +94,9 @@ def generate(
         if on_event:
             on_event(event)
     first = results[0].prompt
-    return {"prompt_ids": list(first.ids) if first else [], "panes": [result.as_json() for result in results]}
+    panes = [result.as_json() for result in results]
+    if divergence and len(results) > 1:
+        sides = [Side(name, result) for name, result in zip(addresses, results, strict=True)]
+        for pane, found in zip(panes[1:], measure(engine, sides, on_measuring), strict=True):
+            pane["divergence"] = found.as_json()
+    return {"prompt_ids": list(first.ids) if first else [], "panes": panes}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.layout import Layout
@@ -12,6 +13,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from playground.compare import Event, PaneResult
+from playground.core import Progress
+from playground.engines.forcing import ForcedSummary
 from playground.verdict import verdict
 
 HEIGHT = 18
@@ -27,6 +30,7 @@ class SideBySide:
     def __init__(self, variants: Sequence[str], console: Console) -> None:
         self._console = console
         self._panes = [PaneResult(name) for name in variants]
+        self._measuring = ""
         self._live = Live(console=console, refresh_per_second=12, get_renderable=self._draw, transient=False)
 
     def __enter__(self) -> SideBySide:
@@ -51,6 +55,11 @@ class SideBySide:
     def on_event(self, event: Event) -> None:
         self._panes[event.pane].add(event.item)
 
+    def on_measuring(self, progress: Progress) -> None:
+        """What goes on once the texts are there."""
+        share = f" {progress.done / progress.total:.0%}" if progress.total else ""
+        self._measuring = f"{progress.stage}{share} …"
+
     def _draw(self) -> Layout:
         layout = Layout(size=HEIGHT)
         columns = [
@@ -59,7 +68,7 @@ class SideBySide:
         ]
         layout.split_row(*columns)
         root = Layout()
-        root.split_column(layout)
+        root.split_column(layout, Layout(Text(self._measuring, style="dim"), size=1, visible=bool(self._measuring)))
         return root
 
 
@@ -89,3 +98,12 @@ def _numbers(pane: PaneResult) -> str:
         parts.append(pane.finish.reason)
         parts += ["contended"] if pane.finish.contended else []
     return " · ".join(parts)
+
+
+def divergence_words(row: Mapping[str, Any]) -> str:
+    """One line for `divergence` of a pane."""
+    words = ""
+    if row["tokens"]:
+        found = ForcedSummary(row["kld_mean"], row["top1_agreement"], row["tokens"])
+        words = f"{found} over {found.tokens} tokens of the reference's answer (this prompt only)"
+    return " ".join(part for part in (words, row.get("reason", "")) if part)

@@ -23,10 +23,23 @@ class Divergence:
     other: Token | None
 
     def sentence(self, label: str, reference_label: str = "the reference") -> str:
-        """What each side wanted at this position, and by what probability, as far as the engine told."""
-        here = _wanted(self.other, label)
+        """What each side wanted at this position, and by what margin, as far as the engine told."""
         there = _wanted(self.reference, reference_label)
-        return f"Token {self.index + 1}: {here}; {there}."
+        here = _wanted(self.other, label)
+        return f"Token {self.index + 1}: {there}, {here}{self._margin(label)}."
+
+    def _margin(self, label: str) -> str:
+        """How far the reference's token was behind in the variant: a near tie says little."""
+        mine, wanted = self.other, self.reference
+        if mine is None or wanted is None or mine.logprob is None or not mine.top:
+            return ""
+        behind = next((entry.logprob for entry in mine.top if entry.id == wanted.id), None)
+        if behind is None:
+            return f"; {quoted(wanted)} is not among its first {len(mine.top)}"
+        points = 100 * (exp(mine.logprob) - exp(behind))
+        if points < 0:  # it was sampled, not the most probable
+            return f", though it finds {quoted(wanted)} {_points(-points)} more probable"
+        return f": margin {_points(points)} in {label}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +69,16 @@ def quoted(token: Token) -> str:
 def _wanted(token: Token | None, label: str) -> str:
     if token is None:
         return f"{label} had ended"
-    share = "" if token.logprob is None else f" ({exp(token.logprob):.0%})"
-    return f"{label} wrote {quoted(token)}{share}"
+    share = "" if token.logprob is None else f" {exp(token.logprob):.0%}"
+    wanted = not token.top or token.top[0].id == token.id
+    return f"{label} {'wanted' if wanted else 'drew'} {quoted(token)}{share}"
+
+
+def _points(points: float) -> str:
+    """Percentage points, with a digit where they are few."""
+    if points < 0.05:
+        return "less than 0.1 points"
+    return f"{points:.1f} points" if points < 2 else f"{points:.0f} points"
 
 
 def diverges_at(reference: PaneResult, other: PaneResult) -> Divergence | None:

@@ -19,7 +19,7 @@ LAYERS = {
     1: ("metrics", "methods", "catalog", "calibration", "machine", "cgroup", "store"),
     2: ("engines", "evals"),
     3: (
-        *("compare", "generate", "verdict", "doctor", "jobs"),
+        *("compare", "forced", "generate", "verdict", "doctor", "jobs"),
         *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
         "estimate",
     ),

@@ -47,7 +47,7 @@ def test_smaller_and_faster_is_said_first_with_its_ratios() -> None:
     assert found.detail == "The texts part at token 11." and not found.identical
     assert found.divergence is not None and found.divergence.index == 10
     sentence = found.divergence.sentence("nf4", "BF16")
-    assert sentence == "Token 11: nf4 wrote “99” (61%); BF16 wrote “10” (61%)."
+    assert sentence == "Token 11: BF16 wanted “10” 61%, nf4 wanted “99” 61%."
     assert found.caveats == ("this prompt only",) and found.explanation == ""
 
 

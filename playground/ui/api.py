@@ -56,6 +56,7 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
         stop: list[str] | None = None,
         raw: bool = False,
         at_once: bool = False,
+        divergence: bool = False,
     ) -> dict[str, Any]:
         """One prompt through several variants at once, with every token's time.
 
@@ -72,9 +73,12 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
             stop: strings that end an answer.
             raw: continue the prompt as it is, without a chat template.
             at_once: panes on free-running engines overlap instead of taking turns; their times are marked contended.
+            divergence: force the first variant's answer through the others and say how far they are from it.
 
         Returns:
             {"prompt_ids": [...], "panes": [...]} with one entry per variant, in order; a failed one carries "error".
+            With divergence, every entry but the first has "divergence": {"kld_mean" in nats, "top1_agreement",
+            "tokens"}, of this prompt only; where it could not be measured these are null, and "reason" says why.
         """
         sampling = Sampling(
             max_tokens=max_tokens,
@@ -86,7 +90,7 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
             stop=tuple(stop or ()),
         )
         try:
-            return run(engine, variants, prompt, system, raw, sampling, at_once=at_once)
+            return run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

@@ -88,13 +88,21 @@ class Compare:
             slot.remove.click(_alone(index, self.remove), None, picked, queue=False, **PRIVATE)
             slot.view.engine(_told(index, self.choose_engine), None, [*picked, tab.trouble], queue=False, **PRIVATE)
             slot.view.halt(_alone(index, self.stop_one), None, None, queue=False, **PRIVATE)
+            self._measure(slot.view.measure(self.measure_again, None, [tab.verdict], queue=False, **PRIVATE))
             self._chain(slot.view.again(_with(index, self.again), fields, around, queue=False, **PRIVATE))
 
     def _chain(self, begun: Any) -> None:
         """Begin, stream, end. Gradio rebuilds every output that an update leaves out: only the views are streamed."""
         tab = self.tab
         streamed = begun.then(self.stream, None, tab.views, concurrency_limit=16, concurrency_id="compare", **PRIVATE)
-        streamed.then(self.ended, None, [tab.verdict, tab.run, tab.stop, tab.device], queue=False, **PRIVATE)
+        ended = streamed.then(self.ended, None, [tab.verdict, tab.run, tab.stop, tab.device], queue=False, **PRIVATE)
+        self._measure(ended)
+
+    def _measure(self, begun: Any) -> None:
+        """What follows a run, and holds up no other: the reference's answer forced through the variants."""
+        tab = self.tab
+        measured = begun.then(self.measure, None, tab.views, concurrency_limit=16, concurrency_id="measure", **PRIVATE)
+        measured.then(self.measured, None, [tab.verdict], queue=False, **PRIVATE)
 
     # ---- choosing
     def open(self, request: gr.Request) -> Update:
@@ -304,18 +312,37 @@ class Compare:
         """Every pane's value as it grows. A closed tab is noticed at a yield: two a second, whatever happens."""
         session = self.session(request)
         for _ in session.changes():
-            yield [session.panes[slot].value if slot in session.shown else "" for slot in range(MAX_PANES)]
+            yield self._values(session)
+
+    @staticmethod
+    def _values(session: Session) -> list[str]:
+        return [session.panes[slot].value if slot in session.shown else "" for slot in range(MAX_PANES)]
 
     def ended(self, request: gr.Request) -> Update:
         session = self.session(request)
         if session.busy:
             return {self.tab.device: gr.skip()}
+        session.measure(self.engine)
         return {
             self.tab.verdict: strip.value(session),
             self.tab.run: gr.Button(self._run_words(session), interactive=True),
             self.tab.stop: gr.Button(interactive=False),
             self.tab.device: encode.text(self.device()),
         }
+
+    def measure_again(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        session.measure(self.engine, wanted=True)
+        return self.measured(request)
+
+    def measure(self, request: gr.Request) -> Iterator[list[str]]:
+        session = self.session(request)
+        for _ in session.measured():
+            yield self._values(session)
+
+    def measured(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        return {self.tab.verdict: gr.skip() if session.busy else strip.value(session)}
 
     def stop_all(self, request: gr.Request) -> None:
         self.session(request).stop()

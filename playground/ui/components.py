@@ -25,8 +25,8 @@ def drawn(part: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
 
 
 def pane(value: str = "", **kw: Any) -> gr.HTML:
-    """One pane; its value is the lines of `encode`. Its own buttons send `halt`, `again`, `engine`."""
-    return drawn("pane", value, signals="'halt' 'again' 'engine'", **kw)
+    """One pane; its value is the lines of `encode`. Its own buttons send `halt`, `again`, `engine`, `measure`."""
+    return drawn("pane", value, signals="'halt' 'again' 'engine' 'measure'", **kw)
 
 
 def notice(**kw: Any) -> gr.HTML:

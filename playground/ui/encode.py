@@ -3,11 +3,14 @@
 Everything here is data. The browser draws it with `textContent`, so no name, prompt, output or error is ever HTML.
 
     head  {label, role, id, source, facts: [[text, explanation]], notes, engine, engines: [choose.Option]}
-    user  prompt | made  settings, where it runs, kernel
+    user  prompt, key of the turn | made  settings, where it runs, kernel
     state name, stage, done, total, unit      waiting, loading, ready, reading, running
     tok   text, piece, step ms, gap ms or null, probability or null, [[text, probability], …]
     num   {decode, ttft, prefill, tpot, tokens, memory, p50, p99}   null where unknown
     part  token index, sentence, label        where the texts part
+    measure   key of the reference's turn, label of its pane, its tokens, how many of them this text shares
+    forced    first position, [[kld nats, agree, reference's probability, own probability, reference's top, own top] …]
+    measured  state, words                    measuring, done, open (a button measures), blocked
     end   state, words, what the engine itself reports    done, stopped
     fail  message, hint, log
 """
@@ -24,8 +27,9 @@ from playground.compare import PaneResult
 from playground.core import Finish, Loaded, Progress, Reported, Sampling, Token, Variant
 from playground.engines import table
 from playground.engines.choose import Option
+from playground.engines.forcing import ForcedToken
 from playground.errors import PlaygroundError
-from playground.verdict import Divergence, quoted
+from playground.verdict import Divergence
 
 
 def line(*parts: Any) -> str:
@@ -167,17 +171,42 @@ def numbers(result: PaneResult) -> str:
     )
 
 
-def part(split: Divergence, label: str, reference: bool) -> str:
+def part(split: Divergence, label: str, reference_label: str, reference: bool) -> str:
     """Where the text of the pane `label` parts from the reference's, and what each wanted; for either of the two."""
-    words = split.sentence(label)
-    here, there = (split.other, split.reference)
-    if here and there and (share := _wanted_by(here, there.id)) is not None:
-        words += f" {label} gave {quoted(there)} {share:.0%}."
+    words = split.sentence(label, reference_label if reference_label != label else "the reference")
     return line("part", split.index, words, "" if reference else label)
 
 
-def _wanted_by(here: Token, wanted: int) -> float | None:
-    return next((_share(entry.logprob) for entry in here.top if entry.id == wanted), None)
+def forced(start: int, tokens: Sequence[ForcedToken]) -> str:
+    """Positions of the reference's answer as this variant sees them."""
+    rows = [
+        [
+            _significant(token.kld),
+            token.agrees,
+            *(_share(token.logprob_reference), _share(token.logprob)),
+            *([[entry.text, _share(entry.logprob)] for entry in top] for top in (token.top_reference, token.top)),
+        ]
+        for token in tokens
+    ]
+    return line("forced", start, rows)
+
+
+def _significant(kld: float) -> float:
+    return float(f"{kld:.3g}")
+
+
+def measure(turn: str, label: str, tokens: int, shared: int) -> str:
+    """A forced text begins: the key of the reference's turn, its pane's label, and how many tokens this text shares."""
+    return line("measure", turn, label, tokens, shared)
+
+
+def measured(state: str, words: str) -> str:
+    """How the measurement stands."""
+    return line("measured", state, words)
+
+
+def progress(item: Progress) -> str:
+    return f"{item.stage}, {item.done / item.total:.0%}" if item.total else item.stage
 
 
 def end(result: PaneResult, finish: Finish, sampling: Sampling) -> str:

@@ -13,6 +13,7 @@ from playground.engines import address, choose
 from playground.engines.engine import Engine
 from playground.errors import EngineError
 from playground.ui import encode
+from playground.ui.measuring import Measuring
 from playground.ui.turns import Ask, Pane, Turn
 from playground.verdict import diverges_at
 
@@ -38,6 +39,8 @@ class Session:
         self._comparison: Comparison | None = None
         self._unwatched: Comparison | None = None  # begun, and nobody iterates over its changes yet
         self._slots: list[int] = []
+        self._measuring: Measuring | None = None
+        self._unmeasured: Measuring | None = None  # begun, and nobody iterates over its changes yet
 
     @property
     def origin(self) -> str:
@@ -49,11 +52,13 @@ class Session:
 
     def stop(self, slot: int | None = None) -> None:
         with self.lock:
-            comparison, slots = self._comparison, self._slots
+            comparison, slots, measuring = self._comparison, self._slots, self._measuring
         if comparison and slot is None:
             comparison.stop()
         elif comparison and slot in slots:
             comparison.stop(slots.index(slot))
+        if measuring:
+            measuring.stop()
 
     def drop_last(self, slot: int) -> None:
         """Take the last turn of a pane away, to be made again."""
@@ -61,6 +66,9 @@ class Session:
             if self.panes[slot].turns:
                 self._forget_parts(slot)
                 self.panes[slot].turns.pop()
+            for other in self.shown if slot == self.shown[0] else ():
+                if self.panes[other].turns:
+                    self.panes[other].turns[-1].forget_forced()
 
     def share_engine(self) -> None:
         """Panes whose engine nobody chose run on the reference's, where it can run them."""
@@ -75,10 +83,13 @@ class Session:
         with self.lock:
             if self.busy or not asks:
                 return False
+            if self._measuring:
+                self._measuring.stop()
             requests = [self.panes[slot].request(ask) for slot, ask in asks.items()]
             for slot, ask in asks.items():
                 self._forget_parts(slot)
-                self.panes[slot].turns.append(Turn(ask, self.panes[slot].variant))
+                pane = self.panes[slot]
+                pane.turns.append(Turn(ask, pane.variant, pane.address))
             self._slots = list(asks)
             # Settings are one per comparison: one prompt in all panes, or one pane alone.
             first = next(iter(asks.values()))
@@ -91,6 +102,23 @@ class Session:
             if self.panes[other].turns and (slot == self.shown[0] or other == self.shown[0]):
                 turn = self.panes[other].turns[-1]
                 turn.forget_part(slot if other == self.shown[0] else self.shown[0])
+
+    def measure(self, engine: Engine, wanted: bool = False) -> None:
+        """Begin to force the reference's last answer through the variants; `measured` does the work."""
+        with self.lock:
+            if self.busy:
+                return
+            if self._measuring:
+                self._measuring.stop()
+            panes = [(slot, self.panes[slot]) for slot in self.shown]
+            self._measuring = self._unmeasured = Measuring(engine, self.lock, panes, wanted)
+
+    def measured(self) -> Iterator[set[int]]:
+        """The slots that changed until all is measured. Nothing where nobody asked, or somebody else looks already."""
+        with self.lock:
+            measuring, self._unmeasured = self._unmeasured, None
+        if measuring is not None:
+            yield from measuring.changes()
 
     def changes(self) -> Iterator[set[int]]:
         """The slots that changed, at most twenty times a second, until the run is over. Closing it ends the run."""
@@ -154,8 +182,9 @@ class Session:
             if prompt is None or turn.result.prompt is None or turn.result.prompt.ids != prompt.ids:
                 continue
             if split := diverges_at(reference.result, turn.result):
-                turn.part(first, encode.part(split, pane.label, reference=False))
-                reference.part(slot, encode.part(split, pane.label, reference=True))
+                labels = pane.label, self.panes[first].label
+                turn.part(first, encode.part(split, *labels, reference=False))
+                reference.part(slot, encode.part(split, *labels, reference=True))
                 marked |= {slot, first}
         return marked
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from playground import verdict
 from playground.ui.encode import inert
 from playground.ui.session import Session
+from playground.ui.turns import Turn
 
 WORDS = {
     "empty": "The verdict appears here: what the variant gains in size, memory and speed, and where the texts part.",
@@ -39,6 +40,25 @@ def value(session: Session, state: str = "none") -> str:
                 "memory": found.memory_ratio,
                 "decode": found.decode_ratio,
                 "interval": found.decode_interval,
+                "divergence": _divergence(there[0], turn),
             }
         )
     return inert({"outcomes": rows, "words": WORDS["none"]})
+
+
+def _divergence(reference: Turn, turn: Turn) -> dict[str, object] | None:
+    """Mean KLD and top-1 agreement on the reference's answer, in words and figures; None where nothing is known."""
+    forced = turn.forced
+    if forced.of != reference.key or forced.result is None:
+        return None
+    if forced.state == "measuring":
+        return {"words": "Measuring the divergence", "kld": None, "agreement": None}
+    seen = forced.result.summary
+    if seen is None:
+        return {"words": f"No divergence: {forced.words[:1].lower()}{forced.words[1:]}", "kld": None, "agreement": None}
+    part = "" if forced.result.complete else f" over the first {seen.tokens} tokens"
+    return {
+        "words": f"{str(seen)[0].upper()}{str(seen)[1:]}{part}",
+        "kld": seen.kld_mean,
+        "agreement": seen.top1_agreement,
+    }

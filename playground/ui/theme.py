@@ -9,13 +9,14 @@ import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
-    *("core.js", "engines.js", "endpoints.js", "pane.js", "verdict.js", "pages.js", "speed.js", "speed_plots.js"),
+    *("core.js", "engines.js", "endpoints.js", "divergence.js", "pane.js", "verdict.js", "pages.js"),
+    *("speed.js", "speed_plots.js"),
     *("parts.js", "plots.js", "jobs.js", "quantize.js", "quantize_board.js", "quantize_plots.js"),
     *("evaluate.js", "evaluate_board.js", "evaluate_table.js", "evaluate_plots.js", "evaluate_items.js"),
     *("evaluate_run.js", "page.js"),
 )
 STYLES = (
-    *("page.css", "pane.css", "endpoints.css", "composer.css", "speed.css"),
+    *("page.css", "pane.css", "divergence.css", "endpoints.css", "composer.css", "speed.css"),
     *("parts.css", "jobs.css", "quantize.css", "quantize_board.css"),
     *("evaluate.css", "evaluate_run.css", "evaluate_items.css"),
 )

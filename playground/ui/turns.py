@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+import uuid
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from playground.compare import Item, PaneRequest, PaneResult
 from playground.core import Finish, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
 from playground.engines import address, choose, table
+from playground.engines.forcing import ForcedTokens
 from playground.errors import PlaygroundError
+from playground.forced import ForcedResult
+from playground.forced import Item as ForcedItem
 from playground.generate import messages
 from playground.ui import encode
 
@@ -26,14 +31,49 @@ class Ask:
     at_once: bool = False
 
 
+ForcedState = Literal["none", "measuring", "done", "open", "blocked"]
+
+
+@dataclass(slots=True)
+class Forced:
+    """What is known of the reference's answer in this variant.
+
+    of     the key of the reference's turn, "" before anything was measured
+    state  open: it can be measured, or measured again; blocked: it cannot
+    label  what the reference's pane is called
+    """
+
+    of: str = ""
+    result: ForcedResult | None = None
+    state: ForcedState = "none"
+    label: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def words(self) -> str:
+        """What was found, over how much, and why there is no more."""
+        found = self.result
+        if found is None:
+            return ""
+        words = [found.reason] if found.reason else []
+        if seen := found.summary:
+            first = "" if found.complete else f"the first {seen.tokens} of "
+            words.insert(0, f"{seen} on {first}{self.label}’s {found.total} tokens, this prompt only.")
+        text = " ".join(words)
+        return text[:1].upper() + text[1:]
+
+
 class Turn:
     """One prompt and one pane's answer to it, as data and as the lines the browser draws."""
 
-    def __init__(self, ask: Ask, variant: str) -> None:
+    def __init__(self, ask: Ask, variant: str, address: str = "") -> None:
         self.ask = ask
+        self.address = address or variant
+        self.key = uuid.uuid4().hex[:12]
         self.result = PaneResult(variant)
+        self.forced = Forced()
         self._parts: dict[int, str] = {}
-        self._lines = [encode.line("user", ask.prompt), encode.made(ask.sampling, ask.raw, None, None)]
+        self._lines = [encode.line("user", ask.prompt, self.key), encode.made(ask.sampling, ask.raw, None, None)]
         self._progress: Progress | None = None
         self._numbers_at = 0.0
         self._stale = False
@@ -88,6 +128,47 @@ class Turn:
         """The other text is being made again, so nothing is known about it."""
         if text := self._parts.pop(slot, None):
             self._lines.remove(text)
+
+    def force(self, reference: Turn, label: str, shared: int) -> None:
+        """The answer of `reference`, in the pane `label`, is forced through this variant from here on.
+
+        shared  how many of this answer's own tokens had the same context as the reference's
+        """
+        self.forget_forced()
+        result = ForcedResult(len(reference.result.tokens))
+        self.forced = Forced(reference.key, result, "measuring", label)
+        self._add_forced(encode.measure(reference.key, label, result.total, shared))
+        self._add_forced(encode.measured("measuring", ""))
+
+    def add_forced(self, item: ForcedItem) -> None:
+        """Take one item of the forced text."""
+        found = self.forced.result
+        if found is None:  # forgotten: the reference is answering anew
+            return
+        start = len(found.tokens)
+        found.add(item)
+        if isinstance(item, ForcedTokens):
+            self._add_forced(encode.forced(start, item.tokens))
+        elif isinstance(item, Progress):
+            self._add_forced(encode.measured("measuring", encode.progress(item)))
+
+    def end_forced(self, state: ForcedState, reason: str = "") -> None:
+        """Say how the measurement ended; the first word counts."""
+        if self.forced.result is None or self.forced.state != "measuring":
+            return
+        found = self.forced.result
+        self.forced.state = "done" if found.complete else state
+        if not found.complete:
+            found.reason = found.reason or reason
+        self._add_forced(encode.measured(self.forced.state, self.forced.words))
+
+    def forget_forced(self) -> None:
+        gone, self.forced = set(map(id, self.forced.lines)), Forced()
+        self._lines = [text for text in self._lines if id(text) not in gone]
+
+    def _add_forced(self, text: str) -> None:
+        self._lines.append(text)
+        self.forced.lines.append(text)
 
     @property
     def value(self) -> str:

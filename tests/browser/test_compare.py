@@ -109,7 +109,7 @@ def test_regenerate_one_pane_reruns_its_last_turn_only(serve: Serve, visit: Visi
     expect(pane(page, 1).locator(".user")).to_have_count(1)
     expect(answer(page, 0)).to_have_text(TEXT)
     expect(pane(page, 0).locator(".tk.div")).to_have_text("Gravity")
-    expect(pane(page, 1).locator(".why")).to_contain_text("Token 1: nf4 wrote “Other” (92%)")
+    expect(pane(page, 1).locator(".why")).to_contain_text("nf4 wanted “Other” 92%")
 
 
 def test_every_pane_keeps_its_own_history_and_clear_forgets_it(serve: Serve, visit: Visit) -> None:

@@ -43,6 +43,13 @@ def test_the_whole_way(real: tuple[TransformersEngine, str], visit: Callable[...
         expect(pane.locator(".num.big .v")).not_to_have_text("–")
     expect(page.locator(".outcome b").first).to_contain_text("nf4 is 58% smaller", timeout=PATIENCE_MS)
 
+    measured = panes[1].locator(".measured")
+    expect(measured).to_contain_text("on BF16’s 6 tokens, this prompt only", timeout=PATIENCE_MS)
+    panes[1].get_by_role("button", name="Colour tokens by divergence").click()
+    panes[0].locator(".tk").nth(3).hover()
+    expect(page.locator(".pg-tip .side")).to_have_text(["BF16", "nf4"])
+    expect(page.locator(".pg-tip .alt")).to_have_count(10)
+
     panes[1].get_by_role("button", name="Regenerate").click()
     expect(panes[1].locator(".tk")).to_have_count(0)
     expect(panes[1].locator(".tk")).to_have_count(6, timeout=PATIENCE_MS)

@@ -12,6 +12,7 @@ import pytest
 from playground import catalog
 from playground.core import Finish, Generation, Loaded, Progress, Sampling, Token
 from playground.engines.engines import WAITING, Engines
+from playground.engines.forcing import ForcedTokens, Forcing
 from playground.errors import Cancelled, EngineError, EngineUnavailable
 from tests.engines.calls import eventually, never, quiet
 from tests.fakes.catalog import fake_variant, install
@@ -310,3 +311,40 @@ def test_idle_variants_are_unloaded_on_every_engine_of_the_device_and_no_other(d
     list(items)
     assert [device.engines.unload_idle() for _ in range(2)] == ["fake", None]
     assert device.remote.loaded == {"served"}
+
+
+# Forced texts
+
+
+def forcing(*names: str) -> Forcing:
+    return Forcing(names[0], names[1:], (1, 2), (3, 4, 5), request_id="forced")
+
+
+def test_a_text_is_forced_by_the_host_under_the_names_that_it_knows(device: Device) -> None:
+    device.load("fake", "fake:nf4")
+    items = list(device.engines.force(forcing("fake", "fake:nf4@transformers")))
+    assert [item.start for item in items if isinstance(item, ForcedTokens)] == [0, 1, 2]
+    assert device.transformers.forced[0].others == ("fake:nf4",)
+
+
+@pytest.mark.parametrize("names", [("fake", "fake:nf4@vllm"), ("fake@llamacpp", "fake:nf4"), ("fake", "served@remote")])
+def test_an_engine_without_the_whole_distribution_refuses_with_why(device: Device, names: tuple[str, ...]) -> None:
+    device.load("fake", "fake:nf4")
+    with pytest.raises(EngineUnavailable, match="a divergence needs"):
+        list(device.engines.force(forcing(*names)))
+    assert not device.transformers.forced
+
+
+def test_a_forced_text_waits_for_a_free_running_generation_and_can_be_given_up_meanwhile(device: Device) -> None:
+    device.load("fake", "fake:nf4", "fake@vllm")
+    running = begun(device.generate("fake@vllm"))
+    forced = device.engines.force(forcing("fake", "fake:nf4"))
+    assert next(forced) == WAITING
+    device.engines.abort("forced")
+    with pytest.raises(Cancelled):
+        list(forced)
+    assert not device.transformers.forced
+    again = device.engines.force(forcing("fake", "fake:nf4"))
+    assert next(again) == WAITING
+    assert not finish(running).contended
+    assert any(isinstance(item, ForcedTokens) for item in again)

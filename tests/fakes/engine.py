@@ -11,6 +11,7 @@ from math import log
 from playground.core import Alternative, Finish, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import address
 from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.forcing import ForcedToken, ForcedTokens, Forcing
 from playground.errors import Cancelled, PlaygroundError, UnknownVariant
 
 GRAVITY = (
@@ -38,6 +39,8 @@ class Script:
     load_steps  progress reports of a load, `load_step_s` apart
     load_error  raised by `load`; `error` is raised after `error_at` tokens
     hold_at     before this token the stream waits for `FakeEngine.go`, or for its abort
+    kld         nats of a text forced through it, token by token, in turn
+    force_error raised after `force_error_at` tokens of a forced text; before `force_hold_at` it waits as at `hold_at`
     """
 
     tokens: Sequence[str] = GRAVITY
@@ -49,6 +52,10 @@ class Script:
     error: PlaygroundError | None = None
     error_at: int = 0
     hold_at: int | None = None
+    kld: Sequence[float] = (0.01, 0.4, 0.02, 0.0, 1.2)
+    force_error: PlaygroundError | None = None
+    force_error_at: int = 0
+    force_hold_at: int | None = None
     kernel: str = "fake kernel"
     tokenizer_hash: str = "fake"
     memory: int = 280_000_000
@@ -64,6 +71,7 @@ class FakeEngine:
     prompts: list[tuple[str, tuple[Message, ...] | str]] = field(default_factory=list)
     loaded: set[str] = field(default_factory=set)
     active: set[str] = field(default_factory=set)
+    forced: list[Forcing] = field(default_factory=list)
     closed: bool = False
     go: threading.Event = field(default_factory=threading.Event)
     _aborted: set[str] = field(default_factory=set)
@@ -136,6 +144,32 @@ class FakeEngine:
             with self._lock:
                 self.active.discard(request)
 
+    def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        """Position by position, one variant after the other at each."""
+        if missing := {forcing.reference, *forcing.others} - self.loaded:
+            raise UnknownVariant(f"{min(missing)} is not loaded.")
+        with self._lock:
+            self.forced.append(forcing)
+            self.active.add(forcing.request_id)
+        count = len(forcing.token_ids)
+        try:
+            for index in range(count):
+                yield Progress("Measuring the divergence", index, count, "tokens")
+                for other, variant in enumerate(forcing.others):
+                    script = self.script(variant)
+                    while index == script.force_hold_at and not self.go.is_set():
+                        if forcing.request_id in self._aborted:
+                            yield Finish("abort", len(forcing.prompt_ids), index)
+                            return
+                        time.sleep(0.005)
+                    if script.force_error and index == script.force_error_at:
+                        raise script.force_error
+                    yield ForcedTokens(other, index, (_forced(index, script),))
+            yield Finish("stop", len(forcing.prompt_ids), count)
+        finally:
+            with self._lock:
+                self.active.discard(forcing.request_id)
+
     def abort(self, request_id: str) -> None:
         self._aborted.add(request_id)
 
@@ -175,16 +209,24 @@ class FreeRunningFake(FakeEngine):
 def _token(index: int, piece: str, step: float, script: Script) -> Token:
     share = (0.92, 0.41, 0.77, 0.99, 0.08)[index % 5]
     rest = 1 - share
+    id_ = sum(map(ord, piece)) * 31 + len(piece)
     return Token(
-        id=sum(map(ord, piece)) * 31 + len(piece),
+        id=id_,
         text=piece,
         piece=piece,
         time_s=script.first_s + index * script.step_s,
         step_s=step * (1 + 0.3 * (index % 3)) if index else step,
         logprob=log(share),
         top=(
-            Alternative(1, piece, log(share)),
+            Alternative(id_, piece, log(share)),
             Alternative(2, " that", log(rest * 0.7)),
             Alternative(3, "\n", log(rest * 0.2)),
         ),
     )
+
+
+def _forced(index: int, script: Script) -> ForcedToken:
+    kld = script.kld[index % len(script.kld)]
+    top = (Alternative(1, " a", log(0.62)), Alternative(2, " the", log(0.2)), Alternative(3, "\n", log(0.1)))
+    mine = (Alternative(2, " the", log(0.55)), Alternative(1, " a", log(0.4)), Alternative(4, "<b>", log(0.01)))
+    return ForcedToken(kld, kld < 0.3, log(0.62), log(0.4), top, mine if kld >= 0.3 else top)

@@ -49,6 +49,12 @@ def test_generate_returns_the_documented_json(client: Client, engine: FakeEngine
     assert (sampling.max_tokens, sampling.temperature, sampling.stop) == (4, 0.5, ("x",))
 
 
+def test_generate_measures_the_divergence_when_asked(client: Client) -> None:
+    made = client.predict(["fake", "fake:nf4"], "Hi", divergence=True, api_name="/generate")
+    assert "divergence" not in made["panes"][0]
+    assert set(made["panes"][1]["divergence"]) == {"kld_mean", "top1_agreement", "tokens"}
+
+
 def test_a_wrong_request_is_a_sentence(client: Client) -> None:
     with pytest.raises(AppError, match=r"Max tokens is 0\. Allowed: 1 to 4096\."):
         client.predict(["fake"], "Hi", max_tokens=0, api_name="/generate")
@@ -92,5 +98,5 @@ def test_only_these_are_public_and_all_are_documented(client: Client) -> None:
     names = [parameter["parameter_name"] for parameter in api["named_endpoints"]["/generate"]["parameters"]]
     assert names == [
         "variants", "prompt", "system", "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed",
-        "stop", "raw", "at_once",
+        "stop", "raw", "at_once", "divergence",
     ]  # fmt: skip

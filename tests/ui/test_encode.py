@@ -130,9 +130,11 @@ def test_the_head_offers_every_engine_with_its_reason() -> None:
 
 def test_where_texts_part_says_what_each_wanted() -> None:
     split = Divergence(3, token(3, " b", id_=8), token(3, " a"))
-    kind, index, words, label = read(encode.part(split, "nf4", reference=False))[0]
+    kind, index, words, label = read(encode.part(split, "nf4", "BF16", reference=False))[0]
     assert (kind, index, label) == ("part", 3, "nf4")
-    assert words == "Token 4: nf4 wrote “a” (50%); the reference wrote “b” (50%). nf4 gave “b” 25%."
+    assert words == ("Token 4: BF16 drew “b” 50%, nf4 wanted “a” 50%: margin 25 points in nf4.")
+    same = read(encode.part(split, "BF16", "BF16", reference=True))[0]
+    assert same[2].startswith("Token 4: the reference drew") and same[3] == ""
 
 
 def test_loading_says_how_much() -> None:

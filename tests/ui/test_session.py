@@ -228,3 +228,140 @@ def test_all_at_once_is_asked_of_the_comparison(session: Session) -> None:
     assert session.begin(engine, dict.fromkeys(session.shown, Ask("Hi", at_once=True)))
     list(session.changes())
     assert [asked.at_once for asked in engine.asked] == [True, True]
+
+
+# The divergence after a run
+
+
+def forced_lines(session: Session, slot: int, kind: str) -> list[list[Any]]:
+    return [line for line in lines(session, slot) if line[0] == kind]
+
+
+def measure(session: Session, engine: FakeEngine, wanted: bool = False) -> int:
+    session.measure(engine, wanted)
+    return sum(1 for _ in session.measured())
+
+
+def test_after_a_run_the_references_answer_is_forced_through_the_others(session: Session) -> None:
+    session.shown = [0, 1, 2]
+    engine = FakeEngine({"fake:nf4": Script(tokens=[*GRAVITY[:3], " odd"]), "fake:int8": Script(kld=(0.001,))})
+    run(session, engine)
+    measure(session, engine)
+    ((_, key, label, total, shared),) = forced_lines(session, 1, "measure")
+    assert key == forced_lines(session, 0, "user")[0][2] and (label, total) == ("BF16", len(GRAVITY))
+    assert shared == 4, "the three that are the same, and the one where they part"
+    rows = [row for line in forced_lines(session, 1, "forced") for row in line[2]]
+    assert [row[0] for row in rows[:5]] == list(Script().kld) and len(rows) == len(GRAVITY)
+    assert rows[1] == [0.4, False, 0.62, 0.4, [[" a", 0.62], [" the", 0.2], ["\n", 0.1]], rows[1][5]]
+    assert forced_lines(session, 2, "measure")[0][4] == len(GRAVITY), "all of an equal text"
+    assert forced_lines(session, 1, "measured")[-1][1:] == [
+        "done",
+        "Mean KLD 0.31 nats, same top token 58% on BF16’s 12 tokens, this prompt only.",
+    ]
+    assert not forced_lines(session, 0, "forced")
+    found = [row["divergence"] for row in json.loads(strip.value(session))["outcomes"]]
+    assert [row["words"] for row in found] == [
+        "Mean KLD 0.31 nats, same top token 58%",
+        "Mean KLD 0.0010 nats, same top token 100%",
+    ]
+
+
+def test_values_only_grow_while_it_is_measured_and_nothing_is_measured_twice(session: Session) -> None:
+    engine = FakeEngine()
+    run(session, engine)
+    session.measure(engine)
+    seen = session.panes[1].value
+    for _ in session.measured():
+        assert session.panes[1].value.startswith(seen)
+        seen = session.panes[1].value
+    measure(session, engine)
+    assert session.panes[1].value == seen and len(engine.forced) == 1
+    assert not list(session.measured()), "somebody looked already"
+
+
+def test_the_next_run_does_not_wait_and_what_was_measured_stays(session: Session) -> None:
+    engine = FakeEngine({"fake:nf4": Script(force_hold_at=3)})
+    run(session, engine)
+    session.measure(engine)
+    measured = session.measured()
+    while len(session.panes[1].turns[-1].forced.result.tokens) < 3:  # type: ignore[union-attr]
+        next(measured)
+    began = time.monotonic()
+    assert session.begin(engine, dict.fromkeys(session.shown, Ask("And then?")))
+    assert time.monotonic() - began < 1
+    list(measured)
+    list(session.changes())
+    first, second = session.panes[1].turns
+    assert first.forced.state == "open" and "on the first 3 of BF16’s 12 tokens" in first.forced.words
+    assert first.forced.words.endswith("It was stopped.")
+    assert second.forced.state == "none" and second.result.done
+    until(lambda: not engine.active)
+
+
+def test_stopped_it_can_be_taken_up_again(session: Session) -> None:
+    engine = FakeEngine({"fake:nf4": Script(force_hold_at=3)})
+    run(session, engine)
+    session.measure(engine)
+    for _ in session.measured():
+        if len(engine.forced) == 1:
+            session.stop(1)
+    assert lines(session, 1)[-1][:2] == ["measured", "open"]
+    assert measure(session, engine) == 0, "not by itself"
+    engine.go.set()
+    measure(session, engine, wanted=True)
+    assert lines(session, 1)[-1][:2] == ["measured", "done"]
+    assert len(forced_lines(session, 1, "measure")) == 1, "what was found before is forgotten"
+
+
+def test_an_engine_killed_while_it_measures_is_an_error_in_place_and_the_texts_stay(session: Session) -> None:
+    died = EngineDied("It died.", hint="Run again.")
+    engine = FakeEngine({"fake:nf4": Script(force_error=died, force_error_at=2)})
+    run(session, engine)
+    measure(session, engine)
+    state, words = lines(session, 1)[-1][1:]
+    assert state == "open" and words.endswith("It died. Run again.")
+    assert text(session, 0) == text(session, 1) == "".join(GRAVITY)
+    assert "over the first 2 tokens" in json.loads(strip.value(session))["outcomes"][0]["divergence"]["words"]
+
+
+def test_what_cannot_be_measured_says_why_and_asks_nobody(session: Session) -> None:
+    engine = FakeEngine({"fake:nf4": Script(tokenizer_hash="another")})
+    run(session, engine)
+    measure(session, engine)
+    assert lines(session, 1)[-1][1] == "blocked" and "Its tokenizer is another one" in lines(session, 1)[-1][2]
+    assert not engine.forced
+    assert json.loads(strip.value(session))["outcomes"][0]["divergence"]["kld"] is None
+
+
+def test_a_run_that_was_stopped_is_not_measured_by_itself(session: Session) -> None:
+    engine = FakeEngine({name: Script(hold_at=3) for name in ("fake", "fake:nf4")})
+    session.begin(engine, dict.fromkeys(session.shown, Ask("Hi")))
+    for _ in session.changes():
+        if text(session, 0) and text(session, 1):
+            session.stop()
+    measure(session, engine)
+    assert lines(session, 1)[-1][:2] == ["measured", "open"] and not engine.forced
+    measure(session, engine, wanted=True)
+    assert lines(session, 1)[-1][1] == "done"
+
+
+def test_another_answer_of_the_reference_forgets_the_divergence_and_another_prompt_has_none(session: Session) -> None:
+    engine = FakeEngine()
+    run(session, engine)
+    measure(session, engine)
+    session.drop_last(0)
+    assert not forced_lines(session, 1, "measure") and text(session, 1) == "".join(GRAVITY)
+    run(session, engine, "Something else?", slots=[0])
+    measure(session, engine)
+    assert lines(session, 1)[-1] == ["measured", "blocked", "It answered another prompt than the reference."]
+
+
+def test_closing_the_tab_ends_the_measuring_too(session: Session) -> None:
+    engine = FakeEngine({"fake:nf4": Script(force_hold_at=1)})
+    run(session, engine)
+    session.measure(engine)
+    measured = session.measured()
+    while not engine.forced:
+        next(measured)
+    measured.close()  # type: ignore[attr-defined]
+    until(lambda: not engine.active, 2.0)

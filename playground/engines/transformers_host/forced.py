@@ -72,14 +72,16 @@ def _compare(reference: torch.Tensor, other: torch.Tensor, next_ids: torch.Tenso
         )
     found = token_divergence(reference, other, next_ids)
     columns = (found.kld, found.agrees, -found.nll_reference, -found.nll)
-    rows = zip(*(column.tolist() for column in columns), _top(reference, top), _top(other, top), strict=True)
-    return tuple(ForcedToken(*row) for row in rows)
+    tops = _top(reference, next_ids, found.nll_reference, top), _top(other, next_ids, found.nll, top)
+    return tuple(ForcedToken(*row) for row in zip(*(column.tolist() for column in columns), *tops, strict=True))
 
 
-def _top(logits: torch.Tensor, k: int) -> list[tuple[Alternative, ...]]:
-    log_p = logits.float().log_softmax(-1)
-    found = log_p.topk(min(k, log_p.shape[-1]), dim=-1)
-    rows = zip(found.indices.tolist(), found.values.tolist(), strict=True)
+def _top(logits: torch.Tensor, next_ids: torch.Tensor, nll: torch.Tensor, k: int) -> list[tuple[Alternative, ...]]:
+    """The k most probable of each position. Their log-probabilities follow from that of the next token, without a
+    second pass over the vocabulary."""
+    found = logits.topk(min(k, logits.shape[-1]), dim=-1)
+    normalizer = logits.gather(-1, next_ids[:, None])[:, 0].float().cpu() + nll
+    rows = zip(found.indices.tolist(), (found.values.float().cpu() - normalizer[:, None]).tolist(), strict=True)
     return [tuple(Alternative(i, "", v) for i, v in zip(*row, strict=True)) for row in rows]
 
 

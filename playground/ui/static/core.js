@@ -44,7 +44,7 @@ window.Playground = (() => {
   let tip, owner;
   const place = (target) => {
     const at = target.getClientRects()[0] || target.getBoundingClientRect();
-    const width = Math.min(300, innerWidth - 24);
+    const width = Math.min(tip.querySelector('.both') ? 460 : 300, innerWidth - 24);
     tip.style.maxWidth = `${width}px`;
     tip.hidden = false;
     const box = tip.getBoundingClientRect();
@@ -87,6 +87,7 @@ window.Playground = (() => {
       root.setProperty('--lo', low.toFixed(3));
       root.setProperty('--span', Math.max(high - low, 0.001).toFixed(3));
       P.range = all.length ? [low, high] : null;
+      root.setProperty('--ktop', (P.kldTop() || 1).toPrecision(3));
       document.dispatchEvent(new CustomEvent('pg-scale'));
     }, wait);
   };
@@ -126,11 +127,17 @@ window.Playground = (() => {
     const from = P.el('span'), ramp = P.el('i', 'ramp'), to = P.el('span');
     ramp.setAttribute('aria-hidden', 'true');
     scale.append(from, ramp, to);
-    const names = [['time', 'time'], ['prob', 'probability'], ['off', 'off']];
-    const buttons = names.map(([mode, text]) => {
+    const names = [
+      ['time', 'time', 'Colour tokens by the time that each took.'],
+      ['prob', 'probability', 'Colour tokens by how probable the variant itself found each.'],
+      ['kld', 'divergence', 'Colour tokens by how far the variant’s distribution is from the reference’s there: KLD, in nats.'],
+      ['off', 'off', 'No colours.'],
+    ];
+    const against = P.againstPicker();
+    const buttons = names.map(([mode, text, tip]) => {
       const node = P.button('', text, () => set(mode));
       node.setAttribute('role', 'radio');
-      node.dataset.mode = mode;
+      node.dataset.mode = mode; node.dataset.tip = tip;
       choices.append(node);
       return node;
     });
@@ -145,7 +152,11 @@ window.Playground = (() => {
     const words = () => {
       const mode = document.documentElement.dataset.colour;
       scale.style.visibility = mode === 'off' ? 'hidden' : 'visible';
-      if (mode === 'prob') { from.textContent = '100%'; to.textContent = '5% or less'; }
+      against.show();
+      if (mode === 'kld') {
+        const top = P.kldTop();
+        from.textContent = top ? '0' : ''; to.textContent = top ? `${P.nats(top)} nats or more` : 'measured after a run';
+      } else if (mode === 'prob') { from.textContent = '100%'; to.textContent = '5% or less'; }
       else if (P.range) { from.textContent = `${P.fig(P.range[0])} ms`; to.textContent = `${P.fig(P.range[1])} ms or more`; }
       else { from.textContent = 'fastest'; to.textContent = 'slowest step, ms'; }
     };
@@ -158,7 +169,8 @@ window.Playground = (() => {
       }
       words();
     };
-    group.append(P.el('span', 'what', 'colour tokens by'), choices, scale);
+    P.colourBy = (mode) => { set(mode); buttons[names.findIndex(([name]) => name === mode)].focus(); };
+    group.append(P.el('span', 'what', 'colour tokens by'), choices, against.box, scale);
     box.replaceChildren(group);
     document.addEventListener('pg-scale', words);
     set(document.documentElement.dataset.colour || 'time');

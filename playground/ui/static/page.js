@@ -24,7 +24,7 @@
       P.untip();
       if (document.getElementById('pg-settings')?.classList.contains('open')) return P.settings(false);
       if (e.target instanceof Element && e.target.closest('#pg-bar')) return;
-      press('pg-stop');
+      if (!press('pg-stop')) document.querySelector('.measured[data-state="measuring"] .stop')?.click();
     } else if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) {
       e.preventDefault(); e.stopPropagation();
       if (area) lastPrompt = area.value;

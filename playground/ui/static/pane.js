@@ -61,7 +61,8 @@
     root.append(header, nums, body, why, footer);
     mount.replaceChildren(root);
 
-    const me = { root, steps: [], gaps: [], text: '', label: '', reference: false, state: 'empty', again };
+    const me = { root, steps: [], gaps: [], text: '', label: '', reference: false, state: 'empty', again, turns: new Map() };
+    const forced = P.forced(me, trigger);
     P.panes.set(root, me);
     const slot = element.closest('.pg-slot'), picker = document.getElementById(slot.id.replace('slot', 'pick'));
     let used = 0, prev = '', toks = [], box = null, stage = null, timer = 0, since = 0, empty = null, cursor = -1;
@@ -72,6 +73,7 @@
       P.busy();
     };
     const reset = () => {
+      forced.reset(); me.turns = new Map();
       me.unusable = false; used = 0; toks = []; box = null; cursor = -1; me.steps = []; me.gaps = []; me.text = '';
       body.replaceChildren(); why.replaceChildren(); made.textContent = ''; path.replaceChildren(); delete path.dataset.tip;
       numbers({}); status.textContent = '';
@@ -128,8 +130,9 @@
     };
     me.stick = true;
     body.addEventListener('scroll', () => { me.stick = body.scrollHeight - body.scrollTop - body.clientHeight < 40; });
-    const tokenTip = (t, index) => () => {
-      const [text, piece, ms, gap, p, top] = t;
+    const tokenTip = (t, index, span) => () => {
+      const [text, piece, ms, gap, p, top] = t, both = P.forcedTip(span, piece, index);
+      if (both) return both;
       const first = el('div', 'first');
       first.append(el('b', '', `“${P.shown(piece)}”`), el('span', '', ` token ${index + 1}`));
       const lines = [first, el('div', '', `${P.fig(ms)} ms${gap === null ? ', reading the prompt included' : ''}${p === null ? '' : ` · probability ${P.pct(p)}`}`)];
@@ -163,11 +166,11 @@
         notes.textContent = h.notes.join(' ');
         engines.show(h.engine, h.engines);
       },
-      user: (text) => {
+      user: (text, key) => {
         empty?.remove(); empty = null;
         body.append(el('div', 'user', text));
         box = el('div', 'toks'); body.append(box);
-        toks = []; me.gaps = []; me.text = ''; cursor = -1; me.stick = true;
+        toks = []; me.turns.set(key, toks); forced.turn(); me.gaps = []; me.text = ''; cursor = -1; me.stick = true;
         why.replaceChildren(); numbers({});
       },
       made: (text, where, kernel) => {
@@ -189,7 +192,7 @@
         const span = el('span', 'tk', text);
         if (gap === null) span.classList.add('first'); else { span.style.setProperty('--ms', ms); me.steps.push(ms); me.gaps.push(gap); }
         if (p === null) span.classList.add('nop'); else span.style.setProperty('--p', p);
-        span.pgTip = tokenTip(t, toks.length);
+        span.pgTip = tokenTip(t, toks.length, span);
         toks.push(span); box.append(span); me.text += text;
       },
       num: numbers,
@@ -201,8 +204,11 @@
         note.addEventListener('click', (e) => e.stopPropagation());
         note.append(el('span', '', sentence));
         why.append(note);
-        note.title = name ? `against ${name}` : '';
+        note.title = `${name ? `Against ${name}. ` : ''}Margin: how much more probable the variant found its own word than the reference’s.`;
       },
+      measure: (...of) => forced.measure(toks, ...of),
+      forced: forced.add,
+      measured: (state, words) => forced.say(why, state, words),
       end: (name, words, reported) => {
         setState(name);
         status.textContent = words[0].toUpperCase() + words.slice(1);

@@ -6,9 +6,10 @@
   P.verdict = (element, props, watch) => {
     const mount = element.querySelector('.pg-mount');
     mount.setAttribute('aria-live', 'polite');
-    const ratio = (value, name, tip) => {
+    const ratio = (value, name, tip) => figure(value === null ? '–' : `${value.toFixed(2)}×`, name, tip);
+    const figure = (value, name, tip) => {
       const cell = el('div', 'ratio');
-      cell.append(el('b', '', value === null ? '–' : `${value.toFixed(2)}×`), el('span', '', name));
+      cell.append(el('b', '', value), el('span', '', name));
       cell.dataset.tip = tip; cell.tabIndex = 0;
       return cell;
     };
@@ -23,6 +24,7 @@
         text.append(p);
         if (o.explanation) text.append(el('p', 'because', o.explanation));
         const caveats = el('p', 'caveats');
+        if (o.divergence) caveats.append(el('span', 'apart', o.divergence.words));
         for (const caveat of o.caveats) caveats.append(el('span', '', caveat));
         text.append(caveats);
         const ratios = el('div', 'ratios');
@@ -31,6 +33,12 @@
           ratio(o.memory, 'memory', 'Peak memory while answering, over the reference’s. Lower is less.'),
           ratio(o.decode, 'decode speed', o.interval ? `Tokens per second, over the reference’s. 95 % interval of this run: ${o.interval[0].toFixed(2)} to ${o.interval[1].toFixed(2)}×.` : 'Not enough tokens to tell.'),
         );
+        if (o.divergence && o.divergence.kld !== null) {
+          ratios.append(
+            figure(P.nats(o.divergence.kld), 'mean KLD, nats', 'How far its distribution is from the reference’s, token by token over the reference’s own answer. 0 is the same; this prompt only.'),
+            figure(P.pct(o.divergence.agreement), 'same top token', 'Share of the reference’s tokens at which both have the same most probable token. This prompt only.'),
+          );
+        }
         row.append(text, ratios);
         card.append(row);
       }

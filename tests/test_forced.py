@@ -1,0 +1,178 @@
+"""The reference's answer forced through the others: what is blocked, loaded again, stopped, failed, and its JSON."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from playground.compare import Comparison, PaneRequest, PaneResult
+from playground.core import UNKNOWN_ID, Finish, Progress, Prompt, Sampling, Token
+from playground.engines.forcing import ForcedTokens
+from playground.errors import EngineDied
+from playground.forced import ForcedComparison, ForcedResult, Side, blocked, measure
+from playground.generate import generate
+from tests.fakes import catalog
+from tests.fakes.engine import GRAVITY, FakeEngine, Script
+
+
+@pytest.fixture(autouse=True)
+def _fake_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog.install(monkeypatch)
+
+
+def ran(engine: FakeEngine, *names: str) -> list[Side]:
+    """Sides of a comparison that is over."""
+    results = [PaneResult(name) for name in names]
+    requests = [PaneRequest(name, text="What is gravity?") for name in names]
+    for event in Comparison(engine, requests, Sampling()).events():
+        results[event.pane].add(event.item)
+    return [Side(name, result) for name, result in zip(names, results, strict=True)]
+
+
+def test_one_request_for_all_with_the_references_prompt_and_tokens() -> None:
+    engine = FakeEngine({"fake:int8": Script(kld=(0.001,))})
+    sides = ran(engine, "fake", "fake:nf4", "fake:int8")
+    nf4, int8 = measure(engine, sides)
+    (request,) = engine.forced
+    assert (request.reference, request.others) == ("fake", ("fake:nf4", "fake:int8"))
+    assert sides[0].result.prompt is not None
+    assert request.prompt_ids == sides[0].result.prompt.ids
+    assert list(request.token_ids) == sides[0].result.token_ids
+    assert nf4.complete and int8.complete and not nf4.reason
+    kld = Script().kld
+    assert nf4.as_json() == {
+        "kld_mean": pytest.approx(sum(kld[i % 5] for i in range(12)) / 12),
+        "top1_agreement": pytest.approx(7 / 12),
+        "tokens": len(GRAVITY),
+    }
+    assert int8.as_json() == {"kld_mean": pytest.approx(0.001), "top1_agreement": 1.0, "tokens": 12}
+    assert str(nf4.summary) == "mean KLD 0.31 nats, same top token 58%"
+
+
+def test_what_cannot_be_measured_says_why_and_the_rest_is_measured() -> None:
+    engine = FakeEngine()
+    reference, other = ran(engine, "fake", "fake:nf4")
+    loaded = other.result.loaded
+    assert loaded is not None
+
+    def like(**changes: object) -> Side:
+        result = PaneResult("other")
+        result.add(replace(loaded, **changes))  # type: ignore[arg-type]
+        return Side("other", result)
+
+    vllm, llamacpp, remote = (like(engine=name) for name in ("vllm", "llamacpp", "remote"))
+    assert blocked(reference, vllm).startswith("vLLM tells the most probable tokens only")
+    assert blocked(reference, llamacpp).startswith("llama.cpp tells the most probable tokens only")
+    assert blocked(reference, remote).startswith("A remote endpoint tells a few probable tokens")
+    assert "tokenizer is another" in blocked(reference, like(tokenizer_hash="x"))
+    assert blocked(reference, Side("gone", PaneResult("gone"))) == "It was not loaded."
+    assert (
+        blocked(Side("none", PaneResult("none")), other)
+        == "The reference wrote nothing that could be forced through it."
+    )
+    assert blocked(Side("fake", replace_engine(reference, "vllm")), other).startswith(
+        "The reference runs elsewhere: vLLM"
+    )
+    nothing, found = measure(engine, [reference, vllm, other])
+    assert nothing.as_json() == {"kld_mean": None, "top1_agreement": None, "tokens": 0, "reason": nothing.reason}
+    assert found.complete
+    assert engine.forced[0].others == ("fake:nf4",)
+
+
+def replace_engine(side: Side, engine: str) -> PaneResult:
+    result = PaneResult(side.address)
+    assert side.result.loaded and side.result.prompt
+    for item in (replace(side.result.loaded, engine=engine), side.result.prompt, *side.result.tokens):
+        result.add(item)
+    return result
+
+
+def test_unknown_ids_cannot_be_forced() -> None:
+    (reference, other) = ran(FakeEngine(), "fake", "fake:nf4")
+    reference.result.add(Token(UNKNOWN_ID, "x", "x", 9, 0.1))
+    assert "does not tell which tokens" in blocked(reference, other)
+    bare = replace_engine(reference, "fake")
+    bare.add(Prompt((), "", "remote", "x"))
+    assert "does not tell which tokens" in blocked(Side("fake", bare), other)
+
+
+def test_what_was_unloaded_meanwhile_is_loaded_again_once() -> None:
+    engine = FakeEngine()
+    sides = ran(engine, "fake", "fake:nf4")
+    engine.loaded.discard("fake:nf4")
+    said: list[Progress] = []
+    (found,) = measure(engine, sides, said.append)
+    assert found.complete
+    assert "Loading fake:nf4 again: it was unloaded meanwhile" in [progress.stage for progress in said]
+
+
+def test_what_cannot_be_loaded_again_is_the_reason() -> None:
+    died = EngineDied("It died.", hint="Run again.")
+    engine = FakeEngine()
+    sides = ran(engine, "fake", "fake:nf4")
+    engine.loaded.clear()
+    engine.scripts["fake"] = Script(load_error=died)
+    (found,) = measure(engine, sides)
+    assert found.reason == "It died. Run again." and not found.tokens
+
+
+def test_an_engine_that_dies_in_the_middle_leaves_what_was_measured() -> None:
+    died = EngineDied("It died.", hint="Run again.")
+    engine = FakeEngine({"fake:nf4": Script(force_error=died, force_error_at=4)})
+    (found,) = measure(engine, ran(engine, "fake", "fake:nf4"))
+    assert found.as_json() == {"kld_mean": pytest.approx(0.1075), "top1_agreement": 0.75, "tokens": 4} | {
+        "reason": "It died. Run again."
+    }
+    assert not found.complete
+
+
+def test_a_failure_of_our_own_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = FakeEngine()
+    sides = ran(engine, "fake", "fake:nf4")
+    monkeypatch.setattr(engine, "force", lambda _: 1 / 0)
+    (found,) = measure(engine, sides)
+    assert found.reason == "Unexpected failure: ZeroDivisionError. Details are in the log."
+
+
+def test_stop_ends_it_and_says_so() -> None:
+    engine = FakeEngine({"fake:nf4": Script(force_hold_at=3)})
+    reference, other = ran(engine, "fake", "fake:nf4")
+    forcing = ForcedComparison(engine, reference, [other])
+    found = ForcedResult(len(reference.result.tokens))
+    for number, item in forcing.events():
+        assert number == 0
+        found.add(item)
+        if isinstance(item, ForcedTokens) and item.start == 2:
+            forcing.stop()
+    assert len(found.tokens) == 3 and found.reason == "It was stopped."
+    assert not engine.active
+
+
+def test_closing_the_events_ends_the_work_in_the_engine() -> None:
+    engine = FakeEngine()
+    reference, other = ran(engine, "fake", "fake:nf4")
+    events = ForcedComparison(engine, reference, [other]).events()
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert not engine.active
+
+
+def test_generate_has_it_in_every_pane_but_the_first_and_only_when_asked() -> None:
+    made = generate(FakeEngine(), ["fake", "fake:nf4", "fake:nope"], "Hi", divergence=True)
+    first, second, broken = made["panes"]
+    assert "divergence" not in first
+    assert set(second["divergence"]) == {"kld_mean", "top1_agreement", "tokens"}
+    assert broken["divergence"] == {"kld_mean": None, "top1_agreement": None, "tokens": 0} | {
+        "reason": "It was not loaded."
+    }
+    engine = FakeEngine()
+    assert "divergence" not in generate(engine, ["fake", "fake:nf4"], "Hi")["panes"][1]
+    assert not engine.forced
+    assert "divergence" not in generate(engine, ["fake"], "Hi", divergence=True)["panes"][0]
+
+
+def test_a_finish_of_its_own_accord_is_no_reason() -> None:
+    found = ForcedResult(0)
+    found.add(Finish("stop", 1, 0))
+    assert not found.reason and found.summary is None
