@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,3 +46,13 @@ def hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(hub_module, "_listings", {})
         monkeypatch.setattr(hub_module, "_described", {})
         yield running
+
+
+@pytest.fixture(autouse=True)
+def hub_libraries_as_they_were() -> Iterator[None]:
+    """They read HF_HUB_OFFLINE when they are imported: the test that happens to import them would decide for all."""
+    before = os.environ.get("HF_HUB_OFFLINE", "") == "1"
+    yield
+    for name in ("huggingface_hub.constants", "datasets.config"):
+        if name in sys.modules:
+            sys.modules[name].HF_HUB_OFFLINE = before  # type: ignore[attr-defined]
