@@ -24,8 +24,9 @@ LAYERS = {
         "estimate",
     ),
     4: (
-        *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval", "cli_follow", "cli_jobs", "cli_push", "cli_quantize"),
-        *("terminal", "__main__"),
+        *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval"),
+        *("cli_follow", "cli_jobs", "cli_kld", "cli_names", "cli_push"),
+        *("cli_quantize", "terminal", "__main__"),
     ),
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}

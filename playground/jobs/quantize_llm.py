@@ -22,6 +22,7 @@ from playground.methods import side_files
 from playground.methods.llm_compressor import to_yaml
 
 RECIPE = "recipe.yaml"
+MAX_CACHE_SCALE = 1e6  # a key or value of 448 million: no model has any
 
 
 def tokenizer(source: Path) -> Any:
@@ -50,6 +51,7 @@ def quantize(
     with watched(report, list(modifiers)) as watch, without_pinning(), same_types(model):
         _oneshot(model, encoder, recipe, tokens)
     _refuse_nothing_done(model)
+    _refuse_unset_scales(model)
     report.progress(Progress("measuring what each layer lost"))
     errors = watch.errors or _told(model, report)
     report.progress(Progress("answering the fixed prompts"))
@@ -114,6 +116,16 @@ def _refuse_nothing_done(model: Any) -> None:
             "llm-compressor found no linear layer in this model that the recipe names.",
             hint="Shorten the ignore list, or choose another model.",
         )
+
+
+def _refuse_unset_scales(model: Any) -> None:
+    """A KV-cache scale that nothing measured is uninitialised memory: often NaN, 0 or negative."""
+    for name, parameter in model.named_parameters():
+        if name.endswith(("k_scale", "v_scale")) and not bool(((parameter > 0) & (parameter < MAX_CACHE_SCALE)).all()):
+            raise QuantizeFailed(
+                f"llm-compressor measured no KV-cache scale for {name.rpartition('.')[0]}.",
+                hint="Leave the attention modules out of ignore and keep, or store no KV-cache scheme.",
+            )
 
 
 def _told(model: Any, report: Report) -> list[LayerError]:

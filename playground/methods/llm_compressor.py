@@ -39,8 +39,18 @@ def quantization(recipe: Recipe) -> dict[str, Any]:
         }
     found["ignore"] = [*recipe.ignore, *untouched]
     if recipe.kv_cache:
+        found["ignore"] = [_but_attention(pattern) for pattern in found["ignore"]]
         found["kv_cache_scheme"] = dict(_KV_CACHE[recipe.kv_cache])
     return found
+
+
+def _but_attention(pattern: str) -> str:
+    """A pattern for layers that does not also name the attention around them.
+
+    llm-compressor 0.14 asks the same list which attention modules to leave out when it measures the cache; the scales
+    of one that is left out are never set, and what is saved is whatever was in memory.
+    """
+    return f"re:(?!.*(?:attn|attention)$){pattern.removeprefix('re:')}" if pattern.startswith("re:") else pattern
 
 
 def _group(targets: list[str], one: Scheme, group_size: int) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def test_sizes_told_before_agree_with_what_was_loaded(results: list[PaneResult])
     workspace = results[0].loaded.weight_bytes * 0.75  # LLM.int8() makes wide copies as it goes: 50 to 150 MB seen
     for result in results:
         assert result.variant is not None and result.loaded is not None and result.variant.bytes is not None
-        assert result.loaded.weight_bytes == pytest.approx(result.variant.bytes, rel=0.01)
+        # Where a processor has AVX512-BF16, bitsandbytes repacks nf4 in the first forward pass: 1.2 % more.
+        assert result.loaded.weight_bytes == pytest.approx(result.variant.bytes, rel=0.015)
         assert result.peak_memory_bytes is not None
         assert result.loaded.weight_bytes * 0.9 < result.peak_memory_bytes < result.loaded.weight_bytes + workspace
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 from playground.errors import InvalidRecipe, InvalidRequest, PlaygroundError, QuantizeFailed, ReloadMismatch
 from playground.jobs import quantize, quantize_llm, reload, report
@@ -163,6 +164,23 @@ def test_mixed_schemes_and_a_cache(models: Callable[[str], Path], job: Job) -> N
     assert errors["model.layers.0.mlp.down_proj"] < 0.02 < errors["model.layers.0.mlp.up_proj"]
     config = json.loads((Path(result["path"]) / "config.json").read_text())["quantization_config"]
     assert config["kv_cache_scheme"]["num_bits"] == 8
+    scales = {k: float(v) for k, v in load_file(Path(result["path"]) / "model.safetensors").items() if "v_scale" in k}
+    assert len(scales) == 2 and all(1e-5 < scale < 1 for scale in scales.values()), "one that is left out is never set"
+
+
+@pytest.mark.usefixtures("same_process")
+def test_a_cache_scale_that_nothing_measured_is_refused(
+    models: Callable[[str], Path], job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = quantize_llm._oneshot
+
+    def unset(model: Any, *arguments: Any) -> None:
+        original(model, *arguments)
+        model.model.layers[0].self_attn.k_scale.data.fill_(float("nan"))
+
+    monkeypatch.setattr(quantize_llm, "_oneshot", unset)
+    with pytest.raises(QuantizeFailed, match="measured no KV-cache scale"):
+        job(models("Llama"), Recipe("rtn", "W4A16", kv_cache="FP8", calibration=CALIBRATION))
 
 
 @pytest.mark.usefixtures("same_process")

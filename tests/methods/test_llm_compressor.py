@@ -43,7 +43,7 @@ def test_group_size_cache_and_other_schemes_arrive() -> None:
         ("Linear",): (4, 64),
         ("re:.*down_proj$",): (8, 64),
     }
-    assert found.ignore == ["lm_head", "re:.*layers.0.*"]  # type: ignore[attr-defined]
+    assert found.ignore == ["lm_head", "re:(?!.*(?:attn|attention)$).*layers.0.*"]  # type: ignore[attr-defined]
     assert found.kv_cache_scheme.type == "float"  # type: ignore[attr-defined]
     assert found.dampening_frac == 0.05  # type: ignore[attr-defined]
 
