@@ -5,7 +5,7 @@
   const Q = P.quantize;
 
   const field = (name, unit, options) => {
-    const label = el('label', 'qz-field'), node = Object.assign(el('input', 'qz-input'), { spellcheck: false, ...options });
+    const label = el('label', 'ui-field'), node = Object.assign(el('input', 'ui-input'), { spellcheck: false, ...options });
     label.append(el('span', 'name', name), node, el('span', 'unit', unit));
     return { label, node };
   };
@@ -30,7 +30,7 @@
   Q.push = (row, trigger, looked) => {
     const ask = (action, more, take) => { serial += 1; asked.set(serial, take); trigger(action, { id: row.id, ...more, serial }); };
     const box = el('section', 'qz-push'), form = el('form', 'qz-push-form'), live = el('div', 'qz-push-live'), said = el('div'), card = el('div', 'qz-text');
-    const size = Q.bytes(row.on_disk || row.after);
+    const size = P.bytes(row.on_disk || row.after);
     const place = field('Repository', 'Made where there is none.', { placeholder: `you/${row.model.split('/').pop()}-${row.name}`, autocomplete: 'off', maxLength: 96 });
     const token = field('Token of the hub', 'With write access. Used once, kept nowhere.', { type: 'password', placeholder: 'hf_…', autocomplete: 'new-password', maxLength: 512 });
     const hidden = tick('Private', true), replace = tick('Replace the files that are there', false);
@@ -38,11 +38,11 @@
     let open = false, going = null, sign = '', move = null;
     go.type = 'submit'; replace.label.hidden = true; box.hidden = true; box.setAttribute('aria-label', `Push ${row.id} to the hub`); said.setAttribute('aria-live', 'polite');
     const where = () => place.node.value.trim();
-    const refused = (v) => { waiting(false); said.replaceChildren(...(v.error ? [Q.notice(v.error)] : [])); return Boolean(v.error); };
-    const look = P.button('qz-quiet', 'Preview the card', () => { waiting(true); ask('preview', { repository: where() }, preview); });
+    const refused = (v) => { waiting(false); said.replaceChildren(...(v.error ? [P.refused(v.error)] : [])); return Boolean(v.error); };
+    const look = P.button('ui-quiet', 'Preview the card', () => { waiting(true); ask('preview', { repository: where() }, preview); });
     const shut = () => { open = false; token.node.value = ''; card.replaceChildren(); said.replaceChildren(); waiting(false); if (Q.keep === leave) Q.keep = null; show(); };
     const leave = () => { shut(); button.focus(); };
-    const button = P.button('qz-quiet', 'Push to the hub', () => { Q.keep?.(); open = true; Q.keep = leave; show(); place.node.focus(); });
+    const button = P.button('ui-quiet', 'Push to the hub', () => { Q.keep?.(); open = true; Q.keep = leave; show(); place.node.focus(); });
     const waiting = (on) => { go.disabled = look.disabled = on; };
     const show = () => {
       const busy = Boolean(going && !going.over);
@@ -50,12 +50,12 @@
       form.hidden = !open || busy;
       button.hidden = open || busy;
     };
-    acts.append(go, look, P.button('qz-quiet', 'Close', leave, 'Close the form'));
+    acts.append(go, look, P.button('ui-quiet', 'Close', leave, 'Close the form'));
     form.append(el('h4', '', 'Push to the hub'), place.label, token.label, hidden.label, replace.label, acts);
     form.addEventListener('submit', (e) => {
       e.preventDefault();
       const missing = !where() ? place : !token.node.value.trim() ? token : null;
-      if (missing) { said.replaceChildren(Q.notice(missing === place ? ['Where to?', 'Write OWNER/NAME.'] : ['The hub wants a token.', 'Make one with write access in your settings there.'])); missing.node.focus(); return; }
+      if (missing) { said.replaceChildren(P.refused(missing === place ? ['Where to?', 'Write OWNER/NAME.'] : ['The hub wants a token.', 'Make one with write access in your settings there.'])); missing.node.focus(); return; }
       waiting(true);
       ask('push', { repository: where(), token: token.node.value.trim(), private: hidden.node.checked, replace: !replace.label.hidden && replace.node.checked }, (v) => { if (!refused(v)) looked(); });
       token.node.value = '';
@@ -65,14 +65,14 @@
     // The nodes stay while it goes: whoever is about to press Stop finds it where it was.
     const moving = () => {
       const top = el('div', 'qz-push-top'), stage = el('b'), much = el('span', 'quiet'), bar = el('div', 'bar'), fill = el('i');
-      const stop = P.button('qz-quiet', 'Stop', () => ask('halt', {}, looked), `Stop pushing ${row.id}`);
+      const stop = P.button('ui-quiet', 'Stop', () => ask('halt', {}, looked), `Stop pushing ${row.id}`);
       bar.setAttribute('role', 'progressbar'); bar.setAttribute('aria-label', 'Progress of the upload'); bar.append(fill);
       top.append(stage, el('span', 'quiet', `to ${going.repository}, ${going.private ? 'private' : 'public'}`), much, stop);
       live.replaceChildren(top, bar);
       return () => {
         const [name, done, total] = going.stage, words = going.stopping ? 'stopping' : name;
         stage.textContent = `${words.charAt(0).toUpperCase()}${words.slice(1)}`;
-        much.textContent = total ? `${Q.bytes(done)} of ${Q.bytes(total)}` : '';
+        much.textContent = total ? `${P.bytes(done)} of ${P.bytes(total)}` : '';
         stop.hidden = going.stopping;
         bar.classList.toggle('unknown', !total);
         fill.style.width = total ? `${Math.min(100, (100 * done) / total)}%` : '';
@@ -81,7 +81,7 @@
     };
     const result = () => {
       if (going.stopped) return el('p', 'quiet', going.stage[0] === 'committing' ? 'Stopped while the hub took the commit: look at the repository.' : 'Stopped before the commit: none of the files are on the hub. A repository may be there, empty.');
-      if (!going.url) return Q.notice(going.error);
+      if (!going.url) return P.refused(going.error);
       const note = el('div', 'pg-notice good'), link = el('a', '', going.repository);
       if (/^https?:\/\//.test(going.url)) { link.href = going.url; link.target = '_blank'; link.rel = 'noopener noreferrer'; }
       note.append('On the hub: ', link, ` (${going.private ? 'private' : 'public'}), commit ${going.commit.slice(0, 7)}.`);
@@ -89,8 +89,8 @@
     };
     const preview = (v) => {
       if (refused(v) || !open) return;
-      const copy = P.button('qz-small', 'Copy', () => Q.copy(v.card, copy), 'Copy the card'), top = el('div', 'qz-text-head');
-      top.append(el('h4', '', 'README.md'), el('span', 'quiet', `${v.files.length} files, ${Q.bytes(v.bytes)}: ${v.files.join(', ')}`), copy);
+      const copy = P.button('ui-small', 'Copy', () => P.copy(v.card, copy), 'Copy the card'), top = el('div', 'qz-text-head');
+      top.append(el('h4', '', 'README.md'), el('span', 'quiet', `${v.files.length} files, ${P.bytes(v.bytes)}: ${v.files.join(', ')}`), copy);
       card.replaceChildren(top, el('pre', '', v.card));
     };
     const update = (now) => {
