@@ -40,9 +40,9 @@
     const where = () => place.node.value.trim();
     const refused = (v) => { waiting(false); said.replaceChildren(...(v.error ? [P.refused(v.error)] : [])); return Boolean(v.error); };
     const look = P.button('ui-quiet', 'Preview the card', () => { waiting(true); ask('preview', { repository: where() }, preview); });
-    const shut = () => { open = false; token.node.value = ''; card.replaceChildren(); said.replaceChildren(); waiting(false); if (Q.keep === leave) Q.keep = null; show(); };
+    const shut = () => { open = false; token.node.value = ''; card.replaceChildren(); said.replaceChildren(); waiting(false); if (P.keep === leave) P.keep = null; show(); };
     const leave = () => { shut(); button.focus(); };
-    const button = P.button('ui-quiet', 'Push to the hub', () => { Q.keep?.(); open = true; Q.keep = leave; show(); place.node.focus(); });
+    const button = P.button('ui-quiet', 'Push to the hub', () => { P.keep?.(); open = true; P.keep = leave; show(); place.node.focus(); });
     const waiting = (on) => { go.disabled = look.disabled = on; };
     const show = () => {
       const busy = Boolean(going && !going.over);
@@ -99,7 +99,7 @@
       const busy = Boolean(now && !now.over), was = Boolean(going && !going.over);
       sign = after; going = now || null;
       if (going?.code === 'name_taken') replace.label.hidden = false;
-      if (busy || going?.url) { card.replaceChildren(); open = false; if (Q.keep === leave) Q.keep = null; }
+      if (busy || going?.url) { card.replaceChildren(); open = false; if (P.keep === leave) P.keep = null; }
       if (was && going?.error) { open = true; place.node.value ||= going.repository; }
       if (!going) live.replaceChildren();
       else if (!busy) { move = null; live.replaceChildren(result()); }
