@@ -95,6 +95,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             self.reply(status, {"X-Error-Code": code, "X-Error-Message": code}, body=body)
 
         def api(self, rest: str) -> None:
+            if "/tree/" in rest:
+                return self.missing("EntryNotFound")
             name, _, revision = rest.partition("/revision/")
             repo = hub.repos.get(name)
             if hub.writes.tokens and self.token() and self.token() not in hub.writes.tokens:

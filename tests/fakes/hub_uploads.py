@@ -113,14 +113,15 @@ class Uploads(BaseHTTPRequestHandler):
         return True
 
     def _body(self, pause_s: float = 0.0) -> bytes:
-        left, found = int(self.headers.get("Content-Length") or 0), b""
+        left, found = int(self.headers.get("Content-Length") or 0), bytearray()
         while left:
             time.sleep(pause_s)
             piece = self.rfile.read(min(left, 65536))
             if not piece:
                 raise ConnectionError("cut by the client")
-            found, left = found + piece, left - len(piece)
-        return found
+            found += piece
+            left -= len(piece)
+        return bytes(found)
 
     def reply(self, status: int, headers: dict[str, str], data: bytes = b"", *, body: bool = True) -> None:
         self.send_response(status)
@@ -185,7 +186,9 @@ class Uploads(BaseHTTPRequestHandler):
                 files[value["path"]] = self.running.writes.stored[value["oid"]]
             else:
                 del files[value["path"]]
-        digest = hashlib.sha1(repr(sorted(files.items())).encode(), usedforsecurity=False)
+        digest = hashlib.sha1(usedforsecurity=False)
+        for path, data in sorted(files.items()):
+            digest.update(path.encode() + data)
         repo.files, repo.commit = files, digest.hexdigest()
         url = f"{self.running.url}/{name}/commit/{repo.commit}"
         return self._json(200, {"commitUrl": url, "commitOid": repo.commit})
