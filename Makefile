@@ -12,7 +12,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run setup model dev browser vllm test lint bench bench-page bench-vllm doctor screenshots
+.PHONY: help run setup model dev browser vllm test lint bench bench-page bench-vllm bench-divergence doctor screenshots
 .PHONY: check-resolves clean
 
 help: ## list the targets
@@ -55,6 +55,11 @@ bench-vllm: setup vllm ## bench against vLLM's own benchmark on one server, in t
 	@mkdir -p bench
 	PYTHONPATH=. $(PY) scripts/bench_vllm.py $(ARGS) > bench/.partial
 	@mv bench/.partial bench/vllm-$$(date +%Y%m%d-%H%M%S).json
+
+bench-divergence: setup ## divergence against the bare loop of two forward passes; ARGS="--rounds 8" passes options on
+	@mkdir -p bench
+	PYTHONPATH=. $(PY) scripts/bench_divergence.py $(ARGS) > bench/.partial
+	@mv bench/.partial bench/divergence-$$(date +%Y%m%d-%H%M%S).json
 
 doctor: setup ## what this machine is, what can run on it, and what is missing
 	@$(PY) -m playground doctor

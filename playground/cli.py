@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from playground import catalog, cli_bench, cli_endpoints, cli_eval, cli_jobs, cli_quantize
+from playground import catalog, cli_bench, cli_endpoints, cli_eval, cli_jobs, cli_kld, cli_quantize
 from playground.core import Progress, Sampling
 from playground.errors import Cancelled, PlaygroundError
 
@@ -176,6 +176,7 @@ def generate(
 app.command()(cli_bench.bench)
 app.command()(cli_quantize.quantize)
 app.command("eval")(cli_eval.evaluate)
+app.command()(cli_kld.kld)
 app.add_typer(cli_jobs.app, name="jobs")
 app.add_typer(cli_endpoints.app, name="endpoints")
 

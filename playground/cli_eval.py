@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from playground.cli_follow import err, follow, say
+from playground.cli_names import absolute, source
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def evaluate(
     from playground.jobs.queue import best_device, submit
     from playground.store import runs
 
-    chosen = [_absolute(name) for name in variants or ()]
+    chosen = [absolute(name) for name in variants or ()]
     conditions = Conditions(
         tasks=tuple(name.strip() for name in tasks.split(",") if name.strip()),
         limit=limit,
@@ -78,7 +79,7 @@ def evaluate(
         seed=seed,
         allow_code=allow_code,
     )
-    divergence = {"text": _source(text), "tokens": tokens} if kld else None
+    divergence = {"text": source(text), "tokens": tokens} if kld else None
     spec = EvaluateSpec(tuple(chosen), conditions, engine, divergence, speed)
     resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: say([f"{progress.stage} …"]))
     for name in chosen:
@@ -109,25 +110,6 @@ def _list(words: str, as_json: bool) -> None:
         out.print(Text.assemble(one.name, (f"  {', '.join(kind)}" if kind else "", "dim")))
     if len(found) > LISTED or not found:
         say([f"{len(found):,} tasks hold {words!r}" + (f"; the first {LISTED} are shown." if found else ".")])
-
-
-def _absolute(name: str) -> str:
-    """A local model by its path from the root: the worker and later readers may be elsewhere."""
-    from playground import catalog
-    from playground.catalog import names
-    from playground.engines import address
-
-    asked = address.parse(name)
-    model, suffix = catalog.split(asked.variant)
-    variant = f"{names.key(model)}:{suffix}" if suffix else names.key(model)
-    return str(address.Address(variant, asked.engine))
-
-
-def _source(text: str) -> str:
-    from pathlib import Path
-
-    path = Path(text).expanduser()
-    return str(path.absolute()) if path.is_file() else text
 
 
 def _argument(pair: str) -> tuple[str, Any]:

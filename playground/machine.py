@@ -194,6 +194,18 @@ def probe(*, again: bool = False) -> Probe:
     return fresh
 
 
+def described() -> dict[str, Any]:
+    """What a run keeps of where it was measured. Raises EngineUnavailable."""
+    found = probe()
+    return {
+        "device": found.device,
+        "name": found.name,
+        "cores": cores(),
+        "memory": memory().total,
+        "bandwidth": found.bandwidth,
+    }
+
+
 def _ask_torch() -> Probe:
     root = str(Path(__file__).resolve().parents[1])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))

@@ -24,7 +24,8 @@ LAYERS = {
         "estimate",
     ),
     4: (
-        *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval", "cli_follow", "cli_jobs", "cli_quantize"),
+        *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval", "cli_follow", "cli_jobs", "cli_kld", "cli_names"),
+        "cli_quantize",
         *("terminal", "__main__"),
     ),
 }

@@ -125,7 +125,7 @@ def _divergence(
     if asked is None:
         return None, []
     from playground.engines.transformers_host.loading import device_of_choice
-    from playground.evals import divergence, texts  # type: ignore[attr-defined]
+    from playground.evals import divergence, texts
 
     text = texts.text(str(asked["text"]))
     specs = [subject.spec for subject in chosen if subject.spec is not None]
@@ -167,7 +167,7 @@ def _run(
         created_at=time.time(),
         settings=spec.settings(),
         versions=unfinished.versions(),
-        device=_device(),
+        device=machine.described(),
         variants=[dict(one.facts) for one in measured],
         result={
             "tasks": [one.as_dict() for one in facts.values()],
@@ -188,14 +188,3 @@ def _store(run: Run, measured: Sequence[Measured]) -> None:
             place.mkdir(parents=True, exist_ok=True)
             items.write(place / f"{number}.jsonl", answers)
     runs.add(run)
-
-
-def _device() -> dict[str, Any]:
-    found = machine.probe()
-    return {
-        "device": found.device,
-        "name": found.name,
-        "cores": machine.cores(),
-        "memory": machine.memory().total,
-        "bandwidth": found.bandwidth,
-    }

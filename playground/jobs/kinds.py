@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.errors import JobError
+from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.report import Report
 from playground.jobs.spec import QuantizeSpec, Spec
@@ -32,6 +33,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "quantize": Kind("playground.jobs.quantize:run", QuantizeSpec.from_dict),
     "evaluate": Kind("playground.jobs.evaluate:run", EvaluateSpec.from_dict),
+    "divergence": Kind("playground.jobs.divergence:run", DivergenceSpec.from_dict),
 }
 
 

@@ -52,16 +52,20 @@ def device_of_choice() -> torch.device:
     return torch.device("cpu")
 
 
-def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress) -> Resident:
-    """Load, quantize on the way if the spec says so, warm up, measure. Raises typed errors only."""
+def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenizer: Any = None) -> Resident:
+    """Load, quantize on the way if the spec says so, warm up, measure. Raises typed errors only.
+
+    tokenizer  the variant's, where it was read before: that of a GGUF file takes longer than its weights
+    """
     began = time.monotonic()
     if spec.quantize is not None:
         importlib.import_module("bitsandbytes")  # or its own size would count as this variant's
     memory.release()
     before = memory.used()
     try:
-        on_progress(Progress("Reading the tokenizer"))
-        tokenizer = load_tokenizer(spec.path)
+        if tokenizer is None:
+            on_progress(Progress("Reading the tokenizer"))
+            tokenizer = load_tokenizer(spec.path)
         model = _load_model(spec, memory.device, on_progress)
         on_progress(Progress("Warming up"))
         kv_bytes = _warm_up(model)
