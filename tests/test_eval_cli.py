@@ -181,6 +181,7 @@ def agree(rows: list[dict[str, Any]], results: dict[str, Any], samples: list[dic
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_tiny_model_as_lm_evals_command_line(data: Path, tiny: Path, tmp_path: Path) -> None:
     same = ["--limit", "7", "--seed", "5"]
     theirs = lm_eval_cli(
@@ -221,6 +222,7 @@ def wait(found: Callable[[], Any], seconds: float = 120) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("data")
 def test_kill_9_of_the_worker_then_the_same_command_again(tiny: Path, tmp_path: Path) -> None:
     arguments = (str(tiny), *OPTIONS[:4], "--gen", "max_gen_toks=100", "--batch-size", "1")
