@@ -72,8 +72,6 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
     facts = _facts([variant for _, variant in done])
     warnings = trust.trust_checks(measured[0], measured[1:], facts, divergence)
     rows = verdict_table.rows(measured[0], measured[1:], facts, warnings)
-    for warning in warnings:
-        report.note(warning.text)
     clock.lap("verdicts")
     stored = _run(spec, chosen[0], measured, facts, rows, divergence, warnings, clock, folder.name)
     _store(stored, measured)
