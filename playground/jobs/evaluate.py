@@ -19,7 +19,18 @@ from playground import machine
 from playground.core import Progress
 from playground.engines.engines import Engines
 from playground.errors import EvaluationError
-from playground.evals import harness, hub_access, items, models, prepare, subjects, trust, unfinished, verdict_table
+from playground.evals import (
+    contamination,
+    harness,
+    hub_access,
+    items,
+    models,
+    prepare,
+    subjects,
+    trust,
+    unfinished,
+    verdict_table,
+)
 from playground.evals.items import Measured, TaskFacts, Warned
 from playground.evals.prepare import Prepared
 from playground.evals.subjects import Subject
@@ -62,7 +73,7 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
         engines = _Lazy(stack)
         speeds = evaluate_speed.measure(engines(), chosen, report.progress) if spec.speed else {}
         clock.lap("speed")
-        divergence, places = _divergence(spec.divergence, chosen, report)
+        divergence, places, doubts = _divergence(spec.divergence, chosen, report)
         clock.lap("divergence")
         done = [_answered(chosen, n, prepared, engines, report) for n in range(len(chosen))]
     clock.lap("answers")
@@ -70,7 +81,7 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
         _measured(subject, variant, speeds.get(subject.id)) for subject, (_, variant) in zip(chosen, done, strict=True)
     ]
     facts = _facts([variant for _, variant in done])
-    warnings = trust.trust_checks(measured[0], measured[1:], facts, divergence)
+    warnings = doubts + trust.trust_checks(measured[0], measured[1:], facts, divergence)
     rows = verdict_table.rows(measured[0], measured[1:], facts, warnings)
     clock.lap("verdicts")
     stored = _run(spec, chosen[0], measured, facts, rows, divergence, warnings, clock, folder.name)
@@ -118,10 +129,10 @@ def _answered(
 
 def _divergence(
     asked: Mapping[str, Any] | None, chosen: Sequence[Subject], report: Report
-) -> tuple[list[dict[str, Any]] | None, list[Path]]:
-    """The divergence rows under the names that the variants have here, and where they were kept."""
+) -> tuple[list[dict[str, Any]] | None, list[Path], list[Warned]]:
+    """The divergence rows under the names that the variants have here, where they were kept, and doubts of the text."""
     if asked is None:
-        return None, []
+        return None, [], []
     from playground.engines.transformers_host.loading import device_of_choice
     from playground.evals import divergence, texts
 
@@ -130,7 +141,11 @@ def _divergence(
     place = unfinished.divergence_folder(chosen, str(device_of_choice()))
     rows = divergence.measure(specs[0], specs[1:], text, int(asked["tokens"]), place, report)
     names = [chosen[0].id, divergence.NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
-    return [{**row, "variant": name} for row, name in zip(rows, names, strict=True)], [place]
+    doubts = [
+        *(Warned("text", note, ()) for note in text.notes),
+        *contamination.warnings(text, [subject.variant for subject in chosen]),
+    ]
+    return [{**row, "variant": name} for row, name in zip(rows, names, strict=True)], [place], doubts
 
 
 def _measured(subject: Subject, done: Variant, speed: dict[str, Any] | None) -> Measured:

@@ -16,6 +16,7 @@ from playground.evals.local_model import LocalModel
 from playground.jobs import ending, evaluate, kinds, report
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.store import folders, jobs, runs
+from tests.fakes.engine import FakeEngine, Script
 from tests.fakes.model import make_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's, transformers' and datasets' own
@@ -42,7 +43,7 @@ def job(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", home / "datasets")
-    monkeypatch.setattr(evaluate, "_device", lambda: {"name": "a test's"})
+    monkeypatch.setattr("playground.machine.described", lambda: {"name": "a test's"})
 
     def run(*variants: str, name: str = "job", **more: Any) -> dict[str, Any]:
         spec = EvaluateSpec(variants, more.pop("conditions", CONDITIONS), **more)
@@ -214,3 +215,24 @@ def test_the_spec_as_json() -> None:
     assert kinds.kind("evaluate").spec(json.loads(json.dumps(spec.as_dict()))) == spec
     assert spec.title == "a, a:nf4 · gsm8k"
     assert spec.settings()["divergence"] == {"text": "bundled", "tokens": 64}
+
+
+def test_divergence_beside_the_tasks(job: Job, home: Path, twins: tuple[str, str]) -> None:
+    run = runs.get(job(*twins, divergence={"text": "bundled", "tokens": 200})["run"])
+    rows = run.result["divergence"]
+    assert [row["variant"] for row in rows] == [twins[0], "noise-floor", twins[1]]
+    assert rows[0]["kld_mean"] == 0 < rows[1]["kld_mean"] < rows[2]["kld_mean"]
+    assert {row["tokens"] for row in rows} == {200}
+    assert run.settings["divergence"] == {"text": "bundled", "tokens": 200}
+    assert kept(home) == []
+
+
+def test_speed_is_measured_before_the_tasks(job: Job, twins: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = {twins[0]: Script(tokens=[" river"] * 64, step_s=0.001, first_s=0.002)}
+    monkeypatch.setattr(evaluate, "Engines", lambda: FakeEngine(scripts))
+    run = runs.get(job(twins[0], speed=True)["run"])
+    speed = run.variants[0]["speed"]
+    assert speed["decode_tok_s"] > 0
+    assert (speed["prompt_tokens"], speed["output_tokens"], speed["repetitions"]) == (256, 64, 3)
+    spoken = stages()
+    assert spoken.index(f"{twins[0]}: measuring speed") < spoken.index(f"{twins[0]}: generating answers")
