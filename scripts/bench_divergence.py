@@ -9,6 +9,7 @@ computed: on a busy machine they say more.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -90,6 +91,7 @@ def main() -> None:
             )
 
     ours()  # loads and warms up
+    gc.freeze()  # as in a job
     models = load(reference).model, load(variant).model
     rows: list[dict[str, float]] = []
     for number in range(asked.rounds):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-# Logits at a time, of each of the few FP32 copies: what a CPU's cache holds (4 MB), or what keeps a GPU busy (67 MB).
-CPU_CELLS, GPU_CELLS = 2**20, 2**24
+# Logits at a time: what stays in a core's own cache while it is read again and again, or what keeps a GPU busy.
+CPU_CELLS, GPU_CELLS = 2**17, 2**24
 BLOCKS = 64
 
 
