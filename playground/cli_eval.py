@@ -170,9 +170,16 @@ def _variants(run: Run) -> Table:
             cells.append(_speed(one["speed"]))
         if divergence:
             found = divergence.get(one["id"])
-            cells.append("–" if found is None else f"{found['kld_mean']:.4g} ± {found['kld_stderr']:.2g}")
+            cells.append(_kld(found))
         table.add_row(*map(Text, cells))
     return table
+
+
+def _kld(row: Mapping[str, Any] | None) -> str:
+    """The text of a single document has no standard error."""
+    if row is None:
+        return "–"
+    return f"{row['kld_mean']:.4g}" + ("" if row["kld_stderr"] is None else f" ± {row['kld_stderr']:.2g}")
 
 
 def _speed(speed: Mapping[str, Any] | None) -> str:

@@ -246,3 +246,9 @@ def test_kill_9_of_the_worker_then_the_same_command_again(tiny: Path, tmp_path: 
     assert any("goes on from where it was" in event.get("text", "") for event in told)
     assert next(event["done"] for event in told if event.get("unit") == "answers") >= 1
     assert resumed == evaluated(*arguments)
+
+
+def test_a_divergence_over_one_document_has_no_standard_error() -> None:
+    assert cli_eval._kld({"kld_mean": 0.305, "kld_stderr": None}) == "0.305"
+    assert cli_eval._kld({"kld_mean": 0.305, "kld_stderr": 0.0351}) == "0.305 ± 0.035"
+    assert cli_eval._kld(None) == "–"
