@@ -7,6 +7,7 @@ them the same numbers, as without the interruption.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -57,9 +58,11 @@ class ResponseCache(CachingLM):  # type: ignore[misc]  # lm-eval has no types
     """
 
     def __init__(self, lm: Any, file: Path, what: str, on_progress: OnProgress) -> None:
-        # Not lm-eval's own: its table commits every response alone.
+        # Not lm-eval's own: its table commits every response alone, and reads pickles.
         self.lm, self.cache_db = lm, str(file)
-        self.dbdict = SqliteDict(self.cache_db, autocommit=False, outer_stack=False)
+        self.dbdict = SqliteDict(
+            self.cache_db, autocommit=False, outer_stack=False, encode=json.dumps, decode=json.loads
+        )
         self._what, self._on_progress = what, on_progress
         self._stage = Progress(what)
         self._last = 0.0

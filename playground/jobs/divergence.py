@@ -20,8 +20,8 @@ from playground.evals import contamination, divergence, texts, unfinished
 from playground.evals.items import Warned
 from playground.evals.subjects import Subject, model_key, weights_hash
 from playground.evals.texts import Text
+from playground.jobs.clock import Clock
 from playground.jobs.divergence_spec import DivergenceSpec
-from playground.jobs.quantize import Clock
 from playground.jobs.report import Report
 from playground.store import folders, runs
 from playground.store.schema import Run

@@ -36,8 +36,8 @@ from playground.evals.prepare import Prepared
 from playground.evals.subjects import Subject
 from playground.evals.unfinished import Variant
 from playground.jobs import evaluate_speed
+from playground.jobs.clock import Clock
 from playground.jobs.evaluate_spec import EvaluateSpec
-from playground.jobs.quantize import Clock
 from playground.jobs.report import Report
 from playground.settings import settings
 from playground.store import folders, runs

@@ -11,9 +11,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from playground.catalog.checkpoint import Checkpoint
 from playground.core import Progress
 from playground.errors import QuantizeFailed, ReloadMismatch
 from playground.jobs import memory, quantize_errors, quantize_llm, quantize_probe, quantize_publish
+from playground.jobs.clock import Clock
 from playground.jobs.quantize_layers import LayerError
 from playground.jobs.report import Report
 from playground.jobs.spec import QuantizeSpec
@@ -121,25 +121,6 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     )
     quantize_publish.publish(partial, target, stored)
     return result
-
-
-@dataclass(slots=True)
-class Clock:
-    """Seconds of each stage."""
-
-    laps: dict[str, float] = field(default_factory=dict)
-    _began: float = field(default_factory=time.monotonic)
-    _lap: float = field(default_factory=time.monotonic)
-
-    def lap(self, name: str) -> None:
-        """The stage that ends now."""
-        now = time.monotonic()
-        self.laps[name] = round(now - self._lap, 3)
-        self._lap = now
-
-    @property
-    def total(self) -> float:
-        return round(time.monotonic() - self._began, 3)
 
 
 def model_key(model: str) -> str:

@@ -8,13 +8,13 @@ machine, is always there.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import gradio as gr
 
-from playground.errors import OwnerOnly
+from playground.errors import OwnerOnly, PlaygroundError
 
 # A proxy on this machine connects from loopback for everybody; by one of these it tells. What they say is not believed,
 # neither by us nor, for this decision, by the server (which takes X-Forwarded-For from loopback as the client).
@@ -53,6 +53,15 @@ class Owner:
         """Raise OwnerOnly, with why, unless the request is the owner's."""
         if refused := self.refusal(request):
             raise refused
+
+    def attempt(self, request: gr.Request | None, act: Callable[[], object]) -> PlaygroundError | None:
+        """Do what only the owner may; why it was not done, for whoever draws the answer."""
+        try:
+            self.check(request)
+            act()
+        except PlaygroundError as error:
+            return error
+        return None
 
     def refusal(self, request: gr.Request | None) -> OwnerOnly | None:
         """Why this request is not the owner's; None when it is."""

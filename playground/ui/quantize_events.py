@@ -184,12 +184,7 @@ class Quantize:
 
     def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[], Any]) -> str:
         """Do what only the owner may, then look."""
-        try:
-            self.owner.check(request)
-            act()
-        except PlaygroundError as error:
-            return self._value(data, request, error)
-        return self._value(data, request)
+        return self._value(data, request, self.owner.attempt(request, act))
 
     def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
         owner = self.owner.refusal(request) is None
