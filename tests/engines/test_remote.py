@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +160,12 @@ def test_tokens_that_came_in_one_chunk_share_its_gap(start: Start, engine: Remot
     assert len(tokens) == len(WORDS), "two a chunk, and every one counted"
     assert tokens[0].time_s == tokens[1].time_s and tokens[1].step_s == 0, "nothing is known of the first pair's gap"
     for first, second in zip(tokens[2:10:2], tokens[3:10:2], strict=True):
-        assert first.step_s == pytest.approx(second.step_s) and second.step_s > 0
+        assert first.step_s == pytest.approx(second.step_s)
+    # A busy machine may read two chunks at once: then the gap belongs to the first of them, and is still counted once.
+    arrivals = [list(group) for _, group in groupby(tokens, key=lambda token: token.time_s)]
+    assert len(arrivals) > 1
+    for before, after in pairwise(arrivals):
+        assert sum(token.step_s for token in after) == pytest.approx(after[0].time_s - before[0].time_s)
     assert sum(token.step_s for token in tokens) == pytest.approx(tokens[-1].time_s)
 
 

@@ -170,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
             words = [WORDS[i % len(WORDS)] for i in range(at, min(at + step, total))]
             if mode == "echo-key-in-text":
                 words = [self.server.key[at * 3 : at * 3 + 3] or "!"] if not spare else words
-            time.sleep(0.002 if total < 100 else 0.02)
+            time.sleep(0.002 if total < 100 and mode != "pairs" else 0.02)
             self.event(self.chunk(body, chat, mode, words, at + len(words)))
             if at == 4 and not spare:
                 if mode == "cut":
