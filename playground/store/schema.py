@@ -209,5 +209,5 @@ def one_line(text: str, most: int) -> str:
 
 
 def folded(*texts: str) -> str:
-    """What a search compares: case folded here, because databases differ in what they take for a letter's other case."""
+    """What a search compares. Case is folded here: databases differ in what they take for a letter's other case."""
     return " ".join(texts).replace("\0", "").encode("utf-8", "replace").decode().casefold()

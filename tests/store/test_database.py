@@ -170,10 +170,15 @@ def test_another_address_is_refused(home: Path, address: str, monkeypatch: pytes
 @on_sqlite
 def test_a_full_disk_is_a_sentence(home: Path) -> None:
     jobs.add("quantize", "a", {}, "cpu")
-    with pytest.raises(StoreUnavailable, match="disk is full"), database.writing() as session:
-        pages = session.execute(text("PRAGMA page_count")).scalar_one()
-        session.execute(text(f"PRAGMA max_page_count={pages}"))
-        session.execute(text("UPDATE jobs SET title = :title"), {"title": "x" * 100_000})
+
+    def write_more() -> None:
+        with database.writing() as session:
+            pages = session.execute(text("PRAGMA page_count")).scalar_one()
+            session.execute(text(f"PRAGMA max_page_count={pages}"))
+            session.execute(text("UPDATE jobs SET title = :title"), {"title": "x" * 100_000})
+
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        write_more()
     assert [job.title for job in jobs.all_jobs()] == ["a"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import column, insert, inspect, table, text
 from sqlalchemy.orm.exc import DetachedInstanceError
 
 from playground.errors import InvalidRequest, UnknownRun
@@ -166,11 +166,11 @@ def test_runs_of_before_are_found_by_their_words(home: Path, monkeypatch: pytest
         config.set_main_option("script_location", str(migrations.FOLDER))
         command.upgrade(config, "0002")
         row = {
-            "id": "a" * 32, "kind": "evaluation", "title": "Ümlaut", "model": "smollm2", "created_at": 1.5, "settings": "{}",
-            "versions": "{}", "device": "{}", "variants": '[{"id": "smollm2:nf4"}]', "result": '{"rows": [1]}',
+            "id": "a" * 32, "kind": "evaluation", "title": "Ümlaut", "model": "smollm2", "created_at": 1.5,
+            "settings": "{}", "versions": "{}", "device": "{}", "variants": '[{"id": "smollm2:nf4"}]',
+            "result": '{"rows": [1]}',
         }  # fmt: skip
-        names = ", ".join(row)
-        connection.execute(text(f"INSERT INTO runs ({names}) VALUES ({', '.join(f':{name}' for name in row)})"), row)
+        connection.execute(insert(table("runs", *map(column, row))).values(row))
     made.dispose()
     (found,) = runs.search("ümlaut NF4")
     assert runs.get(found.id).result == {"rows": [1]} and found.run.job_id is None and found.run.created_at == 1.5
