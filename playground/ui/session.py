@@ -136,10 +136,12 @@ class Session:
         """
         with self.lock:
             begun, self._unmeasured = self._unmeasured, []
-        for measuring, shown in begun:
-            try:
+        try:
+            for measuring, _ in begun:
                 yield from measuring.changes()
-            finally:
+        finally:
+            for measuring, shown in begun:
+                measuring.stop()
                 self._save(shown)
 
     def _save(self, shown: Shown) -> None:

@@ -60,10 +60,11 @@ class Measurement:
     def value(self) -> str:
         """What the page shows now."""
         with self._news:
+            trouble = self._error or self._kept.error  # rows that could not be saved are there all the same
             shown: dict[str, Any] = {
                 "state": self._state,
                 "rows": [speed_words.row(found, self._labels) for found in self._rows],
-                "error": [self._error.message, self._error.hint] if self._error else None,
+                "error": [trouble.message, trouble.hint] if trouble else None,
                 "headline": speed_words.headline(self._rows, self._labels),
                 "chosen": len(self._addresses),
             }
@@ -72,7 +73,6 @@ class Measurement:
             else:
                 shown["files"] = speed_words.files(self._rows)
                 shown["run"] = self._kept.id
-                shown["not_saved"] = str(self._kept.error or "")
             return inert(shown)
 
     def _progress(self) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def test_a_failed_write_leaves_nothing(home: Path) -> None:
 
 @on_postgresql
 def test_nobody_reads_the_password(home: Path, postgres: Server, caplog: pytest.LogCaptureFixture) -> None:
-    assert postgres.password in database.url()
+    assert postgres.password in database.url() and database.version().startswith("PostgreSQL ")
     assert postgres.password not in repr(settings()) + database.shown() + repr(database.engine())
     with caplog.at_level("DEBUG"), pytest.raises(ProgrammingError) as broken, database.writing() as session:
         session.execute(text("SELECT * FROM nowhere WHERE a = :a"), {"a": "a private prompt"})
