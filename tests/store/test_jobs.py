@@ -61,8 +61,8 @@ def test_homes_that_share_a_database_leave_each_other_s_jobs_alone(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their workers are on another machine: who cannot see them must not find them dead."""
-    job = jobs.add("quantize", "a", {}, "cpu")
-    monkeypatch.setattr(database, "path", lambda place=database.path(): place)
+    job, file = jobs.add("quantize", "a", {}, "cpu"), database.path()
+    monkeypatch.setattr(database, "path", lambda: file)
     monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "other"))
     assert jobs.all_jobs() == [] and jobs.first("queued", "cpu") is None and jobs.get(job.id).title == "a"
     other = jobs.add("quantize", "b", {}, "cpu")
