@@ -21,6 +21,7 @@ from playground.errors import Cancelled, InvalidRecipe
 from playground.methods import gguf_convert, gguf_kernels, gguf_types
 from playground.methods.recipe import Recipe
 from playground.methods.row import Method
+from playground.metrics.layer_errors import LayerError
 from playground.settings import settings
 
 ROW = Method(
@@ -55,11 +56,13 @@ def make(
     tokens: Sequence[Sequence[int]],  # noqa: ARG001 the same call for every method
     report: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
+    lost: Callable[[LayerError], None] = lambda _: None,
 ) -> None:
     """Write `target`/model-SCHEME.gguf from the checkpoint folder `source`. `tokens` are not used: no calibration.
 
     `recipe.ignore` and `recipe.keep` name GGUF tensors ("output", "re:blk\\.0\\..*"); what is ignored keeps the type of
-    the original, `keep` gives another ggml type ("Q8_0"). Raises InvalidRecipe, UnsupportedModel, BrokenCheckpoint,
+    the original, `keep` gives another ggml type ("Q8_0"). `lost` hears of every tensor that got another type than the
+    original's, read back from the file. Raises InvalidRecipe, UnsupportedModel, BrokenCheckpoint,
     QuantizeFailed, EngineUnavailable, Cancelled.
     """
     scheme = recipe.scheme
@@ -70,8 +73,14 @@ def make(
     path = target / file_name(scheme)
     # As FP32, which every source type fits in, the values go straight to the kernels.
     model = gguf_convert.load(source, path, scheme if scheme in gguf_types.FLOATS else "F32", f"MOSTLY_{scheme}")
-    kinds = _kinds(model.gguf_writer, recipe, gguf_convert.stored_type(source))
-    _write(model.gguf_writer, path, kinds, report, is_cancelled)
+    stored = gguf_convert.stored_type(source)
+    kinds = _kinds(model.gguf_writer, recipe, stored)
+
+    def told(error: LayerError) -> None:
+        if kinds[error.name] != stored:
+            lost(LayerError(error.name.removesuffix(".weight"), error.relative_error))
+
+    _write(model.gguf_writer, path, kinds, report, is_cancelled, told)
 
 
 def notes(folder: Path, recipe: Recipe) -> tuple[str, ...]:
@@ -124,8 +133,13 @@ def _write(
     kinds: dict[str, str],
     report: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
+    lost: Callable[[LayerError], None],
 ) -> None:
-    """The file: metadata, the list of tensors with their new types, then each tensor as it is read and quantized."""
+    """The file: metadata, the list of tensors with their new types, then each tensor as it is read and quantized.
+
+    What a tensor lost is told from the bytes in the file, so that a wrong place shows as an error of the whole weight.
+    """
+    import numpy as np
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LazyNumpyTensor, dequantize
 
     from playground.catalog.gguf_file import read_header
@@ -148,11 +162,18 @@ def _write(
         for name, info in tensors.items():
             if is_cancelled():
                 raise Cancelled("Quantizing was stopped.")
+            begin = file.tell()
             data = LazyNumpyTensor.to_eager(info.tensor)
             if name in kinds:
-                data = gguf_kernels.quantize(dequantize(data, stored[name]), kinds[name], threads, is_cancelled)
+                values = dequantize(data, stored[name])
+                data = gguf_kernels.quantize(values, kinds[name], threads, is_cancelled)
             data.tofile(file)
             writer.write_padding(file, info.nbytes)
+            if name in kinds:
+                file.flush()
+                written = np.memmap(path, np.uint8, "r", begin, data.shape)
+                lost(LayerError(name, gguf_kernels.relative_error(values, written, kinds[name], threads)))
+                del values, written
             info.tensor = None
             done += info.nbytes
             report(Progress("Quantizing", done, total, "B"))

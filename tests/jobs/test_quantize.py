@@ -155,6 +155,22 @@ def test_gptq_tells_layers_losses_and_batches(models: Callable[[str], Path], job
 
 
 @pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(("method", "scheme", "layers"), [("gguf", "Q4_K_M", 15), ("bitsandbytes", "nf4", 14)])
+def test_methods_that_write_by_themselves_tell_what_each_layer_lost(
+    models: Callable[[str], Path], job: Job, method: str, scheme: str, layers: int
+) -> None:
+    result = job(models("Llama"), Recipe(method, scheme))
+    assert len(result["layers"]) == layers
+    assert all(0.001 < row["relative_error"] < 0.15 and row["snr_db"] > 16 for row in result["layers"])
+    told = [event for event in events() if event["kind"] == "layer"]
+    assert [event["name"] for event in told] == [row["name"] for row in result["layers"]]
+    assert {event["what"] for event in told} == {"relative weight error"}
+    assert bool(result["notes"]) is (method == "gguf")
+    stored = variants.get(result["variant"])
+    assert stored is not None and stored.card["layers"] == result["layers"]
+
+
+@pytest.mark.usefixtures("same_process")
 def test_mixed_schemes_and_a_cache(models: Callable[[str], Path], job: Job) -> None:
     keep = (("re:.*down_proj$", "W8A16"), (r"re:.*layers\.0\.self_attn.*", "BF16"))
     recipe = Recipe("rtn", "W4A16", keep=keep, kv_cache="FP8", calibration=CALIBRATION)
