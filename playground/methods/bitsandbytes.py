@@ -82,6 +82,23 @@ def quantization_config(name: str, compute_dtype: str) -> BitsAndBytesConfig:
     )
 
 
+def check(recipe: Recipe) -> None:
+    """Refuse what cannot be asked of bitsandbytes, before anything runs. Raises InvalidRecipe."""
+    if recipe.keep:
+        raise InvalidRecipe(
+            "bitsandbytes has one scheme for all layers.", hint="Put the layers that must stay as they are in ignore."
+        )
+    if patterns := [pattern for pattern in recipe.ignore if pattern.startswith("re:")]:
+        raise InvalidRecipe(
+            f"bitsandbytes takes names, not patterns: {patterns[0][:80]!r}.", hint="For example model.layers.0.mlp."
+        )
+
+
+def stays(module: str, ignore: Sequence[str]) -> bool:
+    """Whether transformers leaves a module as it is: what is ignored is its name, begins it or ends it."""
+    return any(module.startswith(name) or module.endswith(name) for name in ignore)
+
+
 def make(
     source: Path,
     target: Path,
@@ -97,14 +114,7 @@ def make(
     `lost` hears of every weight that was quantized, as it was saved.
     Raises InvalidRecipe, UnknownVariant, Cancelled.
     """
-    if recipe.keep:
-        raise InvalidRecipe(
-            "bitsandbytes has one scheme for all layers.", hint="Put the layers that must stay as they are in ignore."
-        )
-    if patterns := [pattern for pattern in recipe.ignore if pattern.startswith("re:")]:
-        raise InvalidRecipe(
-            f"bitsandbytes takes names, not patterns: {patterns[0][:80]!r}.", hint="For example model.layers.0.mlp."
-        )
+    check(recipe)
     from transformers import AutoConfig, AutoModelForCausalLM
 
     report(Progress("Loading and quantizing"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,7 @@ def make(
     scheme = recipe.scheme
     if scheme not in ROW.schemes:
         raise InvalidRecipe(f"GGUF has no scheme {scheme!r}.", hint=f"Known: {', '.join(ROW.schemes)}.")
+    check(recipe)
     gguf_kernels.library()
     report(Progress("Reading the checkpoint"))
     path = target / file_name(scheme)
@@ -81,6 +82,15 @@ def make(
             lost(LayerError(error.name.removesuffix(".weight"), error.relative_error))
 
     _write(model.gguf_writer, path, kinds, report, is_cancelled, told)
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse types and patterns that cannot be, before anything runs. Raises InvalidRecipe."""
+    for _, wanted in recipe.keep:
+        if wanted not in TYPES:
+            raise InvalidRecipe(f"GGUF has no tensor type {wanted[:40]!r}.", hint=f"Known: {', '.join(TYPES)}.")
+    for pattern in (*recipe.ignore, *(pattern for pattern, _ in recipe.keep)):
+        _regex(pattern)
 
 
 def notes(folder: Path, recipe: Recipe) -> tuple[str, ...]:
@@ -104,24 +114,28 @@ def _kinds(writer: Any, recipe: Recipe, stored: str) -> dict[str, str]:
         choices = gguf_types.choose(recipe.scheme, gguf_types.Shape.of(fields, tensors), list(matrices.items()))
         found = {name: choice.kind for name, choice in choices.items()}
     for pattern, wanted in recipe.keep:
-        if wanted not in TYPES:
-            raise InvalidRecipe(f"GGUF has no tensor type {wanted!r}.", hint=f"Known: {', '.join(TYPES)}.")
-        found |= {name: gguf_types.fits(wanted, matrices[name]) for name in _matching(pattern, matrices)}
+        found |= {name: gguf_types.fits(wanted, matrices[name]) for name in matching(pattern, matrices)}
     for pattern in recipe.ignore:
-        found |= dict.fromkeys(_matching(pattern, matrices), stored)
+        found |= dict.fromkeys(matching(pattern, matrices), stored)
     return {name: kind for name, kind in found.items() if kind != tensors[name].dtype.name}
 
 
-def _matching(pattern: str, names: dict[str, int]) -> list[str]:
-    """The tensors that a recipe's pattern names, without ".weight". Raises InvalidRecipe."""
+def _regex(pattern: str) -> re.Pattern[str]:
     try:
-        regex = re.compile(pattern.removeprefix("re:") if pattern.startswith("re:") else re.escape(pattern))
+        return re.compile(pattern.removeprefix("re:") if pattern.startswith("re:") else re.escape(pattern))
     except re.error as error:
-        raise InvalidRecipe(f"{pattern!r} is not a regular expression: {error}.", hint="Correct it.") from None
+        raise InvalidRecipe(
+            f"{pattern[:80]!r} is not a regular expression: {error}.", hint=r"For example re:blk\.0\..*"
+        ) from None
+
+
+def matching(pattern: str, names: Iterable[str]) -> list[str]:
+    """The tensors that a recipe's pattern names, without ".weight". Raises InvalidRecipe."""
+    regex = _regex(pattern)
     found = [name for name in names if regex.fullmatch(name.removesuffix(".weight"))]
     if not found:
         raise InvalidRecipe(
-            f"No tensor of this model is called {pattern!r}.",
+            f"No tensor of this model is called {pattern[:80]!r}.",
             hint="GGUF's names are token_embd, output and blk.0.attn_q, blk.0.ffn_down …, without '.weight'.",
         )
     return found

@@ -63,7 +63,8 @@ def maker(name: str) -> ModuleType:
                                                    `target` and tells `lost` the error of each layer as it is stored
                                                    there; returns the model in memory, where there is one
 
-    and may have notes(folder, recipe): sentences about the files, for the card.
+    With `make` come check(recipe), which refuses what the method cannot do before anything runs, and perhaps
+    notes(folder, recipe): sentences about the files, for the card.
     """
     return importlib.import_module(f"playground.methods.{method(name).name}")
 

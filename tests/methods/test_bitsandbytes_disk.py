@@ -14,6 +14,7 @@ import pytest
 
 from playground.catalog import checkpoint
 from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
+from playground.estimate.size import size
 from playground.methods import bitsandbytes, on_load
 from playground.methods.recipe import Recipe
 from playground.metrics import footprint
@@ -125,6 +126,8 @@ def test_ignored_modules_stay_as_they_are(tiny: Path, tmp_path: Path) -> None:
     assert kinds["model.layers.1.mlp.down_proj.weight"] == "U8"
     saved = json.loads((tmp_path / "made" / "config.json").read_bytes())["quantization_config"]
     assert "lm_head" in saved["llm_int8_skip_modules"]
+    expected = size(checkpoint.from_path("tiny", tiny), recipe).tensors
+    assert checkpoint.from_path("made", tmp_path / "made").bytes == pytest.approx(expected, rel=0.005)
 
 
 @pytest.mark.parametrize(
