@@ -31,7 +31,7 @@ _LAYERS_OF = {
     "gguf": {
         "ignore": r"re:blk\.0\..*",
         "keep": r"re:blk\.\d+\.ffn_down = Q8_0",
-        "ignore_rule": "one GGUF name (token_embd, blk.0.attn_q …) or re:pattern a line; norms and MoE gates always stay",
+        "ignore_rule": "one GGUF name (blk.0.attn_q) or re:pattern a line; norms and MoE gates always stay",
         "keep_rule": "pattern = block type, one a line, instead of what the scheme’s mixture chooses",
     },
     "bitsandbytes": {
