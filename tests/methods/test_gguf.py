@@ -239,10 +239,10 @@ def blocks_by_hand(values: Any, scheme: str) -> Any:
     blocks = values.reshape(-1, 32)
     if scheme == "Q8_0":
         scale = np.abs(blocks).max(axis=1, keepdims=True) / 127
-        steps = np.round(blocks / scale)
+        steps = np.round(blocks / np.where(scale, scale, 1))  # the embedding of the padding is 0
     else:
         scale = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=1)[:, None], axis=1) / -8
-        steps = np.minimum(15, np.floor(blocks / scale + 8.5)) - 8
+        steps = np.minimum(15, np.floor(blocks / np.where(scale, scale, 1) + 8.5)) - 8
     return (steps * scale.astype(np.float16).astype(np.float32)).reshape(values.shape)
 
 
