@@ -136,8 +136,12 @@ def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, li
         return recipe, []
     asked = Calibration.from_dict({key: value for key, value in recipe.calibration.items() if key != CONTENT_HASH})
     report.progress(Progress("reading calibration text"))
-    drawn = calibration.samples(asked, report.progress)
-    found = calibration.tokenize(drawn, quantize_llm.tokenizer(source), asked.max_length, asked.samples)
+    drawn = calibration.draw(asked, report.progress)
+    if drawn.skipped:
+        report.note(f"{drawn.skipped:,} rows of the calibration text are too short or use tools: not used.")
+    if drawn.note:
+        report.note(drawn.note)
+    found = calibration.tokenize(list(drawn.samples), quantize_llm.tokenizer(source), asked.max_length, asked.samples)
     wanted = recipe.calibration.get(CONTENT_HASH)
     if wanted and wanted != found.content_hash:
         raise QuantizeFailed(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from playground.calibration import files
 from playground.errors import InvalidRecipe, InvalidRequest, PlaygroundError, QuantizeFailed, ReloadMismatch
 from playground.jobs import quantize, quantize_llm, reload, report
 from playground.jobs.spec import QuantizeSpec
@@ -251,6 +252,21 @@ def test_refused_before_anything_is_written(models: Callable[[str], Path], job: 
 def test_another_text_than_the_recipes_is_refused(models: Callable[[str], Path], job: Job) -> None:
     with pytest.raises(QuantizeFailed, match="its hash differs"):
         job(models("Llama"), Recipe("gptq", "W4A16", calibration={**CALIBRATION, "content_hash": "0" * 64}))
+
+
+@pytest.mark.usefixtures("same_process")
+def test_what_was_not_read_of_the_text_is_noted(
+    models: Callable[[str], Path], job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "READ_LIMIT", 20_000)
+    text = tmp_path / "text.jsonl"
+    rows = [
+        json.dumps({"text": f"The bridge number {n} was built of stone and carries a road. " * 9}) for n in range(90)
+    ]
+    text.write_text("\n".join(['{"text": "short"}', *rows]))
+    job(models("Llama"), Recipe("gptq", "W4A16", calibration={**CALIBRATION, "source": str(text)}))
+    notes = " ".join(event["text"] for event in events() if event["kind"] == "note")
+    assert "1 rows of the calibration text are too short" in notes and "Only the first 0 MiB of text.jsonl" in notes
 
 
 def test_what_llm_compressor_says_becomes_a_sentence(

@@ -17,7 +17,7 @@
     const look = () => news.look();
     const jobCards = P.jobCards({ logs, look, send, gone: 'Done. The variant has been deleted or replaced since.', left: 'Nothing half-made is left.' });
     mount.replaceChildren(trouble, jobCards.box, made);
-    Q.queue = () => { begun = news.number(60_000); Q.send(begun, [...logs], [...cards]); };
+    Q.queue = () => news.later(() => { begun = news.number(60_000); Q.send(begun, [...logs], [...cards]); });
 
     // ---- variants
     const big = (words, value, small, tip, cls) => {
