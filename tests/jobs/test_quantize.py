@@ -266,7 +266,7 @@ def test_what_was_not_read_of_the_text_is_noted(
     text.write_text("\n".join(['{"text": "short"}', *rows]))
     job(models("Llama"), Recipe("gptq", "W4A16", calibration={**CALIBRATION, "source": str(text)}))
     notes = " ".join(event["text"] for event in events() if event["kind"] == "note")
-    assert "1 rows of the calibration text are too short" in notes and "Only the first 0 MiB of text.jsonl" in notes
+    assert "are left out: 1." in notes and "Only the first 0 MiB of text.jsonl" in notes
 
 
 def test_what_llm_compressor_says_becomes_a_sentence(
