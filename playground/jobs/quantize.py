@@ -139,7 +139,7 @@ def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, li
     drawn = calibration.draw(asked, report.progress)
     if drawn.skipped:
         report.note(
-            f"Rows of the calibration text that are too short or use tools, and are left out: {drawn.skipped:,}."
+            f"Rows of the text that are too short or use tools, and are left out: {drawn.skipped:,}."
         )
     if drawn.note:
         report.note(drawn.note)
