@@ -138,9 +138,7 @@ def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, li
     report.progress(Progress("reading calibration text"))
     drawn = calibration.draw(asked, report.progress)
     if drawn.skipped:
-        report.note(
-            f"Rows of the text that are too short or use tools, and are left out: {drawn.skipped:,}."
-        )
+        report.note(f"Rows of the text that are too short or use tools, and are left out: {drawn.skipped:,}.")
     if drawn.note:
         report.note(drawn.note)
     found = calibration.tokenize(list(drawn.samples), quantize_llm.tokenizer(source), asked.max_length, asked.samples)

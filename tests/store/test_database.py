@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,30 @@ def test_a_reader_does_not_wait_for_a_writer(home: Path) -> None:
         session.execute(text("UPDATE jobs SET title = 'b'"))
         assert [job.title for job in jobs.all_jobs()] == ["a"]
     assert [job.title for job in jobs.all_jobs()] == ["b"]
+
+
+def test_a_full_disk_is_read_and_the_state_of_a_job_is_still_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "small"
+    home.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(home)]
+    mounted = subprocess.run(mount, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"may not mount: {mounted.stderr.strip()}")
+    monkeypatch.setenv("PLAYGROUND_HOME", str(home))
+    try:
+        job = jobs.add("quantize", "a", {}, "cpu")
+        with (home / "full").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        assert jobs.get(job.id).state == "queued"
+        assert jobs.claim(job.id, 7, 1.0, 8, 2.0) and jobs.end(
+            job.id, "failed", error={"error": {"message": "m" * 400}}
+        )
+        assert jobs.get(job.id).state == "failed"
+    finally:
+        subprocess.run(["umount", "-l", str(home)], check=True)
 
 
 def test_a_failed_write_leaves_nothing(home: Path) -> None:
