@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.core import Progress
-from playground.errors import Cancelled, InvalidRecipe
+from playground.errors import Cancelled, InvalidRecipe, QuantizeFailed
 from playground.methods import gguf_convert, gguf_kernels, gguf_types
 from playground.methods.recipe import Recipe
 from playground.methods.row import Method
@@ -41,6 +41,7 @@ ROW = Method(
     job=True,
 )
 
+LOST = 1.0  # a relative error that zeros would have: every type is nearer, two bits of noise 0.3
 TYPES = tuple(dict.fromkeys((*gguf_types.BASE.values(), *gguf_types.FLOATS)))  # what `keep` may name
 
 
@@ -151,7 +152,7 @@ def _write(
 ) -> None:
     """The file: metadata, the list of tensors with their new types, then each tensor as it is read and quantized.
 
-    What a tensor lost is told from the bytes in the file, so that a wrong place shows as an error of the whole weight.
+    What a tensor lost is told from the bytes in the file; one that is not there at all ends it. Raises QuantizeFailed.
     """
     import numpy as np
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LazyNumpyTensor, dequantize
@@ -186,7 +187,12 @@ def _write(
             if name in kinds:
                 file.flush()
                 written = np.memmap(path, np.uint8, "r", begin, data.shape)
-                lost(LayerError(name, gguf_kernels.relative_error(values, written, kinds[name], threads)))
+                error = gguf_kernels.relative_error(values, written, kinds[name], threads)
+                if not error <= LOST:
+                    raise QuantizeFailed(
+                        f"{name} is not in the file as it was written.", hint="Check the disk, then run the job again."
+                    )
+                lost(LayerError(name, error))
                 del values, written
             info.tensor = None
             done += info.nbytes

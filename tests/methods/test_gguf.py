@@ -264,6 +264,15 @@ def test_every_tensor_tells_what_it_lost(tiny: Path, tmp_path: Path, scheme: str
     assert len(found) == 15, "norms and what the recipe ignores are stored as they were"
 
 
+def test_a_tensor_that_is_not_where_it_belongs_ends_it(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantize = gguf_kernels.quantize
+    monkeypatch.setattr(gguf_kernels, "quantize", lambda values, *more: quantize(-values, *more))
+    with pytest.raises(QuantizeFailed, match="is not in the file as it was written"):
+        make(tiny, tmp_path, "Q8_0")
+
+
 def test_keep_and_ignore_name_tensors(tiny: Path, tmp_path: Path) -> None:
     recipe = Recipe("gguf", "Q4_0", ignore=("output",), keep=(("re:blk\\.0\\..*", "Q8_0"),))
     found = {tensor.name: tensor.dtype for tensor in make(tiny, tmp_path, recipe).tensors}
