@@ -15,13 +15,14 @@ import pytest
 import typer
 
 from playground import cli, machine
-from playground.calibration import sources
+from playground.calibration import Calibration, sources
 from playground.errors import InvalidCalibration, OutOfMemory, PlaygroundError
 from playground.estimate import Facts
 from playground.jobs.spec import QuantizeSpec
 from playground.methods import TABLE
 from playground.methods.command import command
 from playground.methods.recipe import Recipe
+from playground.methods.words import calibration_words
 from playground.metrics.layer_errors import where_it_hurt
 from playground.store import variants
 from playground.ui import quantize_events, quantize_room, quantize_upload, quantize_words
@@ -225,6 +226,14 @@ def test_the_command_is_one_that_the_command_line_takes(recipe: Recipe) -> None:
         asked.get(key) for key in ("samples", "max_length", "seed")
     ]
     assert given["calibration"] == asked.get("source")
+
+
+def test_calibration_is_said_with_the_hash_of_what_was_read() -> None:
+    asked = Calibration(samples=8).as_dict()
+    words = "8 samples of the bundled text, 256 tokens each, seed 0"
+    assert calibration_words({"calibration": asked}) == words
+    made_of = {"calibration": {**asked, "content_hash": "0123456789ab" + 52 * "c"}}
+    assert calibration_words(made_of) == f"{words} (sha256 0123456789ab…)"
 
 
 # ---- a job
