@@ -53,18 +53,11 @@ def _activations(found: Scheme) -> str:
 
 
 def calibration_words(recipe: Mapping[str, Any]) -> str:
-    """ "32 samples of the bundled text, 256 tokens each, seed 0"; no path and no text. "" without calibration.
-
-    Of a variant that was made, the beginning of the hash of the very token ids too.
-    """
+    """ "32 samples of the bundled text, 256 tokens each, seed 0"; no path and no text. "" without calibration."""
     found = recipe.get("calibration") or {}
     if not found:
         return ""
     source = str(found.get("source", ""))
     known = {"bundled": "the bundled text", "pasted": "pasted text"}
     where = known.get(source) or ("an uploaded file" if source.startswith("/") else source)
-    digest = str(found.get("content_hash") or "")[:12]
-    words = (
-        f"{found.get('samples')} samples of {where}, {found.get('max_length')} tokens each, seed {found.get('seed')}"
-    )
-    return f"{words} (sha256 {digest}…)" if digest else words
+    return f"{found.get('samples')} samples of {where}, {found.get('max_length')} tokens each, seed {found.get('seed')}"

@@ -22,7 +22,6 @@ from playground.jobs.spec import QuantizeSpec
 from playground.methods import TABLE
 from playground.methods.command import command
 from playground.methods.recipe import Recipe
-from playground.methods.words import calibration_words
 from playground.metrics.layer_errors import where_it_hurt
 from playground.store import variants
 from playground.ui import quantize_events, quantize_room, quantize_upload, quantize_words
@@ -228,12 +227,11 @@ def test_the_command_is_one_that_the_command_line_takes(recipe: Recipe) -> None:
     assert given["calibration"] == asked.get("source")
 
 
-def test_calibration_is_said_with_the_hash_of_what_was_read() -> None:
-    asked = Calibration(samples=8).as_dict()
-    words = "8 samples of the bundled text, 256 tokens each, seed 0"
-    assert calibration_words({"calibration": asked}) == words
-    made_of = {"calibration": {**asked, "content_hash": "0123456789ab" + 52 * "c"}}
-    assert calibration_words(made_of) == f"{words} (sha256 0123456789ab…)"
+def test_a_card_says_the_hash_of_what_the_method_read(home: Path) -> None:
+    calibration = {**Calibration(samples=8).as_dict(), "content_hash": "0123456789ab" + 52 * "c"}
+    row = made(recipe={"method": "awq", "scheme": "W4A16_ASYM", "group_size": 64, "calibration": calibration})
+    said = json.loads(Board(FakeQueue(), Pushes()).value(cards=[row.id]))["cards"][row.id]["calibration"]
+    assert said == "8 samples of the bundled text, 256 tokens each, seed 0; sha256 of the token ids 0123456789ab…"
 
 
 # ---- a job
