@@ -107,6 +107,8 @@ def dequantize(blocks: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[np.float
 
     block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
     source = np.ascontiguousarray(blocks)
+    if kind == "F32":
+        return source.view(np.float32)
     values = np.empty((source.shape[0], source.shape[1] // block_bytes * block), dtype=np.float32)
     unpack = getattr(library(), _FLOATS.get(kind) or f"dequantize_row_q{kind[1:]}")
     unpack.restype, unpack.argtypes = None, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]

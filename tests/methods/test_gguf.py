@@ -168,15 +168,18 @@ def test_a_stack_of_experts_is_quantized_row_by_row() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "F16", "BF16"]
+    "kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "F16", "BF16", "F32"]
 )
 def test_blocks_are_read_as_the_gguf_package_reads_them(kind: str) -> None:
     values = np.random.default_rng(0).standard_normal((3000, 512)).astype(np.float32)
     blocks = gguf_kernels.quantize(values, kind, 2, lambda: False)
-    expected = dequantize(blocks if kind != "F16" else blocks.view(np.float16), GGMLQuantizationType[kind])
+    halves = blocks.view(np.float16) if kind == "F16" else blocks
+    expected = dequantize(halves.view(np.float32) if kind == "F32" else halves, GGMLQuantizationType[kind])
     assert np.allclose(gguf_kernels.dequantize(blocks, kind), expected, rtol=0, atol=1e-6)
     error = np.linalg.norm(expected - values) / np.linalg.norm(values)
-    assert gguf_kernels.relative_error(values.reshape(30, 100, 512), blocks, kind, 2) == pytest.approx(error, rel=1e-4)
+    assert gguf_kernels.relative_error(values.reshape(30, 100, 512), blocks, kind, 2) == pytest.approx(
+        error, rel=1e-4, abs=1e-9
+    )
 
 
 def test_nan_in_the_weights_is_a_sentence() -> None:
@@ -393,7 +396,7 @@ def test_the_bundled_model_loses_what_its_types_can_lose(
     on_its_grid = [error.relative_error for error in lost["Q4_1"] if error.name != "token_embd"]
     mixed = {error.name: error.relative_error for error in lost["Q4_K_M"]}
     assert len(on_its_grid) == 210 and max(on_its_grid) < 0.003
-    assert len(mixed) == 211 and all(0.001 < error < 0.06 for error in mixed.values())
+    assert len(mixed) == 211 and all(0.001 < error < 0.12 for error in mixed.values())
 
 
 def test_llama_cpp_reads_text_as_the_reference_does(
