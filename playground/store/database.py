@@ -90,14 +90,24 @@ def exists() -> bool:
 
 def engine() -> Engine:
     """The engine of this moment's database, with its tables up to date."""
-    return _engine(url())
+    return _engine(url())[0]
 
 
 @lru_cache(maxsize=8)
-def _engine(address: str) -> Engine:
+def _engine(address: str) -> tuple[Engine, sqlite3.Connection | None]:
+    """The engine, and what keeps the write-ahead log there."""
     made = create(address)
     migrations.upgrade(made)
-    return made
+    return made, _anchor(made.url.database) if made.dialect.name == "sqlite" else None
+
+
+def _anchor(file: str | None) -> sqlite3.Connection:
+    """A connection that stays open. With the last one the log is removed, and the next reader has to make it again:
+    on a full disk it could not, and a job that filled the disk would end with an error of the store.
+    """
+    held = sqlite3.connect(file or ":memory:", check_same_thread=False)
+    held.execute("PRAGMA schema_version").fetchall()
+    return held
 
 
 def create(address: str) -> Engine:
@@ -132,8 +142,13 @@ def create(address: str) -> Engine:
 def _connected(connection: sqlite3.Connection, _: Any) -> None:
     """Rules of one connection. WAL is the file's own property, and set where it is made."""
     connection.isolation_level = None  # else the driver begins transactions by its own rules
+<<<<<<< HEAD
     # FULL: a commit is on the disk before it is told. With WAL some builds of SQLite would take NORMAL.
     for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "synchronous=FULL"):
+=======
+    # A log that is emptied after every commit is written from its start again: that works on a full disk too.
+    for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "wal_autocheckpoint=1"):
+>>>>>>> quant
         connection.execute(f"PRAGMA {rule}")
 
 

@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from playground import cli, machine
-from playground.calibration import sources
+from playground.calibration import Calibration, sources
 from playground.errors import InvalidCalibration, OutOfMemory, PlaygroundError
 from playground.estimate import Facts
 from playground.jobs.spec import QuantizeSpec
@@ -225,6 +225,13 @@ def test_the_command_is_one_that_the_command_line_takes(recipe: Recipe) -> None:
         asked.get(key) for key in ("samples", "max_length", "seed")
     ]
     assert given["calibration"] == asked.get("source")
+
+
+def test_a_card_says_the_hash_of_what_the_method_read(home: Path) -> None:
+    calibration = {**Calibration(samples=8).as_dict(), "content_hash": "0123456789ab" + 52 * "c"}
+    row = made(recipe={"method": "awq", "scheme": "W4A16_ASYM", "group_size": 64, "calibration": calibration})
+    said = json.loads(Board(FakeQueue(), Pushes()).value(cards=[row.id]))["cards"][row.id]["calibration"]
+    assert said == "8 samples of the bundled text, 256 tokens each, seed 0; sha256 of the token ids 0123456789ab…"
 
 
 # ---- a job

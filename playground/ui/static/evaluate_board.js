@@ -22,7 +22,7 @@
     const send = (action, more) => { trouble.replaceChildren(); news.send(action, more); };
     const cards = P.jobCards({ logs, look: () => news.look(), send, gone: 'Done. Its run has been deleted since.', left: 'Every answer so far is kept: the same asked again goes on from there.' });
     mount.replaceChildren(trouble, cards.box);
-    E.queue = () => { begun = news.number(60_000); E.send(begun, [...logs]); };
+    E.queue = () => news.later(() => { begun = news.number(60_000); E.send(begun, [...logs]); });
 
     const line = (run) => {
       const box = el('article', 'ev-line'), open = P.button('open', '', () => { E.open(run.id); E.box?.scrollIntoView({ block: 'start', behavior: P.quiet ? 'auto' : 'smooth' }); });
