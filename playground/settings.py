@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     prewarm: bool = Field(
         default=True, description="Start the engine process with the app instead of at the first run."
     )
+    mcp: bool = Field(default=False, description="Offer the documented endpoints as MCP tools too, at /gradio_api/mcp.")
     offline: bool = Field(default=False, description="Never ask the hub; use what is cached.")
     datasets: Path | None = Field(
         default=None, description="Folder with the data of tasks, TASK/SPLIT.jsonl, instead of the hub's."
