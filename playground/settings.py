@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     remote_timeout_s: float = Field(
         default=60, gt=0, description="Seconds a remote endpoint may say nothing before a run gives up."
     )
+    zerogpu_seconds: int = Field(
+        default=120, ge=1, description="GPU seconds that one call may ask a ZeroGPU Space for at most."
+    )
     max_tokens: int = Field(default=4096, description="Upper limit of max tokens per generation.")
     max_prompt_chars: int = Field(default=200_000, description="Upper limit of the characters of one request.")
     max_generations: int = Field(default=16, description="Generations that may be active or queued in one engine.")
