@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from typing import Any
 
 from playground import machine
@@ -44,7 +45,7 @@ class Measurement:
         self._error: PlaygroundError | None = None
         self._changed = True
         self._watched = False
-        threading.Thread(target=self._run, name="measurement", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(self._run,), name="measurement", daemon=True).start()
 
     @property
     def running(self) -> bool:
