@@ -108,6 +108,8 @@ def launch(
     )
     quantize_files.serve(demo.app, Owner(address, share))
     health.serve(demo.app)
+    if demo.mcp_error:
+        log.warning("There are no MCP tools: %s", demo.mcp_error)
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:
