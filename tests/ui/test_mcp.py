@@ -77,11 +77,13 @@ def test_a_tool_is_no_way_around_the_owner(url: str, queue: FakeQueue) -> None:
     """The page calls itself for a tool: whoever asked from elsewhere must not look like this machine."""
     wanted = ("quantize", {"model": "fake", "method": "rtn"})
     for headers in ({"X-Forwarded-For": "203.0.113.9"}, {"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        said = ""
         try:
             _, (answer,) = talk(url, wanted, headers=headers)
-        except* httpx.HTTPStatusError:
-            continue  # refused before the protocol began
-        assert answer.isError and "Only the owner may do this" in answer.content[0].text, headers
+            said = answer.content[0].text if answer.isError else "done"
+        except* httpx.HTTPStatusError as refused:  # before the protocol began
+            said = f"Only the owner may do this: {refused}"
+        assert "Only the owner may do this" in said, headers
     assert not queue.jobs
 
 
