@@ -33,7 +33,7 @@ DRAWN = Sampling(max_tokens=24, temperature=0.9, top_k=40, top_p=0.95, repetitio
 
 
 @pytest.fixture
-def platform(monkeypatch: pytest.MonkeyPatch, home: Path) -> FakeSpaces:
+def platform(monkeypatch: pytest.MonkeyPatch) -> FakeSpaces:
     from playground.engines.zerogpu import work
 
     monkeypatch.setattr(work, "_residents", {})
@@ -184,7 +184,7 @@ def test_seconds_follow_the_work_up_to_the_limit(
 
 
 def test_a_comparison_asks_in_the_visitors_name_and_starts_no_process(
-    platform: FakeSpaces, tiny: Path, monkeypatch: pytest.MonkeyPatch
+    platform: FakeSpaces, tiny: Path, home: Path
 ) -> None:
     before = psutil.Process().children(recursive=True)
     engines = Engines()
@@ -206,7 +206,7 @@ def test_a_comparison_asks_in_the_visitors_name_and_starts_no_process(
     assert psutil.Process().children(recursive=True) == before
 
 
-def test_engines_with_a_process_of_their_own_say_why_not(platform: FakeSpaces) -> None:
+def test_engines_with_a_process_of_their_own_say_why_not(platform: FakeSpaces, home: Path) -> None:
     both = replace(fake_variant("fake"), engines=("vllm", "llamacpp", "transformers"))
     found = {option.engine: option for option in choose.options(both)}
     assert choose.default(both) == "transformers"
@@ -230,6 +230,6 @@ def test_the_bundled_model_answers_as_in_the_host(host: TransformersEngine, plat
         load(host, name)
         assert engine.load(name, quiet, never).device == "cpu"
         prompt = engine.prompt(name, ({"role": "user", "content": "What is gravity?"},))
-        request = Generation(name, prompt.ids, Sampling(max_tokens=16))
+        request = Generation(name, prompt.ids, Sampling(max_tokens=12))
         ids = [[token.id for token in tokens_of(one, request)] for one in (engine, host)]
-        assert ids[0] == ids[1] and len(ids[0]) == 16
+        assert ids[0] == ids[1] and len(ids[0]) == 12
