@@ -52,28 +52,28 @@ SPACE = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "LANG": "C.UTF-8",
 }
-# $1 app, $2 home, $3 tmp, $4 Python's own folder, $5 the first folder above it that others may not enter, or nothing
+# $1 app, $2 home, $3 tmp, $4 Python's own folder, $5 the environment's, $6 the first folder above Python's that others
+# may not enter, or nothing. What is about to be mounted over is held aside and put back where it was.
 MOUNTS = """
 set -eu
-mkdir -p "$3/python"
-if [ -n "$5" ]; then
-    mount --bind "$4" "$3/python"
-    mount -t tmpfs -o mode=755 none "$5"
-    mkdir -p "$4"
-    mount --bind "$3/python" "$4"
-    umount "$3/python"
-fi
+mkdir -p "$3/held/python" "$3/held/environment"
+mount --bind "$4" "$3/held/python"
+mount --bind "$5" "$3/held/environment"
+[ -z "$6" ] || mount -t tmpfs -o mode=755 none "$6"
 mount -t tmpfs -o mode=755 none /home
 mkdir -p /home/user
 mount --bind "$2" /home/user
 mkdir -p /home/user/app
 mount --bind "$1" /home/user/app
 mount -o remount,bind,ro /home/user/app
-rmdir "$3/python"
-mount --bind "$3" /tmp
+mount --rbind "$3" /tmp
+for held in python environment; do
+    [ $held = python ] && place=$4 || place=$5
+    [ -d "$place/bin" ] || { mkdir -p "$place"; mount --bind "$3/held/$held" "$place"; }
+done
 mount -o remount,bind,ro /
 cd /home/user/app
-shift 5
+shift 6
 exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all --no-new-privs "$@"
 """
 
@@ -99,12 +99,12 @@ def start(place: Path, port: int) -> subprocess.Popen[bytes]:
         (place / name).mkdir()
         os.chown(place / name, USER, USER)
     (place / "tmp").chmod(0o1777)
-    python = Path(sys.base_prefix)
-    folders = [place / "app", place / "home", place / "tmp", python, closed_to_others(python)]
+    python, environment = Path(sys.base_prefix), Path(sys.prefix).resolve()
+    folders = [place / "app", place / "home", place / "tmp", python, environment, closed_to_others(python)]
     with (place / "log").open("wb") as log:
         return subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", MOUNTS, "sh", *map(str, folders),
-             sys.executable, "app.py"],
+             str(environment / "bin" / Path(sys.executable).name), "app.py"],
             env=SPACE | {"GRADIO_SERVER_PORT": str(port), "PORT": str(port)}, stdout=log, stderr=log,
         )  # fmt: skip
 
@@ -120,7 +120,7 @@ def answered(app: subprocess.Popen[bytes], url: str) -> float:
             time.sleep(0.1)
         if app.poll() is not None:
             break
-    raise SystemExit("The page does not answer.")
+    raise RuntimeError("The page does not answer.")
 
 
 def family(app: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -172,8 +172,7 @@ def visit(place: Path, generate: bool) -> dict[str, Any]:
             app.kill()
             app.wait()
     seen["written"] = {
-        name: sorted(str(path.relative_to(place / name)) for path in (place / name).glob("*"))
-        for name in ("home", "tmp")
+        name: sorted({path.name for path in (place / name).glob("*")} - {"app", "held"}) for name in ("home", "tmp")
     }
     return seen
 
@@ -204,9 +203,7 @@ def main() -> None:
         if not fine:
             print((place / "log").read_text(errors="replace")[-4000:], file=sys.stderr)
             raise SystemExit(1)
-    except SystemExit:
-        raise
-    except BaseException:
+    except Exception:
         print((place / "log").read_text(errors="replace")[-4000:], file=sys.stderr)
         raise
     finally:

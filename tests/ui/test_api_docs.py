@@ -19,7 +19,7 @@ from playground.ui.owner import Owner
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine
 from tests.fakes.queue import FakeQueue
-from tests.fakes.site import serving
+from tests.fakes.site import serving, without_loops
 
 PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text()
 
@@ -27,7 +27,8 @@ PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text()
 @pytest.fixture(scope="module")
 def endpoints() -> dict[str, Callable[..., Any]]:
     """The public functions of the page, by name."""
-    demo = build(FakeEngine(), Owner("127.0.0.1"), FakeQueue())  # type: ignore[arg-type]
+    with without_loops():
+        demo = build(FakeEngine(), Owner("127.0.0.1"), FakeQueue())
     return {fn.api_name: fn.fn for fn in demo.fns.values() if fn.api_visibility == "public" and fn.api_name}
 
 
@@ -87,7 +88,7 @@ def test_the_curl_example_works_as_written(monkeypatch: pytest.MonkeyPatch) -> N
     asked = body.replace("smollm2", "fake")
     with serving(FakeEngine()) as url:
         page = f"{url}gradio_api/call"
-        begun = httpx.post(f"{page}/generate", content=asked, headers={"Content-Type": "application/json"})
+        begun = httpx.post(f"{page}/v2/generate", content=asked, headers={"Content-Type": "application/json"})
         answer = httpx.get(f"{page}/generate/{begun.json()['event_id']}", timeout=60).text
     (data,) = re.findall(r"event: complete\ndata: (.*)\n", answer)
     (made,) = json.loads(data)

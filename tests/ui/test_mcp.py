@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 from mcp import ClientSession
@@ -45,7 +45,7 @@ def talk(url: str, *calls: tuple[str, dict[str, Any]], headers: dict[str, str] |
             tools = (await session.list_tools()).tools
             return tools, [await session.call_tool(name, arguments) for name, arguments in calls]
 
-    return anyio.run(visit)
+    return asyncio.run(visit())
 
 
 def test_the_documented_endpoints_are_the_tools_and_no_event_of_the_page_is(url: str) -> None:
@@ -61,7 +61,8 @@ def test_the_documented_endpoints_are_the_tools_and_no_event_of_the_page_is(url:
         assert tool.description and "Returns:" in tool.description
         fields = tool.inputSchema["properties"]
         assert "request" not in fields, "who asks is not a client's to say"
-        assert all(field.get("type") and field.get("description") for field in fields.values()), tool.name
+        bare = {name: field for name, field in fields.items() if not (field.get("type") and field.get("description"))}
+        assert not bare, tool.name
     (generate,) = (tool for tool in tools if tool.name == "generate")
     assert set(generate.inputSchema["required"]) == {"variants", "prompt"}
     models, made, refused, runs = (

@@ -113,7 +113,8 @@ class ZeroGpuEngine:
 
         if isinstance(messages, str):
             return render(tokenizer_of(folder), None, messages)
-        return render(tokenizer_of(folder), [{**message} for message in messages], None)
+        chat: list[dict[str, str]] = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+        return render(tokenizer_of(folder), chat, None)
 
     def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
         prompt_tokens, count = len(generation.prompt_ids), 0
