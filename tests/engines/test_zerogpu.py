@@ -22,6 +22,8 @@ from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu import ZeroGpuEngine
 from playground.errors import Cancelled, ContextOverflow, EngineUnavailable, OutOfMemory, UnknownVariant
+from playground.store.schema import Job
+from playground.ui.quantize_room import before_start
 from tests.engines.calls import eventually, load, never, quiet, run
 from tests.fakes import spaces
 from tests.fakes.catalog import fake_variant
@@ -216,6 +218,12 @@ def test_engines_with_a_process_of_their_own_say_why_not(platform: FakeSpaces, h
         with pytest.raises(EngineUnavailable, match="one process"):
             engines.engine(name)
     engines.engine("remote").close()
+
+
+def test_a_job_says_that_it_is_a_second_process(platform: FakeSpaces) -> None:
+    job = Job(id="1", kind="evaluate", title="t", spec={}, device="cpu", state="queued", created_at=0.0)
+    with pytest.raises(EngineUnavailable, match="a job is a second one"):
+        before_start(None)(job)
 
 
 def test_without_the_platforms_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

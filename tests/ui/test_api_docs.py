@@ -90,6 +90,10 @@ def test_the_curl_example_works_as_written(monkeypatch: pytest.MonkeyPatch) -> N
         page = f"{url}gradio_api/call"
         begun = httpx.post(f"{page}/v2/generate", content=asked, headers={"Content-Type": "application/json"})
         answer = httpx.get(f"{page}/generate/{begun.json()['event_id']}", timeout=60).text
+        begun = httpx.post(f"{page}/v2/generate", json={"variants": ["fake"], "prompt": " "})
+        refused = httpx.get(f"{page}/generate/{begun.json()['event_id']}", timeout=60).text
+    (data,) = re.findall(r"event: error\ndata: (.*)\n", refused)
+    assert json.loads(data)["error"].startswith("The prompt is empty.")
     (data,) = re.findall(r"event: complete\ndata: (.*)\n", answer)
     (made,) = json.loads(data)
     assert [pane["text"] for pane in made["panes"]] == ["".join(GRAVITY)] * 2
