@@ -14,7 +14,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run setup model dev browser postgres vllm test lint bench bench-page bench-vllm bench-divergence methods
-.PHONY: bench-quantize doctor screenshots
+.PHONY: bench-quantize doctor screenshots try-space
 .PHONY: check-resolves clean
 
 help: ## list the targets
@@ -79,6 +79,9 @@ doctor: setup ## what this machine is, what can run on it, and what is missing
 
 screenshots: setup browser ## the pictures in docs/, taken from the running app
 	$(PY) scripts/screenshots.py
+
+try-space: setup dev ## start the page as a free CPU Space would: user 1000, read-only code, an empty home (Linux, root)
+	@$(PY) scripts/try_space.py $(ARGS)
 
 check-resolves: dev ## do the requirements resolve on every platform and Python we support? (needs uv)
 	@PYTHON=$(PY) sh scripts/check_resolves.sh

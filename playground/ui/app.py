@@ -18,6 +18,7 @@ from playground.ui import (
     compare_tab,
     evaluate_api,
     evaluate_tab,
+    health,
     pages,
     quantize_files,
     quantize_room,
@@ -66,8 +67,12 @@ def launch(
     engine: Engine | None = None,
     block: bool = True,
     queue: Queue | None = None,
+    mcp: bool | None = None,
 ) -> gr.Blocks:
-    """Serve the page until interrupted (`block=False` returns at once); the engine and the queue close with it."""
+    """Serve the page until interrupted (`block=False` returns at once); the engine and the queue close with it.
+
+    mcp  whether the documented endpoints are MCP tools too; None: as PLAYGROUND_MCP says
+    """
     chosen = settings()
     address = host or chosen.host
     if not loopback(address) or share:
@@ -98,9 +103,13 @@ def launch(
         allowed_paths=[],
         max_file_size="1kb",
         show_error=False,
+        mcp_server=chosen.mcp if mcp is None else mcp,
         **theme.options(),
     )
     quantize_files.serve(demo.app, Owner(address, share))
+    health.serve(demo.app)
+    if demo.mcp_error:
+        log.warning("There are no MCP tools: %s", demo.mcp_error)
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:

@@ -92,7 +92,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
 
         Parameters:
             id: of one run; empty lists them.
-            kind: evaluation or divergence; empty is every kind.
+            kind: comparison, evaluation, divergence, bench or quantization; empty is every kind.
             limit: how many are listed.
 
         Returns:
@@ -111,6 +111,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
             raise gr.Error(str(error), print_exception=False) from error
 
     gr.api(evaluate, api_name="evaluate")
+    stored_runs.__name__ = "runs"  # what a tool is called, for a client that speaks MCP
     gr.api(stored_runs, api_name="runs")
 
 
