@@ -101,7 +101,7 @@ def _subject(name: str, report: Report) -> Subject:
 def _warnings(text: Text, chosen: list[Subject]) -> list[Warned]:
     return [
         *(Warned("text", note, ()) for note in text.notes),
-        *contamination.warnings(text, [subject.variant for subject in chosen]),
+        *contamination.warnings(text, chosen),
         *(_dequantized(one.id, one.spec.dtype) for one in chosen if one.spec and one.spec.path.endswith(".gguf")),
     ]
 

@@ -143,7 +143,7 @@ def _divergence(
     names = [chosen[0].id, divergence.NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
     doubts = [
         *(Warned("text", note, ()) for note in text.notes),
-        *contamination.warnings(text, [subject.variant for subject in chosen]),
+        *contamination.warnings(text, chosen),
     ]
     return [{**row, "variant": name} for row, name in zip(rows, names, strict=True)], [place], doubts
 
