@@ -5,7 +5,7 @@
   const { put, canvas } = P;
   const plain = (v) => String(+v.toPrecision(3));
   // A mark that can be reached by keyboard and says what it is.
-  const point = (svg, lines, cls = '') => {
+  const point = E.point = (svg, lines, cls = '') => {
     const g = put(svg, 'g', { class: `point ${cls}`, tabindex: '0', role: 'img', 'aria-label': lines.join(', '), 'data-tip': lines[0] });
     g.pgTip = () => lines.map((line, i) => P.el('div', i ? '' : 'first', line));
     return g;
