@@ -67,6 +67,8 @@ def expected(
 
     Raises CatalogError, EngineUnavailable.
     """
+    if not measure and _to_restore(spec):
+        return Expected(None, measures=True)
     specs, missing = _here(spec)
     if not specs:
         return Expected(None, missing=tuple(missing))
@@ -99,6 +101,12 @@ def expected(
     past = [one for run in history if (one := _past(run)) is not None]
     seconds = spread(parts, "evaluation", past, busy)
     return Expected(seconds, (low + high) / 2, tuple(_said(past, written)), tuple(missing))
+
+
+def _to_restore(spec: EvaluateSpec | DivergenceSpec) -> bool:
+    """Whether the bundled model is asked for and yet to be restored: some seconds, and on the disk."""
+    kinds = {names.parse(catalog.split(address.parse(name).variant)[0]).kind for name in spec.variants}
+    return "bundled" in kinds and bundled.gguf() is not None and bundled.record(bundled.folder()) is None
 
 
 def _here(spec: EvaluateSpec | DivergenceSpec) -> tuple[dict[str, LoadSpec], list[str]]:

@@ -177,7 +177,7 @@ def test_a_divergence_alone_shows_every_measure_and_where_the_reference_was_sure
     expect(page.locator(".pg-tip")).to_contain_text("noise floor")
     expect(page.locator(".ev-line")).to_contain_text("divergence alone8,192 tokens")
     page.locator(".ev-how summary").click()
-    expect(page.locator(".ev-how dl")).to_contain_text("93 s in all · expected 60 s–2 min")
+    expect(page.locator(".ev-how dl")).to_contain_text("93 s in all · expected 60 s to 2 min")
 
 
 def test_items_are_browsed_by_what_changed(open_evaluate: Open) -> None:

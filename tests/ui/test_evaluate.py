@@ -421,7 +421,7 @@ def test_a_divergence_alone_is_listed_and_opened_like_an_evaluation(page: Page, 
     run = divergence_run(VARIANTS[:3])
     queue.end(job["id"], "done", result={"run": run.id})
     board = page.send("board", "look", {"serial": 2})
-    assert not board["jobs"] and [one["id"] for one in board["runs"]][0] == run.id and len(board["runs"]) == 2
+    assert not board["jobs"] and board["runs"][0]["id"] == run.id and len(board["runs"]) == 2
     assert (board["runs"][0]["tasks"], board["runs"][0]["tokens"], board["runs"][1]["tokens"]) == ([], 8192, None)
     shown = page.send("run", "open", {"id": run.id})
     assert shown["tasks"] == shown["rows"] == [] and shown["floor"]["variant"] == "noise-floor"
