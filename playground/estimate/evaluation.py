@@ -15,6 +15,7 @@ from playground import catalog, machine
 from playground.catalog import bundled, hub, names
 from playground.core import LoadSpec
 from playground.engines import address
+from playground.errors import PlaygroundError
 from playground.estimate import passes
 from playground.estimate.passes import Pass
 from playground.estimate.work import Measured, Parts, Range, spread
@@ -101,6 +102,18 @@ def expected(
     past = [one for run in history if (one := _past(run)) is not None]
     seconds = spread(parts, "evaluation", past, busy)
     return Expected(seconds, (low + high) / 2, tuple(_said(past, written)), tuple(missing))
+
+
+def kept(spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, resumed: bool) -> dict[str, Any]:
+    """What a run keeps of it beside the time that it took: as it would have been said before, on an idle machine.
+
+    resumed  whether an interrupted job had left a part: what is left then says little of the whole
+    """
+    try:
+        found = expected(spec, tasks, measure=False)
+    except (PlaygroundError, OSError) as error:  # a measurement of an hour is not lost to its estimate
+        found = Expected(None, missing=(f"Nothing could be said of it: {error}",))
+    return {**found.as_dict(), "resumed": resumed}
 
 
 def _to_restore(spec: EvaluateSpec | DivergenceSpec) -> bool:

@@ -79,7 +79,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
             },
             "warnings": [asdict(one) | {"variants": list(one.variants)} for one in warnings],
             "seconds": {**clock.laps, "total": clock.total},
-            "estimate": {**evaluation.expected(spec, (), measure=False).as_dict(), "resumed": resumed},
+            "estimate": evaluation.kept(spec, (), resumed=resumed),
         },
         job_id=folder.name,
     )

@@ -107,17 +107,14 @@ def _begun(chosen: Sequence[Subject], prepared: Prepared) -> bool:
 def _expected(
     spec: EvaluateSpec, reference: Measured, facts: Mapping[str, TaskFacts], *, resumed: bool
 ) -> dict[str, Any]:
-    """What was to be expected of the time, to hold against what it took, and what later estimates learn from this run.
-
-    Told as the page would have told it before: nothing is measured for it.
-    """
+    """What was to be expected of the time, to hold against what it took, and what later estimates learn from this."""
     sizes = {
         name: task_sizes.of_items(found, task_sizes.budget(name, spec.conditions)).as_dict()
         for name, found in reference.tasks.items()
         if found
     }
-    expected = evaluation.expected(spec, [(name, one.n) for name, one in facts.items()], measure=False)
-    return {"sizes": sizes, "estimate": {**expected.as_dict(), "resumed": resumed}}
+    estimate = evaluation.kept(spec, [(name, one.n) for name, one in facts.items()], resumed=resumed)
+    return {"sizes": sizes, "estimate": estimate}
 
 
 class _Lazy:
