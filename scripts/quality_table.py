@@ -216,10 +216,7 @@ def _score(rows: Sequence[Mapping[str, Any]], variant: str, task: Mapping[str, A
 def _where(run: Mapping[str, Any]) -> str:
     device, versions, settings = run["device"], run["versions"], run["settings"]
     day = time.strftime("%Y-%m-%d", time.localtime(run["created_at"]))
-    packages = ", ".join(
-        f"{name} {versions[name]}"
-        for name in ("lm-eval", "torch", "transformers", "bitsandbytes", "compressed-tensors")
-    )
+    packages = ", ".join(f"{name} {versions[name]}" for name in PACKAGES if name in versions)
     cores = f"{device['cores']} cores, " if device.get("cores") else ""
     asked = "all items" if settings["limit"] is None else f"the first {settings['limit']:,} items"
     speed = next((one["speed"] for one in run["variants"] if one["speed"]), None)

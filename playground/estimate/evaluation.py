@@ -32,6 +32,7 @@ from playground.store.schema import Run
 LOOKED_AT = 12  # earlier runs of this home
 STARTS = 1.5  # imports of a worker over those of torch and transformers: lm-eval, data sets, the store
 COMPARES = 1.25  # a divergence over its two forward passes: `make bench-divergence`
+DOUBT: Range = (0.75, 1.5)  # less than of quantizing: what is timed is the computation itself
 Task = tuple[str, int | None]  # its name, and how many items are asked; None where that is not known
 
 
@@ -100,7 +101,7 @@ def expected(
         return Expected(None, missing=tuple(missing))
     low, high = parts.total
     past = [one for run in history if (one := _past(run)) is not None]
-    seconds = spread(parts, "evaluation", past, busy)
+    seconds = spread(parts, "evaluation", past, busy, DOUBT)
     return Expected(seconds, (low + high) / 2, tuple(_said(past, written)), tuple(missing))
 
 

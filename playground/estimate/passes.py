@@ -1,7 +1,7 @@
 """How fast this machine takes a variant through text: measured once, on slices of it, in a child process.
 
-A slice is the embedding, the first one or three layers, and the head, as the engine loads them: what lies between the
-two is two layers, and all layers cost the same. So a model of any size is measured in seconds, without its memory.
+A slice is the embedding, the first layers and the head, as the engine loads them; the layers and the head are timed
+apart, and all layers cost the same. So a model of any size is measured in seconds, without its memory.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from playground.settings import settings
 
 MODULE = "playground.estimate.passes"
 TIMEOUT_S = 300.0
-_FORMAT = 1  # raise it when something is measured differently
+_FORMAT = 2  # raise it when something is measured differently
 _PACKAGES = ("transformers", "bitsandbytes", "compressed-tensors")
-SLICES = 1, 3  # layers
+LAYERS = 4  # of a slice
 WINDOW = 256  # tokens of the prompt that is timed
 BATCH = 8  # sequences of the larger decode step
-REPEATS = 3
+REPEATS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,44 +140,32 @@ def measure(spec: LoadSpec, imports_s: float) -> Pass:
     """In this process. Raises what loading raises."""
     from playground.engines.transformers_host.loading import device_of_choice, load_slice
 
-    device = device_of_choice()
-    found: list[tuple[int, _Times]] = []
-    whole = 0
-    for layers in SLICES:
-        began = time.perf_counter()
-        model = load_slice(spec, device, layers)
-        loaded = time.perf_counter() - began
-        whole = whole or _layers(Path(spec.path)) or layers
-        found.append((int(model.config.get_text_config(decoder=True).num_hidden_layers), _times(model, loaded)))
-        del model
-    (few, short), (many, long) = found
-
-    def at(one: float, other: float) -> float:
-        """The line through both, at the whole model's layers."""
-        return max(1e-9, one + (other - one) * (whole - few) / (many - few)) if many > few else one
-
-    load, token, step, batch = map(at, short.all, long.all)
-    return Pass(imports_s, load, token, step, max(0.0, batch - step) / (BATCH - 1))
-
-
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """load, each token of a prompt, a decode step of one sequence, a decode step of BATCH; seconds."""
-
-    all: tuple[float, float, float, float]
+    whole = _layers(Path(spec.path))
+    began = time.perf_counter()
+    model = load_slice(spec, device_of_choice(), min(LAYERS, whole))
+    loaded = time.perf_counter() - began
+    held = int(model.config.get_text_config(decoder=True).num_hidden_layers)
+    body, head = _times(model)
+    token, step, batch = (layers * whole / held + once for layers, once in zip(body, head, strict=True))
+    return Pass(imports_s, loaded * whole / held, token / WINDOW, step, max(0.0, batch - step) / (BATCH - 1))
 
 
 def _layers(folder: Path) -> int:
     config = json.loads((folder / "config.json").read_bytes())
-    return int((config.get("text_config") or config).get("num_hidden_layers") or 0)
+    return int((config.get("text_config") or config)["num_hidden_layers"])
 
 
-def _times(model: Any, loaded: float) -> _Times:
+Times = tuple[float, float, float]  # seconds of a prompt, of a decode step of one sequence, of one of BATCH
+
+
+def _times(model: Any) -> tuple[Times, Times]:
+    """Of the layers, and of the head."""
     import torch
 
-    ids = torch.arange(1, WINDOW + 1, device=model.device) % min(1000, model.config.get_text_config().vocab_size)
+    sizes = model.config.get_text_config(decoder=True)
+    ids = (torch.arange(WINDOW, device=model.device) % min(1000, sizes.vocab_size - 1) + 1)[None]
 
-    def fastest(work: Callable[[], Any]) -> float:
+    def fastest(work: Callable[[], object]) -> float:
         taken = []
         for _ in range(1 + REPEATS):
             began = time.perf_counter()
@@ -187,14 +175,19 @@ def _times(model: Any, loaded: float) -> _Times:
             taken.append(time.perf_counter() - began)
         return min(taken[1:])
 
+    def step(batch: int) -> float:
+        cache = layers(input_ids=ids.expand(batch, -1), use_cache=True).past_key_values
+        return fastest(lambda: layers(input_ids=ids[:, :1].expand(batch, 1), past_key_values=cache, use_cache=True))
+
+    def last(rows: int) -> float:
+        hidden = torch.ones(1, rows, sizes.hidden_size, device=model.device, dtype=model.dtype)
+        return fastest(lambda: head(hidden))
+
     with torch.inference_mode():
-        prompt = fastest(lambda: model(input_ids=ids[None]))
-        steps = []
-        for batch in (1, BATCH):
-            cache = model(input_ids=ids.expand(batch, -1), use_cache=True, logits_to_keep=1).past_key_values
-            one = ids[:1].expand(batch, 1)
-            steps.append(fastest(lambda one=one, cache=cache: model(input_ids=one, past_key_values=cache)))  # type: ignore[misc]
-    return _Times((loaded, prompt / WINDOW, *steps))  # type: ignore[arg-type]
+        model(input_ids=ids[:, :2])  # where packed weights are unpacked
+        layers, head = model.base_model, model.get_output_embeddings()
+        body = fastest(lambda: layers(input_ids=ids, use_cache=False)), step(1), step(BATCH)
+        return body, (last(WINDOW), last(1), last(BATCH))
 
 
 def main() -> None:

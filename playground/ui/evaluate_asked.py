@@ -32,7 +32,7 @@ Asked = EvaluateSpec | DivergenceSpec
 def spec(data: Mapping[str, Any]) -> Asked:
     """The form as a spec; without tasks a divergence alone, which has no speed beside it. Raises PlaygroundError."""
     chosen, distance = variants(data), divergence(data)
-    if distance is not None and not _names(data, "tasks"):
+    if distance is not None and not data.get("tasks"):
         return DivergenceSpec(chosen, distance["text"], distance["tokens"])
     return EvaluateSpec(
         variants=chosen,

@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import gradio_client
 import httpx
@@ -26,12 +28,15 @@ from playground.store import folders, runs
 from playground.ui import evaluate_events, evaluate_items, evaluate_words, outsiders
 from playground.ui.evaluate_asked import generation, spec
 from playground.ui.evaluate_board import Board
+from playground.ui.evaluate_events import Evaluate
 from playground.ui.evaluate_run import named, view
 from playground.ui.evaluate_verdict import points, sentences
+from playground.ui.owner import Owner
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving
+from tests.ui.test_owner import request
 
 FORM: dict[str, Any] = {
     "model": "smollm2", "reference": "smollm2", "variants": ["smollm2:nf4", "smollm2:int8"], "tasks": ["gsm8k"],
@@ -446,10 +451,13 @@ def test_the_text_of_a_divergence_keeps_its_folder_to_itself(home: Path) -> None
     assert "secret" not in json.dumps(outsiders.measuring_job(queued, queued.as_row()))
 
 
-def test_the_pace_is_measured_for_the_owner_alone(page: Page) -> None:
-    timed = page.send("form", "pace", FORM | {"serial": 3})
+def test_the_pace_is_measured_for_the_owner_alone(queue: FakeQueue) -> None:
+    """It takes seconds, so that it goes through gradio's queue: asked here without one."""
+    events = Evaluate(mock.Mock(), queue, Owner("127.0.0.1"))
+    asked: Any = SimpleNamespace(_data=FORM | {"serial": 3})
+    timed = json.loads(events.pace(asked, request()))
     assert timed["time"]["seconds"] == [60.0, 120.0] and timed["serial"] == 3
-    assert page.send("form", "pace", FORM, {"Origin": "http://evil.example"})["time"]["seconds"] is None
+    assert json.loads(events.pace(asked, request(x_forwarded_for="10.0.0.1")))["time"]["seconds"] is None
 
 
 def test_a_task_that_nobody_knows_is_refused_before_a_job(

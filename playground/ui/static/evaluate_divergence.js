@@ -73,7 +73,7 @@
     edges.forEach(([low, high], at) => {
       const left = L + at * wide + gap / 2, mid = left + (wide - gap) / 2;
       put(svg, 'text', { x: mid, y: H - B + 17, 'text-anchor': 'middle', class: 'name' }, low === 0 ? `< ${100 * high}%` : high === 1 ? `≥ ${100 * low}%` : `${100 * low}–${100 * high}%`);
-      put(svg, 'text', { x: mid, y: H - B + 32, 'text-anchor': 'middle' }, `${percent(rows[0].buckets[at].tokens / rows[0].tokens, 0)} of tokens`);
+      put(svg, 'text', { x: mid, y: H - B + 32, 'text-anchor': 'middle' }, `${percent(rows[0].buckets[at].tokens / rows[0].tokens, 0)}${wide < 100 ? '' : ' of tokens'}`);
       rows.forEach((row, index) => {
         const b = row.buckets[at], x = left + index * step;
         if (!known(b.kld_mean)) return;
@@ -86,7 +86,7 @@
       if (noise) put(svg, 'line', { x1: left - 2, x2: left + wide - gap + 2, y1: y(noise), y2: y(noise), class: 'noiseline' });
     });
     put(svg, 'line', { x1: L, x2: W - R, y1: H - B, y2: H - B, class: 'edge' });
-    put(svg, 'text', { x: W - R, y: H - 3, 'text-anchor': 'end' }, `how sure the reference was${view.floor ? ' · grey line: the noise floor' : ''}`);
+    put(svg, 'text', { x: W - R, y: H - 3, 'text-anchor': 'end' }, `${wide < 100 ? 'below: of all tokens' : 'how sure the reference was'}${view.floor ? ' · grey line: the noise floor' : ''}`);
     put(svg, 'text', { x: 0, y: 11, class: 'name' }, 'mean KLD, nats');
     const key = el('p', 'ev-key');
     rows.forEach((row, index) => { const one = el('span'), dot = el('i'); dot.style.setProperty('--p', (0.28 + (0.72 * (index + 1)) / rows.length).toFixed(3)); one.append(dot, document.createTextNode(label(row))); key.append(one); });
