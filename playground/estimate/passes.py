@@ -26,7 +26,7 @@ from playground.settings import settings
 
 MODULE = "playground.estimate.passes"
 TIMEOUT_S = 300.0
-_FORMAT = 2  # raise it when something is measured differently
+_FORMAT = 3  # raise it when something is measured differently
 _PACKAGES = ("transformers", "bitsandbytes", "compressed-tensors")
 LAYERS = 4  # of a slice
 WINDOW = 256  # tokens of the prompt that is timed
@@ -141,9 +141,10 @@ def measure(spec: LoadSpec, imports_s: float) -> Pass:
     from playground.engines.transformers_host.loading import device_of_choice, load_slice
 
     whole = _layers(Path(spec.path))
-    began = time.perf_counter()
-    model = load_slice(spec, device_of_choice(), min(LAYERS, whole))
-    loaded = time.perf_counter() - began
+    for _ in range(2):  # the first one imports what this form needs
+        began = time.perf_counter()
+        model = load_slice(spec, device_of_choice(), min(LAYERS, whole))
+        loaded = time.perf_counter() - began
     held = int(model.config.get_text_config(decoder=True).num_hidden_layers)
     body, head = _times(model)
     token, step, batch = (layers * whole / held + once for layers, once in zip(body, head, strict=True))
