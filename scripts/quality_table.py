@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 MODEL = "smollm2"
 TEXT = ("--samples", "32", "--max-length", "128")  # of calibration
 TASKS = ("bundled_reading", "bundled_math", "bundled_facts", "bundled_cloze")
-LIMIT = 80
+LIMIT = 60
+BATCH = 16  # prompts at once: half the decode steps of the usual 8
 TOKENS = 2048  # of the divergence's text
 BEGIN, END = "<!-- table: written by `make table` -->", "<!-- end of table -->"
 PACKAGES = ("lm-eval", "torch", "transformers", "bitsandbytes", "compressed-tensors")
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--limit", type=int, default=LIMIT, help="items of each task; 0: all")
     parser.add_argument("--tokens", type=int, default=TOKENS, help="of the divergence's text")
+    parser.add_argument("--batch-size", type=int, default=BATCH, help="prompts at once")
     parser.add_argument("--only", default="", help="schemes, separated by commas; the reference is always there")
     parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
     parser.add_argument("--bench", type=Path, default=ROOT / "bench", help="folder of the run as JSON")
@@ -65,11 +67,11 @@ def main() -> None:
     rows = [row for row in ROWS if not only or row.scheme.lower() in only]
     began = time.monotonic()
     names = [asked.model, *(variant(asked.model, row, n, len(rows)) for n, row in enumerate(rows, 1))]
-    spec = specification(names, asked.tasks.split(","), asked.limit, asked.tokens)
+    spec = specification(names, asked.tasks.split(","), asked.limit, asked.tokens, asked.batch_size)
     run = None if asked.again else stored(spec)
     if run is None:
         say(f"Measuring {len(names)} variants: speed, {asked.tokens:,} tokens of divergence, {asked.tasks}")
-        command("eval", *arguments(names, asked.tasks, asked.limit, asked.tokens))
+        command("eval", *arguments(names, asked.tasks, asked.limit, asked.tokens, asked.batch_size))
         run = stored(spec)
         if run is None:
             sys.exit("The evaluation ended and its run is not in the store: see `python -m playground jobs list`.")
@@ -124,18 +126,18 @@ def known(model: str, row: Wanted) -> str:
     return found[-1].id if found else ""
 
 
-def arguments(names: Sequence[str], tasks: str, limit: int, tokens: int) -> list[str]:
+def arguments(names: Sequence[str], tasks: str, limit: int, tokens: int, batch: int) -> list[str]:
     some = ["--limit", str(limit)] if limit else []
-    return [*names, "--tasks", tasks, *some, "--kld", "--tokens", str(tokens), "--speed"]
+    return [*names, "--tasks", tasks, *some, "--batch-size", str(batch), "--kld", "--tokens", str(tokens), "--speed"]
 
 
-def specification(names: Sequence[str], tasks: Sequence[str], limit: int, tokens: int) -> Any:
+def specification(names: Sequence[str], tasks: Sequence[str], limit: int, tokens: int, batch: int = BATCH) -> Any:
     """What `arguments` ask, as the job has it."""
     from playground.cli_names import absolute
     from playground.evals.conditions import Conditions
     from playground.jobs.evaluate_spec import EvaluateSpec
 
-    conditions = Conditions(tuple(tasks), limit=limit or None)
+    conditions = Conditions(tuple(tasks), limit=limit or None, batch_size=batch)
     return EvaluateSpec(tuple(map(absolute, names)), conditions, "", {"text": "bundled", "tokens": tokens}, True)
 
 

@@ -54,7 +54,7 @@ def test_it_makes_what_is_missing_measures_once_and_writes(
     script.main()
     (words,) = asked
     assert words[:3] == ["eval", "smollm2", "smollm2:nf4"] and words[3:] == [
-        "--tasks", "bundled_facts", "--limit", "20", "--kld", "--tokens", "64", "--speed",
+        "--tasks", "bundled_facts", "--limit", "20", "--batch-size", "16", "--kld", "--tokens", "64", "--speed",
     ]  # fmt: skip
     written = readme.read_text()
     assert written.startswith("before\n") and written.endswith("\nafter\n") and "old" not in written
