@@ -74,7 +74,7 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
     gc.freeze()  # a million objects of imported packages, which each load would else look through four times
     with ExitStack() as stack:
         engines = _Lazy(stack)
-        speeds = evaluate_speed.measure(engines(), chosen, report.progress) if spec.speed else {}
+        speeds, slow = evaluate_speed.measure(engines(), chosen, report.progress) if spec.speed else ({}, [])
         clock.lap("speed")
         divergence, places, doubts = _divergence(spec.divergence, chosen, report)
         clock.lap("divergence")
@@ -84,7 +84,7 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
         _measured(subject, variant, speeds.get(subject.id)) for subject, (_, variant) in zip(chosen, done, strict=True)
     ]
     facts = _facts([variant for _, variant in done])
-    warnings = doubts + trust.trust_checks(measured[0], measured[1:], facts, divergence)
+    warnings = slow + doubts + trust.trust_checks(measured[0], measured[1:], facts, divergence)
     rows = verdict_table.rows(measured[0], measured[1:], facts, warnings)
     clock.lap("verdicts")
     stored = _run(spec, chosen[0], measured, facts, rows, divergence, warnings, clock, folder.name)
