@@ -14,7 +14,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run setup model dev browser postgres vllm test lint bench bench-page bench-vllm bench-divergence methods
-.PHONY: bench-quantize doctor screenshots try-space
+.PHONY: bench-quantize doctor screenshots table try-space
 .PHONY: check-resolves clean
 
 help: ## list the targets
@@ -63,6 +63,9 @@ bench-vllm: setup vllm ## bench against vLLM's own benchmark on one server, in t
 
 methods: setup ## every method on the bundled model, one command each, as a table (half an hour and more on a CPU)
 	PYTHONPATH=. $(PY) scripts/methods_table.py $(ARGS)
+
+table: setup ## size, speed and quality of the main variants into README.md; ARGS="--limit 40" passes options on
+	PYTHONPATH=. $(PY) scripts/quality_table.py $(ARGS)
 
 bench-divergence: setup ## divergence against the bare loop of two forward passes; ARGS="--rounds 8" passes options on
 	@mkdir -p bench

@@ -142,13 +142,9 @@ def create(address: str) -> Engine:
 def _connected(connection: sqlite3.Connection, _: Any) -> None:
     """Rules of one connection. WAL is the file's own property, and set where it is made."""
     connection.isolation_level = None  # else the driver begins transactions by its own rules
-<<<<<<< HEAD
     # FULL: a commit is on the disk before it is told. With WAL some builds of SQLite would take NORMAL.
-    for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "synchronous=FULL"):
-=======
     # A log that is emptied after every commit is written from its start again: that works on a full disk too.
-    for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "wal_autocheckpoint=1"):
->>>>>>> quant
+    for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "synchronous=FULL", "wal_autocheckpoint=1"):
         connection.execute(f"PRAGMA {rule}")
 
 

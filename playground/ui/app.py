@@ -19,9 +19,9 @@ from playground.ui import (
     evaluate_api,
     evaluate_tab,
     health,
+    job_room,
     pages,
     quantize_files,
-    quantize_room,
     quantize_tab,
     speed_tab,
     theme,
@@ -87,7 +87,7 @@ def launch(
     if queue is None:
         from playground.jobs.queue import JobQueue
 
-        queue = JobQueue(before_start=quantize_room.before_start(engine))
+        queue = JobQueue(before_start=job_room.before_start(engine))
     demo = build(engine, Owner(address, share), queue)
     over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
     demo.queue(default_concurrency_limit=8, api_open=False)

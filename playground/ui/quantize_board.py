@@ -39,7 +39,7 @@ class Board:
     """The jobs and variants of this home, and what goes to the hub."""
 
     def __init__(self, queue: Queue, pushes: Pushes) -> None:
-        self._jobs = JobCards(queue, "quantize", _asked)
+        self._jobs = JobCards(queue, ("quantize",), _asked)
         self._pushes = pushes
         self._usage: tuple[object, dict[str, int]] = ((), {})
         self._lock = threading.Lock()

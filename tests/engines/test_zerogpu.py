@@ -23,7 +23,7 @@ from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu import ZeroGpuEngine
 from playground.errors import Cancelled, ContextOverflow, EngineUnavailable, OutOfMemory, UnknownVariant
 from playground.store.schema import Job
-from playground.ui.quantize_room import before_start
+from playground.ui.job_room import before_start
 from tests.engines.calls import eventually, load, never, quiet, run
 from tests.fakes import spaces
 from tests.fakes.catalog import fake_variant
