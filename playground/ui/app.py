@@ -20,6 +20,7 @@ from playground.ui import (
     evaluate_tab,
     health,
     job_room,
+    mcp_answers,
     pages,
     quantize_files,
     quantize_tab,
@@ -108,6 +109,8 @@ def launch(
     )
     quantize_files.serve(demo.app, Owner(address, share))
     health.serve(demo.app)
+    if demo.mcp_server_obj is not None:
+        mcp_answers.as_json(demo.mcp_server_obj)
     if demo.mcp_error:
         log.warning("There are no MCP tools: %s", demo.mcp_error)
     if chosen.prewarm and hasattr(engine, "start"):
