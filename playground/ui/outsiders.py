@@ -14,8 +14,10 @@ ELSEWHERE = "…"
 
 def run(row: Mapping[str, Any]) -> dict[str, Any]:
     """A run's row, or part of one: of a local model and of a text file only the last name."""
-    divergence = (row.get("settings") or {}).get("divergence") or {}
-    names = [row.get("model", ""), *(variant["id"] for variant in row["variants"]), divergence.get("text", "")]
+    settings = row.get("settings") or {}
+    divergence = settings.get("divergence")
+    text = divergence.get("text", "") if isinstance(divergence, Mapping) else settings.get("text", "")
+    names = [row.get("model", ""), *(variant["id"] for variant in row["variants"]), text]
     return dict(without_paths(dict(row), names))
 
 
