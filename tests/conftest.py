@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from playground.catalog import hub as hub_module
+from playground.store import database as store_database
+from tests.fakes import postgres as postgresql
 from tests.fakes.hub import Hub, serve
 
 # As in the engine's process: OpenMP reads it when torch is loaded, and spinning threads starve a busy machine.
@@ -17,12 +19,38 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home folder: nothing of the user's is read or written."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("PLAYGROUND_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.Server]:
+    """A running PostgreSQL server for all tests that ask for one."""
+    if (programs := postgresql.binaries()) is None:
+        pytest.skip("PostgreSQL's server is not installed: make postgres")
+    with postgresql.serve(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Which database the store is in: `postgres.on_both` runs a test once with each."""
+    kind = str(getattr(request, "param", "sqlite"))
+    if kind == "sqlite":
+        monkeypatch.delenv("PLAYGROUND_DATABASE_URL", raising=False)
+        yield kind
+        return
+    server: postgresql.Server = request.getfixturevalue("postgres")
+    with server.database() as address:
+        monkeypatch.setenv("PLAYGROUND_DATABASE_URL", address)
+        yield kind
+        if store_database._engine.cache_info().currsize:
+            store_database.engine().dispose()  # its pool, before the server cuts it off
+        store_database._engine.cache_clear()
 
 
 @pytest.fixture
