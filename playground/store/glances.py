@@ -45,3 +45,12 @@ def parts(run_ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, A
     query = select(Run.id, *(Run.result[name] for name in names)).where(Run.id.in_(run_ids))
     with database.reading() as session:
         return {row[0]: dict(zip(names, row[1:], strict=True)) for row in session.execute(query)}
+
+
+def of_job(job_id: str | None) -> str:
+    """The id of the run that a job left, "" where there is none, or none whose link answers."""
+    if not job_id:
+        return ""
+    query = select(Run.id).outerjoin(RunNote, RunNote.run_id == Run.id)
+    with database.reading() as session:
+        return session.scalars(query.where(Run.job_id == job_id, RunNote.revoked_at.is_(None))).first() or ""
