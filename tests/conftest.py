@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from playground.catalog import hub as hub_module
 from playground.store import database as store_database
+from playground.store import migrations
 from tests.fakes import postgres as postgresql
 from tests.fakes.hub import Hub, serve
 
@@ -51,6 +57,38 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         if store_database._engine.cache_info().currsize:
             store_database.engine().dispose()  # its pool, before the server cuts it off
         store_database._engine.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def store_of_its_own(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the user's database, also where it needs the user's cache; and only the store's own tests
+    wait for the migrations of a new one."""
+    if "home" not in request.fixturenames:
+        monkeypatch.delenv("PLAYGROUND_DATABASE_URL", raising=False)
+        monkeypatch.setattr(store_database, "path", lambda: tmp_path / store_database.FILE)
+    if "store" not in request.path.parent.parts:
+        monkeypatch.setattr(migrations, "upgrade", _copied_or_upgraded)
+
+
+_upgrade = migrations.upgrade
+
+
+def _copied_or_upgraded(engine: Engine) -> None:
+    place = Path(engine.url.database or "")
+    if engine.dialect.name == "sqlite" and not place.exists():
+        shutil.copy(_empty_database(), place)
+    else:
+        _upgrade(engine)
+
+
+@cache
+def _empty_database() -> Path:
+    """One that every migration has made, once for all tests."""
+    folder = tempfile.mkdtemp(prefix="store-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder) / store_database.FILE
+    _upgrade(store_database.create(f"sqlite:///{file}"))
+    return file
 
 
 @pytest.fixture

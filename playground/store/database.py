@@ -69,6 +69,14 @@ def _url() -> URL:
     return found.set(drivername="postgresql+psycopg")
 
 
+def version() -> str:
+    """What answers: "SQLite 3.50.7", "PostgreSQL 15.18". Raises StoreUnavailable."""
+    with reading() as session:
+        if session.get_bind().dialect.name == "sqlite":
+            return f"SQLite {sqlite3.sqlite_version}"
+        return f"PostgreSQL {str(session.execute(sqlalchemy.text('SHOW server_version')).scalar()).split()[0]}"
+
+
 def exists() -> bool:
     """Whether anything was ever stored. Lets a reader that expects nothing leave the disk untouched; a server is
     there already."""

@@ -125,7 +125,7 @@ def models() -> list[str]:
 
 
 def latest(kind: str = "", model: str = "", limit: int = MANY) -> list[Run]:
-    """Newest first, without `result` and without those that are revoked. Of one kind or model, where these are given."""
+    """Newest first, without `result` and those that are revoked. Of one kind or model, where these are given."""
     return [found.run for found in search(kind=kind, model=model, limit=limit)]
 
 

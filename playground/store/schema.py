@@ -160,7 +160,7 @@ class Run(Base):
     title: Mapped[str] = mapped_column(String(MAX_TITLE))
     model: Mapped[str] = mapped_column(String(1024))
     created_at: Mapped[float]
-    words: Mapped[str] = mapped_column(Text, server_default="", init=False, repr=False)
+    words: Mapped[str] = mapped_column(Text, init=False, repr=False)
     settings: Mapped[dict[str, Any]] = mapped_column(JSON)
     versions: Mapped[dict[str, Any]] = mapped_column(JSON)
     device: Mapped[dict[str, Any]] = mapped_column(JSON)
@@ -209,5 +209,5 @@ def one_line(text: str, most: int) -> str:
 
 
 def folded(*texts: str) -> str:
-    """What a search compares: case folded here, because databases differ in what they take for a letter's other case."""
+    """What a search compares. Case is folded here: databases differ in what they take for a letter's other case."""
     return " ".join(texts).replace("\0", "").encode("utf-8", "replace").decode().casefold()

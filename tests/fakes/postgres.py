@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for the tests, where its binaries are: on a socket of its own, without a port, gone with them."""
+"""A real PostgreSQL server for the tests, where its binaries are: on a socket of its own, and gone with them."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_a_failed_write_leaves_nothing(home: Path) -> None:
 
 @on_postgresql
 def test_nobody_reads_the_password(home: Path, postgres: Server, caplog: pytest.LogCaptureFixture) -> None:
-    assert postgres.password in database.url()
+    assert postgres.password in database.url() and database.version().startswith("PostgreSQL ")
     assert postgres.password not in repr(settings()) + database.shown() + repr(database.engine())
     with caplog.at_level("DEBUG"), pytest.raises(ProgrammingError) as broken, database.writing() as session:
         session.execute(text("SELECT * FROM nowhere WHERE a = :a"), {"a": "a private prompt"})
@@ -170,15 +170,22 @@ def test_another_address_is_refused(home: Path, address: str, monkeypatch: pytes
 @on_sqlite
 def test_a_full_disk_is_a_sentence(home: Path) -> None:
     jobs.add("quantize", "a", {}, "cpu")
-    with pytest.raises(StoreUnavailable, match="disk is full"), database.writing() as session:
-        pages = session.execute(text("PRAGMA page_count")).scalar_one()
-        session.execute(text(f"PRAGMA max_page_count={pages}"))
-        session.execute(text("UPDATE jobs SET title = :title"), {"title": "x" * 100_000})
+
+    def write_more() -> None:
+        with database.writing() as session:
+            pages = session.execute(text("PRAGMA page_count")).scalar_one()
+            session.execute(text(f"PRAGMA max_page_count={pages}"))
+            session.execute(text("UPDATE jobs SET title = :title"), {"title": "x" * 100_000})
+
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        write_more()
     assert [job.title for job in jobs.all_jobs()] == ["a"]
 
 
 def test_a_database_of_a_newer_version_is_refused(home: Path) -> None:
     with database.engine().begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    made = database.create(database.url())
     with pytest.raises(InvalidSettings, match="newer version"):
-        migrations.upgrade(database.create(database.url()))
+        migrations.upgrade(made)
+    made.dispose()
