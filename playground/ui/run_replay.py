@@ -26,16 +26,19 @@ Timed = tuple[float, str]
 def panes(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """`row`: a comparison's. For every pane its name, how long it took (s), every step (ms), and its timed lines."""
     result = row["result"]
-    prompt, stored = result.get("prompt") or {}, result.get("panes") or []
-    sampling = settings(row)
-    found = [result_of(pane, prompt) for pane in stored]
+    stored = result.get("panes") or []
+    prompts = [pane.get("prompt") or result.get("prompt") or {} for pane in stored]
+    found = [result_of(pane, prompt) for pane, prompt in zip(stored, prompts, strict=True)]
     labels = [str(pane.get("label") or pane["variant"]) for pane in stored]
     forced = result.get("forced") or [None] * len(stored)
     everything = max((_end(one) for one in found), default=0.0)
     shown = []
     for index, (pane, one) in enumerate(zip(stored, found, strict=True)):
         facts = row["variants"][index] if index < len(row["variants"]) else {}
-        lines = [(0.0, _head(pane, facts, labels[index], index == 0)), *_answer(one, prompt, sampling)]
+        lines = [
+            (0.0, _head(pane, facts, labels[index], index == 0)),
+            *_answer(one, prompts[index], settings(row, pane)),
+        ]
         lines += _parts(found, labels, index)
         if index:
             lines += _forced(forced[index] if index < len(forced) else None, found[0], one, labels[0], everything)
@@ -50,9 +53,9 @@ def panes(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return shown
 
 
-def settings(row: Mapping[str, Any]) -> Sampling:
-    """How the tokens were chosen. What this version does not know of is left out."""
-    given = (row.get("settings") or {}).get("sampling") or {}
+def settings(row: Mapping[str, Any], pane: Mapping[str, Any]) -> Sampling:
+    """How the tokens of a pane were chosen. What this version does not know of is left out."""
+    given = pane.get("sampling") or (row.get("settings") or {}).get("sampling") or {}
     known = {name: value for name, value in given.items() if name in Sampling.__dataclass_fields__}
     return Sampling(**known | {"stop": tuple(known.get("stop") or ())})
 
@@ -188,17 +191,18 @@ def _forced(
     """The reference's answer as this variant saw it: measured once all panes were done."""
     if not stored:
         return []
-    tokens = [_forced_token(one) for one in stored.get("tokens") or ()]
+    tokens = [_forced_token(one) for one in stored.get("positions") or ()]
     shared = _shared(reference, own)
     lines = [encode.measure(KEY, label, len(reference.tokens), shared)]
     if tokens:
         lines.append(encode.forced(0, tokens))
-    words = forced_words(stored, tokens, len(reference.tokens), label)
+    words = _words(stored, tokens, len(reference.tokens), label)
     lines.append(encode.measured("done" if tokens else "blocked", words))
     return [(after, text) for text in lines]
 
 
-def forced_words(stored: Mapping[str, Any], tokens: Sequence[ForcedToken], total: int, label: str) -> str:
+def _words(stored: Mapping[str, Any], tokens: Sequence[ForcedToken], total: int, label: str) -> str:
+    """What was found, over how much, and why there is no more."""
     reason = str(stored.get("reason") or "")
     seen = summary(tokens)
     if seen is None:

@@ -82,11 +82,10 @@ def number(kind: str, parts: Mapping[str, Any], names: Mapping[str, str]) -> Num
 
 
 def _comparison(verdict: Any) -> Number:
-    listed = verdict.get("outcomes") if isinstance(verdict, Mapping) else verdict
-    ratios = [(one["decode"], str(one.get("label") or "")) for one in listed or () if one.get("decode") is not None]
+    ratios = [(float(one["decode_ratio"]), str(one["label"])) for one in verdict or () if one.get("decode_ratio")]
     if not ratios:
         return "", ""
-    ratio, label = min(ratios) if len(ratios) == 1 else max(ratios)
+    ratio, label = max(ratios)
     return f"{ratio:.2f}×", f"decode speed, {label}" if label else "decode speed"
 
 

@@ -37,7 +37,6 @@ class Session:
         self.shown = list(range(MIN_PANES))
         self.last: Ask | None = None
         self.model = ""
-        self.run_id = ""  # of the last comparison, once it is stored
         self.choices: list[Variant] = []  # the model's variants, its reference first
         self._comparison: Comparison | None = None
         self._unwatched: Comparison | None = None  # begun, and nobody iterates over its changes yet

@@ -8,12 +8,14 @@ from dataclasses import asdict
 from math import log
 from typing import Any
 
+from playground import recording, traces
 from playground.bench_rows import BenchRow
 from playground.compare import PaneResult
 from playground.core import Alternative, Finish, Loaded, Prompt, Sampling, Token, Variant
+from playground.engines.forcing import ForcedToken
+from playground.forced import ForcedResult
 from playground.store import runs
 from playground.store.schema import Run
-from playground.verdict import verdict
 
 GRAVITY = (
     "Gravity is a fundamental force of nature that pulls masses together : the more mass , the stronger it pulls ."
@@ -70,28 +72,15 @@ def answer(
     return found
 
 
-def pane(found: PaneResult, label: str) -> dict[str, Any]:
-    tokens = [
-        {
-            "id": token.id, "text": token.text, "piece": token.piece, "time_s": token.time_s, "step_s": token.step_s,
-            "logprob": token.logprob, "top": [[one.id, one.text, one.logprob] for one in token.top],
-        }
-        for token in found.tokens
-    ]  # fmt: skip
-    loaded = found.loaded.as_dict() if found.loaded else None
-    return found.as_json() | {"label": label, "loaded": loaded, "tokens": tokens}
-
-
-def forced(count: int) -> list[dict[str, Any]]:
+def forced(count: int) -> ForcedResult:
     klds = (0.01, 0.4, 0.02, 0.0, 1.2)
-    theirs, mine = [[1, " a", log(0.62)], [2, " the", log(0.2)]], [[2, " the", log(0.55)], [1, " a", log(0.4)]]
-    return [
-        {
-            "kld": klds[at % 5], "agrees": klds[at % 5] < 0.3, "logprob_reference": log(0.62), "logprob": log(0.4),
-            "top_reference": theirs, "top": mine if klds[at % 5] >= 0.3 else theirs,
-        }
-        for at in range(count)
-    ]  # fmt: skip
+    theirs = (Alternative(1, " a", log(0.62)), Alternative(2, " the", log(0.2)))
+    mine = (Alternative(2, " the", log(0.55)), Alternative(1, " a", log(0.4)))
+    found = ForcedResult(count)
+    for at in range(count):
+        kld = klds[at % 5]
+        found.tokens.append(ForcedToken(kld, kld < 0.3, log(0.62), log(0.4), theirs, mine if kld >= 0.3 else theirs))
+    return found
 
 
 def comparison(
@@ -108,28 +97,24 @@ def comparison(
         answer(one, text, 0.5, step, prompt, memory)
         for one, text, step, memory in zip(facts, words, steps_s, (300_000_000, 160_000_000), strict=True)
     ]
-    divergence = {"words": "Mean KLD 0.33 nats, same top token 60%", "kld": 0.326, "agreement": 0.6}
-    outcomes = [
-        {
-            "variant": one.variant_id, "label": one.label, "headline": one.headline, "detail": one.detail,
-            "explanation": one.explanation, "caveats": list(one.caveats), "size": one.size_ratio,
-            "memory": one.memory_ratio, "decode": one.decode_ratio,
-            "interval": list(one.decode_interval) if one.decode_interval else None, "divergence": divergence,
-        }
-        for one in verdict(found)
-    ]  # fmt: skip
-    return stored(
-        "comparison", title,
-        {
-            "prompt": {"messages": [{"role": "user", "content": asked}], "text": prompt.text,
-                       "ids": list(prompt.ids), "template": "chat"},
-            "panes": [pane(one, side["label"]) for one, side in zip(found, facts, strict=True)],
-            "verdict": {"outcomes": outcomes},
-            "forced": [None, {"tokens": forced(len(words[0]))}],
-        },
-        settings={"sampling": asdict(Sampling()), "at_once": False, "divergence": True},
-        **more,
-    )  # fmt: skip
+    sources = ({"role": "user", "content": asked},)
+    measured = (None, forced(len(words[0])))
+    sides = [
+        recording.Pane(side["id"], side["label"], one, Sampling(), sources, known)  # type: ignore[arg-type]
+        for one, side, known in zip(found, facts, measured, strict=True)
+    ]
+    prompt_row = {"messages": list(sources), "text": prompt.text, "ids": list(prompt.ids), "template": "chat"}
+    result = {
+        "prompt": prompt_row,
+        "panes": [
+            traces.pane(one, side["label"]) | {"prompt": None, "sampling": None}
+            for one, side in zip(found, facts, strict=True)
+        ],
+        "verdict": recording.verdict(sides),
+        "forced": [None if one is None else traces.forced(one) for one in measured],
+    }
+    settings = {"sampling": asdict(Sampling()), "at_once": False, "divergence": True}
+    return stored("comparison", title, result, **({"settings": settings} | more))
 
 
 def bench(title: str = "Speed of two variants", scale: float = 1.0, **more: Any) -> Run:
