@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from playground.engines.address import parse
 from playground.metrics.timing import timing
 from playground.store.runs import Entry
 from playground.ui import outsiders, run_how, run_replay
@@ -131,27 +132,26 @@ def _table(
 
 
 def _names(*rows: Row) -> dict[str, str]:
-    """Labels by id, of both runs: the second's where both have one."""
-    return {str(one["id"]): str(one["label"]) for row in rows for one in named(row["variants"])}
+    """Labels of both runs, the second's where both have one: by id, and by that without its engine."""
+    found = {str(one["id"]): str(one["label"]) for row in rows for one in named(row["variants"])}
+    return {parse(name).variant: label for name, label in found.items()} | found
 
 
 def _comparison(first: Row, second: Row) -> dict[str, Any]:
-    sides = [{str(pane["variant"]): pane for pane in row["result"].get("panes") or ()} for row in (first, second)]
-    prompts = [row["result"].get("prompt") or {} for row in (first, second)]
-    names = {key: str(pane.get("label") or key) for side in sides for key, pane in side.items()}
+    sides = [_panes(row) for row in (first, second)]
+    names = {key: str(pane.get("label") or key[0]) for side in sides for key, pane in side.items()}
     lines = []
     for key in names:
         timings, memory = [], []
-        for side, prompt in zip(sides, prompts, strict=True):
-            pane = side.get(key)
-            found = run_replay.result_of(pane, prompt) if pane else None
+        for side in sides:
+            found = run_replay.result_of(side[key], {}) if key in side else None
             timings.append(timing(found.trace()) if found else None)
             memory.append(found.peak_memory_bytes if found else None)
         a, b = timings
         lines.append(
             (
                 names[key],
-                key,
+                key[0],
                 (
                     cell(a and a.decode_tok_s, b and b.decode_tok_s, "tok/s", "percent"),
                     cell(_ms(a and a.ttft_s), _ms(b and b.ttft_s), "ms", "percent"),
@@ -165,6 +165,16 @@ def _comparison(first: Row, second: Row) -> dict[str, Any]:
         )
     columns = ("decode", "TTFT", "prefill", "TPOT", "ITL p99", "peak memory", "written")
     return _table("Speed and memory", "one answer each: this prompt only", columns, lines)
+
+
+def _panes(row: Row) -> dict[tuple[str, int], Row]:
+    """By what was asked of the engines; one that stands there twice has a number."""
+    found: dict[tuple[str, int], Row] = {}
+    panes = row["result"].get("panes") or ()
+    for pane, facts in zip(panes, row["variants"], strict=False):
+        number = sum(name == facts["id"] for name, _ in found)
+        found[str(facts["id"]), number] = pane
+    return found
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -116,7 +116,7 @@ def _head(pane: Mapping[str, Any], facts: Mapping[str, Any], label: str, referen
         {
             "label": label,
             "role": "reference" if reference else "",
-            "id": str(pane["variant"]),
+            "id": str(facts.get("id") or pane["variant"]),
             "source": str(facts.get("source") or ""),
             "facts": encode.size_facts(
                 facts.get("bits_per_weight"), facts.get("bytes"), bool(facts.get("bytes_are_estimated"))

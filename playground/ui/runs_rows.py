@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.core import REFERENCE
+from playground.engines.address import parse
 from playground.evals.verdict_table import WITHHELD
 from playground.store import glances
 from playground.store.runs import Entry
@@ -45,7 +46,9 @@ class Rows:
 
 
 def labels(entry: Entry) -> dict[str, str]:
-    return {str(one["id"]): str(one["label"]) for one in named(entry.run.variants)}
+    """What variants are called, the reference first: by id, and by that without its engine."""
+    found = {str(one["id"]): str(one["label"]) for one in named(entry.run.variants)}
+    return found | {plain: label for name, label in found.items() if (plain := parse(name).variant) not in found}
 
 
 def line(entry: Entry, found: Number) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def line(entry: Entry, found: Number) -> dict[str, Any]:
         "revoked": entry.revoked_at,
         "model": run.model,
         "created": run.created_at,
-        "variants": list(labels(entry).values()),
+        "variants": [str(one["label"]) for one in named(run.variants)],
         "number": found,
     }
 

@@ -114,10 +114,9 @@ def test_a_kind_that_nobody_knows_still_has_its_head(home: Path) -> None:
 
 def test_two_comparisons_are_matched_by_variant(home: Path) -> None:
     first = comparison()
-    other = NF4 | {"content_hash": "another"}
-    second = comparison("After", steps_s=(0.1, 0.35), versions={"torch": "2.14.0"}, variants=[REFERENCE, other])
-    second.result["panes"][1]["variant"] = "smollm2:int8"
-    found = run_pair.view(runs.entry(first.id), runs.Entry(second, "After"), owner=True)
+    moved, other = REFERENCE | {"content_hash": "another"}, NF4 | {"id": "smollm2:int8", "label": "int8"}
+    second = comparison("After", steps_s=(0.1, 0.35), versions={"torch": "2.14.0"}, variants=[moved, other])
+    found = run_pair.view(runs.entry(first.id), runs.entry(second.id), owner=True)
     (table,) = found["tables"]
     by_name = {line["id"]: line["cells"] for line in table["lines"]}
     assert list(by_name) == ["smollm2", "smollm2:nf4", "smollm2:int8"]
@@ -126,7 +125,8 @@ def test_two_comparisons_are_matched_by_variant(home: Path) -> None:
     assert by_name["smollm2:nf4"][0]["b"] is None and by_name["smollm2:nf4"][0]["moved"] is None
     groups = {one["name"]: one for one in found["changed"]["groups"]}
     assert groups["Versions"]["changed"] == [["torch", "2.13.0", "2.14.0"], ["transformers", "5.17.0", None]]
-    assert [one[0] for one in groups["Variants"]["changed"]] == ["smollm2:nf4"] and not groups["Settings"]["changed"]
+    assert [one[0] for one in groups["Variants"]["changed"]] == ["smollm2", "smollm2:nf4", "smollm2:int8"]
+    assert not groups["Settings"]["changed"]
 
 
 def test_two_evaluations_show_the_intervals_that_were_computed_and_claim_nothing(home: Path) -> None:

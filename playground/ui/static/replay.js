@@ -25,18 +25,22 @@
     return low;
   };
 
-  // `{ boxes, close }`: the parts in the order of the page. Opens at the end, with everything there.
+  let plot = null, legend = null; // made once: they listen to the whole page
+
+  // `{ close }`. Opens at the end, with everything there.
   P.replay = (mount, replay) => {
     const tracks = replay.panes.map(track), values = tracks.map(() => held('')), panes = [];
-    const total = Math.max(0, ...replay.panes.map((pane) => pane.end)), last = Math.max(total, ...tracks.map((one) => one.times.at(-1) || 0));
+    const total = Math.max(0, ...replay.panes.map((pane) => pane.end));
+    const fresh = !plot;
+    if (fresh) { plot = mounted('rp-plot'); legend = mounted('rp-legend'); }
     let now = total, speed = 1, playing = false, frame = 0, before = 0;
 
-    const verdict = mounted('rp-verdict'), stage = el('section', 'rp-stage'), bar = el('div', 'rp-bar'), row = el('div', 'rp-panes'), plot = mounted('rp-plot'), legend = mounted('rp-legend');
+    const verdict = mounted('rp-verdict'), stage = el('section', 'rp-stage'), bar = el('div', 'rp-bar'), row = el('div', 'rp-panes');
     stage.setAttribute('aria-label', 'Replay');
     const play = P.button('rp-play', 'Replay', () => (playing ? pause() : start()));
-    const again = P.button('rp-again', 'Restart', () => { go(0); if (speed) start(); });
+    const again = P.button('rp-again', 'Restart', () => { go(0); start(); });
     const slider = el('input', 'rp-slider'), time = el('output', 'rp-time');
-    slider.type = 'range'; slider.min = 0; slider.max = total.toFixed(3); slider.step = 0.01; slider.setAttribute('aria-label', 'Time of the replay');
+    slider.type = 'range'; slider.min = 0; slider.max = total.toFixed(3); slider.step = 'any'; slider.setAttribute('aria-label', 'Time of the replay');
     const speeds = P.radios('Speed of the replay', SPEEDS, (value) => { speed = Number(value); if (!speed) { pause(); go(total); } else if (playing) before = performance.now(); });
     bar.append(play, again, speeds, slider, time, legend);
     play.dataset.tip = 'Space plays and pauses, ← and → go a second back and on, Home restarts.';
@@ -57,14 +61,15 @@
       play.textContent = playing ? 'Pause' : now >= total ? 'Replay' : 'Play';
       stage.dataset.playing = playing;
     };
-    const tick = (at) => {
+    const tick = () => {
       if (!playing) return;
+      const at = performance.now();
       now = Math.min(total, now + (Math.max(0, at - before) / 1e3) * speed); before = at;
       if (now >= total) { playing = false; P.rescale(true); } else frame = requestAnimationFrame(tick);
       draw();
     };
     const start = () => {
-      if (!speed) { go(total); return; }
+      if (!speed) speeds.firstElementChild.click();
       if (now >= total) now = 0;
       playing = total > 0; before = performance.now();
       cancelAnimationFrame(frame); frame = requestAnimationFrame(tick);
@@ -85,7 +90,6 @@
 
     mount.append(verdict, stage, plot);
     P.verdict(verdict, { value: JSON.stringify(replay.verdict) }, () => {});
-    P.legend(legend);
     replay.panes.forEach((pane, index) => {
       const slot = mounted('pg-slot');
       row.append(slot);
@@ -94,10 +98,10 @@
       panes.push(me);
     });
     row.dataset.panes = panes.length;
-    P.plot(plot);
+    if (fresh) { P.legend(legend); P.plot(plot); }
     draw();
     for (const pane of panes) { const body = pane.root.querySelector('.body'); pane.stick = false; body.scrollTop = 0; }
     P.rescale(true);
-    return { close: () => { pause(); document.removeEventListener('keydown', keys); for (const pane of panes) pane.close(); }, last };
+    return { close: () => { pause(); document.removeEventListener('keydown', keys); for (const pane of panes) pane.close(); } };
   };
 })();
