@@ -39,6 +39,7 @@ class Job(Base):
     pid             of the worker, the leader of its process group; with `pid_started`, psutil's create_time, it is
                     that process and no later one of the same number
     app_pid         of the process that started the worker, likewise
+    home            `folders.home_id` of where it was queued: its processes and folders are there and nowhere else
     cancelled_at    when somebody asked for its end
     error           `errors.to_wire`, with "log_tail" when the worker died without a word
     result          what the body returned
@@ -61,6 +62,7 @@ class Job(Base):
     pid_started: Mapped[float | None] = mapped_column(default=None)
     app_pid: Mapped[int | None] = mapped_column(default=None)
     app_started: Mapped[float | None] = mapped_column(default=None)
+    home: Mapped[str | None] = mapped_column(String(32), default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
 
@@ -165,8 +167,8 @@ class Run(Base):
     versions: Mapped[dict[str, Any]] = mapped_column(JSON)
     device: Mapped[dict[str, Any]] = mapped_column(JSON)
     variants: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    result: Mapped[dict[str, Any]] = mapped_column(JSON, sort_order=1)
     job_id: Mapped[str | None] = mapped_column(String(32), index=True, default=None)
-    result: Mapped[dict[str, Any]] = mapped_column(JSON)
 
     def __post_init__(self) -> None:
         self.title = one_line(self.title, MAX_TITLE)
@@ -195,11 +197,11 @@ class RunNote(Base):
     __tablename__ = "run_notes"
 
     run_id: Mapped[str] = mapped_column(String(32), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    updated_at: Mapped[float] = mapped_column(sort_order=1)
     title: Mapped[str | None] = mapped_column(String(MAX_TITLE), default=None)
     note: Mapped[str] = mapped_column(Text, default="")
     words: Mapped[str] = mapped_column(Text, default="")
     revoked_at: Mapped[float | None] = mapped_column(default=None)
-    updated_at: Mapped[float]
 
 
 def one_line(text: str, most: int) -> str:
