@@ -71,6 +71,7 @@ def main() -> None:
     run = None if asked.again else stored(spec)
     if run is None:
         say(f"Measuring {len(names)} variants: speed, {asked.tokens:,} tokens of divergence, {asked.tasks}")
+        say(expectation(spec))
         command("eval", *arguments(names, asked.tasks, asked.limit, asked.tokens, asked.batch_size))
         run = stored(spec)
         if run is None:
@@ -139,6 +140,19 @@ def specification(names: Sequence[str], tasks: Sequence[str], limit: int, tokens
 
     conditions = Conditions(tuple(tasks), limit=limit or None, batch_size=batch)
     return EvaluateSpec(tuple(map(absolute, names)), conditions, "", {"text": "bundled", "tokens": tokens}, True)
+
+
+def expectation(spec: Any) -> str:
+    """How long it will take, once the pace of each variant is measured here."""
+    from playground.estimate import evaluation
+
+    counts = [(name, spec.conditions.limit) for name in spec.conditions.tasks]
+    found = evaluation.expected(spec, counts, measure=True)
+    if found.seconds is None:
+        return " ".join(found.missing)
+    return (
+        f"It takes about {found.seconds[0] / 60:.0f} to {found.seconds[1] / 60:.0f} minutes. {' '.join(found.missing)}"
+    )
 
 
 def stored(spec: Any) -> Any | None:
@@ -234,12 +248,8 @@ def _where(run: Mapping[str, Any]) -> str:
 
 def _legend(run: Mapping[str, Any]) -> str:
     drops = [row["smallest_drop"] for row in run["result"]["rows"] if row.get("smallest_drop") is not None]
-    seen = (
-        f" With so few items a drop has to be {100 * min(drops):.0f} to {100 * max(drops):.0f} points to be seen "
-        "in 80 of 100 evaluations."
-        if drops
-        else ""
-    )
+    between_ = " to ".join(dict.fromkeys(f"{100 * drop:.0f}" for drop in (min(drops), max(drops)))) if drops else ""
+    seen = f" A drop has to be {between_} points to be seen in 80 of 100 such evaluations." if drops else ""
     return (
         "Scores in percent ± standard error; in brackets how many answers became wrong and right. A score that is not "
         f"bold is not distinguishable from the reference's.{seen} transformers has no kernels for compressed-tensors: "

@@ -48,6 +48,7 @@ def test_it_makes_what_is_missing_measures_once_and_writes(
         evaluation(VARIANTS[:2], TASKS[2:3], settings=settings, versions=unfinished.versions())
 
     monkeypatch.setattr(script, "command", command)
+    monkeypatch.setattr(script, "expectation", lambda spec: "It takes a moment.")
     arguments = ["table", "--only", "nf4", "--tasks", "bundled_facts", "--limit", "20", "--tokens", "64"]
     arguments += ["--readme", str(readme), "--bench", str(tmp_path / "bench")]
     monkeypatch.setattr(sys, "argv", arguments)

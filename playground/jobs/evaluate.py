@@ -88,7 +88,7 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
     rows = verdict_table.rows(measured[0], measured[1:], facts, warnings)
     clock.lap("verdicts")
     stored = _run(spec, chosen[0], measured, facts, rows, divergence, warnings, clock, folder.name)
-    stored.result |= _expected(spec, measured[0], facts, resumed=resumed)
+    stored.result |= _expected(spec, measured, facts, resumed=resumed)
     _store(stored, measured)
     for place in [*places, *(place for place, _ in done)]:
         folders.remove(place)
@@ -105,12 +105,13 @@ def _begun(chosen: Sequence[Subject], prepared: Prepared) -> bool:
 
 
 def _expected(
-    spec: EvaluateSpec, reference: Measured, facts: Mapping[str, TaskFacts], *, resumed: bool
+    spec: EvaluateSpec, measured: Sequence[Measured], facts: Mapping[str, TaskFacts], *, resumed: bool
 ) -> dict[str, Any]:
     """What was to be expected of the time, to hold against what it took, and what later estimates learn from this."""
+    asked = {name: [item for one in measured for item in one.tasks.get(name, ())] for name in facts}
     sizes = {
         name: task_sizes.of_items(found, task_sizes.budget(name, spec.conditions)).as_dict()
-        for name, found in reference.tasks.items()
+        for name, found in asked.items()
         if found
     }
     estimate = evaluation.kept(spec, [(name, one.n) for name, one in facts.items()], resumed=resumed)

@@ -45,8 +45,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
 
         Parameters:
             variants: ids as in /models, the reference first.
-            tasks: names of lm-eval's tasks and groups, or of the bundled ones; none of them, with divergence, measures
-                the divergence alone.
+            tasks: names of tasks and groups, lm-eval's or the bundled; none, with divergence, measures that alone.
             limit: the first so many items of each task; 0 is all of them.
             few_shot: examples before each question; -1 is the task's own number.
             chat_template: render prompts with the model's chat template.
