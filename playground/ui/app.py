@@ -111,13 +111,10 @@ def launch(
         **theme.options(),
     )
     quantize_files.serve(demo.app, Owner(address, share))
-<<<<<<< HEAD
     run_routes.serve(demo.app, Owner(address, share))
-=======
     health.serve(demo.app)
     if demo.mcp_error:
         log.warning("There are no MCP tools: %s", demo.mcp_error)
->>>>>>> runs
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:

@@ -14,16 +14,8 @@ ELSEWHERE = "…"
 
 def run(row: Mapping[str, Any]) -> dict[str, Any]:
     """A run's row, or part of one: of a local model and of a text file only the last name."""
-<<<<<<< HEAD
-    settings = row.get("settings") or {}
-    divergence = settings.get("divergence")
-    text = divergence.get("text", "") if isinstance(divergence, Mapping) else settings.get("text", "")
-    names = [row.get("model", ""), *(variant["id"] for variant in row["variants"]), text]
-    return dict(without_paths(dict(row), names))
-=======
     names = [row.get("model", ""), *(variant["id"] for variant in row["variants"])]
     return dict(without_paths(dict(row), [*names, *_texts(row.get("settings") or {})]))
->>>>>>> runs
 
 
 def measuring_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +25,8 @@ def measuring_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:
 
 def _texts(asked: Mapping[str, Any]) -> list[str]:
     """Where the text of a divergence comes from, beside tasks or alone."""
-    return [str((asked.get("divergence") or {}).get("text", "")), str(asked.get("text") or "")]
+    beside = asked.get("divergence")
+    return [str(beside.get("text", "")) if isinstance(beside, Mapping) else "", str(asked.get("text") or "")]
 
 
 def without_paths(value: Any, names: Iterable[Any]) -> Any:

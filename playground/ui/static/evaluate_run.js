@@ -68,12 +68,8 @@
     if (view.divergence.length) plot('How far single tokens moved', 'share of tokens by their KLD, nats', (area) => E.spread(area, view));
     if (view.divergence.length > 1) plot('By how sure the reference was', 'its probability of its most probable token', (area) => E.confidence(area, view)).closest('.ev-card').classList.add('wide');
     if (view.rows.length) plot('Scores', view.tasks.some((t) => t.chance !== null) ? '± 1.96 standard errors; grey line: the reference, dotted: chance' : '± 1.96 standard errors; the grey line is the reference', (area) => E.scores(area, view)).closest('.ev-card').classList.add('wide');
-<<<<<<< HEAD
     if (!bare) head.append(P.linkButton(view.id));
-    const parts = [...(bare ? [] : [head]), verdict(view), ...(view.warnings.length ? [warnings(view)] : []), E.table(view), plots];
-=======
-    const parts = [head, verdict(view), ...(view.warnings.length ? [warnings(view)] : []), ...(view.rows.length ? [E.table(view)] : []), ...(view.divergence.length > 1 ? [E.diverged(view)] : []), plots];
->>>>>>> runs
+    const parts = [...(bare ? [] : [head]), verdict(view), ...(view.warnings.length ? [warnings(view)] : []), ...(view.rows.length ? [E.table(view)] : []), ...(view.divergence.length > 1 ? [E.diverged(view)] : []), plots];
     const items = view.rows.length ? E.items(view, page) : null;
     if (items) parts.push(items.box);
     if (!bare) parts.push(facts(view));

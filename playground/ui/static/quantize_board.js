@@ -44,7 +44,10 @@
       if (r.kld_mean !== undefined) list.append(big('mean KLD, nats', P.small(r.kld_mean), '', 'Divergence of the saved checkpoint from the model that was in memory: 0 is what it should be.'));
       if (r.max_abs_logit_difference !== undefined) list.append(big('largest logit difference', P.small(r.max_abs_logit_difference)));
       checks.append(list);
-    } else checks.append(el('p', 'quiet', 'Not compared: this format is read by other engines. Compare shows what it answers.'));
+    } else {
+      checks.firstChild.textContent = 'Read back from the file';
+      checks.append(el('p', 'quiet', card.layers.length ? `${card.layers.length} quantized tensors were read back from the finished file and held against the original: the errors above. Compare shows what it answers.` : 'No tensor was compared: it holds 16-bit values, or was made before this was measured. Compare shows what it answers.'));
+    }
     const notes = [card.calibration && `Calibrated on ${card.calibration}.`, ...card.notes].filter(Boolean);
     if (notes.length) { const list = el('ul', 'qz-notes'); list.append(...notes.map((words) => el('li', '', words))); checks.append(list); }
     parts.push(checks);
@@ -90,33 +93,9 @@
       const [nums, ...rest] = shown.parts, checks = rest.at(-1), parts = [nums, acts];
       found.push = state.pushes && Q.push(row, trigger, look);
       if (found.push) { acts.lastChild.before(found.push.button); parts.push(found.push.box); }
-<<<<<<< HEAD
       parts.push(...rest.slice(0, -1));
       found.draw = shown.draw;
       if (card.run) acts.lastChild.before(P.linkButton(card.run));
-=======
-      if (card.layers.length) {
-        const where = el('section', 'qz-where'), top = el('div', 'qz-text-head'), area = el('div', 'area');
-        top.append(el('h4', '', 'Where did it hurt?'), Q.heatLegend(card.layers));
-        where.append(top, el('p', 'quiet', card.hurt), area);
-        parts.push(where);
-        found.draw = () => Q.heat(area, card.layers);
-      } else found.draw = null;
-      const r = row.reload, checks = el('section', 'qz-checks');
-      checks.append(el('h4', '', 'Loaded again in a fresh process'));
-      if (r) {
-        const list = el('div', 'qz-nums small');
-        if (r.top1_agreement !== undefined) list.append(big('same top token', `${(100 * r.top1_agreement).toFixed(r.top1_agreement === 1 ? 0 : 1)}%`, '', 'Of the fixed prompts: saved checkpoint against the model that was in memory.'));
-        if (r.kld_mean !== undefined) list.append(big('mean KLD, nats', P.small(r.kld_mean), '', 'Divergence of the saved checkpoint from the model that was in memory: 0 is what it should be.'));
-        if (r.max_abs_logit_difference !== undefined) list.append(big('largest logit difference', P.small(r.max_abs_logit_difference)));
-        checks.append(list);
-      } else {
-        checks.firstChild.textContent = 'Read back from the file';
-        checks.append(el('p', 'quiet', card.layers.length ? `${card.layers.length} quantized tensors were read back from the finished file and held against the original: the errors above. Compare shows what it answers.` : 'No tensor was compared: it holds 16-bit values, or was made before this was measured. Compare shows what it answers.'));
-      }
-      const notes = [card.calibration && `Calibrated on ${card.calibration}.`, ...card.notes].filter(Boolean);
-      if (notes.length) { const list = el('ul', 'qz-notes'); list.append(...notes.map((words) => el('li', '', words))); checks.append(list); }
->>>>>>> runs
       const paths = el('div', 'qz-path'), copyPath = P.button('ui-small', 'Copy', () => P.copy(row.path, copyPath), 'Copy the folder');
       paths.append(el('span', 'quiet', 'Folder'), el('code', '', row.path), copyPath);
       const copyRun = P.button('ui-small', 'Copy', () => P.copy(card.command, copyRun), 'Copy the command');
