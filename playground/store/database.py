@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 FILE = "playground.db"
 BUSY_MS = 15_000  # as long as this one process waits for another's transaction
 CONNECT_S = 10
+_making = threading.RLock()
 WRITERS = 0x706C6179  # "play": the name of the lock that PostgreSQL's writers take
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
@@ -90,7 +92,8 @@ def exists() -> bool:
 
 def engine() -> Engine:
     """The engine of this moment's database, with its tables up to date."""
-    return _engine(url())[0]
+    with _making:  # two threads that begin at once would else make two, and one would stay open unseen
+        return _engine(url())[0]
 
 
 @lru_cache(maxsize=8)

@@ -24,6 +24,8 @@ from playground.ui import (
     pages,
     quantize_files,
     quantize_tab,
+    run_routes,
+    runs_tab,
     speed_tab,
     theme,
 )
@@ -34,6 +36,7 @@ from playground.ui.evaluate_events import Evaluate
 from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner, loopback
 from playground.ui.quantize_events import Quantize
+from playground.ui.runs_events import Runs
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
 from playground.ui.speed_session import SpeedTabs
@@ -55,6 +58,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         quantize.wire(demo)
         Evaluate(evaluate_tab.layout(), queue, owner).wire()
         Speed(speed_tab.layout(), engine, speeds).wire(demo)
+        Runs(runs_tab.layout(), owner).wire()
         api.endpoints(engine, owner, queue)
         evaluate_api.endpoints(owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
@@ -108,6 +112,7 @@ def launch(
         **theme.options(),
     )
     quantize_files.serve(demo.app, Owner(address, share))
+    run_routes.serve(demo.app, Owner(address, share))
     health.serve(demo.app)
     if demo.mcp_server_obj is not None:
         mcp_answers.as_json(demo.mcp_server_obj)

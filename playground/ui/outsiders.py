@@ -25,7 +25,8 @@ def measuring_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:
 
 def _texts(asked: Mapping[str, Any]) -> list[str]:
     """Where the text of a divergence comes from, beside tasks or alone."""
-    return [str((asked.get("divergence") or {}).get("text", "")), str(asked.get("text") or "")]
+    beside = asked.get("divergence")
+    return [str(beside.get("text", "")) if isinstance(beside, Mapping) else "", str(asked.get("text") or "")]
 
 
 def without_paths(value: Any, names: Iterable[Any]) -> Any:
