@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, NullPool, event
 from sqlalchemy.orm import Session
 
 from playground.settings import settings
-from playground.store import migrations
+from playground.store import folders, migrations
 
 FILE = "playground.db"
 BUSY_MS = 15_000  # as long as this one process waits for another's transaction
@@ -36,6 +36,12 @@ def url() -> str:
 def exists() -> bool:
     """Whether anything was ever stored. Lets a reader that expects nothing leave the disk untouched."""
     return path().exists()
+
+
+def size() -> int:
+    """Bytes that the results take: the database with what is not merged into it yet, and the files beside it."""
+    files = (path().with_name(f"{FILE}{end}") for end in ("", "-wal"))
+    return sum(file.stat().st_size for file in files if file.is_file()) + folders.size(folders.runs())
 
 
 def engine() -> Engine:

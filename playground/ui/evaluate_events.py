@@ -16,16 +16,15 @@ from playground.errors import PlaygroundError, UnknownRun
 from playground.evals import tasks
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.queue import best_device
-from playground.settings import settings
 from playground.store import database, runs
 from playground.store.schema import Run
 from playground.ui import evaluate_asked, evaluate_items, evaluate_words
+from playground.ui.access_rules import Rules
 from playground.ui.encode import inert
 from playground.ui.evaluate_board import Board
 from playground.ui.evaluate_run import view
 from playground.ui.evaluate_tab import Tab
 from playground.ui.job_cards import Queue
-from playground.ui.owner import Owner
 
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 MAX_OPEN = 12  # logs that one page may have open
@@ -33,10 +32,10 @@ MAX_TEXT = 1200
 
 
 class Evaluate:
-    """The events of the page over one queue. `owner`: who may start, end and delete."""
+    """The events of the page over one queue. `rules`: who may start, end and delete, and what visitors may look at."""
 
-    def __init__(self, tab: Tab, queue: Queue, owner: Owner) -> None:
-        self.tab, self.queue, self.owner = tab, queue, owner
+    def __init__(self, tab: Tab, queue: Queue, rules: Rules) -> None:
+        self.tab, self.queue, self.rules, self.owner = tab, queue, rules, rules.owner
         self.board = Board(queue)
         self._searching = threading.Lock()
 
@@ -60,8 +59,9 @@ class Evaluate:
     # ---- the form
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
         refusal = self.owner.refusal(request)
-        name = _text(data, "name") or settings().model
+        name = _text(data, "name") or self.rules.opens_with(request)
         try:
+            self.rules.check_model(request, name)
             model, _ = catalog.split(name)
             return evaluate_words.form(model, catalog.variants(model), catalog.describe(model), refusal=refusal)
         except PlaygroundError as error:
@@ -77,9 +77,10 @@ class Evaluate:
         except PlaygroundError as error:
             return evaluate_words.found(serial, text, [], error)
 
-    def plan(self, data: gr.EventData) -> str:
+    def plan(self, data: gr.EventData, request: gr.Request) -> str:
         sent, serial = _data(data), _serial(data)
         try:
+            self.rules.check_model(request, *evaluate_asked.named(sent))
             names, asked = evaluate_asked.variants(sent), evaluate_asked.conditions(sent)
             others = {"divergence": evaluate_asked.divergence(sent) is not None, "speed": bool(sent.get("speed"))}
             return evaluate_words.plan(serial, len(names), asked, others)

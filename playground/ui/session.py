@@ -11,7 +11,7 @@ from playground.compare import Comparison
 from playground.core import Variant
 from playground.engines import address, choose
 from playground.engines.engine import Engine
-from playground.errors import EngineError
+from playground.errors import EngineError, PlaygroundError
 from playground.ui import encode
 from playground.ui.measuring import Measuring
 from playground.ui.turns import Ask, Pane, Turn
@@ -59,6 +59,15 @@ class Session:
             comparison.stop(slots.index(slot))
         if measuring:
             measuring.stop()
+
+    def refuse(self, error: PlaygroundError) -> None:
+        """End the run that was begun, before anything of it reached an engine; its panes say why."""
+        with self.lock:
+            if self._unwatched is None:
+                return
+            for slot in self._slots:
+                self.panes[slot].turns[-1].add(error)
+            self._comparison, self._unwatched, self._slots = None, None, []
 
     def drop_last(self, slot: int) -> None:
         """Take the last turn of a pane away, to be made again."""
