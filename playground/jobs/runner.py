@@ -176,7 +176,7 @@ def spawn(job_id: str, module: str, nice: int) -> subprocess.Popen[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    environment = {name: value for name, value in without_keys(os.environ).items() if name != "PLAYGROUND_OWNER_TOKEN"}
+    environment = without_keys(os.environ)
     if (threads := settings().threads) is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     if settings().offline:

@@ -406,10 +406,7 @@ def test_a_task_that_nobody_knows_is_refused_before_a_job(
     assert not queue.jobs
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [{"Origin": "http://evil.example"}, {"X-Forwarded-For": "10.0.0.1"}, {"Sec-Fetch-Site": "cross-site"}],
-)
+@pytest.mark.parametrize("headers", [{"X-Forwarded-For": "10.0.0.1"}, {"Via": "1.1 proxy"}])
 def test_nobody_else_starts_ends_or_deletes_anything(
     page: Page, queue: FakeQueue, home: Path, headers: dict[str, str]
 ) -> None:
@@ -430,7 +427,7 @@ def test_nobody_else_starts_ends_or_deletes_anything(
     seen, own = (page.send("board", "look", {"logs": [local]}, one) for one in (headers, None))
     assert own["jobs"][0]["log"] == "a log" and str(home) in json.dumps(own)
     assert str(home) not in json.dumps(seen) and "a log" not in json.dumps(seen) and not seen["owner"]
-    assert seen["jobs"][0]["model"] == "tiny against nf4" and seen["runs"][0]["id"] == run.id
+    assert seen["jobs"][0]["model"] == "tiny against nf4" and seen["runs"] == [], "a run is opened by its link"
     assert page.send("run", "open", {"id": run.id}, headers)["verdict"], "a result is for everyone"
     assert list(queue.jobs) == [local] and runs.get(run.id)
 
