@@ -298,7 +298,7 @@ def pretending(someone: Visitor) -> Iterator[Call]:
                    lambda answer: answer.status_code == 403 or answer.json()["role"] == "user")  # fmt: skip
     for address in (f"/access/me?token={TOKEN}", f"/?owner={TOKEN}", f"/access/login?token={TOKEN}"):
         yield Call("pretending", "token in the address", get(someone, address),
-                   lambda answer: '"owner"' not in answer.text[:200] and "set-cookie" not in answer.headers)  # fmt: skip
+                   lambda answer: '"owner"' not in answer.text[:99] and "set-cookie" not in answer.headers)  # fmt: skip
 
 
 def unsafe_addresses_of_the_owner(target: Target) -> Iterator[Call]:
