@@ -17,9 +17,9 @@ def test_hostile_calls_are_refused_or_inert(tmp_path: Path) -> None:
         outcome = attack(target, everything(target))
         assert outcome.made.total() > 1500 and len(outcome.made) >= 11, str(outcome)
         assert not outcome.through, str(outcome)
-        logged = [path for path in (*target.home.rglob("*.log"), tmp_path / "stderr.log") if path.is_file()]
-        told = {path.name: word for path in logged for word in SECRETS.values() if word in path.read_text()}
-        assert not told, "secrets in the logs"
+        written = [path for path in (*target.home.rglob("*"), tmp_path / "stderr.log") if path.is_file()]
+        told = {path.name: word for path in written for word in SECRETS.values() if word.encode() in path.read_bytes()}
+        assert len(written) > 3 and not told, "nothing that a session writes, log or store, holds a secret"
     print(outcome)
 
 

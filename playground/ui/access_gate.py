@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MAX_BODY = 8 * 2**20  # bytes of one request: a piece of a calibration file is 1 Mi characters
 # Uploads, proxies, streams, the editor and the monitor of gradio: nothing here uses them, and each had its CVE.
 _CLOSED = re.compile(
-    r"/gradio_api/(upload|upload_progress|process_recording|vibe-\w+|undo-vibe-edit|run-history|runs|deep_link|dev|"
+    r"/gradio_api/(upload|upload_progress|process_recording|vibe-[\w-]+|undo-vibe-edit|run-history|runs|deep_link|dev|"
     r"component_server|custom_component|profiling|stream|token|file)(/|$)"
     r"|/gradio_api/proxy=|/gradio_api/file=[^?]*(:|\\|//)|/monitoring(/|$)|/login/?$|/custom_component/",
     re.IGNORECASE,

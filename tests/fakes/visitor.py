@@ -68,6 +68,8 @@ class Visitor:
     def send(self, elem_id: str, event: str, data: Any = None, headers: dict[str, str] | None = None) -> Any:
         """An event of a drawn part; the JSON that it is answered with."""
         index = self.index(elem_id, event)
+        if self.dependency(index).get("queue") is not False:
+            return json.loads(self.join(index, [], data)[-1]["data"][0])
         body = {"data": [], "event_data": data, "fn_index": index, "session_hash": self.session}
         answer = self.http.post("/gradio_api/run/predict", json=body, headers=headers)
         assert answer.status_code == 200, answer.text

@@ -16,6 +16,7 @@ from tests.hostile.calls import Call, everything
 from tests.hostile.target import MODEL, Target, attacked
 
 MOST_TOKENS = 256  # what visitors get by default
+POLICY = "content-security-policy"  # on every answer; 400 may be the server's, to what is no HTTP
 
 
 @dataclass
@@ -46,6 +47,8 @@ def attack(target: Target, calls: Iterator[Call]) -> Outcome:
             answer = httpx.Response(400, text=type(error).__name__)
         if told := [word for word in target.planted if word in answer.text + str(answer.headers)]:
             outcome.through.append(f"{kind}: {call.what} was told {told}")
+        elif "http_version" in answer.extensions and answer.status_code != 400 and POLICY not in answer.headers:
+            outcome.through.append(f"{kind}: {call.what} was answered without a policy")
         elif not call.fine(answer):
             outcome.through.append(f"{kind}: {call.what} → {answer.status_code} {answer.text[:200]!r}")
     _aftermath(target, outcome, kind, before)

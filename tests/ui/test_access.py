@@ -157,9 +157,16 @@ def test_what_nothing_here_uses_is_shut(public: tuple[str, FakeEngine], path: st
 
 def test_a_body_ends_at_the_limit_whatever_it_says_of_its_length(public: tuple[str, FakeEngine]) -> None:
     url = f"{public[0]}/gradio_api/queue/join"
-    assert httpx.post(url, content=b"x" * (9 << 20)).status_code == 413
-    pieces = (b"x" * (1 << 20) for _ in range(12))
-    assert httpx.post(url, content=pieces, headers={"Content-Type": "application/json"}).status_code == 413
+
+    def sent(content: Any) -> int:
+        try:
+            return httpx.post(url, content=content, headers={"Content-Type": "application/json"}).status_code
+        except httpx.TransportError:  # the connection was closed on what went on being sent
+            return 413
+
+    assert sent(b"x" * (9 << 20)) == 413
+    assert sent(b"x" * (1 << 20) for _ in range(40)) == 413
+    assert sent(b'{"data": [') in (400, 422), "and what is only wrong is told so"
     assert httpx.get(f"{public[0]}/access/me").status_code == 200, "and the page goes on"
 
 
