@@ -96,7 +96,9 @@ def test_markup_that_got_in_would_still_run_nothing(url: str, visit: Visit) -> N
           const box = document.createElement('div');
           box.innerHTML = '<img src=x onerror="window.pwned = 1">';
           document.body.append(box);
-          const script = document.createElement('script'); script.src = 'http://127.0.0.1:9/x.js'; document.body.append(script);
+          const script = document.createElement('script');
+          script.src = 'http://127.0.0.1:9/x.js';
+          document.body.append(script);
           await fetch('http://127.0.0.1:9/stolen').catch(() => {});
           await new Promise((done) => setTimeout(done, 300));
           return window.pwned ? ['it ran'] : seen;
