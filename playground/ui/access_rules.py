@@ -151,7 +151,7 @@ class Rules:
         most = settings().public_disk_mb
         if database.size() >= most * 1_000_000:
             raise OutOfQuota(
-                f"The results stored here have taken {most:,} MB, so this one is not kept.",
+                f"Stored results take the {most:,} MB that they may already.",
                 hint="The owner can delete some, or raise PLAYGROUND_PUBLIC_DISK_MB.",
             )
 

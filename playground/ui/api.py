@@ -96,7 +96,8 @@ def endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
             with rules.running(request) as refused:
                 if refused is not None:
                     raise refused
-                return run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
+                made = run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
+                return made.as_json()
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

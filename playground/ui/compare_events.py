@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -57,7 +58,9 @@ class Compare:
         self.picked: list[Any] = []  # what choosing a model changes
 
     def session(self, request: gr.Request) -> Session:
-        return self.sessions.get(request.session_hash)
+        session = self.sessions.get(request.session_hash)
+        session.room = partial(self.rules.check_room, request)
+        return session
 
     def values(self, inputs: Mapping[Any, Any]) -> dict[str, Any]:
         return {name: inputs[component] for component, name in self.names.items() if component in inputs}
@@ -103,7 +106,7 @@ class Compare:
         """What follows a run, and holds up no other: the reference's answer forced through the variants."""
         tab = self.tab
         measured = begun.then(self.measure, None, tab.views, concurrency_limit=16, concurrency_id="measure", **PRIVATE)
-        measured.then(self.measured, None, [tab.verdict], queue=False, **PRIVATE)
+        measured.then(self.measured, None, [tab.verdict, tab.trouble], queue=False, **PRIVATE)
 
     # ---- choosing
     def open(self, request: gr.Request) -> Update:
@@ -359,7 +362,7 @@ class Compare:
         except PlaygroundError as error:
             return {self.tab.verdict: gr.skip(), self.tab.trouble: encode.notice(error)}
         session.measure(self.engine, wanted=True)
-        return self.measured(request) | {self.tab.trouble: ""}
+        return {self.tab.verdict: gr.skip() if session.busy else strip.value(session), self.tab.trouble: ""}
 
     def measure(self, request: gr.Request) -> Iterator[list[str]]:
         session = self.session(request)
@@ -368,7 +371,10 @@ class Compare:
 
     def measured(self, request: gr.Request) -> Update:
         session = self.session(request)
-        return {self.tab.verdict: gr.skip() if session.busy else strip.value(session)}
+        if session.busy:
+            return {self.tab.verdict: gr.skip()}
+        trouble = {self.tab.trouble: encode.notice(session.not_saved)} if session.not_saved else {}
+        return {self.tab.verdict: strip.value(session), **trouble}
 
     def stop_all(self, request: gr.Request) -> None:
         self.session(request).stop()
