@@ -63,7 +63,8 @@ class Target:
         with sqlite3.connect(f"file:{self.home / 'playground.db'}?mode=ro", uri=True) as store:
             tables = [name for (name,) in store.execute("select name from sqlite_master where type = 'table'")]
             for table in tables:
-                rows = store.execute(f'select * from "{table}"').fetchall()  # noqa: S608 - its own table's name
+                asked = " where kind != 'comparison'" if table == "runs" else ""  # visitors may make those
+                rows = store.execute(f'select * from "{table}"{asked}').fetchall()  # noqa: S608 - its own table
                 found[f"table {table}"] = hashlib.sha256(repr(sorted(map(repr, rows))).encode()).hexdigest()
         store.close()
         return found
