@@ -39,6 +39,7 @@ from playground.ui.speed_events import Speed
 from playground.ui.speed_session import SpeedTabs
 
 log = logging.getLogger(__name__)
+MAX_EVENTS = 200  # that wait or run in gradio's queue: whoever comes then is told to try again
 
 
 def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
@@ -84,7 +85,7 @@ def launch(
         queue = JobQueue(before_start=quantize_room.before_start(engine))
     demo = build(engine, owner, queue)
     over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
-    demo.queue(default_concurrency_limit=8, api_open=False)
+    demo.queue(default_concurrency_limit=8, api_open=False, max_size=MAX_EVENTS)
     demo.launch(
         server_name=address,
         server_port=(port if port is not None else chosen.port) or _free_port(address),

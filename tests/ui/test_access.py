@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import socket
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from gradio import oauth
+from itsdangerous import TimestampSigner
 
 from playground.catalog.endpoints import without_keys
 from playground.errors import InvalidSettings, OutOfQuota, TooMany, WrongLogin
@@ -269,7 +273,12 @@ def test_a_share_link_makes_a_token_and_visitors_only_look(
 
 @pytest.fixture
 def space(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("SYSTEM", "spaces"), ("OAUTH_CLIENT_ID", "id"), ("OAUTH_CLIENT_SECRET", "signs cookies")):
+    for name, value in (
+        ("SYSTEM", "spaces"),
+        ("SPACE_ID", "me/playground"),
+        ("OAUTH_CLIENT_ID", "id"),
+        ("OAUTH_CLIENT_SECRET", "signs cookies"),
+    ):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PLAYGROUND_OWNERS", "Ada, grace")
 
@@ -289,6 +298,31 @@ def test_on_a_space_an_account_of_the_hub_makes_the_owner(
     assert owner.role(asked) == role and owner.can_log_in
     monkeypatch.delenv("OAUTH_CLIENT_SECRET")
     assert owner.role(asked) == "user", "without a secret anybody could sign such a cookie"
+
+
+@pytest.mark.usefixtures("space")
+def test_a_sign_in_counts_where_the_spaces_own_secret_signed_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog.install(monkeypatch)
+    for name in ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES"):
+        monkeypatch.setattr(oauth, name, "signs cookies")
+    monkeypatch.setattr(oauth, "OPENID_PROVIDER_URL", "http://127.0.0.1:9")
+
+    def cookie(name: str, secret: str) -> dict[str, str]:
+        info = {"userinfo": {"preferred_username": name}, "expires_at": time.time() + 60}
+        signer = TimestampSigner(hashlib.sha256(f"{secret}-v4".encode()).hexdigest())
+        return {"session": signer.sign(b64encode(json.dumps({"oauth_info": info}).encode())).decode()}
+
+    with serving(FakeEngine(), host=EVERYWHERE) as served:
+        url = f"http://127.0.0.1:{httpx.URL(served).port}"
+
+        def me(name: str, secret: str) -> tuple[str, str]:
+            said = httpx.get(f"{url}/access/me", cookies=cookie(name, secret)).json()
+            return said["role"], said["how"]
+
+        assert me("ada", "signs cookies") == ("owner", "hub")
+        assert me("eve", "signs cookies") == ("user", "")
+        assert me("ada", "a guess") == me("ada", "") == ("user", "")
+        assert httpx.get(f"{url}/access/me").json()["hub"] is True
 
 
 # ---- visitors
