@@ -56,12 +56,16 @@ class Settings(BaseSettings):
     remote_timeout_s: float = Field(
         default=60, gt=0, description="Seconds a remote endpoint may say nothing before a run gives up."
     )
+    zerogpu_seconds: int = Field(
+        default=120, ge=1, description="GPU seconds that one call may ask a ZeroGPU Space for at most."
+    )
     max_tokens: int = Field(default=4096, description="Upper limit of max tokens per generation.")
     max_prompt_chars: int = Field(default=200_000, description="Upper limit of the characters of one request.")
     max_generations: int = Field(default=16, description="Generations that may be active or queued in one engine.")
     prewarm: bool = Field(
         default=True, description="Start the engine process with the app instead of at the first run."
     )
+    mcp: bool = Field(default=False, description="Offer the documented endpoints as MCP tools too, at /gradio_api/mcp.")
     offline: bool = Field(default=False, description="Never ask the hub; use what is cached.")
     datasets: Path | None = Field(
         default=None, description="Folder with the data of tasks, TASK/SPLIT.jsonl, instead of the hub's."

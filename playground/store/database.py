@@ -22,7 +22,8 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, NullPool, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
 from playground.errors import InvalidSettings, StoreUnavailable
@@ -50,7 +51,11 @@ def url() -> str:
 def shown() -> str:
     """Where the database is, for people: without the password and without a query, which may hold one."""
     where = _url()
-    return str(where.database) if where.get_backend_name() == "sqlite" else str(where._replace(query={}))
+    return (
+        str(where.database)
+        if where.get_backend_name() == "sqlite"
+        else str(where.set(drivername="postgresql", query={}))
+    )
 
 
 def _url() -> URL:
@@ -96,14 +101,24 @@ def size() -> int:
 
 def engine() -> Engine:
     """The engine of this moment's database, with its tables up to date."""
-    return _engine(url())
+    return _engine(url())[0]
 
 
 @lru_cache(maxsize=8)
-def _engine(address: str) -> Engine:
+def _engine(address: str) -> tuple[Engine, sqlite3.Connection | None]:
+    """The engine, and what keeps the write-ahead log there."""
     made = create(address)
     migrations.upgrade(made)
-    return made
+    return made, _anchor(made.url.database) if made.dialect.name == "sqlite" else None
+
+
+def _anchor(file: str | None) -> sqlite3.Connection:
+    """A connection that stays open. With the last one the log is removed, and the next reader has to make it again:
+    on a full disk it could not, and a job that filled the disk would end with an error of the store.
+    """
+    held = sqlite3.connect(file or ":memory:", check_same_thread=False)
+    held.execute("PRAGMA schema_version").fetchall()
+    return held
 
 
 def create(address: str) -> Engine:
@@ -139,7 +154,8 @@ def _connected(connection: sqlite3.Connection, _: Any) -> None:
     """Rules of one connection. WAL is the file's own property, and set where it is made."""
     connection.isolation_level = None  # else the driver begins transactions by its own rules
     # FULL: a commit is on the disk before it is told. With WAL some builds of SQLite would take NORMAL.
-    for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "synchronous=FULL"):
+    # A log that is emptied after every commit is written from its start again: that works on a full disk too.
+    for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "synchronous=FULL", "wal_autocheckpoint=1"):
         connection.execute(f"PRAGMA {rule}")
 
 
@@ -195,14 +211,15 @@ def _sentences() -> Iterator[None]:
     """A database that cannot be used now is an error in words; nothing of its address is in them."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, PoolExhausted) as error:
         raise StoreUnavailable(f"The database cannot be used: {_why(error)}.", hint=_hint()) from None
 
 
-def _why(error: DBAPIError) -> str:
-    if isinstance(error.orig, sqlite3.Error):
-        return str(error.orig)
-    said = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+def _why(error: Exception) -> str:
+    original = getattr(error, "orig", None)
+    if isinstance(original, sqlite3.Error):
+        return str(original)
+    said = getattr(getattr(original, "diag", None), "message_primary", None)
     return str(said) if said else "the server does not answer"
 
 

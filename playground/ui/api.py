@@ -179,8 +179,8 @@ def endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
 
 def _job(job: Job) -> dict[str, Any]:
     """Its row without the server's paths, and without pasted text."""
-    if job.kind == "evaluate":
-        return outsiders.evaluate_job(job, job.as_row())
+    if job.kind in ("evaluate", "divergence"):
+        return outsiders.measuring_job(job, job.as_row())
     row = job.as_row()
     row["spec"] = row["spec"] | {"recipe": without_paths(row["spec"].get("recipe") or {}), "out": ""}
     if row["result"] is not None:

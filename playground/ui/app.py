@@ -19,9 +19,10 @@ from playground.ui import (
     compare_tab,
     evaluate_api,
     evaluate_tab,
+    health,
+    job_room,
     pages,
     quantize_files,
-    quantize_room,
     quantize_tab,
     speed_tab,
     theme,
@@ -70,8 +71,12 @@ def launch(
     engine: Engine | None = None,
     block: bool = True,
     queue: Queue | None = None,
+    mcp: bool | None = None,
 ) -> gr.Blocks:
-    """Serve the page until interrupted (`block=False` returns at once); the engine and the queue close with it."""
+    """Serve the page until interrupted (`block=False` returns at once); the engine and the queue close with it.
+
+    mcp  whether the documented endpoints are MCP tools too; None: as PLAYGROUND_MCP says
+    """
     chosen = settings()
     address = host or chosen.host
     owner, guard = access.guard(address, share)
@@ -82,7 +87,7 @@ def launch(
     if queue is None:
         from playground.jobs.queue import JobQueue
 
-        queue = JobQueue(before_start=quantize_room.before_start(engine))
+        queue = JobQueue(before_start=job_room.before_start(engine))
     demo = build(engine, owner, queue)
     over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
     demo.queue(default_concurrency_limit=8, api_open=False, max_size=MAX_EVENTS)
@@ -98,11 +103,15 @@ def launch(
         allowed_paths=[],
         max_file_size="1kb",
         show_error=False,
+        mcp_server=chosen.mcp if mcp is None else mcp,
         app_kwargs={"lifespan": guard.lifespan},
         **theme.options(),
     )
     guard.opened(demo)
     quantize_files.serve(demo.app, owner)
+    health.serve(demo.app)
+    if demo.mcp_error:
+        log.warning("There are no MCP tools: %s", demo.mcp_error)
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:

@@ -21,15 +21,16 @@ from playground.ui.evaluate_run import named
 from playground.ui.job_cards import JobCards, Queue
 
 log = logging.getLogger(__name__)
-KIND = "evaluation"
+KINDS = ("evaluation", "divergence")  # of runs
+JOBS = ("evaluate", "divergence")
 RUNS_SHOWN = 100
 
 
 class Board:
-    """The evaluate jobs and the evaluations of this home."""
+    """The evaluations of this home, divergences alone among them, and the jobs that make them."""
 
     def __init__(self, queue: Queue) -> None:
-        self._jobs = JobCards(queue, "evaluate", asked, outsiders.evaluate_job)
+        self._jobs = JobCards(queue, JOBS, asked, outsiders.measuring_job)
         self._lock = threading.Lock()
 
     def value(
@@ -48,12 +49,18 @@ class Board:
                 return inert(said | {"broken": ["The runs cannot be read.", "Details are in the log."]})
 
     def _state(self, logs: Collection[str], owner: bool) -> dict[str, Any]:
-        rows = runs.latest(KIND, limit=RUNS_SHOWN) if database.exists() else []
+        rows = _latest() if database.exists() else []
         made = {row.id for row in rows}
         jobs = self._jobs.rows(logs, owner, lambda job: str((job.result or {}).get("run")) in made)
         if owner:
             return jobs | {"runs": [summary(row) for row in rows]}
         return jobs | {"jobs": [card | {"run": None} for card in jobs["jobs"]], "runs": []}
+
+
+def _latest() -> list[Run]:
+    """Of both kinds, the newest first."""
+    found = [run for kind in KINDS for run in runs.latest(kind, limit=RUNS_SHOWN)]
+    return sorted(found, key=lambda run: -run.created_at)[:RUNS_SHOWN]
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -67,7 +74,7 @@ def summary(run: Run) -> dict[str, Any]:
         "labels": [variant["label"] for variant in named(run.variants)],
         "tasks": settings.get("tasks") or [],
         "limit": settings.get("limit"),
-        "divergence": bool(settings.get("divergence")),
+        "tokens": settings.get("tokens") if run.kind == "divergence" else None,
     }
 
 
@@ -75,17 +82,21 @@ def asked(job: Job) -> dict[str, Any]:
     """What a job measures, in words; one that this version cannot read keeps its title."""
     spec = job.spec
     names, tasks = _strings(spec, "variants"), _strings(spec, "tasks")
-    if not names or not tasks:
+    alone = job.kind == "divergence"
+    if not names or not (tasks or alone):
         return {"title": job.title, "model": "", "words": ""}
     model = names[0]
     others = [name.removeprefix(f"{model}:") for name in names[1:]]
-    more = [
-        f"{spec['limit']:,} items each" if isinstance(spec.get("limit"), int) else "all items",
-        "divergence" if spec.get("divergence") else "",
-        "speed" if spec.get("speed") else "",
-    ]
+    if alone:
+        more = [f"{spec['tokens']:,} tokens" if spec.get("tokens") else "all of the text"]
+    else:
+        more = [
+            f"{spec['limit']:,} items each" if isinstance(spec.get("limit"), int) else "all items",
+            "divergence" if spec.get("divergence") else "",
+            "speed" if spec.get("speed") else "",
+        ]
     return {
-        "title": ", ".join(tasks),
+        "title": "Divergence" if alone else ", ".join(tasks),
         "model": f"{model} against {', '.join(others)}" if others else model,
         "words": " · ".join(filter(None, more)),
         "run": (job.result or {}).get("run"),

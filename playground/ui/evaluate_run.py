@@ -17,9 +17,14 @@ from playground.ui.evaluate_items import available
 from playground.ui.evaluate_verdict import is_share, sentences
 
 NOISE = "noise-floor"
+DIVERGENCE = (
+    *("kld_mean", "kld_stderr", "kld_median", "kld_p99", "kld_max"),
+    *("ppl", "ppl_ratio", "top1_agreement", "dp_rms"),
+)
 COLUMNS = (
-    *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "decode_tok_s", "engine", "kld_mean"),
-    *("kld_stderr", "task", "metric", "n", "score", "stderr", "recovery", "flips_lost", "flips_won", "mcnemar_p"),
+    *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "decode_tok_s", "engine"),
+    *DIVERGENCE,
+    *("task", "metric", "n", "score", "stderr", "recovery", "flips_lost", "flips_won", "mcnemar_p"),
     *("diff", "diff_low", "diff_high", "smallest_drop", "verdict", "truncated", "warnings"),
 )
 
@@ -29,6 +34,7 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
     row = run.as_row()
     if not owner:
         row = outsiders.run(row)
+    stored, row = row, _as_evaluation(row)
     result, variants = row["result"], named(row["variants"])
     tasks = result.get("tasks") or []
     divergence = [one for one in result.get("divergence") or () if one["variant"] != NOISE]
@@ -46,10 +52,24 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
         "warnings": _warnings(result.get("warnings") or (), variants),
         "verdict": sentences(variants, tasks, result.get("rows") or (), result.get("divergence") or ()),
         "conditions": conditions(row["settings"], tasks),
+        "text": result.get("text"),
+        "estimate": result.get("estimate"),
         "device": device(row["device"], row["versions"]),
         "seconds": result.get("seconds") or {},
         "items": available(run.id),
-        "files": {"csv": as_csv(row), "json": inert(row)},
+        "files": {"csv": as_csv(row), "json": inert(stored)},
+    }
+
+
+def _as_evaluation(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A divergence measured alone, in the form of an evaluation without tasks; an evaluation as it is."""
+    if row["kind"] != "divergence":
+        return dict(row)
+    settings, result = row["settings"], row["result"]
+    said = {"text": settings["text"], "tokens": result["text"]["tokens"], "max_length": settings["max_length"]}
+    return dict(row) | {
+        "settings": {"divergence": said},
+        "result": dict(result) | {"rows": [], "tasks": [], "divergence": result["rows"]},
     }
 
 
@@ -90,9 +110,9 @@ def conditions(settings: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) 
     shots = sorted({task["few_shot"] for task in tasks})
     limit = settings.get("limit")
     said = [
-        "all items" if limit is None else f"the first {limit:,} items of each task",
+        "" if not tasks else "all items" if limit is None else f"the first {limit:,} items of each task",
         f"{'/'.join(map(str, shots))}-shot" if shots else "",
-        "chat template" if settings.get("chat_template") else "no chat template",
+        "chat template" if settings.get("chat_template") else "no chat template" if tasks else "",
         "examples as turns" if settings.get("multiturn") else "",
         "text after </think>" if settings.get("strip_thinking") else "",
         *(f"{name} {value}" for name, value in (settings.get("generation") or {}).items()),
@@ -101,11 +121,12 @@ def conditions(settings: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) 
     ]
     if found := settings.get("divergence"):
         said.append(f"divergence on {found['tokens']:,} tokens of {_text(str(found['text']))}")
+        said += [f"windows of {found['max_length']:,}"] if found.get("max_length") else []
     return [words for words in said if words]
 
 
 def _text(source: str) -> str:
-    return "the bundled prose" if source == "bundled" else source
+    return "the bundled prose" if source in ("bundled", "bundled prose") else source
 
 
 def device(found: Mapping[str, Any], versions: Mapping[str, Any]) -> list[str]:
@@ -129,8 +150,7 @@ def as_csv(row: Mapping[str, Any]) -> str:
             "variant": variant["id"],
             "decode_tok_s": speed.get("decode_tok_s"),
             "engine": speed.get("engine") or variant.get("engine"),
-            "kld_mean": moved.get("kld_mean"),
-            "kld_stderr": moved.get("kld_stderr"),
+            **{name: moved.get(name) for name in DIVERGENCE},
         }
         own = [one for one in result.get("rows") or () if one["variant"] == variant["id"]]
         for one in own or [{}]:

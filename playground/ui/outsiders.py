@@ -14,16 +14,18 @@ ELSEWHERE = "…"
 
 def run(row: Mapping[str, Any]) -> dict[str, Any]:
     """A run's row, or part of one: of a local model and of a text file only the last name."""
-    divergence = (row.get("settings") or {}).get("divergence") or {}
-    names = [row.get("model", ""), *(variant["id"] for variant in row["variants"]), divergence.get("text", "")]
-    return dict(without_paths(dict(row), names))
+    names = [row.get("model", ""), *(variant["id"] for variant in row["variants"])]
+    return dict(without_paths(dict(row), [*names, *_texts(row.get("settings") or {})]))
 
 
-def evaluate_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The card or row of an evaluate job, its errors included."""
-    names = job.spec.get("variants")
-    divergence = job.spec.get("divergence") or {}
-    return dict(without_paths(dict(shown), [*(names or ()), divergence.get("text", "")]))
+def measuring_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The card or row of an evaluate or divergence job, its errors included."""
+    return dict(without_paths(dict(shown), [*(job.spec.get("variants") or ()), *_texts(job.spec)]))
+
+
+def _texts(asked: Mapping[str, Any]) -> list[str]:
+    """Where the text of a divergence comes from, beside tasks or alone."""
+    return [str((asked.get("divergence") or {}).get("text", "")), str(asked.get("text") or "")]
 
 
 def without_paths(value: Any, names: Iterable[Any]) -> Any:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import copy_context
 
 from playground import recording
 from playground.compare import Comparison
@@ -196,7 +197,7 @@ class Session:
                     over.set()
                     news.notify()
 
-        threading.Thread(target=pump, name="session", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(pump,), name="session", daemon=True).start()
         try:
             while not over.is_set():
                 with news:

@@ -13,7 +13,7 @@ SCRIPTS = (
     *("speed.js", "speed_plots.js", "parts.js", "plots.js", "jobs.js"),
     *("quantize.js", "quantize_board.js", "quantize_plots.js", "quantize_push.js"),
     *("evaluate.js", "evaluate_board.js", "evaluate_table.js", "evaluate_plots.js", "evaluate_items.js"),
-    *("evaluate_run.js", "access.js", "page.js"),
+    *("evaluate_divergence.js", "evaluate_run.js", "access.js", "page.js"),
 )
 STYLES = (
     *("page.css", "pane.css", "divergence.css", "endpoints.css", "composer.css", "speed.css"),
