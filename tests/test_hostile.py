@@ -14,6 +14,8 @@ from tests.hostile.target import SECRETS, TOKEN, attacked
 
 def test_hostile_calls_are_refused_or_inert(tmp_path: Path) -> None:
     with attacked(tmp_path) as target:
+        paths = {path for path, _ in target.routes}
+        assert {"/gradio_api/queue/join", "/gradio_api/upload", "/access/login", "/quantize/files"} <= paths
         outcome = attack(target, everything(target))
         assert outcome.made.total() > 1500 and len(outcome.made) >= 11, str(outcome)
         assert not outcome.through, str(outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from playground.store import database
 from playground.ui.access_visitor import hub_user, visitor
 from playground.ui.owner import Owner
 
+_VARIANT = re.compile(r":[\w.-]+")
 EACH = 2  # runs of one visitor at once; several people may come from one address
 VIEW = "Visitors of this page open links; generating is for its owner"
 
@@ -70,7 +72,7 @@ class Rules:
         known = offered()
         for name in names:
             where = address.parse(name).variant
-            if not any(where == one or where.startswith(f"{one}:") for one in known):
+            if not any(where == one or _VARIANT.fullmatch(where.removeprefix(one)) for one in known):
                 raise NotOffered(
                     f"{name[:80]!r} is not offered to visitors of this page.",
                     hint=f"Choose {' or '.join(known[:4])}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,9 @@ class Visitor:
     def __post_init__(self) -> None:
         self.url = self.url.rstrip("/")
         self.http = httpx.Client(base_url=self.url, headers=self.headers, timeout=60)
+        weakref.finalize(self, self.http.close)
         self._config: dict[str, Any] | None = None
+        self._named: dict[str, Any] | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -75,11 +78,17 @@ class Visitor:
         assert answer.status_code == 200, answer.text
         return json.loads(answer.json()["data"][0])
 
+    def named(self, name: str, data: list[Any]) -> dict[str, Any]:
+        """The arguments of a documented endpoint by their names."""
+        if self._named is None:
+            self._named = self.http.get("/gradio_api/info").json()["named_endpoints"]
+        known = [one["parameter_name"] for one in self._named[f"/{name}"]["parameters"]]
+        return dict(zip(known, data, strict=False))
+
     def call(self, name: str, *data: Any) -> Any:
-        """A documented endpoint: its answer, or the sentence of its error."""
-        begun = self.http.post(f"/gradio_api/call/{name}", json={"data": list(data), "session_hash": self.session})
-        if begun.status_code != 200:
-            return begun.status_code
+        """A documented endpoint: its answer, or its error."""
+        begun = self.http.post(f"/gradio_api/call/v2/{name}", json=self.named(name, list(data)))
+        assert begun.status_code == 200, begun.text
         lines = self.http.get(f"/gradio_api/call/{name}/{begun.json()['event_id']}").text.splitlines()
         event, body = lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))
         return body[0] if event == "complete" else body

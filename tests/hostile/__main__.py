@@ -45,7 +45,10 @@ def attack(target: Target, calls: Iterator[Call]) -> Outcome:
             answer = call.make()
         except httpx.HTTPError as error:
             answer = httpx.Response(400, text=type(error).__name__)
-        if told := [word for word in target.planted if word in answer.text + str(answer.headers)]:
+        heard = answer.text + str(answer.headers)
+        if told := [
+            word for word in target.planted if word in heard and word not in call.what
+        ]:  # an echo tells nothing
             outcome.through.append(f"{kind}: {call.what} was told {told}")
         elif "http_version" in answer.extensions and answer.status_code != 400 and POLICY not in answer.headers:
             outcome.through.append(f"{kind}: {call.what} was answered without a policy")

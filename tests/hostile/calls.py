@@ -172,7 +172,7 @@ def _endpoint(someone: Visitor, name: str, data: list[Any]) -> Callable[[], http
     """The answer of a documented endpoint, as a response to judge."""
 
     def make() -> httpx.Response:
-        begun = someone.http.post(f"/gradio_api/call/{name}", json={"data": data, "session_hash": "hostile"})
+        begun = someone.http.post(f"/gradio_api/call/v2/{name}", json=someone.named(name, data))
         if begun.status_code != 200:
             return begun
         return someone.http.get(f"/gradio_api/call/{name}/{begun.json()['event_id']}")
@@ -181,8 +181,10 @@ def _endpoint(someone: Visitor, name: str, data: list[Any]) -> Callable[[], http
 
 
 def _error(answer: httpx.Response) -> bool:
-    """Over server-sent events an error is an event."""
-    return answer.status_code in REFUSED or answer.text.startswith("event: error")
+    """Over server-sent events an error is an event. One without words is a mistake in the call, and proves nothing."""
+    return answer.status_code in REFUSED or (
+        answer.text.startswith("event: error") and '"error": null' not in answer.text
+    )
 
 
 def named(someone: Visitor) -> Iterator[Call]:

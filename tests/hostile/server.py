@@ -34,8 +34,8 @@ def _routes(found: Any) -> Any:
     for route in found:
         if getattr(route, "methods", None):
             yield route
-        elif getattr(route, "routes", None):
-            yield from _routes(route.routes)
+        else:
+            yield from _routes(getattr(getattr(route, "original_router", route), "routes", None) or ())
 
 
 def _say(message: dict[str, Any]) -> None:
