@@ -162,7 +162,8 @@ def test_the_sentences_are_the_catalogs(page: Page) -> None:
 def test_the_value_holds_no_tag(home: Path) -> None:
     endpoints.add(Endpoint("lab", "http://127.0.0.1:9", model="<b>"))
     error = OwnerOnly("<i>")
-    value = endpoints_words.panel({}, endpoints_words.failed(error, 1), error)
+    value = endpoints_words.panel({}, endpoints_words.failed(error, 1), None)
+    assert "<" not in endpoints_words.panel({}, None, error)
     assert "<" not in value and json.loads(value)["rows"][0]["model"] == "<b>"
 
 

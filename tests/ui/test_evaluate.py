@@ -26,6 +26,7 @@ from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.store import folders, runs
 from playground.ui import evaluate_events, evaluate_items, evaluate_words, outsiders
+from playground.ui.access_rules import Rules
 from playground.ui.evaluate_asked import generation, spec
 from playground.ui.evaluate_board import Board
 from playground.ui.evaluate_events import Evaluate
@@ -453,7 +454,7 @@ def test_the_text_of_a_divergence_keeps_its_folder_to_itself(home: Path) -> None
 
 def test_the_pace_is_measured_for_the_owner_alone(queue: FakeQueue) -> None:
     """It takes seconds, so that it goes through gradio's queue: asked here without one."""
-    events = Evaluate(mock.Mock(), queue, Owner("127.0.0.1"))
+    events = Evaluate(mock.Mock(), queue, Rules(Owner("127.0.0.1")))
     asked: Any = SimpleNamespace(_data=FORM | {"serial": 3})
     timed = json.loads(events.pace(asked, request()))
     assert timed["time"]["seconds"] == [60.0, 120.0] and timed["serial"] == 3
