@@ -64,16 +64,15 @@ def bradley_terry(
     met[left, right] = met[right, left] = True
     known = np.flatnonzero(_reachable(met)[0])
     bounded = not _finite(left, right, won, variants, known)
-    names = list(dict.fromkeys(prompts))
-    clusters = np.array([names.index(name) for name in prompts])
-    weights = np.ones(len(won))
+    names = {name: number for number, name in enumerate(dict.fromkeys(prompts))}
+    clusters = np.array([names[name] for name in prompts])
     if bounded:
         pairs = np.argwhere(np.triu(met))
         left, right = np.append(left, pairs[:, 0]), np.append(right, pairs[:, 1])
-        won, weights = np.append(won, np.full(len(pairs), 0.5)), np.append(weights, np.ones(len(pairs)))
+        won = np.append(won, np.full(len(pairs), 0.5))
         clusters = np.append(clusters, np.arange(len(names), len(names) + len(pairs)))
     inside = np.isin(left, known)
-    left, right, won, weights, clusters = left[inside], right[inside], won[inside], weights[inside], clusters[inside]
+    left, right, won, clusters = left[inside], right[inside], won[inside], clusters[inside]
     design = np.zeros((len(won), variants))
     design[np.arange(len(won)), left] = 1
     design[np.arange(len(won)), right] = -1
@@ -84,26 +83,20 @@ def bradley_terry(
         log_odds[free] = _fit(design[:, free], won)
         covariance[np.ix_(free, free)] = _sandwich(design[:, free], won, log_odds[free], clusters)
     votes = np.bincount(np.append(first, second), minlength=variants)
-    freedom = max(1.0, len(names) - 1.0)
-    return Ranking(
-        tuple(
-            _strength(
-                variant, log_odds[variant], covariance[variant, variant], int(votes[variant]), freedom, len(names)
-            )
-            if variant in known
-            else None
-            for variant in range(variants)
-        ),
-        bounded,
-        covariance,
+    strengths = tuple(
+        _strength(variant, log_odds[variant], covariance[variant, variant], int(votes[variant]), len(names))
+        if variant in known
+        else None
+        for variant in range(variants)
     )
+    return Ranking(strengths, bounded, covariance)
 
 
-def _strength(variant: int, log_odds: float, variance: float, votes: int, freedom: float, prompts: int) -> Strength:
+def _strength(variant: int, log_odds: float, variance: float, votes: int, prompts: int) -> Strength:
     stderr = float(np.sqrt(variance)) if variant and prompts > 1 else None
     interval = None
     if stderr is not None:
-        reach = student.quantile(0.975, freedom) * stderr
+        reach = student.quantile(0.975, prompts - 1) * stderr
         interval = (_logistic(log_odds - reach), _logistic(log_odds + reach))
     return Strength(float(log_odds), stderr, _logistic(log_odds), interval, votes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
 
 from sqlalchemy import delete, func, select, update
@@ -119,10 +120,11 @@ def vote(given: Vote) -> None:
         raise VoteRefused("You voted on this one before.", hint="A vote stays as it was given.") from None
 
 
-def close(review_id: str, at: float | None) -> None:
-    """No vote is taken any more; None opens it again. Raises UnknownReview."""
+def close(review_id: str) -> None:
+    """No vote is taken any more, for good: names are shown from now on. Raises UnknownReview."""
     with database.writing() as session:
-        _review(session, review_id).closed_at = at
+        review = _review(session, review_id)
+        review.closed_at = review.closed_at or time.time()
 
 
 def set_link(review_id: str, key: str | None, places: int) -> None:
