@@ -1,4 +1,4 @@
-"""Make a review: pairs of frozen answers, invitations, and for each reviewer an order and sides that nobody can guess."""
+"""Make a review: pairs of frozen answers, invitations, and for each reviewer an order and sides nobody can guess."""
 
 from __future__ import annotations
 
@@ -192,11 +192,11 @@ def _pairs(terms: Terms, answered: Sequence[Answered], variants: int, left: _Lef
             else:
                 yield {
                     "prompt_number": number,
-                    "prompt": row.prompt,
+                    "prompt": reviews.plain(row.prompt),
                     "first": first,
                     "second": second,
-                    "first_text": one[:MAX_ANSWER],
-                    "second_text": other[:MAX_ANSWER],
+                    "first_text": reviews.plain(one[:MAX_ANSWER]),
+                    "second_text": reviews.plain(other[:MAX_ANSWER]),
                 }
 
 
@@ -223,7 +223,7 @@ def from_runs(terms: Terms, run_ids: Sequence[str], name: str = "") -> Review:
                     hint="Take runs of one version of it.",
                 )
         said.append((spoken(run.result["prompt"]), {key: text for key, _, text in rows}))
-    _distinct(list(variants.values()))
+    distinct(list(variants.values()))
     answered = [Answered(prompt, tuple(texts.get(key) for key in variants)) for prompt, texts in said]
     source = {"source": "runs", "runs": wanted, "sampling": found[0].settings.get("sampling")}
     return make(terms, list(variants.values()), answered, source, name)
@@ -239,7 +239,7 @@ def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None]]:
         yield f"{row['id']}@{engine}", row, None if pane.get("error") else pane["text"]
 
 
-def _distinct(variants: list[dict[str, Any]]) -> None:
+def distinct(variants: list[dict[str, Any]]) -> None:
     """Labels that name one variant each."""
     labels = [row["label"] for row in variants]
     for row in variants:

@@ -49,13 +49,13 @@ def bundled() -> PromptSet:
 
 
 def pasted(text: str) -> PromptSet:
-    """One prompt a line; where there is an empty line between some, the empty lines part them. Raises InvalidRequest."""
+    """One prompt a line; where there are empty lines between some, these part them. Raises InvalidRequest."""
     _check_size(len(text.encode("utf-8", errors="replace")))
     return _checked("pasted", _parted(text))
 
 
 def read(name: str, data: bytes) -> PromptSet:
-    """An uploaded or a local file: .txt is read as pasted text, .jsonl has a prompt in each row. Raises InvalidRequest."""
+    """A file: .txt is read as pasted text, .jsonl has a prompt in each row. Raises InvalidRequest."""
     _check_size(len(data))
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:

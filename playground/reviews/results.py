@@ -1,4 +1,4 @@
-"""What the owner sees of a review: every number from the votes that count, and the sentences that say what they mean."""
+"""What the owner sees of a review: all numbers from the votes that count, and sentences that say what they mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All that a reviewer's page may ask. Nothing here names a variant, a size, a speed or a count of tokens before the vote.
+"""All that a reviewer's page may ask. Nothing here names a variant, a size, a speed or a time before the vote.
 
 A link carries the review's id and a key: an invitation's, which is one person, or the common link's, which lets whoever
 has it begin as somebody new; who that is then stands in a cookie (`token`). An item is called by its place in this
@@ -74,7 +74,7 @@ def vote(review_id: str, key: str, token: str, at: object, choice: object, comme
         choice=choice,  # type: ignore[arg-type]
         left=left,
         winner={"a": left, "b": right}.get(str(choice)),
-        comment=comment.strip()[:MAX_COMMENT],
+        comment=reviews.plain(comment.strip()[:MAX_COMMENT]),
         created_at=time.time(),
     )
     reviews.vote(given_vote)

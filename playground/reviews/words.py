@@ -9,7 +9,7 @@ from playground.metrics.preference import Agreement, Position, WinRate
 
 
 def percent(share: float) -> str:
-    """ "48", "47.5" only where a whole number would hide the half."""
+    """ "48" of 0.48."""
     return f"{100 * share:.0f}"
 
 

@@ -20,6 +20,11 @@ def new_key() -> str:
     return secrets.token_hex(16)
 
 
+def plain(text: str) -> str:
+    """As every database takes it: without NUL, and without halves of characters."""
+    return text.replace("\0", "").encode("utf-8", errors="replace").decode()
+
+
 def unknown() -> UnknownReview:
     """The same words whatever is wrong with a link: which part of it is right is nobody's business."""
     return UnknownReview("There is no review behind this link.", hint="It was deleted, or the link is cut short.")

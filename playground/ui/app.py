@@ -24,6 +24,7 @@ from playground.ui import (
     pages,
     quantize_files,
     quantize_tab,
+    review_routes,
     speed_tab,
     theme,
 )
@@ -113,6 +114,7 @@ def launch(
         mcp_answers.as_json(demo.mcp_server_obj)
     if demo.mcp_error:
         log.warning("There are no MCP tools: %s", demo.mcp_error)
+    review_routes.serve(demo.app)
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:
