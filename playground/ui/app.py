@@ -25,6 +25,7 @@ from playground.ui import (
     quantize_files,
     quantize_tab,
     review_routes,
+    review_tab,
     speed_tab,
     theme,
 )
@@ -35,6 +36,7 @@ from playground.ui.evaluate_events import Evaluate
 from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner, loopback
 from playground.ui.quantize_events import Quantize
+from playground.ui.review_events import Reviews
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
 from playground.ui.speed_session import SpeedTabs
@@ -55,6 +57,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         quantize = Quantize(quantize_tab.layout(), queue, owner, compare.show, compare.picked)
         quantize.wire(demo)
         Evaluate(evaluate_tab.layout(), queue, owner).wire()
+        Reviews(review_tab.layout(), queue, owner).wire()
         Speed(speed_tab.layout(), engine, speeds).wire(demo)
         api.endpoints(engine, owner, queue)
         evaluate_api.endpoints(owner, queue)

@@ -79,8 +79,8 @@ def test_the_intervals_cover() -> None:
 
 
 def test_strengths_and_errors_are_those_of_other_tools() -> None:
-    """choix 0.4.1 (`mm_pairwise`) gives -0.16705408; statsmodels 0.15.0 (GLM, binomial, clustered by prompt, no correction
-    for the number of parameters) gives 0.29465444 and 0.41191327, here times √(12 / 11) for twelve prompts.
+    """choix 0.4.1 (mm_pairwise) gives -0.16705408; statsmodels 0.15.0 (GLM, binomial, clustered by prompt, no
+    correction for the number of parameters) gives 0.29465444 and 0.41191327, here times √(12 / 11) for twelve prompts.
     """
     first = [0, 0, 1] * 12
     second = [1, 2, 2] * 12

@@ -1,7 +1,7 @@
 // The pages: the address decides which one is shown, so that a link and the back button work; none is unloaded.
 (() => {
   const P = window.Playground;
-  const NAMES = [['compare', 'Compare'], ['quantize', 'Quantize'], ['evaluate', 'Evaluate'], ['speed', 'Speed']];
+  const NAMES = [['compare', 'Compare'], ['quantize', 'Quantize'], ['evaluate', 'Evaluate'], ['speed', 'Speed'], ['reviews', 'Reviews']];
   const root = document.documentElement;
   P.page = () => (NAMES.some(([id]) => location.hash === `#${id}`) ? location.hash.slice(1) : 'compare');
   P.pages = (element) => {
