@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from playground import generate
+from playground import catalog, generate
 from playground.core import Sampling
+from playground.engines import address
 from playground.errors import InvalidRequest
+from playground.reviews import make
 from playground.reviews.make import MAX_ITEMS, MAX_VARIANTS, Terms
 from playground.reviews.prompts import PromptSet
 
@@ -43,6 +45,14 @@ class ReviewSpec:
                 f"That makes {self.items} pairs to vote on.",
                 hint=f"Allowed: {MAX_ITEMS}. Take fewer prompts or variants.",
             )
+
+    def check(self) -> None:
+        """Whether each variant is known, and the title names none. Raises PlaygroundError."""
+        known = [catalog.variant(address.parse(name).variant) for name in self.variants]
+        make.check(
+            self.terms,
+            [{"id": one.id, "label": one.label, "scheme": one.scheme, "method": one.method} for one in known],
+        )
 
     @property
     def items(self) -> int:

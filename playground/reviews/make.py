@@ -241,11 +241,11 @@ def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None]]:
 
 def distinct(variants: list[dict[str, Any]]) -> None:
     """Labels that name one variant each."""
-    labels = [row["label"] for row in variants]
-    for row in variants:
-        if labels.count(row["label"]) > 1:
-            engines = {other["engine"] for other in variants if other["label"] == row["label"]}
-            row["label"] = f"{row['label']} on {row['engine']}" if len(engines) > 1 else row["id"]
+    for label in {str(row["label"]) for row in variants}:
+        same = [row for row in variants if row["label"] == label]
+        engines = len({row["engine"] for row in same}) == len(same)
+        for row in same if len(same) > 1 else ():
+            row["label"] = f"{label} on {row['engine']}" if engines else f"{row['id']}@{row['engine']}"
 
 
 def spoken(prompt: Mapping[str, Any]) -> str:

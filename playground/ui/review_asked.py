@@ -36,12 +36,14 @@ def run_ids(data: Mapping[str, Any]) -> list[str]:
 
 def spec(data: Mapping[str, Any]) -> ReviewSpec:
     """Raises PlaygroundError."""
-    return ReviewSpec(
+    found = ReviewSpec(
         variants=evaluate_asked.variants(data),
         prompts=prompt_set(data),
         terms=terms(data),
         sampling=sampling(data),
     )
+    found.check()
+    return found
 
 
 def prompt_set(data: Mapping[str, Any]) -> PromptSet:
