@@ -29,7 +29,7 @@ from playground.metrics.clusters import Floats, clustered, design_effect
 from playground.metrics.intervals import CHANGED, Z, score_interval
 from playground.metrics.stats import LEVEL, mcnemar_exact, smallest_drop
 
-RESAMPLES = 4000
+RESAMPLES = 2000
 UNSEEN = 0.85  # where only a win rate beyond this would have shown, there are too few votes to say anything
 Side = Literal["first", "second", "not distinguishable", "too few"]
 

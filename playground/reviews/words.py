@@ -32,16 +32,13 @@ def verdict(second: str, first: str, rate: WinRate, agreed: Agreement | None) ->
     if rate.verdict == "too few":
         return f"Too few votes to tell {second} from {first} ({numbers})."
     if rate.verdict == "first":
-        return f"Reviewers preferred {second} to {first}, in {percent(rate.rate)} % ({numbers})."
+        return f"Reviewers preferred {second} to {first} (win rate {percent(rate.rate)} %, {numbers})."
     if rate.verdict == "second":
-        return f"Reviewers preferred {first} to {second}, in {percent(1 - rate.rate)} % ({_turned(rate)})."
+        turned = f"n = {rate.n}, {_interval((1 - rate.ci95[1], 1 - rate.ci95[0]))}"
+        return f"Reviewers preferred {first} to {second} (win rate {percent(1 - rate.rate)} %, {turned})."
     if _apart(agreed):
         return f"Reviewers can tell {second} from {first}, and prefer neither on the whole ({numbers})."
     return f"Reviewers could not tell {second} from {first} ({numbers})."
-
-
-def _turned(rate: WinRate) -> str:
-    return f"n = {rate.n}, {_interval((1 - rate.ci95[1], 1 - rate.ci95[0]))}"
 
 
 def _apart(agreed: Agreement | None) -> bool:

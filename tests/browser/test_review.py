@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,13 +15,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
 
 from playground.jobs.review_spec import ReviewSpec
 from playground.reviews.results import results
-from playground.store import reviews, runs
-from playground.store.schema import Run
+from playground.store import reviews
 from playground.ui import review_events
 from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
-from tests.fakes.review import SECRETS, VARIANTS, invited, review
+from tests.fakes.review import SECRETS, comparison, invited, review
 from tests.fakes.site import serving
 
 pytestmark = pytest.mark.browser
@@ -70,28 +68,9 @@ def site(home: Path, chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> Iter
     assert not found.broken, f"a page broke: {found.broken}"
 
 
-def comparisons(count: int, evil: str = "") -> None:
+def comparisons(count: int, evil: str) -> None:
     for n in range(count):
-        runs.add(
-            Run(
-                id=runs.new_id(),
-                kind="comparison",
-                title=f"Question {n}? {evil}",
-                model="fake",
-                created_at=time.time() + n,
-                settings={"sampling": {"max_tokens": 64}},
-                versions={},
-                device={},
-                variants=VARIANTS[:2],
-                result={
-                    "prompt": {"messages": [{"role": "user", "content": f"Question {n}? {evil}"}]},
-                    "panes": [
-                        {"variant": "fake", "engine": "transformers", "text": f"The plum of {n}. {evil}"},
-                        {"variant": "fake:nf4", "engine": "vllm", "text": f"The pear of {n}. {evil}"},
-                    ],
-                },
-            )
-        )
+        comparison(f"Question {n}? {evil}", [f"The plum of {n}. {evil}", f"The pear of {n}. {evil}"])
 
 
 def owner(site: Site, **how: Any) -> Page:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from playground.reviews import make, voting
 from playground.reviews.make import Answered, Terms
-from playground.store import reviews
+from playground.store import reviews, runs
 from playground.store.review_tables import Review, Reviewer
+from playground.store.schema import Run
 
 VARIANTS: list[dict[str, Any]] = [
     {"id": "fake", "label": "BF16", "method": "cast", "scheme": "BF16", "bytes": 269_030_016, "engine": "transformers"},
@@ -24,6 +26,31 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 SECRETS = ("BF16", "nf4", "W3A16", "bitsandbytes", "rtn", "fake", "269030016", "110000000", "transformers", "vllm")
 Rule = Callable[[dict[str, Any]], str]
+
+
+def comparison(prompt: str, texts: list[str], **more: Any) -> Run:
+    """A stored comparison of the first of VARIANTS."""
+    run = Run(
+        id=runs.new_id(),
+        kind=more.pop("kind", "comparison"),
+        title="a comparison",
+        model="fake",
+        created_at=time.time(),
+        settings={"sampling": {"max_tokens": 64}},
+        versions={},
+        device={},
+        variants=VARIANTS[: len(texts)],
+        result={
+            "prompt": {"messages": [{"role": "user", "content": prompt}], "text": prompt},
+            "panes": [
+                {"variant": row["id"], "engine": row["engine"], "text": text}
+                for row, text in zip(VARIANTS, texts, strict=False)
+            ],
+        },
+        **more,
+    )
+    runs.add(run)
+    return run
 
 
 def answered(count: int, variants: int = 2) -> list[Answered]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,7 @@ from playground.reviews import make
 from playground.reviews.make import Answered, Terms
 from playground.store import reviews, runs
 from playground.store.schema import Run
-from tests.fakes.review import VARIANTS, answered, invited, review
-
-
-def comparison(prompt: str, texts: list[str], **more: Any) -> Run:
-    run = Run(
-        id=runs.new_id(),
-        kind=more.pop("kind", "comparison"),
-        title="a comparison",
-        model="fake",
-        created_at=time.time(),
-        settings={"sampling": {"max_tokens": 64}},
-        versions={},
-        device={},
-        variants=VARIANTS[: len(texts)],
-        result={
-            "prompt": {"messages": [{"role": "user", "content": prompt}], "text": prompt},
-            "panes": [
-                {"variant": row["id"], "engine": row["engine"], "text": text}
-                for row, text in zip(VARIANTS, texts, strict=False)
-            ],
-        },
-        **more,
-    )
-    runs.add(run)
-    return run
+from tests.fakes.review import VARIANTS, answered, comparison, invited, review
 
 
 def test_comparisons_become_items_with_their_texts_frozen(home: Path) -> None:

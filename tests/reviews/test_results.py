@@ -63,10 +63,10 @@ def test_votes_that_do_not_count_are_left_out_and_kept(home: Path) -> None:
     assert reviews.exclude(ben.id, time.time())
     found = results(made.id)
     assert found["pairs"][0]["win_rate"]["rate"] == 0 and found["counted"] == 12 and found["review"]["votes"] == 24
-    assert found["sentence"] == "Reviewers preferred BF16 to nf4, in 100 % (n = 12, 95 % CI 76–100 %)."
+    assert found["sentence"] == "Reviewers preferred BF16 to nf4 (win rate 100 %, n = 12, 95 % CI 76–100 %)."
     reviews.exclude(anna.id, time.time())
     reviews.exclude(ben.id, None)
-    assert results(made.id)["sentence"] == "Reviewers preferred nf4 to BF16, in 100 % (n = 12, 95 % CI 76–100 %)."
+    assert results(made.id)["sentence"] == "Reviewers preferred nf4 to BF16 (win rate 100 %, n = 12, 95 % CI 76–100 %)."
 
 
 def test_the_sentence_of_those_who_cannot_tell(home: Path) -> None:
