@@ -41,7 +41,7 @@
     const origin = el('span', 'rv-origin quiet'), reference = P.select([]), variantList = el('div', 'rv-ticks'), runList = el('div', 'rv-ticks runs');
     reference.setAttribute('aria-label', 'Reference');
     const count = P.input('', 'numeric'), own = P.area(5, 'One prompt a line, or parted by empty lines'), pick = el('input'), picked = el('span', 'quiet');
-    own.setAttribute('aria-label', 'Prompts');
+    own.setAttribute('aria-label', 'Your own prompts');
     pick.type = 'file'; pick.accept = '.jsonl,.txt'; pick.className = 'ui-clip'; pick.setAttribute('aria-label', 'File of prompts');
     const title = P.input(''), names = P.area(3, 'Anna\nBen'), common = el('input'), places = P.input('', 'numeric');
     names.setAttribute('aria-label', 'Names of reviewers');

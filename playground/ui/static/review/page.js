@@ -62,7 +62,7 @@
   const choose = (choice) => {
     if (!current || current.sending) return;
     current.choice = choice;
-    for (const node of current.buttons) { const on = node.dataset.choice === choice; node.setAttribute('aria-checked', on); node.tabIndex = on ? 0 : -1; }
+    for (const node of current.buttons) { const on = node.dataset.choice === choice; node.setAttribute('aria-checked', on); node.tabIndex = on ? 0 : -1; if (on && current.buttons.includes(document.activeElement)) node.focus(); }
     const marks = { a: ['true', 'false'], b: ['false', 'true'], tie: ['true', 'true'], bad: ['bad', 'bad'] }[choice];
     current.cards.forEach((node, at) => { node.dataset.on = marks[at]; });
     current.send.disabled = false;
