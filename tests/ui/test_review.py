@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
 from playground.errors import InvalidRequest
 from playground.jobs.review_spec import ReviewSpec
@@ -23,19 +23,36 @@ from tests.fakes.review import SECRETS, invited, review
 ORIGIN = "http://testserver"
 
 
+class Client:
+    """Requests to the app in this process; no cookie is kept."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._transport = httpx.ASGITransport(app)
+
+    def get(self, address: str, params: dict[str, str] | None = None) -> httpx.Response:
+        return self._send(httpx.Request("GET", f"{ORIGIN}{address}", params=params))
+
+    def post(self, address: str, body: object, **headers: str) -> httpx.Response:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Origin": ORIGIN, "Content-Type": "application/json", **headers}
+        return self._send(httpx.Request("POST", f"{ORIGIN}{address}", content=raw, headers=sent))
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        async def answer() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport) as client:
+                return await client.send(request)
+
+        return asyncio.run(answer())
+
+
 @pytest.fixture
-def client(home: Path) -> TestClient:
+def client(home: Path) -> Client:
     app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("the app"))])
     review_routes.serve(app)
-    return TestClient(app, base_url=ORIGIN)
+    return Client(app)
 
 
-def post(client: TestClient, path: str, body: object, **headers: str) -> Any:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return client.post(path, content=raw, headers={"Origin": ORIGIN, "Content-Type": "application/json", **headers})
-
-
-def test_the_page_is_one_file_and_the_app_keeps_its_own_address(client: TestClient) -> None:
+def test_the_page_is_one_file_and_the_app_keeps_its_own_address(client: Client) -> None:
     found, other = review(2), review(3)
     pages = {client.get(f"/?review={one.id}&key={invited(one)[0].key}").text for one in (found, other)}
     pages.add(client.get("/?review=&key=").text)
@@ -50,7 +67,7 @@ def test_the_page_is_one_file_and_the_app_keeps_its_own_address(client: TestClie
     assert client.get("/review/page.js").status_code == client.get("/review/page.css").status_code == 200
 
 
-def test_answers_are_never_kept_and_never_of_another_shape(client: TestClient) -> None:
+def test_answers_are_never_kept_and_never_of_another_shape(client: Client) -> None:
     found = review(2, places=1)
     state = client.get("/review/state", params={"review": found.id, "key": invited(found)[0].key})
     assert state.headers["cache-control"] == "no-store" and state.json()["stage"] == "vote"
@@ -62,12 +79,14 @@ def test_answers_are_never_kept_and_never_of_another_shape(client: TestClient) -
     ):
         answer = client.get("/review/state", params=params)
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_review")
-    started = post(client, "/review/start", {"review": found.id, "key": found.key})
+    started = client.post("/review/start", {"review": found.id, "key": found.key})
     cookie = started.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Path=/review" in cookie
     token = cookie.split("=", 1)[1].split(";")[0]
     assert len(token) == 32 and token not in started.text
-    secure = post(client, "/review/start", {"review": found.id, "key": found.key}, **{"X-Forwarded-Proto": "https"})
+    headers = {"X-Forwarded-Proto": "https", "Cookie": cookie.split(";")[0]}
+    secure = client.post("/review/start", {"review": found.id, "key": found.key}, **headers)
+    assert token in secure.headers["set-cookie"]
     assert "Secure" in secure.headers["set-cookie"] and "SameSite=none" in secure.headers["set-cookie"]
 
 
@@ -82,11 +101,11 @@ def test_answers_are_never_kept_and_never_of_another_shape(client: TestClient) -
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_another_website_cannot_vote(client: TestClient, headers: dict[str, str]) -> None:
+def test_another_website_cannot_vote(client: Client, headers: dict[str, str]) -> None:
     found = review(2, places=1)
     vote = {"review": found.id, "key": invited(found)[0].key, "at": 0, "choice": "a"}
-    assert post(client, "/review/vote", vote, **headers).status_code == 403
-    assert post(client, "/review/start", {"review": found.id, "key": found.key}, **headers).status_code == 403
+    assert client.post("/review/vote", vote, **headers).status_code == 403
+    assert client.post("/review/start", {"review": found.id, "key": found.key}, **headers).status_code == 403
     assert reviews.votes(found.id) == [] and len(reviews.reviewers(found.id)) == 2
 
 
@@ -94,16 +113,16 @@ def test_another_website_cannot_vote(client: TestClient, headers: dict[str, str]
     ("body", "status"),
     [(b"", 400), (b"[1]", 400), (b"{" * 9000, 400), (b'{"x": "' + b"x" * 20_000, 413), ({"review": 1, "key": {}}, 404)],
 )
-def test_what_is_no_vote(client: TestClient, body: object, status: int) -> None:
-    assert post(client, "/review/vote", body).status_code == status
+def test_what_is_no_vote(client: Client, body: object, status: int) -> None:
+    assert client.post("/review/vote", body).status_code == status
 
 
-def test_a_failure_is_told_and_nothing_of_it(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_told_and_nothing_of_it(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("the disk at /secret/place is full")
 
     monkeypatch.setattr(voting, "vote", broken)
-    answer = post(client, "/review/vote", {"review": "x", "key": "y", "at": 0, "choice": "a"})
+    answer = client.post("/review/vote", {"review": "x", "key": "y", "at": 0, "choice": "a"})
     assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["code"] == "error"
 
 
