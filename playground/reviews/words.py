@@ -94,6 +94,8 @@ def position(lean: Position) -> str:
 
 
 def agreement(agreed: Agreement) -> str:
-    interval = "" if agreed.ci95 is None else f", 95 % CI {agreed.ci95[0]:.2f} to {agreed.ci95[1]:.2f}"
+    interval = (
+        "" if agreed.ci95 is None else f", 95 % CI {agreed.ci95[0]:.2f} to {agreed.ci95[1]:.2f}".replace("-", "−")
+    )
     on = count(agreed.units, "answer pair")
     return f"Krippendorff’s alpha {agreed.alpha:.2f}{interval}, on {on} with two votes or more; 0 is chance, 1 perfect."

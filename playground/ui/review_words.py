@@ -71,7 +71,7 @@ def plan(serial: object, asked: ReviewSpec) -> str:
             "prompts": count,
             "variants": len(asked.variants),
             "answers": count * len(asked.variants),
-            "button": f"Let {len(asked.variants)} variants answer {count} prompt{'' if count == 1 else 's'}",
+            "button": f"Make the {count * len(asked.variants)} answers",
             **_shows(count, asked.items, asked.terms),
         }
     )

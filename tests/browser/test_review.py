@@ -215,6 +215,7 @@ def test_the_common_link_on_a_phone(site: Site) -> None:
     address = f"?review={found.id}&key={found.key}"
     page = site.page(address, **phone)
     page.get_by_role("button", name="Begin").tap()
+    expect(page.locator(".answer")).to_have_count(2)
     expect(page.locator(".send")).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     (cookie,) = [one for one in page.context.cookies() if one["name"].startswith("review-")]
@@ -245,7 +246,7 @@ def test_prompts_are_queued_for_the_variants_to_answer(site: Site) -> None:
     go = page.locator(".rv-plan .ui-go")
     expect(page.locator(".rv-plan .pg-notice")).to_contain_text("Nobody could vote.")
     page.get_by_label("Names of reviewers").fill("Anna")
-    expect(go).to_have_text("Let 2 variants answer 3 prompts")
+    expect(go).to_have_text("Make the 6 answers")
     page.get_by_label("Title").fill("nf4 or not?")
     expect(page.locator(".rv-plan .pg-notice")).to_contain_text("The title holds 'nf4'")
     page.get_by_label("Title").fill("Which is better?")

@@ -67,7 +67,7 @@
     const set = P.radios('Which prompts', [['bundled', 'Bundled'], ['own', 'Your own']], (value) => { values.prompts = value; show(); ask(); });
     const pickButton = P.button('ui-quiet', 'Open a file…', () => pick.click());
     const bundledFields = el('div', 'rv-fields'), ownBox = el('div'), ownFoot = el('div', 'rv-file');
-    bundledFields.append(P.field('Prompts', count, 'empty: all of them', 'Short questions of eight kinds, written for this project; they are neither calibration nor evaluation text.'));
+    bundledFields.append(P.field('How many', count, 'empty: all of them', 'Short questions of eight kinds, written for this project; they are neither calibration nor evaluation text.'));
     ownFoot.append(pickButton, pick, picked); ownBox.append(own, ownFoot);
     const setRow = el('div', 'rv-set'); setRow.append(set, bundledFields, ownBox);
     const pickModel = el('div', 'rv-model'), against = el('label', 'rv-against'); pickModel.append(model, origin, models);

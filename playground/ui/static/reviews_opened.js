@@ -3,6 +3,7 @@
   const P = window.Playground;
   const { el } = P;
   const R = P.reviews;
+  const FIRST = 12; // pairs that are listed before somebody asks for all
   const LOOK_MS = 4000, LOST_MS = 12_000;
   const count = R.count, percent = R.percent;
 
@@ -107,7 +108,7 @@
 
   const items = (v, open) => {
     const list = el('div', 'rv-items'), labels = v.review.variants.map((one) => one.label);
-    for (const item of v.items) {
+    for (const item of open.all ? v.items : v.items.slice(0, FIRST)) {
       const box = el('details', 'rv-item'), summary = el('summary'), split = el('span', 'split'), total = item.wins[0] + item.wins[1] + item.ties + item.bad;
       box.open = open.has(item.number);
       box.addEventListener('toggle', () => { if (box.open) open.add(item.number); else open.delete(item.number); });
@@ -121,6 +122,7 @@
       list.append(box);
     }
     const { box, head } = card('Every pair', list);
+    if (!open.all && v.items.length > FIRST) { const more = P.button('ui-quiet rv-all', `Show all ${v.items.length}`, () => { open.all = true; box.replaceWith(items(v, open)); }); box.append(more); }
     head.append(el('span', 'quiet', count(v.items.length, 'pair')));
     return box;
   };
@@ -140,7 +142,7 @@
       body.replaceChildren(note);
     };
     R.open = (id) => {
-      if (id !== R.opened) { open.clear(); sign = ''; }
+      if (id !== R.opened) { open.clear(); open.all = false; sign = ''; }
       R.opened = id; R.drawList?.();
       if (!id) { sign = ''; empty(); return; }
       send('open');

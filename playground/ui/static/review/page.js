@@ -4,7 +4,7 @@
   const who = { review: query.get('review') || '', key: query.get('key') || '' };
   const find = (id) => document.getElementById(id);
   const main = find('main'), foot = find('foot'), bar = find('bar');
-  const CHOICES = [['a', 'A', ' is better', 'A is better'], ['tie', 'Tie', '', 'Tie: equally good'], ['bad', 'Both bad', '', 'Both are bad'], ['b', 'B', ' is better', 'B is better']];
+  const CHOICES = [['a', 'A', ' is', ' better', 'A is better'], ['tie', 'Tie', '', '', 'Tie: equally good'], ['bad', 'Both bad', '', '', 'Both are bad'], ['b', 'B', ' is', ' better', 'B is better']];
   const LONG = 280; // characters of a prompt that is set as text and no longer as a question
 
   const el = (tag, cls, text) => {
@@ -102,10 +102,10 @@
     answers.append(...cards);
     const box = el('div', 'vote'), choices = el('div', 'choices'), under = el('div', 'under'), holder = el('div', 'comment'), comment = el('textarea');
     choices.setAttribute('role', 'radiogroup'); choices.setAttribute('aria-label', 'Which answer is better?');
-    const buttons = CHOICES.map(([choice, short, more, name], at) => {
+    const buttons = CHOICES.map(([choice, short, more, rest, name], at) => {
       const node = button('', '', () => choose(choice));
       const label = el('span', '', short);
-      if (more) label.append(el('span', 'more', more));
+      if (more) label.append(el('span', 'more', more), rest);
       node.append(el('kbd', '', String(at + 1)), label);
       node.setAttribute('role', 'radio'); node.setAttribute('aria-checked', 'false'); node.setAttribute('aria-label', name); node.dataset.choice = choice; node.tabIndex = at ? -1 : 0;
       choices.append(node);
