@@ -26,6 +26,10 @@ PlaygroundError
 │   ├── MissingData         the task's data is neither on the hub, nor in the local folder
 │   └── DifferentTokenizer  two variants do not share token ids: their distributions cannot be compared
 ├── UnknownRun              no stored result of this id
+├── ReviewError             a blind review that cannot be made, opened or voted on
+│   ├── UnknownReview       no review behind this link
+│   ├── VoteRefused         this vote was given before, or it is not its turn
+│   └── ReviewOver          the review was closed, or all its places are taken
 ├── PushError               a variant that did not get to the hub
 │   ├── MissingToken        nobody gave a token
 │   ├── WrongToken          the hub does not know this token
@@ -188,6 +192,26 @@ class DifferentTokenizer(EvaluationError):
 class UnknownRun(PlaygroundError):
     code = "unknown_run"
     status = 404
+
+
+class ReviewError(PlaygroundError):
+    code = "review"
+    status = 400
+
+
+class UnknownReview(ReviewError):
+    code = "unknown_review"
+    status = 404
+
+
+class VoteRefused(ReviewError):
+    code = "vote_refused"
+    status = 409
+
+
+class ReviewOver(ReviewError):
+    code = "review_over"
+    status = 410
 
 
 class PushError(PlaygroundError):

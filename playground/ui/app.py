@@ -25,6 +25,8 @@ from playground.ui import (
     pages,
     quantize_files,
     quantize_tab,
+    review_routes,
+    review_tab,
     run_routes,
     runs_tab,
     speed_tab,
@@ -38,6 +40,7 @@ from playground.ui.evaluate_events import Evaluate
 from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner
 from playground.ui.quantize_events import Quantize
+from playground.ui.review_events import Reviews
 from playground.ui.runs_events import Runs
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
@@ -63,6 +66,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         Evaluate(evaluate_tab.layout(), queue, rules).wire()
         Speed(speed_tab.layout(), engine, speeds, rules).wire(demo)
         Runs(runs_tab.layout(), owner).wire()
+        Reviews(review_tab.layout(), queue, owner).wire()
         api.endpoints(engine, rules, queue)
         evaluate_api.endpoints(owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
@@ -120,6 +124,7 @@ def launch(
         mcp_answers.as_json(demo.mcp_server_obj)
     if demo.mcp_error:
         log.warning("There are no MCP tools: %s", demo.mcp_error)
+    review_routes.serve(demo.app)
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:
