@@ -14,7 +14,7 @@ from playground.store.schema import Run
 from playground.ui import outsiders
 from playground.ui.encode import inert
 from playground.ui.evaluate_items import available
-from playground.ui.evaluate_verdict import is_share, sentences
+from playground.evals.verdict_words import is_share, sentences
 
 NOISE = "noise-floor"
 COLUMNS = (

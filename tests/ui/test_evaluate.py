@@ -24,7 +24,7 @@ from playground.ui import evaluate_events, evaluate_items, evaluate_words, outsi
 from playground.ui.evaluate_asked import generation, spec
 from playground.ui.evaluate_board import Board
 from playground.ui.evaluate_run import named, view
-from playground.ui.evaluate_verdict import points, sentences
+from playground.evals.verdict_words import points, sentences
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, evaluation
 from tests.fakes.queue import FakeQueue
