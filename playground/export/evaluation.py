@@ -74,7 +74,7 @@ def divergence(run: Run) -> Account:
         model=run.model,
         run_id=run.id,
         created_at=run.created_at,
-        said=tuple(said),
+        said=(*_nearest(variants, moved), *said),
         summary=moved_summary(variants, moved),
         caveats=("KLD says how far the distribution moved, not whether answers got worse",),
         doubts=tuple(_doubts(run, variants)),
@@ -154,6 +154,17 @@ def conditions(settings: Row, tasks: Sequence[Row]) -> list[str]:
 
 def _text(source: str) -> str:
     return "the bundled prose" if source == "bundled" else source
+
+
+def _nearest(variants: Sequence[Row], moved: Sequence[Row]) -> list[Said]:
+    """Of several variants, the two ends."""
+    labels_of = {variant["id"]: variant["label"] for variant in variants[1:]}
+    order = sorted((row for row in moved if row["variant"] in labels_of), key=lambda row: row["kld_mean"])
+    if len(order) < 2:
+        return []
+    near, far = ((labels_of[row["variant"]], words.nats(row["kld_mean"])) for row in (order[0], order[-1]))
+    distances = f"mean KLD {near[1]} and {far[1]} nats"
+    return [Said(f"{near[0]} stays nearest to {variants[0]['label']}, {far[0]} moves farthest: {distances}.")]
 
 
 def _caveats(tasks: Sequence[Row]) -> tuple[str, ...]:

@@ -47,8 +47,7 @@ def summary(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Ro
     shown = list(tasks[:PICTURED])
     shares = {task["name"]: share_of(task, verdicts) for task in shown}
     headings += [
-        Heading(str(task["name"]), f"{task['metric']}{', %' if shares[task['name']] else ''}, n = {task['n']:,}")
-        for task in shown
+        Heading(str(task["name"]), f"{'%, ' if shares[task['name']] else ''}n = {task['n']:,}") for task in shown
     ]
     lines = []
     for number, variant in enumerate(variants):

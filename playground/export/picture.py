@@ -15,7 +15,9 @@ from playground.export.kinds import account
 from playground.store.schema import Run
 
 WIDTH, HEIGHT, EDGE = 1200, 630, 56
+BOTTOM = HEIGHT - 72  # of the table
 ROWS = 6  # variants in the picture; the rest is counted
+ROW, HEAD = 44, 58  # pixels, at least
 BACK, INK, MUTE, LINE, SOFT = "#ffffff", "#15181d", "#5f6774", "#e1e4ea", "#f1f3f6"
 ACCENT, BAD, GREY = "#4f46e5", "#b42318", "#737b88"
 COLOURS = {"worse": BAD, "better": ACCENT, "same": MUTE, "withheld": MUTE}
@@ -29,9 +31,9 @@ def png(run: Run, title: str = "") -> bytes:
     drawing = ImageDraw.Draw(image)
     drawing.rectangle((0, 0, 12, HEIGHT), fill=ACCENT)
     y = _head(drawing, told)
-    table_height = _table_height(told.summary)
-    y = _verdict(drawing, told, y, HEIGHT - 74 - table_height - y)
-    _table(drawing, told.summary, max(y + 10, HEIGHT - 74 - table_height))
+    count = min(ROWS, len(told.summary.rows))
+    y = _verdict(drawing, told, y, BOTTOM - (HEAD + ROW * count if count else 0) - y)
+    _table(drawing, told.summary, y + 12, count)
     _foot(drawing, told)
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
@@ -53,7 +55,7 @@ def font(size: int, *, bold: bool = False) -> Font:
 def wrapped(text: str, shape: Font, width: float, lines: int) -> list[str]:
     """At most so many lines; what does not fit ends in an ellipsis. A word longer than a line is cut."""
     found: list[str] = []
-    rest = text.split()
+    rest = text.replace("n = ", "n\u00a0=\u00a0").split(" ")
     while rest and len(found) < lines:
         line = fitted(rest.pop(0), shape, width)
         while rest and shape.getlength(f"{line} {rest[0]}") <= width:
@@ -93,7 +95,7 @@ def _verdict(drawing: ImageDraw.ImageDraw, told: Account, y: int, room: int) -> 
             break
         lines = wrapped(one.text, shape, WIDTH - 2 * EDGE, min(left, 3 if number == 0 else 1))
         for line in lines:
-            drawing.text((EDGE, y), line, font=shape, fill=BAD if one.kind == "worse" and number == 0 else INK)
+            drawing.text((EDGE, y), line, font=shape, fill=INK)
             y, room = y + step, room - step
         y, room = y + 8, room - 8
         detail = one.rest or one.note
@@ -105,57 +107,55 @@ def _verdict(drawing: ImageDraw.ImageDraw, told: Account, y: int, room: int) -> 
     return y
 
 
-ROW, HEAD = 44, 58
-
-
-def _table_height(table: Table) -> int:
-    return HEAD + ROW * min(ROWS, len(table.rows)) if table.rows else 0
-
-
-def _table(drawing: ImageDraw.ImageDraw, table: Table, y: int) -> None:
-    if not table.rows:
+def _table(drawing: ImageDraw.ImageDraw, table: Table, y: float, count: int) -> None:
+    """As large as the room allows: a row is 44 to 76 pixels high, and its figures grow with it."""
+    if not count:
         return
-    shown = table.rows[:ROWS]
-    first = _first_column(table)
+    row_height = max(ROW, min(76, (BOTTOM - y - HEAD) / count))
+    size = round(27 * min(1.4, row_height / ROW))
+    y = max(y, BOTTOM - HEAD - row_height * count)
+    first = _first_column(table, size)
     step = (WIDTH - 2 * EDGE - first) / max(1, len(table.headings) - 1)
     for number, heading in enumerate(table.headings):
         if number:
             end = EDGE + first + step * number
-            drawing.text((end, y), fitted(heading.name, font(21), step - 12), font=font(21), fill=MUTE, anchor="ra")
-            unit = fitted(heading.unit, font(17), step - 12)
-            drawing.text((end, y + 26), unit, font=font(17), fill=MUTE, anchor="ra")
-    y += HEAD - 6
-    for row in shown:
+            for text, largest, down in ((heading.name, 21, 0), (heading.unit, 17, 27)):
+                shape = _shrunk(text, largest, step - 10)
+                drawing.text((end, y + down + 20), fitted(text, shape, step - 10), font=shape, fill=MUTE, anchor="rs")
+    y += HEAD
+    for row in table.rows[:count]:
         if row[0].kind == "reference":
-            drawing.rectangle((EDGE - 14, y, WIDTH - EDGE + 14, y + ROW), fill=SOFT)
+            drawing.rectangle((EDGE - 14, y, WIDTH - EDGE + 14, y + row_height), fill=SOFT)
         drawing.line((EDGE, y, WIDTH - EDGE, y), fill=LINE)
-        name = fitted(row[0].text, font(27, bold=True), first - 16)
-        drawing.text((EDGE, y + ROW / 2), name, font=font(27, bold=True), fill=INK, anchor="lm")
+        middle, bold = y + row_height / 2, font(size, bold=True)
+        drawing.text((EDGE, middle), fitted(row[0].text, bold, first - 16), font=bold, fill=INK, anchor="lm")
         for number, cell in enumerate(row[1:], 1):
-            _value(drawing, cell, EDGE + first + step * number, y + ROW / 2, step - 12)
-        y += ROW
-    if len(table.rows) > ROWS:
-        drawing.text((WIDTH - EDGE, y + 4), f"and {len(table.rows) - ROWS} more", font=font(18), fill=MUTE, anchor="ra")
+            _value(drawing, cell, EDGE + first + step * number, middle, step - 12, size)
+        y += row_height
+    if len(table.rows) > count:
+        more = f"and {len(table.rows) - count} more"
+        drawing.text((WIDTH - EDGE, y + 4), more, font=font(17), fill=MUTE, anchor="ra")
 
 
-def _value(drawing: ImageDraw.ImageDraw, cell: Cell, end: float, y: float, width: float) -> None:
+def _shrunk(text: str, largest: int, width: float) -> Font:
+    """The largest font in which the text fits, down to one that can still be read."""
+    return next((font(size) for size in range(largest, 14, -1) if font(size).getlength(text) <= width), font(15))
+
+
+def _value(drawing: ImageDraw.ImageDraw, cell: Cell, end: float, y: float, width: float, size: int) -> None:
     """The number, and before it how far it moved where it says something."""
     colour = COLOURS.get(cell.kind, INK)
-    bold = cell.kind in ("worse", "better")
-    drawing.text(
-        (end, y), fitted(cell.text, font(27, bold=bold), width), font=font(27, bold=bold), fill=colour, anchor="rm"
-    )
-    if bold and cell.note:
-        moved = cell.note.partition(",")[0]
-        room = width - font(27, bold=True).getlength(cell.text) - 10
-        if font(19).getlength(moved) <= room:
-            before = end - font(27, bold=True).getlength(cell.text) - 8
-            drawing.text((before, y + 2), moved, font=font(19), fill=colour, anchor="rm")
+    shape = font(size, bold=cell.kind in ("worse", "better"))
+    drawing.text((end, y), fitted(cell.text, shape, width), font=shape, fill=colour, anchor="rm")
+    moved = cell.note.partition(",")[0] if cell.kind in ("worse", "better") else ""
+    before = shape.getlength(cell.text) + 9
+    if moved and before + font(19).getlength(moved) <= width:
+        drawing.text((end - before, y + 2), moved, font=font(19), fill=colour, anchor="rm")
 
 
-def _first_column(table: Table) -> float:
+def _first_column(table: Table, size: int) -> float:
     """As wide as its longest name, within reason."""
-    widest = max(font(27, bold=True).getlength(row[0].text) for row in table.rows)
+    widest = max(font(size, bold=True).getlength(row[0].text) for row in table.rows)
     return min(430.0, max(150.0, widest + 24))
 
 
@@ -164,5 +164,5 @@ def _foot(drawing: ImageDraw.ImageDraw, told: Account) -> None:
     name = "Quantization Playground"
     drawing.text((WIDTH - EDGE, y), name, font=font(20, bold=True), fill=GREY, anchor="ra")
     room = WIDTH - 2 * EDGE - font(20, bold=True).getlength(name) - 30
-    said = " · ".join([*told.caveats[:2], words.when(told.created_at).partition(",")[0]])
+    said = " · ".join([words.when(told.created_at).partition(",")[0], *told.caveats[:2]])
     drawing.text((EDGE, y), fitted(said, font(20), room), font=font(20), fill=MUTE)

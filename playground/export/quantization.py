@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from playground.catalog import stored
 from playground.export import plots, words
 from playground.export.account import Account, Cell, Figure, Heading, Number, Said, Table
 from playground.metrics.layer_errors import where_it_hurt
@@ -23,7 +24,7 @@ _LAYER = re.compile(r"^(.*?)\.(\d+)\.(.+)$")
 
 def account(run: Run) -> Account:
     made, layers = row_of(run), layers_of(run)
-    name = " ".join(dict.fromkeys([str(made.get("method", "")), str(made.get("scheme", ""))]))
+    name = _name(made)
     before, after = made.get("bytes_before"), made.get("bytes_after")
     smaller = ""
     if before and after:
@@ -66,6 +67,11 @@ def row_of(run: Run) -> Mapping[str, Any]:
     return {**(run.result.get("card") or {}), **(run.result.get("row") or {})}
 
 
+def _name(made: Mapping[str, Any]) -> str:
+    """ "AWQ W4A16_ASYM", as the page calls it."""
+    return stored.label(str(made.get("method") or ""), str(made.get("scheme") or ""))
+
+
 def layers_of(run: Run) -> Sequence[Mapping[str, Any]]:
     found = run.result.get("layers") or row_of(run).get("layers") or ()
     return [one for one in found if words.known(one.get("relative_error"))]
@@ -102,7 +108,7 @@ def _numbers(made: Mapping[str, Any]) -> list[Number]:
 def _sizes(made: Mapping[str, Any]) -> Table:
     before, after, bits = made.get("bytes_before"), made.get("bytes_after"), made.get("bits_per_weight")
     bits_before = before * bits / after if before and after and words.known(bits) else None
-    name = " ".join(dict.fromkeys([str(made.get("method", "")), str(made.get("scheme", ""))]))
+    name = _name(made)
     lines = (
         (Cell("original", kind="reference"), Cell(words.size(before)), Cell(words.figure(bits_before))),
         (Cell(name, str(made.get("variant") or "")), Cell(words.size(after)), Cell(words.figure(bits))),

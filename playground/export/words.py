@@ -47,7 +47,7 @@ def seconds(value: Any) -> str:
 
 
 def percent(share: Any, digits: int = 1) -> str:
-    return f"{share:.{digits}%}" if known(share) else UNKNOWN
+    return UNKNOWN if not known(share) else "100%" if share == 1 else f"{share:.{digits}%}"
 
 
 def chance(probability: Any) -> str:
@@ -60,9 +60,9 @@ def chance(probability: Any) -> str:
 def nats(value: Any) -> str:
     if not known(value):
         return UNKNOWN
-    return (
-        "0" if value == 0 else f"{value:.3f}" if value >= 0.1 else f"{value:.4f}" if value >= 1e-4 else f"{value:.1e}"
-    )
+    if value >= 0.1 or value == 0:
+        return f"{value:.3f}" if value else "0"
+    return f"{value:.4f}" if value >= 1e-4 else f"{value:.1e}".replace("e-0", "e-")
 
 
 def plus_minus(value: str, error: str) -> str:

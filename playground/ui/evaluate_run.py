@@ -10,11 +10,11 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from playground.evals.verdict_words import is_share, sentences
 from playground.store.schema import Run
 from playground.ui import outsiders
 from playground.ui.encode import inert
 from playground.ui.evaluate_items import available
-from playground.evals.verdict_words import is_share, sentences
 
 NOISE = "noise-floor"
 COLUMNS = (

@@ -23,8 +23,8 @@ from tests.fakes.variants import layers
 ANSWER = (
     "Gravity is a fundamental force of nature that pulls masses together . It keeps planets in their orbits around the "
     "sun , makes objects fall to the ground when they are dropped , and holds the air of our atmosphere close to the "
-    "Earth . The strength of the pull depends on how much mass there is and on how far apart the bodies are : twice the "
-    "distance means a quarter of the force ."
+    "Earth . The strength of the pull depends on how much mass there is and on how far apart the bodies are : twice "
+    "the distance means a quarter of the force ."
 )
 OTHER = "describes how mass and energy bend the geometry of space and time around them , so that light too is bent ."
 PART = 7  # token at which the second answer goes its own way
