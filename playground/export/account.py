@@ -6,10 +6,11 @@ Plain text and numbers throughout: whoever writes a form escapes it there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["", "reference", "worse", "withheld", "better", "same"]
+MANY = 4  # columns
 Draw = Callable[[int], str]  # the width in pixels → an SVG element
 
 
@@ -64,11 +65,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """A row of one cell only begins a group of rows."""
+
     title: str
     headings: tuple[Heading, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
-    notes: tuple[str, ...] = ()
+
+    @property
+    def wide(self) -> bool:
+        """Too many columns for a phone: there its rows become lists."""
+        return len(self.headings) > MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,6 @@ class Account:
     exchange: Exchange | None = None
     conditions: tuple[tuple[str, str], ...] = ()
     note: str = ""
-    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def labels(variants: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -62,8 +62,7 @@ def _time_scale(steps: Sequence[float]) -> tuple[float, float]:
 
 def positions(forced: Forced) -> list[float]:
     """KLD at each token of the reference's answer, nats."""
-    found = forced.get("tokens")
-    return [float(one["kld"]) for one in found] if isinstance(found, list) else []
+    return [float(one["kld"]) for one in forced.get("positions") or ()]
 
 
 def _moved(panes: Sequence[PaneResult], number: int, klds: Mapping[int, Sequence[float]]) -> Sequence[float]:

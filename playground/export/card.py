@@ -33,7 +33,8 @@ def _heading(one: Table) -> str:
 def _table(one: Table) -> str:
     left = next((number for number, heading in enumerate(one.headings) if not heading.words), len(one.headings))
     names = [plain(f"{heading.name}, {heading.unit}" if heading.unit else heading.name) for heading in one.headings]
-    return table(names, [[_cell(cell) for cell in row] for row in one.rows], max(1, left))
+    rows = [[f"**{_cell(row[0])}**"] if len(row) == 1 else [_cell(cell) for cell in row] for row in one.rows]
+    return table(names, [row + [""] * (len(names) - len(row)) for row in rows], max(1, left))
 
 
 def _cell(cell: Cell) -> str:

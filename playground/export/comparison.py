@@ -13,8 +13,9 @@ from playground.export import plots, stored, words
 from playground.export.account import Account, Cell, Figure, Heading, Number, Said, Table, labels
 from playground.export.answers import Forced, engine_of, exchange, facts_of, positions
 from playground.store.schema import Run
-from playground.verdict import Outcome, verdict
+from playground.verdict import verdict
 
+Row = Mapping[str, Any]
 LOOKS = ("ref", "v1", "v2", "v3")
 COLUMNS = (
     *("variant", "label", "engine", "method", "scheme", "bytes", "bits_per_weight", "reference", "finish_reason"),
@@ -27,17 +28,17 @@ def account(run: Run) -> Account:
     panes = stored.panes(run)
     names = _names(panes)
     forced = _forced(run, len(panes))
-    outcomes = verdict(panes)
-    only = outcomes[0] if len(outcomes) == 1 else None
+    outcomes = _outcomes(run, panes)
+    of = [forced[one["pane"]] if one["pane"] < len(forced) else None for one in outcomes]
     return Account(
         kind="Comparison",
         title=run.title,
         model=run.model,
         run_id=run.id,
         created_at=run.created_at,
-        said=tuple(_said(outcome, forced_of(panes, forced, outcome)) for outcome in outcomes) or _alone(panes, names),
-        numbers=_ratios(only, forced_of(panes, forced, only)) if only else (),
-        caveats=tuple(dict.fromkeys(caveat for outcome in outcomes for caveat in outcome.caveats)),
+        said=tuple(map(_said, outcomes, of)) or _alone(panes, names),
+        numbers=_ratios(outcomes[0], of[0]) if len(outcomes) == 1 else (),
+        caveats=tuple(dict.fromkeys(str(caveat) for one in outcomes for caveat in one.get("caveats") or ())),
         summary=_summary(run, panes, names, forced),
         exchange=exchange(run, panes, names, forced),
         figures=tuple(_figures(panes, names, forced)),
@@ -86,37 +87,33 @@ def _names(panes: Sequence[PaneResult]) -> list[str]:
 def _forced(run: Run, count: int) -> list[Forced | None]:
     """What the reference's own text showed of each pane; None where that was not measured."""
     found = [*(run.result.get("forced") or ()), *([None] * count)][:count]
-    return [_summed(one) if isinstance(one, Mapping) else None for one in found]
+    return [one if isinstance(one, Mapping) and words.known(one.get("kld_mean")) else None for one in found]
 
 
-def _summed(forced: Forced) -> Forced:
-    """With the sums over its positions, where only these were kept."""
-    positions = forced.get("tokens")
-    if "kld_mean" in forced or not isinstance(positions, list) or not positions:
-        return forced
-    agreement = sum(bool(one["agrees"]) for one in positions) / len(positions)
-    return {**forced, "kld_mean": sum(one["kld"] for one in positions) / len(positions), "top1_agreement": agreement}
+def _outcomes(run: Run, panes: Sequence[PaneResult]) -> list[dict[str, Any]]:
+    """What the page said when it was made; of a run that did not keep it, what this version says."""
+    kept = run.result.get("verdict")
+    if isinstance(kept, list) and kept:
+        return [dict(one) for one in kept]
+    found = []
+    for one in verdict(panes):
+        found.append(
+            {name: getattr(one, name) for name in ("label", "headline", "detail", "explanation", "caveats")}
+            | {name: getattr(one, name) for name in ("size_ratio", "memory_ratio", "decode_ratio", "decode_interval")}
+            | {"pane": [pane.variant_id for pane in panes].index(one.variant_id)}
+        )
+    return found
 
 
-def forced_of(panes: Sequence[PaneResult], forced: Sequence[Forced | None], outcome: Outcome | None) -> Forced:
-    """The measurement of an outcome's pane, {} without one."""
-    if outcome is None:
-        return {}
-    return next(
-        (one or {} for pane, one in zip(panes, forced, strict=True) if pane.variant_id == outcome.variant_id), {}
-    )
-
-
-def _said(outcome: Outcome, forced: Forced) -> Said:
-    apart = outcome.divergence.sentence(outcome.label) if outcome.divergence else ""
+def _said(outcome: Row, forced: Forced | None) -> Said:
     moved = ""
-    if words.known(forced.get("kld_mean")):
+    if forced:
         moved = (
             f"Over the reference’s own answer its distribution is {nats(forced['kld_mean'])} nats away (mean KLD), "
             f"with the same top token in {words.chance(forced.get('top1_agreement'))}."
         )
-    rest = " ".join(filter(None, [outcome.detail, moved]))
-    return Said(outcome.headline, "", rest, apart, outcome.explanation)
+    rest = " ".join(filter(None, [str(outcome.get("detail") or ""), moved]))
+    return Said(str(outcome.get("headline") or ""), rest=rest, why=str(outcome.get("explanation") or ""))
 
 
 def _alone(panes: Sequence[PaneResult], names: Sequence[str]) -> tuple[Said, ...]:
@@ -133,13 +130,13 @@ def _alone(panes: Sequence[PaneResult], names: Sequence[str]) -> tuple[Said, ...
     return tuple(found)
 
 
-def _ratios(outcome: Outcome, forced: Forced) -> tuple[Number, ...]:
+def _ratios(outcome: Row, forced: Forced | None) -> tuple[Number, ...]:
     found = [
-        Number(words.ratio(outcome.size_ratio), "size"),
-        Number(words.ratio(outcome.memory_ratio), "memory"),
-        Number(words.ratio(outcome.decode_ratio), "decode speed"),
+        Number(words.ratio(outcome.get("size_ratio")), "size"),
+        Number(words.ratio(outcome.get("memory_ratio")), "memory"),
+        Number(words.ratio(outcome.get("decode_ratio")), "decode speed"),
     ]
-    if words.known(forced.get("kld_mean")):
+    if forced:
         found += [
             Number(nats(forced["kld_mean"]), "mean KLD, nats"),
             Number(words.chance(forced.get("top1_agreement")), "same top token"),

@@ -13,15 +13,19 @@ from playground.export.evaluation_tables import Row, divergence_table, moved_sum
 from playground.store.schema import Run
 
 KINDS: dict[str, Kind] = {"worse": "worse", "better": "better", "same": "same", "withheld": "withheld"}
+DIVERGENCE = (
+    *("kld_mean", "kld_stderr", "kld_median", "kld_p90", "kld_p99", "kld_p999", "kld_max"),
+    *("ppl", "ppl_ratio", "top1_agreement", "dp_mean", "dp_rms"),
+)
 COLUMNS = (
-    *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "decode_tok_s", "engine", "kld_mean"),
-    *("kld_stderr", "task", "metric", "n", "score", "stderr", "recovery", "flips_lost", "flips_won", "mcnemar_p"),
+    *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "decode_tok_s", "engine"),
+    *DIVERGENCE,
+    *("task", "metric", "n", "score", "stderr", "recovery", "flips_lost", "flips_won", "mcnemar_p"),
     *("diff", "diff_low", "diff_high", "smallest_drop", "verdict", "truncated", "warnings"),
 )
 DIVERGENCE_COLUMNS = (
-    *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "tokens", "documents", "kld_mean"),
-    *("kld_stderr", "kld_median", "kld_p90", "kld_p99", "kld_p999", "kld_max", "top1_agreement", "dp_mean", "dp_rms"),
-    *("ppl", "ppl_ratio"),
+    *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "tokens", "documents"),
+    *DIVERGENCE,
 )
 
 
@@ -64,7 +68,7 @@ def divergence(run: Run) -> Account:
     text = run.result.get("text") or {}
     counted = f"{text['tokens']:,} tokens in {text['documents']:,} documents" if text.get("tokens") else ""
     asked = [
-        ("Text", " · ".join(filter(None, [str(text.get("name") or run.settings.get("text") or ""), counted]))),
+        ("Text", " · ".join(filter(None, [_text(str(text.get("name") or run.settings.get("text") or "")), counted]))),
         ("Window", f"{run.settings['max_length']:,} tokens" if run.settings.get("max_length") else ""),
     ]
     keep = [row for row in (kld_mark(variants, moved), *spread(variants, moved)) if row]
@@ -76,7 +80,7 @@ def divergence(run: Run) -> Account:
         created_at=run.created_at,
         said=(*_nearest(variants, moved), *said),
         summary=moved_summary(variants, moved),
-        caveats=("KLD says how far the distribution moved, not whether answers got worse",),
+        caveats=("KLD is a distance, not a loss of quality",),
         doubts=tuple(_doubts(run, variants)),
         tables=(divergence_table(variants, moved),),
         figures=tuple(keep),
@@ -94,8 +98,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
             "variant": variant["id"],
             "decode_tok_s": speed.get("decode_tok_s"),
             "engine": speed.get("engine") or variant.get("engine"),
-            "kld_mean": here.get("kld_mean"),
-            "kld_stderr": here.get("kld_stderr"),
+            **{name: here.get(name) for name in DIVERGENCE},
         }
         own = [one for one in run.result.get("rows") or () if one["variant"] == variant["id"]]
         for one in own or [{}]:
@@ -138,9 +141,9 @@ def conditions(settings: Row, tasks: Sequence[Row]) -> list[str]:
     shots = sorted({task["few_shot"] for task in tasks})
     limit = settings.get("limit")
     said = [
-        "all items" if limit is None else f"the first {limit:,} items of each task",
+        "" if not tasks else "all items" if limit is None else f"the first {limit:,} items of each task",
         f"{'/'.join(map(str, shots))}-shot" if shots else "",
-        "chat template" if settings.get("chat_template") else "no chat template",
+        "chat template" if settings.get("chat_template") else "no chat template" if tasks else "",
         "examples as turns" if settings.get("multiturn") else "",
         "text after </think>" if settings.get("strip_thinking") else "",
         *(f"{name} {value}" for name, value in (settings.get("generation") or {}).items()),
@@ -149,11 +152,12 @@ def conditions(settings: Row, tasks: Sequence[Row]) -> list[str]:
     ]
     if found := settings.get("divergence"):
         said.append(f"divergence on {found['tokens']:,} tokens of {_text(str(found['text']))}")
+        said += [f"windows of {found['max_length']:,}"] if found.get("max_length") else []
     return [one for one in said if one]
 
 
 def _text(source: str) -> str:
-    return "the bundled prose" if source == "bundled" else source
+    return "the bundled prose" if source in ("bundled", "bundled prose") else source
 
 
 def _nearest(variants: Sequence[Row], moved: Sequence[Row]) -> list[Said]:
@@ -172,9 +176,9 @@ def _caveats(tasks: Sequence[Row]) -> tuple[str, ...]:
     sampled = [str(task["name"]) for task in tasks if task.get("sample")]
     found = []
     if own:
-        found.append(f"{', '.join(own)}: written for this project, not the public benchmark")
+        found.append(f"tasks written for this project, not public benchmarks: {', '.join(own)}")
     if sampled:
-        found.append(f"{', '.join(sampled)}: a sample of its items, not the benchmark’s score")
+        found.append(f"a sample of the items, not the whole benchmark’s score: {', '.join(sampled)}")
     return tuple(found)
 
 

@@ -68,8 +68,7 @@ def summary(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Ro
                 else Cell(score_words(row["score"], share), _change(row, share), KINDS.get(row["verdict"], ""))
             )
         lines.append(tuple(cells))
-    more = [f"and {len(tasks) - PICTURED} more tasks"] if len(tasks) > PICTURED else []
-    return Table("", tuple(headings), tuple(lines), notes=tuple(more))
+    return Table("", tuple(headings), tuple(lines))
 
 
 def _change(row: Row, share: bool) -> str:
@@ -88,16 +87,19 @@ def scores(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row
     """A row for each variant and task, grouped by task, the reference first."""
     if not verdicts:
         return None
-    lines = []
+    lines: list[tuple[Cell, ...]] = []
     for task in tasks:
         share = share_of(task, verdicts)
         own = [row for row in verdicts if row["task"] == task["name"]]
+        chance = f"chance {score_words(task['chance'], share)}" if words.known(task.get("chance")) else ""
+        unit = f"{task['metric']}, %" if share else str(task["metric"])
+        lines.append((Cell(str(task["name"]), " · ".join(filter(None, [unit, f"n = {task['n']:,}", chance]))),))
         reach = max([abs(end) for row in own for end in row.get("diff_ci95") or ()] or [0.0])
         for number, variant in enumerate(variants):
             if (row := row_of(verdicts, variant["id"], task["name"])) is not None:
                 lines.append(_score_line(task, variant, row, share, reach, number == 0))
     headings = (
-        Heading("Task and variant", words=True), Heading("Score"), Heading("n"), Heading("Recovery", "%"),
+        Heading("Variant", words=True), Heading("Score"), Heading("n"), Heading("Recovery", "%"),
         Heading("Difference", "95 %"), Heading("Flips", "lost, won"), Heading("p", "McNemar"),
         Heading("Verdict", words=True),
     )  # fmt: skip
@@ -121,11 +123,7 @@ def _score_line(task: Row, variant: Row, row: Row, share: bool, reach: float, re
     word = SAID.get(row["verdict"], str(row["verdict"]))
     recovery = row.get("recovery")
     return (
-        Cell(
-            str(variant["label"]),
-            f"{task['name']} · {row['metric']}{', %' if share else ''}",
-            kind if reference else "",
-        ),
+        Cell(str(variant["label"]), kind=kind if reference else ""),
         Cell(words.plus_minus(score_words(row["score"], share), score_words(row.get("stderr"), share)), cut),
         Cell(f"{row['n']:,}"),
         Cell(

@@ -80,8 +80,8 @@ def fitted(text: str, shape: Font, width: float) -> str:
 def _head(drawing: ImageDraw.ImageDraw, told: Account) -> int:
     drawing.text((EDGE, 40), told.kind, font=font(26, bold=True), fill=ACCENT)
     after = EDGE + font(26, bold=True).getlength(told.kind) + 16
-    model = fitted(told.model, font(26), WIDTH - EDGE - after)
-    drawing.text((after, 40), model, font=font(26), fill=MUTE)
+    about = told.title if told.model in told.title else f"{told.model} · {told.title}"
+    drawing.text((after, 40), fitted(about, font(26), WIDTH - EDGE - after), font=font(26), fill=MUTE)
     return 92
 
 

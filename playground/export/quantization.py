@@ -156,6 +156,5 @@ def _conditions(run: Run, made: Mapping[str, Any]) -> tuple[tuple[str, str], ...
         ("Group size", str(made.get("group_size") or "")),
         ("Calibration", asked),
         ("Reasons", " ".join(map(str, made.get("reasons") or ()))),
-        ("Content hash", str(made.get("content_hash") or "")),
     ]
     return tuple((name, value) for name, value in found if value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from playground.store.schema import Run
 COLUMNS = tuple(field.name for field in fields(BenchRow))
 LOOKS = ("ref", "v1", "v2", "v3")
 Row = Mapping[str, Any]
+Lines = tuple[tuple[Cell, ...], ...]
 
 
 def account(run: Run) -> Account:
@@ -137,51 +138,56 @@ def _summary(run: Run, single: Sequence[Row], names: Mapping[str, str]) -> Table
     return Table("", headings, tuple(lines))
 
 
+def _grouped(rows_of: Sequence[Row], names: Mapping[str, str], line: Callable[[Row], tuple[Cell, ...]]) -> Lines:
+    """The rows of each variant under its name and what computed them."""
+    found: list[tuple[Cell, ...]] = []
+    for address in dict.fromkeys(map(_address, rows_of)):
+        own = [row for row in rows_of if _address(row) == address]
+        found.append((Cell(names[address], str(own[0].get("kernel") or "")),))
+        found += [line(row) for row in own]
+    return tuple(found)
+
+
 def _single(single: Sequence[Row], names: Mapping[str, str]) -> Table:
-    first = _address(single[0])
-    lines = [
-        (
-            Cell(names[_address(row)], str(row.get("kernel") or ""), "reference" if _address(row) == first else ""),
+    def line(row: Row) -> tuple[Cell, ...]:
+        mbu, spread = row.get("mbu"), words.figure(row.get("tok_s_sd"))
+        return (
             Cell(str(row["test"]), f"after {row['depth']:,} tokens" if row.get("depth") else ""),
-            Cell(words.plus_minus(words.figure(row.get("tok_s_mean")), words.figure(row.get("tok_s_sd")))),
+            Cell(words.plus_minus(words.figure(row.get("tok_s_mean")), spread)),
             Cell(str(row.get("runs") or words.UNKNOWN)),
-            Cell(
-                words.percent(row.get("mbu"), 0), str(row.get("mbu_missing") or ""),
-                share=min(1.0, row["mbu"]) if words.known(row.get("mbu")) else None,
-            ),
+            Cell(words.percent(mbu, 0), str(row.get("mbu_missing") or ""), share=mbu if words.known(mbu) else None),
             Cell(words.size(row.get("weight_bytes"))),
             Cell(str(row.get("clock") or words.UNKNOWN)),
         )
-        for row in single
-    ]  # fmt: skip
+
     headings = (
-        Heading("Variant", words=True), Heading("Test", words=True), Heading("Speed", "tok/s"), Heading("Runs"),
-        Heading("MBU", "of the bandwidth"), Heading("Weights"), Heading("Clock", words=True),
+        Heading("Test", words=True), Heading("Speed", "tok/s"), Heading("Runs"), Heading("MBU", "of the bandwidth"),
+        Heading("Weights"), Heading("Clock", words=True),
     )  # fmt: skip
     said = "pp: prompt tokens read, tg: tokens generated; mean ± standard deviation, the warm-up left out"
-    return Table("One request at a time", headings, tuple(lines), said)
+    return Table("One request at a time", headings, _grouped(single, names, line), said)
 
 
 def _sweep(sweep: Sequence[Row], names: Mapping[str, str]) -> Table:
-    first = _address(sweep[0])
-    lines = [
-        (
-            Cell(names[_address(row)], kind="reference" if _address(row) == first else ""),
+    def line(row: Row) -> tuple[Cell, ...]:
+        return (
             Cell(str(row["concurrency"])),
             Cell(str(row.get("runs") or words.UNKNOWN)),
             Cell(words.figure(row.get("tok_s_mean"))),
             Cell(words.figure(row.get("total_tok_s"))),
-            Cell(words.milliseconds(row.get("ttft_p50_s")), f"p99 {words.milliseconds(row.get('ttft_p99_s'))}"),
-            Cell(words.milliseconds(row.get("tpot_p50_s")), f"p99 {words.milliseconds(row.get('tpot_p99_s'))}"),
+            *(
+                Cell(words.milliseconds(row.get(f"{name}_s")))
+                for name in ("ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
+            ),
         )
-        for row in sweep
-    ]
+
     headings = (
-        Heading("Variant", words=True), Heading("At once"), Heading("Requests"), Heading("Output", "tok/s"),
-        Heading("All tokens", "tok/s"), Heading("First token, p50", "ms"), Heading("Per token, p50", "ms"),
+        Heading("At once", words=True), Heading("Requests"), Heading("Output", "tok/s"), Heading("All tokens", "tok/s"),
+        Heading("First token", "p50, ms"), Heading("First token", "p99, ms"), Heading("Per token", "p50, ms"),
+        Heading("Per token", "p99, ms"),
     )  # fmt: skip
     said = "several requests at once, on the client’s clock: waiting in the queue is in the time to the first token"
-    return Table("Requests at once", headings, tuple(lines), said)
+    return Table("Requests at once", headings, _grouped(sweep, names, line), said)
 
 
 def _figures(single: Sequence[Row], names: Mapping[str, str]) -> list[Figure]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from huggingface_hub import EvalResult
@@ -68,20 +69,12 @@ def _moved(metric: str, value: float, text: str) -> EvalResult:
 
 
 def _text(run: Run) -> str:
-    """What the divergence was measured on; never a path of this machine."""
+    """What the divergence was measured on; of a file only its name, never where it lies."""
     asked = run.settings.get("divergence")
-    name = run.settings.get("text") or (asked.get("text") if isinstance(asked, Mapping) else "") or "text"
-    return (
-        "bundled prose"
-        if name == "bundled"
-        else str(name).replace("\\", "/").rpartition("/")[2]
-        if _is_path(name)
-        else str(name)
-    )
-
-
-def _is_path(name: object) -> bool:
-    return str(name).startswith(("/", "~", ".", "\\")) or str(name)[1:3] == ":\\"
+    name = str(run.settings.get("text") or (asked.get("text") if isinstance(asked, Mapping) else "") or "text")
+    if name == "bundled":
+        return "bundled prose"
+    return PurePath(name).name if name.startswith(("/", "~", ".")) else name
 
 
 def _number(value: Any) -> bool:

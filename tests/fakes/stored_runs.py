@@ -5,6 +5,7 @@ What the program computes is computed by it here too: panes from their items, th
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ def comparison(
                 "template": "chat",
             },
             "panes": stored,
-            "verdict": {},
+            "verdict": [],
             "forced": [None, *(_forced(rng, panes[0], variant) for variant in variants[1:])] if forced else None,
         },
         "job_id": None,
@@ -150,9 +151,10 @@ def divergence(**more: Any) -> Run:
 
 
 def facts(variant: FakeVariant) -> dict[str, Any]:
+    digest = hashlib.sha256(variant.id.encode()).hexdigest()
     return {
         "id": variant.id, "label": variant.label, "method": variant.method, "scheme": variant.scheme,
-        "bytes": variant.bytes, "bits_per_weight": variant.bits, "content_hash": (variant.label.lower() * 32)[:64],
+        "bytes": variant.bytes, "bits_per_weight": variant.bits, "content_hash": digest,
         "engine": "transformers", "dtype": "bfloat16",
     }  # fmt: skip
 
@@ -207,7 +209,8 @@ def _stored(pane: PaneResult, variant: FakeVariant) -> dict[str, Any]:
 
 
 def _forced(rng: np.random.Generator, reference: PaneResult, variant: FakeVariant) -> dict[str, Any]:
-    tokens = [
+    """As `traces.forced` writes it."""
+    positions = [
         {
             "kld": float(variant.kld * rng.lognormal(-0.5, 1.2)), "agrees": bool(rng.random() > variant.kld),
             "logprob_reference": token.logprob, "logprob": token.logprob,
@@ -215,7 +218,14 @@ def _forced(rng: np.random.Generator, reference: PaneResult, variant: FakeVarian
         }
         for token in reference.tokens
     ]  # fmt: skip
-    return {"reason": "", "tokens": tokens}
+    count = len(positions)
+    return {
+        "kld_mean": sum(one["kld"] for one in positions) / count,
+        "top1_agreement": sum(one["agrees"] for one in positions) / count,
+        "tokens": count,
+        "total": count,
+        "positions": positions,
+    }
 
 
 def _sampling() -> dict[str, Any]:
