@@ -12,7 +12,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run setup model dev browser vllm test lint bench bench-page bench-vllm bench-divergence methods doctor
+.PHONY: help run setup model dev browser postgres vllm test lint bench bench-page bench-vllm bench-divergence methods doctor
 .PHONY: screenshots
 .PHONY: check-resolves clean
 
@@ -32,10 +32,13 @@ dev: $(INSTALLED_DEV) ## the packages of the tests too
 browser: dev ## Chromium for the tests, unless there is one
 	@PYTHON=$(PY) sh scripts/browser.sh
 
+postgres: ## PostgreSQL's server for the tests, unless there is one; without it they say so and go on
+	@sh scripts/postgres.sh
+
 vllm: | $(VENV)/.made ## vLLM in an environment of its own (.venv-vllm, about 3.5 GB), where there is a wheel for it
 	@PYTHON=$(PY) sh scripts/vllm.sh
 
-test: dev setup browser vllm ## set everything up and run the tests; ARGS="-k timing" passes options on
+test: dev setup browser postgres vllm ## set everything up and run the tests; ARGS="-k timing" passes options on
 	$(PY) -m pytest $(ARGS)
 
 lint: dev ## ruff (rules and format) and mypy --strict

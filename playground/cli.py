@@ -10,16 +10,19 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from playground import catalog, cli_bench, cli_endpoints, cli_eval, cli_jobs, cli_kld, cli_push, cli_quantize
+from playground import catalog, cli_bench, cli_endpoints, cli_eval, cli_jobs, cli_kld, cli_push, cli_quantize, cli_runs
 from playground.core import Progress, Sampling
 from playground.errors import Cancelled, PlaygroundError
+
+if TYPE_CHECKING:
+    from playground.recording import Kept
 
 app = typer.Typer(
     help="Compare a language model with its quantized variants.",
@@ -149,10 +152,12 @@ def generate(
     divergence: Annotated[
         bool, typer.Option("--divergence", help="Force the first one's answer through the others: KLD, same top token.")
     ] = False,
+    save: Annotated[bool, typer.Option(help="Keep it as a run, with a link (`runs show`).")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Stream one prompt through several variants, side by side."""
     from playground.generate import generate as generate_all
+    from playground.recording import Kept, keep
     from playground.terminal import SideBySide, divergence_words
 
     sampling = Sampling(
@@ -170,16 +175,27 @@ def generate(
             result = generate_all(
                 engine, variants, prompt, system, raw, sampling, view.on_event, at_once, divergence, view.on_measuring
             )
+        made = result.as_json()
+        kept = keep(result.run) if save else Kept()
         if as_json:
-            _print_json(result)
+            _print_json(made | ({"run": kept.id or None} if save else {}))
         else:
-            for pane in result["panes"][1:] if divergence else ():
+            for pane in made["panes"][1:] if divergence else ():
                 out.print(Text(f"{pane['variant']}: {divergence_words(pane['divergence'])}"), highlight=False)
-    failed = [pane for pane in result["panes"] if "error" in pane]
+    tell_kept(kept)
+    failed = [pane for pane in made["panes"] if "error" in pane]
     for pane in failed if as_json else ():
         err.print(_plain(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)
     if failed:
         raise typer.Exit(1)
+
+
+def tell_kept(kept: Kept) -> None:
+    """On standard error: the run that something became, or why it is none. What was measured stands either way."""
+    if kept.id:
+        err.print(f"Saved as run {kept.id}", style="dim", highlight=False)
+    if kept.error:
+        err.print(_plain(str(kept.error)), style="yellow", highlight=False)
 
 
 app.command()(cli_bench.bench)
@@ -188,6 +204,7 @@ app.command("eval")(cli_eval.evaluate)
 app.command()(cli_push.push)
 app.command()(cli_kld.kld)
 app.add_typer(cli_jobs.app, name="jobs")
+app.add_typer(cli_runs.app, name="runs")
 app.add_typer(cli_endpoints.app, name="endpoints")
 
 

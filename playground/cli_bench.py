@@ -45,6 +45,7 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="CSV on standard output, and nothing else there.")] = False,
+    save: Annotated[bool, typer.Option(help="Keep it as a run, with a link (`runs show`).")] = True,
     progress: Annotated[
         bool, typer.Option(help="Where standard error is no terminal: a line a stage, so that a log shows life.")
     ] = True,
@@ -55,7 +56,7 @@ def bench(
         _against_generate(chosen, output_tokens, runs, as_json)
         return
     from playground import bench as measurement
-    from playground import cli, machine
+    from playground import cli, machine, recording
     from playground.bench_pace import Pace
     from playground.bench_rows import Plan, as_csv
 
@@ -67,6 +68,7 @@ def bench(
         say("Measuring memory bandwidth")
         probe = machine.probe(again=True)
         rows = list(measurement.bench(engines, addresses, plan, probe, on_stage))
+    kept = recording.keep(lambda: recording.bench(rows, addresses, plan)) if save else recording.Kept()
     if as_json:
         cli._print_json([row.as_dict() for row in rows])
     elif csv:
@@ -75,6 +77,7 @@ def bench(
     else:
         for table in tables(rows):
             cli.out.print(table)
+    cli.tell_kept(kept)
     failed = [row for row in rows if row.error]
     for row in failed:
         cli.err.print(Text.assemble((f"{row.address} ", "bold"), f"{row.test}: {row.error} {row.hint}".rstrip()))

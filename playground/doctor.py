@@ -20,6 +20,7 @@ from playground.errors import PlaygroundError
 from playground.methods import TABLE as METHODS
 from playground.methods import Method
 from playground.settings import settings
+from playground.store import database
 
 _SQLITE_FIXED = {(3, 50): 7, (3, 44): 6}  # branch → first release with the fix; everything from 3.51.3 has it
 SETUP = "make setup"
@@ -39,6 +40,7 @@ def report() -> dict[str, Any]:
         "device_error": trouble,
         "versions": {"python": platform.python_version(), **versions},
         "sqlite": _sqlite(sqlite3.sqlite_version_info[:3]),
+        "database": _database(),
         "bundled_model": model,
         "engines": engines,
         "methods": [_method(row, kind) for row in METHODS],
@@ -78,6 +80,17 @@ def _sqlite(version: tuple[int, int, int]) -> dict[str, Any]:
         "why": "has the WAL-reset bug, fixed in 3.51.3, 3.50.7 and 3.44.6" if bad else "",
         "do": "use a Python that is built with a newer SQLite" if bad else "",
     }
+
+
+def _database() -> dict[str, Any]:
+    """Where jobs, variants and runs are, without the password; a server is asked for its version."""
+    if not database.exists():
+        return {"where": database.shown(), "version": "", "ok": True, "why": "", "do": ""}
+    try:
+        version = database.version()
+    except PlaygroundError as error:
+        return {"where": database.shown(), "version": "", "ok": False, "why": error.message, "do": error.hint}
+    return {"where": database.shown(), "version": version, "ok": True, "why": "", "do": ""}
 
 
 def _bundled() -> dict[str, Any]:
@@ -146,6 +159,10 @@ def render(report: dict[str, Any], console: Console) -> None:
         lines["Device"] = f"unknown: {report['device_error']['why']} {report['device_error']['do']}".strip()
     sqlite = report["sqlite"]
     lines["SQLite"] = sqlite["version"] + ("" if sqlite["ok"] else f": {sqlite['why']}; {sqlite['do']}")
+    store = report["database"]
+    lines["Database"] = f"{store['where']} {store['version']}".rstrip() + (
+        "" if store["ok"] else f": {store['why']} {store['do']}"
+    )
     model = report["bundled_model"]
     state = "restored" if model["restored"] else "not restored yet" if model["installed"] else "not installed"
     lines["Bundled model"] = f"{state}, {model['path']}" if not model["do"] else f"{state}: run `{model['do']}`"

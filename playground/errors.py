@@ -36,6 +36,7 @@ PlaygroundError
 │   ├── JobDied             its worker ended without a word; carries its last log lines
 │   ├── JobInterrupted      the app or the machine ended before it did; it can be run again
 │   └── OutOfDisk           no room for what it writes
+├── StoreUnavailable        the database cannot be read or written now: no room, no server, locked
 ├── InvalidSettings         a PLAYGROUND_* variable that cannot be used
 ├── OwnerOnly               only the owner of this machine may do that
 └── Cancelled               the user stopped it; not a failure
@@ -233,6 +234,11 @@ class JobInterrupted(JobError):
 class OutOfDisk(JobError):
     code = "out_of_disk"
     status = 507
+
+
+class StoreUnavailable(PlaygroundError):
+    code = "store_unavailable"
+    status = 503
 
 
 class InvalidSettings(PlaygroundError):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from playground import recording
 from playground.compare import Comparison, Event, PaneRequest, PaneResult
 from playground.core import Message, Progress, Sampling
 from playground.engines import choose
 from playground.engines.engine import Engine
 from playground.errors import InvalidRequest
-from playground.forced import Side, measure
+from playground.forced import ForcedResult, Side, measure
 from playground.settings import settings
+from playground.store.schema import Run
 
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 200
@@ -58,6 +61,37 @@ def messages(prompt: str, system: str = "", history: Sequence[Message] = ()) -> 
     return (*first, *history, {"role": "user", "content": prompt})
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of one prompt. `forced` is None where nobody asked for the divergence, and one entry for each variant
+    after the first where somebody did."""
+
+    addresses: tuple[str, ...]
+    panes: tuple[PaneResult, ...]
+    source: tuple[Message, ...] | str
+    sampling: Sampling
+    at_once: bool
+    forced: tuple[ForcedResult, ...] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented JSON of `generate`: `{"prompt_ids": [...], "panes": [...]}`, the ids those of the first."""
+        first = self.panes[0].prompt
+        panes = [result.as_json() for result in self.panes]
+        for pane, found in zip(panes[1:], self.forced or (), strict=False):
+            pane["divergence"] = found.as_json()
+        return {"prompt_ids": list(first.ids) if first else [], "panes": panes}
+
+    def run(self) -> Run | None:
+        """As a run to be stored; None where there is nothing to keep."""
+        forced = (None, *(self.forced or (None,) * (len(self.panes) - 1)))
+        panes = [
+            recording.Pane(address, result.variant.label if result.variant else address, result, self.sampling,
+                           self.source, found)
+            for address, result, found in zip(self.addresses, self.panes, forced, strict=True)
+        ]  # fmt: skip
+        return recording.comparison(panes, self.at_once, self.forced is not None)
+
+
 def generate(
     engine: Engine,
     variants: Sequence[str],
@@ -69,8 +103,8 @@ def generate(
     at_once: bool = False,
     divergence: bool = False,
     on_measuring: Callable[[Progress], None] = lambda _: None,
-) -> dict[str, Any]:
-    """`{"prompt_ids": [...], "panes": [...]}`: `prompt_ids` are the first variant's, panes stand in the order asked.
+) -> Answered:
+    """One prompt through several variants; panes stand in the order asked.
 
     Variants that name no engine run on the first one's, where it can run them. `at_once` lets panes on free-running
     engines overlap; the times of those that did are marked `contended`. A variant that fails carries `error` in its
@@ -93,10 +127,9 @@ def generate(
         results[event.pane].add(event.item)
         if on_event:
             on_event(event)
-    first = results[0].prompt
-    panes = [result.as_json() for result in results]
-    if divergence and len(results) > 1:
+    forced: tuple[ForcedResult, ...] | None = None
+    if divergence:
         sides = [Side(name, result) for name, result in zip(addresses, results, strict=True)]
-        for pane, found in zip(panes[1:], measure(engine, sides, on_measuring), strict=True):
-            pane["divergence"] = found.as_json()
-    return {"prompt_ids": list(first.ids) if first else [], "panes": panes}
+        forced = tuple(measure(engine, sides, on_measuring))
+    source = prompt if raw else turn
+    return Answered(tuple(addresses), tuple(results), source, chosen, at_once, forced)

@@ -194,15 +194,19 @@ def probe(*, again: bool = False) -> Probe:
     return fresh
 
 
-def described() -> dict[str, Any]:
-    """What a run keeps of where it was measured. Raises EngineUnavailable."""
-    found = probe()
+def described(device: str = "") -> dict[str, Any]:
+    """What a run keeps of where it was measured. Raises EngineUnavailable.
+
+    device  where an engine says that it computed. Of a CPU nothing is measured then: its bandwidth is null where it is
+            not known yet. Without it, or of a GPU, torch is asked once.
+    """
+    found = known() if device.startswith("cpu") else probe()
     return {
-        "device": found.device,
-        "name": found.name,
+        "device": found.device if found else "cpu",
+        "name": found.name if found else cpu_name(),
         "cores": cores(),
         "memory": memory().total,
-        "bandwidth": found.bandwidth,
+        "bandwidth": found.bandwidth if found else None,
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from playground.errors import InvalidSettings
@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PLAYGROUND_", extra="ignore")
 
     home: Path | None = Field(default=None, description="One folder for everything that is written (logs, cache).")
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL for jobs, variants and runs; default: SQLite in the home folder."
+    )
     model: str = Field(default="smollm2", description="The model the page opens with.")
     host: str = Field(default="127.0.0.1", description="Address the page listens on.")
     port: int = Field(default=7860, description="Port the page listens on; 0 takes a free one.")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from playground.catalog import hub as hub_module
+from playground.store import database as store_database
+from playground.store import migrations
+from tests.fakes import postgres as postgresql
 from tests.fakes.hub import Hub, serve
 
 # As in the engine's process: OpenMP reads it when torch is loaded, and spinning threads starve a busy machine.
@@ -17,12 +25,70 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home folder: nothing of the user's is read or written."""
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("PLAYGROUND_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.Server]:
+    """A running PostgreSQL server for all tests that ask for one."""
+    if (programs := postgresql.binaries()) is None:
+        pytest.skip("PostgreSQL's server is not installed: make postgres")
+    with postgresql.serve(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Which database the store is in: `postgres.on_both` runs a test once with each."""
+    kind = str(getattr(request, "param", "sqlite"))
+    if kind == "sqlite":
+        monkeypatch.delenv("PLAYGROUND_DATABASE_URL", raising=False)
+        yield kind
+        return
+    server: postgresql.Server = request.getfixturevalue("postgres")
+    with server.database() as address:
+        monkeypatch.setenv("PLAYGROUND_DATABASE_URL", address)
+        yield kind
+        if store_database._engine.cache_info().currsize:
+            store_database.engine().dispose()  # its pool, before the server cuts it off
+        store_database._engine.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def store_of_its_own(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the user's database, also where it needs the user's cache; and only the store's own tests
+    wait for the migrations of a new one."""
+    if "home" not in request.fixturenames:
+        monkeypatch.delenv("PLAYGROUND_DATABASE_URL", raising=False)
+        monkeypatch.setattr(store_database, "path", lambda: tmp_path / store_database.FILE)
+    if "store" not in request.path.parent.parts:
+        monkeypatch.setattr(migrations, "upgrade", _copied_or_upgraded)
+
+
+_upgrade = migrations.upgrade
+
+
+def _copied_or_upgraded(engine: Engine) -> None:
+    place = Path(engine.url.database or "")
+    if engine.dialect.name == "sqlite" and not place.exists():
+        shutil.copy(_empty_database(), place)
+    else:
+        _upgrade(engine)
+
+
+@cache
+def _empty_database() -> Path:
+    """One that every migration has made, once for all tests."""
+    folder = tempfile.mkdtemp(prefix="store-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    file = Path(folder) / store_database.FILE
+    _upgrade(store_database.create(f"sqlite:///{file}"))
+    return file
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_tree_names_what_is_there() -> None:
     assert not missing, f"the tree leaves out {missing}"
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "docs/LOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "docs/LOG.md", "docs/runs.md"])
 def test_relative_links_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text()
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
@@ -74,7 +74,10 @@ def test_commands_exist() -> None:
     lines = re.findall(r"python -m playground (\w+)(.*)", README)
     assert {name for name, _ in lines} == set(commands)
     for name, rest in lines:
-        known = {option for parameter in commands[name].params for option in parameter.opts}
+        command = commands[name]
+        if subcommands := getattr(command, "commands", None):
+            command = subcommands[rest.split()[0]]
+        known = {option for parameter in command.params for option in parameter.opts}
         used = set(re.findall(r"(?<= )--?[a-z][a-z-]*", rest))
         assert used <= known, f"{name} has no {used - known}"
 

@@ -159,7 +159,7 @@ def test_closing_the_events_ends_the_work_in_the_engine() -> None:
 
 
 def test_generate_has_it_in_every_pane_but_the_first_and_only_when_asked() -> None:
-    made = generate(FakeEngine(), ["fake", "fake:nf4", "fake:nope"], "Hi", divergence=True)
+    made = generate(FakeEngine(), ["fake", "fake:nf4", "fake:nope"], "Hi", divergence=True).as_json()
     first, second, broken = made["panes"]
     assert "divergence" not in first
     assert set(second["divergence"]) == {"kld_mean", "top1_agreement", "tokens"}
@@ -167,9 +167,9 @@ def test_generate_has_it_in_every_pane_but_the_first_and_only_when_asked() -> No
         "reason": "It was not loaded."
     }
     engine = FakeEngine()
-    assert "divergence" not in generate(engine, ["fake", "fake:nf4"], "Hi")["panes"][1]
+    assert "divergence" not in generate(engine, ["fake", "fake:nf4"], "Hi").as_json()["panes"][1]
     assert not engine.forced
-    assert "divergence" not in generate(engine, ["fake"], "Hi", divergence=True)["panes"][0]
+    assert "divergence" not in generate(engine, ["fake"], "Hi", divergence=True).as_json()["panes"][0]
 
 
 def test_a_finish_of_its_own_accord_is_no_reason() -> None:

@@ -25,7 +25,7 @@ def _fake_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_documented_json() -> None:
     seen: list[Event] = []
-    made = generate(FakeEngine(), ["fake", "fake:nf4"], "What is gravity?", on_event=seen.append)
+    made = generate(FakeEngine(), ["fake", "fake:nf4"], "What is gravity?", on_event=seen.append).as_json()
     assert set(made) == {"prompt_ids", "panes"} and len(made["prompt_ids"]) == 3
     assert [pane["variant"] for pane in made["panes"]] == ["fake", "fake:nf4"]
     for pane in made["panes"]:
@@ -44,13 +44,14 @@ def test_the_system_prompt_and_raw_text_reach_the_engine() -> None:
 
 
 def test_a_failed_variant_is_an_error_in_its_pane() -> None:
-    made = generate(FakeEngine(), ["fake", "fake:nope"], "Hi")
+    made = generate(FakeEngine(), ["fake", "fake:nope"], "Hi").as_json()
     assert made["panes"][0]["finish_reason"] == "stop"
     assert made["panes"][1]["finish_reason"] == "error" and made["panes"][1]["error"]["code"] == "unknown_variant"
 
 
 def test_a_limit_ends_an_answer() -> None:
-    pane = generate(FakeEngine({"fake": Script()}), ["fake"], "Hi", sampling=Sampling(max_tokens=3))["panes"][0]
+    made = generate(FakeEngine({"fake": Script()}), ["fake"], "Hi", sampling=Sampling(max_tokens=3))
+    pane = made.as_json()["panes"][0]
     assert pane["finish_reason"] == "length" and pane["metrics"]["output_tokens"] == 3
 
 

@@ -21,12 +21,12 @@ LAYERS = {
     3: (
         *("compare", "forced", "generate", "verdict", "doctor", "jobs"),
         *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
-        *("estimate", "export"),
+        *("estimate", "export", "recording", "traces"),
     ),
     4: (
         *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval"),
         *("cli_follow", "cli_jobs", "cli_kld", "cli_names", "cli_push"),
-        *("cli_quantize", "terminal", "__main__"),
+        *("cli_quantize", "cli_runs", "terminal", "__main__"),
     ),
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}

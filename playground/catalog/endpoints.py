@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 RESOLVE_S = 10.0
 MAX_KEY = 4096
+DATABASE_URL = "PLAYGROUND_DATABASE_URL"  # may hold a password
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
@@ -241,12 +242,13 @@ def remove(name: str) -> None:
 
 
 def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process: without the variables that hold keys."""
+    """The environment of a child process: without the variables that hold keys, the database's address among them."""
     try:
         hidden = {endpoint.key_env for endpoint in endpoints()}
     except CatalogError as error:
         log.warning("%s Its variables are not known.", error)
         hidden = set()
+    hidden.add(DATABASE_URL)
     return {name: value for name, value in environment.items() if name not in hidden}
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.catalog.bundled import WEIGHT_TYPE
-from playground.errors import InvalidRequest, InvalidSettings, UnknownModel, UnknownVariant
+from playground.errors import InvalidRequest, InvalidSettings, StoreUnavailable, UnknownModel, UnknownVariant
 from playground.methods import did_you_mean, on_load_names
 from playground.store import database, variants
 
@@ -127,7 +127,7 @@ def stored(model: str) -> tuple[str, ...]:
     """The variants that were made here, by name. A store that cannot be read has none: the rest goes on."""
     try:
         return tuple(variants.names(key(model))) if database.exists() else ()
-    except (SQLAlchemyError, InvalidSettings) as error:
+    except (SQLAlchemyError, InvalidSettings, StoreUnavailable) as error:
         log.warning("%s", error)
         return ()
 

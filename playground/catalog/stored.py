@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground.catalog import checkpoint, names
 from playground.catalog.checkpoint import Checkpoint
 from playground.core import LoadSpec, Variant
-from playground.errors import BrokenCheckpoint, CatalogError, InvalidSettings, UnknownVariant
+from playground.errors import BrokenCheckpoint, CatalogError, InvalidSettings, StoreUnavailable, UnknownVariant
 from playground.methods import TABLE, did_you_mean
 from playground.store import database, folders, variants
 from playground.store.schema import StoredVariant
@@ -28,7 +28,7 @@ def of_model(model: str) -> list[Variant]:
     """Oldest first. One whose files are gone or broken is in the list, with a note that says so."""
     try:
         rows = variants.of_model(names.key(model)) if database.exists() else []
-    except (SQLAlchemyError, InvalidSettings) as error:  # as in `names.stored`
+    except (SQLAlchemyError, InvalidSettings, StoreUnavailable) as error:  # as in `names.stored`
         log.warning("%s", error)
         return []
     return [_described(model, row) for row in rows]

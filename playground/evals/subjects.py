@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from playground import catalog
-from playground.catalog import checkpoint, names
+from playground.catalog import checkpoint, hashes, names
 from playground.core import Loaded, LoadSpec, Progress, Variant
 from playground.engines import address, choose
 from playground.errors import EvaluationError
@@ -73,8 +73,7 @@ def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
     variant = catalog.variant(asked.variant)
     chosen = asked.engine or engine or "transformers"
     if variant.engines == ("remote",):
-        url = f"{variant.path} {variant.label}"
-        return Subject(name, "remote", variant, None, f"remote-{hashlib.sha256(url.encode()).hexdigest()}")
+        return Subject(name, "remote", variant, None, _remote_hash(variant))
     if chosen not in ("transformers", "vllm"):
         raise EvaluationError(
             f"Tasks do not run on {chosen}, which tells no log-probabilities of a prompt.",
@@ -86,9 +85,24 @@ def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
     return Subject(name, chosen, variant, spec, weights_hash(spec))
 
 
-def weights_hash(spec: LoadSpec) -> str:
+def known_hash(variant: Variant) -> str:
+    """The hash of a variant that an engine has loaded already, from the cache where its files are as they were.
+
+    Raises CatalogError.
+    """
+    if variant.engines == ("remote",):
+        return _remote_hash(variant)
+    return weights_hash(catalog.resolve(variant.id, lambda _: None), hashes.known)
+
+
+def _remote_hash(variant: Variant) -> str:
+    """An endpoint does not show its weights: its address and its model's name have to do."""
+    return f"remote-{hashlib.sha256(f'{variant.path} {variant.label}'.encode()).hexdigest()}"
+
+
+def weights_hash(spec: LoadSpec, hash_of: Callable[[Path], str] = content_hash) -> str:
     """`content_hash` of the checkpoint and, where loading changes the weights, what it makes of them."""
-    digest = content_hash(Path(spec.path))
+    digest = hash_of(Path(spec.path))
     own = checkpoint.from_path(spec.id, Path(spec.path)).form.dtype
     changed = spec.quantize or (spec.dtype if spec.dtype != own else "")
     return f"{digest}+{changed}" if changed else digest

@@ -176,10 +176,9 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _made(job_id: str) -> dict[str, Any] | None:
     """The variant or the run that a worker finished, when it died before it could say so."""
-    if run := runs.of_job(job_id):
-        return {"run": run.id}
-    variant = variants.of_job(job_id)
-    return None if variant is None else variant.card | {"variant": variant.id, "path": variant.path}
+    run, variant = runs.of_job(job_id), variants.of_job(job_id)
+    made = variant.card | {"variant": variant.id, "path": variant.path} if variant else {}
+    return made | ({"run": run.id} if run else {}) or None
 
 
 def _remove_partial(job: Job) -> None:

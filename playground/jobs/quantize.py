@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from playground import calibration, catalog
+from playground import calibration, catalog, recording
 from playground.calibration import Calibration
 from playground.catalog import checkpoint, names
 from playground.catalog.checkpoint import Checkpoint
@@ -119,8 +119,9 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
             "result": result,
         },
     )
-    quantize_publish.publish(partial, target, stored)
-    return result
+    measured = recording.quantization(spec.title, stored, original, _device())
+    quantize_publish.publish(partial, target, stored, measured)
+    return result | {"run": measured.id}
 
 
 def model_key(model: str) -> str:
@@ -205,6 +206,12 @@ def _describe(partial: Path) -> Checkpoint:
     """The finished folder as the catalog reads it."""
     file = next(partial.glob("*.gguf"), None)
     return checkpoint.from_path(partial.name, file or partial)
+
+
+def _device() -> str:
+    from playground.engines.transformers_host.loading import device_of_choice
+
+    return str(device_of_choice())
 
 
 def _peak_memory() -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from playground.errors import InvalidRequest
 from playground.store import folders, variants
-from playground.store.schema import StoredVariant
+from playground.store.schema import Run, StoredVariant
 
 MAX_SLUG = 80
 
@@ -43,8 +43,9 @@ def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
     (folder / folders.MARKER).write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def publish(partial: Path, target: Path, variant: StoredVariant) -> None:
-    """Everything to the disk, then the name, then the store. A variant that was there before is replaced."""
+def publish(partial: Path, target: Path, variant: StoredVariant, run: Run) -> None:
+    """Everything to the disk, then the name, then the store: the variant and the run that made it, together. A variant
+    that was there before is replaced."""
     for path in (*partial.rglob("*"), partial):
         _sync(path)
     before = folders.set_aside(partial)
@@ -53,7 +54,7 @@ def publish(partial: Path, target: Path, variant: StoredVariant) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(target)
     _sync(target.parent)
-    variants.add(variant)
+    variants.add(variant, run)
     folders.remove(before)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground import machine
+from playground.errors import StoreUnavailable
 from playground.jobs import ending, report
 from playground.jobs.runner import IDLE_S, WORKER, BeforeStart, Runner, log
 from playground.jobs.spec import Spec
@@ -104,7 +105,7 @@ class JobQueue:
                     swept = True
                 for job in jobs.all_jobs(("queued", "running")):
                     self._run(job.device)
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, OSError, StoreUnavailable):
                 log.exception("The queue cannot be read")
             if self._closing.wait(IDLE_S):
                 return

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground.catalog.endpoints import without_keys
+from playground.catalog.endpoints import DATABASE_URL, without_keys
 from playground.errors import PlaygroundError
 from playground.jobs import ending
 from playground.jobs.failures import explain
@@ -177,6 +177,8 @@ def spawn(job_id: str, module: str, nice: int) -> subprocess.Popen[bytes]:
 
 def _environment() -> dict[str, str]:
     environment = {name: value for name, value in without_keys(os.environ).items() if name != "PLAYGROUND_OWNER_TOKEN"}
+    if DATABASE_URL in os.environ:  # unlike other children a worker stores what it made
+        environment[DATABASE_URL] = os.environ[DATABASE_URL]
     if (threads := settings().threads) is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     if settings().offline:

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from playground.errors import UnknownJob
 from playground.store import database
-from playground.store.schema import Job, State
+from playground.store.schema import MAX_TITLE, Job, State, one_line
 
 
 def add(kind: str, title: str, spec: Mapping[str, Any], device: str) -> Job:
@@ -19,7 +19,7 @@ def add(kind: str, title: str, spec: Mapping[str, Any], device: str) -> Job:
     job = Job(
         id=secrets.token_hex(8),  # no "-" in front, which a command line reads as an option
         kind=kind,
-        title=title,
+        title=one_line(title, MAX_TITLE),
         device=device,
         spec=dict(spec),
         state="queued",

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import JSON, BigInteger, Index, MetaData, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 from playground.errors import PlaygroundError, from_wire
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+MAX_TITLE = 1200
 OVER: tuple[State, ...] = ("done", "failed", "cancelled", "interrupted")
 
 
@@ -22,6 +23,7 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True, eq=False):
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
             "pk": "pk_%(table_name)s",
         }
     )
@@ -47,7 +49,7 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     kind: Mapped[str] = mapped_column(String(32))
-    title: Mapped[str] = mapped_column(String(1200))
+    title: Mapped[str] = mapped_column(String(MAX_TITLE))
     device: Mapped[str] = mapped_column(String(32))
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[State] = mapped_column(String(16))
@@ -134,29 +136,78 @@ class Run(Base):
     """An immutable result: nothing updates a row, it is only read and, by the owner, removed.
 
     id          unguessable, part of a link
-    kind        "evaluation", "divergence"
+    kind        "comparison", "evaluation", "divergence", "bench", "quantization"
     model       the reference's model, as the store names it
+    words       what a search looks in: title, model and variants, case-folded
     settings    everything asked for that could change a number
     versions    of the packages that measured
     device      where it was measured: name, cores or memory, measured bandwidth
     variants    the reference first: id, label, method, scheme, bytes, bits_per_weight, content_hash, engine, dtype
     result      tables and summaries; what is long (items of a task) lies in `folders.run(id)`
+
+    `result` is the last column: SQLite walks through all that stands before what it reads.
     """
 
     __tablename__ = "runs"
+    __table_args__ = (
+        Index(None, "created_at", "id"),
+        Index(None, "kind", "created_at", "id"),
+        Index(None, "model", "created_at", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     kind: Mapped[str] = mapped_column(String(32))
-    title: Mapped[str] = mapped_column(String(1200))
+    title: Mapped[str] = mapped_column(String(MAX_TITLE))
     model: Mapped[str] = mapped_column(String(1024))
-    created_at: Mapped[float] = mapped_column(index=True)
+    created_at: Mapped[float]
+    words: Mapped[str] = mapped_column(Text, server_default="", init=False, repr=False)
     settings: Mapped[dict[str, Any]] = mapped_column(JSON)
     versions: Mapped[dict[str, Any]] = mapped_column(JSON)
     device: Mapped[dict[str, Any]] = mapped_column(JSON)
     variants: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    result: Mapped[dict[str, Any]] = mapped_column(JSON)
     job_id: Mapped[str | None] = mapped_column(String(32), index=True, default=None)
+    result: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+    def __post_init__(self) -> None:
+        self.title = one_line(self.title, MAX_TITLE)
+        named = (text for one in self.variants for text in (one.get("id"), one.get("label"), one.get("scheme")))
+        self.words = folded(self.title, self.model, *(str(text) for text in dict.fromkeys(named) if text))
 
     def as_row(self) -> dict[str, Any]:
         """Everything, as JSON."""
-        return {column.name: getattr(self, column.name) for column in self.__table__.columns}
+        return {name: getattr(self, name) for name in FIELDS}
+
+
+FIELDS = (
+    *("id", "kind", "title", "model", "created_at"),
+    *("settings", "versions", "device", "variants", "result", "job_id"),
+)
+
+
+class RunNote(Base):
+    """What the owner says of a run: the only part of it that changes. A run without one was left as it is.
+
+    title       instead of the run's own; None leaves that
+    words       title and note, case-folded, for the search
+    revoked_at  since when the run's link answers as if there were no run; None: it answers
+    """
+
+    __tablename__ = "run_notes"
+
+    run_id: Mapped[str] = mapped_column(String(32), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    title: Mapped[str | None] = mapped_column(String(MAX_TITLE), default=None)
+    note: Mapped[str] = mapped_column(Text, default="")
+    words: Mapped[str] = mapped_column(Text, default="")
+    revoked_at: Mapped[float | None] = mapped_column(default=None)
+    updated_at: Mapped[float]
+
+
+def one_line(text: str, most: int) -> str:
+    """`text` as any database takes it in a column of `most` characters: no line breaks, no NUL, no half characters."""
+    whole = " ".join(text.replace("\0", "").split()).encode("utf-8", "replace").decode()
+    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+
+
+def folded(*texts: str) -> str:
+    """What a search compares. Case is folded here: databases differ in what they take for a letter's other case."""
+    return " ".join(texts).replace("\0", "").encode("utf-8", "replace").decode().casefold()

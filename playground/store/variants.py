@@ -5,13 +5,15 @@ from __future__ import annotations
 from sqlalchemy import delete, select
 
 from playground.store import database
-from playground.store.schema import StoredVariant
+from playground.store.schema import Run, StoredVariant
 
 
-def add(variant: StoredVariant) -> None:
-    """Make it known. One of the same id is replaced: its folder was."""
+def add(variant: StoredVariant, run: Run | None = None) -> None:
+    """Make it known, and the run that made it, or neither. One of the same id is replaced: its folder was."""
     with database.writing() as session:
         session.merge(variant)
+        if run is not None:
+            session.add(run)
 
 
 def get(variant_id: str) -> StoredVariant | None:

@@ -90,7 +90,8 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
             stop=tuple(stop or ()),
         )
         try:
-            return run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
+            made = run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
+            return made.as_json()
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

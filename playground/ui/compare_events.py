@@ -102,7 +102,7 @@ class Compare:
         """What follows a run, and holds up no other: the reference's answer forced through the variants."""
         tab = self.tab
         measured = begun.then(self.measure, None, tab.views, concurrency_limit=16, concurrency_id="measure", **PRIVATE)
-        measured.then(self.measured, None, [tab.verdict], queue=False, **PRIVATE)
+        measured.then(self.measured, None, [tab.verdict, tab.trouble], queue=False, **PRIVATE)
 
     # ---- choosing
     def open(self, request: gr.Request) -> Update:
@@ -333,7 +333,7 @@ class Compare:
     def measure_again(self, request: gr.Request) -> Update:
         session = self.session(request)
         session.measure(self.engine, wanted=True)
-        return self.measured(request)
+        return {self.tab.verdict: gr.skip() if session.busy else strip.value(session)}
 
     def measure(self, request: gr.Request) -> Iterator[list[str]]:
         session = self.session(request)
@@ -342,7 +342,10 @@ class Compare:
 
     def measured(self, request: gr.Request) -> Update:
         session = self.session(request)
-        return {self.tab.verdict: gr.skip() if session.busy else strip.value(session)}
+        if session.busy:
+            return {self.tab.verdict: gr.skip()}
+        trouble = {self.tab.trouble: encode.notice(session.not_saved)} if session.not_saved else {}
+        return {self.tab.verdict: strip.value(session), **trouble}
 
     def stop_all(self, request: gr.Request) -> None:
         self.session(request).stop()

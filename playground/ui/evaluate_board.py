@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground.errors import PlaygroundError
+from playground.errors import PlaygroundError, StoreUnavailable
 from playground.store import database, runs
 from playground.store.schema import Job, Run
 from playground.ui import outsiders
@@ -40,7 +40,7 @@ class Board:
         with self._lock:
             try:
                 return inert(self._state(logs, owner) | said)
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, OSError, StoreUnavailable):
                 log.exception("The store cannot be read")
                 return inert(said | {"broken": ["The runs cannot be read.", "Details are in the log."]})
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from playground.catalog import names, stored
 from playground.catalog.variants import open_checkpoint
-from playground.errors import PlaygroundError
+from playground.errors import PlaygroundError, StoreUnavailable
 from playground.estimate import estimate, facts
 from playground.jobs.spec import QuantizeSpec
 from playground.methods import method
@@ -61,7 +61,7 @@ class Board:
         with self._lock:
             try:
                 return inert(self._state(logs if owner else (), cards, owner) | said)
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, OSError, StoreUnavailable):
                 log.exception("The store cannot be read")
                 return inert(said | {"broken": ["The jobs and variants cannot be read.", "Details are in the log."]})
 

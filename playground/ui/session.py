@@ -7,13 +7,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 
+from playground import recording
 from playground.compare import Comparison
 from playground.core import Variant
 from playground.engines import address, choose
 from playground.engines.engine import Engine
-from playground.errors import EngineError
+from playground.errors import EngineError, PlaygroundError
 from playground.ui import encode
 from playground.ui.measuring import Measuring
+from playground.ui.saving import Saved, Shown
 from playground.ui.turns import Ask, Pane, Turn
 from playground.verdict import diverges_at
 
@@ -40,7 +42,8 @@ class Session:
         self._unwatched: Comparison | None = None  # begun, and nobody iterates over its changes yet
         self._slots: list[int] = []
         self._measuring: Measuring | None = None
-        self._unmeasured: Measuring | None = None  # begun, and nobody iterates over its changes yet
+        self._unmeasured: list[tuple[Measuring, Shown]] = []  # begun, and nobody iterates over its changes yet
+        self._saved = Saved()
 
     @property
     def origin(self) -> str:
@@ -49,6 +52,18 @@ class Session:
     @property
     def busy(self) -> bool:
         return self._comparison is not None
+
+    @property
+    def run_id(self) -> str:
+        """The run that is what the panes show now; "" where that is not stored (yet)."""
+        with self.lock:
+            shown = Shown.of([self.panes[slot] for slot in self.shown])
+            return self._saved.id if self._saved.shown == shown else ""
+
+    @property
+    def not_saved(self) -> PlaygroundError | None:
+        """Why what the panes show could not be stored."""
+        return self._saved.error
 
     def stop(self, slot: int | None = None) -> None:
         with self.lock:
@@ -86,10 +101,10 @@ class Session:
             if self._measuring:
                 self._measuring.stop()
             requests = [self.panes[slot].request(ask) for slot, ask in asks.items()]
-            for slot, ask in asks.items():
+            for (slot, ask), request in zip(asks.items(), requests, strict=True):
                 self._forget_parts(slot)
                 pane = self.panes[slot]
-                pane.turns.append(Turn(ask, pane.variant, pane.address))
+                pane.turns.append(Turn(ask, pane.variant, pane.address, request.source))
             self._slots = list(asks)
             # Settings are one per comparison: one prompt in all panes, or one pane alone.
             first = next(iter(asks.values()))
@@ -111,14 +126,32 @@ class Session:
             if self._measuring:
                 self._measuring.stop()
             panes = [(slot, self.panes[slot]) for slot in self.shown]
-            self._measuring = self._unmeasured = Measuring(engine, self.lock, panes, wanted)
+            self._measuring = Measuring(engine, self.lock, panes, wanted)
+            self._unmeasured.append((self._measuring, Shown.of([pane for _, pane in panes])))
 
     def measured(self) -> Iterator[set[int]]:
-        """The slots that changed until all is measured. Nothing where nobody asked, or somebody else looks already."""
+        """The slots that changed until all is measured. Nothing where nobody asked, or somebody else looks already.
+
+        Then the comparison is stored, also where whoever looked has left.
+        """
         with self.lock:
-            measuring, self._unmeasured = self._unmeasured, None
-        if measuring is not None:
-            yield from measuring.changes()
+            begun, self._unmeasured = self._unmeasured, []
+        try:
+            for measuring, _ in begun:
+                yield from measuring.changes()
+        finally:
+            for measuring, shown in begun:
+                measuring.stop()
+                self._save(shown)
+
+    def _save(self, shown: Shown) -> None:
+        """Once: the same panes with the same answers and divergences are one run."""
+        with self.lock:
+            if shown == self._saved.shown and self._saved.id:
+                return
+        kept = recording.keep(shown.run)
+        with self.lock:
+            self._saved = Saved(shown, kept.id, kept.error)
 
     def changes(self) -> Iterator[set[int]]:
         """The slots that changed, at most twenty times a second, until the run is over. Closing it ends the run."""

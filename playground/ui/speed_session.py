@@ -17,6 +17,8 @@ from playground.core import Progress, Variant
 from playground.engines.address import parse
 from playground.engines.engine import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError
+from playground.recording import Kept, keep
+from playground.recording import bench as recorded
 from playground.ui import speed_words
 from playground.ui.encode import inert
 from playground.ui.speed_words import Labels
@@ -44,6 +46,7 @@ class Measurement:
         self._error: PlaygroundError | None = None
         self._changed = True
         self._watched = False
+        self._kept = Kept()
         threading.Thread(target=self._run, name="measurement", daemon=True).start()
 
     @property
@@ -57,10 +60,11 @@ class Measurement:
     def value(self) -> str:
         """What the page shows now."""
         with self._news:
+            trouble = self._error or self._kept.error  # rows that could not be saved are there all the same
             shown: dict[str, Any] = {
                 "state": self._state,
                 "rows": [speed_words.row(found, self._labels) for found in self._rows],
-                "error": [self._error.message, self._error.hint] if self._error else None,
+                "error": [trouble.message, trouble.hint] if trouble else None,
                 "headline": speed_words.headline(self._rows, self._labels),
                 "chosen": len(self._addresses),
             }
@@ -68,6 +72,7 @@ class Measurement:
                 shown["stage"] = self._progress()
             else:
                 shown["files"] = speed_words.files(self._rows)
+                shown["run"] = self._kept.id
             return inert(shown)
 
     def _progress(self) -> dict[str, Any]:
@@ -82,6 +87,11 @@ class Measurement:
             "total": self._pace.total,
             "left_s": self._pace.left_s(now),
         }
+
+    @property
+    def run_id(self) -> str:
+        """The run that it became; "" before its end, and where it could not be stored."""
+        return self._kept.id
 
     def claim(self) -> bool:
         """True for the first caller: one stream tells the page, and its end is the measurement's."""
@@ -118,8 +128,11 @@ class Measurement:
         self._tell(change)
 
     def _end(self, state: str, error: PlaygroundError | None = None) -> None:
+        """Stored first: what the page then says of it is true."""
+        kept = keep(lambda: recorded(self._rows, self._addresses, self._plan, stopped=state == "stopped"))
+
         def change() -> None:
-            self._state, self._error = state, error
+            self._state, self._error, self._kept = state, error, kept
 
         self._tell(change)
 

@@ -66,9 +66,10 @@ class Forced:
 class Turn:
     """One prompt and one pane's answer to it, as data and as the lines the browser draws."""
 
-    def __init__(self, ask: Ask, variant: str, address: str = "") -> None:
+    def __init__(self, ask: Ask, variant: str, address: str = "", source: tuple[Message, ...] | str = "") -> None:
         self.ask = ask
         self.address = address or variant
+        self.source = source or ask.prompt
         self.key = uuid.uuid4().hex[:12]
         self.result = PaneResult(variant)
         self.forced = Forced()

@@ -1,4 +1,8 @@
-"""The queue with real workers: whatever happens to one of them, the next job goes on and nothing half-made stays."""
+"""The queue with real workers: whatever happens to one of them, the next job goes on and nothing half-made stays.
+
+Where it relies on the store (who takes a job, whose word of its end stands, what another process finds), the same
+tests run on SQLite and on PostgreSQL; the rest is processes and folders, which know of no database.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,7 @@ from playground.jobs.queue import JobQueue
 from playground.store import folders, jobs, variants
 from playground.store.schema import Job
 from tests.fakes.job import WORKER, FakeSpec, steps, wait_for
+from tests.fakes.postgres import on_both
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,6 +93,7 @@ def other_app(home: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
+@on_both
 def test_a_job_from_beginning_to_end(queue: JobQueue) -> None:
     made = queue.submit(steps("layer a", "allocate 50000000", "partial 100000", "publish awq-w4", "layer b"))
     job = over(made)
@@ -119,6 +125,7 @@ def test_devices_do_not_wait_for_each_other(queue: JobQueue, files: Path) -> Non
     assert over(slow).state == "done"
 
 
+@on_both
 def test_kill_9_is_a_sentence_and_the_next_goes_on(queue: JobQueue, files: Path) -> None:
     first = queue.submit(steps("partial 100000", "child new", f"touch {files / 'here'}", f"until {files / 'never'}"))
     second = queue.submit(steps("layer a"))
@@ -166,6 +173,7 @@ def test_cancel_ends_everything(queue: JobQueue, files: Path, words: tuple[str, 
     assert leftovers() == [] and ending.members(made) == []
 
 
+@on_both
 def test_cancel_of_a_queued_job(queue: JobQueue, files: Path) -> None:
     first = queue.submit(steps(f"until {files / 'go'}"))
     second = queue.submit(steps(f"touch {files / 'ran'}"))
@@ -179,6 +187,7 @@ def test_cancel_of_a_queued_job(queue: JobQueue, files: Path) -> None:
         queue.cancel("nope")
 
 
+@on_both
 def test_a_finished_variant_outlives_the_death_of_its_worker(queue: JobQueue) -> None:
     job = over(queue.submit(steps("partial 100000", "publish awq-w4", "kill SIGKILL")))
     assert job.state == "done" and job.result is not None
@@ -265,6 +274,7 @@ def test_closing_interrupts_and_leaves_the_queued_for_the_next(home: Path, files
         assert over(queue.again(first)).state == "done"
 
 
+@on_both
 def test_the_app_is_killed_and_its_job_is_found_again(home: Path, files: Path) -> None:
     with other_app(home) as first:
         made = jobs.add(
@@ -296,6 +306,7 @@ def test_an_adopted_job_can_be_cancelled_and_closed(home: Path, files: Path) -> 
     assert ending.members(one.id) + ending.members(two.id) == []
 
 
+@on_both
 def test_app_and_worker_are_killed(home: Path, files: Path) -> None:
     with other_app(home) as first:
         words = ("partial 100000", f"touch {files / 'here'}", f"until {files / 'never'}")
@@ -323,6 +334,7 @@ def test_a_number_that_now_belongs_to_another_process_is_not_touched(home: Path)
         bystander.kill()
 
 
+@on_both
 def test_two_queues_on_one_home_run_each_job_once(home: Path, files: Path) -> None:
     count = 6
     with other_app(home), JobQueue(worker=WORKER) as queue:
@@ -334,6 +346,7 @@ def test_two_queues_on_one_home_run_each_job_once(home: Path, files: Path) -> No
             assert before.ended_at is not None and after.started_at is not None and before.ended_at <= after.started_at
 
 
+@on_both
 def test_closing_leaves_the_job_of_another_app_alone(home: Path, files: Path) -> None:
     with other_app(home):
         made = jobs.add("fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}").as_dict(), "cpu")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
-from playground.errors import InvalidSettings
+from playground.errors import InvalidSettings, StoreUnavailable
+from playground.settings import settings
 from playground.store import database, jobs, migrations
 from playground.store.schema import Base
+from tests.fakes.postgres import Server, on_postgresql, on_sqlite
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,13 +53,26 @@ def test_every_step_is_called_by_its_number() -> None:
     assert script.get_current_head() == migrations.head() == f"{len(steps):04}"
 
 
+@on_sqlite
 def test_wal_and_the_rules_of_a_connection(home: Path) -> None:
     with database.reading() as session:
+        assert session.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
         assert session.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
         assert session.execute(text("PRAGMA busy_timeout")).scalar() == database.BUSY_MS
 
 
+@on_postgresql
+def test_the_rules_of_a_server_s_connection(home: Path) -> None:
+    asked = ("synchronous_commit", "lock_timeout", "transaction_isolation", "transaction_read_only")
+    with database.reading() as session:
+        found = [session.execute(text(f"SHOW {name}")).scalar() for name in asked]
+    assert found == ["on", "15s", "repeatable read", "on"]
+    with database.writing() as session:
+        assert session.execute(text("SHOW transaction_isolation")).scalar() == "read committed"
+
+
+@on_sqlite
 def test_the_home_is_looked_up_at_call_time(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = jobs.add("quantize", "a", {}, "cpu")
     monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "other"))
@@ -89,6 +107,27 @@ def test_a_reader_does_not_wait_for_a_writer(home: Path) -> None:
     assert [job.title for job in jobs.all_jobs()] == ["b"]
 
 
+def test_writers_take_turns(home: Path) -> None:
+    """What one has read is still true when it writes: ten that count on to the next number give ten numbers."""
+    job = jobs.add("quantize", "0", {}, "cpu")
+
+    def count_on(_: int) -> None:
+        with database.writing() as session:
+            seen = session.execute(text("SELECT title FROM jobs")).scalar_one()
+            time.sleep(0.01)
+            session.execute(text("UPDATE jobs SET title = :title"), {"title": str(int(seen) + 1)})
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(count_on, range(10)))
+    assert jobs.get(job.id).title == "10"
+
+
+def test_what_is_no_number_is_stored_as_nothing(home: Path) -> None:
+    job = jobs.add("quantize", "a\0b", {"ppl": float("nan"), "rows": [float("inf"), 0.1]}, "cpu")
+    found = jobs.get(job.id)
+    assert found.spec == {"ppl": None, "rows": [None, 0.1]} and found.title == "ab"
+
+
 def test_a_failed_write_leaves_nothing(home: Path) -> None:
     job = jobs.add("quantize", "a", {}, "cpu")
 
@@ -100,6 +139,47 @@ def test_a_failed_write_leaves_nothing(home: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         broken()
     assert jobs.get(job.id).title == "a"
+
+
+@on_postgresql
+def test_nobody_reads_the_password(home: Path, postgres: Server, caplog: pytest.LogCaptureFixture) -> None:
+    assert postgres.password in database.url() and database.version().startswith("PostgreSQL ")
+    assert postgres.password not in repr(settings()) + database.shown() + repr(database.engine())
+    with caplog.at_level("DEBUG"), pytest.raises(ProgrammingError) as broken, database.writing() as session:
+        session.execute(text("SELECT * FROM nowhere WHERE a = :a"), {"a": "a private prompt"})
+    assert "a private prompt" not in str(broken.value) and postgres.password not in caplog.text + str(broken.value)
+
+
+@on_postgresql
+def test_a_server_that_is_away_is_a_sentence(home: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYGROUND_DATABASE_URL", "postgresql://me:hidden@/x?host=/nowhere")
+    with pytest.raises(StoreUnavailable, match="The database cannot be used: the server does not answer") as away:
+        jobs.all_jobs()
+    assert "hidden" not in str(away.value) and "/nowhere" not in str(away.value)
+
+
+@pytest.mark.parametrize("address", ["mysql://me:hidden@host/x", "nonsense hidden", "sqlite:///hidden.db"])
+@on_sqlite
+def test_another_address_is_refused(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYGROUND_DATABASE_URL", address)
+    with pytest.raises(InvalidSettings, match="not the address of a PostgreSQL database") as refused:
+        jobs.all_jobs()
+    assert "hidden" not in str(refused.value)
+
+
+@on_sqlite
+def test_a_full_disk_is_a_sentence(home: Path) -> None:
+    jobs.add("quantize", "a", {}, "cpu")
+
+    def write_more() -> None:
+        with database.writing() as session:
+            pages = session.execute(text("PRAGMA page_count")).scalar_one()
+            session.execute(text(f"PRAGMA max_page_count={pages}"))
+            session.execute(text("UPDATE jobs SET title = :title"), {"title": "x" * 100_000})
+
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        write_more()
+    assert [job.title for job in jobs.all_jobs()] == ["a"]
 
 
 def test_a_database_of_a_newer_version_is_refused(home: Path) -> None:

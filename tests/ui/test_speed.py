@@ -13,6 +13,7 @@ import pytest
 from playground import machine
 from playground.bench_rows import BenchRow, Plan
 from playground.errors import EngineUnavailable, InvalidRequest, UnknownVariant
+from playground.store import database, runs
 from playground.ui import speed_words
 from playground.ui.speed_session import Measurement, SpeedTabs
 from playground.ui.speed_words import Labels
@@ -45,6 +46,23 @@ def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.005)
+
+
+def test_what_was_measured_is_a_run_when_the_page_says_so() -> None:
+    """The page's value names it, and its rows are the run's; one that nothing was measured of is none."""
+    measured = Measurement(engine(), ["fake"], SMALL, LABELS, threading.Lock())
+    last = json.loads(list(measured.changes())[-1])
+    assert last["state"] == "done" and last["run"] == measured.run_id != "" and last["error"] is None
+    assert [row["test"] for row in runs.get(measured.run_id).result["rows"]] == ["tg4"]
+    stopped = Measurement(engine(hold_at=0), ["fake"], SMALL, LABELS, threading.Lock())
+    stopped.stop()
+    assert json.loads(list(stopped.changes())[-1])["run"] == "" and runs.count() == 1
+
+
+def test_a_store_that_fails_is_said_beside_the_rows() -> None:
+    database.path().mkdir()
+    last = json.loads(list(Measurement(engine(), ["fake"], SMALL, LABELS, threading.Lock()).changes())[-1])
+    assert last["state"] == "done" and len(last["rows"]) == 1 and "not saved" in last["error"][0]
 
 
 def test_the_form_becomes_addresses_and_a_plan() -> None:

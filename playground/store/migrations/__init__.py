@@ -1,6 +1,7 @@
 """Numbered steps that bring a database's tables up to date. Append only: a released step never changes.
 
-They run by themselves at first use. Two processes that start at once take turns by a file lock.
+They run by themselves at first use. Two processes that start at once take turns: by a file lock, or by the one that
+every writer on a server takes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def upgrade(engine: Engine) -> None:
         if current > head():
             raise InvalidSettings(
                 f"The database was written by a newer version (step {current}; this one knows {head()}).",
-                hint="Update the playground, or set PLAYGROUND_HOME to another folder.",
+                hint="Update the playground, or set PLAYGROUND_HOME or PLAYGROUND_DATABASE_URL to another place.",
             )
         if current == head():
             return
@@ -64,7 +65,7 @@ def _run(connection: Connection) -> None:
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[None]:
-    if engine.dialect.name != "sqlite":  # a server has locks of its own, and alembic's transaction is enough
+    if engine.dialect.name != "sqlite":  # a server's writers take turns, and alembic looks again once it is its turn
         yield
         return
     with filelock.FileLock(f"{engine.url.database}.lock"):
