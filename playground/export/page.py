@@ -9,12 +9,11 @@ from pathlib import Path
 
 from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
 
 from playground import __version__
 from playground.export import words
 from playground.export.account import Figure, Interval
-from playground.export.kinds import account
+from playground.export.kinds import account, travelling
 from playground.store.schema import Run
 
 HERE = Path(__file__).parent
@@ -23,7 +22,7 @@ WIDE, HALF, PHONE = 1040, 492, 320  # pixels that a plot gets
 
 def html(run: Run, title: str = "", note: str = "") -> str:
     """The file. `title` and `note` are the owner's words, where there are any. Raises InvalidRequest."""
-    told = account(run, title, note)
+    told, sent = account(run, title, note), travelling(run)
     script, style = _static("export.js"), _static("export.css")
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -32,20 +31,20 @@ def html(run: Run, title: str = "", note: str = "") -> str:
     return _environment().get_template("run.html").render(
         told=told,
         policy=policy,
-        script=Markup(script),  # noqa: S704 - our own file
-        style=Markup(style),  # noqa: S704 - our own file
-        place=words.place(run.device),
-        packages=words.packages(run.versions),
-        variants=run.variants,
+        script=script,
+        style=style,
+        place=words.place(sent.device),
+        packages=words.packages(sent.versions),
+        variants=sent.variants,
         when=words.when(run.created_at),
         version=__version__,
     )  # fmt: skip
 
 
-def drawn(figure: Figure) -> Markup:
+def drawn(figure: Figure) -> str:
     """A plot twice, for a desk and for a phone: the style sheet shows one. `Drawing` has escaped what is in it."""
     wide = figure.draw(WIDE if figure.wide else HALF)
-    return Markup(f'<div class="desk">{wide}</div><div class="phone">{figure.draw(PHONE)}</div>')  # noqa: S704
+    return f'<div class="desk">{wide}</div><div class="phone">{figure.draw(PHONE)}</div>'
 
 
 def at(interval: Interval, value: float) -> str:

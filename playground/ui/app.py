@@ -22,6 +22,7 @@ from playground.ui import (
     quantize_files,
     quantize_room,
     quantize_tab,
+    run_files,
     speed_tab,
     theme,
 )
@@ -101,6 +102,7 @@ def launch(
         **theme.options(),
     )
     quantize_files.serve(demo.app, Owner(address, share))
+    run_files.serve(demo.app, Owner(address, share))
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:

@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from playground import traces
 from playground.bench_rows import BenchRow
 from playground.compare import PaneResult
 from playground.core import Alternative, Finish, Loaded, Prompt, Sampling, Token
+from playground.engines.forcing import ForcedToken
+from playground.forced import ForcedResult
 from playground.store import runs
 from playground.store.schema import Run
 from tests.fakes.evaluation_run import VARIANTS, FakeVariant, evaluation
@@ -46,7 +49,7 @@ def comparison(
     rng = np.random.default_rng(seed)
     pieces = [_words(ANSWER)] + [_words(ANSWER)[:PART] + _words(OTHER) for _ in variants[1:]]
     panes = [_pane(rng, variant, own, prompt) for variant, own in zip(variants, pieces, strict=True)]
-    stored = [_stored(pane, variant) for pane, variant in zip(panes, variants, strict=True)]
+    stored = [traces.pane(pane, variant.label) for pane, variant in zip(panes, variants, strict=True)]
     if error:
         stored[-1] |= {"finish_reason": "error", "error": error}
     values: dict[str, Any] = {
@@ -196,36 +199,14 @@ def _loaded(variant: FakeVariant) -> Loaded:
     )  # fmt: skip
 
 
-def _stored(pane: PaneResult, variant: FakeVariant) -> dict[str, Any]:
-    tokens = [
-        {
-            "id": token.id, "text": token.text, "piece": token.piece, "time_s": token.time_s, "step_s": token.step_s,
-            "logprob": token.logprob, "top": [[one.id, one.text, one.logprob] for one in token.top],
-        }
-        for token in pane.tokens
-    ]  # fmt: skip
-    loaded = pane.loaded.as_dict() if pane.loaded else None
-    return pane.as_json() | {"label": variant.label, "loaded": loaded, "tokens": tokens}
-
-
 def _forced(rng: np.random.Generator, reference: PaneResult, variant: FakeVariant) -> dict[str, Any]:
-    """As `traces.forced` writes it."""
-    positions = [
-        {
-            "kld": float(variant.kld * rng.lognormal(-0.5, 1.2)), "agrees": bool(rng.random() > variant.kld),
-            "logprob_reference": token.logprob, "logprob": token.logprob,
-            "top_reference": [[one.id, one.text, one.logprob] for one in token.top], "top": [],
-        }
-        for token in reference.tokens
-    ]  # fmt: skip
-    count = len(positions)
-    return {
-        "kld_mean": sum(one["kld"] for one in positions) / count,
-        "top1_agreement": sum(one["agrees"] for one in positions) / count,
-        "tokens": count,
-        "total": count,
-        "positions": positions,
-    }
+    """The reference's answer, as the variant saw it."""
+    found = ForcedResult(len(reference.tokens))
+    for token in reference.tokens:
+        kld, share = float(variant.kld * rng.lognormal(-0.5, 1.2)), token.logprob or 0.0
+        agrees = bool(rng.random() > variant.kld)
+        found.tokens.append(ForcedToken(kld, agrees, share, share - kld, token.top, token.top[:1]))
+    return traces.forced(found)
 
 
 def _sampling() -> dict[str, Any]:
