@@ -36,7 +36,7 @@ def account(run: Run) -> Account:
         model=run.model,
         run_id=run.id,
         created_at=run.created_at,
-        said=tuple(map(_said, outcomes, of)) or _alone(panes, names),
+        said=(*(map(_said, outcomes, of) if outcomes else _alone(panes, names)), *_failed(panes, names)),
         numbers=_ratios(outcomes[0], of[0]) if len(outcomes) == 1 else (),
         caveats=tuple(dict.fromkeys(str(caveat) for one in outcomes for caveat in one.get("caveats") or ())),
         summary=_summary(run, panes, names, forced),
@@ -116,18 +116,20 @@ def _said(outcome: Row, forced: Forced | None) -> Said:
     return Said(str(outcome.get("headline") or ""), rest=rest, why=str(outcome.get("explanation") or ""))
 
 
-def _alone(panes: Sequence[PaneResult], names: Sequence[str]) -> tuple[Said, ...]:
+def _alone(panes: Sequence[PaneResult], names: Sequence[str]) -> list[Said]:
     """Where nothing can be compared: what each did."""
     found = []
     for pane, label in zip(panes, names, strict=True):
         speed = pane.timing().decode_tok_s
-        if pane.error:
-            found.append(Said(f"{label} failed: {pane.error.message}", "worse"))
-        elif speed is not None:
-            found.append(Said(f"{label} wrote {len(pane.tokens)} tokens at {words.figure(speed)} tok/s."))
-        else:
-            found.append(Said(f"{label} wrote {len(pane.tokens)} tokens."))
-    return tuple(found)
+        how = "" if speed is None else f" at {words.figure(speed)} tok/s"
+        if not pane.error:
+            found.append(Said(f"{label} wrote {len(pane.tokens)} tokens{how}."))
+    return found
+
+
+def _failed(panes: Sequence[PaneResult], names: Sequence[str]) -> list[Said]:
+    failed = [(label, pane.error) for pane, label in zip(panes, names, strict=True) if pane.error]
+    return [Said(f"{label} failed: {error.message}", "worse", error.hint) for label, error in failed]
 
 
 def _ratios(outcome: Row, forced: Forced | None) -> tuple[Number, ...]:

@@ -17,13 +17,18 @@ def run(row: Mapping[str, Any]) -> dict[str, Any]:
     made = (row.get("result") or {}).get("row") or {}  # of a quantization
     names = [
         row.get("model", ""),
-        *(variant["id"] for variant in row["variants"]),
+        *(name for variant in row["variants"] for name in _with_and_without_engine(str(variant["id"]))),
         divergence.get("text", "") if isinstance(divergence, Mapping) else "",
         (row.get("settings") or {}).get("text", ""),
         *((made.get("path", ""), made.get("recipe_path", "")) if isinstance(made, Mapping) else ()),
         *_calibrations(row),
     ]
     return dict(without_paths(dict(row), names))
+
+
+def _with_and_without_engine(name: str) -> tuple[str, ...]:
+    """A bench names addresses in its variants, "/models/tiny@vllm", and the variant alone in its rows."""
+    return name, name.rpartition("@")[0]
 
 
 def _calibrations(value: Any) -> list[str]:

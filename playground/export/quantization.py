@@ -46,7 +46,7 @@ def account(run: Run) -> Account:
         summary=_sizes(made),
         tables=tuple(tables),
         figures=tuple(_figures(layers)),
-        caveats=("quality was not measured here: evaluate the variant to know what it costs",),
+        caveats=("what this costs in quality was not measured here",),
         conditions=_conditions(run, made),
     )
 

@@ -104,10 +104,11 @@ def test_no_form_names_a_path_of_this_machine(home: Path) -> None:
         stored_runs.comparison(variants, model=str(place), title=f"{place} · BF16"),
         evaluation(variants, TASKS[2:3], files=False, model=str(place)),
         stored_runs.divergence(settings={"text": "/srv/private/text.txt", "tokens": 9, "max_length": 8}),
-        stored_runs.bench(variants, model=str(place)),
+        stored_runs.bench([variants[0], replace(variants[1], id="/srv/private/other@vllm")], model=str(place)),
         stored_runs.quantization(settings=kept),
     ]
     found[-1].result["row"]["path"] = "/srv/private/awq"
+    found[-2].result["rows"][-1]["variant"] = "/srv/private/other"
     for run in found:
         for ending, form in export.FORMS.items():
             made = form.make(run, "", "")
@@ -188,7 +189,7 @@ def test_a_pane_that_failed_or_was_cut_short(home: Path, kept: int) -> None:
     for pane in run.result["panes"]:
         pane["tokens"] = pane["tokens"][:kept]
     text = export.html(run)
-    assert "It died." in text and "NaN" not in text
+    assert account(run).said[-1].text == "nf4 failed: It died." and "Run it again." in text and "NaN" not in text
     assert words.UNKNOWN in text, "what is not known is a dash"
     assert all(form.make(run, "", "") for form in export.FORMS.values())
 
