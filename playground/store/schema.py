@@ -160,7 +160,7 @@ class Run(Base):
     title: Mapped[str] = mapped_column(String(MAX_TITLE))
     model: Mapped[str] = mapped_column(String(1024))
     created_at: Mapped[float]
-    words: Mapped[str] = mapped_column(Text, server_default="", init=False, repr=False)
+    words: Mapped[str] = mapped_column(Text, init=False, repr=False)
     settings: Mapped[dict[str, Any]] = mapped_column(JSON)
     versions: Mapped[dict[str, Any]] = mapped_column(JSON)
     device: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -23,6 +23,8 @@ from playground.ui import (
     quantize_room,
     quantize_tab,
     run_files,
+    run_routes,
+    runs_tab,
     speed_tab,
     theme,
 )
@@ -33,6 +35,7 @@ from playground.ui.evaluate_events import Evaluate
 from playground.ui.job_cards import Queue
 from playground.ui.owner import Owner, loopback
 from playground.ui.quantize_events import Quantize
+from playground.ui.runs_events import Runs
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
 from playground.ui.speed_session import SpeedTabs
@@ -54,6 +57,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         quantize.wire(demo)
         Evaluate(evaluate_tab.layout(), queue, owner).wire()
         Speed(speed_tab.layout(), engine, speeds).wire(demo)
+        Runs(runs_tab.layout(), owner).wire()
         api.endpoints(engine, owner, queue)
         evaluate_api.endpoints(owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
@@ -103,6 +107,7 @@ def launch(
     )
     quantize_files.serve(demo.app, Owner(address, share))
     run_files.serve(demo.app, Owner(address, share))
+    run_routes.serve(demo.app, Owner(address, share))
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:

@@ -67,6 +67,17 @@ def size(variant: Variant) -> str:
     return "" if variant.bytes is None else about + megabytes(variant.bytes)
 
 
+def size_facts(bits: float | None, count: int | None, estimated: bool) -> list[list[str]]:
+    """What a head says of the size: each fact with its explanation."""
+    facts = []
+    if bits is not None:
+        facts.append([f"{bits:.1f} bits per weight", "All tensors of the checkpoint, in bits, over its parameters."])
+    if count is not None:
+        how = "Estimated: it is quantized while loading, nothing is stored." if estimated else "On disk."
+        facts.append([("≈ " if estimated else "") + megabytes(count), how])
+    return facts
+
+
 def head(
     variant: Variant | None,
     name: str,
@@ -91,16 +102,7 @@ def head(
                 "engines": [],
             },
         )
-    facts = []
-    if (bits := variant.bits_per_weight) is not None:
-        facts.append([f"{bits:.1f} bits per weight", "All tensors of the checkpoint, in bits, over its parameters."])
-    if variant.bytes is not None:
-        how = (
-            "Estimated: it is quantized while loading, nothing is stored."
-            if variant.bytes_are_estimated
-            else "On disk."
-        )
-        facts.append([size(variant), how])
+    facts = size_facts(variant.bits_per_weight, variant.bytes, variant.bytes_are_estimated)
     return line(
         "head",
         {

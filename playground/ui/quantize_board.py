@@ -26,7 +26,7 @@ from playground.methods.recipe import Recipe, without_paths
 from playground.methods.words import calibration_words, scheme_words
 from playground.metrics.layer_errors import where_it_hurt
 from playground.settings import settings
-from playground.store import database, variants
+from playground.store import database, glances, variants
 from playground.store.schema import Job, StoredVariant
 from playground.ui.encode import inert
 from playground.ui.job_cards import JobCards, Queue
@@ -159,6 +159,7 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
         "estimate": _estimate(row),
         "paper": method(row.method).paper,
         "hash": row.content_hash,
+        "run": glances.of_job(row.job_id),
         "json": inert({**row.card, **paths, "recipe": recipe, "parent": row.parent}),
     }
 

@@ -43,7 +43,7 @@ def value(session: Session, state: str = "none") -> str:
                 "divergence": _divergence(there[0], turn),
             }
         )
-    return inert({"outcomes": rows, "words": WORDS["none"]})
+    return inert({"outcomes": rows, "words": WORDS["none"], "run": session.run_id})
 
 
 def _divergence(reference: Turn, turn: Turn) -> dict[str, object] | None:

@@ -15,7 +15,7 @@ from playground.export import words
 from playground.store.schema import Run
 from tests.export.conftest import RUNS
 from tests.export.test_export import EVIL, evil
-from tests.fakes import stored_runs
+from tests.fakes import exported_runs
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
@@ -78,7 +78,7 @@ def test_what_somebody_wrote_is_text(home: Path, opened: Open, kind: str) -> Non
 
 
 def test_a_comparison_is_watched_again_with_its_timings(home: Path, opened: Open) -> None:
-    run = stored_runs.comparison()
+    run = exported_runs.comparison()
     page = opened(run)
     texts = ["".join(token["text"] for token in pane["tokens"]) for pane in run.result["panes"]]
     for number, text in enumerate(texts):
@@ -107,7 +107,7 @@ def test_a_comparison_is_watched_again_with_its_timings(home: Path, opened: Open
 
 
 def test_tokens_tell_what_is_known_of_them(home: Path, opened: Open) -> None:
-    run = stored_runs.comparison()
+    run = exported_runs.comparison()
     page = opened(run)
     token = run.result["panes"][1]["tokens"][5]
     page.locator(".answer").nth(1).focus()
@@ -126,7 +126,7 @@ def test_tokens_tell_what_is_known_of_them(home: Path, opened: Open) -> None:
 
 
 def test_on_paper_the_answers_are_whole(home: Path, opened: Open) -> None:
-    page = opened(stored_runs.comparison())
+    page = opened(exported_runs.comparison())
     page.emulate_media(media="print")
     assert page.locator(".replay, .colours").first.is_hidden()
     answer = page.locator(".answer").first

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from playground.store.schema import Run
-from tests.fakes import stored_runs
+from tests.fakes import exported_runs
 from tests.fakes.evaluation_run import evaluation
 
 RUNS: dict[str, Callable[[], Run]] = {
-    "comparison": stored_runs.comparison,
+    "comparison": exported_runs.comparison,
     "evaluation": lambda: evaluation(files=False),
-    "divergence": stored_runs.divergence,
-    "bench": lambda: stored_runs.bench(failed=True),
-    "quantization": stored_runs.quantization,
+    "divergence": exported_runs.divergence,
+    "bench": lambda: exported_runs.bench(failed=True),
+    "quantization": exported_runs.quantization,
 }
 
 

@@ -28,7 +28,7 @@ from playground.export.kinds import account
 from playground.metrics.timing import timing
 from playground.spreadsheet import inert
 from playground.store.schema import Run
-from tests.fakes import catalog, stored_runs
+from tests.fakes import catalog, exported_runs
 from tests.fakes.engine import FakeEngine, Script
 from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
 
@@ -101,11 +101,11 @@ def test_no_form_names_a_path_of_this_machine(home: Path) -> None:
     variants = [replace(one, id=one.id.replace("smollm2", str(place))) for one in VARIANTS[:2]]
     kept = {"recipe": {"calibration": {"source": "/srv/private/text.txt", "samples": 3}}}
     found = [
-        stored_runs.comparison(variants, model=str(place), title=f"{place} · BF16"),
+        exported_runs.comparison(variants, model=str(place), title=f"{place} · BF16"),
         evaluation(variants, TASKS[2:3], files=False, model=str(place)),
-        stored_runs.divergence(settings={"text": "/srv/private/text.txt", "tokens": 9, "max_length": 8}),
-        stored_runs.bench([variants[0], replace(variants[1], id="/srv/private/other@vllm")], model=str(place)),
-        stored_runs.quantization(settings=kept),
+        exported_runs.divergence(settings={"text": "/srv/private/text.txt", "tokens": 9, "max_length": 8}),
+        exported_runs.bench([variants[0], replace(variants[1], id="/srv/private/other@vllm")], model=str(place)),
+        exported_runs.quantization(settings=kept),
     ]
     found[-1].result["row"]["path"] = "/srv/private/awq"
     found[-2].result["rows"][-1]["variant"] = "/srv/private/other"
@@ -138,7 +138,7 @@ def test_the_picture_is_a_card_of_a_chat(run: Run) -> None:
 
 
 def test_numbers_of_a_comparison_follow_from_its_tokens(home: Path) -> None:
-    run = stored_runs.comparison()
+    run = exported_runs.comparison()
     text, rows = export.html(run), lines(run)
     for pane, row in zip(run.result["panes"], rows, strict=True):
         tokens = pane["tokens"]
@@ -178,14 +178,14 @@ def test_a_comparison_from_the_engine_to_the_page(home: Path, monkeypatch: pytes
 
 
 def test_what_this_version_says_of_a_run_without_a_kept_verdict(home: Path) -> None:
-    told = account(stored_runs.comparison())
+    told = account(exported_runs.comparison())
     assert re.match(r"nf4 is 58% smaller and \d+\.\d\d× slower here\.", told.said[0].text)
     assert "The texts part at token 8." in told.said[0].rest and told.numbers[0].value == "0.42×"
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])
 def test_a_pane_that_failed_or_was_cut_short(home: Path, kept: int) -> None:
-    run = stored_runs.comparison(error={"code": "engine_error", "message": "It died.", "hint": "Run it again."})
+    run = exported_runs.comparison(error={"code": "engine_error", "message": "It died.", "hint": "Run it again."})
     for pane in run.result["panes"]:
         pane["tokens"] = pane["tokens"][:kept]
     text = export.html(run)
@@ -222,7 +222,7 @@ def test_an_evaluation_without_more_than_scores(home: Path) -> None:
 
 
 def test_the_noise_floor_is_told_beside_the_divergence(home: Path) -> None:
-    run = stored_runs.divergence()
+    run = exported_runs.divergence()
     assert [row["variant"] for row in lines(run)] == [row["variant"] for row in run.result["rows"]]
     assert "noise floor" in export.html(run)
     assert account(run).said[0].text.startswith("W8A8 stays nearest to BF16, RTN W3A16 moves farthest")
@@ -248,7 +248,7 @@ def test_the_index_is_the_hubs_and_leaves_out_what_was_withheld(home: Path) -> N
     moved = {row["variant"]: row for row in run.result["divergence"]}
     (kld,) = [one for one in entries["smollm2:nf4"] if one.metric_type == "kld_mean"]
     assert kld.metric_value == moved["smollm2:nf4"]["kld_mean"]
-    assert index(export.model_card(stored_runs.bench())) == {}, "a speed is no result of an evaluation"
+    assert index(export.model_card(exported_runs.bench())) == {}, "a speed is no result of an evaluation"
 
 
 # ---- CSV
@@ -256,7 +256,7 @@ def test_the_index_is_the_hubs_and_leaves_out_what_was_withheld(home: Path) -> N
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", " ="])
 def test_no_cell_is_a_formula(home: Path, start: str) -> None:
-    run = stored_runs.comparison()
+    run = exported_runs.comparison()
     run.variants[1]["scheme"] = f'{start}HYPERLINK("http://evil.example")'
     cell = lines(run)[1]["scheme"]
     assert cell.startswith("'") and cell[1:].lstrip().startswith(start.strip())
@@ -267,7 +267,7 @@ def test_no_cell_is_a_formula(home: Path, start: str) -> None:
 
 
 def test_a_kind_that_nobody_knows_is_refused(home: Path) -> None:
-    run = stored_runs.comparison(kind="opinion")
+    run = exported_runs.comparison(kind="opinion")
     for form in export.FORMS.values():
         with pytest.raises(InvalidRequest, match="opinion"):
             form.make(run, "", "")

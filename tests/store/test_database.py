@@ -185,5 +185,7 @@ def test_a_full_disk_is_a_sentence(home: Path) -> None:
 def test_a_database_of_a_newer_version_is_refused(home: Path) -> None:
     with database.engine().begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    made = database.create(database.url())
     with pytest.raises(InvalidSettings, match="newer version"):
-        migrations.upgrade(database.create(database.url()))
+        migrations.upgrade(made)
+    made.dispose()

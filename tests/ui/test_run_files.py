@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from playground.store import runs
-from tests.fakes import catalog, stored_runs
+from tests.fakes import catalog, exported_runs
 from tests.fakes.engine import FakeEngine
 from tests.fakes.site import serving
 
@@ -24,7 +24,7 @@ def site(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
 
 
 def test_each_form_for_visitors_too_until_it_is_revoked(site: httpx.Client) -> None:
-    run = stored_runs.comparison()
+    run = exported_runs.comparison()
     runs.add(run)
     for ending, media in (
         ("html", "text/html"),
@@ -51,7 +51,7 @@ def test_each_form_for_visitors_too_until_it_is_revoked(site: httpx.Client) -> N
 
 @pytest.mark.parametrize("name", ["{}.exe", "{}", "..%2f..%2fetc%2fpasswd.json", "x.json", "{}%00.json"])
 def test_nothing_else_is_there(site: httpx.Client, name: str) -> None:
-    run = stored_runs.comparison()
+    run = exported_runs.comparison()
     runs.add(run)
     found = site.get(f"/run/{name.format(run.id)}")
     assert found.status_code in (400, 404)

@@ -74,7 +74,7 @@ window.Playground = (() => {
 
   // ---- colour scale: one for all panes, so that equal colours mean equal times
   const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-  P.steps = () => P.live().flatMap((pane) => pane.steps);
+  P.steps = () => P.live().flatMap((pane) => pane.allSteps || pane.steps);
   let due = 0;
   P.rescale = (now) => {
     clearTimeout(due);
@@ -93,6 +93,15 @@ window.Playground = (() => {
   };
   let last = 0;
   P.soon = () => { const t = performance.now(); if (t - last > 500) { last = t; P.rescale(true); } else P.rescale(); };
+  P.colourBy = (mode, board) => {
+    document.documentElement.dataset.colour = mode;
+    document.dispatchEvent(new CustomEvent('pg-colour'));
+    document.dispatchEvent(new CustomEvent('pg-colour-focus', { detail: board }));
+  };
+  // Panes stand on one of two boards: Compare's own, and that of a stored run. Scales are those of the one that is shown.
+  P.board = () => (P.page() === 'run' ? 'run' : 'compare');
+  P.boardOf = (element) => (element.closest('#pg-opened') ? 'run' : 'compare');
+  document.addEventListener('pg-page', () => P.rescale(true));
   P.quiet = matchMedia('(prefers-reduced-motion: reduce)').matches;
 
   // ---- small parts
@@ -133,7 +142,7 @@ window.Playground = (() => {
       ['kld', 'divergence', 'Colour tokens by how far the variant’s distribution is from the reference’s there: KLD, in nats.'],
       ['off', 'off', 'No colours.'],
     ];
-    const against = P.againstPicker();
+    const against = P.againstPicker(P.boardOf(element));
     const buttons = names.map(([mode, text, tip]) => {
       const node = P.button('', text, () => set(mode));
       node.setAttribute('role', 'radio');
@@ -160,8 +169,8 @@ window.Playground = (() => {
       else if (P.range) { from.textContent = `${P.fig(P.range[0])} ms`; to.textContent = `${P.fig(P.range[1])} ms or more`; }
       else { from.textContent = 'fastest'; to.textContent = 'slowest step, ms'; }
     };
-    const set = (mode) => {
-      document.documentElement.dataset.colour = mode;
+    const mark = () => {
+      const mode = document.documentElement.dataset.colour;
       for (const node of buttons) {
         const on = node.dataset.mode === mode;
         node.setAttribute('aria-checked', on);
@@ -169,10 +178,13 @@ window.Playground = (() => {
       }
       words();
     };
-    P.colourBy = (mode) => { set(mode); buttons[names.findIndex(([name]) => name === mode)].focus(); };
+    const set = (mode) => { document.documentElement.dataset.colour = mode; document.dispatchEvent(new CustomEvent('pg-colour')); };
+    const focus = (e) => { if (P.boardOf(element) === e.detail) buttons.find((node) => node.getAttribute('aria-checked') === 'true').focus(); };
     group.append(P.el('span', 'what', 'colour tokens by'), choices, against.box, scale);
     box.replaceChildren(group);
-    document.addEventListener('pg-scale', words);
+    document.addEventListener('pg-scale', () => { if (P.boardOf(element) === P.board()) words(); });
+    document.addEventListener('pg-colour', mark);
+    document.addEventListener('pg-colour-focus', focus);
     set(document.documentElement.dataset.colour || 'time');
   };
   return P;

@@ -10,9 +10,9 @@
   };
 
   // ---- whose divergence colours the reference's text: one variant at a time
-  let against = null;
-  const measured = () => P.live().filter((pane) => !pane.reference && pane.forced?.rows.length);
-  P.against = () => { const all = measured(); return all.includes(against) ? against : all[0] || null; };
+  const chosen = {}; // on each board
+  const measured = (board) => P.live(board).filter((pane) => !pane.reference && pane.forced?.rows.length);
+  P.against = (board) => { const all = measured(board); return all.includes(chosen[board]) ? chosen[board] : all[0] || null; };
   P.klds = () => P.live().flatMap((pane) => (pane.forced ? pane.forced.rows.map((row) => row[0]) : []));
   P.kldTop = () => {
     const sorted = P.klds().sort((a, b) => a - b);
@@ -23,15 +23,15 @@
     span.classList.toggle('forced', Boolean(forced));
     if (forced) span.style.setProperty('--kld', forced.rows[index][0]);
   };
-  const paintReference = (from) => {
-    const pane = P.against(), first = P.live().find((one) => one.reference);
+  const paintReference = (from, board) => {
+    const pane = P.against(board), first = P.live(board).find((one) => one.reference);
     if (!first) return;
     for (const [key, toks] of first.turns) {
       const forced = pane?.forcedOf.get(key);
       toks.forEach((span, index) => { if (index >= from) paint(span, forced?.rows[index] ? forced : null, index, pane?.label); });
     }
   };
-  const choose = (pane) => { against = pane; paintReference(0); document.dispatchEvent(new CustomEvent('pg-scale')); };
+  const choose = (pane) => { chosen[pane.board] = pane; paintReference(0, pane.board); document.dispatchEvent(new CustomEvent('pg-scale')); };
 
   P.forced = (me, trigger) => {
     let note = null, timer = 0, since = 0;
@@ -47,8 +47,8 @@
         const { forced } = me;
         forced.rows.push(...rows);
         if (!start) forced.toks.forEach((span, index) => span.classList.toggle('past', index >= forced.shared));
-        for (let i = start; i < Math.min(forced.rows.length, forced.shared); i += 1) paint(forced.toks[i], forced, i, me.label);
-        if (P.against() === me) paintReference(start);
+        for (let i = start; i < Math.min(forced.rows.length, forced.shared, forced.toks.length); i += 1) paint(forced.toks[i], forced, i, me.label);
+        if (P.against(me.board) === me) paintReference(start, me.board);
         P.soon();
       },
       say: (why, state, words) => {
@@ -66,8 +66,8 @@
         } else {
           text.textContent = state === 'blocked' ? `No divergence. ${words}` : words;
           if (state === 'open') acts.push(P.button('act', me.forced.rows.length ? 'Measure again' : 'Measure', () => trigger('measure')));
-          if (me.forced.rows.length) acts.push(P.button('act show', 'Show', () => P.colourBy('kld'), 'Colour tokens by divergence'));
-          if (me.forced.rows.length) { paintReference(0); P.rescale(true); }
+          if (me.forced.rows.length) acts.push(P.button('act show', 'Show', () => P.colourBy('kld', me.board), 'Colour tokens by divergence'));
+          if (me.forced.rows.length) { paintReference(0, me.board); P.rescale(true); }
         }
         note.replaceChildren(text, ...acts);
       },
@@ -105,13 +105,13 @@
   };
 
   // ---- beside the legend: against which variant, where there are several
-  P.againstPicker = () => {
+  P.againstPicker = (board) => {
     const box = el('label', 'against'), select = el('select');
     select.setAttribute('aria-label', 'Colour the reference’s tokens by the divergence of');
     box.append(el('span', '', 'of'), select);
-    select.addEventListener('change', () => choose(measured()[select.selectedIndex]));
+    select.addEventListener('change', () => choose(measured(board)[select.selectedIndex]));
     const show = () => {
-      const all = measured(), now = P.against();
+      const all = measured(board), now = P.against(board);
       box.hidden = document.documentElement.dataset.colour !== 'kld' || all.length < 2;
       const names = all.map((pane) => pane.label).join('\n');
       if (select.dataset.names !== names) { select.replaceChildren(...all.map((pane) => el('option', '', pane.label))); select.dataset.names = names; }

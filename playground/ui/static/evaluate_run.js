@@ -55,7 +55,8 @@
   };
   E.part = part;
 
-  P.evaluation = (mount, view, page) => {
+  // `bare`: without the head and without how it was measured, where the page around it says both.
+  P.evaluation = (mount, view, page, bare = false) => {
     const head = el('div', 'ui-section');
     const labels = view.variants.map((v) => v.label);
     head.append(el('h3', '', labels.length > 1 ? `${labels.slice(1).join(', ')} against ${labels[0]}` : labels[0] || view.title), el('span', 'quiet', `${view.model} · ${P.when(view.created)}`));
@@ -64,10 +65,11 @@
     if (view.variants.length > 1 && E.axes(view).length) E.tradeoff(view, plot);
     if (view.divergence.length) plot('How far single tokens moved', 'share of tokens by their KLD, nats', (area) => E.spread(area, view));
     if (view.rows.length) plot('Scores', view.tasks.some((t) => t.chance !== null) ? '± 1.96 standard errors; grey line: the reference, dotted: chance' : '± 1.96 standard errors; the grey line is the reference', (area) => E.scores(area, view)).closest('.ev-card').classList.add('wide');
-    const parts = [head, verdict(view), ...(view.warnings.length ? [warnings(view)] : []), E.table(view), plots];
+    if (!bare) head.append(P.linkButton(view.id));
+    const parts = [...(bare ? [] : [head]), verdict(view), ...(view.warnings.length ? [warnings(view)] : []), E.table(view), plots];
     const items = view.rows.length ? E.items(view, page) : null;
     if (items) parts.push(items.box);
-    parts.push(facts(view));
+    if (!bare) parts.push(facts(view));
     mount.replaceChildren(...parts);
     const redraw = () => draws.forEach((draw) => draw());
     redraw();

@@ -20,6 +20,7 @@
   };
   document.addEventListener('keydown', (e) => {
     const area = e.target instanceof Element && e.target.closest('#pg-prompt textarea');
+    if (P.page() !== 'compare') { if (e.key === 'Escape') P.untip(); return; }
     if (e.key === 'Escape') {
       P.untip();
       if (document.getElementById('pg-settings')?.classList.contains('open')) return P.settings(false);

@@ -20,7 +20,8 @@
     return { cell, value, unit };
   };
 
-  P.pane = (element, props, watch, trigger) => {
+  // `replay`: a stored answer, played again; nothing can be asked of an engine.
+  P.pane = (element, props, watch, trigger, replay = false) => {
     const mount = element.querySelector('.pg-mount');
     const root = el('section', 'pane');
     const label = el('h2', 'label'), notes = el('p', 'notes'), role = el('span', 'role', 'reference'), source = el('p', 'source'), made = el('span', 'made');
@@ -55,16 +56,16 @@
       setTimeout(() => { copy.textContent = 'Copy'; }, 1500);
     });
     const acts = el('div', 'acts');
-    acts.append(stop, again, copy);
+    acts.append(...(replay ? [copy] : [stop, again, copy]));
     const footer = el('footer');
     footer.append(status, acts);
     root.append(header, nums, body, why, footer);
     mount.replaceChildren(root);
 
-    const me = { root, steps: [], gaps: [], text: '', label: '', reference: false, state: 'empty', again, turns: new Map() };
+    const me = { root, board: P.boardOf(element), steps: [], gaps: [], text: '', label: '', reference: false, state: 'empty', again, turns: new Map() };
     const forced = P.forced(me, trigger);
     P.panes.set(root, me);
-    const slot = element.closest('.pg-slot'), picker = document.getElementById(slot.id.replace('slot', 'pick'));
+    const slot = element.closest('.pg-slot'), picker = slot.id && document.getElementById(slot.id.replace('slot', 'pick'));
     let used = 0, prev = '', toks = [], box = null, stage = null, timer = 0, since = 0, empty = null, cursor = -1;
 
     const setState = (name) => {
@@ -96,7 +97,7 @@
       drawSpark();
     };
     const drawSpark = () => {
-      const gaps = me.gaps, top = Math.max(...P.live().flatMap((p) => p.gaps.slice(-400)), 0.001);
+      const gaps = me.gaps, top = Math.max(...P.live(me.board).flatMap((p) => p.gaps.slice(-400)), 0.001);
       const some = gaps.slice(-400);
       sparkLine.setAttribute('points', some.map((g, i) => `${((i * 100) / Math.max(1, some.length - 1)).toFixed(2)},${(27 - (26 * g) / top).toFixed(2)}`).join(' '));
     };
@@ -116,7 +117,7 @@
       const amount = total ? `${P.unit(done, unit === 'bytes' ? 'bytes' : '')} of ${P.unit(total, unit)} · ${Math.floor((100 * done) / total)}%` : '';
       const tick = () => {
         const seconds = Math.floor((performance.now() - since) / 1000);
-        much.textContent = [amount, seconds > 0 ? `${seconds} s` : ''].filter(Boolean).join(' · ');
+        much.textContent = [amount, seconds > 0 && !replay ? `${seconds} s` : ''].filter(Boolean).join(' · ');
       };
       clearInterval(timer); timer = setInterval(tick, 1000); tick();
       status.textContent = words;
@@ -229,14 +230,15 @@
         card.append(el('b', '', message));
         if (hint) card.append(el('p', '', hint));
         if (log) { const more = el('details'); more.append(el('summary', '', 'Last lines of the log'), el('pre', '', log)); card.append(more); }
-        if (box) card.append(P.button('retry', 'Try again', () => trigger('again')));
+        if (box && !replay) card.append(P.button('retry', 'Try again', () => trigger('again')));
         body.append(card);
       },
     };
     const draw = () => {
       const value = props.value || '';
       me.shown = value !== '';
-      slot.hidden = picker.hidden = !me.shown;
+      slot.hidden = !me.shown;
+      if (picker) picker.hidden = !me.shown;
       if (!value.startsWith(prev) || value === '') reset();
       const end = value.lastIndexOf('\n') + 1;
       for (const raw of value.slice(used, end).split('\n')) {
@@ -262,15 +264,18 @@
     body.addEventListener('blur', () => toks[cursor]?.classList.remove('at'));
     me.drawSpark = drawSpark;
     me.buttons = { stop, again, copy };
+    me.close = () => { clearInterval(timer); P.panes.delete(root); };
     me.engines = engines;
     watch('value', draw); draw();
+    return me;
   };
 
   const BUSY = ['waiting', 'loading', 'ready', 'reading', 'running'];
-  P.live = () => [...P.panes.values()].filter((pane) => pane.shown);
-  P.anyTurn = () => P.live().some((pane) => pane.state !== 'empty' && !pane.unusable);
+  P.live = (board = P.board()) => [...P.panes.values()].filter((pane) => pane.shown && pane.board === board);
+  P.anyTurn = () => P.live('compare').some((pane) => pane.state !== 'empty' && !pane.unusable);
   P.busy = () => {
-    const panes = P.live();
+    for (const pane of P.live('run')) if (pane.buttons) pane.buttons.copy.hidden = !pane.text;
+    const panes = P.live('compare');
     const any = panes.some((pane) => BUSY.includes(pane.state));
     document.documentElement.toggleAttribute('data-began', P.anyTurn());
     document.documentElement.dataset.panes = panes.length;

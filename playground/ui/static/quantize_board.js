@@ -4,6 +4,53 @@
   const { el } = P;
   const Q = P.quantize;
 
+  const big = (words, value, small, tip, cls) => {
+    const box = el('div', `qz-num ${cls || ''}`);
+    box.append(el('b', '', value), el('span', '', words));
+    box.append(el('small', '', small || ''));
+    if (tip) { box.dataset.tip = tip; box.tabIndex = 0; }
+    return box;
+  };
+  const text = (title, body, ...acts) => {
+    const box = el('div', 'qz-text'), top = el('div', 'qz-text-head'), pre = el('pre', '', body);
+    top.append(el('h4', '', title), ...acts); box.append(top, pre);
+    return box;
+  };
+  const off = (actual, guess) => { const share = (actual - guess) / guess; return Math.abs(share) < 0.0005 ? 'as estimated' : `${share > 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(Math.abs(share) < 0.1 ? 1 : 0)}% against the estimate`; };
+  const within = (actual, [low, high], words) => (actual < low ? `below the estimate of ${words}` : actual > high ? `above the estimate of ${words}` : `within the estimate of ${words}`);
+  // What a variant gained and where it hurt, from its row and its card alone: the numbers first, the checks last.
+  Q.card = (row, card) => {
+    let draw = () => {};
+    const guess = card.estimate, nums = el('div', 'qz-nums');
+    const ratio = row.before ? row.before / row.after : null;
+    nums.append(big('on disk, weights', P.bytes(row.after), [row.before && `from ${P.bytes(row.before)}`, guess && off(row.after, guess.after)].filter(Boolean).join(' · '), 'All tensors of the checkpoint.', 'first'));
+    if (ratio) nums.append(big(ratio >= 1 ? 'smaller' : 'larger', `${(ratio >= 1 ? ratio : 1 / ratio).toFixed(2)}×`, 'compression ratio'));
+    nums.append(big('bits per weight', row.bits.toFixed(2), row.bits_before ? `from ${row.bits_before.toFixed(1)}` : '', 'All tensors in bits over the parameters: what stays in 16 bits counts too.'));
+    if (row.seconds) nums.append(big('to make', P.span(row.seconds), guess?.seconds ? within(row.seconds, guess.seconds, P.between(guess.seconds)) : '', Object.entries(card.stages).map(([k, v]) => `${k} ${P.span(v)}`).join(', ')));
+    if (row.peak) nums.append(big('peak memory', P.bytes(row.peak), guess ? within(row.peak, guess.peak, guess.peak.map((n) => P.bytes(n)).join('–')) : ''));
+    const parts = [nums];
+    if (card.layers.length) {
+      const where = el('section', 'qz-where'), top = el('div', 'qz-text-head'), area = el('div', 'area');
+      top.append(el('h4', '', 'Where did it hurt?'), Q.heatLegend(card.layers));
+      where.append(top, el('p', 'quiet', card.hurt), area);
+      parts.push(where);
+      draw = () => Q.heat(area, card.layers);
+    }
+    const r = row.reload, checks = el('section', 'qz-checks');
+    checks.append(el('h4', '', 'Loaded again in a fresh process'));
+    if (r) {
+      const list = el('div', 'qz-nums small');
+      if (r.top1_agreement !== undefined) list.append(big('same top token', `${(100 * r.top1_agreement).toFixed(r.top1_agreement === 1 ? 0 : 1)}%`, '', 'Of the fixed prompts: saved checkpoint against the model that was in memory.'));
+      if (r.kld_mean !== undefined) list.append(big('mean KLD, nats', P.small(r.kld_mean), '', 'Divergence of the saved checkpoint from the model that was in memory: 0 is what it should be.'));
+      if (r.max_abs_logit_difference !== undefined) list.append(big('largest logit difference', P.small(r.max_abs_logit_difference)));
+      checks.append(list);
+    } else checks.append(el('p', 'quiet', 'Not compared: this format is read by other engines. Compare shows what it answers.'));
+    const notes = [card.calibration && `Calibrated on ${card.calibration}.`, ...card.notes].filter(Boolean);
+    if (notes.length) { const list = el('ul', 'qz-notes'); list.append(...notes.map((words) => el('li', '', words))); checks.append(list); }
+    parts.push(checks);
+    return { parts, draw };
+  };
+
   P.quantizeBoard = (element, props, watch, trigger) => {
     const mount = element.querySelector('.pg-mount');
     const trouble = el('div', 'ui-trouble'), made = el('section', 'qz-made'), madeHead = el('div', 'ui-section'), madeList = el('div', 'ui-list');
@@ -20,18 +67,6 @@
     Q.queue = () => { begun = news.number(60_000); Q.send(begun, [...logs], [...cards]); };
 
     // ---- variants
-    const big = (words, value, small, tip, cls) => {
-      const box = el('div', `qz-num ${cls || ''}`);
-      box.append(el('b', '', value), el('span', '', words));
-      box.append(el('small', '', small || ''));
-      if (tip) { box.dataset.tip = tip; box.tabIndex = 0; }
-      return box;
-    };
-    const text = (title, body, ...acts) => {
-      const box = el('div', 'qz-text'), top = el('div', 'qz-text-head'), pre = el('pre', '', body);
-      top.append(el('h4', '', title), ...acts); box.append(top, pre);
-      return box;
-    };
     const cardNode = (row) => {
       const box = el('article', 'qz-card'), head = el('button', 'qz-line'), body = el('div', 'qz-body');
       head.type = 'button'; head.setAttribute('aria-expanded', 'false'); body.hidden = true;
@@ -46,41 +81,18 @@
       return { box, head, body, sign: '' };
     };
     const toggle = (id) => { if (!cards.delete(id)) cards.add(id); if (cards.size > 10) cards.delete(cards.values().next().value); look(); paint(); };
-    const off = (actual, guess) => { const share = (actual - guess) / guess; return Math.abs(share) < 0.0005 ? 'as estimated' : `${share > 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(Math.abs(share) < 0.1 ? 1 : 0)}% against the estimate`; };
-    const within = (actual, [low, high], words) => (actual < low ? `below the estimate of ${words}` : actual > high ? `above the estimate of ${words}` : `within the estimate of ${words}`);
     const fill = (found, row, card) => {
-      const guess = card.estimate, nums = el('div', 'qz-nums');
-      const ratio = row.before ? row.before / row.after : null;
-      nums.append(big('on disk, weights', P.bytes(row.after), [row.before && `from ${P.bytes(row.before)}`, guess && off(row.after, guess.after)].filter(Boolean).join(' · '), 'All tensors of the checkpoint.', 'first'));
-      if (ratio) nums.append(big(ratio >= 1 ? 'smaller' : 'larger', `${(ratio >= 1 ? ratio : 1 / ratio).toFixed(2)}×`, 'compression ratio'));
-      nums.append(big('bits per weight', row.bits.toFixed(2), row.bits_before ? `from ${row.bits_before.toFixed(1)}` : '', 'All tensors in bits over the parameters: what stays in 16 bits counts too.'));
-      if (row.seconds) nums.append(big('to make', P.span(row.seconds), guess?.seconds ? within(row.seconds, guess.seconds, P.between(guess.seconds)) : '', Object.entries(card.stages).map(([k, v]) => `${k} ${P.span(v)}`).join(', ')));
-      if (row.peak) nums.append(big('peak memory', P.bytes(row.peak), guess ? within(row.peak, guess.peak, guess.peak.map((n) => P.bytes(n)).join('–')) : ''));
+      const shown = Q.card(row, card);
       const acts = el('div', 'qz-acts'), size = P.bytes(row.on_disk || row.after);
       acts.append(P.button('qz-main', 'Compare with the original', () => { trigger('compare', { id: row.id }); location.hash = '#compare'; }));
       const tar = el('a', 'ui-quiet', `Download, ${size}`); tar.href = `./quantize/files?variant=${encodeURIComponent(row.id)}`; tar.setAttribute('download', ''); tar.dataset.tip = 'All files of the variant as one .tar.';
       acts.append(tar, P.asks('Delete', `Delete ${size}? The recipe goes too.`, 'Delete', 'Keep', () => send('remove', { id: row.id }), `Delete ${row.id}`));
-      const parts = [nums, acts];
+      const [nums, ...rest] = shown.parts, checks = rest.at(-1), parts = [nums, acts];
       found.push = state.pushes && Q.push(row, trigger, look);
       if (found.push) { acts.lastChild.before(found.push.button); parts.push(found.push.box); }
-      if (card.layers.length) {
-        const where = el('section', 'qz-where'), top = el('div', 'qz-text-head'), area = el('div', 'area');
-        top.append(el('h4', '', 'Where did it hurt?'), Q.heatLegend(card.layers));
-        where.append(top, el('p', 'quiet', card.hurt), area);
-        parts.push(where);
-        found.draw = () => Q.heat(area, card.layers);
-      } else found.draw = null;
-      const r = row.reload, checks = el('section', 'qz-checks');
-      checks.append(el('h4', '', 'Loaded again in a fresh process'));
-      if (r) {
-        const list = el('div', 'qz-nums small');
-        if (r.top1_agreement !== undefined) list.append(big('same top token', `${(100 * r.top1_agreement).toFixed(r.top1_agreement === 1 ? 0 : 1)}%`, '', 'Of the fixed prompts: saved checkpoint against the model that was in memory.'));
-        if (r.kld_mean !== undefined) list.append(big('mean KLD, nats', P.small(r.kld_mean), '', 'Divergence of the saved checkpoint from the model that was in memory: 0 is what it should be.'));
-        if (r.max_abs_logit_difference !== undefined) list.append(big('largest logit difference', P.small(r.max_abs_logit_difference)));
-        checks.append(list);
-      } else checks.append(el('p', 'quiet', 'Not compared: this format is read by other engines. Compare shows what it answers.'));
-      const notes = [card.calibration && `Calibrated on ${card.calibration}.`, ...card.notes].filter(Boolean);
-      if (notes.length) { const list = el('ul', 'qz-notes'); list.append(...notes.map((words) => el('li', '', words))); checks.append(list); }
+      parts.push(...rest.slice(0, -1));
+      found.draw = shown.draw;
+      if (card.run) acts.lastChild.before(P.linkButton(card.run));
       const paths = el('div', 'qz-path'), copyPath = P.button('ui-small', 'Copy', () => P.copy(row.path, copyPath), 'Copy the folder');
       paths.append(el('span', 'quiet', 'Folder'), el('code', '', row.path), copyPath);
       const copyRun = P.button('ui-small', 'Copy', () => P.copy(card.command, copyRun), 'Copy the command');

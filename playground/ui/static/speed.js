@@ -238,6 +238,37 @@
     return box;
   };
 
+  // The answer, the table and the plots of what was measured, into their places; gives back what draws the plots again.
+  P.speedRows = (v, answer, list, plots) => {
+    if (v.headline[0]) {
+      const said = el('div', 'verdict');
+      said.append(el('p', 'said', v.headline[0]), el('p', 'caveats', v.headline[1]));
+      answer.append(said);
+    }
+    const decode = v.rows.filter((r) => !r.error && r.concurrency === null && r.test.startsWith('tg') && r.bytes_per_token);
+    const sweep = v.rows.filter((r) => !r.error && r.concurrency !== null);
+    const draws = [];
+    if (decode.length) {
+      const area = el('div', 'area');
+      plots.append(card('Decode speed against the memory’s limit', 'the gap to the line is what an engine leaves unused', area));
+      draws.push(() => P.roofline(area, decode));
+    }
+    if (sweep.length) {
+      const a = el('div', 'area'), b = el('div', 'area'), two = el('div', 'sp-two'), whole = el('div', 'sp-sweep');
+      two.append(P.keys(sweep), a, b);
+      whole.append(two, levels(sweep));
+      plots.append(card('Several requests at once', 'timed at the client, queueing included', whole));
+      draws.push(() => P.levels(a, sweep, (r) => r.tok_s_mean, 'tok/s of all together'), () => P.levels(b, sweep, (r) => r.tpot_p50_s * 1e3, 'ms per token of one (TPOT p50)'));
+    }
+    const files = el('span', 'sp-files');
+    if (v.run) files.append(P.linkButton(v.run));
+    if (v.files) files.append(save('CSV', 'text/csv', v.files.csv), save('JSON', 'application/json', v.files.json));
+    const results = card('Measured', 'mean ± standard deviation, tokens per second', table(v.rows.filter((r) => r.concurrency === null || r.error)));
+    results.querySelector('.sp-card-head').append(files);
+    list.append(results);
+    return () => draws.forEach((one) => one());
+  };
+
   P.speedResult = (element, props, watch) => {
     const mount = element.querySelector('.pg-mount');
     const status = el('div', 'sp-status'), answer = el('div', 'sp-answer'), plots = el('div', 'sp-plots'), list = el('div');
@@ -271,38 +302,13 @@
       if (v.state === 'stopped') status.append(el('div', 'sp-empty', v.rows.length ? 'Stopped. What was measured until then stays.' : 'Stopped before anything was measured.'));
       if (v.error) { const note = el('div', 'pg-notice error'); note.append(el('b', '', v.error[0]), el('span', '', ` ${v.error[1]}`)); status.append(note); }
       // The parts below change when a row arrives, not twice a second: whoever reads a tooltip keeps it.
-      const now = JSON.stringify([v.rows, v.state]);
+      const now = JSON.stringify([v.rows, v.state, v.run]);
       if (now === shown) return;
       shown = now;
       answer.replaceChildren(); plots.replaceChildren(); list.replaceChildren(); redraw = () => {};
       if (!v.rows.length) return;
-      if (v.headline[0]) {
-        const said = el('div', 'verdict');
-        said.append(el('p', 'said', v.headline[0]), el('p', 'caveats', v.headline[1]));
-        answer.append(said);
-      }
-      const decode = v.rows.filter((r) => !r.error && r.concurrency === null && r.test.startsWith('tg') && r.bytes_per_token);
-      const sweep = v.rows.filter((r) => !r.error && r.concurrency !== null);
-      const draws = [];
-      if (decode.length) {
-        const area = el('div', 'area');
-        plots.append(card('Decode speed against the memory’s limit', 'the gap to the line is what an engine leaves unused', area));
-        draws.push(() => P.roofline(area, decode));
-      }
-      if (sweep.length) {
-        const a = el('div', 'area'), b = el('div', 'area'), two = el('div', 'sp-two'), whole = el('div', 'sp-sweep');
-        two.append(P.keys(sweep), a, b);
-        whole.append(two, levels(sweep));
-        plots.append(card('Several requests at once', 'timed at the client, queueing included', whole));
-        draws.push(() => P.levels(a, sweep, (r) => r.tok_s_mean, 'tok/s of all together'), () => P.levels(b, sweep, (r) => r.tpot_p50_s * 1e3, 'ms per token of one (TPOT p50)'));
-      }
-      redraw = () => draws.forEach((one) => one());
+      redraw = P.speedRows(v, answer, list, plots);
       redraw();
-      const files = el('span', 'sp-files');
-      if (v.files) files.append(save('CSV', 'text/csv', v.files.csv), save('JSON', 'application/json', v.files.json));
-      const results = card('Measured', 'mean ± standard deviation, tokens per second', table(v.rows.filter((r) => r.concurrency === null || r.error)));
-      results.querySelector('.sp-card-head').append(files);
-      list.append(results);
     };
     let width = 0;
     new ResizeObserver(() => { if (Math.abs(plots.clientWidth - width) > 2) { width = plots.clientWidth; redraw(); } }).observe(plots);

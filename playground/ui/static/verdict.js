@@ -14,7 +14,7 @@
       return cell;
     };
     const draw = () => {
-      const { outcomes = [], words = '' } = P.json(props.value, {});
+      const { outcomes = [], words = '', run = '' } = P.json(props.value, {});
       const card = el('section', 'verdict');
       card.setAttribute('aria-label', 'Verdict');
       if (!outcomes.length) { card.classList.add('none'); card.append(el('p', 'quiet', words)); }
@@ -42,6 +42,11 @@
         row.append(text, ratios);
         card.append(row);
       }
+      if (run) {
+        const saved = el('p', 'saved quiet');
+        saved.append(el('span', '', 'Saved'), P.runLink('', 'open', run), P.linkButton(run));
+        card.append(saved);
+      }
       mount.replaceChildren(card);
     };
     watch('value', draw); draw();
@@ -49,7 +54,7 @@
 
   // Drawn from what the panes already hold, so it costs the server nothing; at most twice a second.
   P.plot = (element) => {
-    const mount = element.querySelector('.pg-mount');
+    const mount = element.querySelector('.pg-mount'), board = P.boardOf(element);
     const card = el('section', 'plot');
     card.setAttribute('aria-label', 'Time per token');
     const head = el('div', 'plot-head'), keys = el('div', 'keys'), read = el('span', 'read');
@@ -61,7 +66,7 @@
     const nice = (v) => { const e = 10 ** Math.floor(Math.log10(v)); return [1, 2, 2.5, 5, 10].map((m) => m * e).find((m) => m >= v); };
     let last = [];
     const draw = () => {
-      const panes = P.live().filter((pane) => pane.gaps.length > 1);
+      const panes = P.live(board).filter((pane) => pane.gaps.length > 1);
       card.classList.toggle('idle', !panes.length);
       keys.replaceChildren(); area.replaceChildren(); last = [];
       if (!panes.length) { area.append(el('p', 'quiet', 'The gap before every token, one line a pane, appears here.')); return; }
@@ -105,7 +110,7 @@
       svg.addEventListener('pointerleave', () => { cursor.setAttribute('visibility', 'hidden'); read.textContent = ''; });
       area.append(svg);
     };
-    document.addEventListener('pg-scale', draw);
+    document.addEventListener('pg-scale', () => { if (board === P.board()) draw(); });
     new ResizeObserver(() => { if (Math.abs(area.clientWidth - last) > 2) draw(); last = area.clientWidth; }).observe(area);
     draw();
   };

@@ -21,11 +21,12 @@ ORDER = (
 def upgrade() -> None:
     sqlite = op.get_bind().dialect.name == "sqlite"
     op.drop_index("ix_runs_created_at", "runs")
+    op.add_column("runs", sa.Column("words", sa.Text()))
+    _fill_words()
     with op.batch_alter_table(
         "runs", recreate="always" if sqlite else "never", partial_reordering=[ORDER] if sqlite else ()
     ) as runs:
-        runs.add_column(sa.Column("words", sa.Text(), nullable=False, server_default=""))
-    _fill_words()
+        runs.alter_column("words", nullable=False)
     op.create_index("ix_runs_created_at_id", "runs", ["created_at", "id"])
     op.create_index("ix_runs_kind_created_at_id", "runs", ["kind", "created_at", "id"])
     op.create_index("ix_runs_model_created_at_id", "runs", ["model", "created_at", "id"])
