@@ -16,10 +16,12 @@ from playground.bench_rows import BenchRow
 from playground.catalog import stored
 from playground.core import Variant
 from playground.engines.address import parse
+from playground.export import csv
 from playground.metrics.layer_errors import where_it_hurt
 from playground.store.runs import Entry
 from playground.store.schema import Run
 from playground.ui import evaluate_run, outsiders, run_how, run_replay, speed_words
+from playground.ui.encode import inert
 from playground.ui.run_verdict import outcomes
 
 
@@ -46,7 +48,8 @@ def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
         case "evaluation":
             shown["evaluation"] = evaluate_run.view(run, owner=owner)
         case "divergence":
-            shown["evaluation"] = evaluate_run.view(as_evaluation(run), owner=owner)
+            files = {"csv": csv(run), "json": inert(row)}
+            shown["evaluation"] = evaluate_run.view(as_evaluation(run), owner=owner) | {"files": files}
         case "bench":
             shown["speed"] = speed(row)
         case "quantization":
