@@ -29,17 +29,22 @@ class Form:
 
 def _json(run: Run, title: str, note: str) -> bytes:
     found = as_json(run) | ({"title": title} if title else {}) | ({"note": note} if note else {})
-    return (json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
+    return _utf8(json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def _utf8(text: str) -> bytes:
+    """Half characters, which a model may write, become question marks."""
+    return text.encode("utf-8", "replace")
 
 
 FORMS = {
     form.ending: form
     for form in (
-        Form("html", "text/html; charset=utf-8", lambda run, title, note: html(run, title, note).encode()),
+        Form("html", "text/html; charset=utf-8", lambda run, title, note: _utf8(html(run, title, note))),
         Form("json", "application/json", _json),
-        Form("csv", "text/csv; charset=utf-8", lambda run, _title, _note: csv(run).encode()),
+        Form("csv", "text/csv; charset=utf-8", lambda run, _title, _note: _utf8(csv(run))),
         Form("png", "image/png", lambda run, title, _note: png(run, title)),
-        Form("md", "text/markdown; charset=utf-8", lambda run, _title, _note: model_card(run).encode()),
+        Form("md", "text/markdown; charset=utf-8", lambda run, title, note: _utf8(model_card(run, title, note))),
     )
 }
 

@@ -194,6 +194,15 @@ def test_a_pane_that_failed_or_was_cut_short(home: Path, kept: int) -> None:
     assert all(form.make(run, "", "") for form in export.FORMS.values())
 
 
+def test_what_a_model_may_write(home: Path) -> None:
+    run = exported_runs.comparison()
+    odd = ("\ud83d", "\0", "\x1b[31m", "￾", "日本語", "\n\t</style>")
+    for token, text in zip(run.result["panes"][0]["tokens"], odd, strict=False):
+        token |= {"text": text, "piece": text}
+    for form in export.FORMS.values():
+        assert form.make(run, "日本語 🙂 \ud83d", "\0")
+
+
 # ---- evaluation and divergence
 
 
