@@ -32,8 +32,10 @@ class Drawing:
         self, x: float, y: float, width: float, height: float, cls: str, inside: Element | None = None,
         strength: float | None = None,
     ) -> None:  # fmt: skip
-        style = {} if strength is None else {"style": f"--h:{strength:.3f}"}
-        self._put("rect", {"x": x, "y": y, "width": width, "height": height, "class": cls} | style, inside)
+        said: dict[str, float | str] = {"x": x, "y": y, "width": width, "height": height, "class": cls}
+        if strength is not None:
+            said["style"] = f"--h:{strength:.3f}"
+        self._put("rect", said, inside)
 
     def circle(self, x: float, y: float, r: float, cls: str, inside: Element | None = None) -> None:
         self._put("circle", {"cx": x, "cy": y, "r": r, "class": cls}, inside)

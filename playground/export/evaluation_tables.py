@@ -75,11 +75,11 @@ def _change(row: Row, share: bool) -> str:
     """ "−3.1 points, worse"."""
     if row["verdict"] in ("reference", "withheld"):
         return SAID.get(row["verdict"], "reference")
-    by = signedscore_words(row["diff"], share) if words.known(row.get("diff")) else ""
+    by = signed_score(row["diff"], share) if words.known(row.get("diff")) else ""
     return ", ".join(filter(None, [by, row["verdict"]]))
 
 
-def signedscore_words(difference: float, share: bool) -> str:
+def signed_score(difference: float, share: bool) -> str:
     return words.signed(difference, f"{abs(100 * difference):.1f}" if share else f"{abs(difference):.3g}")
 
 
@@ -113,9 +113,9 @@ def _score_line(task: Row, variant: Row, row: Row, share: bool, reach: float, re
     ends = row.get("diff_ci95")
     change = Cell(words.UNKNOWN)
     if words.known(row.get("diff")) and not reference:
-        between = f"{signedscore_words(ends[0], share)} to {signedscore_words(ends[1], share)}" if ends else ""
+        between = f"{signed_score(ends[0], share)} to {signed_score(ends[1], share)}" if ends else ""
         interval = Interval(ends[0], row["diff"], ends[1], reach) if ends and reach else None
-        change = Cell(f"{signedscore_words(row['diff'], share)} {unit}", between, kind, interval=interval)
+        change = Cell(f"{signed_score(row['diff'], share)} {unit}", between, kind, interval=interval)
     lost, won, chance = row.get("flips_lost"), row.get("flips_won"), row.get("mcnemar_p")
     cut = f"{row['truncated']:.0%} cut at the budget" if row.get("truncated") else ""
     drop = row.get("smallest_drop")

@@ -57,7 +57,7 @@ def _names(run: Run) -> dict[str, str]:
     facts = {parse(str(one["id"])).variant: str(one.get("label") or one["id"]) for one in run.variants}
     measured = run.result.get("rows") or []
     several = len({row.get("engine") for row in measured}) > 1
-    found = {}
+    found: dict[str, str] = {}
     for row in measured:
         label = facts.get(str(row.get("variant")), str(row.get("variant")))
         engine = engine_table.title(str(row["engine"])) if row.get("engine") else ""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 UNKNOWN = "–"
 
 
-def known(value: Any) -> bool:
+def known(value: Any) -> TypeGuard[float]:
     """A number to show: no None, no truth value, no infinity."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -19,12 +19,13 @@ from playground.evals import items, tasks
 from playground.evals.conditions import Conditions
 from playground.evals.items import Item, TaskFacts
 from playground.evals.verdict_words import points, sentences
+from playground.export.evaluation import named
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.store import folders, runs
 from playground.ui import evaluate_events, evaluate_items, evaluate_words, outsiders
 from playground.ui.evaluate_asked import generation, spec
 from playground.ui.evaluate_board import Board
-from playground.ui.evaluate_run import named, view
+from playground.ui.evaluate_run import view
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, evaluation
 from tests.fakes.queue import FakeQueue
