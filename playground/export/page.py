@@ -62,7 +62,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"drawn": drawn, "at": at, "size": words.size, "figure": words.figure}
+    environment.filters |= {"drawn": drawn, "at": at, "whole": words.whole}
     return environment
 
 

@@ -55,7 +55,7 @@ def font(size: int, *, bold: bool = False) -> Font:
 def wrapped(text: str, shape: Font, width: float, lines: int) -> list[str]:
     """At most so many lines; what does not fit ends in an ellipsis. A word longer than a line is cut."""
     found: list[str] = []
-    rest = text.replace("n = ", "n\u00a0=\u00a0").split(" ")
+    rest = words.whole(text).split(" ")
     while rest and len(found) < lines:
         line = fitted(rest.pop(0), shape, width)
         while rest and shape.getlength(f"{line} {rest[0]}") <= width:

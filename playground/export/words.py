@@ -96,3 +96,8 @@ def packages(versions: Mapping[str, Any]) -> str:
 def shown(piece: str) -> str:
     """A token as a reader sees it: white space has marks."""
     return f"“{piece.replace(chr(10), '↵').replace(chr(9), '⇥')}”"
+
+
+def whole(text: str) -> str:
+    """With no line break inside "n = 120"."""
+    return text.replace("n = ", "n\u00a0=\u00a0")

@@ -119,7 +119,7 @@ def test_tokens_tell_what_is_known_of_them(home: Path, opened: Open) -> None:
     colour = "getComputedStyle(document.querySelectorAll('.answer')[1].querySelectorAll('.tk')[5]).backgroundColor"
     seen = set()
     for name in ("time", "probability", "divergence", "off"):
-        page.get_by_text(name, exact=True).click()
+        page.locator(".colours").get_by_text(name, exact=True).click()
         seen.add(page.evaluate(colour))
     assert len(seen) == 4, "each scale colours it otherwise"
     assert page.locator(".scale:visible").count() == 0

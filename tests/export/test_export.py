@@ -44,10 +44,14 @@ def evil(run: Run) -> Run:
     """The same run with markup in every text that somebody else wrote."""
     row = json.loads(json.dumps(run.as_row()))
     row["title"] = row["model"] = EVIL
-    for variant in row["variants"]:
-        variant["label"] = EVIL
-    for pane in row["result"].get("panes") or ():
-        pane |= {"label": EVIL, "kernel": EVIL, "error": {"code": "engine_error", "message": EVIL, "hint": EVIL}}
+    for number, variant in enumerate(row["variants"]):
+        variant["label"] = f"{EVIL}{number}"
+    for number, pane in enumerate(row["result"].get("panes") or ()):
+        pane |= {
+            "label": f"{EVIL}{number}",
+            "kernel": EVIL,
+            "error": {"code": "engine_error", "message": EVIL, "hint": EVIL},
+        }
         for token in pane["tokens"][3:5]:
             token |= {"text": EVIL, "piece": EVIL, "top": [[1, EVIL, -0.5]]}
     if prompt := row["result"].get("prompt"):
@@ -117,6 +121,8 @@ def test_no_form_names_a_path_of_this_machine(home: Path) -> None:
 
 
 def test_a_file_is_written_by_its_ending_and_whole(run: Run, tmp_path: Path) -> None:
+    tmp_path = tmp_path / "files"
+    tmp_path.mkdir()
     for ending in export.FORMS:
         written = export.write(run, tmp_path / f"run.{ending.upper()}", "My title", "My note")
         assert written.stat().st_size > 300 and written.stat().st_mode & 0o400
