@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from playground.store import runs
 from tests.fakes.model import make_tiny
 
 
@@ -36,6 +37,9 @@ def test_generate_json_is_alone_on_standard_output_and_recomputes(tiny: Path, ho
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     assert len(made["panes"]) == 2 and made["prompt_ids"]
+    stored = runs.get(made["run"])
+    assert [one["content_hash"][64:] for one in stored.variants] == ["", "+nf4"]
+    assert [pane["times_s"] for pane in stored.result["panes"]] == [pane["times_s"] for pane in made["panes"]]
     for pane in made["panes"]:
         times, metrics = pane["times_s"], pane["metrics"]
         assert len(times) == len(pane["token_ids"]) == len(pane["steps_s"]) == metrics["output_tokens"]

@@ -22,7 +22,8 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, NullPool, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
 from playground.errors import InvalidSettings, StoreUnavailable
@@ -50,7 +51,11 @@ def url() -> str:
 def shown() -> str:
     """Where the database is, for people: without the password and without a query, which may hold one."""
     where = _url()
-    return str(where.database) if where.get_backend_name() == "sqlite" else str(where._replace(query={}))
+    return (
+        str(where.database)
+        if where.get_backend_name() == "sqlite"
+        else str(where.set(drivername="postgresql", query={}))
+    )
 
 
 def _url() -> URL:
@@ -184,14 +189,15 @@ def _sentences() -> Iterator[None]:
     """A database that cannot be used now is an error in words; nothing of its address is in them."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, PoolExhausted) as error:
         raise StoreUnavailable(f"The database cannot be used: {_why(error)}.", hint=_hint()) from None
 
 
-def _why(error: DBAPIError) -> str:
-    if isinstance(error.orig, sqlite3.Error):
-        return str(error.orig)
-    said = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+def _why(error: Exception) -> str:
+    original = getattr(error, "orig", None)
+    if isinstance(original, sqlite3.Error):
+        return str(original)
+    said = getattr(getattr(original, "diag", None), "message_primary", None)
     return str(said) if said else "the server does not answer"
 
 

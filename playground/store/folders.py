@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,21 @@ from playground.settings import settings
 
 BEFORE = "-before"
 MARKER = "playground.json"  # in every folder that this program filled: whose it is, and that it may be deleted
+
+
+def home_id() -> str:
+    """Names this home among those that share a database; made at first use."""
+    place = settings().data / "home"
+    try:
+        return place.read_text()
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False) as file:
+        file.write(secrets.token_hex(16))
+    with contextlib.suppress(FileExistsError):
+        os.link(file.name, place)  # of several that make it at once, the first
+    Path(file.name).unlink()
+    return place.read_text()
 
 
 def variants() -> Path:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, or_, select, update
 
 from playground.errors import UnknownJob
-from playground.store import database
+from playground.store import database, folders
 from playground.store.schema import MAX_TITLE, Job, State, one_line
 
 
@@ -24,6 +24,7 @@ def add(kind: str, title: str, spec: Mapping[str, Any], device: str) -> Job:
         spec=dict(spec),
         state="queued",
         created_at=time.time(),
+        home=folders.home_id(),
     )
     with database.writing() as session:
         session.add(job)
@@ -40,8 +41,8 @@ def get(job_id: str) -> Job:
 
 
 def all_jobs(states: Sequence[State] = (), device: str = "") -> list[Job]:
-    """In order of arrival; only those in one of `states`, and of one device, where these are given."""
-    query = select(Job).order_by(Job.created_at, Job.id)
+    """This home's, in order of arrival; only those in one of `states`, and of one device, where these are given."""
+    query = select(Job).where(_here()).order_by(Job.created_at, Job.id)
     if states:
         query = query.where(Job.state.in_(states))
     if device:
@@ -51,8 +52,10 @@ def all_jobs(states: Sequence[State] = (), device: str = "") -> list[Job]:
 
 
 def first(state: State, device: str) -> Job | None:
-    """The oldest job of a device in this state."""
-    query = select(Job).where(Job.state == state, Job.device == device).order_by(Job.created_at, Job.id).limit(1)
+    """The oldest job of a device of this home in this state."""
+    query = (
+        select(Job).where(_here(), Job.state == state, Job.device == device).order_by(Job.created_at, Job.id).limit(1)
+    )
     with database.reading() as session:
         return session.scalars(query).first()
 
@@ -88,6 +91,11 @@ def request_cancel(job_id: str) -> None:
     with database.writing() as session:
         mark = update(Job).where(Job.id == job_id, Job.state == "running", Job.cancelled_at.is_(None))
         session.execute(mark.values(cancelled_at=time.time()))
+
+
+def _here() -> ColumnElement[bool]:
+    """Jobs of this home. Another one's workers are on another machine, where nobody here sees whether they live."""
+    return or_(Job.home.is_(None), Job.home == folders.home_id())
 
 
 def _move(job_id: str, expected: State, **values: Any) -> bool:

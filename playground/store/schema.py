@@ -39,6 +39,7 @@ class Job(Base):
     pid             of the worker, the leader of its process group; with `pid_started`, psutil's create_time, it is
                     that process and no later one of the same number
     app_pid         of the process that started the worker, likewise
+    home            `folders.home_id` of where it was queued: its processes and folders are there and nowhere else
     cancelled_at    when somebody asked for its end
     error           `errors.to_wire`, with "log_tail" when the worker died without a word
     result          what the body returned
@@ -61,6 +62,7 @@ class Job(Base):
     pid_started: Mapped[float | None] = mapped_column(default=None)
     app_pid: Mapped[int | None] = mapped_column(default=None)
     app_started: Mapped[float | None] = mapped_column(default=None)
+    home: Mapped[str | None] = mapped_column(String(32), default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
 

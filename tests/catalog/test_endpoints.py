@@ -192,7 +192,8 @@ def test_no_child_process_inherits_a_key(home: Path, monkeypatch: pytest.MonkeyP
     assert endpoints.without_keys(os.environ)["LAB_KEY"] == KEY
     endpoints.add(Endpoint("lab", "http://127.0.0.1:9", key_env="LAB_KEY"))
     endpoints.add(Endpoint("other", "http://127.0.0.1:9", KEY + "2"))
-    assert "LAB_KEY" not in endpoints.without_keys(os.environ)
+    monkeypatch.setenv("PLAYGROUND_DATABASE_URL", "postgresql://me:hidden@host/x")
+    assert not {"LAB_KEY", "PLAYGROUND_DATABASE_URL"} & endpoints.without_keys(os.environ).keys()
     process = ServerProcess("probe", "http.server", binds=False, log_name="probe")
     try:
         inherited = Path(f"/proc/{process.pid}/environ").read_bytes()

@@ -15,7 +15,7 @@ from playground.jobs import quantize, quantize_llm, reload, report
 from playground.jobs.spec import QuantizeSpec
 from playground.methods.recipe import Recipe
 from playground.metrics.content import content_hash
-from playground.store import folders, variants
+from playground.store import folders, runs, variants
 from tests.fakes import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # llm-compressor's and transformers' own
@@ -78,7 +78,11 @@ def test_end_to_end_with_a_fresh_process(models: Callable[[str], Path], job: Job
     assert result["reload"]["relative_logit_error"] < 0.01
     assert len(result["layers"]) == 14
     assert all(0.02 < row["relative_error"] < 0.3 and row["snr_db"] > 10 for row in result["layers"])
+    run = runs.get(result.pop("run"))
     assert json.loads((path / folders.MARKER).read_text())["result"] == result
+    assert (run.kind, run.job_id, run.result["row"]["bytes_after"]) == ("quantization", "job", result["bytes_after"])
+    assert [one["content_hash"] for one in run.variants] == [content_hash(source), result["content_hash"]]
+    assert run.result["layers"] == result["layers"] and run.result["card"]["path"] is None
     stored = variants.get(result["variant"])
     assert stored is not None
     assert (stored.path, stored.content_hash, stored.job_id) == (str(path), result["content_hash"], "job")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from playground.errors import JobDied, UnknownJob, to_wire
-from playground.store import jobs
+from playground.store import database, jobs
 
 
 def test_only_one_claims(home: Path) -> None:
@@ -55,3 +55,17 @@ def test_order_of_arrival(home: Path) -> None:
 def test_an_unknown_job_is_said(home: Path) -> None:
     with pytest.raises(UnknownJob, match="no job 'nope'"):
         jobs.get("nope")
+
+
+def test_homes_that_share_a_database_leave_each_other_s_jobs_alone(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their workers are on another machine: who cannot see them must not find them dead."""
+    job, file = jobs.add("quantize", "a", {}, "cpu"), database.path()
+    monkeypatch.setattr(database, "path", lambda: file)
+    monkeypatch.setenv("PLAYGROUND_HOME", str(tmp_path / "other"))
+    assert jobs.all_jobs() == [] and jobs.first("queued", "cpu") is None and jobs.get(job.id).title == "a"
+    other = jobs.add("quantize", "b", {}, "cpu")
+    assert [found.id for found in jobs.all_jobs()] == [other.id]
+    monkeypatch.setenv("PLAYGROUND_HOME", str(home))
+    assert [found.id for found in jobs.all_jobs()] == [job.id]

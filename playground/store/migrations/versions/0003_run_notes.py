@@ -2,6 +2,8 @@
 
 SQLite reads a row from its beginning and walks through every page before the column it wants, so `result`, of up to
 megabytes, becomes the last one. The table is written anew for that, once.
+
+A database may be shared now, so that a job says whose it is; those of before were this home's.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ ORDER = (
 
 
 def upgrade() -> None:
+    op.add_column("jobs", sa.Column("home", sa.String(32)))
     sqlite = op.get_bind().dialect.name == "sqlite"
     op.drop_index("ix_runs_created_at", "runs")
     op.add_column("runs", sa.Column("words", sa.Text()))
