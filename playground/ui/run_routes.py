@@ -38,29 +38,39 @@ class Answer:
     compressed: bytes
     tag: str
 
+    @property
+    def size(self) -> int:
+        return len(self.body) + len(self.compressed)
+
 
 class Answers:
     """The last ones, by what they depend on."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Any, ...], Answer] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock, self._making = threading.Lock(), threading.Lock()
         self._bytes = 0
 
     def get(self, key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> Answer:
+        """One is made at a time: whoever else wants the same finds it then, and an engine keeps its share of the CPU."""
+        if found := self._known(key):
+            return found
+        with self._making:
+            if found := self._known(key):
+                return found
+            made = answer(make())
+            with self._lock:
+                self._kept[key] = made
+                self._bytes += made.size
+                while self._bytes > MAX_KEPT and len(self._kept) > 1:
+                    self._bytes -= self._kept.popitem(last=False)[1].size
+        return made
+
+    def _known(self, key: tuple[Any, ...]) -> Answer | None:
         with self._lock:
             if found := self._kept.get(key):
                 self._kept.move_to_end(key)
-                return found
-        made = answer(make())
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = made
-                self._bytes += len(made.body) + len(made.compressed)
-            while self._bytes > MAX_KEPT and len(self._kept) > 1:
-                _, gone = self._kept.popitem(last=False)
-                self._bytes -= len(gone.body) + len(gone.compressed)
-        return made
+            return found
 
 
 def answer(value: dict[str, Any]) -> Answer:

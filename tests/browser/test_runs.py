@@ -210,7 +210,7 @@ def test_a_comparison_is_saved_and_its_link_opens_it(site: Site) -> None:
     speeds = [page.locator(f"#pg-slot-{slot} .num.big .v").inner_text() for slot in (0, 1)]
     site.engine.loaded.clear()
     asked = len(site.engine.asked)
-    saved.get_by_role("link", name="open").click()
+    saved.get_by_role("link", name="Open", exact=True).click()
     for number in (0, 1):
         expect(pane(page, number).locator(".toks")).to_have_text(texts[number])
         expect(pane(page, number).locator(".num.big .v")).to_have_text(speeds[number])

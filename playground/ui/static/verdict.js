@@ -44,7 +44,7 @@
       }
       if (run) {
         const saved = el('p', 'saved quiet');
-        saved.append(el('span', '', 'Saved'), P.runLink('', 'open', run), P.linkButton(run));
+        saved.append(el('span', '', 'Saved ·'), P.linkButton(run), el('span', '', '·'), P.runLink('', 'Open', run));
         card.append(saved);
       }
       mount.replaceChildren(card);
