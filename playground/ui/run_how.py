@@ -33,7 +33,8 @@ NAMES = {  # of settings, where the plain word is not enough
     "strip_thinking": "text after </think>",
     "tokens": "tokens compared",
 }
-DEVICE = {"memory": "memory", "bandwidth": "bandwidth", "cores": "cores", "name": "device", "device": "device"}
+UNSET = {"limit": "all", "few_shot": "as the task says"}  # what no value means
+DEVICE = {"name": "device", "device": "computed on"}
 MAX_WORDS = 600
 
 
@@ -53,7 +54,8 @@ def settings(row: Mapping[str, Any]) -> list[list[str]]:
         if name == "sampling" and isinstance(value, Mapping):
             found.append(["sampling", sampling(value)])
         else:
-            found.append([NAMES.get(str(name), str(name).replace("_", " ")), words(value)])
+            said = UNSET.get(str(name), "–") if value is None else words(value)
+            found.append([NAMES.get(str(name), str(name).replace("_", " ")), said])
     return found
 
 
@@ -83,7 +85,7 @@ def words(value: Any) -> str:
 
 def device(found: Mapping[str, Any]) -> list[list[str]]:
     shown = []
-    for name, value in found.items():
+    for name, value in sorted(found.items(), key=lambda pair: pair[0] != "name"):
         if value in (None, ""):
             continue
         text = words(value)

@@ -52,7 +52,7 @@ class Answers:
         self._bytes = 0
 
     def get(self, key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> Answer:
-        """One is made at a time: whoever else wants the same finds it then, and an engine keeps its share of the CPU."""
+        """One is made at a time: whoever else wants the same finds it then, and an engine keeps its CPU."""
         if found := self._known(key):
             return found
         with self._making:
