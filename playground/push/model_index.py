@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from typing import Any
-
-from huggingface_hub import EvalResult
-from huggingface_hub.repocard_data import eval_results_to_model_index
+from typing import TYPE_CHECKING, Any
 
 from playground.store.schema import Run
+
+if TYPE_CHECKING:  # the upload decides how the library behaves before it is imported
+    from huggingface_hub import EvalResult
 
 TASK = "text-generation"
 NAMES = {
@@ -22,6 +22,8 @@ OF_DIVERGENCE = ("kld_mean", "top1_agreement", "ppl_ratio")
 
 def entry(name: str, results: Iterable[EvalResult]) -> list[dict[str, Any]]:
     """One entry of `model-index`; [] without results."""
+    from huggingface_hub.repocard_data import eval_results_to_model_index
+
     listed = list(results)
     return eval_results_to_model_index(name, listed) if listed else []
 
@@ -44,6 +46,8 @@ def results(run: Run, variant: object) -> list[EvalResult]:
 
 
 def _task(row: Mapping[str, Any], facts: Mapping[str, Any]) -> EvalResult:
+    from huggingface_hub import EvalResult
+
     metric = str(row["metric"])
     sample = f", first {row['n']} items" if facts.get("sample") else ""
     return EvalResult(
@@ -58,6 +62,8 @@ def _task(row: Mapping[str, Any], facts: Mapping[str, Any]) -> EvalResult:
 
 
 def _moved(metric: str, value: float, text: str) -> EvalResult:
+    from huggingface_hub import EvalResult
+
     return EvalResult(
         task_type=TASK,
         dataset_type="text",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-from huggingface_hub import EvalResult
+from typing import TYPE_CHECKING, Any
 
 from playground.push import model_index
 from playground.push.markdown import code, plain, table
 from playground.store import database, runs
 from playground.store.schema import Run, StoredVariant
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 Row = Mapping[str, Any]
 NOISE_FLOOR = "noise-floor"
