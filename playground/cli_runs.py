@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, show, rename, revoke, delete and export runs.", no_args_is_help=True)
 out = Console()
 err = Console(stderr=True)
+SHOWN = 12  # characters of an id in the list: enough to name one, and room for its title
 KINDS = ("comparison", "evaluation", "divergence", "bench", "quantization")
 
 Id = Annotated[str, typer.Argument(help="Id of a run, or as much of its beginning as is not another's.")]
@@ -63,7 +64,7 @@ def list_(
         table.add_column(heading, no_wrap=heading != "what")
     for entry in found:
         title = escape(entry.title) + (" [dim](revoked)[/]" if entry.revoked_at is not None else "")
-        table.add_row(entry.id, _when(entry.run.created_at), entry.run.kind, title)
+        table.add_row(entry.id[:SHOWN], _when(entry.run.created_at), entry.run.kind, title)
     out.print(table)
     if total > len(found):
         err.print(f"{total - len(found):,} more: --limit {total}", style="dim", highlight=False)

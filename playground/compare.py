@@ -7,6 +7,7 @@ import queue
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -36,6 +37,11 @@ class PaneRequest:
     @property
     def source(self) -> tuple[Message, ...] | str:
         return self.messages or self.text
+
+    @property
+    def chars(self) -> int:
+        """Characters of the whole conversation, or of the text."""
+        return len(self.text) + sum(len(turn["content"]) for turn in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +172,7 @@ class Comparison:
                 log.info("abort of pane %d: %s", index, error)
 
     def events(self) -> Iterator[Event]:
-        threading.Thread(target=self._run, name="comparison", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(self._run,), name="comparison", daemon=True).start()
         try:
             while (event := self._queue.get()) is not None:
                 yield event
@@ -191,8 +197,8 @@ class Comparison:
             prompts = self._prompts(loaded)
             threads = [
                 threading.Thread(
-                    target=self._stream,
-                    args=(pane, self._address(pane, loaded[pane]), prompt),
+                    target=copy_context().run,  # who asks: on a ZeroGPU Space it is the visitor's share that counts
+                    args=(self._stream, pane, self._address(pane, loaded[pane]), prompt),
                     name=f"pane-{pane}",
                     daemon=True,
                 )

@@ -38,7 +38,11 @@ PlaygroundError
 │   └── OutOfDisk           no room for what it writes
 ├── StoreUnavailable        the database cannot be read or written now: no room, no server, locked
 ├── InvalidSettings         a PLAYGROUND_* variable that cannot be used
-├── OwnerOnly               only the owner of this machine may do that
+├── OwnerOnly               only the owner of this page may do that
+├── NotOffered              a model that the owner does not offer to visitors
+├── WrongLogin              not the token of this page's owner
+├── TooMany                 a visitor's limit: of runs, of attempts, or of what visitors do at once
+├── OutOfQuota              results of visitors have taken the disk that they may take
 └── Cancelled               the user stopped it; not a failure
 """
 
@@ -249,6 +253,26 @@ class InvalidSettings(PlaygroundError):
 class OwnerOnly(PlaygroundError):
     code = "owner_only"
     status = 403
+
+
+class NotOffered(PlaygroundError):
+    code = "not_offered"
+    status = 403
+
+
+class WrongLogin(PlaygroundError):
+    code = "wrong_login"
+    status = 401
+
+
+class TooMany(PlaygroundError):
+    code = "too_many"
+    status = 429
+
+
+class OutOfQuota(PlaygroundError):
+    code = "out_of_quota"
+    status = 507
 
 
 class Cancelled(PlaygroundError):

@@ -95,7 +95,7 @@ def comparison(panes: Sequence[Pane], at_once: bool, divergence: bool) -> Run | 
             | {"prompt": own if own != prompt and own["ids"] else None}
             | {"sampling": asdict(pane.sampling) if pane.sampling != first.sampling else None}
         )
-    model = first.result.variant.model if first.result.variant else catalog.split(_variant_name(first.address))[0]
+    model = first.result.variant.model if first.result.variant else _model(first.address)
     return _run(
         "comparison",
         title=_title(model, [pane.label for pane in panes], _asked(first.source)),
@@ -153,7 +153,7 @@ def bench(rows: Sequence[BenchRow], addresses: Sequence[str], plan: Plan, stoppe
         return None
     found = [_found(name) for name in addresses]
     first = found[0]
-    model = first.model if first else catalog.split(_variant_name(addresses[0]))[0]
+    model = first.model if first else _model(addresses[0])
     tests = ", ".join(dict.fromkeys(row.test for row in rows if row.test != "load"))
     variants = []
     for name, variant in zip(addresses, found, strict=True):
@@ -260,6 +260,14 @@ def _forced(found: ForcedResult | None) -> dict[str, Any] | None:
 
 def _variant_name(name: str) -> str:
     return address.parse(name).variant
+
+
+def _model(name: str) -> str:
+    """Of a variant that nobody knows: what was asked for."""
+    try:
+        return catalog.split(_variant_name(name))[0]
+    except PlaygroundError:
+        return name
 
 
 def _found(name: str) -> Variant | None:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Resolve both requirement files under the pins, and requirements.txt without them (as a Space does), for every
-# platform and Python we support. Downloads metadata only. Wheels are required, but for three pure-Python
+# Resolve both requirement files under the pins, and requirements.txt without them, for every platform and Python we
+# support; and for a Space beside what the hub installs there itself. Downloads metadata only. Wheels are required, but for three pure-Python
 # packages of lm-eval that are published as source. uv is a tool of the maintainers: pip install uv
 set -eu
 uv=$(command -v uv || echo "$(dirname "${PYTHON:-.venv/bin/python}")/uv")
@@ -31,4 +31,12 @@ for platform in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu aarch64-apple
         try "$platform $version ranges" requirements.txt $on
     done
 done
+
+front() { sed -n "s/^$1: *\"\{0,1\}\([0-9.]*\)\"\{0,1\}$/\1/p" README.md | head -1; }
+space=$(mktemp)
+trap 'rm -f "$space"' EXIT
+printf 'gradio[oauth,mcp]==%s\nuvicorn>=0.14.0\nwebsockets>=10.4\nspaces\n' "$(front sdk_version)" > "$space"
+# shellcheck disable=SC2086
+try "a Space, Python $(front python_version)" requirements.txt "$space" \
+    --python-platform x86_64-unknown-linux-gnu --python-version "$(front python_version)"
 exit $failed

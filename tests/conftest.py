@@ -64,8 +64,9 @@ def store_of_its_own(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch
     """No test writes into the user's database, also where it needs the user's cache; and only the store's own tests
     wait for the migrations of a new one."""
     if "home" not in request.fixturenames:
+        own, path = tmp_path / store_database.FILE, store_database.path
         monkeypatch.delenv("PLAYGROUND_DATABASE_URL", raising=False)
-        monkeypatch.setattr(store_database, "path", lambda: tmp_path / store_database.FILE)
+        monkeypatch.setattr(store_database, "path", lambda: path() if "PLAYGROUND_HOME" in os.environ else own)
     if "store" not in request.path.parent.parts:
         monkeypatch.setattr(migrations, "upgrade", _copied_or_upgraded)
 

@@ -73,13 +73,15 @@ def test_a_failed_row_is_in_the_json_and_on_standard_error_with_status_1(fake: F
 
 def test_a_log_gets_a_line_a_stage(fake: FakeEngine) -> None:
     done = bench("one", "-p", "4", "-n", "4", "-r", "2", "--json")
-    words = [line.split("] ")[1].split(" · ")[0] for line in done.stderr.splitlines()]
+    *lines, saved = done.stderr.splitlines()
+    words = [line.split("] ")[1].split(" · ")[0] for line in lines]
     assert words == [
         "Measuring memory bandwidth",
         "one: Loading",
         "one: Reading weights",
         *(f"one: {test}: {step}" for test in ("pp4", "tg4") for step in ("warm-up", "run 1", "run 2")),
     ]
+    assert saved.startswith("Saved as run ")
     assert not bench("one", "-p", "4", "-n", "0", "-r", "1", "--json", "--no-progress").stderr
 
 

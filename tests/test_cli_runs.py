@@ -80,7 +80,8 @@ def test_list_and_show() -> None:
     first, second = made(), made("What is [bold]mass[/bold]?")
     listed = json.loads(call("runs", "list", "--json").stdout)
     assert [row["id"] for row in listed] == [second, first] and "result" not in listed[0]
-    assert "[bold]mass[/bold]" in call("runs", "list", "--text", "MASS nf4").stdout.replace("\n", " ")
+    table = " ".join(call("runs", "list", "--text", "MASS nf4").stdout.split())
+    assert "What is [bold]mass[/bold]?" in table and second[:12] in table and first[:12] not in table
     assert json.loads(call("runs", "list", "--kind", "bench", "--json").stdout) == []
     assert len(json.loads(call("runs", "list", "--model", "fake", "--limit", "1", "--json").stdout)) == 1
     assert "1 more" in call("runs", "list", "--limit", "1").stderr

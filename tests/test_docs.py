@@ -58,7 +58,10 @@ def test_tree_names_what_is_there() -> None:
     assert not missing, f"the tree leaves out {missing}"
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "docs/LOG.md", "docs/runs.md"])
+DOCS = ("api", "deploy", "runs")
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "docs/LOG.md", *(f"docs/{name}.md" for name in DOCS)])
 def test_relative_links_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text()
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
@@ -88,6 +91,16 @@ def test_make_targets_exist() -> None:
     assert named <= targets
 
 
+# The hub's Spaces Configuration Reference; an unknown field is not an error there, it just does nothing.
+SPACE_FIELDS = {
+    *("title", "emoji", "colorFrom", "colorTo", "sdk", "python_version", "sdk_version", "suggested_hardware"),
+    *("suggested_storage", "app_file", "app_port", "base_path", "fullWidth", "header", "short_description", "models"),
+    *("datasets", "tags", "thumbnail", "pinned", "hf_oauth", "hf_oauth_scopes", "hf_oauth_expiration_minutes"),
+    *("hf_oauth_authorized_org", "disable_embedding", "startup_duration_timeout", "custom_headers"),
+    *("preload_from_hub", "license"),
+}
+
+
 def test_front_matter_of_a_space() -> None:
     _, front, _ = README.split("---\n", 2)
     space = yaml.safe_load(front)
@@ -102,3 +115,9 @@ def test_front_matter_of_a_space() -> None:
         *("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"),
     }
     assert len(space["short_description"]) <= 60
+    assert set(space) <= SPACE_FIELDS
+    (preloaded,) = space["preload_from_hub"]
+    repository, files = preloaded.split()
+    assert [repository] == space["models"]
+    assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(files.split(","))
+    assert len((ROOT / space["app_file"]).read_text().splitlines()) < 15

@@ -42,11 +42,11 @@ def machine(project: Path, system: str, processor: str) -> None:
     put(project, "uname", f"#!/bin/sh\n[ $1 = -s ] && echo {system} || echo {processor}\n")
 
 
-def install(project: Path) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+def install(project: Path, **more: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
     """The outcome, and what Python was asked."""
     asked = project / "asked"
     asked.write_text("")
-    environment = {"PATH": f"{project / 'bin'}:{os.environ['PATH']}", "ASKED": str(asked)}
+    environment = {"PATH": f"{project / 'bin'}:{os.environ['PATH']}", "ASKED": str(asked)} | more
     done = subprocess.run(
         ["sh", "scripts/vllm.sh"], cwd=project, capture_output=True, text=True, env=environment, timeout=60
     )
@@ -69,6 +69,14 @@ def test_the_build_is_the_machines(project: Path, processor: str, gpu: bool, req
     assert done.returncode == 0
     assert f"-m pip install -r {requirements}" in asked
     assert not any("uninstall" in line for line in asked)
+
+
+@pytest.mark.parametrize(("build", "gpu"), [("cuda", False), ("cpu", True)])
+def test_an_image_is_built_for_the_machine_it_will_run_on(project: Path, build: str, gpu: bool) -> None:
+    if gpu:
+        put(project, "nvidia-smi", "#!/bin/sh\necho 'GPU 0: NVIDIA'\n")
+    _, asked = install(project, BUILD=build)
+    assert f"-m pip install -r requirements-vllm{'-cpu' if build == 'cpu' else ''}.txt" in asked
 
 
 def test_once_and_again_when_the_version_changes(project: Path) -> None:

@@ -32,7 +32,7 @@ _TOKENIZER = re.compile(r"[\w.-]+\.(json|jinja|model|txt|tiktoken)")
 _SKIPPED = re.compile(r"(.*\.index\.json|README.*|LICENSE.*|.*eval.*|requirements.*)")
 
 
-__all__ = ["download", "is_cached", "open_checkpoint"]
+__all__ = ["download", "is_cached", "is_here", "open_checkpoint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +222,16 @@ def needed(model: Model, listed: Listing) -> dict[str, int]:
     else:
         weights = [INDEX, *sorted(set(_shards(model, listed).values()))]
     return {name: listed.files[name] for name in [*small, *weights]}
+
+
+def is_here(model: Model) -> bool:
+    """Whether `download` would fetch nothing; where the hub cannot be asked, whether there are weights at all."""
+    try:
+        listed = listing(model)
+    except HubUnreachable:
+        return is_cached(model)
+    here = snapshot(Model(model.name, "hub", repo=model.repo, file=model.file, revision=listed.commit))
+    return here is not None and complete(here[0], needed(model, listed))
 
 
 def download(

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from playground import catalog, machine
 from playground.core import Variant
 from playground.engines import address, table
-from playground.engines.environments import missing_vllm
+from playground.engines.environments import missing_vllm, zero_gpu
 from playground.errors import CatalogError, EngineUnavailable
+
+NO_SECOND_PROCESS = "a ZeroGPU Space has one process, and this engine is a second one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def _look_up(name: str) -> Variant | None:
 def _option(row: table.EngineRow, variant: Variant) -> Option:
     if row.name not in variant.engines:
         return Option(row.name, row.title, False, _WHY_NOT[row.name](variant))
+    if zero_gpu() and row.on_device and not row.stepped:
+        return Option(row.name, row.title, False, NO_SECOND_PROCESS)
     missing = [name for name, version in machine.versions(row.requires).items() if version is None]
     if missing:
         return Option(row.name, row.title, False, f"{', '.join(missing)} not installed", "make setup")

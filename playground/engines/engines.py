@@ -11,30 +11,34 @@ from typing import Any
 from playground import catalog
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import address, choose, orphans, table
+from playground.engines.choose import NO_SECOND_PROCESS
 from playground.engines.device_turns import DeviceTurns
 from playground.engines.engine import Engine, IsCancelled, OnDevice, OnProgress
+from playground.engines.environments import zero_gpu
 from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.transformers import TransformersEngine
+from playground.engines.zerogpu import ZeroGpuEngine
 from playground.errors import Cancelled, EngineUnavailable
 
 POLL_S = 0.25
 WAITING = Progress("Waiting for the device: another run is being measured")
-Maker = Callable[[TransformersEngine], Any]
+Host = TransformersEngine | ZeroGpuEngine
+Maker = Callable[[Host], Any]
 
 
-def _llamacpp(transformers: TransformersEngine) -> Any:
+def _llamacpp(transformers: Host) -> Any:
     from playground.engines.llamacpp import LlamaCppEngine
 
     return LlamaCppEngine(transformers.tokenize)
 
 
-def _vllm(transformers: TransformersEngine) -> Any:
+def _vllm(transformers: Host) -> Any:
     from playground.engines.vllm import VllmEngine
 
     return VllmEngine(transformers.tokenize)
 
 
-def _remote(_: TransformersEngine) -> Any:
+def _remote(_: Host) -> Any:
     from playground.engines.remote import RemoteEngine
 
     return RemoteEngine()
@@ -46,15 +50,15 @@ MAKERS: Mapping[str, Maker] = {"llamacpp": _llamacpp, "vllm": _vllm, "remote": _
 class Engines:
     """Implements `engine.Engine` for addresses (`smollm2:nf4`, `smollm2@vllm`); an engine is made when first asked.
 
-    transformers  the stepped host, whose tokenizer the others use; None makes one
+    transformers  the stepped host, whose tokenizer the others use; None makes the one for this machine
     makers        how the other engines are made, by name
     """
 
     name = "engines"
 
-    def __init__(self, transformers: TransformersEngine | None = None, makers: Mapping[str, Maker] = MAKERS) -> None:
+    def __init__(self, transformers: Host | None = None, makers: Mapping[str, Maker] = MAKERS) -> None:
         orphans.sweep()
-        self.transformers = transformers or TransformersEngine()
+        self.transformers = transformers or (ZeroGpuEngine() if zero_gpu() else TransformersEngine())
         self._makers = makers
         self._made: dict[str, Any] = {"transformers": self.transformers}
         self._lock = threading.Lock()
@@ -88,6 +92,8 @@ class Engines:
         with self._lock:
             if self._closed:
                 raise EngineUnavailable("The engines are shut down.")
+            if zero_gpu() and table.row(name).on_device and name != self.transformers.name:
+                raise EngineUnavailable(f"{table.title(name)} cannot run here: {NO_SECOND_PROCESS}.")
             if name not in self._made:
                 self._made[name] = self._makers[name](self.transformers)
             return self._made[name]

@@ -1,7 +1,8 @@
-"""The separate environment of vLLM: where it is, and whether it is there."""
+"""Where engines live: the separate environment of vLLM, and the one process of a ZeroGPU Space."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from playground.settings import settings
@@ -23,3 +24,8 @@ def missing_vllm() -> str:
     if not any((python.parent.parent / "lib").glob("python3*/site-packages/vllm/__init__.py")):
         return f"the environment of {python} has no vLLM"
     return ""
+
+
+def zero_gpu() -> bool:
+    """Whether this is a ZeroGPU Space: one process, and a GPU only inside functions that `spaces.GPU` wraps."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")

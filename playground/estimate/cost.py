@@ -101,11 +101,11 @@ def facts(out: str = "", *, measure: bool = True) -> Facts:
         speed=speed.speed() if measure else speed.known(),
         memory_available=machine.memory().available,
         disk_free=shutil.disk_usage(existing).free,
-        busy=_busy(),
+        busy=busy(),
     )
 
 
-def _busy() -> float:
+def busy() -> float:
     """Runnable threads per core in the last minute; 0 where a system does not say."""
     return os.getloadavg()[0] / machine.cores() if hasattr(os, "getloadavg") else 0.0
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from playground.catalog.checkpoint import Checkpoint
-from playground.methods import gguf_types, layers, method, on_load
+from playground.errors import InvalidRecipe
+from playground.methods import bitsandbytes, gguf, gguf_types, layers, method, on_load
 from playground.methods.recipe import Recipe
 from playground.methods.schemes import SCHEMES, UNQUANTIZED, Scheme
 from playground.metrics import footprint, packed
@@ -44,14 +44,28 @@ def assigned(checkpoint: Checkpoint, recipe: Recipe) -> Assigned:
 
 
 def size(checkpoint: Checkpoint, recipe: Recipe) -> Size:
-    """Bytes of what a completed recipe makes of the checkpoint. Raises UnknownVariant."""
+    """Bytes of what a completed recipe makes of the checkpoint. Raises UnknownVariant, InvalidRecipe."""
     if recipe.method == "gguf":
         return _gguf(checkpoint, recipe)
     if recipe.scheme in SCHEMES:
         return _compressed_tensors(checkpoint, recipe)
     _, entry = on_load(recipe.scheme)
-    count = footprint.on_load_bytes(checkpoint.tensors, entry, checkpoint.form.dtype, tied=checkpoint.tied)
+    kept = _left_out(checkpoint, recipe)
+    rest = [tensor for tensor in checkpoint.tensors if tensor not in kept]
+    count = footprint.on_load_bytes(rest, entry, checkpoint.form.dtype, tied=checkpoint.tied)
+    count += sum(tensor.numel * footprint.TORCH_BYTES[checkpoint.form.dtype] for tensor in kept)
     return Size(count, count, exact=not entry.quantizes, note="within 0.1 % of what bitsandbytes saves")
+
+
+def _left_out(checkpoint: Checkpoint, recipe: Recipe) -> list[Tensor]:
+    """The weights that bitsandbytes would quantize, were they not ignored. Raises InvalidRecipe."""
+    found = []
+    for name in recipe.ignore:
+        of = [t for t in checkpoint.tensors if bitsandbytes.stays(t.name.removesuffix(".weight"), [name])]
+        found += [tensor for tensor in of if tensor not in found and footprint.is_linear_weight(tensor)]
+        if not of and name != layers.HEAD:
+            raise InvalidRecipe(f"No layer matches {name[:80]!r}.", hint="Give a name like model.layers.0.mlp")
+    return found
 
 
 def _compressed_tensors(checkpoint: Checkpoint, recipe: Recipe) -> Size:
@@ -95,10 +109,10 @@ def _gguf(checkpoint: Checkpoint, recipe: Recipe) -> Size:
     if recipe.scheme in gguf_types.BASE:
         choices = gguf_types.choose(recipe.scheme, shape, list(matrices.items()))
         kinds = {name: choice.kind for name, choice in choices.items()}
-    for pattern, wanted in recipe.keep:
-        kinds |= {name: gguf_types.fits(wanted, matrices[name]) for name in matrices if _names(pattern, name)}
-    for pattern in recipe.ignore:
-        kinds |= {name: SAFETENSORS[checkpoint.form.dtype] for name in matrices if _names(pattern, name)}
+    for pattern, wanted in recipe.keep if known else ():
+        kinds |= {name: gguf_types.fits(wanted, matrices[name]) for name in gguf.matching(pattern, matrices)}
+    for pattern in recipe.ignore if known else ():
+        kinds |= dict.fromkeys(gguf.matching(pattern, matrices), SAFETENSORS[checkpoint.form.dtype])
     total = 0
     for name, tensor in zip(names, held, strict=True):
         block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kinds.get(name, "F32")]]
@@ -107,11 +121,6 @@ def _gguf(checkpoint: Checkpoint, recipe: Recipe) -> Size:
     note = "the mixture of block types follows llama.cpp's rules" if mixture else ""
     metadata = GGUF_VOCABULARY * int(config.get("vocab_size") or 0)
     return Size(total, total + metadata, exact=known and not mixture, note=note)
-
-
-def _names(pattern: str, name: str) -> bool:
-    regex = pattern.removeprefix("re:") if pattern.startswith("re:") else re.escape(pattern)
-    return re.fullmatch(regex, name.removesuffix(".weight")) is not None
 
 
 def _gguf_names(family: object, count: int, held: list[Tensor]) -> tuple[list[str], bool]:

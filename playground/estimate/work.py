@@ -176,8 +176,11 @@ def _solve(matrix: Matrix, speed: Speed) -> float:
     return factorize + loop + matrix.rows * matrix.columns**2 / speed.gemm_fp32
 
 
-def spread(parts: Parts, method: str, history: Sequence[Measured] = (), busy: float = 0.0) -> Range:
-    """The range that is shown. `busy`: other runnable threads per core, which slow the upper end.
+def spread(
+    parts: Parts, method: str, history: Sequence[Measured] = (), busy: float = 0.0, doubt: Range = SPREAD
+) -> Range:
+    """The range that is shown. `busy`: other runnable threads per core, which slow the upper end. `doubt`: of the low
+    and the high end, where nothing of the kind ran here.
 
     Jobs of the same method that ran here correct the estimate by their mean ratio (geometric), and narrow it.
     """
@@ -185,7 +188,7 @@ def spread(parts: Parts, method: str, history: Sequence[Measured] = (), busy: fl
     ratios = [past.seconds / past.estimated for past in history if past.method == method and past.estimated > 0]
     ratios = [ratio for ratio in ratios if ratio > 0]
     if not ratios:
-        return low * SPREAD[0], high * SPREAD[1] * (1 + busy)
+        return low * doubt[0], high * doubt[1] * (1 + busy)
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
     middle = (low + high) / 2 * mean
     # what was seen stays inside the range, however far apart it was

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from playground import calibration
 from playground.calibration import Calibration
+from playground.catalog import names
 from playground.core import Variant
 from playground.errors import HubUnreachable, InvalidCalibration, InvalidRequest
 from playground.evals.items import Warned
+from playground.evals.subjects import Subject
 from playground.evals.texts import Text, shared_documents
 from playground.store import database, variants
 
 FIELDS = tuple(Calibration.__dataclass_fields__)
 
 
-def warnings(text: Text, measured: Sequence[Variant]) -> list[Warned]:
-    """A warning for each variant that was made here and whose calibration shares text, or cannot be read any more."""
+def warnings(text: Text, measured: Sequence[Subject]) -> list[Warned]:
+    """A warning for each variant that was made here and whose calibration shares text, or cannot be read any more.
+
+    It bears the name that the variant has in the run, "smollm2:awq@vllm", which rows and pages look for.
+    """
     found = []
-    for variant in measured:
-        row = variants.get(variant.id) if database.exists() else None
-        recipe = row.recipe.get("calibration") if row else None
+    for subject in measured:
+        recipe = _calibration(subject.variant)
         if recipe and (said := _said(text, Calibration.from_dict({name: recipe[name] for name in FIELDS}))):
-            found.append(Warned("calibration", f"{variant.id} {said}", (variant.id,)))
+            found.append(Warned("calibration", f"{subject.id} {said}", (subject.id,)))
     return found
+
+
+def _calibration(variant: Variant) -> Mapping[str, Any]:
+    """What a variant that was made here was calibrated on, however its model's path was written; {} without any."""
+    if variant.is_reference or not database.exists():
+        return {}
+    row = variants.get(f"{names.key(variant.model)}:{variant.name}")
+    return (row.recipe.get("calibration") if row else None) or {}
 
 
 def _said(text: Text, asked: Calibration) -> str:

@@ -82,10 +82,14 @@ def find(task: str, config: Mapping[str, Any], few_shot: int) -> LocalData | Non
     return LocalData(task, there, without)
 
 
+def question_split(config: Mapping[str, Any]) -> str:
+    """The name of the split that a task's questions are in; "" where its YAML names none."""
+    return str(config.get("test_split") or config.get("validation_split") or "")
+
+
 def _needed(named: Mapping[str, str], few_shot: int) -> Iterator[tuple[str, str]]:
     """The splits that must be there, and what for."""
-    asked = named.get("test_split") or named.get("validation_split")
-    if asked:
+    if asked := question_split(named):
         yield asked, "which holds the questions"
     examples = next((named[key] for key in reversed(_FOR_EXAMPLES) if key in named), None)
     if examples and few_shot:

@@ -123,6 +123,18 @@ def _presets() -> dict[str, Row]:
     }
 
 
+def own_yaml(name: str) -> Path | None:
+    """The file of a bundled task or a preset; None of all others, whose place only the index knows."""
+    row = bundled().get(name) or _presets().get(name)
+    return row.yaml if row else None
+
+
+def config(path: Path) -> dict[str, Any]:
+    """What a task's YAML says; functions are left as their names. Raises OSError, yaml.YAMLError."""
+    found = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506  a safe loader that leaves functions alone
+    return found if isinstance(found, dict) else {}
+
+
 @lru_cache(maxsize=1)
 def bundled() -> dict[str, Row]:
     """The tasks that come with this program, groups first."""
@@ -132,13 +144,13 @@ def bundled() -> dict[str, Row]:
 
 def _read(path: Path) -> Row | None:
     """A YAML file as a row; None for one that others include."""
-    config = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506  a safe loader that leaves functions alone
-    name = config.get("group") or config.get("task")
+    found = config(path)
+    name = found.get("group") or found.get("task")
     if not isinstance(name, str):
         return None
-    title = config.get("task_alias") or config.get("group_alias") or name
-    members = tuple(member_names(config.get("task"))) if "group" in config else ()
-    return Row(name, str(title), path, members, "group" in config, bool(config.get("unsafe_code")), bundled=True)
+    title = found.get("task_alias") or found.get("group_alias") or name
+    members = tuple(member_names(found.get("task"))) if "group" in found else ()
+    return Row(name, str(title), path, members, "group" in found, bool(found.get("unsafe_code")), bundled=True)
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types

@@ -20,7 +20,7 @@ def sentences(
     """One for each variant but the reference: what was lost first, then what cannot be said, what was won, the rest.
 
     Each is {"kind": "worse" | "withheld" | "better" | "same", "text", "rest", "note"}. `rest`: where nothing is to be
-    seen at this n. `note`: what the variant gains.
+    seen at this n. `note`: what the variant gains. Without tasks, what moved farthest first.
     """
     facts = {task["name"]: task for task in tasks}
     found: list[tuple[int, float, dict[str, str]]] = []
@@ -28,6 +28,8 @@ def sentences(
         own = [row for row in rows if row["variant"] == variant["id"]]
         kind, text, rest = _said(variants[0], variant, own, facts) if own else _diverged(variant, divergence)
         largest = max((abs(row["diff"] or 0.0) for row in own if row["verdict"] == "worse"), default=0.0)
+        if not own:
+            largest = next((row["kld_mean"] for row in divergence if row["variant"] == variant["id"]), 0.0)
         said = {"kind": kind, "text": text, "rest": rest, "note": gained(variants[0], variant)}
         found.append((ORDER.index(kind), -largest, said))
     return [said for _, _, said in sorted(found, key=lambda one: one[:2])]

@@ -16,6 +16,7 @@ from playground import catalog, machine
 from playground.core import Loaded, Progress
 from playground.engines import address
 from playground.errors import EvaluationError
+from playground.estimate import evaluation
 from playground.evals import contamination, divergence, texts, unfinished
 from playground.evals.items import Warned
 from playground.evals.subjects import Subject, model_key, weights_hash
@@ -46,6 +47,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
         report.note(warning.text)
     clock.lap("variants")
     place = unfinished.divergence_folder(chosen, str(device_of_choice()))
+    resumed = any(place.iterdir())
     loaded: list[Loaded] = []
     specs = [subject.spec for subject in chosen if subject.spec is not None]
     gc.freeze()  # the objects of imported packages, which each load would else look through
@@ -77,6 +79,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
             },
             "warnings": [asdict(one) | {"variants": list(one.variants)} for one in warnings],
             "seconds": {**clock.laps, "total": clock.total},
+            "estimate": evaluation.kept(spec, (), resumed=resumed),
         },
         job_id=folder.name,
     )
@@ -101,7 +104,7 @@ def _subject(name: str, report: Report) -> Subject:
 def _warnings(text: Text, chosen: list[Subject]) -> list[Warned]:
     return [
         *(Warned("text", note, ()) for note in text.notes),
-        *contamination.warnings(text, [subject.variant for subject in chosen]),
+        *contamination.warnings(text, chosen),
         *(_dequantized(one.id, one.spec.dtype) for one in chosen if one.spec and one.spec.path.endswith(".gguf")),
     ]
 

@@ -19,6 +19,7 @@ from playground import machine
 from playground.core import Progress
 from playground.engines.engines import Engines
 from playground.errors import EvaluationError
+from playground.estimate import evaluation
 from playground.evals import (
     contamination,
     harness,
@@ -27,6 +28,7 @@ from playground.evals import (
     models,
     prepare,
     subjects,
+    task_sizes,
     trust,
     unfinished,
     verdict_table,
@@ -67,11 +69,12 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
             raise EvaluationError(
                 f"{subject.id} is a remote endpoint, whose distribution is not seen here.", hint="Leave --kld out."
             )
+    resumed = _begun(chosen, prepared)
     clock.lap("variants")
     gc.freeze()  # a million objects of imported packages, which each load would else look through four times
     with ExitStack() as stack:
         engines = _Lazy(stack)
-        speeds = evaluate_speed.measure(engines(), chosen, report.progress) if spec.speed else {}
+        speeds, slow = evaluate_speed.measure(engines(), chosen, report.progress) if spec.speed else ({}, [])
         clock.lap("speed")
         divergence, places, doubts = _divergence(spec.divergence, chosen, report)
         clock.lap("divergence")
@@ -81,14 +84,38 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
         _measured(subject, variant, speeds.get(subject.id)) for subject, (_, variant) in zip(chosen, done, strict=True)
     ]
     facts = _facts([variant for _, variant in done])
-    warnings = doubts + trust.trust_checks(measured[0], measured[1:], facts, divergence)
+    warnings = slow + doubts + trust.trust_checks(measured[0], measured[1:], facts, divergence)
     rows = verdict_table.rows(measured[0], measured[1:], facts, warnings)
     clock.lap("verdicts")
     stored = _run(spec, chosen[0], measured, facts, rows, divergence, warnings, clock, folder.name)
+    stored.result |= _expected(spec, measured, facts, resumed=resumed)
     _store(stored, measured)
     for place in [*places, *(place for place, _ in done)]:
         folders.remove(place)
     return {"run": stored.id, "seconds": clock.total}
+
+
+def _begun(chosen: Sequence[Subject], prepared: Prepared) -> bool:
+    """Whether an interrupted job has left a part of this: what is left then says little of the whole."""
+    from playground.engines.transformers_host.loading import device_of_choice
+
+    device = str(device_of_choice())
+    places = (unfinished.folder(one, prepared, models.template_hash(one), device) for one in chosen)
+    return any(any(place.iterdir()) for place in places)
+
+
+def _expected(
+    spec: EvaluateSpec, measured: Sequence[Measured], facts: Mapping[str, TaskFacts], *, resumed: bool
+) -> dict[str, Any]:
+    """What was to be expected of the time, to hold against what it took, and what later estimates learn from this."""
+    asked = {name: [item for one in measured for item in one.tasks.get(name, ())] for name in facts}
+    sizes = {
+        name: task_sizes.of_items(found, task_sizes.budget(name, spec.conditions)).as_dict()
+        for name, found in asked.items()
+        if found
+    }
+    estimate = evaluation.kept(spec, [(name, one.n) for name, one in facts.items()], resumed=resumed)
+    return {"sizes": sizes, "estimate": estimate}
 
 
 class _Lazy:
@@ -143,7 +170,7 @@ def _divergence(
     names = [chosen[0].id, divergence.NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
     doubts = [
         *(Warned("text", note, ()) for note in text.notes),
-        *contamination.warnings(text, [subject.variant for subject in chosen]),
+        *contamination.warnings(text, chosen),
     ]
     return [{**row, "variant": name} for row, name in zip(rows, names, strict=True)], [place], doubts
 

@@ -9,6 +9,7 @@ import contextlib
 import resource
 import sys
 import threading
+import time
 from types import TracebackType
 
 import psutil
@@ -16,10 +17,12 @@ import psutil
 from playground.jobs.report import Report
 
 EVERY_S = 1.0
+SHARE = 0.01  # of the worker's time: finding its children means looking at every process of the machine
 
 
 class Sampler:
-    """Reports resident bytes about every second while it is entered, and the exact peak of this process at the end."""
+    """Reports resident bytes while it is entered, about every second or as often as costs no time that anyone notices,
+    and the exact peak of this process at the end."""
 
     def __init__(self, report: Report, every_s: float = EVERY_S) -> None:
         self._report, self._every_s = report, every_s
@@ -39,10 +42,13 @@ class Sampler:
     def _sample(self) -> None:
         me = psutil.Process()
         while True:
+            began = time.monotonic()
+            over = self._done.is_set()
             with contextlib.suppress(OSError):  # of a full disk the body itself will hear
-                self._report.memory(max(tree_bytes(me), peak_bytes() if self._done.is_set() else 0))
-            if self._done.wait(self._every_s):
+                self._report.memory(max(tree_bytes(me), peak_bytes() if over else 0))
+            if over:
                 return
+            self._done.wait(max(self._every_s, (time.monotonic() - began) / SHARE))
 
 
 def tree_bytes(process: psutil.Process) -> int:

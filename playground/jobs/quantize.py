@@ -24,7 +24,6 @@ from playground.core import Progress
 from playground.errors import QuantizeFailed, ReloadMismatch
 from playground.jobs import memory, quantize_errors, quantize_llm, quantize_probe, quantize_publish
 from playground.jobs.clock import Clock
-from playground.jobs.quantize_layers import LayerError
 from playground.jobs.report import Report
 from playground.jobs.spec import QuantizeSpec
 from playground.methods import maker
@@ -32,6 +31,7 @@ from playground.methods.naming import variant_name
 from playground.methods.recipe import Recipe
 from playground.methods.recipes import complete
 from playground.metrics.content import content_hash
+from playground.metrics.layer_errors import WHAT, LayerError
 from playground.store import folders
 from playground.store.schema import StoredVariant
 
@@ -87,6 +87,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         "reload": reload,
         "stages": clock.laps,
         "reasons": list(completed.reasons),
+        "notes": list(_notes(recipe, partial)),
     }
     parent = {"id": model, "content_hash": parent_digest}
     created = quantize_publish.now()
@@ -136,8 +137,12 @@ def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, li
         return recipe, []
     asked = Calibration.from_dict({key: value for key, value in recipe.calibration.items() if key != CONTENT_HASH})
     report.progress(Progress("reading calibration text"))
-    drawn = calibration.samples(asked, report.progress)
-    found = calibration.tokenize(drawn, quantize_llm.tokenizer(source), asked.max_length, asked.samples)
+    drawn = calibration.draw(asked, report.progress)
+    if drawn.skipped:
+        report.note(f"Rows of the text that are too short or use tools, and are left out: {drawn.skipped:,}.")
+    if drawn.note:
+        report.note(drawn.note)
+    found = calibration.tokenize(list(drawn.samples), quantize_llm.tokenizer(source), asked.max_length, asked.samples)
     wanted = recipe.calibration.get(CONTENT_HASH)
     if wanted and wanted != found.content_hash:
         raise QuantizeFailed(
@@ -162,11 +167,23 @@ def _make(
     if hasattr(how, "modifiers"):
         with quantize_errors.explained(recipe):
             return quantize_llm.quantize(source, partial, how.modifiers(recipe), tokens, probe, report)
+    errors: list[LayerError] = []
+
+    def told(error: LayerError) -> None:
+        errors.append(error)
+        report.layer(error.name, error.relative_error, WHAT)
+
     # The worker is stopped by a signal. What comes back is the model in memory, or nothing where there is none.
-    model = how.make(source, partial, recipe, tokens, report.progress, lambda: False)
+    model = how.make(source, partial, recipe, tokens, report.progress, lambda: False, told)
     if model is not None:
         quantize_probe.record(model, quantize_llm.tokenizer(source), probe)
-    return []
+    return errors
+
+
+def _notes(recipe: Recipe, partial: Path) -> tuple[str, ...]:
+    """What the method has to say of the files that it wrote."""
+    say = getattr(maker(recipe.method), "notes", None)
+    return tuple(say(partial, recipe)) if say else ()
 
 
 def _reload(partial: Path, probe: Path) -> dict[str, Any]:

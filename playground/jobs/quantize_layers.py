@@ -6,39 +6,10 @@ is what rounding loses afterwards. Without them it is the distance to the origin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class LayerError:
-    """relative_error: ‖stored - original‖ / ‖original‖ in the Frobenius norm. snr_db: the same as decibels."""
-
-    name: str
-    relative_error: float
-
-    @property
-    def snr_db(self) -> float | None:
-        """None where nothing was lost."""
-        return -20 * math.log10(self.relative_error) if self.relative_error > 0 else None
-
-    def as_row(self) -> dict[str, Any]:
-        snr = self.snr_db
-        return {
-            "name": self.name,
-            "relative_error": float(f"{self.relative_error:.6g}"),
-            "snr_db": None if snr is None else round(snr, 2),
-        }
-
-
-def relative_error(original: Any, stored: Any) -> float:
-    """Of two tensors of one shape; 0 for two zero tensors."""
-    wide = original.float()
-    norm = float(wide.norm())
-    lost = float((stored.float() - wide).norm())
-    return lost / norm if norm else lost
+from playground.metrics.layer_errors import LayerError, relative_error
 
 
 def quantized_modules(model: Any) -> Iterator[tuple[str, Any]]:

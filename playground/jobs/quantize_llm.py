@@ -15,11 +15,12 @@ from typing import Any
 from playground.core import Progress
 from playground.errors import QuantizeFailed
 from playground.jobs import quantize_probe
-from playground.jobs.quantize_layers import LayerError, quantized_modules, rounding_errors
+from playground.jobs.quantize_layers import quantized_modules, rounding_errors
 from playground.jobs.quantize_progress import watched, without_pinning
 from playground.jobs.report import Report
 from playground.methods import side_files
 from playground.methods.llm_compressor import to_yaml
+from playground.metrics.layer_errors import WHAT, LayerError
 
 RECIPE = "recipe.yaml"
 MAX_CACHE_SCALE = 1e6  # a key or value of 448 million: no model has any
@@ -132,5 +133,5 @@ def _told(model: Any, report: Report) -> list[LayerError]:
     errors = []
     for error in rounding_errors(model):
         errors.append(error)
-        report.layer(error.name, error.relative_error, "relative weight error")
+        report.layer(error.name, error.relative_error, WHAT)
     return errors

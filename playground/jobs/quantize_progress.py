@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from playground.core import Progress
-from playground.jobs.quantize_layers import LayerError, relative_error
 from playground.jobs.report import Report
+from playground.metrics.layer_errors import WHAT, LayerError, relative_error
 
 _BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")
 _WORK, _AGAIN = 0.3, 0.8  # of a layer: measuring ends and quantizing begins; its output is computed again
@@ -66,7 +66,7 @@ class Watch:
         """GPTQ or AutoRound has just replaced a weight."""
         error = LayerError(name, relative_error(original, stored))
         self.errors.append(error)
-        self._report.layer(name, error.relative_error, "relative weight error")
+        self._report.layer(name, error.relative_error, WHAT)
 
     def searched(self, name: str, error: float) -> None:
         """AWQ has found its scales for the layers that follow `name`."""

@@ -6,7 +6,7 @@ LLM.int8(): Dettmers et al., https://arxiv.org/abs/2208.07339
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
 from playground.methods import side_files
 from playground.methods.recipe import Recipe
 from playground.methods.row import Method, OnLoad
+from playground.metrics.layer_errors import LayerError, relative_error
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
@@ -81,19 +82,8 @@ def quantization_config(name: str, compute_dtype: str) -> BitsAndBytesConfig:
     )
 
 
-def make(
-    source: Path,
-    target: Path,
-    recipe: Recipe,
-    tokens: Sequence[Sequence[int]],  # noqa: ARG001 the same call for every method
-    report: Callable[[Progress], None],
-    is_cancelled: Callable[[], bool],
-) -> Any:
-    """Save what loading with this scheme gives, so that the next load reads a third of the bytes; returns the model.
-
-    `recipe.ignore` names modules that stay as they are, beside the output head. `tokens` are not used: no calibration.
-    Raises InvalidRecipe, UnknownVariant, Cancelled.
-    """
+def check(recipe: Recipe) -> None:
+    """Refuse what cannot be asked of bitsandbytes, before anything runs. Raises InvalidRecipe."""
     if recipe.keep:
         raise InvalidRecipe(
             "bitsandbytes has one scheme for all layers.", hint="Put the layers that must stay as they are in ignore."
@@ -102,6 +92,29 @@ def make(
         raise InvalidRecipe(
             f"bitsandbytes takes names, not patterns: {patterns[0][:80]!r}.", hint="For example model.layers.0.mlp."
         )
+
+
+def stays(module: str, ignore: Sequence[str]) -> bool:
+    """Whether transformers leaves a module as it is: what is ignored is its name, begins it or ends it."""
+    return any(module.startswith(name) or module.endswith(name) for name in ignore)
+
+
+def make(
+    source: Path,
+    target: Path,
+    recipe: Recipe,
+    tokens: Sequence[Sequence[int]],  # noqa: ARG001 the same call for every method
+    report: Callable[[Progress], None],
+    is_cancelled: Callable[[], bool],
+    lost: Callable[[LayerError], None] = lambda _: None,
+) -> Any:
+    """Save what loading with this scheme gives, so that the next load reads a third of the bytes; returns the model.
+
+    `recipe.ignore` names modules that stay as they are, beside the output head. `tokens` are not used: no calibration.
+    `lost` hears of every weight that was quantized, as it was saved.
+    Raises InvalidRecipe, UnknownVariant, Cancelled.
+    """
+    check(recipe)
     from transformers import AutoConfig, AutoModelForCausalLM
 
     report(Progress("Loading and quantizing"))
@@ -118,4 +131,55 @@ def make(
     report(Progress("Saving"))
     model.save_pretrained(target)
     side_files.copy(source, target)
+    for error in layer_errors(source, target, report):
+        if is_cancelled():
+            raise Cancelled("Quantizing was stopped.")
+        lost(error)
     return model
+
+
+def layer_errors(source: Path, saved: Path, report: Callable[[Progress], None]) -> Iterator[LayerError]:
+    """What each weight of a saved checkpoint lost, from the files of both: one weight is in memory at a time.
+
+    A weight that the original's files call otherwise is left out.
+    """
+    import torch
+    from bitsandbytes.functional import QuantState, dequantize_4bit, int8_vectorwise_dequant
+
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    before, after = _files(source), _files(saved)
+    packed = [name for name in after if name in before and ({f"{name}.absmax", _scales(name)} & after.keys())]
+    for number, name in enumerate(packed):
+        report(Progress("Measuring what each layer lost", number, len(packed), "layers"))
+        keys = [key for key in after if key == _scales(name) or key.startswith(f"{name}.")]
+        parts = {key: _read(after[key], key).to(device) for key in keys}
+        weight = _read(after[name], name).to(device)
+        if _scales(name) in parts:
+            stored = int8_vectorwise_dequant(weight, parts[_scales(name)])
+        else:
+            stored = dequantize_4bit(weight, QuantState.from_dict(parts, device=device))
+        yield LayerError(name.removesuffix(".weight"), relative_error(_read(before[name], name).to(device), stored))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Which file of a checkpoint folder holds which tensor."""
+    from safetensors import safe_open
+
+    found: dict[str, Path] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as opened:
+            found |= dict.fromkeys(opened.keys(), file)
+    return found
+
+
+def _read(file: Path, name: str) -> Any:
+    """One tensor. The file is opened for it alone: one that stays open keeps all that was read of it in memory."""
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        return opened.get_tensor(name)
+
+
+def _scales(name: str) -> str:
+    """Where an int8 weight keeps the scale of each row."""
+    return f"{name.removesuffix('weight')}SCB"

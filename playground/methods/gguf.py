@@ -12,15 +12,16 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from playground.core import Progress
-from playground.errors import Cancelled, InvalidRecipe
+from playground.errors import Cancelled, InvalidRecipe, QuantizeFailed
 from playground.methods import gguf_convert, gguf_kernels, gguf_types
 from playground.methods.recipe import Recipe
 from playground.methods.row import Method
+from playground.metrics.layer_errors import LayerError
 from playground.settings import settings
 
 ROW = Method(
@@ -40,6 +41,7 @@ ROW = Method(
     job=True,
 )
 
+LOST = 1.0  # a relative error that zeros would have: every type is nearer, two bits of noise 0.3
 TYPES = tuple(dict.fromkeys((*gguf_types.BASE.values(), *gguf_types.FLOATS)))  # what `keep` may name
 
 
@@ -55,23 +57,41 @@ def make(
     tokens: Sequence[Sequence[int]],  # noqa: ARG001 the same call for every method
     report: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
+    lost: Callable[[LayerError], None] = lambda _: None,
 ) -> None:
     """Write `target`/model-SCHEME.gguf from the checkpoint folder `source`. `tokens` are not used: no calibration.
 
     `recipe.ignore` and `recipe.keep` name GGUF tensors ("output", "re:blk\\.0\\..*"); what is ignored keeps the type of
-    the original, `keep` gives another ggml type ("Q8_0"). Raises InvalidRecipe, UnsupportedModel, BrokenCheckpoint,
+    the original, `keep` gives another ggml type ("Q8_0"). `lost` hears of every tensor that got another type than the
+    original's, read back from the file. Raises InvalidRecipe, UnsupportedModel, BrokenCheckpoint,
     QuantizeFailed, EngineUnavailable, Cancelled.
     """
     scheme = recipe.scheme
     if scheme not in ROW.schemes:
         raise InvalidRecipe(f"GGUF has no scheme {scheme!r}.", hint=f"Known: {', '.join(ROW.schemes)}.")
+    check(recipe)
     gguf_kernels.library()
     report(Progress("Reading the checkpoint"))
     path = target / file_name(scheme)
     # As FP32, which every source type fits in, the values go straight to the kernels.
     model = gguf_convert.load(source, path, scheme if scheme in gguf_types.FLOATS else "F32", f"MOSTLY_{scheme}")
-    kinds = _kinds(model.gguf_writer, recipe, gguf_convert.stored_type(source))
-    _write(model.gguf_writer, path, kinds, report, is_cancelled)
+    stored = gguf_convert.stored_type(source)
+    kinds = _kinds(model.gguf_writer, recipe, stored)
+
+    def told(error: LayerError) -> None:
+        if kinds[error.name] != stored:
+            lost(LayerError(error.name.removesuffix(".weight"), error.relative_error))
+
+    _write(model.gguf_writer, path, kinds, report, is_cancelled, told)
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse types and patterns that cannot be, before anything runs. Raises InvalidRecipe."""
+    for _, wanted in recipe.keep:
+        if wanted not in TYPES:
+            raise InvalidRecipe(f"GGUF has no tensor type {wanted[:40]!r}.", hint=f"Known: {', '.join(TYPES)}.")
+    for pattern in (*recipe.ignore, *(pattern for pattern, _ in recipe.keep)):
+        _regex(pattern)
 
 
 def notes(folder: Path, recipe: Recipe) -> tuple[str, ...]:
@@ -95,24 +115,28 @@ def _kinds(writer: Any, recipe: Recipe, stored: str) -> dict[str, str]:
         choices = gguf_types.choose(recipe.scheme, gguf_types.Shape.of(fields, tensors), list(matrices.items()))
         found = {name: choice.kind for name, choice in choices.items()}
     for pattern, wanted in recipe.keep:
-        if wanted not in TYPES:
-            raise InvalidRecipe(f"GGUF has no tensor type {wanted!r}.", hint=f"Known: {', '.join(TYPES)}.")
-        found |= {name: gguf_types.fits(wanted, matrices[name]) for name in _matching(pattern, matrices)}
+        found |= {name: gguf_types.fits(wanted, matrices[name]) for name in matching(pattern, matrices)}
     for pattern in recipe.ignore:
-        found |= dict.fromkeys(_matching(pattern, matrices), stored)
+        found |= dict.fromkeys(matching(pattern, matrices), stored)
     return {name: kind for name, kind in found.items() if kind != tensors[name].dtype.name}
 
 
-def _matching(pattern: str, names: dict[str, int]) -> list[str]:
-    """The tensors that a recipe's pattern names, without ".weight". Raises InvalidRecipe."""
+def _regex(pattern: str) -> re.Pattern[str]:
     try:
-        regex = re.compile(pattern.removeprefix("re:") if pattern.startswith("re:") else re.escape(pattern))
+        return re.compile(pattern.removeprefix("re:") if pattern.startswith("re:") else re.escape(pattern))
     except re.error as error:
-        raise InvalidRecipe(f"{pattern!r} is not a regular expression: {error}.", hint="Correct it.") from None
+        raise InvalidRecipe(
+            f"{pattern[:80]!r} is not a regular expression: {error}.", hint=r"For example re:blk\.0\..*"
+        ) from None
+
+
+def matching(pattern: str, names: Iterable[str]) -> list[str]:
+    """The tensors that a recipe's pattern names, without ".weight". Raises InvalidRecipe."""
+    regex = _regex(pattern)
     found = [name for name in names if regex.fullmatch(name.removesuffix(".weight"))]
     if not found:
         raise InvalidRecipe(
-            f"No tensor of this model is called {pattern!r}.",
+            f"No tensor of this model is called {pattern[:80]!r}.",
             hint="GGUF's names are token_embd, output and blk.0.attn_q, blk.0.ffn_down …, without '.weight'.",
         )
     return found
@@ -124,8 +148,13 @@ def _write(
     kinds: dict[str, str],
     report: Callable[[Progress], None],
     is_cancelled: Callable[[], bool],
+    lost: Callable[[LayerError], None],
 ) -> None:
-    """The file: metadata, the list of tensors with their new types, then each tensor as it is read and quantized."""
+    """The file: metadata, the list of tensors with their new types, then each tensor as it is read and quantized.
+
+    What a tensor lost is told from the bytes in the file; one that is not there at all ends it. Raises QuantizeFailed.
+    """
+    import numpy as np
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LazyNumpyTensor, dequantize
 
     from playground.catalog.gguf_file import read_header
@@ -148,11 +177,23 @@ def _write(
         for name, info in tensors.items():
             if is_cancelled():
                 raise Cancelled("Quantizing was stopped.")
+            begin = file.tell()
             data = LazyNumpyTensor.to_eager(info.tensor)
             if name in kinds:
-                data = gguf_kernels.quantize(dequantize(data, stored[name]), kinds[name], threads, is_cancelled)
+                values = dequantize(data, stored[name])
+                data = gguf_kernels.quantize(values, kinds[name], threads, is_cancelled)
             data.tofile(file)
             writer.write_padding(file, info.nbytes)
+            if name in kinds:
+                file.flush()
+                written = np.memmap(path, np.uint8, "r", begin, data.shape)
+                error = gguf_kernels.relative_error(values, written, kinds[name], threads)
+                if not error <= LOST:
+                    raise QuantizeFailed(
+                        f"{name} is not in the file as it was written.", hint="Check the disk, then run the job again."
+                    )
+                lost(LayerError(name, error))
+                del values, written
             info.tensor = None
             done += info.nbytes
             report(Progress("Quantizing", done, total, "B"))

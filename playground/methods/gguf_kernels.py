@@ -1,8 +1,8 @@
 """llama.cpp's own quantization kernels, called in the library that the `xllamacpp` wheel ships.
 
-Its Python classes do not offer them, but the library exports the C functions `ggml_quantize_chunk` and
-`ggml_validate_row_data`, whose signatures ggml has kept since 2024. The blocks are therefore, bit for bit, what
-`llama-quantize` writes; the `gguf` package has no K-quants and takes minutes for the rest.
+Its Python classes do not offer them, but the library exports the C functions `ggml_quantize_chunk`,
+`ggml_validate_row_data` and `dequantize_row_…`, whose signatures ggml has kept since 2024. The blocks are therefore,
+bit for bit, what `llama-quantize` writes; the `gguf` package writes no K-quants and takes minutes for the rest.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from playground.errors import Cancelled, EngineUnavailable, QuantizeFailed
+from playground.metrics.layer_errors import of_parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20  # values per call: short enough to be cancelled between two
 _LIBRARIES = ("*.so", "*.pyd", "*.dylib")
+_FLOATS = {"BF16": "ggml_bf16_to_fp32_row", "F16": "ggml_fp16_to_fp32_row"}
 
 
 @lru_cache(maxsize=1)
@@ -93,3 +95,38 @@ def quantize(
             f"The weights hold infinite values or NaN, which {kind} cannot store.", hint="The checkpoint is damaged."
         )
     return target
+
+
+def dequantize(blocks: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[np.float32]:
+    """Rows of blocks as the values that llama.cpp multiplies with; (rows, bytes per row) → (rows, columns).
+
+    Raises EngineUnavailable.
+    """
+    import numpy as np
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kind]]
+    source = np.ascontiguousarray(blocks)
+    if kind == "F32":
+        return source.view(np.float32)
+    values = np.empty((source.shape[0], source.shape[1] // block_bytes * block), dtype=np.float32)
+    unpack = getattr(library(), _FLOATS.get(kind) or f"dequantize_row_q{kind[1:]}")
+    unpack.restype, unpack.argtypes = None, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+    unpack(source.ctypes.data, values.ctypes.data, values.size)
+    return values
+
+
+def relative_error(values: npt.NDArray[np.float32], blocks: npt.NDArray[np.uint8], kind: str, threads: int) -> float:
+    """How far the blocks are from the FP32 values they were made of (`metrics.layer_errors`), a few rows at a time."""
+    import numpy as np
+
+    source = values.reshape(blocks.shape[0], -1)
+
+    def part(first: int) -> tuple[float, float]:
+        rows = source[first : first + step]
+        lost = dequantize(blocks[first : first + step], kind) - rows
+        return float(np.vdot(lost, lost)), float(np.vdot(rows, rows))
+
+    step = max(1, CHUNK // source.shape[1])
+    with ThreadPoolExecutor(threads) as pool:
+        return of_parts(pool.map(part, range(0, source.shape[0], step)))

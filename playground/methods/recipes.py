@@ -16,7 +16,7 @@ from playground.methods.layers import Layer
 from playground.methods.recipe import Recipe
 from playground.methods.row import Method, Option
 from playground.methods.schemes import GROUP_SIZES, SCHEMES, UNQUANTIZED, Scheme, scheme
-from playground.methods.table import did_you_mean, method
+from playground.methods.table import did_you_mean, maker, method
 
 if TYPE_CHECKING:
     from playground.catalog.checkpoint import Checkpoint
@@ -51,6 +51,8 @@ def complete(checkpoint: Checkpoint, recipe: Recipe) -> Completed:
         raise InvalidRecipe(
             f"{row.title} has no KV-cache scheme.", hint="Leave it out, or use a method of llm-compressor: RTN, FP8 …"
         )
+    else:
+        maker(row.name).check(recipe)
     return Completed(_calibration(row, recipe, reasons), tuple(reasons))
 
 

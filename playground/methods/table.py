@@ -59,8 +59,12 @@ def maker(name: str) -> ModuleType:
     """The file of a method that a job runs. It has one of
 
     modifiers(recipe)                              llm-compressor's modifiers, by name with their arguments
-    make(source, target, recipe, tokens, report, is_cancelled)  writes the variant's files into the folder `target`;
-                                                   returns the model in memory, where there is one
+    make(source, target, recipe, tokens, report, is_cancelled, lost)  writes the variant's files into the folder
+                                                   `target` and tells `lost` the error of each layer as it is stored
+                                                   there; returns the model in memory, where there is one
+
+    With `make` come check(recipe), which refuses what the method cannot do before anything runs, and perhaps
+    notes(folder, recipe): sentences about the files, for the card.
     """
     return importlib.import_module(f"playground.methods.{method(name).name}")
 

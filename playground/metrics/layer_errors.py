@@ -1,11 +1,50 @@
-"""Relative weight errors of layers, in words."""
+"""Relative weight errors of layers: as numbers, and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 SAME = 1.15  # a ratio of two kinds of layers below which neither stands out
+WHAT = "relative weight error"  # what a report calls it
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """relative_error: ‖stored - original‖ / ‖original‖ in the Frobenius norm. snr_db: the same as decibels."""
+
+    name: str
+    relative_error: float
+
+    @property
+    def snr_db(self) -> float | None:
+        """None where nothing was lost."""
+        return -20 * math.log10(self.relative_error) if self.relative_error > 0 else None
+
+    def as_row(self) -> dict[str, Any]:
+        snr = self.snr_db
+        return {
+            "name": self.name,
+            "relative_error": float(f"{self.relative_error:.6g}"),
+            "snr_db": None if snr is None else round(snr, 2),
+        }
+
+
+def relative_error(original: Any, stored: Any) -> float:
+    """Of two torch tensors of one shape; 0 for two zero tensors."""
+    wide = original.float()
+    lost = stored.float() - wide
+    return of_parts([(float(lost.norm()) ** 2, float(wide.norm()) ** 2)])
+
+
+def of_parts(parts: Iterable[tuple[float, float]]) -> float:
+    """Of a tensor that was gone through piece by piece: the squares that each piece lost, and the squares in it."""
+    lost = there = 0.0
+    for one, other in parts:
+        lost, there = lost + one, there + other
+    return math.sqrt(lost / there) if there else math.sqrt(lost)
 
 
 def where_it_hurt(layers: Sequence[Sequence[Any]]) -> str:

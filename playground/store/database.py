@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -28,12 +29,13 @@ from sqlalchemy.orm import Session
 
 from playground.errors import InvalidSettings, StoreUnavailable
 from playground.settings import settings
-from playground.store import migrations
+from playground.store import folders, migrations
 
 log = logging.getLogger(__name__)
 FILE = "playground.db"
 BUSY_MS = 15_000  # as long as this one process waits for another's transaction
 CONNECT_S = 10
+_making = threading.RLock()
 WRITERS = 0x706C6179  # "play": the name of the lock that PostgreSQL's writers take
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
@@ -88,16 +90,38 @@ def exists() -> bool:
     return _url().get_backend_name() != "sqlite" or path().exists()
 
 
+def size() -> int:
+    """Bytes that results take: the database with what is not merged into it yet, and the files beside it."""
+    beside = folders.size(folders.runs())
+    if _url().get_backend_name() == "sqlite":
+        files = (path().with_name(f"{FILE}{end}") for end in ("", "-wal"))
+        return beside + sum(file.stat().st_size for file in files if file.is_file())
+    with reading() as session:
+        asked = sqlalchemy.text("SELECT pg_database_size(current_database())")
+        return beside + int(session.execute(asked).scalar() or 0)
+
+
 def engine() -> Engine:
     """The engine of this moment's database, with its tables up to date."""
-    return _engine(url())
+    with _making:  # two threads that begin at once would else make two, and one would stay open unseen
+        return _engine(url())[0]
 
 
 @lru_cache(maxsize=8)
-def _engine(address: str) -> Engine:
+def _engine(address: str) -> tuple[Engine, sqlite3.Connection | None]:
+    """The engine, and what keeps the write-ahead log there."""
     made = create(address)
     migrations.upgrade(made)
-    return made
+    return made, _anchor(made.url.database) if made.dialect.name == "sqlite" else None
+
+
+def _anchor(file: str | None) -> sqlite3.Connection:
+    """A connection that stays open. With the last one the log is removed, and the next reader has to make it again:
+    on a full disk it could not, and a job that filled the disk would end with an error of the store.
+    """
+    held = sqlite3.connect(file or ":memory:", check_same_thread=False)
+    held.execute("PRAGMA schema_version").fetchall()
+    return held
 
 
 def create(address: str) -> Engine:
@@ -133,7 +157,8 @@ def _connected(connection: sqlite3.Connection, _: Any) -> None:
     """Rules of one connection. WAL is the file's own property, and set where it is made."""
     connection.isolation_level = None  # else the driver begins transactions by its own rules
     # FULL: a commit is on the disk before it is told. With WAL some builds of SQLite would take NORMAL.
-    for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "synchronous=FULL"):
+    # A log that is emptied after every commit is written from its start again: that works on a full disk too.
+    for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "synchronous=FULL", "wal_autocheckpoint=1"):
         connection.execute(f"PRAGMA {rule}")
 
 

@@ -115,7 +115,7 @@ def count(text: str = "", kind: str = "", model: str = "", since: float | None =
     """How many `search` would find without a limit."""
     query = _matching(select(func.count()).select_from(Run), text, kind, model, since, revoked)
     with database.reading() as session:
-        return session.execute(query).scalar_one()
+        return int(session.execute(query).scalar_one())
 
 
 def models() -> list[str]:

@@ -167,8 +167,8 @@ class Run(Base):
     versions: Mapped[dict[str, Any]] = mapped_column(JSON)
     device: Mapped[dict[str, Any]] = mapped_column(JSON)
     variants: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    result: Mapped[dict[str, Any]] = mapped_column(JSON, sort_order=1)
     job_id: Mapped[str | None] = mapped_column(String(32), index=True, default=None)
-    result: Mapped[dict[str, Any]] = mapped_column(JSON)
 
     def __post_init__(self) -> None:
         self.title = one_line(self.title, MAX_TITLE)
@@ -197,11 +197,11 @@ class RunNote(Base):
     __tablename__ = "run_notes"
 
     run_id: Mapped[str] = mapped_column(String(32), ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    updated_at: Mapped[float] = mapped_column(sort_order=1)
     title: Mapped[str | None] = mapped_column(String(MAX_TITLE), default=None)
     note: Mapped[str] = mapped_column(Text, default="")
     words: Mapped[str] = mapped_column(Text, default="")
     revoked_at: Mapped[float | None] = mapped_column(default=None)
-    updated_at: Mapped[float]
 
 
 def one_line(text: str, most: int) -> str:

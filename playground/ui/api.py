@@ -13,11 +13,10 @@ from playground.engines.engine import Engine
 from playground.errors import PlaygroundError
 from playground.generate import generate as run
 from playground.methods.recipe import without_paths
-from playground.settings import settings
 from playground.store.schema import Job
 from playground.ui import outsiders
+from playground.ui.access_rules import Rules
 from playground.ui.job_cards import Queue
-from playground.ui.owner import Owner
 from playground.ui.quantize_asked import spec
 from playground.ui.quantize_events import start
 from playground.ui.quantize_upload import Uploads
@@ -25,10 +24,10 @@ from playground.ui.quantize_upload import Uploads
 DEFAULT = Calibration()
 
 
-def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
+def endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
     """Add all to the current Blocks."""
 
-    def models(model: str = "") -> list[dict[str, Any]]:
+    def models(request: gr.Request, model: str = "") -> list[dict[str, Any]]:
         """Variants of a model, the reference first.
 
         Parameters:
@@ -39,13 +38,16 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
             where files lie on the server is its own business (and gradio_client would try to download it).
         """
         try:
-            return [variant.as_row() | {"path": None} for variant in catalog.variants(model or settings().model)]
+            wanted = model or rules.opens_with(request)
+            rules.check_model(request, wanted)
+            return [variant.as_row() | {"path": None} for variant in catalog.variants(wanted)]
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
     def generate(
         variants: list[str],
         prompt: str,
+        request: gr.Request,
         system: str = "",
         max_tokens: int = 128,
         temperature: float = 0.0,
@@ -90,8 +92,12 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
             stop=tuple(stop or ()),
         )
         try:
-            made = run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
-            return made.as_json()
+            rules.begin(request, variants, max_tokens, len(prompt) + len(system))
+            with rules.running(request) as refused:
+                if refused is not None:
+                    raise refused
+                made = run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
+                return made.as_json()
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -110,7 +116,7 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
         max_length: int = DEFAULT.max_length,
         seed: int = DEFAULT.seed,
     ) -> dict[str, Any]:
-        """Queue a job that makes a quantized variant. For the owner: on this machine, through no proxy.
+        """Queue a job that makes a quantized variant. For the owner: on this machine, or logged in.
 
         Parameters:
             model: as in /models.
@@ -147,19 +153,23 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
             },
         }
         try:
-            owner.check(request)
+            rules.owner.check(request)
             return _job(queue.get(start(queue, spec(asked, Uploads()))))
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def jobs() -> list[dict[str, Any]]:
-        """All jobs, the newest first.
+    def jobs(request: gr.Request) -> list[dict[str, Any]]:
+        """All jobs, the newest first. For the owner, because they name the runs that they left.
 
         Returns:
             One row per job: id, kind, title, device, state (queued, running, done, failed, cancelled, interrupted),
             created_at, started_at, ended_at, spec, error, result. Paths are null here, as in /models.
         """
-        return [_job(job) for job in queue.list()]
+        try:
+            rules.owner.check(request)
+            return [_job(job) for job in queue.list()]
+        except PlaygroundError as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
     gr.api(models, api_name="models")
     gr.api(generate, api_name="generate", concurrency_limit=4)
@@ -169,8 +179,8 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
 
 def _job(job: Job) -> dict[str, Any]:
     """Its row without the server's paths, and without pasted text."""
-    if job.kind == "evaluate":
-        return outsiders.evaluate_job(job, job.as_row())
+    if job.kind in ("evaluate", "divergence"):
+        return outsiders.measuring_job(job, job.as_row())
     row = job.as_row()
     row["spec"] = row["spec"] | {"recipe": without_paths(row["spec"].get("recipe") or {}), "out": ""}
     if row["result"] is not None:

@@ -40,11 +40,12 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         seed: int = -1,
         engine: str = "",
     ) -> dict[str, Any]:
-        """Queue a job that measures variants on tasks. For the owner: on this machine, through no proxy.
+        """Queue a job that measures variants on tasks, or how far they moved. For the owner: on this machine,
+        or logged in.
 
         Parameters:
             variants: ids as in /models, the reference first.
-            tasks: names of lm-eval's tasks and groups, or of the bundled ones.
+            tasks: names of tasks and groups, lm-eval's or the bundled; none, with divergence, measures that alone.
             limit: the first so many items of each task; 0 is all of them.
             few_shot: examples before each question; -1 is the task's own number.
             chat_template: render prompts with the model's chat template.
@@ -83,16 +84,16 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         try:
             owner.check(request)
             job = queue.get(start(queue, spec(asked)))
-            return outsiders.evaluate_job(job, job.as_row())
+            return outsiders.measuring_job(job, job.as_row())
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def stored_runs(id: str = "", kind: str = "", limit: int = 100) -> list[dict[str, Any]]:
-        """Stored results, the newest first; or one of them, with all its numbers.
+    def stored_runs(request: gr.Request, id: str = "", kind: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Stored results, the newest first, for the owner; or one of them by its id, with all its numbers.
 
         Parameters:
             id: of one run; empty lists them.
-            kind: evaluation or divergence; empty is every kind.
+            kind: comparison, evaluation, divergence, bench or quantization; empty is every kind.
             limit: how many are listed.
 
         Returns:
@@ -105,12 +106,14 @@ def endpoints(owner: Owner, queue: Queue) -> None:
                 if not database.exists():
                     raise UnknownRun(f"There is no run {id[:40]!r}.")
                 return [outsiders.run(runs.get(id).as_row())]
+            owner.check(request)
             found = runs.latest(kind, limit=max(1, min(limit, MOST))) if database.exists() else []
             return [outsiders.run(_summary(run)) for run in found]
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
     gr.api(evaluate, api_name="evaluate")
+    stored_runs.__name__ = "runs"  # what a tool is called, for a client that speaks MCP
     gr.api(stored_runs, api_name="runs")
 
 

@@ -12,6 +12,7 @@ from playground.engines.address import Address
 from playground.engines.address import parse as parse_address
 from playground.errors import InvalidRequest
 from playground.evals.conditions import BATCH_SIZE, Conditions
+from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.ui.quantize_asked import whole
 
@@ -25,15 +26,26 @@ MAX_TOKENS = 1_000_000
 _WORDS = {"true": True, "false": False}
 
 
-def spec(data: Mapping[str, Any]) -> EvaluateSpec:
-    """The form as a spec. Raises PlaygroundError."""
+Asked = EvaluateSpec | DivergenceSpec
+
+
+def spec(data: Mapping[str, Any]) -> Asked:
+    """The form as a spec; without tasks a divergence alone, which has no speed beside it. Raises PlaygroundError."""
+    chosen, distance = variants(data), divergence(data)
+    if distance is not None and not data.get("tasks"):
+        return DivergenceSpec(chosen, distance["text"], distance["tokens"])
     return EvaluateSpec(
-        variants=variants(data),
+        variants=chosen,
         conditions=conditions(data),
         engine=_text(data, "engine"),
-        divergence=divergence(data),
+        divergence=distance,
         speed=bool(data.get("speed")),
     )
+
+
+def named(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every variant that the form names, before any is looked up."""
+    return tuple(filter(None, (_text(data, "reference", MAX_NAME), *_names(data, "variants"))))
 
 
 def variants(data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -21,21 +21,25 @@ from playground.ui.encode import inert
 from playground.ui.job_cards import JobCards, Queue
 
 log = logging.getLogger(__name__)
-KIND = "evaluation"
+KINDS = ("evaluation", "divergence")  # of runs
+JOBS = ("evaluate", "divergence")
 RUNS_SHOWN = 100
 
 
 class Board:
-    """The evaluate jobs and the evaluations of this home."""
+    """The evaluations of this home, divergences alone among them, and the jobs that make them."""
 
     def __init__(self, queue: Queue) -> None:
-        self._jobs = JobCards(queue, "evaluate", asked, outsiders.evaluate_job)
+        self._jobs = JobCards(queue, JOBS, asked, outsiders.measuring_job)
         self._lock = threading.Lock()
 
     def value(
         self, serial: int = 0, logs: Collection[str] = (), error: PlaygroundError | None = None, *, owner: bool = True
     ) -> str:
-        """What the page shows now, with the logs of the jobs that are open."""
+        """What the page shows now, with the logs of the jobs that are open.
+
+        Runs are unlisted: who is not the owner opens one by its link, and learns no link here.
+        """
         said = {"serial": serial, "error": [error.message, error.hint] if error else None, "owner": owner}
         with self._lock:
             try:
@@ -45,28 +49,32 @@ class Board:
                 return inert(said | {"broken": ["The runs cannot be read.", "Details are in the log."]})
 
     def _state(self, logs: Collection[str], owner: bool) -> dict[str, Any]:
-        rows = runs.latest(KIND, limit=RUNS_SHOWN) if database.exists() else []
+        rows = _latest() if database.exists() else []
         made = {row.id for row in rows}
-        return self._jobs.rows(logs, owner, lambda job: str((job.result or {}).get("run")) in made) | {
-            "runs": [summary(row, owner) for row in rows]
-        }
+        jobs = self._jobs.rows(logs, owner, lambda job: str((job.result or {}).get("run")) in made)
+        if owner:
+            return jobs | {"runs": [summary(row) for row in rows]}
+        return jobs | {"jobs": [card | {"run": None} for card in jobs["jobs"]], "runs": []}
 
 
-def summary(run: Run, owner: bool) -> dict[str, Any]:
-    """One line of the list; its result is not read."""
-    row: dict[str, Any] = {"model": run.model, "title": run.title, "settings": run.settings, "variants": run.variants}
-    if not owner:
-        row = outsiders.run(row)
-    settings = row["settings"]
+def _latest() -> list[Run]:
+    """Of both kinds, the newest first."""
+    found = [run for kind in KINDS for run in runs.latest(kind, limit=RUNS_SHOWN)]
+    return sorted(found, key=lambda run: -run.created_at)[:RUNS_SHOWN]
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """One line of the owner's list; its result is not read."""
+    settings = run.settings
     return {
         "id": run.id,
-        "title": row["title"],
-        "model": row["model"],
+        "title": run.title,
+        "model": run.model,
         "created": run.created_at,
-        "labels": [variant["label"] for variant in named(row["variants"])],
+        "labels": [variant["label"] for variant in named(run.variants)],
         "tasks": settings.get("tasks") or [],
         "limit": settings.get("limit"),
-        "divergence": bool(settings.get("divergence")),
+        "tokens": settings.get("tokens") if run.kind == "divergence" else None,
     }
 
 
@@ -74,17 +82,21 @@ def asked(job: Job) -> dict[str, Any]:
     """What a job measures, in words; one that this version cannot read keeps its title."""
     spec = job.spec
     names, tasks = _strings(spec, "variants"), _strings(spec, "tasks")
-    if not names or not tasks:
+    alone = job.kind == "divergence"
+    if not names or not (tasks or alone):
         return {"title": job.title, "model": "", "words": ""}
     model = names[0]
     others = [name.removeprefix(f"{model}:") for name in names[1:]]
-    more = [
-        f"{spec['limit']:,} items each" if isinstance(spec.get("limit"), int) else "all items",
-        "divergence" if spec.get("divergence") else "",
-        "speed" if spec.get("speed") else "",
-    ]
+    if alone:
+        more = [f"{spec['tokens']:,} tokens" if spec.get("tokens") else "all of the text"]
+    else:
+        more = [
+            f"{spec['limit']:,} items each" if isinstance(spec.get("limit"), int) else "all items",
+            "divergence" if spec.get("divergence") else "",
+            "speed" if spec.get("speed") else "",
+        ]
     return {
-        "title": ", ".join(tasks),
+        "title": "Divergence" if alone else ", ".join(tasks),
         "model": f"{model} against {', '.join(others)}" if others else model,
         "words": " · ".join(filter(None, more)),
         "run": (job.result or {}).get("run"),

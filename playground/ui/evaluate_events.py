@@ -5,40 +5,47 @@ The page asks (`look`) while it is open: twice a second at most while a job runs
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import gradio as gr
+from sqlalchemy.exc import SQLAlchemyError
 
 from playground import catalog
 from playground.errors import PlaygroundError, UnknownRun
+from playground.estimate import evaluation
+from playground.estimate.cost import busy
+from playground.estimate.evaluation import Expected
 from playground.evals import tasks
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.queue import best_device
-from playground.settings import settings
 from playground.store import database, runs
 from playground.store.schema import Run
 from playground.ui import evaluate_asked, evaluate_items, evaluate_words
+from playground.ui.access_rules import Rules
 from playground.ui.encode import inert
+from playground.ui.evaluate_asked import Asked
 from playground.ui.evaluate_board import Board
 from playground.ui.evaluate_run import view
 from playground.ui.evaluate_tab import Tab
 from playground.ui.job_cards import Queue
-from playground.ui.owner import Owner
 
-QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
+log = logging.getLogger(__name__)
 MAX_OPEN = 12  # logs that one page may have open
 MAX_TEXT = 1200
 
 
 class Evaluate:
-    """The events of the page over one queue. `owner`: who may start, end and delete."""
+    """The events of the page over one queue. `rules`: who may start, end and delete, and what visitors may look at."""
 
-    def __init__(self, tab: Tab, queue: Queue, owner: Owner) -> None:
-        self.tab, self.queue, self.owner = tab, queue, owner
+    def __init__(self, tab: Tab, queue: Queue, rules: Rules) -> None:
+        self.tab, self.queue, self.rules, self.owner = tab, queue, rules, rules.owner
         self.board = Board(queue)
-        self._searching = threading.Lock()
+        self._searching, self._measuring = threading.Lock(), threading.Lock()
 
     def wire(self) -> None:
         form, board = self.tab.form, self.tab.board
@@ -56,12 +63,14 @@ class Evaluate:
             (self.tab.items.browse, self.browse, self.tab.items),
         ):
             event(act, None, shown, trigger_mode="multiple", **QUICK)
+        form.pace(self.pace, None, self.tab.plan, concurrency_limit=2, trigger_mode="multiple", **PRIVATE)
 
     # ---- the form
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
         refusal = self.owner.refusal(request)
-        name = _text(data, "name") or settings().model
+        name = _text(data, "name") or self.rules.opens_with(request)
         try:
+            self.rules.check_model(request, name)
             model, _ = catalog.split(name)
             return evaluate_words.form(model, catalog.variants(model), catalog.describe(model), refusal=refusal)
         except PlaygroundError as error:
@@ -77,12 +86,22 @@ class Evaluate:
         except PlaygroundError as error:
             return evaluate_words.found(serial, text, [], error)
 
-    def plan(self, data: gr.EventData) -> str:
-        sent, serial = _data(data), _serial(data)
+    def plan(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._plan(data, request, measure=False)
+
+    def pace(self, data: gr.EventData, request: gr.Request) -> str:
+        """The plan once the pace of its variants is measured here: some seconds each, the first time."""
+        if self.owner.refusal(request) is not None:
+            return self._plan(data, request, measure=False)
+        with self._measuring:
+            return self._plan(data, request, measure=True)
+
+    def _plan(self, data: gr.EventData, request: gr.Request, *, measure: bool) -> str:
+        serial = _serial(data)
         try:
-            names, asked = evaluate_asked.variants(sent), evaluate_asked.conditions(sent)
-            others = {"divergence": evaluate_asked.divergence(sent) is not None, "speed": bool(sent.get("speed"))}
-            return evaluate_words.plan(serial, len(names), asked, others)
+            self.rules.check_model(request, *evaluate_asked.named(_data(data)))
+            asked = evaluate_asked.spec(_data(data))
+            return evaluate_words.plan(serial, asked, _expected(asked, measure=measure))
         except PlaygroundError as error:
             return evaluate_words.refused(serial, error)
 
@@ -133,9 +152,19 @@ class Evaluate:
             return inert(said | {"error": [error.message, error.hint]})
 
 
-def start(queue: Queue, asked: EvaluateSpec) -> str:
+def _expected(asked: Asked, *, measure: bool) -> Expected:
+    """How long it will take. That nothing can be said of it is no reason not to run it."""
+    try:
+        return evaluation.expected(asked, evaluate_words.counted(asked), measure=measure, busy=max(0.0, busy() - 1))
+    except (PlaygroundError, OSError, SQLAlchemyError) as error:
+        log.info("No estimate: %s", error)
+        return Expected(None, missing=(f"How long it takes cannot be said: {error}",))
+
+
+def start(queue: Queue, asked: Asked) -> str:
     """Queue it, unless it is clear already that it cannot work; the job's id. Raises PlaygroundError."""
-    tasks.resolve(asked.conditions.tasks)
+    if isinstance(asked, EvaluateSpec):
+        tasks.resolve(asked.conditions.tasks)
     return queue.submit(asked, best_device())
 
 

@@ -24,6 +24,7 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
     row = run.as_row()
     if not owner:
         row = outsiders.run(row)
+    stored, row = row, _as_evaluation(row)
     result, variants = row["result"], named(row["variants"])
     tasks = result.get("tasks") or []
     divergence = [one for one in result.get("divergence") or () if one["variant"] != NOISE]
@@ -41,10 +42,24 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
         "warnings": warnings(result.get("warnings") or (), variants),
         "verdict": sentences(variants, tasks, result.get("rows") or (), result.get("divergence") or ()),
         "conditions": conditions(row["settings"], tasks),
+        "text": result.get("text"),
+        "estimate": result.get("estimate"),
         "device": device(row["device"], row["versions"]),
         "seconds": result.get("seconds") or {},
         "items": available(run.id),
-        "files": {"csv": csv(run), "json": inert(row)},
+        "files": {"csv": csv(run), "json": inert(stored)},
+    }
+
+
+def _as_evaluation(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A divergence measured alone, in the form of an evaluation without tasks; an evaluation as it is."""
+    if row["kind"] != "divergence":
+        return dict(row)
+    settings, result = row["settings"], row["result"]
+    said = {"text": settings["text"], "tokens": result["text"]["tokens"], "max_length": settings["max_length"]}
+    return dict(row) | {
+        "settings": {"divergence": said},
+        "result": dict(result) | {"rows": [], "tasks": [], "divergence": result["rows"]},
     }
 
 

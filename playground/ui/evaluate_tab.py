@@ -25,7 +25,7 @@ def layout() -> Tab:
     """Draw the page in the current Blocks; the script shows one page at a time."""
     with gr.Column(elem_id="pg-evaluate"):
         with gr.Row(elem_id="pg-evaluate-ask"):
-            form = drawn("evaluateForm", signals="'model' 'search' 'plan' 'begin'", elem_id="pg-evaluate-form")
+            form = drawn("evaluateForm", signals="'model' 'search' 'plan' 'pace' 'begin'", elem_id="pg-evaluate-form")
             plan = drawn("evaluatePlan", elem_id="pg-evaluate-plan")
         tasks = drawn("evaluateTasks", elem_id="pg-evaluate-tasks")
         board = drawn("evaluateBoard", signals="'look' 'cancel' 'again' 'remove'", elem_id="pg-evaluate-board")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -13,12 +13,14 @@ from playground.catalog import names
 from playground.core import Variant
 from playground.engines import choose
 from playground.errors import PlaygroundError
+from playground.estimate.evaluation import Expected
 from playground.evals import tasks
-from playground.evals.conditions import BATCH_SIZE, Conditions
+from playground.evals.conditions import BATCH_SIZE
 from playground.evals.tasks import TaskChoice
+from playground.jobs.divergence_spec import DivergenceSpec
 from playground.metrics.stats import smallest_drop
 from playground.ui.encode import inert, size
-from playground.ui.evaluate_asked import BUNDLED_TEXT, TOKENS
+from playground.ui.evaluate_asked import BUNDLED_TEXT, TOKENS, Asked
 
 FULL = {"gsm8k": 1319, "coqa": 500}  # items that lm-eval asks of each when there is no limit
 ABOUT = {
@@ -120,24 +122,52 @@ def _documents(name: str) -> int | None:
         return sum(len(json.loads(line).get("turns") or (1,)) for line in file)
 
 
-def plan(serial: object, variants: int, conditions: Conditions, others: Mapping[str, bool]) -> str:
-    """What it will take and what it can show. `others`: whether divergence and speed are measured too."""
-    rows = [_row(name, conditions.limit) for name in _single(conditions.tasks)]
+def plan(serial: object, asked: Asked, expected: Expected) -> str:
+    """What it will take and what it can show."""
+    count = len(asked.variants)
+    if isinstance(asked, DivergenceSpec):
+        return inert(
+            {
+                "serial": serial,
+                "variants": count,
+                "tasks": [],
+                "text": {"name": asked.text, "tokens": asked.tokens, "alone": True},
+                "speed": False,
+                "button": f"Measure the divergence of {count - 1} variant{'' if count == 2 else 's'}",
+                "time": _time(expected),
+            }
+        )
+    limit = asked.conditions.limit
+    rows = [_row(name, limit) for name in single(asked.conditions.tasks)]
     counts = [row["n"] for row in rows]
-    count = None if None in counts else sum(row["n"] for row in rows)
+    every = None if None in counts else sum(row["n"] for row in rows)
+    text = asked.divergence
     return inert(
         {
             "serial": serial,
-            "variants": variants,
+            "variants": count,
             "tasks": rows,
-            "items": count,
-            "answers": None if count is None else count * variants,
-            "sample": conditions.limit is not None,
+            "items": every,
+            "answers": None if every is None else every * count,
+            "sample": limit is not None,
             "discordance": DISCORDANCE,
-            "button": button(variants, len(rows)),
-            **others,
+            "button": button(count, len(rows)),
+            "text": {"name": text["text"], "tokens": text["tokens"], "alone": False} if text else None,
+            "speed": asked.speed,
+            "time": _time(expected),
         }
     )
+
+
+def _time(expected: Expected) -> dict[str, Any]:
+    return expected.as_dict() | {"measures": expected.measures}
+
+
+def counted(asked: Asked) -> list[tuple[str, int | None]]:
+    """The tasks of a spec and how many items each is asked; None where that is not known."""
+    if isinstance(asked, DivergenceSpec):
+        return []
+    return [(name, _row(name, asked.conditions.limit)["n"]) for name in single(asked.conditions.tasks)]
 
 
 def button(variants: int, count: int) -> str:
@@ -145,12 +175,12 @@ def button(variants: int, count: int) -> str:
     return f"Evaluate {variants} variants on {count} task{'' if count == 1 else 's'}"
 
 
-def _single(asked: Sequence[str]) -> list[str]:
+def single(asked: Sequence[str]) -> list[str]:
     """Bundled groups as what they consist of; other groups stay one."""
     listed: list[str] = []
     for name in asked:
         row = tasks.bundled().get(name)
-        listed += _single(row.members) if row is not None and row.members else [name]
+        listed += single(row.members) if row is not None and row.members else [name]
     return list(dict.fromkeys(listed))
 
 

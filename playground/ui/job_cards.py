@@ -40,7 +40,7 @@ class Queue(Protocol):
 
 
 class JobCards:
-    """Jobs of one kind.
+    """Jobs of some kinds.
 
     words   what a job is asked to do: "title", "model", "words", and what else the page wants of it
     public  what of a job's card others than the owner may see
@@ -49,11 +49,11 @@ class JobCards:
     def __init__(
         self,
         queue: Queue,
-        kind: str,
+        kinds: Collection[str],
         words: Callable[[Job], Mapping[str, Any]],
         public: Callable[[Job, dict[str, Any]], dict[str, Any]] = lambda _, card: card,
     ) -> None:
-        self._queue, self._kind, self._words, self._public = queue, kind, words, public
+        self._queue, self._kinds, self._words, self._public = queue, frozenset(kinds), words, public
         self._views: dict[str, View] = {}
 
     def rows(self, logs: Collection[str], owner: bool, replaced: Callable[[Job], bool]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class JobCards:
         logs      of which jobs the log is wanted; nobody but the owner gets one
         replaced  whether the result of a job that is done is shown, which then stands in the job's place
         """
-        found = [job for job in self._queue.list() if job.kind == self._kind]
+        found = [job for job in self._queue.list() if job.kind in self._kinds]
         active = [job for job in found if not job.over]
         ended = [job for job in found if job.over and not (job.state == "done" and replaced(job))]
         listed = [*active[::-1], *ended[:ENDED_SHOWN]]  # the oldest of the active runs first

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from contextvars import copy_context
 
 from playground.engines.engine import Engine
 from playground.forced import ForcedComparison, Side, blocked
@@ -110,7 +111,7 @@ class Measuring:
                     over.set()
                     news.notify()
 
-        threading.Thread(target=pump, name="measuring", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(pump,), name="measuring", daemon=True).start()
         try:
             while not (over.is_set() or self._stopped):
                 with news:

@@ -39,7 +39,7 @@ class Board:
     """The jobs and variants of this home, and what goes to the hub."""
 
     def __init__(self, queue: Queue, pushes: Pushes) -> None:
-        self._jobs = JobCards(queue, "quantize", _asked)
+        self._jobs = JobCards(queue, ("quantize",), _asked)
         self._pushes = pushes
         self._usage: tuple[object, dict[str, int]] = ((), {})
         self._lock = threading.Lock()
@@ -153,7 +153,7 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
         "stages": row.card.get("stages") or {},
         "notes": [*(row.card.get("reasons") or ()), *(row.card.get("notes") or ())],
         "recipe": stored.recipe_yaml(row, recipe),
-        "calibration": calibration_words(row.recipe),
+        "calibration": _calibration(row),
         "command": command(row.model, Recipe.from_dict(recipe), name=name),
         "pasted": pasted,
         "estimate": _estimate(row),
@@ -162,6 +162,13 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
         "run": glances.of_job(row.job_id),
         "json": inert({**row.card, **paths, "recipe": recipe, "parent": row.parent}),
     }
+
+
+def _calibration(row: StoredVariant) -> str:
+    """On what, and the beginning of the hash of exactly what the method read."""
+    digest = str((row.recipe.get("calibration") or {}).get("content_hash") or "")[:12]
+    words = calibration_words(row.recipe)
+    return f"{words}; sha256 of the token ids {digest}…" if digest else words
 
 
 def _estimate(row: StoredVariant) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from playground import machine
 from playground.catalog.variants import open_checkpoint
-from playground.errors import OutOfMemory
+from playground.engines.environments import zero_gpu
+from playground.errors import EngineUnavailable, OutOfMemory
 from playground.estimate import estimate, facts
 from playground.jobs.spec import QuantizeSpec
 from playground.store.schema import Job
@@ -20,6 +21,11 @@ def before_start(engine: Any) -> Callable[[Job], None]:
     """What a queue calls before a job. Raises OutOfMemory when not even the idle models' memory is enough."""
 
     def make_room(job: Job) -> None:
+        if zero_gpu():
+            raise EngineUnavailable(
+                "A ZeroGPU Space has one process, and a job is a second one.",
+                hint="Use a Space with a GPU or CPU of its own, or another machine.",
+            )
         if job.kind != "quantize":
             return
         spec = QuantizeSpec.from_dict(job.spec)

@@ -20,6 +20,27 @@ from playground.ui.encode import inert
 from playground.ui.quantize_upload import MAX_BYTES, SUFFIXES
 
 DEFAULT = ("awq", "W4A16_ASYM")
+# How a method is told which layers: an example of each field and what else to know; no example of `keep`: it has none.
+_LAYERS = {
+    "ignore": r"re:.*layers\.0\..*",
+    "keep": "re:.*down_proj$ = W8A16",
+    "ignore_rule": "one name or re:pattern a line; lm_head and MoE gates always stay",
+    "keep_rule": "pattern = scheme, one a line; BF16 leaves a layer as it is",
+}
+_LAYERS_OF = {
+    "gguf": {
+        "ignore": r"re:blk\.0\..*",
+        "keep": r"re:blk\.\d+\.ffn_down = Q8_0",
+        "ignore_rule": "one GGUF name (blk.0.attn_q) or re:pattern a line; norms and MoE gates always stay",
+        "keep_rule": "pattern = block type, one a line, instead of what the scheme’s mixture chooses",
+    },
+    "bitsandbytes": {
+        "ignore": "model.layers.0.mlp",
+        "keep": "",
+        "ignore_rule": "one name a line, its beginning or its end; lm_head always stays",
+        "keep_rule": "",
+    },
+}
 
 
 def form(
@@ -82,6 +103,7 @@ def _method(row: Method) -> dict[str, Any]:
             if name in engines
         ],
         "options": [_option(option) for option in row.options],
+        "layers": _LAYERS_OF.get(row.name, _LAYERS),
         "missing": _missing(row),
     }
 

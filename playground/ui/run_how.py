@@ -43,6 +43,11 @@ def how(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "settings": settings(row),
         "device": device(row.get("device") or {}),
+        "time": [
+            [str(name), f"{seconds:,.1f} s"]
+            for name, seconds in (row["result"].get("seconds") or {}).items()
+            if isinstance(seconds, int | float)
+        ],
         "versions": [[str(name), str(version)] for name, version in (row.get("versions") or {}).items()],
         "variants": [variant(one) for one in row.get("variants") or ()],
     }

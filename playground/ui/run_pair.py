@@ -110,8 +110,9 @@ def tables(kind: str, first: Row, second: Row) -> list[dict[str, Any]]:
     return []
 
 
-def cell(before: float | None, after: float | None, unit: str, change: Change, **more: Any) -> dict[str, Any]:
+def cell(both: Iterable[float | None], unit: str, change: Change, **more: Any) -> dict[str, Any]:
     """Both numbers, and how the second differs; None where one is missing."""
+    before, after = both
     moved: float | None = None
     if before is not None and after is not None:
         moved = after - before
@@ -143,24 +144,20 @@ def _comparison(first: Row, second: Row) -> dict[str, Any]:
     names = {key: str(pane.get("label") or key[0]) for side in sides for key, pane in side.items()}
     lines = []
     for key in names:
-        timings, memory = [], []
-        for side in sides:
-            found = run_replay.result_of(side[key], {}) if key in side else None
-            timings.append(timing(found.trace()) if found else None)
-            memory.append(found.peak_memory_bytes if found else None)
-        a, b = timings
+        found = [run_replay.result_of(side[key], {}) if key in side else None for side in sides]
+        told = [timing(one.trace()).as_dict() if one else {} for one in found]
         lines.append(
             (
                 names[key],
                 key[0],
                 (
-                    cell(a and a.decode_tok_s, b and b.decode_tok_s, "tok/s", "percent"),
-                    cell(_ms(a and a.ttft_s), _ms(b and b.ttft_s), "ms", "percent"),
-                    cell(a and a.prefill_tok_s, b and b.prefill_tok_s, "tok/s", "percent"),
-                    cell(_ms(a and a.tpot_s), _ms(b and b.tpot_s), "ms", "percent"),
-                    cell(_ms(a and a.itl_p99_s), _ms(b and b.itl_p99_s), "ms", "percent"),
-                    cell(*memory, "bytes", "percent"),
-                    cell(a and a.output_tokens, b and b.output_tokens, "tokens", "plain"),
+                    cell(_both(told, "decode_tok_s"), "tok/s", "percent"),
+                    cell(_both(told, "ttft_s", 1e3), "ms", "percent"),
+                    cell(_both(told, "prefill_tok_s"), "tok/s", "percent"),
+                    cell(_both(told, "tpot_s", 1e3), "ms", "percent"),
+                    cell(_both(told, "itl_p99_s", 1e3), "ms", "percent"),
+                    cell([one.peak_memory_bytes if one else None for one in found], "bytes", "percent"),
+                    cell(_both(told, "output_tokens"), "tokens", "plain"),
                 ),
             )
         )
@@ -174,12 +171,13 @@ def _panes(row: Row) -> dict[tuple[str, int], Row]:
     panes = row["result"].get("panes") or ()
     for pane, facts in zip(panes, row["variants"], strict=False):
         number = sum(name == facts["id"] for name, _ in found)
-        found[str(facts["id"]), number] = pane
+        found[str(facts["id"]), number] = {**pane, "prompt": pane.get("prompt") or row["result"].get("prompt")}
     return found
 
 
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds * 1e3
+def _both(sides: Sequence[Row], name: str, scale: float = 1) -> list[float | None]:
+    """One number of both sides, None where a side does not have it."""
+    return [None if side.get(name) is None else scale * side[name] for side in sides]
 
 
 def _bench(first: Row, second: Row) -> dict[str, Any]:
@@ -187,15 +185,14 @@ def _bench(first: Row, second: Row) -> dict[str, Any]:
     names = _names(first, second)
     lines = []
     for key in dict.fromkeys((*sides[0], *sides[1])):
-        a, b = (side.get(key) or {} for side in sides)
+        a, b = pair = [side.get(key) or {} for side in sides]
         one = a or b
         name = f"{names.get(str(one['variant']), str(one['variant']))} in {one['engine']}"
         speed = cell(
-            a.get("tok_s_mean"), b.get("tok_s_mean"), "tok/s", "percent",
+            _both(pair, "tok_s_mean"), "tok/s", "percent",
             a_spread=a.get("tok_s_sd"), b_spread=b.get("tok_s_sd"),
         )  # fmt: skip
-        used = (100 * side["mbu"] if side.get("mbu") is not None else None for side in (a, b))
-        lines.append((name, key[1], (speed, cell(*used, "%", "points"))))
+        lines.append((name, key[1], (speed, cell(_both(pair, "mbu", 100), "%", "points"))))
     note = "mean ± standard deviation over the repetitions"
     return _table("Speed", note, ("tokens per second", "MBU"), lines)
 
@@ -211,18 +208,17 @@ def _quantization(first: Row, second: Row) -> dict[str, Any]:
     errors = [_mean(row) for row in (first, second)]
     lines = []
     for name in names:
-        a, b = (side if side.get("variant") == name else {} for side in sides)
-        error_a, error_b = (error if one else None for error, one in zip(errors, (a, b), strict=True))
+        pair = [side if side.get("variant") == name else {} for side in sides]
         lines.append(
             (
                 name,
                 "",
                 (
-                    cell(a.get("bytes_after"), b.get("bytes_after"), "bytes", "percent"),
-                    cell(a.get("bits_per_weight"), b.get("bits_per_weight"), "bits", "plain"),
-                    cell(error_a, error_b, "%", "points"),
-                    cell(a.get("seconds"), b.get("seconds"), "s", "percent"),
-                    cell(a.get("peak_memory_bytes"), b.get("peak_memory_bytes"), "bytes", "percent"),
+                    cell(_both(pair, "bytes_after"), "bytes", "percent"),
+                    cell(_both(pair, "bits_per_weight"), "bits", "plain"),
+                    cell([error if one else None for error, one in zip(errors, pair, strict=True)], "%", "points"),
+                    cell(_both(pair, "seconds"), "s", "percent"),
+                    cell(_both(pair, "peak_memory_bytes"), "bytes", "percent"),
                 ),
             )
         )
@@ -256,8 +252,7 @@ def _scores(first: Row, second: Row) -> dict[str, Any]:
             scale = 100 if share else 1
             cells.append(
                 cell(
-                    _scaled(a.get("score"), scale),
-                    _scaled(b.get("score"), scale),
+                    _both((a, b), "score", scale),
                     "%" if share else "",
                     "points",
                     **{f"{name}_own": _own(one, scale) for name, one in (("a", a), ("b", b))},
@@ -281,23 +276,18 @@ def _own(row: Row, scale: int) -> dict[str, Any] | None:
     }
 
 
-def _scaled(value: float | None, scale: int) -> float | None:
-    return None if value is None else scale * value
-
-
 def _divergence(first: Row, second: Row, a_rows: Any, b_rows: Any) -> dict[str, Any]:
     sides = [{str(one["variant"]): one for one in rows} for rows in (a_rows, b_rows)]
     names = {**_names(first, second), NOISE: "noise floor"}
     lines = []
     for variant in dict.fromkeys((*sides[0], *sides[1])):
-        a, b = (side.get(variant) or {} for side in sides)
+        a, b = pair = [side.get(variant) or {} for side in sides]
         kld = cell(
-            a.get("kld_mean"), b.get("kld_mean"), "nats", "plain",
+            _both(pair, "kld_mean"), "nats", "plain",
             a_spread=a.get("kld_stderr"), b_spread=b.get("kld_stderr"),
         )  # fmt: skip
-        tail = cell(a.get("kld_p99"), b.get("kld_p99"), "nats", "plain")
-        top = (_scaled(one.get("top1_agreement"), 100) for one in (a, b))
-        ppl = cell(a.get("ppl"), b.get("ppl"), "", "percent")
-        lines.append((names.get(variant, variant), variant, (kld, tail, cell(*top, "%", "points"), ppl)))
+        tail = cell(_both(pair, "kld_p99"), "nats", "plain")
+        top = cell(_both(pair, "top1_agreement", 100), "%", "points")
+        lines.append((names.get(variant, variant), variant, (kld, tail, top, cell(_both(pair, "ppl"), "", "percent"))))
     note = "mean ± standard error; of each run against its own reference"
     return _table("Divergence", note, ("mean KLD", "KLD p99", "same top token", "perplexity"), lines)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from playground.compare import PaneResult
-from playground.core import Alternative, Finish, Loaded, Prompt, Reported, Sampling, Token
+from playground.core import Alternative, Finish, Loaded, Progress, Prompt, Reported, Sampling, Token
 from playground.engines.forcing import ForcedToken, summary
 from playground.errors import PlaygroundError
 from playground.ui import encode
@@ -137,7 +137,7 @@ def _answer(found: PaneResult, prompt: Mapping[str, Any], sampling: Sampling) ->
         (0.0, encode.made(sampling, raw, found.loaded, None if raw else template)),
     ]
     if found.tokens:
-        lines.append((0.0, encode.state("reading", encode.Progress("", len(prompt.get("ids") or ()), 0, "tokens"))))
+        lines.append((0.0, encode.state("reading", Progress("", len(prompt.get("ids") or ()), 0, "tokens"))))
     growing = replace(found, tokens=[], finish=None)
     every, told = max(NUMBERS_EVERY_S, _end(found) / MAX_NUMBERS), -1.0
     for index, token in enumerate(found.tokens):

@@ -16,12 +16,9 @@ from playground.bench_rows import BenchRow
 from playground.catalog import stored
 from playground.core import Variant
 from playground.engines.address import parse
-from playground.export import csv
 from playground.metrics.layer_errors import where_it_hurt
 from playground.store.runs import Entry
-from playground.store.schema import Run
 from playground.ui import evaluate_run, outsiders, run_how, run_replay, speed_words
-from playground.ui.encode import inert
 from playground.ui.run_verdict import outcomes
 
 
@@ -45,11 +42,8 @@ def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
         case "comparison":
             shown["replay"] = {"panes": run_replay.panes(row), "verdict": outcomes(row)}
             shown["prompt"] = _prompt(row)
-        case "evaluation":
+        case "evaluation" | "divergence":
             shown["evaluation"] = evaluate_run.view(run, owner=owner)
-        case "divergence":
-            files = {"csv": csv(run), "json": inert(row)}
-            shown["evaluation"] = evaluate_run.view(as_evaluation(run), owner=owner) | {"files": files}
         case "bench":
             shown["speed"] = speed(row)
         case "quantization":
@@ -61,25 +55,6 @@ def _prompt(row: Mapping[str, Any]) -> list[list[str]]:
     """What stood before the last words: a system prompt, earlier turns. [role, text] each."""
     messages = (row["result"].get("prompt") or {}).get("messages") or ()
     return [[str(one["role"]), str(one["content"])] for one in messages[:-1]]
-
-
-def as_evaluation(run: Run) -> Run:
-    """A divergence run in the form of an evaluation that asked no task."""
-    given = run.settings
-    text = run.result.get("text") or {}
-    return Run(
-        **{
-            **run.as_row(),
-            "settings": {
-                "divergence": {"text": given.get("text") or text.get("name") or "", "tokens": text.get("tokens") or 0}
-            },
-            "result": {
-                "divergence": run.result.get("rows") or [],
-                "warnings": run.result.get("warnings") or [],
-                "seconds": run.result.get("seconds") or {},
-            },
-        }
-    )
 
 
 def speed(row: Mapping[str, Any]) -> dict[str, Any]:

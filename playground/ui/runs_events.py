@@ -84,15 +84,17 @@ class Runs:
 
     def _found(self, data: gr.EventData) -> dict[str, Any]:
         """The lines that were asked for, how many there are, and what can be chosen."""
-        asked = {"text": _text(data, "words")[:200], "kind": _text(data, "kind"), "model": _text(data, "model")}
+        text, kind, model = _text(data, "words")[:200], _text(data, "kind"), _text(data, "model")
         many = min(max(_whole(_data(data).get("many")), PAGE), MAX_SHOWN)
         revoked = _data(data).get("revoked") is True
         there = database.exists()
-        entries = runs.search(**asked, limit=many, revoked=revoked) if there else []
+        entries = runs.search(text, kind, model, limit=many, revoked=revoked) if there else []
         return {
-            **asked,
+            "text": text,
+            "kind": kind,
+            "model": model,
             "lines": self._rows.lines(entries),
-            "total": runs.count(**asked, revoked=revoked) if there else 0,
+            "total": runs.count(text, kind, model, revoked=revoked) if there else 0,
             "size": PAGE,
             "most": MAX_SHOWN,
             "kinds": list(KINDS.items()),

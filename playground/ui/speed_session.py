@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from typing import Any
 
 from playground import machine
@@ -47,7 +48,7 @@ class Measurement:
         self._changed = True
         self._watched = False
         self._kept = Kept()
-        threading.Thread(target=self._run, name="measurement", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(self._run,), name="measurement", daemon=True).start()
 
     @property
     def running(self) -> bool:

@@ -7,11 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from playground.errors import MissingData
+from playground.estimate import evaluation as estimates
+from playground.estimate.evaluation import Expected
 from playground.evals import items
 from playground.evals.conditions import Conditions
 from playground.evals.items import Item, TaskFacts
@@ -19,7 +22,7 @@ from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.store import folders
 from playground.ui import evaluate_events
 from tests.fakes.engine import FakeEngine
-from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, evaluation
+from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving
 
@@ -31,6 +34,11 @@ EVIL = "<img src=x onerror=alert(1)>"
 @pytest.fixture
 def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
     monkeypatch.setattr(evaluate_events, "best_device", lambda: "cpu")
+
+    def expected(_asked: Any, _tasks: Any, *, measure: bool, busy: float) -> Expected:
+        return Expected((130.0, 290.0), 200.0, ("Some layers.",)) if measure else Expected(None, measures=True)
+
+    monkeypatch.setattr(estimates, "expected", expected)
     return FakeQueue()
 
 
@@ -73,13 +81,17 @@ def test_the_form_says_what_it_can_show_and_queues_it(open_evaluate: Open, queue
     expect(chosen.first).to_be_visible()
     while chosen.count():
         chosen.first.click()
+    expect(page.locator(".ev-plan .ui-go")).to_contain_text("Measure the divergence of 1 variant")
+    expect(page.locator(".ev-alone")).to_be_visible()
+    page.locator(".ev-also .ev-tick", has_text="Divergence").locator("input").uncheck()
     expect(page.locator(".ev-plan .pg-notice")).to_contain_text("No task was named")
     expect(page.locator(".ev-plan .ui-go")).to_be_disabled()
     page.locator(".ev-tick", has_text="GSM8K").locator("input").check()
     page.locator(".ev-tick", has_text="int8").locator("input").check()
     page.get_by_label("Items of each task").fill("200")
     expect(page.locator(".ev-sees tbody tr")).to_have_text("gsm8k2006.2 points or more")
-    expect(page.locator(".ev-plan .ui-go")).to_have_text("Evaluate 3 variants on 1 task")
+    expect(page.locator(".ev-plan .ui-go")).to_have_text("Evaluate 3 variants on 1 task, 2.2–5 min")
+    expect(page.locator(".ev-time b")).to_have_text("2.2–5 min")
     page.locator(".ev-form summary").click()
     page.get_by_label("Batch size").fill("2")
     expect(page.locator(".ev-form .ui-said")).to_contain_text("batch 2")
@@ -149,6 +161,23 @@ def test_the_verdict_stands_before_its_doubts_and_every_number(open_evaluate: Op
     expect(page.locator(".ev-frontier")).to_contain_text("On the frontier:")
     page.get_by_label("Vertical axis").select_option("kld")
     expect(page.locator(".ev-plots .point.best").first).to_be_visible()
+
+
+def test_a_divergence_alone_shows_every_measure_and_where_the_reference_was_sure(open_evaluate: Open) -> None:
+    divergence_run()
+    page = open_evaluate()
+    table = page.locator(".ev-moved")
+    expect(table.locator("tbody tr")).to_have_count(len(VARIANTS) + 1)
+    expect(table.locator("tbody tr").nth(1)).to_contain_text("Noise floor")
+    expect(table.locator("tr", has_text="RTN W3A16")).to_contain_text("%")
+    expect(page.locator(".ev-table, .ev-browse")).to_have_count(0)
+    columns = page.locator(".point.bucket")
+    expect(columns).to_have_count(5 * (len(VARIANTS) - 1))
+    columns.last.hover()
+    expect(page.locator(".pg-tip")).to_contain_text("noise floor")
+    expect(page.locator(".ev-line")).to_contain_text("divergence alone8,192 tokens")
+    page.locator(".ev-how summary").click()
+    expect(page.locator(".ev-how dl")).to_contain_text("93 s in all · expected 60 s to 2 min")
 
 
 def test_items_are_browsed_by_what_changed(open_evaluate: Open) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from playground import catalog
-from playground.catalog import bundled
+from playground.catalog import bundled, names
 from playground.catalog import hub as hub_module
 from playground.core import Progress
 from playground.errors import (
@@ -136,8 +136,11 @@ def test_unreachable_is_said_at_once(hub: Hub, how: str, monkeypatch: pytest.Mon
 
 def test_an_incomplete_cache_is_not_a_model(hub: Hub, llama: Path) -> None:
     hub.add(NAME, llama)
+    assert not hub_module.is_here(names.parse(NAME))
     spec = catalog.resolve(NAME)
+    assert hub_module.is_here(names.parse(NAME))
     (Path(spec.path) / "model.safetensors").unlink()
+    assert not hub_module.is_here(names.parse(NAME))
     hub.status = 503
     hub_module._listings.clear()
     hub_module._described.clear()

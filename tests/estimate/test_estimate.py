@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,36 @@ def test_gguf_against_the_bundled_file() -> None:
     real = sum(tensor.bytes for tensor in read_header(source).tensors)
     found = estimate(open_checkpoint("smollm2"), recipe("gguf", "Q4_1"), HERE)
     assert found.bytes_after == pytest.approx(real, rel=1e-3)
+
+
+def test_layers_left_out_of_a_gguf_file_or_of_bitsandbytes_are_counted_in_their_own_type() -> None:
+    down = 256 * 512
+    plain = estimate(model(), recipe("gguf", "Q8_0"), HERE).bytes_after
+    wide = estimate(model(), recipe("gguf", "Q8_0", ignore=(r"re:blk\.\d+\.ffn_down",)), HERE).bytes_after
+    mixed = estimate(model(), recipe("gguf", "Q8_0", keep=((r"re:blk\.\d+\.ffn_down", "Q4_0"),)), HERE).bytes_after
+    assert (wide - plain, plain - mixed) == (2 * (2 * down - down // 32 * 34), 2 * down // 32 * 16)
+    int8 = estimate(model(), recipe("bitsandbytes", "int8"), HERE).bytes_after
+    left = estimate(model(), recipe("bitsandbytes", "int8", ignore=("mlp.down_proj",)), HERE).bytes_after
+    assert left - int8 == 2 * (2 * down - (down + 4 * 256 + 1))
+
+
+@pytest.mark.parametrize(
+    ("method", "scheme", "wrong", "words"),
+    [
+        ("gguf", "Q8_0", {"ignore": ("lm_head",)}, "No tensor of this model is called 'lm_head'"),
+        ("gguf", "Q8_0", {"ignore": ("re:(",)}, "not a regular expression"),
+        ("gguf", "Q8_0", {"keep": (("re:.*", "W8A16"),)}, "no tensor type 'W8A16'"),
+        ("bitsandbytes", "nf4", {"keep": (("re:.*", "INT8"),)}, "one scheme for all layers"),
+        ("bitsandbytes", "nf4", {"ignore": ("re:.*down_proj",)}, "takes names, not patterns"),
+        ("bitsandbytes", "nf4", {"ignore": ("no_such_layer",)}, "No layer matches 'no_such_layer'"),
+    ],
+)
+def test_patterns_that_a_method_cannot_follow_are_refused_beforehand(
+    method: str, scheme: str, wrong: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidRecipe, match=re.escape(words)) as caught:
+        estimate(model(), recipe(method, scheme, **wrong), HERE)
+    assert caught.value.hint
 
 
 def test_refusals_say_what_is_missing_and_what_to_do() -> None:

@@ -108,10 +108,42 @@ def evaluation(
             "rows": rows(sides[0], sides[1:], by_name, doubts),
             "divergence": divergence,
             "warnings": [asdict(one) | {"variants": list(one.variants)} for one in doubts],
-            "seconds": {"tasks": 1480.0, "divergence": 190.0, "speed": 60.0},
+            "seconds": {"tasks": 1480.0, "divergence": 190.0, "speed": 60.0, "total": 1730.0},
         },
         "job_id": None,
     }  # fmt: skip
+    run = Run(**(values | more))
+    runs.add(run)
+    return run
+
+
+def divergence_run(
+    variants: Sequence[FakeVariant] = VARIANTS, *, seed: int = 0, model: str = "smollm2", **more: Any
+) -> Run:
+    """A stored divergence without tasks, as its job leaves it."""
+    rng = np.random.default_rng(seed)
+    moved = [(variant.id, variant.kld) for variant in variants]
+    moved.insert(1, ("noise-floor", 2e-5))
+    rows_ = [_divergence(rng, name, mean) for name, mean in moved]
+    values: dict[str, Any] = {
+        "id": runs.new_id(),
+        "kind": "divergence",
+        "title": f"{model} · divergence of {len(variants) - 1} variants",
+        "model": model,
+        "created_at": time.time(),
+        "settings": {"text": "bundled prose", "tokens": 8192, "max_length": 512},
+        "versions": {"torch": "2.13.0", "transformers": "5.17.0", "lm-eval": "0.4.13"},
+        "device": {"name": "AMD EPYC", "cores": 2, "memory": 25 * 10**9, "bandwidth": 17.1e9},
+        "variants": [_variant(variant) | {"speed": None} for variant in variants],
+        "result": {
+            "rows": rows_,
+            "text": {"name": "bundled prose", "hash": "ab", "documents": 24, "tokens": 7200},
+            "warnings": [],
+            "seconds": {"text": 1.0, "variants": 2.0, "divergence": 90.0, "total": 93.0},
+            "estimate": {"seconds": [60.0, 120.0], "middle": 88.0, "rests_on": [], "missing": [], "resumed": False},
+        },
+        "job_id": None,
+    }
     run = Run(**(values | more))
     runs.add(run)
     return run

@@ -13,14 +13,23 @@ from tests.fakes.queue import FakeQueue
 
 
 @contextmanager
-def serving(engine: Engine, host: str = "127.0.0.1", queue: FakeQueue | None = None) -> Iterator[str]:
-    """The address of the page. Gradio makes an event loop for every lock and never closes it; locks need none."""
+def without_loops() -> Iterator[None]:
+    """Gradio makes an event loop for every lock and never closes it; locks need none."""
     with (
         mock.patch("gradio.queueing.safe_get_lock", asyncio.Lock),
         mock.patch("gradio.utils.safe_get_lock", asyncio.Lock),
         mock.patch("gradio.utils.safe_get_stop_event", asyncio.Event),
     ):
-        demo = app.launch(host=host, port=0, engine=engine, block=False, queue=queue or FakeQueue())
+        yield
+
+
+@contextmanager
+def serving(
+    engine: Engine, host: str = "127.0.0.1", queue: FakeQueue | None = None, mcp: bool = False
+) -> Iterator[str]:
+    """The address of the page."""
+    with without_loops():
+        demo = app.launch(host=host, port=0, engine=engine, block=False, queue=queue or FakeQueue(), mcp=mcp)
     try:
         yield str(demo.local_url)
     finally:

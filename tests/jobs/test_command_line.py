@@ -81,7 +81,8 @@ def test_interrupt_cancels(home: Path, tmp_path: Path) -> None:
     here = tmp_path / "here"
     words = ("partial 100000", f"touch {here}", f"until {tmp_path / 'never'}")
     code = f"""
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands on that it is ignored
 from playground import cli_follow
 from playground.errors import Cancelled
 from playground.jobs.queue import submit

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import cli, cli_kld, machine
+from playground import catalog, cli, cli_kld, machine
 from playground.calibration.sources import bundled as bundled_calibration
 from playground.errors import (
     EvaluationError,
@@ -19,7 +19,8 @@ from playground.errors import (
     UnknownModel,
     UnknownVariant,
 )
-from playground.evals import document_files, texts
+from playground.evals import contamination, document_files, texts
+from playground.evals.subjects import Subject
 from playground.jobs import divergence, kinds, report
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.settings import settings
@@ -138,6 +139,9 @@ def test_a_variant_that_was_calibrated_on_the_text_is_named(home: Path, tiny: Pa
     assert "3 of the 3 documents of text.jsonl share text with the bundled calibration samples" in said[()]
     assert "3 of the 3 documents share" in said[on_it,]
     assert "cannot be compared" in said[lost,]
+    elsewhere = Subject(f"{on_it}@vllm", "vllm", catalog.variant(on_it), None, "")
+    (found,) = contamination.warnings(texts.text(asked.text), [elsewhere])
+    assert found.concerns(f"{on_it}@vllm", "gsm8k"), "by the name that its rows have"
 
 
 def test_what_it_refuses(home: Path, tiny: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from playground.errors import EvaluationError, UnknownTask
+from playground.errors import EvaluationError, OutOfMemory, UnknownTask
 from playground.evals import harness, items
 from playground.evals.conditions import Conditions
 from playground.evals.local_model import LocalModel
@@ -236,3 +236,17 @@ def test_speed_is_measured_before_the_tasks(job: Job, twins: tuple[str, str], mo
     assert (speed["prompt_tokens"], speed["output_tokens"], speed["repetitions"]) == (256, 64, 3)
     spoken = stages()
     assert spoken.index(f"{twins[0]}: measuring speed") < spoken.index(f"{twins[0]}: generating answers")
+
+
+def test_a_variant_that_has_no_speed_keeps_its_scores_and_says_why(
+    job: Job, twins: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = Script(tokens=[" river"] * 64, step_s=0.001, first_s=0.002)
+    none = Script(load_error=OutOfMemory("It does not fit.", hint="Close something."))
+    monkeypatch.setattr(evaluate, "Engines", lambda: FakeEngine({twins[0]: fast, twins[1]: none}))
+    run = runs.get(job(*twins, speed=True)["run"])
+    assert run.variants[0]["speed"] and run.variants[1]["speed"] is None
+    (warning,) = (one for one in run.result["warnings"] if one["code"] == "no-speed")
+    assert warning["variants"] == [twins[1]] and "It does not fit. Close something." in warning["text"]
+    assert [row["variant"] for row in run.result["rows"]] == list(twins)
+    assert run.result["estimate"]["missing"] == [] and run.result["sizes"]["gsm8k"]["prompt"] > 0

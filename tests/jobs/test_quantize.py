@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from playground.calibration import files
 from playground.errors import InvalidRecipe, InvalidRequest, PlaygroundError, QuantizeFailed, ReloadMismatch
 from playground.jobs import quantize, quantize_llm, reload, report
 from playground.jobs.spec import QuantizeSpec
@@ -159,6 +160,22 @@ def test_gptq_tells_layers_losses_and_batches(models: Callable[[str], Path], job
 
 
 @pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(("method", "scheme", "layers"), [("gguf", "Q4_K_M", 15), ("bitsandbytes", "nf4", 14)])
+def test_methods_that_write_by_themselves_tell_what_each_layer_lost(
+    models: Callable[[str], Path], job: Job, method: str, scheme: str, layers: int
+) -> None:
+    result = job(models("Llama"), Recipe(method, scheme))
+    assert len(result["layers"]) == layers
+    assert all(0.001 < row["relative_error"] < 0.15 and row["snr_db"] > 16 for row in result["layers"])
+    told = [event for event in events() if event["kind"] == "layer"]
+    assert [event["name"] for event in told] == [row["name"] for row in result["layers"]]
+    assert {event["what"] for event in told} == {"relative weight error"}
+    assert bool(result["notes"]) is (method == "gguf")
+    stored = variants.get(result["variant"])
+    assert stored is not None and stored.card["layers"] == result["layers"]
+
+
+@pytest.mark.usefixtures("same_process")
 def test_mixed_schemes_and_a_cache(models: Callable[[str], Path], job: Job) -> None:
     keep = (("re:.*down_proj$", "W8A16"), (r"re:.*layers\.0\.self_attn.*", "BF16"))
     recipe = Recipe("rtn", "W4A16", keep=keep, kv_cache="FP8", calibration=CALIBRATION)
@@ -239,6 +256,21 @@ def test_refused_before_anything_is_written(models: Callable[[str], Path], job: 
 def test_another_text_than_the_recipes_is_refused(models: Callable[[str], Path], job: Job) -> None:
     with pytest.raises(QuantizeFailed, match="its hash differs"):
         job(models("Llama"), Recipe("gptq", "W4A16", calibration={**CALIBRATION, "content_hash": "0" * 64}))
+
+
+@pytest.mark.usefixtures("same_process")
+def test_what_was_not_read_of_the_text_is_noted(
+    models: Callable[[str], Path], job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "READ_LIMIT", 20_000)
+    text = tmp_path / "text.jsonl"
+    rows = [
+        json.dumps({"text": f"The bridge number {n} was built of stone and carries a road. " * 9}) for n in range(90)
+    ]
+    text.write_text("\n".join(['{"text": "short"}', *rows]))
+    job(models("Llama"), Recipe("gptq", "W4A16", calibration={**CALIBRATION, "source": str(text)}))
+    notes = " ".join(event["text"] for event in events() if event["kind"] == "note")
+    assert "are left out: 1." in notes and "Only the first 0 MiB of text.jsonl" in notes
 
 
 def test_what_llm_compressor_says_becomes_a_sentence(

@@ -12,12 +12,12 @@ import pytest
 
 from playground.catalog import checkpoint
 from playground.jobs import quantize_llm
-from playground.jobs.quantize_layers import LayerError
 from playground.jobs.report import Report
 from playground.methods import autoround, method
 from playground.methods.llm_compressor import Modifiers
 from playground.methods.recipe import Recipe
 from playground.metrics.footprint import read_tensors
+from playground.metrics.layer_errors import LayerError
 from tests.fakes.model import make_tiny
 
 RECIPE = Recipe("autoround", "W4A16", group_size=32, ignore=("lm_head",), options={"iters": 3, "batch_size": 2})

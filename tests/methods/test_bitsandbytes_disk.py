@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from playground.catalog import checkpoint
 from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
+from playground.estimate.size import size
 from playground.methods import bitsandbytes, on_load
 from playground.methods.recipe import Recipe
 from playground.metrics import footprint
+from playground.metrics.layer_errors import LayerError
 from tests.fakes.model import make_tiny
 
 IDS = list(range(1, 33))
@@ -48,9 +53,9 @@ def tied(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     return folder
 
 
-def make(source: Path, target: Path, recipe: Recipe) -> object:
+def make(source: Path, target: Path, recipe: Recipe, lost: Callable[[LayerError], None] = lambda _: None) -> object:
     target.mkdir()
-    return bitsandbytes.make(source, target, recipe, (), lambda _: None, lambda: False)
+    return bitsandbytes.make(source, target, recipe, (), lambda _: None, lambda: False, lost)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # bitsandbytes: int8 casts its inputs to FP16
@@ -80,6 +85,39 @@ def test_a_fresh_process_loads_what_was_in_memory(
         assert (tmp_path / "made" / file).read_bytes() == (source / file).read_bytes()
 
 
+# QLoRA, appendix E: the quantiles of a normal distribution, scaled to [-1, 1].
+NF4 = (
+    *(-1.0, -0.6961928, -0.52507305, -0.39491749, -0.28444138, -0.18477343, -0.09105004, 0.0),
+    *(0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.562617, 0.72295684, 1.0),
+)
+
+
+def by_hand(weight: Any, scheme: str) -> Any:
+    """What the scheme makes of a matrix, as its paper says: int8 a scale for each row, nf4 one for 64 values."""
+    if scheme == "int8":
+        scale = np.abs(weight).max(axis=1, keepdims=True) / 127
+        return np.round(weight / scale) * scale
+    blocks = weight.reshape(-1, 64)
+    scale = np.abs(blocks).max(axis=1, keepdims=True)
+    nearest = np.abs(blocks[..., None] / scale[..., None] - np.array(NF4, np.float32)).argmin(-1)
+    return (np.array(NF4, np.float32)[nearest] * scale).reshape(weight.shape)
+
+
+@pytest.mark.parametrize(("scheme", "near"), [("int8", 0.01), ("nf4-single", 0.002), ("nf4", 0.02)])
+def test_every_weight_tells_what_it_lost(tiny: Path, tmp_path: Path, scheme: str, near: float) -> None:
+    """`near`: int8 rounds to FP16 first, and double quantization rounds nf4's scales too."""
+    from safetensors.torch import load_file
+
+    told: list[LayerError] = []
+    make(tiny, tmp_path / "made", Recipe("bitsandbytes", scheme), told.append)
+    assert len(told) == 14, "the output head is not quantized"
+    weights = {name: tensor.float().numpy() for name, tensor in load_file(tiny / "model.safetensors").items()}
+    for error in told:
+        original = weights[f"{error.name}.weight"]
+        expected = np.linalg.norm(by_hand(original, scheme) - original) / np.linalg.norm(original)
+        assert error.relative_error == pytest.approx(expected, rel=near), error.name
+
+
 def test_ignored_modules_stay_as_they_are(tiny: Path, tmp_path: Path) -> None:
     recipe = Recipe("bitsandbytes", "nf4", ignore=("model.layers.0.mlp.down_proj",))
     make(tiny, tmp_path / "made", recipe)
@@ -88,6 +126,8 @@ def test_ignored_modules_stay_as_they_are(tiny: Path, tmp_path: Path) -> None:
     assert kinds["model.layers.1.mlp.down_proj.weight"] == "U8"
     saved = json.loads((tmp_path / "made" / "config.json").read_bytes())["quantization_config"]
     assert "lm_head" in saved["llm_int8_skip_modules"]
+    expected = size(checkpoint.from_path("tiny", tiny), recipe).tensors
+    assert checkpoint.from_path("made", tmp_path / "made").bytes == pytest.approx(expected, rel=0.005)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -126,6 +127,30 @@ def test_what_is_no_number_is_stored_as_nothing(home: Path) -> None:
     job = jobs.add("quantize", "a\0b", {"ppl": float("nan"), "rows": [float("inf"), 0.1]}, "cpu")
     found = jobs.get(job.id)
     assert found.spec == {"ppl": None, "rows": [None, 0.1]} and found.title == "ab"
+
+
+def test_a_full_disk_is_read_and_the_state_of_a_job_is_still_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "small"
+    home.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(home)]
+    mounted = subprocess.run(mount, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"may not mount: {mounted.stderr.strip()}")
+    monkeypatch.setenv("PLAYGROUND_HOME", str(home))
+    try:
+        job = jobs.add("quantize", "a", {}, "cpu")
+        with (home / "full").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        assert jobs.get(job.id).state == "queued"
+        assert jobs.claim(job.id, 7, 1.0, 8, 2.0) and jobs.end(
+            job.id, "failed", error={"error": {"message": "m" * 400}}
+        )
+        assert jobs.get(job.id).state == "failed"
+    finally:
+        subprocess.run(["umount", "-l", str(home)], check=True)
 
 
 def test_a_failed_write_leaves_nothing(home: Path) -> None:

@@ -111,9 +111,17 @@ def _place(path: str) -> tuple[str, dict[str, str]]:
     return (str(file.parent), {"gguf_file": file.name}) if file.suffix == ".gguf" else (path, {})
 
 
-def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress) -> Any:
+def load_slice(spec: LoadSpec, device: torch.device, layers: int) -> Any:
+    """The first layers of a model, with embedding and head: for who wants to know how fast a layer is.
+
+    Raises what transformers raises.
+    """
+    return _load_model(spec, device, lambda _: None, num_hidden_layers=layers)
+
+
+def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress, **config: int) -> Any:
     where, options = _place(spec.path)
-    arguments: dict[str, Any] = {**options, "dtype": getattr(torch, spec.dtype)}
+    arguments: dict[str, Any] = {**options, **config, "dtype": getattr(torch, spec.dtype)}
     if spec.quantize is not None:
         arguments["quantization_config"] = bitsandbytes.quantization_config(spec.quantize, spec.dtype)
     if device.type != "cpu" or spec.quantize is not None:

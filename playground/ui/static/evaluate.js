@@ -93,6 +93,7 @@
       said.textContent = ` · ${[engine.value || 'transformers', `batch ${batch.value || state?.default.batch_size}`, seed.value ? `seed ${seed.value}` : 'lm-eval’s seeds', generation.value || 'generation as the task has it', chat.value && turns.value && 'examples as turns', thinking.value && 'after </think>', diverge.checked && `${Number(tokens.value || 0).toLocaleString('en')} tokens of ${text.value === 'bundled' ? 'bundled prose' : text.value}`].filter(Boolean).join(' · ')}`;
     };
     E.ask = ask;
+    E.pace = () => trigger('pace', { ...data(), serial: E.asked });
     E.send = (serial, logs) => trigger('begin', { ...data(), serial, logs });
 
     const drawVariants = () => {
@@ -194,11 +195,21 @@
     const button = () => {
       const stale = !last || last.serial !== E.asked, no = E.refusal || last?.error;
       go.disabled = busy || stale || Boolean(no);
-      go.textContent = busy ? 'Queueing…' : no && !stale ? 'Cannot run: see why above' : last?.button || 'Evaluate';
+      go.textContent = busy ? 'Queueing…' : no && !stale ? 'Cannot run: see why above' : `${last?.button || 'Evaluate'}${!stale && last?.time?.seconds && !last.time.missing.length ? `, ${P.between(last.time.seconds)}` : ''}`;
     };
     E.stale = () => { card.classList.add('stale'); refused = null; complain(); button(); };
     E.begin = () => { if (go.disabled) return; busy = true; refused = null; complain(); button(); E.queue(); };
     E.begun = (error) => { busy = false; refused = error; complain(); button(); };
+    let paced = -1, waiting = 0;
+    // How long: a range, what it rests on, and what is not in it.
+    const time = (t) => {
+      const box = el('p', 'ev-time'), value = el('b', '', t.seconds ? `${t.missing.length ? 'at least ' : ''}${P.between(t.missing.length ? [t.seconds[0], t.seconds[0]] : t.seconds)}` : t.measures && !E.refusal ? '…' : '–');
+      box.append(el('span', 'name tipped', 'Time'), value, el('span', 'quiet', t.seconds ? 'on this machine' : t.measures && !E.refusal ? 'measuring how fast each variant is here, once' : ''));
+      const tip = [...t.rests_on, ...t.missing].join('\n');
+      box.firstChild.dataset.tip = tip || 'Nothing is known of it yet.'; box.firstChild.tabIndex = 0;
+      if (t.missing.length) box.append(el('small', '', t.missing.join(' ')));
+      return box;
+    };
     const draw = () => {
       const v = P.json(props.value, null);
       if (!v || v.serial < E.asked) { button(); return; }
@@ -206,9 +217,10 @@
       card.classList.remove('stale');
       const title = el('h3', '', 'What it takes and can show');
       if (v.error) { shown.replaceChildren(title, el('p', 'big none', '–')); complain(); button(); return; }
-      const big = el('p', 'big', v.answers === null ? '–' : count(v.answers)), what = el('p', 'ratio');
-      what.textContent = v.items === null ? `answers: all items of each task × ${v.variants} variants` : `answers: ${count(v.items)} items × ${v.variants} variants${v.sample ? '; a sample, not the benchmark’s score' : ''}`;
-      const extra = [v.divergence && 'divergence', v.speed && 'speed'].filter(Boolean);
+      const alone = Boolean(v.text?.alone), big = el('p', 'big', alone ? (v.text.tokens ? count(v.text.tokens) : 'all') : v.answers === null ? '–' : count(v.answers)), what = el('p', 'ratio');
+      const text = v.text && `${v.text.tokens ? `${count(v.text.tokens)} tokens` : 'all'} of ${v.text.name === 'bundled' ? 'bundled prose' : v.text.name}`;
+      what.textContent = alone ? `tokens of ${v.text.name === 'bundled' ? 'bundled prose' : v.text.name}, read by ${v.variants} variants and once more for the noise floor` : v.items === null ? `answers: all items of each task × ${v.variants} variants` : `answers: ${count(v.items)} items × ${v.variants} variants${v.sample ? '; a sample, not the benchmark’s score' : ''}`;
+      const extra = [!alone && v.text && `divergence on ${text}`, v.speed && 'speed'].filter(Boolean);
       const table = el('table', 'ev-sees'), names = el('tr'), body = el('tbody'), top = el('thead');
       for (const words of ['task', 'n', 'sees drops of']) { const th = el('th', '', words); th.scope = 'col'; names.append(th); }
       names.lastChild.classList.add('tipped'); names.lastChild.tabIndex = 0;
@@ -221,8 +233,10 @@
         line.append(name, el('td', '', t.n === null ? 'all' : count(t.n)), last_); body.append(line);
       }
       table.append(top, body);
-      shown.replaceChildren(title, big, what, ...(extra.length ? [el('p', 'ratio', `and ${extra.join(' and ')} of each`)] : []), table);
+      const note = alone ? el('p', 'ratio ev-alone', 'Without tasks: how far each distribution moved, which ranks variants and says nothing of a score. Speed alone is on the Speed page.') : null;
+      shown.replaceChildren(title, big, what, ...(extra.length ? [el('p', 'ratio', `and ${extra.join(' and ')} of each`)] : []), time(v.time), ...(alone ? [note] : [table]));
       complain(); button();
+      if (v.time.measures && !E.refusal && paced !== v.serial) { paced = v.serial; clearTimeout(waiting); waiting = setTimeout(() => { if (v.serial === E.asked && E.here()) E.pace(); }, 700); }
     };
     shown.replaceChildren(el('h3', '', 'What it takes and can show'), el('p', 'big none', '–'), el('p', 'ratio', 'Reading the model…'));
     watch('value', draw); draw();

@@ -22,13 +22,13 @@
     const send = (action, more) => { trouble.replaceChildren(); news.send(action, more); };
     const cards = P.jobCards({ logs, look: () => news.look(), send, gone: 'Done. Its run has been deleted since.', left: 'Every answer so far is kept: the same asked again goes on from there.' });
     mount.replaceChildren(trouble, cards.box);
-    E.queue = () => { begun = news.number(60_000); E.send(begun, [...logs]); };
+    E.queue = () => news.later(() => { begun = news.number(60_000); E.send(begun, [...logs]); });
 
     const line = (run) => {
       const box = el('article', 'ev-line'), open = P.button('open', '', () => { E.open(run.id); E.box?.scrollIntoView({ block: 'start', behavior: P.quiet ? 'auto' : 'smooth' }); });
-      const who = el('span', 'who'), what = el('span', 'what quiet', run.tasks.join(', ') || 'divergence only'), acts = el('span', 'acts');
+      const who = el('span', 'who'), what = el('span', 'what quiet', run.tasks.join(', ') || 'divergence alone'), acts = el('span', 'acts');
       who.append(el('b', '', run.labels.slice(1).join(', ') || run.labels[0]), el('span', 'quiet', `against ${run.labels[0]} · ${run.model}`));
-      open.append(who, what, el('span', 'quiet much', run.limit === null ? 'all items' : `${count(run.limit)} items each`), el('span', 'quiet when', P.when(run.created)));
+      open.append(who, what, el('span', 'quiet much', run.tokens !== null ? (run.tokens ? `${count(run.tokens)} tokens` : 'all of the text') : run.limit === null ? 'all items' : `${count(run.limit)} items each`), el('span', 'quiet when', P.when(run.created)));
       box.append(open, acts); box.dataset.id = run.id;
       return { box, open, acts, sign: '' };
     };

@@ -5,7 +5,7 @@
   const { put, canvas } = P;
   const plain = (v) => String(+v.toPrecision(3));
   // A mark that can be reached by keyboard and says what it is.
-  const point = (svg, lines, cls = '') => {
+  const point = E.point = (svg, lines, cls = '') => {
     const g = put(svg, 'g', { class: `point ${cls}`, tabindex: '0', role: 'img', 'aria-label': lines.join(', '), 'data-tip': lines[0] });
     g.pgTip = () => lines.map((line, i) => P.el('div', i ? '' : 'first', line));
     return g;
@@ -67,7 +67,7 @@
     const boxes = marks.map((m) => ({ x: x(m.x) - radius(m), y: y(m.y), w: 2 * radius(m) }));
     for (const m of [...marks].sort((a, b) => radius(b) - radius(a))) {
       const px = x(m.x), py = y(m.y), r = radius(m);
-      const g = point(svg, [m.v.label, `${P.bytes(m.x)} · ${m.words}`, m.speed === null ? 'speed was not measured' : `${P.fig(m.speed)} tok/s in ${m.v.speed.engine}`, best.has(m) ? 'on the frontier' : 'not on the frontier'], `${m.index ? '' : 'ref'} ${best.has(m) ? 'best' : ''}`);
+      const g = point(svg, [m.v.label, `${P.bytes(m.x)} · ${m.words}`, m.speed === null ? 'speed was not measured' : `${P.fig(m.speed)}${m.v.speed.sd ? ` ± ${P.fig(m.v.speed.sd)}` : ''} tok/s in ${m.v.speed.engine}`, best.has(m) ? 'on the frontier' : 'not on the frontier'], `${m.index ? '' : 'ref'} ${best.has(m) ? 'best' : ''}`);
       put(g, 'circle', { cx: px, cy: py, r: Math.max(14, r), class: 'hit' });
       if (m.e) { const [a, b] = [y(m.y - m.e), y(m.y + m.e)]; put(g, 'line', { x1: px, x2: px, y1: a, y2: b, class: 'whisker' }); for (const at of [a, b]) put(g, 'line', { x1: px - 4, x2: px + 4, y1: at, y2: at, class: 'whisker' }); }
       put(g, 'circle', { cx: px, cy: py, r, class: 'mark' });

@@ -41,7 +41,9 @@
     const put = (name, words) => { if (words) list.append(el('dt', '', name), el('dd', '', words)); };
     put('Conditions', view.conditions.join(' · '));
     put('Machine', view.device.join(' · '));
-    put('Time', Object.entries(view.seconds).filter(([, s]) => Number.isFinite(s)).map(([name, s]) => `${name} ${P.span(s)}`).join(' · '));
+    const { total, ...stages } = view.seconds, expected = view.estimate?.seconds;
+    put('Time', [Number.isFinite(total) && `${P.span(total)} in all`, expected && `expected ${view.estimate.missing.length ? 'at least ' : ''}${P.between(expected)}${view.estimate.resumed ? ', for the whole: it went on from an interrupted job' : ''}`].filter(Boolean).join(' · '));
+    put('of which', Object.entries(stages).filter(([, s]) => Number.isFinite(s)).map(([name, s]) => `${name} ${P.span(s)}`).join(' · '));
     for (const v of view.variants) put(v.label, [v.id, v.engine, v.dtype, v.kernel, v.loaded_bytes && `${P.bytes(v.loaded_bytes)} loaded`, v.content_hash && `weights ${v.content_hash.slice(0, 12)}`, v.template_hash && `template ${v.template_hash.slice(0, 12)}`].filter(Boolean).join(' · '));
     box.append(summary, list);
     return box;
@@ -64,9 +66,10 @@
     const plot = (title, note, draw, ...before) => { const area = el('div', 'area'); plots.append(part(title, note, ...before, area)); draws.push(() => draw(area)); return area; };
     if (view.variants.length > 1 && E.axes(view).length) E.tradeoff(view, plot);
     if (view.divergence.length) plot('How far single tokens moved', 'share of tokens by their KLD, nats', (area) => E.spread(area, view));
+    if (view.divergence.length > 1) plot('By how sure the reference was', 'its probability of its most probable token', (area) => E.confidence(area, view)).closest('.ev-card').classList.add('wide');
     if (view.rows.length) plot('Scores', view.tasks.some((t) => t.chance !== null) ? '± 1.96 standard errors; grey line: the reference, dotted: chance' : '± 1.96 standard errors; the grey line is the reference', (area) => E.scores(area, view)).closest('.ev-card').classList.add('wide');
     if (!bare) head.append(P.linkButton(view.id));
-    const parts = [...(bare ? [] : [head]), verdict(view), ...(view.warnings.length ? [warnings(view)] : []), E.table(view), plots];
+    const parts = [...(bare ? [] : [head]), verdict(view), ...(view.warnings.length ? [warnings(view)] : []), ...(view.rows.length ? [E.table(view)] : []), ...(view.divergence.length > 1 ? [E.diverged(view)] : []), plots];
     const items = view.rows.length ? E.items(view, page) : null;
     if (items) parts.push(items.box);
     if (!bare) parts.push(facts(view));

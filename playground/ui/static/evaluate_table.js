@@ -15,10 +15,11 @@
   E.chance = (p) => (p < 0.001 ? '< 0.001' : p < 0.0995 ? p.toFixed(3) : p.toFixed(2));
 
   // What a column sorts by, smaller first where that is better.
+  const engines = (view) => [...new Set(view.variants.map((v) => v.speed?.engine).filter(Boolean))];
   const columns = (view) => [
     { key: 'size', words: 'Size', small: 'on disk', value: (v) => v.bytes, tip: 'All tensors of the checkpoint. Of a variant that is quantized while loading: what it would take.' },
     { key: 'bits', words: 'Bits', short: 'Bits/weight', small: 'per weight', value: (v) => v.bits_per_weight, tip: 'All tensors in bits over the parameters: what stays in 16 bits counts too.' },
-    ...(view.variants.some((v) => v.speed) ? [{ key: 'speed', words: 'Decode', short: 'Decode, tok/s', small: 'tok/s', value: (v) => v.speed?.decode_tok_s ?? null, down: true, tip: 'Tokens written a second by one generation, mean ± standard deviation. The engine stands in each tooltip.' }] : []),
+    ...(view.variants.some((v) => v.speed) ? [{ key: 'speed', words: 'Decode', short: 'Decode, tok/s', small: engines(view).length === 1 ? `tok/s in ${engines(view)[0]}` : 'tok/s', value: (v) => v.speed?.decode_tok_s ?? null, down: true, tip: 'Tokens written a second by one generation, mean ± standard deviation. It is the engine’s speed with this variant: another engine may have kernels that this one lacks.' }] : []),
     ...(view.divergence.length ? [{ key: 'kld', words: 'KLD', short: 'KLD, nats', small: 'nats, mean', value: (v) => E.kld(view, v.id)?.kld_mean ?? null, tip: 'Kullback-Leibler divergence: how far the distribution of the next token moved from the reference’s, mean over the text, ± standard error by document. 0 is the same.' }] : []),
     ...view.tasks.map((task) => ({ key: task.name, task, words: task.name, value: (v) => E.row(view, v.id, task.name)?.score ?? null, down: task.higher_is_better })),
   ];
@@ -80,10 +81,12 @@
     return cell;
   };
   const plain = (words, small, tip) => { const cell = el('span', 'v'); cell.append(el('b', '', words), ...(small ? [el('small', '', small)] : [])); return tip ? tipped(cell, tip) : cell; };
+  const speedTip = (v) => `In ${v.speed.engine}: ${v.speed.repetitions} repetitions of ${v.speed.prompt_tokens} tokens read and ${v.speed.output_tokens} written.`;
   const factCell = (view, column, v) => {
     if (column.key === 'size') return plain(P.bytes(v.bytes));
     if (column.key === 'bits') return plain(known(v.bits_per_weight) ? v.bits_per_weight.toFixed(1) : '–');
-    if (column.key === 'speed') return v.speed ? plain(P.fig(v.speed.decode_tok_s), known(v.speed.sd) ? `± ${P.fig(v.speed.sd)}` : '', `In ${v.speed.engine}: ${v.speed.repetitions} repetitions of ${v.speed.prompt_tokens} tokens read and ${v.speed.output_tokens} written.`) : el('span', 'none', '–');
+    if (column.key === 'speed' && v.speed && engines(view).length > 1) { const cell = plain(P.fig(v.speed.decode_tok_s), known(v.speed.sd) ? `± ${P.fig(v.speed.sd)}` : '', speedTip(v)); cell.append(el('small', 'noise', `in ${v.speed.engine}`)); return cell; }
+    if (column.key === 'speed') return v.speed ? plain(P.fig(v.speed.decode_tok_s), known(v.speed.sd) ? `± ${P.fig(v.speed.sd)}` : '', speedTip(v)) : el('span', 'none', '–');
     const row = E.kld(view, v.id);
     if (!row) return el('span', 'none', '–');
     const noise = view.floor && v !== view.variants[0] && row.kld_mean <= view.floor.kld_mean;

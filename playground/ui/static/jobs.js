@@ -20,17 +20,21 @@
 
   // Asks for news while `page` is shown: often while a job works, rarely otherwise, never twice at once. `extra()` goes
   // with every question; `active` and `known` are for the page to set from what it gets.
+  // One question at a time: of two answers that arrive within one frame of the browser only the later one is seen.
   P.follow = (page, trigger, extra) => {
-    const news = { active: false, known: false };
+    const news = { active: false, known: false }, waiting = [];
     let serial = 0, answered = 0, asked = 0, patience = LOST_MS;
+    const open = () => answered < serial && performance.now() - asked < patience;
+    const next = () => { if (waiting.length && !open()) waiting.shift()(); };
     news.number = (wait = LOST_MS) => { serial += 1; asked = performance.now(); patience = wait; return serial; };
-    news.send = (action, more) => trigger(action, { ...more, ...extra(), serial: news.number() });
+    news.later = (act) => { waiting.push(act); next(); };
+    news.send = (action, more) => news.later(() => trigger(action, { ...more, ...extra(), serial: news.number() }));
     news.look = () => news.send('look');
-    news.answer = (number) => { answered = Math.max(answered, number); };
+    news.answer = (number) => { answered = Math.max(answered, number); next(); };
     const tick = () => {
-      const waited = performance.now() - asked;
-      if (P.page() !== page || document.hidden || (answered < serial && waited < patience)) return;
-      if (waited >= (news.active ? LOOK_MS : IDLE_MS) || !news.known) news.look();
+      next();
+      if (P.page() !== page || document.hidden || open()) return;
+      if (performance.now() - asked >= (news.active ? LOOK_MS : IDLE_MS) || !news.known) news.look();
     };
     setInterval(tick, 300);
     document.addEventListener('pg-page', () => { if (P.page() === page) setTimeout(tick); });

@@ -58,17 +58,16 @@
     panel();
 
     // ---- advanced
-    const name = input(''), ignore = area(2, 're:.*layers\\.0\\..*'), keep = area(2, 're:.*down_proj$ = W8A16'), options = el('div', 'ui-fields three');
+    const name = input(''), ignore = area(2, ''), keep = area(2, ''), options = el('div', 'ui-fields three');
     const names = field('Name of the variant', name, 'empty: from method and scheme');
-    advanced.append(
-      field('Leave these layers as they are', ignore, 'one name or re:pattern a line; lm_head and MoE gates always stay', 'Layers that are not quantized at all.'),
-      field('Mixed precision', keep, 'pattern = scheme, one a line; BF16 leaves a layer as it is', 'Layers that get another scheme than the rest, for those that lose most.'),
-      options, names);
+    const ignoreField = field('Leave these layers as they are', ignore, ' ', 'Layers that are not quantized at all.');
+    const keepField = field('Mixed precision', keep, ' ', 'Layers that get another scheme than the rest, for those that lose most.');
+    advanced.append(ignoreField, keepField, options, names);
 
     const pairs = { samples, max_length: length, seed };
     const data = () => ({
       model: model.value.trim(), method: row?.name, scheme: scheme.value, group_size: groupField.hidden ? '' : group.value, kv_cache: kvField.hidden ? '' : kv.value,
-      ignore: ignore.value, keep: keep.value, name: name.value,
+      ignore: ignore.value, keep: keepField.hidden ? '' : keep.value, name: name.value,
       options: Object.fromEntries([...options.querySelectorAll('[name]')].filter((n) => n.value !== n.dataset.initial).map((n) => [n.name, n.value])),
       calibration: { source: choice.source, upload: choice.upload, hub: hub.value, text: pasted.value, samples: samples.value, max_length: length.value, seed: seed.value },
     });
@@ -93,20 +92,25 @@
       groupField.hidden = !one?.groups;
       kvField.hidden = !row?.compressor;
       calibration.hidden = !calibrates();
-      const set = [ignore.value && 'layers left out', keep.value && 'mixed precision', name.value && 'named'].filter(Boolean);
-      said.textContent = set.length ? ` · ${set.join(', ')}` : ' · layers to leave out, mixed precision, options, name';
+      const set = [ignore.value && 'layers left out', keep.value && !keepField.hidden && 'mixed precision', name.value && 'named'].filter(Boolean);
+      said.textContent = set.length ? ` · ${set.join(', ')}` : ` · ${['layers to leave out', !keepField.hidden && 'mixed precision', row?.options.length && 'options', 'name'].filter(Boolean).join(', ')}`;
     };
+    const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
+    const stop = (words) => (/[.:]$/.test(words) ? words : `${words}.`);
+    // The row of the methods table.
     const describe = () => {
-      about.replaceChildren();
-      const words = el('p'), facts = el('p', 'quiet');
+      const words = el('p'), facts = el('dl', 'qz-row'), reads = row.schemes.filter((s) => s.calibrates);
       words.append(el('b', '', row.title), document.createTextNode(` ${row.good} `), el('span', 'quiet', row.bad));
-      facts.append(document.createTextNode(`${row.hardware} `));
+      const add = (name, ...parts) => { const pair = el('div'), said = el('dd'); said.append(...parts); pair.append(el('dt', '', name), said); facts.append(pair); };
+      add('Text', reads.length === row.schemes.length ? 'Reads calibration text.' : reads.length ? `${reads.map((s) => s.name).join(', ')} read${reads.length === 1 ? 's' : ''} calibration text; the other schemes read none.` : 'Reads no calibration text.');
+      if (row.group_rule) add('Groups', stop(capital(row.group_rule)));
+      add('Result', stop(capital(row.format)));
+      add('Hardware', row.hardware);
       const runs = row.engines.filter((e) => e.runs).map((e) => e.title), not = row.engines.filter((e) => !e.runs);
-      facts.append(document.createTextNode(`Runs here in ${runs.join(' and ') || 'nothing that is installed'}. `));
-      for (const e of not) facts.append(document.createTextNode(`Not here in ${e.title}: ${e.why}. `));
-      if (row.architectures.length) facts.append(document.createTextNode(`Knows ${row.architectures.map((a) => a.replace(/ForCausalLM$/, '')).join(', ')}. `));
-      if (/^https:\/\//.test(row.paper)) { const a = el('a', '', 'Paper'); a.href = row.paper; a.target = '_blank'; a.rel = 'noopener noreferrer'; facts.append(a); }
-      about.append(words, facts);
+      add('Engines', [`Runs here in ${runs.join(' and ') || 'nothing that is installed'}.`, ...not.map((e) => `Not here in ${e.title}: ${stop(e.why)}`)].join(' '));
+      if (row.architectures.length) add('Models', stop(row.architectures.map((a) => a.replace(/ForCausalLM$/, '')).join(', ')));
+      if (/^https:\/\//.test(row.paper)) { const a = el('a', '', row.paper.replace(/^https:\/\//, '')); a.href = row.paper; a.target = '_blank'; a.rel = 'noopener noreferrer'; add('Paper', a); }
+      about.replaceChildren(words, facts);
     };
     const draws = () => {
       options.replaceChildren();
@@ -116,6 +120,8 @@
         options.append(field(o.name, node, o.summary));
       }
       options.hidden = !row.options.length;
+      ignore.placeholder = row.layers.ignore; ignoreField.lastChild.textContent = row.layers.ignore_rule;
+      keep.placeholder = row.layers.keep; keepField.lastChild.textContent = row.layers.keep_rule; keepField.hidden = !row.layers.keep;
     };
     const take = (next, wanted) => {
       row = next;

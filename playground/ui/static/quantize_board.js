@@ -44,7 +44,10 @@
       if (r.kld_mean !== undefined) list.append(big('mean KLD, nats', P.small(r.kld_mean), '', 'Divergence of the saved checkpoint from the model that was in memory: 0 is what it should be.'));
       if (r.max_abs_logit_difference !== undefined) list.append(big('largest logit difference', P.small(r.max_abs_logit_difference)));
       checks.append(list);
-    } else checks.append(el('p', 'quiet', 'Not compared: this format is read by other engines. Compare shows what it answers.'));
+    } else {
+      checks.firstChild.textContent = 'Read back from the file';
+      checks.append(el('p', 'quiet', card.layers.length ? `${card.layers.length} quantized tensors were read back from the finished file and held against the original: the errors above. Compare shows what it answers.` : 'No tensor was compared: it holds 16-bit values, or was made before this was measured. Compare shows what it answers.'));
+    }
     const notes = [card.calibration && `Calibrated on ${card.calibration}.`, ...card.notes].filter(Boolean);
     if (notes.length) { const list = el('ul', 'qz-notes'); list.append(...notes.map((words) => el('li', '', words))); checks.append(list); }
     parts.push(checks);
@@ -64,7 +67,7 @@
     const look = () => news.look();
     const jobCards = P.jobCards({ logs, look, send, gone: 'Done. The variant has been deleted or replaced since.', left: 'Nothing half-made is left.' });
     mount.replaceChildren(trouble, jobCards.box, made);
-    Q.queue = () => { begun = news.number(60_000); Q.send(begun, [...logs], [...cards]); };
+    Q.queue = () => news.later(() => { begun = news.number(60_000); Q.send(begun, [...logs], [...cards]); });
 
     // ---- variants
     const cardNode = (row) => {

@@ -16,19 +16,31 @@
     return { label, node };
   };
 
-  // Questions about the hub are numbered apart from the board's, whose next answer would take the place of theirs.
-  const asked = new Map();
-  let serial = 0;
+  // Questions about the hub are numbered apart from the board's, whose next answer would take the place of theirs; and
+  // asked one after the other, because of two answers within one frame of the browser only the later one is seen.
+  const LOST_MS = 20_000;
+  const asked = new Map(), line = [];
+  let serial = 0, out = 0, since = 0;
+  const next = () => {
+    if (!line.length || (out && performance.now() - since < LOST_MS)) return;
+    const [number, send] = line.shift();
+    out = number; since = performance.now();
+    send();
+    setTimeout(next, LOST_MS + 100);
+  };
   P.quantizeHub = (element, props, watch) => {
     const answer = () => {
       const v = P.json(props.value, null), take = v && asked.get(v.serial);
-      if (take) { asked.delete(v.serial); take(v); }
+      if (!take) return;
+      asked.delete(v.serial); take(v);
+      if (v.serial === out) out = 0;
+      next();
     };
     watch('value', answer); answer();
   };
 
   Q.push = (row, trigger, looked) => {
-    const ask = (action, more, take) => { serial += 1; asked.set(serial, take); trigger(action, { id: row.id, ...more, serial }); };
+    const ask = (action, more, take) => { serial += 1; const number = serial; asked.set(number, take); line.push([number, () => trigger(action, { id: row.id, ...more, serial: number })]); next(); };
     const box = el('section', 'qz-push'), form = el('form', 'qz-push-form'), live = el('div', 'qz-push-live'), said = el('div'), card = el('div', 'qz-text');
     const size = P.bytes(row.on_disk || row.after);
     const place = field('Repository', 'Made where there is none.', { placeholder: `you/${row.model.split('/').pop()}-${row.name}`, autocomplete: 'off', maxLength: 96 });

@@ -44,9 +44,10 @@
     const box = el('section', 'rn-how'), head = el('div', 'ui-section'), grid = el('div', 'rn-grid');
     box.setAttribute('aria-label', 'How this was measured');
     head.append(el('h3', '', 'How this was measured'), el('span', 'quiet', long(v.created)));
-    const { settings, device, versions } = v.how;
+    const { settings, device, versions, time } = v.how;
     if (settings.length) grid.append(list('Settings', settings));
     if (device.length) grid.append(list('Machine', device));
+    if (time.length) grid.append(list('Time', time));
     if (versions.length) grid.append(list('Versions', versions));
     box.append(head, grid);
     if (v.how.variants.length) box.append(variants(v.how.variants));

@@ -27,7 +27,7 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("words", sa.Text()))
     _fill_words()
     with op.batch_alter_table(
-        "runs", recreate="always" if sqlite else "never", partial_reordering=[ORDER] if sqlite else ()
+        "runs", recreate="always" if sqlite else "never", partial_reordering=[ORDER] if sqlite else []
     ) as runs:
         runs.alter_column("words", nullable=False)
     op.create_index("ix_runs_created_at_id", "runs", ["created_at", "id"])

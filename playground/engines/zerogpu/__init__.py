@@ -1,0 +1,5 @@
+"""The transformers engine of a ZeroGPU Space: no process of its own, a GPU only inside `spaces.GPU`."""
+
+from playground.engines.zerogpu.engine import ZeroGpuEngine
+
+__all__ = ["ZeroGpuEngine"]

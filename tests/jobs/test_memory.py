@@ -1,0 +1,40 @@
+"""The sampler of a worker's memory: rare enough to cost nothing, and exact at the end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from playground.jobs import memory, report
+from playground.jobs.report import Report
+
+
+def test_the_last_sample_is_the_peak_of_the_process(tmp_path: Path) -> None:
+    told = Report(tmp_path)
+    with memory.Sampler(told, every_s=60):
+        held = bytearray(64 << 20)
+        del held
+    told.close()
+    found = [event["bytes"] for event in report.read(tmp_path)[0] if event["kind"] == "memory"]
+    assert len(found) == 2, "one at the beginning and one at the end, without waiting for the minute"
+    assert found[-1] >= memory.peak_bytes() - (1 << 20) >= found[0] - (1 << 20)
+
+
+def test_a_machine_full_of_processes_is_looked_at_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def slow(_: psutil.Process) -> int:
+        time.sleep(0.05)
+        return 1
+
+    monkeypatch.setattr(memory, "tree_bytes", slow)
+    told = Report(tmp_path)
+    sampler = memory.Sampler(told, every_s=0.01)
+    monkeypatch.setattr(sampler._done, "wait", lambda seconds: (waited.append(seconds), sampler._done.set()))
+    with sampler:
+        sampler._thread.join()
+    told.close()
+    assert waited and min(waited) >= 0.05 / memory.SHARE

@@ -1,0 +1,64 @@
+"""Idle models give way to a job of any kind, when memory is short and only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from playground import machine
+from playground.errors import OutOfMemory
+from playground.evals.conditions import Conditions
+from playground.jobs import room
+from playground.jobs.divergence_spec import DivergenceSpec
+from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.jobs.spec import QuantizeSpec, Spec
+from playground.methods.recipe import Recipe
+from playground.ui import job_room
+from tests.fakes.engine import FakeEngine
+from tests.fakes.queue import FakeQueue
+
+TASKS = Conditions(("bundled_facts",))
+BOTH = ("smollm2", "smollm2:nf4")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [QuantizeSpec("smollm2", Recipe("rtn", "W4A16")), EvaluateSpec(BOTH, TASKS), DivergenceSpec(BOTH)],
+    ids=lambda spec: spec.kind,
+)
+def test_idle_models_make_room_before_a_job_and_only_then(
+    home: Path, monkeypatch: pytest.MonkeyPatch, spec: Spec
+) -> None:
+    engine, queue = FakeEngine(), FakeQueue()
+    engine.loaded = {"a", "b", "c"}
+    job = queue.get(queue.submit(spec))
+    free = {"bytes": 10**12}
+    monkeypatch.setattr(machine, "memory", lambda: machine.Memory(10**12, free["bytes"]))
+    begin = job_room.before_start(engine)
+    begin(job)
+    assert engine.loaded == {"a", "b", "c"}
+    free["bytes"] = 10**6
+    unload = engine.unload_idle
+
+    def told() -> str | None:
+        free["bytes"] += 4 * 10**9
+        return unload()
+
+    monkeypatch.setattr(engine, "unload_idle", told)
+    begin(job)
+    assert engine.loaded == {"b", "c"}
+    free["bytes"] = 10**6
+    monkeypatch.setattr(engine, "unload_idle", lambda: None)
+    with pytest.raises(OutOfMemory, match="of memory and"):
+        begin(job)
+
+
+def test_a_divergence_holds_two_models_and_tasks_hold_one(home: Path) -> None:
+    tasks, both = room.needed(EvaluateSpec(BOTH, TASKS)), room.needed(DivergenceSpec(BOTH))
+    weights = 269_030_016
+    assert tasks.low - room.BASE == pytest.approx(weights, rel=0.01)
+    assert both.low - room.BASE == pytest.approx(3 * weights, rel=0.01), "BF16, and FP32 for the noise floor"
+    beside = room.needed(EvaluateSpec(BOTH, TASKS, divergence={"text": "bundled", "tokens": 64}))
+    assert beside == both
+    assert room.needed(EvaluateSpec(("smollm2@vllm",), TASKS)).low == room.BASE, "vLLM keeps its own account"
