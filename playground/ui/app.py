@@ -27,6 +27,7 @@ from playground.ui import (
     quantize_tab,
     review_routes,
     review_tab,
+    run_files,
     run_routes,
     runs_tab,
     speed_tab,
@@ -118,6 +119,7 @@ def launch(
     )
     guard.opened(demo)
     quantize_files.serve(demo.app, owner)
+    run_files.serve(demo.app, owner)
     run_routes.serve(demo.app, owner)
     health.serve(demo.app)
     if demo.mcp_server_obj is not None:

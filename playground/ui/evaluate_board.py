@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.errors import PlaygroundError, StoreUnavailable
+from playground.export.evaluation import named
 from playground.store import database, runs
 from playground.store.schema import Job, Run
 from playground.ui import outsiders
 from playground.ui.encode import inert
-from playground.ui.evaluate_run import named
 from playground.ui.job_cards import JobCards, Queue
 
 log = logging.getLogger(__name__)

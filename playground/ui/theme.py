@@ -19,7 +19,7 @@ SCRIPTS = (
     *("quantize.js", "quantize_board.js", "quantize_plots.js", "quantize_push.js"),
     *("evaluate.js", "evaluate_board.js", "evaluate_table.js", "evaluate_plots.js", "evaluate_items.js"),
     *("evaluate_divergence.js", "evaluate_run.js", "access.js"),
-    *("links.js", "replay.js", "run.js", "run_pair.js", "runs.js"),
+    *("links.js", "replay.js", "run_files.js", "run.js", "run_pair.js", "runs.js"),
     *("reviews.js", "reviews_board.js", "reviews_opened.js", "page.js"),
 )
 STYLES = (

@@ -22,6 +22,8 @@ from playground.estimate.evaluation import Expected
 from playground.evals import items, tasks
 from playground.evals.conditions import Conditions
 from playground.evals.items import Item, TaskFacts
+from playground.evals.verdict_words import points, sentences
+from playground.export.evaluation import named
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.store import folders, runs
@@ -30,8 +32,7 @@ from playground.ui.access_rules import Rules
 from playground.ui.evaluate_asked import generation, spec
 from playground.ui.evaluate_board import Board
 from playground.ui.evaluate_events import Evaluate
-from playground.ui.evaluate_run import named, view
-from playground.ui.evaluate_verdict import points, sentences
+from playground.ui.evaluate_run import view
 from playground.ui.owner import Owner
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation
@@ -437,7 +438,8 @@ def test_a_divergence_alone_is_listed_and_opened_like_an_evaluation(page: Page, 
     label = next(one.label for one in VARIANTS if one.id == worst["variant"])
     assert shown["verdict"][0]["text"].startswith(f"{label}: mean KLD"), "the worst first"
     lines = list(csv.DictReader(io.StringIO(shown["files"]["csv"])))
-    assert [one["variant"] for one in lines] == [one.id for one in VARIANTS[:3]] and float(lines[1]["ppl_ratio"]) > 1
+    names = [VARIANTS[0].id, "noise-floor", *(one.id for one in VARIANTS[1:3])]
+    assert [one["variant"] for one in lines] == names and float(lines[2]["ppl_ratio"]) > 1
     assert json.loads(shown["files"]["json"])["kind"] == "divergence", "the file is the run as it is stored"
     assert not page.send("board", "remove", {"id": run.id})["error"]
 
