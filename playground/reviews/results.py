@@ -153,7 +153,7 @@ def _reviewers(people: Sequence[Reviewer], votes: Sequence[Vote]) -> list[dict[s
                 "done": len(given),
                 "total": len(one.order),
                 "excluded": one.excluded_at is not None,
-                "sides": {choice: sides[choice] for choice in ("a", "b", "tie", "bad")},  # type: ignore[index]
+                "sides": {choice: sides[choice] for choice in ("a", "b", "tie", "bad")},
                 "seconds_per_vote": median(gaps) if gaps else None,
                 "last": given[-1].created_at if given else None,
             }

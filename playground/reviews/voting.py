@@ -71,7 +71,7 @@ def vote(review_id: str, key: str, token: str, at: object, choice: object, comme
         reviewer_id=found.id,
         number=number,
         review_id=review.id,
-        choice=choice,  # type: ignore[arg-type]
+        choice=choice,
         left=left,
         winner={"a": left, "b": right}.get(str(choice)),
         comment=reviews.plain(comment.strip()[:MAX_COMMENT]),
