@@ -125,7 +125,7 @@ class Reviews:
             except (SQLAlchemyError, OSError, PlaygroundError):
                 log.exception("The store cannot be read")
                 return inert(said | {"broken": ["The reviews cannot be read.", "Details are in the log."]})
-        return inert(said | cards | {"owner": True, "reviews": rows, "made": (made or [None])[0]})
+        return inert(said | cards | {"owner": True, "reviews": rows, "made": made[0] if made else None})
 
     # ---- one review
     def open(self, data: gr.EventData, request: gr.Request) -> str:

@@ -40,6 +40,18 @@ def test_runs_that_are_no_comparisons_or_hold_other_weights_are_refused(home: Pa
         make.from_runs(terms, [one.id, changed.id])
 
 
+def test_what_was_stopped_or_asked_otherwise_is_no_answer(home: Path) -> None:
+    whole = comparison("Q?", ["a", "b"])
+    for more in ({"finish_reason": "abort"}, {"error": {"message": "no"}}, {"prompt": {"text": "Another?"}}):
+        panes = [whole.result["panes"][0], whole.result["panes"][1] | more]
+        run = Run(**{**whole.as_row(), "id": runs.new_id(), "result": {**whole.result, "panes": panes}})
+        runs.add(run)
+        with pytest.raises(InvalidRequest, match="no prompt that two variants"):
+            make.from_runs(Terms(invitations=("Anna",)), [run.id])
+        found = make.from_runs(Terms(invitations=("Anna",)), [whole.id, run.id])
+        assert found.settings["failed"] == 1 and len(reviews.items(found.id)) == 1
+
+
 def test_one_variant_on_two_engines_has_two_names(home: Path) -> None:
     run = comparison("Q?", ["a", "b"])
     twice = [VARIANTS[0], {**VARIANTS[0], "engine": "vllm"}]
