@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 from playground.core import Message
+from playground.engines import address
 from playground.errors import InvalidRequest
 from playground.store import reviews, runs
 from playground.store.review_tables import Reveal, Review, Reviewer, ReviewItem
@@ -217,7 +218,8 @@ def from_runs(terms: Terms, run_ids: Sequence[str], name: str = "") -> Review:
         rows = list(_panes(run))
         for key, row, _ in rows:
             before = variants.setdefault(key, row)
-            if before.get("content_hash") != row.get("content_hash"):
+            hashes = {one["content_hash"] for one in (before, row) if one.get("content_hash")}
+            if len(hashes) > 1:
                 raise InvalidRequest(
                     f"The weights of {row['label']} are not the same in all of these runs.",
                     hint="Take runs of one version of it.",
@@ -230,13 +232,16 @@ def from_runs(terms: Terms, run_ids: Sequence[str], name: str = "") -> Review:
 
 
 def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None]]:
+    """Of each pane: what names its variant over several runs, the variant, and its answer to the run's prompt."""
     panes = run.result["panes"]
     for number, pane in enumerate(panes):
         known = run.variants[number] if len(run.variants) == len(panes) else {}
         engine = pane.get("engine") or known.get("engine") or ""
-        row = {**known, "id": known.get("id") or pane["variant"], "engine": engine}
-        row["label"] = known.get("label") or pane.get("label") or row["id"]
-        yield f"{row['id']}@{engine}", row, None if pane.get("error") else pane["text"]
+        name = address.parse(known.get("id") or pane["variant"]).variant
+        row = {**known, "id": name, "engine": engine, "label": known.get("label") or pane.get("label") or name}
+        # What was stopped, failed, or was asked something else in its own pane is no answer to compare.
+        whole = not pane.get("error") and not pane.get("prompt") and pane.get("finish_reason") in ("stop", "length")
+        yield f"{name}@{engine}", row, pane["text"] if whole else None
 
 
 def distinct(variants: list[dict[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from playground.estimate import Estimate, estimate, facts
 from playground.jobs import kinds, room
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.jobs.review_spec import ReviewSpec
 from playground.jobs.spec import QuantizeSpec, Spec
 from playground.store.schema import Job
 
@@ -46,6 +47,8 @@ def _needed(spec: Spec) -> int:
             return _quantizing(spec).peak_memory[1]
         case EvaluateSpec() | DivergenceSpec():
             return room.needed(spec).high
+        case ReviewSpec():
+            return room.together(spec.variants)
         case _:
             return 0
 

@@ -38,7 +38,7 @@ class Reviews:
 
     def __init__(self, tab: Tab, queue: Queue, owner: Owner) -> None:
         self.tab, self.queue, self.owner = tab, queue, owner
-        self._jobs = JobCards(queue, "review", asked)
+        self._jobs = JobCards(queue, ("review",), asked)
         self._lock = threading.Lock()
 
     def wire(self) -> None:

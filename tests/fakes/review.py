@@ -43,7 +43,7 @@ def comparison(prompt: str, texts: list[str], **more: Any) -> Run:
         result={
             "prompt": {"messages": [{"role": "user", "content": prompt}], "text": prompt},
             "panes": [
-                {"variant": row["id"], "engine": row["engine"], "text": text}
+                {"variant": row["id"], "engine": row["engine"], "text": text, "finish_reason": "stop"}
                 for row, text in zip(VARIANTS, texts, strict=False)
             ],
         },

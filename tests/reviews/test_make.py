@@ -31,13 +31,27 @@ def test_runs_that_are_no_comparisons_or_hold_other_weights_are_refused(home: Pa
     terms = Terms(invitations=("Anna",))
     with pytest.raises(InvalidRequest, match="kind bench"):
         make.from_runs(terms, [comparison("Q?", ["a", "b"], kind="bench").id])
-    one, other = comparison("Q?", ["a", "b"]), comparison("R?", ["a", "b"])
-    changed = Run(
-        **{**other.as_row(), "id": runs.new_id(), "variants": [{**VARIANTS[0], "content_hash": "x"}, VARIANTS[1]]}
-    )
-    runs.add(changed)
+    made = []
+    for digest in ("x", "y", None):
+        row = comparison("Q?", ["a", "b"]).as_row()
+        weights = [{**VARIANTS[0], "content_hash": digest}, VARIANTS[1]]
+        made.append(Run(**{**row, "id": runs.new_id(), "variants": weights}))
+        runs.add(made[-1])
     with pytest.raises(InvalidRequest, match="weights of BF16"):
-        make.from_runs(terms, [one.id, changed.id])
+        make.from_runs(terms, [made[0].id, made[1].id])
+    assert make.from_runs(terms, [made[0].id, made[2].id]), "of weights that nobody has read nothing is known"
+
+
+def test_what_was_stopped_or_asked_otherwise_is_no_answer(home: Path) -> None:
+    whole = comparison("Q?", ["a", "b"])
+    for more in ({"finish_reason": "abort"}, {"error": {"message": "no"}}, {"prompt": {"text": "Another?"}}):
+        panes = [whole.result["panes"][0], whole.result["panes"][1] | more]
+        run = Run(**{**whole.as_row(), "id": runs.new_id(), "result": {**whole.result, "panes": panes}})
+        runs.add(run)
+        with pytest.raises(InvalidRequest, match="no prompt that two variants"):
+            make.from_runs(Terms(invitations=("Anna",)), [run.id])
+        found = make.from_runs(Terms(invitations=("Anna",)), [whole.id, run.id])
+        assert found.settings["failed"] == 1 and len(reviews.items(found.id)) == 1
 
 
 def test_one_variant_on_two_engines_has_two_names(home: Path) -> None:

@@ -21,7 +21,7 @@
     const cards = P.jobCards({ logs, look: () => news.look(), send, gone: 'Done. Its review has been deleted since.', left: 'Every answer so far is kept: the same asked again goes on from there.' });
     mount.replaceChildren(trouble, cards.box);
     cards.box.hidden = true;
-    R.queue = () => { begun = news.number(60_000); R.send(begun, [...logs]); };
+    R.queue = () => news.later(() => { begun = news.number(60_000); R.send(begun, [...logs]); });
 
     const line = (row) => {
       const box = el('article', 'rv-line'), open = P.button('open', '', () => { R.open(row.id); R.box?.scrollIntoView({ block: 'start', behavior: P.quiet ? 'auto' : 'smooth' }); });
