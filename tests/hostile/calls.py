@@ -109,7 +109,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def everything(target: Target, thorough: bool = True) -> Iterator[Call]:
-    """All calls, in order. The last ones use up the attempts to log in. Not thorough: fewer inputs to every function."""
+    """All calls, in order. The last ones use up the attempts to log in. Else: fewer inputs to a function."""
     someone = Visitor(target.url)
     yield from other_websites(target, someone)
     yield from every_function(someone, NASTY if thorough else NASTY[::4])
