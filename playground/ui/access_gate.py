@@ -147,7 +147,7 @@ class _Answer:
             message.setdefault("headers", [])
             found = MutableHeaders(scope=message)
             for name, value in self._said.items():
-                found[name] = value
+                found.setdefault(name, value)  # a route's own policy is the stricter one
         await self._send(message)
 
 

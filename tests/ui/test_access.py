@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -17,12 +18,14 @@ import httpx
 import pytest
 from gradio import http_server, oauth
 from itsdangerous import TimestampSigner
+from starlette.responses import PlainTextResponse
 
 from playground.catalog.endpoints import without_keys
 from playground.errors import InvalidSettings, OutOfQuota, TooMany, WrongLogin
 from playground.settings import settings
 from playground.store import database
 from playground.ui import access
+from playground.ui.access_gate import Gate
 from playground.ui.access_hosts import Hosts
 from playground.ui.access_login import COOKIE, Logins
 from playground.ui.access_rules import Rules
@@ -131,6 +134,21 @@ def test_every_answer_says_what_a_browser_may_do_with_it(public: tuple[str, Fake
         assert not [value for value in policy.values() if "*" in value or "http" in value]
         assert (said["x-content-type-options"], said["referrer-policy"]) == ("nosniff", "no-referrer")
         assert "camera=()" in said["permissions-policy"] and said["x-frame-options"] == "DENY"
+
+
+def test_a_route_may_be_stricter_than_the_page(home: Path) -> None:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("x", headers={"Content-Security-Policy": "sandbox"})(scope, receive, send)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Gate(app, LOCAL)(scope, None, send))  # type: ignore[arg-type]
+    said = dict(sent[0]["headers"])
+    assert said[b"content-security-policy"] == b"sandbox" and said[b"x-content-type-options"] == b"nosniff"
 
 
 def test_on_a_space_the_hub_frames_the_page_and_nobody_else(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
