@@ -148,7 +148,10 @@ def test_a_route_may_be_stricter_than_the_page(home: Path) -> None:
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
     asyncio.run(Gate(app, LOCAL)(scope, None, send))  # type: ignore[arg-type]
     said = dict(sent[0]["headers"])
-    assert said[b"content-security-policy"] == b"sandbox" and said[b"x-content-type-options"] == b"nosniff"
+    assert (
+        said[b"content-security-policy"] == b"sandbox; frame-ancestors 'none'"
+        and said[b"x-content-type-options"] == b"nosniff"
+    )
 
 
 def test_on_a_space_the_hub_frames_the_page_and_nobody_else(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
