@@ -27,6 +27,7 @@ _CLOSED = re.compile(
     re.IGNORECASE,
 )
 _SAFE = ("GET", "HEAD")
+POLICY = "content-security-policy"
 
 
 def policy(ancestors: Iterable[str] = ()) -> str:
@@ -65,9 +66,9 @@ def headers() -> dict[str, str]:
         "x-robots-tag": "noindex, nofollow",  # links are unlisted
     }
     if space_hosts():
-        return said | {"content-security-policy": policy(("'self'", "https://huggingface.co"))}
+        return said | {POLICY: policy(("'self'", "https://huggingface.co"))}
     return said | {
-        "content-security-policy": policy(),
+        POLICY: policy(),
         "x-frame-options": "DENY",
         "cross-origin-opener-policy": "same-origin",
     }
@@ -147,7 +148,9 @@ class _Answer:
             message.setdefault("headers", [])
             found = MutableHeaders(scope=message)
             for name, value in self._said.items():
-                found[name] = value
+                found.setdefault(name, value)  # a route's own policy is the stricter one
+            if "frame-ancestors" not in found[POLICY]:
+                found[POLICY] += f"; {self._said[POLICY].rsplit('; ', 1)[-1]}"
         await self._send(message)
 
 

@@ -10,7 +10,7 @@ from playground import catalog
 from playground.calibration import Calibration
 from playground.core import Sampling
 from playground.engines.engine import Engine
-from playground.errors import PlaygroundError
+from playground.errors import InvalidRequest, PlaygroundError
 from playground.generate import generate as run
 from playground.methods.recipe import without_paths
 from playground.store.schema import Job
@@ -92,6 +92,7 @@ def endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
             stop=tuple(stop or ()),
         )
         try:
+            _texts(variants, prompt, system)
             rules.begin(request, variants, max_tokens, len(prompt) + len(system))
             with rules.running(request) as refused:
                 if refused is not None:
@@ -175,6 +176,13 @@ def endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
     gr.api(generate, api_name="generate", concurrency_limit=4)
     gr.api(quantize, api_name="quantize")
     gr.api(jobs, api_name="jobs")
+
+
+def _texts(variants: object, prompt: object, system: object) -> None:
+    """Gradio checks no types. Raises InvalidRequest."""
+    names = variants if isinstance(variants, list) else [None]
+    if not all(isinstance(text, str) for text in (*names, prompt, system)):
+        raise InvalidRequest("`variants` is a list of names; `prompt` and `system` are text.")
 
 
 def _job(job: Job) -> dict[str, Any]:

@@ -91,11 +91,11 @@ def attacked(folder: Path, *options: str) -> Iterator[Target]:
         "HF_HUB_OFFLINE": "1",
     }
     evil_run = _plant(home)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.hostile.server", *options],
-        cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=(folder / "stderr.log").open("w"),
-    )  # fmt: skip
+    with (folder / "stderr.log").open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hostile.server", *options],
+            cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+        )  # fmt: skip
     try:
         assert process.stdout
         first = process.stdout.readline()
