@@ -76,7 +76,7 @@
     fromPrompts.append(pickModel, variantPart, part('Prompts', setRow));
     fromRuns.append(part('Comparisons', runList));
     const sampling = el('details', 'ui-more'), said = el('span', 'ui-said quiet'), summary = el('summary', '', 'How they answer'), grid = el('div', 'rv-fields three');
-    summary.append(said); grid.append(P.field('Max tokens', tokens), P.field('Temperature', temperature, '0 is greedy'), P.field('Seed', seed));
+    summary.append(said); grid.append(P.field('Longest answer', tokens, 'tokens'), P.field('Temperature', temperature, '0 is greedy'), P.field('Seed', seed));
     sampling.append(summary, grid); fromPrompts.append(sampling);
     const commonLine = el('div', 'rv-common'), commonLabel = el('label', 'rv-tick'), commonWords = el('span', 'words');
     common.type = 'checkbox'; commonWords.append(el('b', '', 'A common link as well'), el('small', '', 'whoever has it can vote once in a browser; names are then shown when you close the review'));
