@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from playground import spreadsheet
 from playground.core import Clock, Progress
 from playground.errors import InvalidRequest, PlaygroundError
 
@@ -164,13 +163,4 @@ def failure(variant: str, engine: str, test: str, address: str, error: Playgroun
 
 def as_csv(rows: Iterable[BenchRow]) -> str:
     """One line a test, with a heading; an unknown number is an empty cell."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(BenchRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _inert(value) for name, value in row.as_dict().items()} for row in rows)
-    return text.getvalue()
-
-
-def _inert(value: Any) -> Any:
-    """A spreadsheet takes a text that begins like a formula for one; a space in front keeps it text."""
-    return f" {value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+    return spreadsheet.as_csv([field.name for field in fields(BenchRow)], (row.as_dict() for row in rows))

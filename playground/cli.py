@@ -17,7 +17,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from playground import catalog, cli_bench, cli_endpoints, cli_eval, cli_jobs, cli_kld, cli_push, cli_quantize, cli_runs
+from playground import (
+    catalog,
+    cli_bench,
+    cli_endpoints,
+    cli_eval,
+    cli_jobs,
+    cli_kld,
+    cli_push,
+    cli_quantize,
+    cli_review,
+    cli_runs,
+)
 from playground.core import Progress, Sampling
 from playground.errors import Cancelled, PlaygroundError
 
@@ -207,6 +218,7 @@ app.command()(cli_kld.kld)
 app.add_typer(cli_jobs.app, name="jobs")
 app.add_typer(cli_runs.app, name="runs")
 app.add_typer(cli_endpoints.app, name="endpoints")
+app.add_typer(cli_review.app, name="review")
 
 
 @app.command()

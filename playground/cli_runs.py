@@ -5,7 +5,6 @@ Whoever types this sits at the machine: the owner, to whom revoked runs are ther
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from datetime import datetime
@@ -150,12 +149,13 @@ def export(
     csv_file: Annotated[Path | None, typer.Option("--csv", help="The table.")] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="One page that opens without a network.")] = None,
     png_file: Annotated[Path | None, typer.Option("--png", help="A picture of the verdict.")] = None,
+    card_file: Annotated[Path | None, typer.Option("--card", help="A section of a model card, Markdown.")] = None,
 ) -> None:
     """Write a run to files."""
-    files = {"json": json_file, "csv": csv_file, "html": html_file, "png": png_file}
+    files = {"json": json_file, "csv": csv_file, "html": html_file, "png": png_file, "md": card_file}
     wanted = {form: path for form, path in files.items() if path is not None}
     if not wanted:
-        raise InvalidRequest("Nothing is asked for.", hint="Give --json FILE, --csv FILE, --html FILE or --png FILE.")
+        raise InvalidRequest("Nothing is asked for.", hint="Give --html FILE, --json, --csv, --png or --card.")
     entry = _entry(run_id)
     for form, path in wanted.items():
         _write(path, _as(form, entry))
@@ -164,14 +164,9 @@ def export(
 
 def _as(form: str, entry: Entry) -> bytes:
     """The run in one of the forms of `playground.export`."""
-    try:
-        export = importlib.import_module("playground.export")
-    except ModuleNotFoundError:
-        if form != "json":
-            raise InvalidRequest(f"This version does not write {form.upper()}.", hint="Take --json FILE.") from None
-        return (json.dumps(entry.as_row(result=True), indent=2, ensure_ascii=False) + "\n").encode()
-    made: bytes = export.FORMS[form].make(entry.run, entry.title, entry.note)
-    return made
+    from playground.export import FORMS
+
+    return FORMS[form].make(entry.run, entry.title, entry.note)
 
 
 def _entry(run_id: str) -> Entry:

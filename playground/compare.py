@@ -38,6 +38,11 @@ class PaneRequest:
     def source(self) -> tuple[Message, ...] | str:
         return self.messages or self.text
 
+    @property
+    def chars(self) -> int:
+        """Characters of the whole conversation, or of the text."""
+        return len(self.text) + sum(len(turn["content"]) for turn in self.messages)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

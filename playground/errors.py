@@ -26,6 +26,10 @@ PlaygroundError
 │   ├── MissingData         the task's data is neither on the hub, nor in the local folder
 │   └── DifferentTokenizer  two variants do not share token ids: their distributions cannot be compared
 ├── UnknownRun              no stored result of this id
+├── ReviewError             a blind review that cannot be made, opened or voted on
+│   ├── UnknownReview       no review behind this link
+│   ├── VoteRefused         this vote was given before, or it is not its turn
+│   └── ReviewOver          the review was closed, or all its places are taken
 ├── PushError               a variant that did not get to the hub
 │   ├── MissingToken        nobody gave a token
 │   ├── WrongToken          the hub does not know this token
@@ -38,7 +42,11 @@ PlaygroundError
 │   └── OutOfDisk           no room for what it writes
 ├── StoreUnavailable        the database cannot be read or written now: no room, no server, locked
 ├── InvalidSettings         a PLAYGROUND_* variable that cannot be used
-├── OwnerOnly               only the owner of this machine may do that
+├── OwnerOnly               only the owner of this page may do that
+├── NotOffered              a model that the owner does not offer to visitors
+├── WrongLogin              not the token of this page's owner
+├── TooMany                 a visitor's limit: of runs, of attempts, or of what visitors do at once
+├── OutOfQuota              results of visitors have taken the disk that they may take
 └── Cancelled               the user stopped it; not a failure
 """
 
@@ -186,6 +194,26 @@ class UnknownRun(PlaygroundError):
     status = 404
 
 
+class ReviewError(PlaygroundError):
+    code = "review"
+    status = 400
+
+
+class UnknownReview(ReviewError):
+    code = "unknown_review"
+    status = 404
+
+
+class VoteRefused(ReviewError):
+    code = "vote_refused"
+    status = 409
+
+
+class ReviewOver(ReviewError):
+    code = "review_over"
+    status = 410
+
+
 class PushError(PlaygroundError):
     code = "push_failed"
     status = 502
@@ -249,6 +277,26 @@ class InvalidSettings(PlaygroundError):
 class OwnerOnly(PlaygroundError):
     code = "owner_only"
     status = 403
+
+
+class NotOffered(PlaygroundError):
+    code = "not_offered"
+    status = 403
+
+
+class WrongLogin(PlaygroundError):
+    code = "wrong_login"
+    status = 401
+
+
+class TooMany(PlaygroundError):
+    code = "too_many"
+    status = 429
+
+
+class OutOfQuota(PlaygroundError):
+    code = "out_of_quota"
+    status = 507
 
 
 class Cancelled(PlaygroundError):

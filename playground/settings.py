@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from playground.errors import InvalidSettings
@@ -70,6 +70,46 @@ class Settings(BaseSettings):
     datasets: Path | None = Field(
         default=None, description="Folder with the data of tasks, TASK/SPLIT.jsonl, instead of the hub's."
     )
+    owner_token: SecretStr | None = Field(
+        default=None, min_length=16, description="Whoever logs in with it owns a public page; `--share` makes one."
+    )
+    owners: str = Field(
+        default="", description="Hub users, with commas, who own the page of a Space once they sign in there."
+    )
+    public: Literal["view", "generate"] | None = Field(
+        default=None, description="What visitors of a public page may do; default: generate, with `--share` view."
+    )
+    public_models: str = Field(
+        default="", description="Models or variants, with commas, that visitors may use; default: the page's model."
+    )
+    public_rate: str = Field(
+        default="6/minute; 60/hour", description="Runs that one visitor may start, in the notation of `limits`."
+    )
+    public_generations: int = Field(
+        default=4, ge=1, description="Runs of all visitors that may be active or queued at once."
+    )
+    public_max_tokens: int = Field(default=256, ge=1, description="Upper limit of max tokens for visitors.")
+    public_max_prompt_chars: int = Field(
+        default=8000, ge=1, description="Upper limit of a visitor's characters: prompt, system prompt and conversation."
+    )
+    public_disk_mb: int = Field(
+        default=512, ge=0, description="MB of stored results from which on visitors' runs are not stored."
+    )
+    allowed_hosts: str = Field(
+        default="", description="Names, with commas, by which a public page is reached; `*.example.org` is allowed too."
+    )
+    proxies: int | None = Field(
+        default=None, ge=0, description="Proxies in front whose X-Forwarded-For is believed; default: 0, on a Space 1."
+    )
+
+    @field_validator("public_rate")
+    @classmethod
+    def _rate(cls, value: str) -> str:
+        """Read here, so that a mistake is found when the page starts and not by its first visitor."""
+        from limits import parse_many
+
+        parse_many(value)
+        return value
 
     @property
     def data(self) -> Path:
@@ -98,9 +138,8 @@ def settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         variable = f"PLAYGROUND_{str(first['loc'][0]).upper()}"
-        raise InvalidSettings(
-            f"{variable} is {first['input']!r}: {first['msg']}.", hint="Correct or unset it."
-        ) from None
+        shown = "not usable" if variable.endswith("_TOKEN") else repr(first["input"])
+        raise InvalidSettings(f"{variable} is {shown}: {first['msg']}.", hint="Correct or unset it.") from None
     updates: dict[str, object] = {}
     if "PLAYGROUND_HOST" not in os.environ and (name := os.environ.get("GRADIO_SERVER_NAME")):
         updates["host"] = name

@@ -181,7 +181,7 @@ def test_csv_is_one_line_a_test_and_no_formula() -> None:
     rows = [BenchRow("=cmd()", "fake", "tg4", 12.5, None, 1, error='a "quoted", sentence\nof two lines')]
     read = list(csv.DictReader(io.StringIO(as_csv(rows))))
     assert len(read) == 1 and list(read[0])[:8] == OLD_FIELDS
-    assert read[0]["variant"] == " =cmd()" and read[0]["tok_s_mean"] == "12.5" and read[0]["tok_s_sd"] == ""
+    assert read[0]["variant"] == "'=cmd()" and read[0]["tok_s_mean"] == "12.5" and read[0]["tok_s_sd"] == ""
     assert read[0]["error"] == 'a "quoted", sentence\nof two lines'
 
 

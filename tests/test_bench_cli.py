@@ -82,7 +82,7 @@ def test_a_log_gets_a_line_a_stage(fake: FakeEngine) -> None:
         *(f"one: {test}: {step}" for test in ("pp4", "tg4") for step in ("warm-up", "run 1", "run 2")),
     ]
     assert saved.startswith("Saved as run ")
-    assert not bench("one", "-p", "4", "-n", "0", "-r", "1", "--json", "--no-progress").stderr
+    assert not bench("one", "-p", "4", "-n", "0", "-r", "1", "--json", "--no-progress", "--no-save").stderr
 
 
 @pytest.mark.parametrize(

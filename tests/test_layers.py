@@ -16,17 +16,17 @@ import playground
 ROOT = Path(__file__).parents[1]
 LAYERS = {
     0: ("playground", "core", "errors", "settings"),
-    1: ("metrics", "methods", "catalog", "calibration", "machine", "cgroup", "store"),
+    1: ("metrics", "methods", "catalog", "calibration", "machine", "cgroup", "spreadsheet", "store"),
     2: ("engines", "evals", "push"),
     3: (
         *("compare", "forced", "generate", "verdict", "doctor", "jobs"),
         *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
-        *("estimate", "recording", "traces"),
+        *("estimate", "export", "recording", "reviews", "traces"),
     ),
     4: (
         *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval"),
         *("cli_follow", "cli_jobs", "cli_kld", "cli_names", "cli_push"),
-        *("cli_quantize", "cli_runs", "terminal", "__main__"),
+        *("cli_quantize", "cli_review", "cli_runs", "terminal", "__main__"),
     ),
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}

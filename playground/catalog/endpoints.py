@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 RESOLVE_S = 10.0
 MAX_KEY = 4096
+PAGE_SECRETS = {"PLAYGROUND_OWNER_TOKEN", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"}
 DATABASE_URL = "PLAYGROUND_DATABASE_URL"  # may hold a password
 _HERE = ("localhost", "127.0.0.1", "::1")
 
@@ -242,13 +243,13 @@ def remove(name: str) -> None:
 
 
 def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process: without the variables that hold keys, the database's address among them."""
+    """The environment of a child process: without what holds a key, an endpoint's, the page's own or the database's."""
     try:
         hidden = {endpoint.key_env for endpoint in endpoints()}
     except CatalogError as error:
         log.warning("%s Its variables are not known.", error)
         hidden = set()
-    hidden.add(DATABASE_URL)
+    hidden |= PAGE_SECRETS | {DATABASE_URL}
     return {name: value for name, value in environment.items() if name not in hidden}
 
 

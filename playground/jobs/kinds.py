@@ -12,6 +12,7 @@ from playground.errors import JobError
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.report import Report
+from playground.jobs.review_spec import ReviewSpec
 from playground.jobs.spec import QuantizeSpec, Spec
 
 Body = Callable[[Any, Path, Report], dict[str, Any]]
@@ -34,6 +35,7 @@ KINDS: dict[str, Kind] = {
     "quantize": Kind("playground.jobs.quantize:run", QuantizeSpec.from_dict),
     "evaluate": Kind("playground.jobs.evaluate:run", EvaluateSpec.from_dict),
     "divergence": Kind("playground.jobs.divergence:run", DivergenceSpec.from_dict),
+    "review": Kind("playground.jobs.review:run", ReviewSpec.from_dict),
 }
 
 

@@ -38,6 +38,12 @@ def needed(spec: EvaluateSpec | DivergenceSpec) -> Room:
     return Room(BASE + held, BASE + held + PASS)
 
 
+def together(names: Sequence[str]) -> int:
+    """Bytes of variants that are loaded beside each other and answer. Raises CatalogError for one that is not there."""
+    found = [catalog.variant(address.parse(name).variant) for name in names]
+    return BASE + sum(_loaded(variant) for variant in found if variant.engines != ("remote",)) + PASS
+
+
 def _loaded(variant: Variant) -> int:
     """Bytes in memory: what bitsandbytes packs stays packed; transformers unpacks every other scheme on a CPU."""
     if variant.method in ("bitsandbytes", "cast"):

@@ -176,7 +176,7 @@ def spawn(job_id: str, module: str, nice: int) -> subprocess.Popen[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    environment = {name: value for name, value in without_keys(os.environ).items() if name != "PLAYGROUND_OWNER_TOKEN"}
+    environment = without_keys(os.environ)
     if DATABASE_URL in os.environ:  # unlike other children a worker stores what it made
         environment[DATABASE_URL] = os.environ[DATABASE_URL]
     if (threads := settings().threads) is not None:

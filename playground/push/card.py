@@ -19,7 +19,7 @@ from playground.methods.recipe import Recipe, without_paths
 from playground.methods.row import Method
 from playground.methods.words import calibration_words, scheme_words
 from playground.metrics.layer_errors import where_it_hurt
-from playground.push import results
+from playground.push import model_index, results
 from playground.push.loading import loading
 from playground.push.markdown import code, fence, plain, table
 from playground.push.origin import Origin
@@ -43,7 +43,7 @@ def card(
     """
     row = method(variant.method)
     parts = [
-        _front_matter(variant, row, base),
+        _front_matter(variant, row, base, repository, found),
         f"# {plain(base.title)}, {plain(label)}",
         _what(variant, row, base),
         f"## Size\n\n{_size(variant)}",
@@ -56,7 +56,7 @@ def card(
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(variant: StoredVariant, row: Method, base: Origin) -> str:
+def _front_matter(variant: StoredVariant, row: Method, base: Origin, repository: str, found: Sequence[Run]) -> str:
     gguf = row.name == "gguf"
     tags = ["gguf" if gguf else "bitsandbytes" if row.name == "bitsandbytes" else "compressed-tensors"]
     tags += [row.name, variant.scheme.lower(), "quantized", "quantization-playground"]
@@ -67,6 +67,7 @@ def _front_matter(variant: StoredVariant, row: Method, base: Origin) -> str:
         "pipeline_tag": "text-generation",
         "license": base.license,
         "tags": list(dict.fromkeys(tags)),
+        "model-index": model_index.entry(repository.rpartition("/")[2] or variant.name, results.index(variant, found)),
     }
     said = {key: value for key, value in front.items() if value}
     return f"---\n{yaml.safe_dump(said, sort_keys=False, allow_unicode=True)}---"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from playground.push import model_index
 from playground.push.markdown import code, plain, table
 from playground.store import database, runs
 from playground.store.schema import Run, StoredVariant
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
 
 Row = Mapping[str, Any]
 NOISE_FLOOR = "noise-floor"
@@ -31,6 +35,16 @@ def tables(variant: StoredVariant, found: Sequence[Run]) -> str:
     """Markdown: tasks, divergence and speed, each from the newest run that has it."""
     parts = [_tasks(variant, found), _divergence(variant, found), _speed(variant, found)]
     return "\n\n".join(filter(None, parts)) or NOTHING
+
+
+def index(variant: StoredVariant, found: Sequence[Run]) -> list[EvalResult]:
+    """The same as the hub's `model-index` wants it, each number from the newest run that has it."""
+    newest: dict[tuple[str, str], EvalResult] = {}
+    for run in found:
+        if here := _measured(run, variant):
+            for one in model_index.results(run, here["id"]):
+                newest.setdefault((one.dataset_type, one.metric_type), one)
+    return list(newest.values())
 
 
 def _row(run: Run, name: object, task: object = None) -> Row | None:

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 
 from playground.errors import InvalidSettings, StoreUnavailable
 from playground.settings import settings
-from playground.store import migrations
+from playground.store import folders, migrations
 
 log = logging.getLogger(__name__)
 FILE = "playground.db"
@@ -88,6 +88,17 @@ def exists() -> bool:
     """Whether anything was ever stored. Lets a reader that expects nothing leave the disk untouched; a server is
     there already."""
     return _url().get_backend_name() != "sqlite" or path().exists()
+
+
+def size() -> int:
+    """Bytes that results take: the database with what is not merged into it yet, and the files beside it."""
+    beside = folders.size(folders.runs())
+    if _url().get_backend_name() == "sqlite":
+        files = (path().with_name(f"{FILE}{end}") for end in ("", "-wal"))
+        return beside + sum(file.stat().st_size for file in files if file.is_file())
+    with reading() as session:
+        asked = sqlalchemy.text("SELECT pg_database_size(current_database())")
+        return beside + int(session.execute(asked).scalar() or 0)
 
 
 def engine() -> Engine:

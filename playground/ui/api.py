@@ -10,14 +10,13 @@ from playground import catalog
 from playground.calibration import Calibration
 from playground.core import Sampling
 from playground.engines.engine import Engine
-from playground.errors import PlaygroundError
+from playground.errors import InvalidRequest, PlaygroundError
 from playground.generate import generate as run
 from playground.methods.recipe import without_paths
-from playground.settings import settings
 from playground.store.schema import Job
 from playground.ui import outsiders
+from playground.ui.access_rules import Rules
 from playground.ui.job_cards import Queue
-from playground.ui.owner import Owner
 from playground.ui.quantize_asked import spec
 from playground.ui.quantize_events import start
 from playground.ui.quantize_upload import Uploads
@@ -25,10 +24,10 @@ from playground.ui.quantize_upload import Uploads
 DEFAULT = Calibration()
 
 
-def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
+def endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
     """Add all to the current Blocks."""
 
-    def models(model: str = "") -> list[dict[str, Any]]:
+    def models(request: gr.Request, model: str = "") -> list[dict[str, Any]]:
         """Variants of a model, the reference first.
 
         Parameters:
@@ -39,13 +38,16 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
             where files lie on the server is its own business (and gradio_client would try to download it).
         """
         try:
-            return [variant.as_row() | {"path": None} for variant in catalog.variants(model or settings().model)]
+            wanted = model or rules.opens_with(request)
+            rules.check_model(request, wanted)
+            return [variant.as_row() | {"path": None} for variant in catalog.variants(wanted)]
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
     def generate(
         variants: list[str],
         prompt: str,
+        request: gr.Request,
         system: str = "",
         max_tokens: int = 128,
         temperature: float = 0.0,
@@ -90,8 +92,13 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
             stop=tuple(stop or ()),
         )
         try:
-            made = run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
-            return made.as_json()
+            _texts(variants, prompt, system)
+            rules.begin(request, variants, max_tokens, len(prompt) + len(system))
+            with rules.running(request) as refused:
+                if refused is not None:
+                    raise refused
+                made = run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
+                return made.as_json()
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -110,7 +117,7 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
         max_length: int = DEFAULT.max_length,
         seed: int = DEFAULT.seed,
     ) -> dict[str, Any]:
-        """Queue a job that makes a quantized variant. For the owner: on this machine, through no proxy.
+        """Queue a job that makes a quantized variant. For the owner: on this machine, or logged in.
 
         Parameters:
             model: as in /models.
@@ -147,24 +154,35 @@ def endpoints(engine: Engine, owner: Owner, queue: Queue) -> None:
             },
         }
         try:
-            owner.check(request)
+            rules.owner.check(request)
             return _job(queue.get(start(queue, spec(asked, Uploads()))))
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def jobs() -> list[dict[str, Any]]:
-        """All jobs, the newest first.
+    def jobs(request: gr.Request) -> list[dict[str, Any]]:
+        """All jobs, the newest first. For the owner, because they name the runs that they left.
 
         Returns:
             One row per job: id, kind, title, device, state (queued, running, done, failed, cancelled, interrupted),
             created_at, started_at, ended_at, spec, error, result. Paths are null here, as in /models.
         """
-        return [_job(job) for job in queue.list()]
+        try:
+            rules.owner.check(request)
+            return [_job(job) for job in queue.list()]
+        except PlaygroundError as error:
+            raise gr.Error(str(error), print_exception=False) from error
 
     gr.api(models, api_name="models")
     gr.api(generate, api_name="generate", concurrency_limit=4)
     gr.api(quantize, api_name="quantize")
     gr.api(jobs, api_name="jobs")
+
+
+def _texts(variants: object, prompt: object, system: object) -> None:
+    """Gradio checks no types. Raises InvalidRequest."""
+    names = variants if isinstance(variants, list) else [None]
+    if not all(isinstance(text, str) for text in (*names, prompt, system)):
+        raise InvalidRequest("`variants` is a list of names; `prompt` and `system` are text.")
 
 
 def _job(job: Job) -> dict[str, Any]:

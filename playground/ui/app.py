@@ -14,51 +14,61 @@ import gradio as gr
 from playground.engines.engine import Engine
 from playground.settings import settings
 from playground.ui import (
+    access,
     api,
     compare_tab,
     evaluate_api,
     evaluate_tab,
     health,
     job_room,
+    mcp_answers,
     pages,
     quantize_files,
     quantize_tab,
+    review_routes,
+    review_tab,
+    run_files,
     run_routes,
     runs_tab,
     speed_tab,
     theme,
 )
+from playground.ui.access_rules import Rules
 from playground.ui.compare_events import Compare
 from playground.ui.device import device_line
 from playground.ui.endpoints_events import Endpoints
 from playground.ui.evaluate_events import Evaluate
 from playground.ui.job_cards import Queue
-from playground.ui.owner import Owner, loopback
+from playground.ui.owner import Owner
 from playground.ui.quantize_events import Quantize
+from playground.ui.review_events import Reviews
 from playground.ui.runs_events import Runs
 from playground.ui.session import Sessions
 from playground.ui.speed_events import Speed
 from playground.ui.speed_session import SpeedTabs
 
 log = logging.getLogger(__name__)
+MAX_EVENTS = 200  # that wait or run in gradio's queue: whoever comes then is told to try again
 
 
 def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
     """The whole page; starts nothing. `owner` decides who may change what outlives a visit."""
-    sessions, speeds = Sessions(), SpeedTabs()
+    sessions, speeds, rules = Sessions(), SpeedTabs(), Rules(owner)
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
         tab = compare_tab.layout()
         pages.navigation(tab.device.parent)
-        compare = Compare(tab, engine, sessions, lambda: device_line(engine))
+        access.door(tab.device.parent)
+        compare = Compare(tab, engine, sessions, lambda: device_line(engine), rules)
         compare.wire(demo)
         endpoints = Endpoints(tab.endpoints, owner)
         endpoints.wire(demo, compare.offered, [tab.model, *(slot.variant for slot in tab.slots)])
-        quantize = Quantize(quantize_tab.layout(), queue, owner, compare.show, compare.picked)
+        quantize = Quantize(quantize_tab.layout(), queue, rules, compare.show, compare.picked)
         quantize.wire(demo)
-        Evaluate(evaluate_tab.layout(), queue, owner).wire()
-        Speed(speed_tab.layout(), engine, speeds).wire(demo)
+        Evaluate(evaluate_tab.layout(), queue, rules).wire()
+        Speed(speed_tab.layout(), engine, speeds, rules).wire(demo)
         Runs(runs_tab.layout(), owner).wire()
-        api.endpoints(engine, owner, queue)
+        Reviews(review_tab.layout(), queue, owner).wire()
+        api.endpoints(engine, rules, queue)
         evaluate_api.endpoints(owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
     return demo
@@ -79,11 +89,7 @@ def launch(
     """
     chosen = settings()
     address = host or chosen.host
-    if not loopback(address) or share:
-        log.warning(
-            "Anyone who can reach %s can use this page and load models on this machine: it has no login.",
-            "the share link" if share else address,
-        )
+    owner, guard = access.guard(address, share)
     if engine is None:
         from playground.engines.engines import Engines
 
@@ -92,9 +98,9 @@ def launch(
         from playground.jobs.queue import JobQueue
 
         queue = JobQueue(before_start=job_room.before_start(engine))
-    demo = build(engine, Owner(address, share), queue)
+    demo = build(engine, owner, queue)
     over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
-    demo.queue(default_concurrency_limit=8, api_open=False)
+    demo.queue(default_concurrency_limit=8, api_open=False, max_size=MAX_EVENTS)
     demo.launch(
         server_name=address,
         server_port=(port if port is not None else chosen.port) or _free_port(address),
@@ -108,13 +114,19 @@ def launch(
         max_file_size="1kb",
         show_error=False,
         mcp_server=chosen.mcp if mcp is None else mcp,
+        app_kwargs={"lifespan": guard.lifespan},
         **theme.options(),
     )
-    quantize_files.serve(demo.app, Owner(address, share))
-    run_routes.serve(demo.app, Owner(address, share))
+    guard.opened(demo)
+    quantize_files.serve(demo.app, owner)
+    run_files.serve(demo.app, owner)
+    run_routes.serve(demo.app, owner)
     health.serve(demo.app)
+    if demo.mcp_server_obj is not None:
+        mcp_answers.as_json(demo.mcp_server_obj)
     if demo.mcp_error:
         log.warning("There are no MCP tools: %s", demo.mcp_error)
+    review_routes.serve(demo.app)
     if chosen.prewarm and hasattr(engine, "start"):
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:

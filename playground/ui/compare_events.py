@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -15,8 +16,8 @@ from playground.engines import address, choose
 from playground.engines.engine import Engine
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.generate import check_prompt
-from playground.settings import settings
 from playground.ui import encode, form, strip
+from playground.ui.access_rules import Rules
 from playground.ui.compare_tab import Tab
 from playground.ui.session import MAX_PANES, MIN_PANES, Session, Sessions
 from playground.ui.turns import Ask, Pane
@@ -49,15 +50,17 @@ def _with(slot: int, method: Callable[[int, Mapping[Any, Any], gr.Request], Upda
 
 
 class Compare:
-    """The events of one tab over one engine."""
+    """The events of one tab over one engine. `rules`: what visitors may do here."""
 
-    def __init__(self, tab: Tab, engine: Engine, sessions: Sessions, device: Callable[[], str]) -> None:
-        self.tab, self.engine, self.sessions, self.device = tab, engine, sessions, device
+    def __init__(self, tab: Tab, engine: Engine, sessions: Sessions, device: Callable[[], str], rules: Rules) -> None:
+        self.tab, self.engine, self.sessions, self.device, self.rules = tab, engine, sessions, device, rules
         self.names = {component: name for name, component in tab.fields.items()}
         self.picked: list[Any] = []  # what choosing a model changes
 
     def session(self, request: gr.Request) -> Session:
-        return self.sessions.get(request.session_hash)
+        session = self.sessions.get(request.session_hash)
+        session.room = partial(self.rules.check_room, request)
+        return session
 
     def values(self, inputs: Mapping[Any, Any]) -> dict[str, Any]:
         return {name: inputs[component] for component, name in self.names.items() if component in inputs}
@@ -88,7 +91,8 @@ class Compare:
             slot.remove.click(_alone(index, self.remove), None, picked, queue=False, **PRIVATE)
             slot.view.engine(_told(index, self.choose_engine), None, [*picked, tab.trouble], queue=False, **PRIVATE)
             slot.view.halt(_alone(index, self.stop_one), None, None, queue=False, **PRIVATE)
-            self._measure(slot.view.measure(self.measure_again, None, [tab.verdict], queue=False, **PRIVATE))
+            again = [tab.verdict, tab.trouble]
+            self._measure(slot.view.measure(self.measure_again, None, again, queue=False, **PRIVATE))
             self._chain(slot.view.again(_with(index, self.again), fields, around, queue=False, **PRIVATE))
 
     def _chain(self, begun: Any) -> None:
@@ -107,25 +111,28 @@ class Compare:
     # ---- choosing
     def open(self, request: gr.Request) -> Update:
         session = self.session(request)
-        return self._model(session, settings().model) | {self.tab.device: encode.text(self.device())}
+        return self._model(session, self.rules.opens_with(request), request) | {
+            self.tab.device: encode.text(self.device())
+        }
 
     def leave(self, request: gr.Request) -> None:
         self.sessions.close(request.session_hash)
 
     def choose_model(self, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
-        return self._model(self.session(request), str(inputs[self.tab.model] or "").strip())
+        return self._model(self.session(request), str(inputs[self.tab.model] or "").strip(), request)
 
     def show(self, name: str, request: gr.Request) -> Update:
         """Put a variant beside its reference, or a model with what can be made of it."""
-        return self._model(self.session(request), name)
+        return self._model(self.session(request), name, request)
 
     def use(self, data: gr.EventData, request: gr.Request) -> Update:
         """A model of an endpoint: as the model, or in a pane beside the reference (the last one when all are taken)."""
         session, asked = self.session(request), data._data if isinstance(data._data, dict) else {}
         name = str(asked.get("model") or "")
         if asked.get("where") != "pane":
-            return self._model(session, name)
+            return self._model(session, name, request)
         try:
+            self.rules.check_model(request, name)
             facts = catalog.variant(name)
         except PlaygroundError as error:
             return {self.tab.notice: encode.notice(error)}
@@ -135,22 +142,23 @@ class Compare:
             session.stop(slot)
             session.shown = sorted({*session.shown, slot})
             session.panes[slot].show(facts.id, facts, False, origin=session.origin)
-        return self._panes(session)
+        return self._panes(session, request)
 
     def offered(self, request: gr.Request) -> Update:
         """What the pickers offer now; what is chosen stays."""
         session = self.session(request)
         with session.lock:
             update: Update = {
-                slot.variant: gr.Dropdown(choices=self._choices(session, pane))
+                slot.variant: gr.Dropdown(choices=self._choices(session, pane, request))
                 for slot, pane in zip(self.tab.slots, session.panes, strict=True)
             }
-        return update | {self.tab.model: gr.Dropdown(choices=catalog.models())}
+        return update | {self.tab.model: gr.Dropdown(choices=self.rules.models(request))}
 
-    def _model(self, session: Session, name: str) -> Update:
-        models = catalog.models()
+    def _model(self, session: Session, name: str, request: gr.Request) -> Update:
+        models = self.rules.models(request)
         model, suffix = name, ""
         try:
+            self.rules.check_model(request, name)
             model, suffix = catalog.split(name)
             found = catalog.variants(model)
             origin = catalog.describe(model)
@@ -169,7 +177,7 @@ class Compare:
             self.tab.model: gr.Dropdown(choices=choices, value=model),
             self.tab.origin: encode.text(origin),
         }
-        return update | self._panes(session)
+        return update | self._panes(session, request)
 
     @staticmethod
     def _spread(found: list[Variant], wanted: list[str], count: int) -> list[Variant]:
@@ -190,6 +198,7 @@ class Compare:
         name = str(where)
         facts, error = None, None
         try:
+            self.rules.check_model(request, where.variant)
             facts = catalog.variant(where.variant)
             name = str(replace(where, variant=facts.id))
             choose.check(facts, where.engine)
@@ -198,7 +207,7 @@ class Compare:
         with session.lock:
             session.stop(slot)
             session.panes[slot].show(name, facts, slot == 0, error, session.origin)
-        return self._panes(session)
+        return self._panes(session, request)
 
     def choose_engine(self, slot: int, data: gr.EventData, request: gr.Request) -> Update:
         """Another engine for the pane's variant; what the old one answered goes, as with another variant."""
@@ -215,7 +224,7 @@ class Compare:
             except PlaygroundError as failed:
                 error = failed
             pane.show(str(address.Address(facts.id, wanted)), facts, slot == 0, error, session.origin)
-        return self._panes(session)
+        return self._panes(session, request)
 
     def add(self, request: gr.Request) -> Update:
         session = self.session(request)
@@ -229,7 +238,7 @@ class Compare:
                 session.shown = sorted([*session.shown, free[0]])
                 if fresh:
                     session.panes[free[0]].show(fresh[0].id, fresh[0], False, origin=session.origin)
-        return self._panes(session)
+        return self._panes(session, request)
 
     def remove(self, slot: int, request: gr.Request) -> Update:
         session = self.session(request)
@@ -238,25 +247,26 @@ class Compare:
                 session.stop(slot)
                 session.shown.remove(slot)
                 session.panes[slot].turns.clear()
-        return self._panes(session)
+        return self._panes(session, request)
 
-    @staticmethod
-    def _choices(session: Session, pane: Pane) -> list[tuple[str, str]]:
+    def _choices(self, session: Session, pane: Pane, request: gr.Request) -> list[tuple[str, str]]:
         """What a pane's picker offers: the model's variants, the endpoints' models, and what it shows already."""
         choices = [(f"{v.label} · {encode.size(v)}".strip(" ·"), v.id) for v in session.choices]
         known = {value for _, value in choices}
-        choices += [(name, name) for name in catalog.models() if name.startswith("@") and name not in known]
+        choices += [(name, name) for name in self.rules.models(request) if name.startswith("@") and name not in known]
         if pane.variant and pane.variant not in [value for _, value in choices]:
             choices.append((pane.label, pane.variant))
         return choices
 
-    def _panes(self, session: Session) -> Update:
+    def _panes(self, session: Session, request: gr.Request) -> Update:
         """Everything that depends on which panes there are."""
         tab, update = self.tab, {}
         with session.lock:
             session.share_engine()
             for index, (slot, pane) in enumerate(zip(tab.slots, session.panes, strict=True)):
-                update[slot.variant] = gr.Dropdown(choices=self._choices(session, pane), value=pane.variant or None)
+                update[slot.variant] = gr.Dropdown(
+                    choices=self._choices(session, pane, request), value=pane.variant or None
+                )
                 update[slot.view] = pane.value if index in session.shown else ""
         update[tab.notice] = ""
         update[tab.verdict] = strip.value(session, "running" if session.busy else "none")
@@ -275,7 +285,8 @@ class Compare:
         try:
             ask = form.ask(self.values(inputs))
             check_prompt(ask.prompt, ask.system)
-        except InvalidRequest as error:
+            self._admit(session, session.shown, ask, request)
+        except PlaygroundError as error:
             return {self.tab.trouble: encode.notice(error)}
         session.last = ask
         update = self._begin(session, dict.fromkeys(session.shown, ask))
@@ -290,12 +301,21 @@ class Compare:
             if last is None or session.busy:
                 return nothing
         try:
-            now = form.ask(self.values(inputs))
-        except InvalidRequest as error:
+            ask = replace(form.ask(self.values(inputs)), prompt=last.prompt, raw=last.raw)
+            self._admit(session, [slot], ask, request)
+        except PlaygroundError as error:
             return {self.tab.trouble: encode.notice(error)}
         with session.lock:
             session.drop_last(slot)
-        return self._begin(session, {slot: replace(now, prompt=last.prompt, raw=last.raw)})
+        return self._begin(session, {slot: ask})
+
+    def _admit(self, session: Session, slots: list[int], ask: Ask, request: gr.Request) -> None:
+        """What visitors may; a click while a run goes on counts for nothing. Raises PlaygroundError."""
+        if session.busy:
+            return
+        panes = [session.panes[slot] for slot in slots]
+        chars = max(pane.request(ask).chars for pane in panes)
+        self.rules.begin(request, [pane.variant for pane in panes], ask.sampling.max_tokens, chars)
 
     def _begin(self, session: Session, asks: dict[int, Ask]) -> Update:
         tab = self.tab
@@ -311,8 +331,13 @@ class Compare:
     def stream(self, request: gr.Request) -> Iterator[list[str]]:
         """Every pane's value as it grows. A closed tab is noticed at a yield: two a second, whatever happens."""
         session = self.session(request)
-        for _ in session.changes():
-            yield self._values(session)
+        with self.rules.running(request) as refused:
+            if refused is not None:
+                session.refuse(refused)
+            for _ in session.changes():
+                yield self._values(session)
+            if refused is not None:
+                yield self._values(session)
 
     @staticmethod
     def _values(session: Session) -> list[str]:
@@ -332,8 +357,12 @@ class Compare:
 
     def measure_again(self, request: gr.Request) -> Update:
         session = self.session(request)
+        try:
+            self.rules.begin(request, [session.panes[slot].variant for slot in session.shown], 1, 0)
+        except PlaygroundError as error:
+            return {self.tab.verdict: gr.skip(), self.tab.trouble: encode.notice(error)}
         session.measure(self.engine, wanted=True)
-        return {self.tab.verdict: gr.skip() if session.busy else strip.value(session)}
+        return {self.tab.verdict: gr.skip() if session.busy else strip.value(session), self.tab.trouble: ""}
 
     def measure(self, request: gr.Request) -> Iterator[list[str]]:
         session = self.session(request)

@@ -27,13 +27,14 @@ class Said:
 
 
 def panel(asked: Mapping[str, Asked], said: Said | None, refused: OwnerOnly | None) -> str:
-    """The value: the list, what was tried, and whether the one who looks may change it."""
+    """The value: the list, what was tried, and whether the one who looks may change it. Visitors learn no address."""
     trouble: list[str] | None = None
     rows: list[dict[str, Any]] = []
     try:
-        rows = [_row(endpoint, asked.get(endpoint.name)) for endpoint in endpoints.endpoints()]
-    except CatalogError as error:  # its hint names a path of this machine
-        trouble = [error.message, "" if refused else error.hint]
+        known = [] if refused else endpoints.endpoints()
+        rows = [_row(endpoint, asked.get(endpoint.name)) for endpoint in known]
+    except CatalogError as error:
+        trouble = [error.message, error.hint]
     return inert(
         {
             "rows": rows,

@@ -41,7 +41,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         engine: str = "",
     ) -> dict[str, Any]:
         """Queue a job that measures variants on tasks, or how far they moved. For the owner: on this machine,
-        through no proxy.
+        or logged in.
 
         Parameters:
             variants: ids as in /models, the reference first.
@@ -88,8 +88,8 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def stored_runs(id: str = "", kind: str = "", limit: int = 100) -> list[dict[str, Any]]:
-        """Stored results, the newest first; or one of them, with all its numbers.
+    def stored_runs(request: gr.Request, id: str = "", kind: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Stored results, the newest first, for the owner; or one of them by its id, with all its numbers.
 
         Parameters:
             id: of one run; empty lists them.
@@ -106,6 +106,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
                 if not database.exists():
                     raise UnknownRun(f"There is no run {id[:40]!r}.")
                 return [outsiders.run(runs.get(id).as_row())]
+            owner.check(request)
             found = runs.latest(kind, limit=max(1, min(limit, MOST))) if database.exists() else []
             return [outsiders.run(_summary(run)) for run in found]
         except PlaygroundError as error:

@@ -43,6 +43,11 @@ def spec(data: Mapping[str, Any]) -> Asked:
     )
 
 
+def named(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every variant that the form names, before any is looked up."""
+    return tuple(filter(None, (_text(data, "reference", MAX_NAME), *_names(data, "variants"))))
+
+
 def variants(data: Mapping[str, Any]) -> tuple[str, ...]:
     """The reference, then the others, each known to the catalog. Raises PlaygroundError."""
     reference = _text(data, "reference", MAX_NAME)

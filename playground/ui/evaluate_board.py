@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.errors import PlaygroundError, StoreUnavailable
+from playground.export.evaluation import named
 from playground.store import database, runs
 from playground.store.schema import Job, Run
 from playground.ui import outsiders
 from playground.ui.encode import inert
-from playground.ui.evaluate_run import named
 from playground.ui.job_cards import JobCards, Queue
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,10 @@ class Board:
     def value(
         self, serial: int = 0, logs: Collection[str] = (), error: PlaygroundError | None = None, *, owner: bool = True
     ) -> str:
-        """What the page shows now, with the logs of the jobs that are open."""
+        """What the page shows now, with the logs of the jobs that are open.
+
+        Runs are unlisted: who is not the owner opens one by its link, and learns no link here.
+        """
         said = {"serial": serial, "error": [error.message, error.hint] if error else None, "owner": owner}
         with self._lock:
             try:
@@ -48,9 +51,10 @@ class Board:
     def _state(self, logs: Collection[str], owner: bool) -> dict[str, Any]:
         rows = _latest() if database.exists() else []
         made = {row.id for row in rows}
-        return self._jobs.rows(logs, owner, lambda job: str((job.result or {}).get("run")) in made) | {
-            "runs": [summary(row, owner) for row in rows]
-        }
+        jobs = self._jobs.rows(logs, owner, lambda job: str((job.result or {}).get("run")) in made)
+        if owner:
+            return jobs | {"runs": [summary(row) for row in rows]}
+        return jobs | {"jobs": [card | {"run": None} for card in jobs["jobs"]], "runs": []}
 
 
 def _latest() -> list[Run]:
@@ -59,18 +63,15 @@ def _latest() -> list[Run]:
     return sorted(found, key=lambda run: -run.created_at)[:RUNS_SHOWN]
 
 
-def summary(run: Run, owner: bool) -> dict[str, Any]:
-    """One line of the list; its result is not read."""
-    row: dict[str, Any] = {"model": run.model, "title": run.title, "settings": run.settings, "variants": run.variants}
-    if not owner:
-        row = outsiders.run(row)
-    settings = row["settings"]
+def summary(run: Run) -> dict[str, Any]:
+    """One line of the owner's list; its result is not read."""
+    settings = run.settings
     return {
         "id": run.id,
-        "title": row["title"],
-        "model": row["model"],
+        "title": run.title,
+        "model": run.model,
         "created": run.created_at,
-        "labels": [variant["label"] for variant in named(row["variants"])],
+        "labels": [variant["label"] for variant in named(run.variants)],
         "tasks": settings.get("tasks") or [],
         "limit": settings.get("limit"),
         "tokens": settings.get("tokens") if run.kind == "divergence" else None,

@@ -21,17 +21,16 @@ from playground.estimate.evaluation import Expected
 from playground.evals import tasks
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.queue import best_device
-from playground.settings import settings
 from playground.store import database, runs
 from playground.store.schema import Run
 from playground.ui import evaluate_asked, evaluate_items, evaluate_words
+from playground.ui.access_rules import Rules
 from playground.ui.encode import inert
 from playground.ui.evaluate_asked import Asked
 from playground.ui.evaluate_board import Board
 from playground.ui.evaluate_run import view
 from playground.ui.evaluate_tab import Tab
 from playground.ui.job_cards import Queue
-from playground.ui.owner import Owner
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
@@ -41,10 +40,10 @@ MAX_TEXT = 1200
 
 
 class Evaluate:
-    """The events of the page over one queue. `owner`: who may start, end and delete."""
+    """The events of the page over one queue. `rules`: who may start, end and delete, and what visitors may look at."""
 
-    def __init__(self, tab: Tab, queue: Queue, owner: Owner) -> None:
-        self.tab, self.queue, self.owner = tab, queue, owner
+    def __init__(self, tab: Tab, queue: Queue, rules: Rules) -> None:
+        self.tab, self.queue, self.rules, self.owner = tab, queue, rules, rules.owner
         self.board = Board(queue)
         self._searching, self._measuring = threading.Lock(), threading.Lock()
 
@@ -69,8 +68,9 @@ class Evaluate:
     # ---- the form
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
         refusal = self.owner.refusal(request)
-        name = _text(data, "name") or settings().model
+        name = _text(data, "name") or self.rules.opens_with(request)
         try:
+            self.rules.check_model(request, name)
             model, _ = catalog.split(name)
             return evaluate_words.form(model, catalog.variants(model), catalog.describe(model), refusal=refusal)
         except PlaygroundError as error:
@@ -86,19 +86,20 @@ class Evaluate:
         except PlaygroundError as error:
             return evaluate_words.found(serial, text, [], error)
 
-    def plan(self, data: gr.EventData) -> str:
-        return self._plan(data, measure=False)
+    def plan(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._plan(data, request, measure=False)
 
     def pace(self, data: gr.EventData, request: gr.Request) -> str:
         """The plan once the pace of its variants is measured here: some seconds each, the first time."""
         if self.owner.refusal(request) is not None:
-            return self._plan(data, measure=False)
+            return self._plan(data, request, measure=False)
         with self._measuring:
-            return self._plan(data, measure=True)
+            return self._plan(data, request, measure=True)
 
-    def _plan(self, data: gr.EventData, *, measure: bool) -> str:
+    def _plan(self, data: gr.EventData, request: gr.Request, *, measure: bool) -> str:
         serial = _serial(data)
         try:
+            self.rules.check_model(request, *evaluate_asked.named(_data(data)))
             asked = evaluate_asked.spec(_data(data))
             return evaluate_words.plan(serial, asked, _expected(asked, measure=measure))
         except PlaygroundError as error:

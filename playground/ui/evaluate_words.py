@@ -51,7 +51,7 @@ def form(
             "model": model,
             "models": models if model in models else [model, *models],
             "origin": origin,
-            "variants": [_variant(variant, variant.name in made) for variant in found],
+            "variants": [variant_row(variant, variant.name in made) for variant in found],
             "tasks": offered(),
             "default": {"limit": LIMIT, "batch_size": BATCH_SIZE, "text": BUNDLED_TEXT, "tokens": TOKENS},
             "error": _said(error),
@@ -60,7 +60,8 @@ def form(
     )
 
 
-def _variant(variant: Variant, stored: bool) -> dict[str, Any]:
+def variant_row(variant: Variant, stored: bool) -> dict[str, Any]:
+    """One variant of a form: what it is, and why it cannot be chosen."""
     options = choose.options(variant)
     why = "" if any(option.runs for option in options) else next((option.why for option in options), "")
     return {

@@ -8,11 +8,13 @@ from typing import Any
 
 from playground import machine
 from playground.catalog.variants import open_checkpoint
-from playground.errors import OutOfMemory
+from playground.engines.environments import zero_gpu
+from playground.errors import EngineUnavailable, OutOfMemory
 from playground.estimate import Estimate, estimate, facts
 from playground.jobs import kinds, room
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.jobs.review_spec import ReviewSpec
 from playground.jobs.spec import QuantizeSpec, Spec
 from playground.store.schema import Job
 
@@ -23,6 +25,11 @@ def before_start(engine: Any) -> Callable[[Job], None]:
     """What a queue calls before a job. Raises OutOfMemory when not even the idle models' memory is enough."""
 
     def make_room(job: Job) -> None:
+        if zero_gpu():
+            raise EngineUnavailable(
+                "A ZeroGPU Space has one process, and a job is a second one.",
+                hint="Use a Space with a GPU or CPU of its own, or another machine.",
+            )
         spec = kinds.kind(job.kind).spec(job.spec)
         needed = _needed(spec)
         unload = getattr(engine, "unload_idle", lambda: None)
@@ -40,6 +47,8 @@ def _needed(spec: Spec) -> int:
             return _quantizing(spec).peak_memory[1]
         case EvaluateSpec() | DivergenceSpec():
             return room.needed(spec).high
+        case ReviewSpec():
+            return room.together(spec.variants)
         case _:
             return 0
 

@@ -24,11 +24,10 @@ from playground.jobs.spec import QuantizeSpec
 from playground.methods.naming import variant_name
 from playground.methods.recipes import complete
 from playground.push import plan
-from playground.settings import settings
 from playground.ui import quantize_words
+from playground.ui.access_rules import Rules
 from playground.ui.encode import inert
 from playground.ui.job_cards import Queue
-from playground.ui.owner import Owner
 from playground.ui.quantize_asked import spec
 from playground.ui.quantize_board import Board
 from playground.ui.quantize_push import Pushes
@@ -38,19 +37,27 @@ from playground.ui.quantize_upload import MAX_PIECE, Uploads
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
 MAX_OPEN = 12  # logs or cards that one page may have open
+PATTERNS = ("ignore", "keep")  # of layers, as regular expressions: one can be written that takes hours
 
 
 class Quantize:
     """The events of the page over one queue.
 
-    owner     who may start, end and delete
+    rules     who may start, end and delete, and which models visitors may look at
     show      puts a variant beside its original on the Compare page, and `shown` are the components that it changes
     """
 
     def __init__(
-        self, tab: Tab, queue: Queue, owner: Owner, show: Callable[[str, gr.Request], Any], shown: list[Any]
+        self, tab: Tab, queue: Queue, rules: Rules, show: Callable[[str, gr.Request], Any], shown: list[Any]
     ) -> None:
-        self.tab, self.queue, self.owner, self.show, self.shown = tab, queue, owner, show, shown
+        self.tab, self.queue, self.rules, self.owner, self.show, self.shown = (
+            tab,
+            queue,
+            rules,
+            rules.owner,
+            show,
+            shown,
+        )
         self.uploads = Uploads()
         self.pushes = Pushes()
         self.board = Board(queue, self.pushes)
@@ -81,8 +88,9 @@ class Quantize:
     # ---- the form
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
         refusal = self.owner.refusal(request)
-        name = _text(data, "name") or settings().model
+        name = _text(data, "name") or self.rules.opens_with(request)
         try:
+            self.rules.check_model(request, name)
             model, _ = catalog.split(name)
             origin = catalog.describe(model)
             open_checkpoint(model)
@@ -90,17 +98,22 @@ class Quantize:
             return quantize_words.form(name, error=error, refusal=refusal)
         return quantize_words.form(model, origin, refusal=refusal)
 
-    def estimate(self, data: gr.EventData) -> str:
-        return self._estimate(_data(data), measure=False)
+    def estimate(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._estimate(_data(data), request, measure=False)
 
-    def probe(self, data: gr.EventData) -> str:
+    def probe(self, data: gr.EventData, request: gr.Request) -> str:
         """The same once the speed of this machine is measured, which takes some ten seconds the first time."""
+        if refused := self.owner.refusal(request):
+            return quantize_words.refused(_serial(_data(data)), refused)
         with self._probing:
-            return self._estimate(_data(data), measure=True)
+            return self._estimate(_data(data), request, measure=True)
 
-    def _estimate(self, data: Mapping[str, Any], *, measure: bool) -> str:
+    def _estimate(self, data: Mapping[str, Any], request: gr.Request, *, measure: bool) -> str:
         serial = _serial(data)
         try:
+            self.rules.check_model(request, str(data.get("model") or ""))
+            if any(data.get(key) for key in PATTERNS):
+                self.owner.check(request)
             asked = spec(data, self.uploads, draft=True)
             checkpoint = open_checkpoint(asked.model)
             here = facts(measure=measure)

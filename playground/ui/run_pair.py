@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from playground.engines.address import parse
+from playground.export.evaluation import named
 from playground.metrics.timing import timing
 from playground.store.runs import Entry
 from playground.ui import outsiders, run_how, run_replay
-from playground.ui.evaluate_run import NOISE, named
+from playground.ui.evaluate_run import NOISE
 
 Row = Mapping[str, Any]
 Change = Literal["percent", "points", "plain"]

@@ -9,9 +9,10 @@ from typing import Any
 from playground.core import REFERENCE
 from playground.engines.address import parse
 from playground.evals.verdict_table import WITHHELD
+from playground.export.evaluation import named
 from playground.store import glances
 from playground.store.runs import Entry
-from playground.ui.evaluate_run import NOISE, named
+from playground.ui.evaluate_run import NOISE
 from playground.ui.run_how import KINDS
 
 PARTS = {

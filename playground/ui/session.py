@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import copy_context
 
 from playground import recording
@@ -14,6 +14,7 @@ from playground.core import Variant
 from playground.engines import address, choose
 from playground.engines.engine import Engine
 from playground.errors import EngineError, PlaygroundError
+from playground.store.schema import Run
 from playground.ui import encode
 from playground.ui.measuring import Measuring
 from playground.ui.saving import Saved, Shown
@@ -45,6 +46,7 @@ class Session:
         self._measuring: Measuring | None = None
         self._unmeasured: list[tuple[Measuring, Shown]] = []  # begun, and nobody iterates over its changes yet
         self._saved = Saved()
+        self.room: Callable[[], None] = lambda: None  # raises where what a visitor made may not be stored
 
     @property
     def origin(self) -> str:
@@ -75,6 +77,15 @@ class Session:
             comparison.stop(slots.index(slot))
         if measuring:
             measuring.stop()
+
+    def refuse(self, error: PlaygroundError) -> None:
+        """End the run that was begun, before anything of it reached an engine; its panes say why."""
+        with self.lock:
+            if self._unwatched is None:
+                return
+            for slot in self._slots:
+                self.panes[slot].turns[-1].add(error)
+            self._comparison, self._unwatched, self._slots = None, None, []
 
     def drop_last(self, slot: int) -> None:
         """Take the last turn of a pane away, to be made again."""
@@ -150,7 +161,12 @@ class Session:
         with self.lock:
             if shown == self._saved.shown and self._saved.id:
                 return
-        kept = recording.keep(shown.run)
+
+        def build() -> Run | None:
+            self.room()
+            return shown.run()
+
+        kept = recording.keep(build)
         with self.lock:
             self._saved = Saved(shown, kept.id, kept.error)
 

@@ -9,9 +9,9 @@ import gradio as gr
 
 from playground import catalog
 from playground.engines.engine import Engine
-from playground.errors import InvalidRequest, PlaygroundError
-from playground.settings import settings
+from playground.errors import PlaygroundError
 from playground.ui import speed_words
+from playground.ui.access_rules import Rules
 from playground.ui.encode import inert
 from playground.ui.speed_session import SpeedTabs
 from playground.ui.speed_tab import Tab
@@ -20,10 +20,10 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden
 
 
 class Speed:
-    """The events of the page over one engine."""
+    """The events of the page over one engine. A measurement takes minutes of the device: it is the owner's to start."""
 
-    def __init__(self, tab: Tab, engine: Engine, tabs: SpeedTabs) -> None:
-        self.tab, self.engine, self.tabs = tab, engine, tabs
+    def __init__(self, tab: Tab, engine: Engine, tabs: SpeedTabs, rules: Rules) -> None:
+        self.tab, self.engine, self.tabs, self.rules = tab, engine, tabs, rules
 
     def wire(self, demo: gr.Blocks) -> None:
         form, result = self.tab.form, self.tab.result
@@ -35,7 +35,7 @@ class Speed:
         begun.then(self.stream, None, result, concurrency_limit=16, concurrency_id="speed", **PRIVATE)
 
     def open(self, request: gr.Request) -> str:
-        return self._form(request, settings().model)
+        return self._form(request, self.rules.opens_with(request))
 
     def leave(self, request: gr.Request) -> None:
         self.tabs.close(request.session_hash or "")
@@ -46,6 +46,7 @@ class Speed:
     def _form(self, request: gr.Request, name: str) -> str:
         model = name
         try:
+            self.rules.check_model(request, name)
             model, _ = catalog.split(name)
             found, origin = catalog.variants(model), catalog.describe(model)
         except PlaygroundError as error:
@@ -55,8 +56,9 @@ class Speed:
 
     def measure(self, data: gr.EventData, request: gr.Request) -> Any:
         try:
+            self.rules.owner.check(request)
             addresses, plan = speed_words.asked(data._data or {})
-        except InvalidRequest as error:
+        except PlaygroundError as error:
             return inert({"state": "refused", "rows": [], "error": [error.message, error.hint]})
         begun = self.tabs.begin(request.session_hash or "", self.engine, addresses, plan)
         return begun.value() if begun else gr.skip()

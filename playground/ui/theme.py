@@ -18,14 +18,15 @@ SCRIPTS = (
     *("speed.js", "speed_plots.js", "parts.js", "plots.js", "jobs.js"),
     *("quantize.js", "quantize_board.js", "quantize_plots.js", "quantize_push.js"),
     *("evaluate.js", "evaluate_board.js", "evaluate_table.js", "evaluate_plots.js", "evaluate_items.js"),
-    *("evaluate_divergence.js", "evaluate_run.js"),
-    *("links.js", "replay.js", "run.js", "run_pair.js", "runs.js", "page.js"),
+    *("evaluate_divergence.js", "evaluate_run.js", "access.js"),
+    *("links.js", "replay.js", "run_files.js", "run.js", "run_pair.js", "runs.js"),
+    *("reviews.js", "reviews_board.js", "reviews_opened.js", "page.js"),
 )
 STYLES = (
     *("page.css", "pane.css", "divergence.css", "endpoints.css", "composer.css", "speed.css"),
     *("parts.css", "jobs.css", "quantize.css", "quantize_board.css", "quantize_push.css"),
-    *("evaluate.css", "evaluate_run.css", "evaluate_items.css"),
-    *("replay.css", "run.css", "runs.css"),
+    *("evaluate.css", "evaluate_run.css", "evaluate_items.css", "access.css"),
+    *("replay.css", "run.css", "runs.css", "reviews.css", "reviews_opened.css"),
 )
 FONT = ("Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")

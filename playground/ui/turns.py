@@ -60,7 +60,7 @@ class Forced:
             first = "" if found.complete else f"the first {seen.tokens} of "
             words.insert(0, f"{seen} on {first}{self.label}’s {found.total} tokens, this prompt only.")
         text = " ".join(words)
-        return text[:1].upper() + text[1:]
+        return text if text[1:2].isupper() else text[:1].upper() + text[1:]  # vLLM keeps its name
 
 
 class Turn:

@@ -78,6 +78,18 @@ def test_the_front_matter_is_the_hubs(variant: StoredVariant) -> None:
     }
 
 
+def test_the_front_matter_has_the_newest_result_of_each_task_for_the_hub(variant: StoredVariant) -> None:
+    measured(variant, created_at=1.0)
+    newer = measured(variant, created_at=2.0)
+    newer.result["rows"][1]["score"] = 0.4601
+    runs.remove(newer.id)
+    runs.add(Run(**newer.as_row()))
+    (entry,) = front(plan(variant.id, "me/tiny-awq").card)["model-index"]
+    assert entry["name"] == "tiny-awq"
+    found = {metric["type"]: metric["value"] for one in entry["results"] for metric in one["metrics"]}
+    assert found == {"acc": 0.4601, "kld_mean": 0.1503, "top1_agreement": 0.7712, "ppl_ratio": 1.1432}
+
+
 def test_what_was_made_of_what_and_how(variant: StoredVariant) -> None:
     card = plan(variant.id, "me/x").card
     assert "4-bit integer weights with zero points, 16-bit activations, in groups of 64" in card

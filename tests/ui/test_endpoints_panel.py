@@ -106,10 +106,6 @@ def test_the_key_comes_back_nowhere(page: Page, home: Path, caplog: pytest.LogCa
 @pytest.mark.parametrize(
     ("headers", "why"),
     [
-        ({"Origin": "https://evil.example"}, "another website"),
-        ({"Origin": "null"}, "another website"),
-        ({"Sec-Fetch-Site": "cross-site"}, "another website"),
-        ({"Host": "rebound.example"}, "another name"),
         ({"X-Forwarded-For": "127.0.0.1"}, "proxy"),
         ({"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https"}, "proxy"),
     ],
@@ -120,7 +116,7 @@ def test_nobody_else_changes_or_contacts_anything(page: Page, headers: dict[str,
         value = page.send(event, data, headers)
         assert value["said"][1] is False and why in value["said"][2]
         assert why in value["refused"][0] and "command line" in value["refused"][1]
-        assert "stage" not in value["rows"][0]
+        assert value["rows"] == [], "where the owner's servers are is the owner's business"
     assert names() == ["mine"]
 
 
@@ -137,8 +133,8 @@ def test_a_page_that_others_reach_has_no_owner(home: Path, monkeypatch: pytest.M
 def test_a_damaged_file_shows_its_place_to_the_owner_alone(page: Page, home: Path) -> None:
     (home / "endpoints.json").write_text("{")
     assert str(home) in page.send("look", {})["trouble"][1]
-    value = page.send("look", {}, {"Origin": "https://evil.example"})
-    assert "endpoints.json cannot be read" in value["trouble"][0] and str(home) not in json.dumps(value)
+    value = page.send("look", {}, {"X-Forwarded-For": "10.0.0.1"})
+    assert value["refused"] and value["trouble"] is None and str(home) not in json.dumps(value)
     assert "cannot be read" in page.send("enter", LAB)["said"][2]
 
 
@@ -166,7 +162,8 @@ def test_the_sentences_are_the_catalogs(page: Page) -> None:
 def test_the_value_holds_no_tag(home: Path) -> None:
     endpoints.add(Endpoint("lab", "http://127.0.0.1:9", model="<b>"))
     error = OwnerOnly("<i>")
-    value = endpoints_words.panel({}, endpoints_words.failed(error, 1), error)
+    value = endpoints_words.panel({}, endpoints_words.failed(error, 1), None)
+    assert "<" not in endpoints_words.panel({}, None, error)
     assert "<" not in value and json.loads(value)["rows"][0]["model"] == "<b>"
 
 

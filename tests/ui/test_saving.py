@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from playground.store import database, runs
+from playground.ui.access_rules import Rules
+from playground.ui.owner import Owner
 from playground.ui.session import Session
 from playground.ui.turns import Ask
 from tests.fakes import catalog
@@ -108,3 +111,14 @@ def test_a_store_that_fails_is_said_and_the_panes_stay(session: Session) -> None
     assert session.panes[0].turns[-1].result.text == "".join(GRAVITY)
     database.path().rmdir()
     assert finished(session, FakeEngine()) != "" and session.not_saved is None
+
+
+def test_what_a_visitor_made_is_shown_and_not_stored_where_there_is_no_room(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = Rules(Owner("0.0.0.0"))  # noqa: S104 - a page that others reach
+    session.room = partial(rules.check_room, None)
+    first = finished(session, FakeEngine())
+    monkeypatch.setenv("PLAYGROUND_PUBLIC_DISK_MB", "0")
+    assert finished(session, FakeEngine()) == "" and runs.count() == 1 and runs.get(first)
+    assert str(session.not_saved).startswith("This result is not saved. Stored results take the 0 MB")

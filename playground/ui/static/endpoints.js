@@ -164,7 +164,7 @@
         shown.show(one, may);
         if (list.children[at] !== shown.root) list.insertBefore(shown.root, list.children[at] || null);
       });
-      none.hidden = names.length > 0 || Boolean(value.trouble);
+      none.hidden = names.length > 0 || Boolean(value.trouble) || !may;
       trouble.replaceChildren(...(value.trouble ? [card(value.trouble[0], value.trouble[1], 'error')] : []));
       entry.root.hidden = !may;
       const fresh = value.said && heard !== null && value.said[0] !== heard;

@@ -2,7 +2,7 @@
 // `?run=ID` (and `with=ID`) opens a stored run; a page of the bar takes it out of the address again.
 (() => {
   const P = window.Playground;
-  const NAMES = [['compare', 'Compare'], ['quantize', 'Quantize'], ['evaluate', 'Evaluate'], ['speed', 'Speed'], ['runs', 'Runs']];
+  const NAMES = [['compare', 'Compare'], ['quantize', 'Quantize'], ['evaluate', 'Evaluate'], ['speed', 'Speed'], ['runs', 'Runs'], ['reviews', 'Reviews']];
   const root = document.documentElement;
   const named = () => NAMES.some(([id]) => location.hash === `#${id}`);
   P.opened = () => { const asked = new URLSearchParams(location.search); return { run: asked.get('run') || '', other: asked.get('with') || '' }; };

@@ -108,7 +108,7 @@
     const draw = (v) => {
       document.title = `${v.title} · ${NAME}`;
       const body = el('div', 'rn-body');
-      box.replaceChildren(P.runHead(v, P.linkButton(v.id)), body, how(v));
+      box.replaceChildren(P.runHead(v, P.runFiles(v.id), P.linkButton(v.id)), body, how(v));
       if (v.replay) close = P.replay(body, v.replay).close;
       else if (v.evaluation) evaluation(body, v);
       else if (v.speed) speed(body, v);

@@ -1,0 +1,188 @@
+"""What one run says, in the parts that every form of it is made of: the page, the picture, the table, the card.
+
+Plain text and numbers throughout: whoever writes a form escapes it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["", "reference", "worse", "withheld", "better", "same"]
+MANY = 4  # columns
+Draw = Callable[[int], str]  # the width in pixels → an SVG element
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One sentence of the verdict. `rest`: what else is to say; `note`: what the variant gains; `why`: the cause."""
+
+    text: str
+    kind: Kind = ""
+    rest: str = ""
+    note: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A large figure beside the verdict: "0.42×", "decode speed"."""
+
+    value: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Of a column. `words`: it holds text, so it stands to the left."""
+
+    name: str
+    unit: str = ""
+    words: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A difference and its 95 % interval on a scale from -reach to reach."""
+
+    low: float
+    value: float
+    high: float
+    reach: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value of a table. `note` stands small under it, `share` (0 to 1) is a thin bar."""
+
+    text: str
+    note: str = ""
+    kind: Kind = ""
+    share: float | None = None
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A row of one cell only begins a group of rows."""
+
+    title: str
+    headings: tuple[Heading, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ""
+
+    @property
+    def wide(self) -> bool:
+        """Too many columns for a phone: there its rows become lists."""
+        return len(self.headings) > MANY
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A plot. It is drawn for the width that it gets, so that its text keeps its size on a phone."""
+
+    title: str
+    draw: Draw
+    caption: str = ""
+    keys: tuple[tuple[str, str], ...] = ()  # a class of the drawing, what it stands for
+    wide: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a number may not mean what it seems to. `withholds`: no verdict is given."""
+
+    texts: tuple[str, ...]
+    withholds: bool = False
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One token of an answer; `time`, `unlikely` and `moved` are its place on each colour scale, 0 to 1.
+
+    at_s   when it came, seconds after the request was accepted
+    facts  lines that say what is known of it
+    """
+
+    text: str
+    at_s: float
+    facts: tuple[str, ...]
+    time: float | None = None
+    unlikely: float | None = None
+    moved: float | None = None
+    parts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One pane. `rest` is text after the last token, `failure` what went wrong."""
+
+    label: str
+    facts: str
+    numbers: tuple[Number, ...]
+    pieces: tuple[Piece, ...]
+    ending: str
+    rest: str = ""
+    apart: str = ""
+    failure: str = ""
+    reference: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the weakest and the strongest colour of a token stand for."""
+
+    key: Literal["time", "prob", "kld"]
+    name: str
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A prompt and its answers."""
+
+    turns: tuple[tuple[str, str], ...]  # role, text
+    answers: tuple[Answer, ...]
+    scales: tuple[Scale, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Everything a run says.
+
+    kind        "Comparison": what was done, for people
+    numbers     the figures beside the verdict, where there is one variant only
+    summary     the most important numbers in a small table, the reference first: the picture's
+    conditions  what everything was measured under, as (name, words)
+    """
+
+    kind: str
+    title: str
+    model: str
+    run_id: str
+    created_at: float
+    said: tuple[Said, ...]
+    summary: Table
+    caveats: tuple[str, ...] = ()
+    numbers: tuple[Number, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    exchange: Exchange | None = None
+    conditions: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+
+def labels(variants: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names that tell the variants apart: two of one label by their engines, or else by their ids."""
+    named = [str(variant.get("label") or variant["id"]) for variant in variants]
+    engines = [(label, variant.get("engine")) for label, variant in zip(named, variants, strict=True)]
+    found = []
+    for label, engine, variant in zip(named, engines, variants, strict=True):
+        if named.count(label) > 1:
+            label = f"{label} in {engine[1]}" if engines.count(engine) == 1 else str(variant["id"])
+        found.append(label)
+    return found

@@ -1,0 +1,103 @@
+"""Numbers as people read them: a dash where nothing is known, three digits that say something, a unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeGuard
+
+UNKNOWN = "–"
+
+
+def known(value: Any) -> TypeGuard[float]:
+    """A number to show: no None, no truth value, no infinity."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def figure(value: Any) -> str:
+    """24.1, 3.10, 1,234."""
+    if not known(value):
+        return UNKNOWN
+    size = abs(value)
+    return f"{value:,.0f}" if size >= 99.95 else f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
+
+
+def milliseconds(seconds: Any) -> str:
+    return figure(1e3 * seconds) if known(seconds) else UNKNOWN
+
+
+def size(count: Any) -> str:
+    """ "269 MB", "1.24 GB"; bytes in decimal units, as on the page."""
+    if not known(count):
+        return UNKNOWN
+    if count >= 9.995e8:
+        return f"{count / 1e9:.1f} GB" if count >= 1e10 else f"{count / 1e9:.2f} GB"
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
+
+
+def seconds(value: Any) -> str:
+    if not known(value):
+        return UNKNOWN
+    if value < 100:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    return (
+        f"{value / 60:.1f} min" if value < 600 else f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+    )
+
+
+def percent(share: Any, digits: int = 1) -> str:
+    return UNKNOWN if not known(share) else "100%" if share == 1 else f"{share:.{digits}%}"
+
+
+def chance(probability: Any) -> str:
+    """A probability in whole percent, without a 0 or a 100 that is none."""
+    if not known(probability):
+        return UNKNOWN
+    return "> 99%" if 0.995 < probability < 1 else "< 1%" if probability < 0.01 else f"{probability:.0%}"
+
+
+def nats(value: Any) -> str:
+    if not known(value):
+        return UNKNOWN
+    if value >= 0.1 or value == 0:
+        return f"{value:.3f}" if value else "0"
+    return f"{value:.4f}" if value >= 1e-4 else f"{value:.1e}".replace("e-0", "e-")
+
+
+def plus_minus(value: str, error: str) -> str:
+    return value if UNKNOWN in (value, error) else f"{value} ± {error}"
+
+
+def signed(value: float, words: str) -> str:
+    """With a sign that is as wide as a plus."""
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{words}"
+
+
+def ratio(value: Any) -> str:
+    return f"{value:.2f}×" if known(value) else UNKNOWN
+
+
+def when(created_at: float) -> str:
+    return f"{datetime.fromtimestamp(created_at, UTC):%-d %B %Y, %H:%M} UTC"
+
+
+def place(device: Mapping[str, Any]) -> str:
+    """ "AMD EPYC · 2 cores · 17.1 GB/s measured"."""
+    cores = f"{device['cores']} cores" if device.get("cores") else ""
+    speed = f"{device['bandwidth'] / 1e9:.1f} GB/s measured" if known(device.get("bandwidth")) else ""
+    return " · ".join(filter(None, [str(device.get("name") or device.get("device") or ""), cores, speed]))
+
+
+def packages(versions: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def shown(piece: str) -> str:
+    """A token as a reader sees it: white space has marks."""
+    return f"“{piece.replace(chr(10), '↵').replace(chr(9), '⇥')}”"
+
+
+def whole(text: str) -> str:
+    """With no line break inside "n = 120"."""
+    return text.replace("n = ", "n\u00a0=\u00a0")

@@ -1,0 +1,175 @@
+"""What blind votes say of two variants: who is preferred, how sure that is, and how far the voters can be trusted.
+
+A vote is 1 (the first is preferred), 0 (the second is) or 0.5 (a tie, or both bad). The **win rate** is the mean of
+votes, a tie being half a win; 0.5 is no preference.
+
+Its interval is Wilson's, in the form of Tango 1998 that knows ties (without any it is exactly Wilson's): it covers near
+0 and 1 and with few votes, where the usual mean ± 1.96 standard errors does not. Several people who vote on the same
+prompt share its luck, and one person's votes share that person's taste. So votes are not counted but weighed: the
+interval is that of as many independent votes as they are worth, by the two-way clustered variance of Cameron, Gelbach
+and Miller 2011 (prompts and reviewers), at least that of prompts alone, and never less than counting. With fewer than
+CHANGED decided prompts the votes themselves cannot tell how they cluster; each prompt then counts as one vote.
+
+Two reviewers cannot show how the next ten would vote: with few of them the interval speaks of other prompts of this
+kind, before these reviewers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from playground.metrics import student
+from playground.metrics.clusters import Floats, clustered, design_effect
+from playground.metrics.intervals import CHANGED, Z, score_interval
+from playground.metrics.stats import LEVEL, mcnemar_exact, smallest_drop
+
+RESAMPLES = 2000
+UNSEEN = 0.85  # where only a win rate beyond this would have shown, there are too few votes to say anything
+Side = Literal["first", "second", "not distinguishable", "too few"]
+
+
+@dataclass(frozen=True, slots=True)
+class WinRate:
+    """How often the first of two is preferred to the second. Shares are 0 to 1.
+
+    effective  independent votes that these are worth
+    rate       wins, and half of what was undecided, over n
+    sees       the win rate from which on so many votes show a preference, four times in five
+    """
+
+    n: int
+    prompts: int
+    reviewers: int
+    wins: int
+    losses: int
+    undecided: int
+    rate: float
+    ci95: tuple[float, float]
+    effective: float
+    sees: float
+    verdict: Side
+
+
+def win_rate(scores: npt.ArrayLike, prompts: Sequence[Hashable], reviewers: Sequence[Hashable]) -> WinRate:
+    """`prompts` and `reviewers` name those of each vote. Raises ValueError without a vote."""
+    values = 2 * np.asarray(scores, dtype=float) - 1
+    if not np.isin(values, (-1, 0, 1)).all():
+        raise ValueError("a vote is 0, 0.5 or 1")
+    n, on = len(values), _codes(prompts)
+    wins, losses = int(np.count_nonzero(values > 0)), int(np.count_nonzero(values < 0))
+    effective = _effective(values, on, _codes(reviewers))
+    share = effective / n
+    several = len(set(on.tolist())) < n
+    quantile = student.quantile(1 - LEVEL / 2, max(1.0, clustered(values, on).effective - 1)) if several else Z
+    low, high = score_interval(losses * share, wins * share, effective, quantile)
+    rate, interval = 0.5 + float(values.mean()) / 2, (0.5 + low / 2, 0.5 + high / 2)
+    sees = 0.5 + smallest_drop(effective, (wins + losses) / n) / 2
+    # A score interval alone is bold with five votes; the exact sign test of what they are worth must agree.
+    clear = mcnemar_exact(int(losses * share), int(wins * share)) < LEVEL
+    verdict: Side = "too few" if sees > UNSEEN else "not distinguishable"
+    if clear and not interval[0] <= 0.5 <= interval[1]:
+        verdict = "first" if rate > 0.5 else "second"
+    return WinRate(
+        n=n,
+        prompts=len(set(on.tolist())),
+        reviewers=len(set(reviewers)),
+        wins=wins,
+        losses=losses,
+        undecided=n - wins - losses,
+        rate=rate,
+        ci95=interval,
+        effective=effective,
+        sees=sees,
+        verdict=verdict,
+    )
+
+
+def _codes(names: Sequence[Hashable]) -> npt.NDArray[np.int64]:
+    known = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([known[name] for name in names], dtype=np.int64)
+
+
+def _effective(values: Floats, prompts: npt.NDArray[np.int64], reviewers: npt.NDArray[np.int64]) -> float:
+    effect = design_effect(values, prompts)
+    alone, by_prompt, by_reviewer = (clustered(values, of).stderr for of in (None, prompts, reviewers))
+    if alone and by_prompt and by_reviewer:
+        effect = max(effect, (by_prompt**2 + by_reviewer**2 - alone**2) / alone**2)
+    worth = len(values) / effect
+    decided = np.count_nonzero(clustered(np.abs(values), prompts).sums)
+    return worth if decided >= CHANGED else min(worth, float(len(np.unique(prompts))))
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Whether votes lean to a side. Sides are drawn by a fair coin for each vote, so that without a lean each decided
+    vote is a coin too, whatever the answers are worth: `p` is exact.
+    """
+
+    a: int
+    b: int
+    share_a: float
+    ci95: tuple[float, float]
+    p: float
+
+
+def position(a: int, b: int) -> Position | None:
+    """Of the votes for side A and for side B; None where nothing was decided."""
+    if not a + b:
+        return None
+    low, high = score_interval(b, a, a + b)
+    return Position(a, b, a / (a + b), (0.5 + low / 2, 0.5 + high / 2), mcnemar_exact(a, b))
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Krippendorff's alpha of nominal values: 1 is perfect agreement, 0 what chance gives, below it is systematic
+    disagreement. units: items with two votes or more; the interval resamples them, None of fewer than ten.
+    """
+
+    alpha: float
+    ci95: tuple[float, float] | None
+    units: int
+    votes: int
+
+
+def agreement(units: Sequence[Sequence[Hashable]], seed: int = 0) -> Agreement | None:
+    """What each reviewer said of each item; None where no item has two votes, or all votes are the same.
+
+    Krippendorff 2011, https://repository.upenn.edu/asc_papers/43: unlike Fleiss' kappa it takes items that not
+    everybody has voted on.
+    """
+    shared = [list(unit) for unit in units if len(unit) > 1]
+    if not shared:
+        return None
+    kinds = {value: number for number, value in enumerate(dict.fromkeys(value for unit in shared for value in unit))}
+    counts = np.zeros((len(shared), len(kinds)))
+    for row, unit in enumerate(shared):
+        for value in unit:
+            counts[row, kinds[value]] += 1
+    sizes = counts.sum(axis=1)
+    disagree = (sizes**2 - (counts**2).sum(axis=1)) / (sizes - 1)  # pairs inside a unit that differ, weighed
+    alpha = float(_alpha(disagree.sum(), counts.sum(axis=0)))
+    if math.isnan(alpha):
+        return None
+    interval = None
+    if len(shared) >= CHANGED:
+        random = np.random.default_rng(seed)
+        drawn = random.multinomial(len(shared), np.full(len(shared), 1 / len(shared)), size=RESAMPLES)
+        found = _alpha(drawn @ disagree, drawn @ counts)
+        low, high = np.nanquantile(found, (LEVEL / 2, 1 - LEVEL / 2))
+        interval = (float(low), float(high))
+    return Agreement(alpha, interval, len(shared), int(sizes.sum()))
+
+
+def _alpha(disagreement: npt.ArrayLike, totals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """1 - observed over expected disagreement; NaN where only one value was given."""
+    n = totals.sum(axis=-1)
+    expected = (n**2 - (totals**2).sum(axis=-1)) / (n - 1)
+    safe = np.where(expected > 0, expected, 1.0)
+    return np.where(expected > 0, 1 - np.asarray(disagreement, dtype=float) / safe, np.nan)

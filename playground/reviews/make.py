@@ -1,0 +1,264 @@
+"""Make a review: pairs of frozen answers, invitations, and for each reviewer an order and sides nobody can guess."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Literal
+
+from playground.core import Message
+from playground.engines import address
+from playground.errors import InvalidRequest
+from playground.store import reviews, runs
+from playground.store.review_tables import Reveal, Review, Reviewer, ReviewItem
+from playground.store.schema import Run
+
+TITLE = "Which answer is better?"
+MAX_VARIANTS = 8
+MAX_ITEMS = 600
+MAX_RUNS = 200
+MAX_INVITATIONS = 100
+MAX_PLACES = 200
+MAX_ANSWER = 60_000  # characters
+Pairs = Literal["reference", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a review is held.
+
+    title        what reviewers read: it names no variant
+    pairs        each variant against the reference, or each against each
+    reveal       when a reviewer learns the names: never, after the last vote, after each one
+    invitations  what the owner calls the people who get a link of their own
+    places       how many may come through the common link; 0: there is none
+
+    Raises InvalidRequest.
+    """
+
+    title: str = TITLE
+    pairs: Pairs = "reference"
+    reveal: Reveal = "end"
+    invitations: tuple[str, ...] = ()
+    places: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.title.strip() or len(self.title) > 200:
+            raise InvalidRequest("The title is empty or longer than 200 characters.", hint="Reviewers read it.")
+        if self.pairs not in ("reference", "all"):
+            raise InvalidRequest(f"{self.pairs!r:.40} is no way to make pairs.", hint="Use reference or all.")
+        if self.reveal not in ("never", "end", "item"):
+            raise InvalidRequest(f"{self.reveal!r:.40} is no time for names.", hint="Use never, end or item.")
+        if len(self.invitations) > MAX_INVITATIONS or any(not 0 < len(name) <= 100 for name in self.invitations):
+            raise InvalidRequest(
+                "The reviewers' names cannot be used.", hint=f"{MAX_INVITATIONS} at most, of 1 to 100 characters each."
+            )
+        if not 0 <= self.places <= MAX_PLACES:
+            raise InvalidRequest(f"{self.places} places are asked for.", hint=f"Allowed: 0 to {MAX_PLACES}.")
+        if not self.invitations and not self.places:
+            raise InvalidRequest("Nobody could vote.", hint="Name reviewers, or give the common link some places.")
+        if self.reveal == "item" and self.places:
+            raise InvalidRequest(
+                "With a common link, names cannot be shown after each vote.",
+                hint="Whoever learned them could come back as somebody new. Invite reviewers by name.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One prompt and what each variant said, in the order of the variants; None where one failed or was not asked."""
+
+    prompt: str
+    texts: tuple[str | None, ...]
+
+
+@dataclass(slots=True)
+class _Left:
+    """Pairs that nobody needs to see."""
+
+    same: list[list[int]] = field(default_factory=list)  # first, second, prompt
+    failed: int = 0
+
+
+def make(
+    terms: Terms,
+    variants: Sequence[Mapping[str, Any]],
+    answered: Sequence[Answered],
+    source: Mapping[str, Any],
+    name: str = "",
+    job_id: str | None = None,
+) -> Review:
+    """Store it; committed when it returns. `source` says where the answers come from. Raises InvalidRequest."""
+    check(terms, variants)
+    left = _Left()
+    review = Review(
+        id=reviews.new_key(),
+        key=reviews.new_key() if terms.places else None,
+        places=terms.places,
+        title=terms.title.strip(),
+        name=name[:1200] or f"{', '.join(row['label'] for row in variants[1:])} against {variants[0]['label']}",
+        reveal=terms.reveal,
+        settings={},
+        variants=[dict(row) for row in variants],
+        created_at=time.time(),
+        job_id=job_id,
+    )
+    items = [
+        ReviewItem(review_id=review.id, number=number, **pair)
+        for number, pair in enumerate(_pairs(terms, answered, len(variants), left))
+    ]
+    if not items:
+        raise InvalidRequest(
+            "All answers are the same, letter for letter: there is nothing to vote on."
+            if left.same
+            else "There is no prompt that two variants have answered."
+        )
+    if len(items) > MAX_ITEMS:
+        raise InvalidRequest(
+            f"That makes {len(items)} pairs to vote on.", hint=f"Allowed: {MAX_ITEMS}. Take fewer prompts or variants."
+        )
+    review.settings = {
+        **source,
+        "pairs": terms.pairs,
+        "prompts": len(answered),
+        "same": left.same,
+        "failed": left.failed,
+    }
+    invited = [reviewer(review.id, len(items), label) for label in terms.invitations]
+    reviews.add(review, items, invited)
+    return review
+
+
+def check(terms: Terms, variants: Sequence[Mapping[str, Any]]) -> None:
+    """What can be wrong before there is any answer. Raises InvalidRequest."""
+    if not 2 <= len(variants) <= MAX_VARIANTS:
+        raise InvalidRequest(f"{len(variants)} variants are to be compared.", hint=f"Allowed: 2 to {MAX_VARIANTS}.")
+    if terms.reveal == "item" and len(variants) > 2:
+        raise InvalidRequest(
+            "With more than two variants, names cannot be shown after each vote.",
+            hint="The same answer comes again beside another one, and would be known by then.",
+        )
+    for row in variants:
+        for key in ("id", "label", "scheme", "method"):
+            for word in re.split(r"[:@/\s]+", str(row.get(key) or "")):
+                if len(word) > 2 and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", terms.title, re.IGNORECASE):
+                    raise InvalidRequest(
+                        f"The title holds {word!r}, and reviewers read it.", hint="Leave names of variants out of it."
+                    )
+
+
+def reviewer(review_id: str, items: int, label: str = "") -> Reviewer:
+    """Somebody new, invited when there is a label. Order and sides are drawn here and never again.
+
+    Sides are fair coins, not half and half: of a balanced list the last sides could be counted out.
+    """
+    order = list(range(items))
+    secrets.SystemRandom().shuffle(order)
+    return Reviewer(
+        id=reviews.new_key(),
+        review_id=review_id,
+        key=reviews.new_key(),
+        label=label,
+        invited=bool(label),
+        order=[[number, secrets.randbits(1)] for number in order],
+        created_at=time.time(),
+    )
+
+
+def invite(review_id: str, label: str) -> Reviewer:
+    """One more link. Raises UnknownReview, ReviewOver, InvalidRequest."""
+    name = label.strip()
+    if not 0 < len(name) <= 100:
+        raise InvalidRequest("A reviewer needs a name of 1 to 100 characters.", hint="Only you see it.")
+    if sum(one.invited for one in reviews.reviewers(review_id)) >= MAX_INVITATIONS:
+        raise InvalidRequest(f"{MAX_INVITATIONS} reviewers are invited.", hint="That is the limit of one review.")
+    found = reviewer(review_id, len(reviews.items(review_id)), name)
+    reviews.add_reviewer(found)
+    return found
+
+
+def _pairs(terms: Terms, answered: Sequence[Answered], variants: int, left: _Left) -> Iterator[dict[str, Any]]:
+    pairs = list(combinations(range(variants), 2)) if terms.pairs == "all" else [(0, n) for n in range(1, variants)]
+    for number, row in enumerate(answered):
+        for first, second in pairs:
+            one, other = row.texts[first], row.texts[second]
+            if one is None or other is None:
+                left.failed += 1
+            elif one.strip() == other.strip():
+                left.same.append([first, second, number])
+            else:
+                yield {
+                    "prompt_number": number,
+                    "prompt": reviews.plain(row.prompt),
+                    "first": first,
+                    "second": second,
+                    "first_text": reviews.plain(one[:MAX_ANSWER]),
+                    "second_text": reviews.plain(other[:MAX_ANSWER]),
+                }
+
+
+# ---- from stored comparisons
+
+
+def from_runs(terms: Terms, run_ids: Sequence[str], name: str = "") -> Review:
+    """From the stored texts of comparisons, each one prompt. Raises UnknownRun, InvalidRequest."""
+    wanted = list(dict.fromkeys(run_ids))
+    if not 1 <= len(wanted) <= MAX_RUNS:
+        raise InvalidRequest(f"{len(wanted)} runs are named.", hint=f"Allowed: 1 to {MAX_RUNS}.")
+    found = [runs.get(run_id) for run_id in wanted]
+    variants: dict[str, dict[str, Any]] = {}
+    said: list[tuple[str, dict[str, str | None]]] = []
+    for run in found:
+        if run.kind != "comparison":
+            raise InvalidRequest(f"Run {run.id} is of kind {run.kind}.", hint="Answers are in comparisons.")
+        rows = list(_panes(run))
+        for key, row, _ in rows:
+            before = variants.setdefault(key, row)
+            hashes = {one["content_hash"] for one in (before, row) if one.get("content_hash")}
+            if len(hashes) > 1:
+                raise InvalidRequest(
+                    f"The weights of {row['label']} are not the same in all of these runs.",
+                    hint="Take runs of one version of it.",
+                )
+        said.append((spoken(run.result["prompt"]), {key: text for key, _, text in rows}))
+    distinct(list(variants.values()))
+    answered = [Answered(prompt, tuple(texts.get(key) for key in variants)) for prompt, texts in said]
+    source = {"source": "runs", "runs": wanted, "sampling": found[0].settings.get("sampling")}
+    return make(terms, list(variants.values()), answered, source, name)
+
+
+def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None]]:
+    """Of each pane: what names its variant over several runs, the variant, and its answer to the run's prompt."""
+    panes = run.result["panes"]
+    for number, pane in enumerate(panes):
+        known = run.variants[number] if len(run.variants) == len(panes) else {}
+        engine = pane.get("engine") or known.get("engine") or ""
+        name = address.parse(known.get("id") or pane["variant"]).variant
+        row = {**known, "id": name, "engine": engine, "label": known.get("label") or pane.get("label") or name}
+        # What was stopped, failed, or was asked something else in its own pane is no answer to compare.
+        whole = not pane.get("error") and not pane.get("prompt") and pane.get("finish_reason") in ("stop", "length")
+        yield f"{name}@{engine}", row, pane["text"] if whole else None
+
+
+def distinct(variants: list[dict[str, Any]]) -> None:
+    """Labels that name one variant each."""
+    for label in {str(row["label"]) for row in variants}:
+        same = [row for row in variants if row["label"] == label]
+        engines = len({row["engine"] for row in same}) == len(same)
+        for row in same if len(same) > 1 else ():
+            row["label"] = f"{label} on {row['engine']}" if engines else f"{row['id']}@{row['engine']}"
+
+
+def spoken(prompt: Mapping[str, Any]) -> str:
+    """A prompt as reviewers read it: the question alone, or the whole conversation before the answer."""
+    messages: list[Message] = prompt.get("messages") or []
+    if not messages:
+        return str(prompt.get("text") or "")
+    if len(messages) == 1:
+        return messages[0]["content"]
+    words = {"system": "Instructions", "user": "Question", "assistant": "Answer"}
+    return "\n\n".join(f"{words[turn['role']]}: {turn['content']}" for turn in messages)

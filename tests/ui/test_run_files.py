@@ -1,0 +1,57 @@
+"""A run's files at its link: for whoever has it, until it is revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from playground.store import runs
+from tests.fakes import catalog, exported_runs
+from tests.fakes.engine import FakeEngine
+from tests.fakes.site import serving
+
+ELSEWHERE = {"X-Forwarded-For": "203.0.113.9"}  # through a proxy: a visitor
+
+
+@pytest.fixture
+def site(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    catalog.install(monkeypatch)
+    with serving(FakeEngine()) as address, httpx.Client(base_url=address) as client:
+        yield client
+
+
+def test_each_form_for_visitors_too_until_it_is_revoked(site: httpx.Client) -> None:
+    run = exported_runs.comparison()
+    runs.add(run)
+    for ending, media in (
+        ("html", "text/html"),
+        ("json", "application/json"),
+        ("csv", "text/csv"),
+        ("png", "image/png"),
+    ):
+        for headers in ({}, ELSEWHERE):
+            found = site.get(f"/run/{run.id}.{ending}", headers=headers)
+            assert found.status_code == 200 and found.headers["content-type"].startswith(media)
+            assert found.headers["content-security-policy"] == "default-src 'none'; sandbox"
+            assert found.headers["x-content-type-options"] == "nosniff"
+            shown = "inline" if ending == "png" else "attachment"
+            assert found.headers["content-disposition"].startswith(f'{shown}; filename="comparison-{run.id[:8]}.')
+    runs.rename(run.id, "Another title")
+    assert "Another title" in site.get(f"/run/{run.id}.html").text
+    runs.revoke(run.id)
+    gone = site.get(f"/run/{run.id}.html", headers=ELSEWHERE)
+    never = site.get(f"/run/{'0' * 32}.html", headers=ELSEWHERE)
+    assert gone.status_code == never.status_code == 404
+    assert gone.text.replace(run.id, "") == never.text.replace("0" * 32, ""), "nobody can tell that there was one"
+    assert site.get(f"/run/{run.id}.html").status_code == 200, "but for the owner"
+
+
+@pytest.mark.parametrize("name", ["{}.exe", "{}", "..%2f..%2fetc%2fpasswd.json", "x.json", "{}%00.json"])
+def test_nothing_else_is_there(site: httpx.Client, name: str) -> None:
+    run = exported_runs.comparison()
+    runs.add(run)
+    found = site.get(f"/run/{name.format(run.id)}")
+    assert found.status_code in (400, 404)
