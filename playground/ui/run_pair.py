@@ -161,7 +161,15 @@ def _comparison(first: Row, second: Row) -> dict[str, Any]:
                 ),
             )
         )
-    columns = ("decode", "TTFT", "prefill", "TPOT", "ITL p99", "peak memory", "written")
+    columns = (
+        "decode, tok/s",
+        "TTFT, ms",
+        "prefill, tok/s",
+        "TPOT, ms",
+        "ITL p99, ms",
+        "peak memory",
+        "tokens written",
+    )
     return _table("Speed and memory", "one answer each: this prompt only", columns, lines)
 
 
@@ -290,4 +298,4 @@ def _divergence(first: Row, second: Row, a_rows: Any, b_rows: Any) -> dict[str, 
         top = cell(_both(pair, "top1_agreement", 100), "%", "points")
         lines.append((names.get(variant, variant), variant, (kld, tail, top, cell(_both(pair, "ppl"), "", "percent"))))
     note = "mean ± standard error; of each run against its own reference"
-    return _table("Divergence", note, ("mean KLD", "KLD p99", "same top token", "perplexity"), lines)
+    return _table("Divergence", note, ("mean KLD, nats", "KLD p99, nats", "same top token", "perplexity"), lines)

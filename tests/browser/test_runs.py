@@ -190,6 +190,7 @@ def test_a_link_is_copied_or_stands_there_to_be_copied(site: Site) -> None:
     expect(page.locator("#pg-opened .ui-link .said")).to_have_text("Copied")
     assert LINK.match(page.evaluate("navigator.clipboard.readText()"))
     page = site.open(f"/?run={run.id}")
+    expect(button(page, "Copy link")).to_be_visible(timeout=30_000)
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     page.evaluate("Playground.host = 'me-playground.hf.space'")
     button(page, "Copy link").click(timeout=30_000)

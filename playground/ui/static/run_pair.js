@@ -3,6 +3,7 @@
   const P = window.Playground;
   const { el } = P;
   const SIDES = ['A', 'B'];
+  const SAME = { Settings: ['setting', 'settings'], Machine: ['fact of the machine', 'facts of the machine'], Versions: ['version', 'versions'], Variants: ['variant', 'variants'], Prompt: ['prompt', 'prompts'] };
 
   const figure = (value, unit) => {
     if (value === null || value === undefined) return '–';
@@ -19,7 +20,8 @@
     const size = Math.abs(cell.moved);
     if (cell.change === 'percent') return signed(`${size < 9.95 ? size.toFixed(1) : Math.round(size)}%`, Math.round(10 * cell.moved));
     if (cell.change === 'points') return `${signed(size.toFixed(1), Math.round(10 * cell.moved))} points`;
-    return signed(figure(size, cell.unit), cell.moved);
+    const text = figure(size, cell.unit);
+    return text === '0' ? text : signed(text, cell.moved);
   };
   const side = (cell, name) => {
     const box = el('span', 'side'), spread = cell[`${name}_spread`], own = cell[`${name}_own`];
@@ -65,7 +67,7 @@
     const card = el('section', 'ev-card'), head = el('div', 'ev-card-head'), list = el('dl', 'rp-changed');
     card.setAttribute('aria-label', 'What was done differently');
     const moves = groups.flatMap((group) => group.changed.map((one) => [group.name, ...one]));
-    const same = groups.filter((group) => group.same).map((group) => `${group.same} of ${group.name.toLowerCase()}`).join(', ');
+    const same = groups.filter((group) => group.same).map((group) => `${group.same} ${SAME[group.name][group.same === 1 ? 0 : 1]}`).join(', ');
     head.append(el('h3', '', moves.length ? 'What was done differently' : 'Nothing was done differently'), el('span', 'quiet', same ? `the same: ${same}` : ''));
     for (const [group, name, before, after] of moves) {
       const what = el('dt');
