@@ -33,7 +33,7 @@ def test_the_whole_way(real: tuple[TransformersEngine, str], visit: Callable[...
     page = visit(url)
     panes = [page.locator(f"#pg-slot-{slot} .pane") for slot in (0, 1)]
     page.locator("#pg-line").click()
-    page.get_by_label("Max tokens").fill("6")
+    page.locator("#pg-settings").get_by_label("Max tokens").fill("6")
     page.keyboard.press("Escape")
     page.locator("#pg-prompt textarea").fill("What is gravity?")
     page.locator("#pg-run").click()
@@ -56,7 +56,7 @@ def test_the_whole_way(real: tuple[TransformersEngine, str], visit: Callable[...
     expect(page.locator("#pg-run")).to_be_enabled(timeout=PATIENCE_MS)
 
     page.locator("#pg-line").click()
-    page.get_by_label("Max tokens").fill("1000")
+    page.locator("#pg-settings").get_by_label("Max tokens").fill("1000")
     page.keyboard.press("Escape")
     page.locator("#pg-prompt textarea").fill("Tell me a long story about a lighthouse.")
     page.locator("#pg-run").click()
