@@ -102,7 +102,7 @@ def prepare(page: Page, url: str, variants: list[str], tokens: int) -> None:
         box.fill(variant)
         box.press("Enter")
     page.locator("#pg-line").click()
-    page.get_by_label("Max tokens").fill(str(tokens))
+    page.locator("#pg-settings").get_by_label("Max tokens").fill(str(tokens))
     page.keyboard.press("Escape")
 
 
