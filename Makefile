@@ -14,7 +14,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run setup model dev browser postgres vllm test lint bench bench-page bench-vllm bench-divergence methods
-.PHONY: bench-quantize doctor screenshots table try-space
+.PHONY: bench-quantize bench-viewers doctor screenshots table try-space
 .PHONY: check-resolves clean
 
 help: ## list the targets
@@ -76,6 +76,11 @@ bench-quantize: setup ## a quantize job against the bare llm-compressor script; 
 	@mkdir -p bench
 	PYTHONPATH=. $(PY) scripts/bench_quantize.py $(ARGS) > bench/.partial
 	@mv bench/.partial bench/quantize-$$(date +%Y%m%d-%H%M%S).json
+
+bench-viewers: setup dev ## fifty viewers of a stored run while one generation runs; ARGS="--viewers 20" passes options on
+	@mkdir -p bench
+	PYTHONPATH=. $(PY) scripts/bench_viewers.py $(ARGS) > bench/.partial
+	@mv bench/.partial bench/viewers-$$(date +%Y%m%d-%H%M%S).json
 
 doctor: setup ## what this machine is, what can run on it, and what is missing
 	@$(PY) -m playground doctor
