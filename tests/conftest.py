@@ -20,6 +20,10 @@ from playground.store import migrations
 from tests.fakes import postgres as postgresql
 from tests.fakes.hub import Hub, serve
 
+# No test asserts a time: a busy machine takes longer for an example.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
+
 # As in the engine's process: OpenMP reads it when torch is loaded, and spinning threads starve a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

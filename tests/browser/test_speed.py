@@ -114,7 +114,7 @@ def test_measure_gives_the_table_the_answer_and_the_roofline(open_speed: Callabl
     expect(reference.locator("td b")).to_have_text(["200", "100", "100", "28%"])
     expect(nf4.locator("td b")).to_have_text(["200", "200", "200", "22%"])
     expect(reference.locator("td").nth(1)).to_contain_text("± 0.00")
-    expect(page.locator(".said")).to_have_text(
+    expect(page.locator("p.said")).to_have_text(
         "nf4 in transformers is the fastest here: 200 tok/s, 2.00× BF16 in transformers."
     )
     expect(page.locator(".sp-plots .limit")).to_have_count(1)
@@ -224,7 +224,7 @@ def test_a_name_stays_text(
     finished(page)
     expect(page.locator(".sp-table .words b").first).to_have_text(EVIL)
     expect(page.locator(".bad")).to_contain_text(EVIL)
-    expect(page.locator(".said")).to_contain_text(EVIL)
+    expect(page.locator("p.said")).to_contain_text(EVIL)
     page.locator(".sp-plots .point").first.focus()
     expect(page.locator(".pg-tip")).to_contain_text(EVIL)
     assert page.locator("#pg-speed img, .pg-tip img").count() == 0
@@ -254,6 +254,6 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_speed: Callabl
     measure(page)
     finished(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for part in (".said", ".sp-table td[data-name]", ".sp-plots svg", ".levels", ".sp-go"):
+    for part in ("p.said", ".sp-table td[data-name]", ".sp-plots svg", ".levels", ".sp-go"):
         box = page.locator(part).first.bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390, part
