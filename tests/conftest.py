@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import mcp  # noqa: F401 - before playground.ui hides it from pages without --mcp
 import pytest
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine

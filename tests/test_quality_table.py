@@ -17,7 +17,7 @@ from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
 from tests.fakes.variants import made
 
 ROOT = Path(__file__).parents[1]
-README = "before\n{begin}\nold\n{end}\nafter\n"
+README = "before\n{begin}\nyesterday\n{end}\nafter\n"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_it_makes_what_is_missing_measures_once_and_writes(
         "--tasks", "bundled_facts", "--limit", "20", "--batch-size", "16", "--kld", "--tokens", "64", "--speed",
     ]  # fmt: skip
     written = readme.read_text()
-    assert written.startswith("before\n") and written.endswith("\nafter\n") and "old" not in written
+    assert written.startswith("before\n") and written.endswith("\nafter\n") and "yesterday" not in written
     assert "| `smollm2:nf4` | 112 MB | 6.66 | 3.1 ± 0.1 |" in written and "noise floor" in written
     (place,) = (tmp_path / "bench").glob("table-*.json")
     assert json.loads(place.read_text())["id"] == runs.latest("evaluation")[0].id

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from typing import Any
 
 # Read by gradio: the page calls nobody, and the queue does not build a data frame for every event.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
+
+# gradio imports `mcp` wherever it is installed, 12 MB of the page's process; only a page with its tools wants it.
+if "mcp" not in sys.modules and "--mcp" not in sys.argv and "PLAYGROUND_MCP" not in os.environ:
+    sys.modules["mcp"] = None  # type: ignore[assignment]
 
 _getfile = inspect.getfile
 
