@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.compare import PaneResult
@@ -16,17 +16,20 @@ def panes(run: Run) -> list[PaneResult]:
     stored = run.result.get("panes") or []
     prompt = run.result.get("prompt") or {}
     facts = list(run.variants) + [{}] * len(stored)
-    return [_pane(pane, facts[number], prompt, run.model) for number, pane in enumerate(stored)]
+    found = [pane(raw, prompt) for raw in stored]
+    for number, one in enumerate(found):
+        one.variant = _variant(stored[number], facts[number], run.model)
+    return found
 
 
-def _pane(pane: Mapping[str, Any], facts: Mapping[str, Any], prompt: Mapping[str, Any], model: str) -> PaneResult:
+def pane(pane: Mapping[str, Any], prompt: Mapping[str, Any]) -> PaneResult:
+    """What arrived in one pane; `prompt` is the comparison's, for a pane without one of its own."""
     loaded = Loaded.from_dict(pane["loaded"]) if pane.get("loaded") else None
     own = pane.get("prompt") or prompt  # a pane with a history of its own
     tokens = [token(raw) for raw in pane.get("tokens") or ()]
     found = PaneResult(
         variant_id=str(pane.get("variant", "")),
         engine=str(pane.get("engine", "")),
-        variant=_variant(pane, facts, model),
         loaded=loaded,
         prompt=_prompt(own, loaded),
         tokens=tokens,
@@ -46,8 +49,12 @@ def token(raw: Mapping[str, Any]) -> Token:
         time_s=raw["time_s"],
         step_s=raw["step_s"],
         logprob=raw.get("logprob"),
-        top=tuple(Alternative(*one) for one in raw.get("top") or ()),
+        top=alternatives(raw.get("top")),
     )
+
+
+def alternatives(found: Sequence[Sequence[Any]] | None) -> tuple[Alternative, ...]:
+    return tuple(Alternative(int(id_), str(text), float(logprob)) for id_, text, logprob in found or ())
 
 
 def _prompt(raw: Mapping[str, Any], loaded: Loaded | None) -> Prompt | None:

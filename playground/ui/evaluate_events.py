@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -23,7 +23,7 @@ from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.queue import best_device
 from playground.store import database, runs
 from playground.store.schema import Run
-from playground.ui import evaluate_asked, evaluate_items, evaluate_words
+from playground.ui import evaluate_asked, evaluate_items, evaluate_words, event_data
 from playground.ui.access_rules import Rules
 from playground.ui.encode import inert
 from playground.ui.evaluate_asked import Asked
@@ -35,8 +35,6 @@ from playground.ui.job_cards import Queue
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
 log = logging.getLogger(__name__)
-MAX_OPEN = 12  # logs that one page may have open
-MAX_TEXT = 1200
 
 
 class Evaluate:
@@ -68,7 +66,7 @@ class Evaluate:
     # ---- the form
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
         refusal = self.owner.refusal(request)
-        name = _text(data, "name") or self.rules.opens_with(request)
+        name = event_data.text(data, "name") or self.rules.opens_with(request)
         try:
             self.rules.check_model(request, name)
             model, _ = catalog.split(name)
@@ -78,7 +76,7 @@ class Evaluate:
 
     def search(self, data: gr.EventData, request: gr.Request) -> str:
         """Names of tasks. The first search makes lm-eval's index, in a process of its own."""
-        serial, text = _serial(data), _text(data, "text")
+        serial, text = event_data.serial(data), event_data.text(data, "text")
         try:
             self.owner.check(request)
             with self._searching:
@@ -97,29 +95,29 @@ class Evaluate:
             return self._plan(data, request, measure=True)
 
     def _plan(self, data: gr.EventData, request: gr.Request, *, measure: bool) -> str:
-        serial = _serial(data)
+        serial = event_data.serial(data)
         try:
-            self.rules.check_model(request, *evaluate_asked.named(_data(data)))
-            asked = evaluate_asked.spec(_data(data))
+            self.rules.check_model(request, *evaluate_asked.named(event_data.values(data)))
+            asked = evaluate_asked.spec(event_data.values(data))
             return evaluate_words.plan(serial, asked, _expected(asked, measure=measure))
         except PlaygroundError as error:
             return evaluate_words.refused(serial, error)
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: start(self.queue, evaluate_asked.spec(_data(data))))
+        return self._owned(data, request, lambda: start(self.queue, evaluate_asked.spec(event_data.values(data))))
 
     # ---- jobs and runs
     def look(self, data: gr.EventData, request: gr.Request) -> str:
         return self._value(data, request)
 
     def cancel(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: self.queue.cancel(_text(data, "id")))
+        return self._owned(data, request, lambda: self.queue.cancel(event_data.text(data, "id")))
 
     def again(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: self.queue.again(_text(data, "id")))
+        return self._owned(data, request, lambda: self.queue.again(event_data.text(data, "id")))
 
     def remove(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: _remove(_text(data, "id")))
+        return self._owned(data, request, lambda: _remove(event_data.text(data, "id")))
 
     def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[], Any]) -> str:
         """Do what only the owner may, then look."""
@@ -127,25 +125,26 @@ class Evaluate:
 
     def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
         owner = self.owner.refusal(request) is None
-        return self.board.value(_serial(data), _ids(data, "logs"), error, owner=owner)
+        return self.board.value(event_data.serial(data), event_data.ids(data, "logs"), error, owner=owner)
 
     # ---- one run
     def open(self, data: gr.EventData, request: gr.Request) -> str:
-        wanted = _text(data, "id")
+        wanted = event_data.text(data, "id")
         try:
             return inert(view(_run(wanted), owner=self.owner.refusal(request) is None))
         except PlaygroundError as error:
             return inert({"id": wanted, "error": [error.message, error.hint]})
 
     def browse(self, data: gr.EventData) -> str:
-        sent, wanted = _data(data), _text(data, "id")
-        said = {"id": wanted, "serial": _serial(data)}
+        sent, wanted = event_data.values(data), event_data.text(data, "id")
+        said = {"id": wanted, "serial": event_data.serial(data)}
         try:
             run = _run(wanted)
             better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
             found = evaluate_items.page(
-                run.id, better, _text(data, "task"), len(run.variants),
-                _whole(sent.get("variant")), _text(data, "show"), _whole(sent.get("offset")),
+                run.id, better, event_data.text(data, "task"), len(run.variants),
+                event_data.whole(sent.get("variant")),
+                event_data.text(data, "show"), event_data.whole(sent.get("offset")),
             )  # fmt: skip
             return inert(found | said)
         except PlaygroundError as error:
@@ -177,26 +176,3 @@ def _run(run_id: str) -> Run:
 def _remove(run_id: str) -> None:
     if not database.exists() or not runs.remove(run_id):
         raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted before.")
-
-
-def _data(data: gr.EventData) -> Mapping[str, Any]:
-    return data._data if isinstance(data._data, dict) else {}
-
-
-def _serial(data: gr.EventData) -> int:
-    """Comes back with the answer, so that the page knows which of its questions it is to."""
-    return _whole(_data(data).get("serial"))
-
-
-def _whole(found: Any) -> int:
-    return found if isinstance(found, int) else 0
-
-
-def _text(data: gr.EventData, key: str) -> str:
-    found = _data(data).get(key)
-    return found.strip()[:MAX_TEXT] if isinstance(found, str) else ""
-
-
-def _ids(data: gr.EventData, key: str) -> list[str]:
-    found = _data(data).get(key)
-    return [one for one in found if isinstance(one, str)][:MAX_OPEN] if isinstance(found, list) else []

@@ -24,7 +24,7 @@ from playground.jobs.spec import QuantizeSpec
 from playground.methods.naming import variant_name
 from playground.methods.recipes import complete
 from playground.push import plan
-from playground.ui import quantize_words
+from playground.ui import event_data, quantize_words
 from playground.ui.access_rules import Rules
 from playground.ui.encode import inert
 from playground.ui.job_cards import Queue
@@ -36,7 +36,6 @@ from playground.ui.quantize_upload import MAX_PIECE, Uploads
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
-MAX_OPEN = 12  # logs or cards that one page may have open
 PATTERNS = ("ignore", "keep")  # of layers, as regular expressions: one can be written that takes hours
 
 
@@ -88,7 +87,7 @@ class Quantize:
     # ---- the form
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
         refusal = self.owner.refusal(request)
-        name = _text(data, "name") or self.rules.opens_with(request)
+        name = event_data.text(data, "name") or self.rules.opens_with(request)
         try:
             self.rules.check_model(request, name)
             model, _ = catalog.split(name)
@@ -99,17 +98,17 @@ class Quantize:
         return quantize_words.form(model, origin, refusal=refusal)
 
     def estimate(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._estimate(_data(data), request, measure=False)
+        return self._estimate(event_data.values(data), request, measure=False)
 
     def probe(self, data: gr.EventData, request: gr.Request) -> str:
         """The same once the speed of this machine is measured, which takes some ten seconds the first time."""
         if refused := self.owner.refusal(request):
-            return quantize_words.refused(_serial(_data(data)), refused)
+            return quantize_words.refused(event_data.serial(event_data.values(data)), refused)
         with self._probing:
-            return self._estimate(_data(data), request, measure=True)
+            return self._estimate(event_data.values(data), request, measure=True)
 
     def _estimate(self, data: Mapping[str, Any], request: gr.Request, *, measure: bool) -> str:
-        serial = _serial(data)
+        serial = event_data.serial(data)
         try:
             self.rules.check_model(request, str(data.get("model") or ""))
             if any(data.get(key) for key in PATTERNS):
@@ -125,13 +124,13 @@ class Quantize:
         return quantize_words.estimated(serial, f"{asked.model}:{name}", found, here, taken)
 
     def piece(self, data: gr.EventData, request: gr.Request) -> str:
-        sent = _data(data)
-        number, text, answer = sent.get("number"), sent.get("text"), {"serial": _serial(sent)}
+        sent = event_data.values(data)
+        number, text, answer = sent.get("number"), sent.get("text"), {"serial": event_data.serial(sent)}
         if not isinstance(number, int) or not isinstance(text, str) or len(text) > MAX_PIECE:
             return inert(answer | {"error": ["The file did not arrive in one piece.", "Choose it again."]})
         try:
             self.owner.check(request)
-            name = _text(data, "name")
+            name = event_data.text(data, "name")
             found = self.uploads.piece(request.session_hash or "", name, number, bool(sent.get("last")), text)
         except PlaygroundError as error:
             return inert(answer | {"number": number, "error": [error.message, error.hint]})
@@ -140,27 +139,27 @@ class Quantize:
         return inert(answer | {"number": number, "token": found.token, "rows": found.rows, "skipped": found.skipped})
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: start(self.queue, spec(_data(data), self.uploads)))
+        return self._owned(data, request, lambda: start(self.queue, spec(event_data.values(data), self.uploads)))
 
     # ---- jobs and variants
     def look(self, data: gr.EventData, request: gr.Request) -> str:
         return self._value(data, request)
 
     def cancel(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: self.queue.cancel(_text(data, "id")))
+        return self._owned(data, request, lambda: self.queue.cancel(event_data.text(data, "id")))
 
     def again(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: self.queue.again(_text(data, "id")))
+        return self._owned(data, request, lambda: self.queue.again(event_data.text(data, "id")))
 
     def remove(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: stored.delete(_text(data, "id")))
+        return self._owned(data, request, lambda: stored.delete(event_data.text(data, "id")))
 
     # ---- to the hub. How far it is, the board tells; here is only what was answered.
     def preview(self, data: gr.EventData, request: gr.Request) -> str:
         """The card as it would be pushed, for the owner: the hub may be asked for the base model's licence."""
 
         def act() -> dict[str, Any]:
-            planned = plan(_text(data, "id"), _text(data, "repository"))
+            planned = plan(event_data.text(data, "id"), event_data.text(data, "repository"))
             return {"card": planned.card, "files": planned.files.names, "bytes": planned.bytes}
 
         return self._answer(data, request, act)
@@ -169,23 +168,27 @@ class Quantize:
         """Nothing of the token is kept here, and no answer holds it."""
 
         def act() -> dict[str, Any]:
-            sent, variant, repository = _data(data), _text(data, "id"), _text(data, "repository")
+            sent, variant, repository = (
+                event_data.values(data),
+                event_data.text(data, "id"),
+                event_data.text(data, "repository"),
+            )
             private, replaces = sent.get("private") is not False, sent.get("replace") is True
-            self.pushes.begin(variant, repository, _text(data, "token"), private=private, replace=replaces)
+            self.pushes.begin(variant, repository, event_data.text(data, "token"), private=private, replace=replaces)
             return {}
 
         return self._answer(data, request, act)
 
     def halt(self, data: gr.EventData, request: gr.Request) -> str:
         def act() -> dict[str, Any]:
-            self.pushes.halt(_text(data, "id"))
+            self.pushes.halt(event_data.text(data, "id"))
             return {}
 
         return self._answer(data, request, act)
 
     def _answer(self, data: gr.EventData, request: gr.Request, act: Callable[[], dict[str, Any]]) -> str:
         """What the owner asked for, or why not."""
-        serial = {"serial": _serial(_data(data))}
+        serial = {"serial": event_data.serial(event_data.values(data))}
         try:
             self.owner.check(request)
             return inert(serial | act())
@@ -193,7 +196,7 @@ class Quantize:
             return inert(serial | {"error": [error.message, error.hint]})
 
     def compare(self, data: gr.EventData, request: gr.Request) -> Any:
-        return self.show(_text(data, "id"), request)
+        return self.show(event_data.text(data, "id"), request)
 
     def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[], Any]) -> str:
         """Do what only the owner may, then look."""
@@ -201,7 +204,13 @@ class Quantize:
 
     def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
         owner = self.owner.refusal(request) is None
-        return self.board.value(_serial(_data(data)), _ids(data, "logs"), _ids(data, "cards"), error, owner=owner)
+        return self.board.value(
+            event_data.serial(event_data.values(data)),
+            event_data.ids(data, "logs"),
+            event_data.ids(data, "cards"),
+            error,
+            owner=owner,
+        )
 
 
 def start(queue: Queue, asked: QuantizeSpec) -> str:
@@ -216,23 +225,3 @@ def start(queue: Queue, asked: QuantizeSpec) -> str:
 
 def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:
     return asked.name or variant_name(complete(checkpoint, asked.recipe).recipe)
-
-
-def _data(data: gr.EventData) -> Mapping[str, Any]:
-    return data._data if isinstance(data._data, dict) else {}
-
-
-def _serial(data: Mapping[str, Any]) -> int:
-    """Comes back with the answer, so that the page knows which of its questions it is to."""
-    found = data.get("serial")
-    return found if isinstance(found, int) else 0
-
-
-def _text(data: gr.EventData, key: str) -> str:
-    found = _data(data).get(key)
-    return found.strip()[:2000] if isinstance(found, str) else ""
-
-
-def _ids(data: gr.EventData, key: str) -> list[str]:
-    found = _data(data).get(key)
-    return [one for one in found if isinstance(one, str)][:MAX_OPEN] if isinstance(found, list) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -19,7 +19,7 @@ from playground.reviews.results import results, summary
 from playground.settings import settings
 from playground.store import database, reviews
 from playground.store.schema import Job
-from playground.ui import review_asked, review_words
+from playground.ui import event_data, review_asked, review_words
 from playground.ui.encode import inert
 from playground.ui.job_cards import JobCards, Queue
 from playground.ui.owner import Owner
@@ -28,8 +28,6 @@ from playground.ui.review_tab import Tab
 
 log = logging.getLogger(__name__)
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-MAX_TEXT = 1200
-MAX_OPEN = 12  # logs that one page may have open
 LISTED = 100
 
 
@@ -61,7 +59,7 @@ class Reviews:
 
     # ---- the form
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
-        name = _text(data, "name") or settings().model
+        name = event_data.text(data, "name") or settings().model
         if refusal := self.owner.refusal(request):
             return review_words.form(name, refusal=refusal)
         try:
@@ -71,7 +69,7 @@ class Reviews:
             return review_words.form(name, error=error)
 
     def plan(self, data: gr.EventData, request: gr.Request) -> str:
-        sent, serial = _data(data), _serial(data)
+        sent, serial = event_data.values(data), event_data.serial(data)
         try:
             self.owner.check(request)
             if review_asked.from_runs(sent):
@@ -82,7 +80,7 @@ class Reviews:
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
         """Queue a job, or make the review at once of answers that are there."""
-        sent, made = _data(data), []
+        sent, made = event_data.values(data), []
 
         def act() -> None:
             if review_asked.from_runs(sent):
@@ -97,14 +95,14 @@ class Reviews:
         return self._owned(data, request, lambda: None)
 
     def cancel(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: self.queue.cancel(_text(data, "id")))
+        return self._owned(data, request, lambda: self.queue.cancel(event_data.text(data, "id")))
 
     def again(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: self.queue.again(_text(data, "id")))
+        return self._owned(data, request, lambda: self.queue.again(event_data.text(data, "id")))
 
     def remove(self, data: gr.EventData, request: gr.Request) -> str:
         def act() -> None:
-            if not database.exists() or not reviews.remove(_text(data, "id")):
+            if not database.exists() or not reviews.remove(event_data.text(data, "id")):
                 raise reviews.unknown()
 
         return self._owned(data, request, act)
@@ -114,14 +112,19 @@ class Reviews:
     ) -> str:
         """Do what only the owner may, then look. Others get the reason and nothing else."""
         error = self.owner.attempt(request, act)
-        said: dict[str, Any] = {"serial": _serial(data), "error": [error.message, error.hint] if error else None}
+        said: dict[str, Any] = {
+            "serial": event_data.serial(data),
+            "error": [error.message, error.hint] if error else None,
+        }
         if isinstance(error, OwnerOnly):
             return inert(said | {"owner": False, "jobs": [], "older": 0, "active": False, "reviews": []})
         with self._lock:
             try:
                 rows = [summary(*row) for row in reviews.latest(LISTED)] if database.exists() else []
                 known = {row["id"] for row in rows}
-                cards = self._jobs.rows(_ids(data, "logs"), True, lambda job: (job.result or {}).get("review") in known)
+                cards = self._jobs.rows(
+                    event_data.ids(data, "logs"), True, lambda job: (job.result or {}).get("review") in known
+                )
             except (SQLAlchemyError, OSError, PlaygroundError):
                 log.exception("The store cannot be read")
                 return inert(said | {"broken": ["The reviews cannot be read.", "Details are in the log."]})
@@ -135,13 +138,13 @@ class Reviews:
         return self._opened(data, request, reviews.close)
 
     def invite(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._opened(data, request, lambda review: make.invite(review, _text(data, "label")))
+        return self._opened(data, request, lambda review: make.invite(review, event_data.text(data, "label")))
 
     def exclude(self, data: gr.EventData, request: gr.Request) -> str:
-        off = bool(_data(data).get("off"))
+        off = bool(event_data.values(data).get("off"))
 
         def act(review: str) -> None:
-            wanted = _text(data, "reviewer")
+            wanted = event_data.text(data, "reviewer")
             if wanted not in {one.id for one in reviews.reviewers(review)}:
                 raise reviews.unknown()
             reviews.exclude(wanted, time.time() if off else None)
@@ -152,7 +155,7 @@ class Reviews:
         """A new common link with so many places, or none: the one before it opens no more."""
 
         def act(review: str) -> None:
-            places = whole(_data(data).get("places") or 0, "The number of places")
+            places = whole(event_data.values(data).get("places") or 0, "The number of places")
             if not 0 <= places <= make.MAX_PLACES:
                 raise InvalidRequest(f"{places} places are asked for.", hint=f"Allowed: 0 to {make.MAX_PLACES}.")
             if places and reviews.get(review).reveal == "item":
@@ -162,8 +165,8 @@ class Reviews:
         return self._opened(data, request, act)
 
     def _opened(self, data: gr.EventData, request: gr.Request, act: Callable[[str], object]) -> str:
-        wanted = _text(data, "id")
-        said: dict[str, Any] = {"id": wanted, "serial": _serial(data)}
+        wanted = event_data.text(data, "id")
+        said: dict[str, Any] = {"id": wanted, "serial": event_data.serial(data)}
         try:
             self.owner.check(request)
             if not database.exists():
@@ -188,22 +191,3 @@ def asked(job: Job) -> dict[str, Any]:
         "words": "answers for a blind review",
         "review": (job.result or {}).get("review"),
     }
-
-
-def _data(data: gr.EventData) -> Mapping[str, Any]:
-    return data._data if isinstance(data._data, dict) else {}
-
-
-def _serial(data: gr.EventData) -> int:
-    found = _data(data).get("serial")
-    return found if isinstance(found, int) else 0
-
-
-def _text(data: gr.EventData, key: str) -> str:
-    found = _data(data).get(key)
-    return found.strip()[:MAX_TEXT] if isinstance(found, str) else ""
-
-
-def _ids(data: gr.EventData, key: str) -> list[str]:
-    found = _data(data).get(key)
-    return [one for one in found if isinstance(one, str)][:MAX_OPEN] if isinstance(found, list) else []

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from playground.engines.address import parse
 from playground.export.evaluation import named
+from playground.export.stored import pane as one_pane
 from playground.metrics.timing import timing
 from playground.store.runs import Entry
 from playground.ui import outsiders, run_how, run_replay
@@ -144,7 +145,7 @@ def _comparison(first: Row, second: Row) -> dict[str, Any]:
     names = {key: str(pane.get("label") or key[0]) for side in sides for key, pane in side.items()}
     lines = []
     for key in names:
-        found = [run_replay.result_of(side[key], {}) if key in side else None for side in sides]
+        found = [one_pane(side[key], {}) if key in side else None for side in sides]
         told = [timing(one.trace()).as_dict() if one else {} for one in found]
         lines.append(
             (

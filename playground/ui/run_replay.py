@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from playground.compare import PaneResult
-from playground.core import Alternative, Finish, Loaded, Progress, Prompt, Reported, Sampling, Token
+from playground.core import Progress, Sampling
 from playground.engines.forcing import ForcedToken, summary
-from playground.errors import PlaygroundError
+from playground.export.stored import alternatives
+from playground.export.stored import pane as one_pane
 from playground.ui import encode
 from playground.verdict import Divergence, diverges_at
 
@@ -28,7 +29,7 @@ def panes(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     result = row["result"]
     stored = result.get("panes") or []
     prompts = [pane.get("prompt") or result.get("prompt") or {} for pane in stored]
-    found = [result_of(pane, prompt) for pane, prompt in zip(stored, prompts, strict=True)]
+    found = [one_pane(pane, prompt) for pane, prompt in zip(stored, prompts, strict=True)]
     labels = [str(pane.get("label") or pane["variant"]) for pane in stored]
     forced = result.get("forced") or [None] * len(stored)
     everything = max((_end(one) for one in found), default=0.0)
@@ -58,52 +59,6 @@ def settings(row: Mapping[str, Any], pane: Mapping[str, Any]) -> Sampling:
     given = pane.get("sampling") or (row.get("settings") or {}).get("sampling") or {}
     known = {name: value for name, value in given.items() if name in Sampling.__dataclass_fields__}
     return Sampling(**known | {"stop": tuple(known.get("stop") or ())})
-
-
-def result_of(pane: Mapping[str, Any], prompt: Mapping[str, Any]) -> PaneResult:
-    """What arrived in a pane, as it was; every metric follows from it again."""
-    loaded = Loaded.from_dict(pane["loaded"]) if pane.get("loaded") else None
-    own = pane.get("prompt") or prompt
-    metrics = pane.get("metrics") or {}
-    found = PaneResult(str(pane["variant"]), str(pane.get("engine") or ""), loaded=loaded)
-    found.prompt = Prompt(
-        tuple(own.get("ids") or ()),
-        str(own.get("text") or ""),
-        own.get("template") or "chat",
-        loaded.tokenizer_hash if loaded else "",
-    )
-    found.tokens = [_token(one) for one in pane.get("tokens") or ()]
-    reason = pane.get("finish_reason")
-    if error := pane.get("error"):
-        found.error = PlaygroundError(str(error.get("message") or "It failed."), hint=str(error.get("hint") or ""))
-    elif reason:
-        found.finish = Finish(
-            reason=reason,
-            prompt_tokens=metrics.get("prompt_tokens") or 0,
-            output_tokens=len(found.tokens),
-            peak_memory_bytes=metrics.get("peak_memory_bytes"),
-            waited_s=pane.get("waited_s") or 0.0,
-            text=str(pane.get("text") or "").removeprefix("".join(token.text for token in found.tokens)),
-            reported=Reported(**pane["reported"]) if pane.get("reported") else None,
-            contended=bool(pane.get("contended")),
-        )
-    return found
-
-
-def _token(raw: Mapping[str, Any]) -> Token:
-    return Token(
-        id=raw["id"],
-        text=str(raw["text"]),
-        piece=str(raw["piece"]),
-        time_s=float(raw["time_s"]),
-        step_s=float(raw["step_s"]),
-        logprob=raw.get("logprob"),
-        top=_alternatives(raw.get("top")),
-    )
-
-
-def _alternatives(found: Sequence[Sequence[Any]] | None) -> tuple[Alternative, ...]:
-    return tuple(Alternative(int(id_), str(text), float(logprob)) for id_, text, logprob in found or ())
 
 
 def _end(found: PaneResult) -> float:
@@ -218,8 +173,8 @@ def _forced_token(raw: Mapping[str, Any]) -> ForcedToken:
         agrees=bool(raw["agrees"]),
         logprob_reference=float(raw["logprob_reference"]),
         logprob=float(raw["logprob"]),
-        top_reference=_alternatives(raw.get("top_reference")),
-        top=_alternatives(raw.get("top")),
+        top_reference=alternatives(raw.get("top_reference")),
+        top=alternatives(raw.get("top")),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from playground.errors import PlaygroundError, UnknownRun
 from playground.store import database, runs
+from playground.ui import event_data
 from playground.ui.encode import inert
 from playground.ui.owner import Owner
 from playground.ui.run_how import KINDS
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 PAGE = 30  # lines at a time
 MAX_SHOWN = 600
-MAX_TEXT = 12_000
+MAX_NOTE = 12_000
 NOBODY = "Only the owner of this page sees the list of runs. A run is unlisted: whoever has its link can open it."
 
 
@@ -47,10 +48,10 @@ class Runs:
         return self._value(data, request)
 
     def rename(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda run_id: runs.rename(run_id, _text(data, "text")))
+        return self._owned(data, request, lambda run_id: runs.rename(run_id, event_data.text(data, "text", MAX_NOTE)))
 
     def annotate(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda run_id: runs.annotate(run_id, _text(data, "text")))
+        return self._owned(data, request, lambda run_id: runs.annotate(run_id, event_data.text(data, "text", MAX_NOTE)))
 
     def revoke(self, data: gr.EventData, request: gr.Request) -> str:
         return self._owned(data, request, runs.revoke)
@@ -67,12 +68,12 @@ class Runs:
         def on_run() -> None:
             if not database.exists():
                 raise UnknownRun("There is no such run.", hint="Nothing was stored here yet.")
-            act(_text(data, "id"))
+            act(event_data.text(data, "id"))
 
         return self._value(data, request, self.owner.attempt(request, on_run))
 
     def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
-        said: dict[str, Any] = {"serial": _whole(_data(data).get("serial"))}
+        said: dict[str, Any] = {"serial": event_data.whole(event_data.values(data).get("serial"))}
         if refused := self.owner.refusal(request):
             return inert(said | {"refused": [NOBODY, f"{refused.message} {refused.hint}"]})
         try:
@@ -84,9 +85,13 @@ class Runs:
 
     def _found(self, data: gr.EventData) -> dict[str, Any]:
         """The lines that were asked for, how many there are, and what can be chosen."""
-        text, kind, model = _text(data, "words")[:200], _text(data, "kind"), _text(data, "model")
-        many = min(max(_whole(_data(data).get("many")), PAGE), MAX_SHOWN)
-        revoked = _data(data).get("revoked") is True
+        text, kind, model = (
+            event_data.text(data, "words")[:200],
+            event_data.text(data, "kind"),
+            event_data.text(data, "model"),
+        )
+        many = min(max(event_data.whole(event_data.values(data).get("many")), PAGE), MAX_SHOWN)
+        revoked = event_data.values(data).get("revoked") is True
         there = database.exists()
         entries = runs.search(text, kind, model, limit=many, revoked=revoked) if there else []
         return {
@@ -105,16 +110,3 @@ class Runs:
 def _remove(run_id: str) -> None:
     if not runs.remove(run_id):
         raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted before.")
-
-
-def _data(data: gr.EventData) -> Mapping[str, Any]:
-    return data._data if isinstance(data._data, dict) else {}
-
-
-def _whole(found: Any) -> int:
-    return found if isinstance(found, int) else 0
-
-
-def _text(data: gr.EventData, key: str) -> str:
-    found = _data(data).get(key)
-    return found.strip()[:MAX_TEXT] if isinstance(found, str) else ""

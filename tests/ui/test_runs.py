@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from playground.export.stored import pane as stored_pane
 from playground.metrics.timing import timing
 from playground.store import folders, runs
 from playground.store.schema import Run
@@ -46,7 +47,7 @@ def test_every_token_comes_at_its_own_time_and_the_last_numbers_are_the_metrics(
         assert "".join(parts[1] for _, parts in tokens) == raw["text"]
         assert [at for at, _ in pane["lines"]] == sorted(at for at, _ in pane["lines"])
         told = lines(pane, "num")[-1][1][1]
-        again = timing(run_replay.result_of(raw, run.result["prompt"]).trace())
+        again = timing(stored_pane(raw, run.result["prompt"]).trace())
         assert again.as_dict() == {name: raw["metrics"][name] for name in again.as_dict()}
         assert told["decode"] == round(raw["metrics"]["decode_tok_s"], 2)
         assert told["ttft"] == round(1e3 * raw["metrics"]["ttft_s"], 2) and told["memory"]
@@ -289,6 +290,6 @@ def test_a_space_says_where_links_lead(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_fake_is_a_run_as_compare_makes_it(home: Path) -> None:
     """Its tokens give back the verdict that it holds."""
     run = comparison()
-    found = [run_replay.result_of(pane, run.result["prompt"]) for pane in run.result["panes"]]
+    found = [stored_pane(pane, run.result["prompt"]) for pane in run.result["panes"]]
     assert [one.text for one in found] == [pane["text"] for pane in run.result["panes"]]
     assert stored_runs.forced(3).as_json()["tokens"] == 3
