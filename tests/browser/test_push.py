@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from playground.store.schema import StoredVariant
+from playground.ui import quantize_board
 from tests.fakes.engine import FakeEngine
 from tests.fakes.hub import Hub
 from tests.fakes.queue import FakeQueue
@@ -96,6 +97,18 @@ def test_from_the_form_to_the_hub(open_card: Open, hub: Hub, home: Path) -> None
     assert TOKEN not in page.content()
     assert len([one for one in sent if TOKEN in one]) == 1, "one request, to push, had it"
     assert not [path for path in home.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
+
+
+def test_a_card_that_is_drawn_again_keeps_the_form(open_card: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its estimate comes when the machine has been measured, whenever that is."""
+    page = open_card()
+    fill(page)
+    expect(page.locator(".qz-card")).not_to_contain_text("against the estimate")
+    came = {"after": 1_234, "seconds": (60, 120), "peak": (1, 2)}
+    monkeypatch.setattr(quantize_board, "_estimate", lambda row: came)
+    expect(page.locator(".qz-card")).to_contain_text("against the estimate", timeout=30_000)
+    expect(box(page).get_by_label("Token of the hub")).to_have_value(TOKEN)
+    expect(box(page).get_by_label("Repository")).to_be_visible()
 
 
 def test_stop_and_push_again(open_card: Open, hub: Hub) -> None:

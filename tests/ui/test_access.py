@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -34,6 +33,7 @@ from playground.ui.owner import Owner
 from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine, Script
 from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
+from tests.fakes.loops import finished
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving
 from tests.fakes.visitor import Visitor
@@ -146,7 +146,7 @@ def test_a_route_may_be_stricter_than_the_page(home: Path) -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
-    asyncio.run(Gate(app, LOCAL)(scope, None, send))  # type: ignore[arg-type]
+    finished(Gate(app, LOCAL)(scope, None, send))  # type: ignore[arg-type]
     said = dict(sent[0]["headers"])
     assert (
         said[b"content-security-policy"] == b"sandbox; frame-ancestors 'none'"

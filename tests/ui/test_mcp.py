@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine
+from tests.fakes.loops import finished
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving
 
@@ -45,7 +45,7 @@ def talk(url: str, *calls: tuple[str, dict[str, Any]], headers: dict[str, str] |
             tools = (await session.list_tools()).tools
             return tools, [await session.call_tool(name, arguments) for name, arguments in calls]
 
-    return asyncio.run(visit())
+    return finished(visit())
 
 
 def test_the_documented_endpoints_are_the_tools_and_no_event_of_the_page_is(url: str) -> None:

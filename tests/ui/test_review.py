@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from playground.reviews import voting
 from playground.store import reviews
 from playground.ui import review_asked, review_routes
 from tests.fakes import catalog
+from tests.fakes.loops import finished
 from tests.fakes.review import SECRETS, invited, review
 
 ORIGIN = "http://testserver"
@@ -42,7 +42,7 @@ class Client:
             async with httpx.AsyncClient(transport=self._transport) as client:
                 return await client.send(request)
 
-        return asyncio.run(answer())
+        return finished(answer())
 
 
 @pytest.fixture

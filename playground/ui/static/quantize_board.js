@@ -91,7 +91,9 @@
       const tar = el('a', 'ui-quiet', `Download, ${size}`); tar.href = `./quantize/files?variant=${encodeURIComponent(row.id)}`; tar.setAttribute('download', ''); tar.dataset.tip = 'All files of the variant as one .tar.';
       acts.append(tar, P.asks('Delete', `Delete ${size}? The recipe goes too.`, 'Delete', 'Keep', () => send('remove', { id: row.id }), `Delete ${row.id}`));
       const [nums, ...rest] = shown.parts, checks = rest.at(-1), parts = [nums, acts];
-      found.push = state.pushes && Q.push(row, trigger, look);
+      // The form outlives a card that is drawn again (its estimate has come): half a token may stand in it.
+      if (!state.pushes || found.created !== row.created) found.push = state.pushes && Q.push(row, trigger, look);
+      found.created = row.created;
       if (found.push) { acts.lastChild.before(found.push.button); parts.push(found.push.box); }
       parts.push(...rest.slice(0, -1));
       found.draw = shown.draw;
