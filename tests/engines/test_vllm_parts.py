@@ -1,8 +1,11 @@
-"""Reading vLLM: its log, its metrics, its events, and the files it loads. No process."""
+"""Reading vLLM: its log, its metrics, its events, and the files it loads. No server."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from playground.errors import EngineError, InvalidRequest, UnsupportedModel
 from playground.metrics.headers import Tensor
 from tests.fakes.vllm_environment import make_environment
 
+ROOT = Path(__file__).parents[2]
 PYDANTIC = """\
     raise pydantic_error
 pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
@@ -236,7 +240,32 @@ def test_the_flags_of_a_gpu(home: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert line[line.index("--gpu-memory-utilization") + 1] == "0.5"
     assert line[line.index("--quantization") + 1] == "bitsandbytes"
     assert line[line.index("--max-model-len") + 1] == "4096"
-    assert "VLLM_CPU_KVCACHE_SPACE" not in command.environment("cuda")
+    assert "VLLM_CPU_KVCACHE_SPACE" not in command.environment("cuda", {})
+
+
+FLOAT8, INT8 = {"type": "float", "num_bits": 8}, {"type": "int", "num_bits": 8}
+
+
+def scheme(weights: dict[str, Any], activations: dict[str, Any] | None) -> dict[str, Any]:
+    groups = {"group_0": {"weights": weights, "input_activations": activations}}
+    return {"quantization_config": {"quant_method": "compressed-tensors", "config_groups": groups}}
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (scheme(FLOAT8, FLOAT8), True),
+        ({"quantization_config": {"quant_method": "fp8"}}, True),
+        (scheme(FLOAT8, None), False),
+        (scheme(INT8, INT8), False),
+        (scheme({"type": "float", "num_bits": 4}, FLOAT8), False),
+        ({"quantization_config": {"config_groups": None}}, False),
+        ({}, False),
+    ],
+)
+def test_only_a_variant_that_multiplies_fp8_is_started_for_it(config: dict[str, Any], told: bool) -> None:
+    assert (command.FP8 in command.environment("cpu", config)) == told
+    assert command.FP8 not in command.environment("cuda", config)
 
 
 @pytest.mark.parametrize(
@@ -269,3 +298,29 @@ def test_sampling_that_is_off_is_off() -> None:
     sent = body(Generation("v", (1,), Sampling(top_k=0)), 5)
     assert (sent["top_k"], sent["stop"], sent["temperature"]) == (-1, None, 0.0)
     assert body(Generation("v", (1,), Sampling(top_k=40)), 5)["top_k"] == 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("able", "asked", "onednn"),
+    [
+        ({"amx_tile": True}, "1", False),
+        ({"amx_tile": True}, "", True),
+        ({"amx_tile": True, "amx_fp16": True}, "1", True),
+        ({"avx2": True}, "1", True),
+    ],
+)
+def test_fp8_does_not_go_to_onednns_reference_loop(able: dict[str, bool], asked: str, onednn: bool) -> None:
+    """Run as multiprocessing runs the main module in each of vLLM's processes."""
+    program = (
+        f"import runpy, torch; torch.cpu.get_capabilities = lambda: {able}; "
+        f"runpy.run_module('{command.MODULE}.__main__', run_name='__mp_main__'); "
+        "print(torch._C._get_mkldnn_enabled())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {command.FP8: asked, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == str(onednn), done.stderr

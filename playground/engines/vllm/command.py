@@ -18,6 +18,7 @@ from playground.settings import settings
 Device = Literal["cuda", "cpu"]
 LONGEST = 4096  # tokens of context unless a setting asks for more: a KV cache for the model's own may not fit
 MODULE = "playground.engines.vllm_host"
+FP8 = "PLAYGROUND_VLLM_FP8"  # tells the module that the variant multiplies FP8
 
 
 def python() -> Path:
@@ -90,12 +91,14 @@ def arguments(spec: LoadSpec, on: Device, config: Mapping[str, Any]) -> list[str
         ) from None
 
 
-def environment(on: Device) -> dict[str, str]:
+def environment(on: Device, config: Mapping[str, Any]) -> dict[str, str]:
     """What vLLM reads from its environment, beside what every engine gets (offline, no token, OMP_NUM_THREADS)."""
     found = {"VLLM_NO_USAGE_STATS": "1", "VLLM_CACHE_ROOT": str(settings().cache / "vllm")}
     if on == "cpu":
         found["VLLM_CPU_KVCACHE_SPACE"] = str(settings().vllm_kv_cache_gb)
         found["VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"] = "1800"  # emulated FP8 needs minutes for its first prompt
+        if facts.multiplies_fp8(config):
+            found[FP8] = "1"
         # Its own choice ties the threads to fixed cores, the same ones for every server, and overrides OMP_NUM_THREADS.
         found["VLLM_CPU_OMP_THREADS_BIND"] = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     return found

@@ -40,6 +40,16 @@ def is_mixture(found: Mapping[str, Any]) -> bool:
     return any(isinstance(n := _text(found).get(name), int) and n > 1 for name in _EXPERTS)
 
 
+def multiplies_fp8(found: Mapping[str, Any]) -> bool:
+    """Whether both sides of its products are FP8."""
+    quantized = found.get("quantization_config") or {}
+    if quantized.get("quant_method") == "fp8":
+        return True
+    groups = [group for group in (quantized.get("config_groups") or {}).values() if isinstance(group, dict)]
+    sides = [[group.get("weights") or {}, group.get("input_activations") or {}] for group in groups]
+    return any(all((side.get("type"), side.get("num_bits")) == ("float", 8) for side in both) for both in sides)
+
+
 def streamed_bytes(found: Mapping[str, Any], tensors: Sequence[Tensor], weight_bytes: int) -> int | None:
     """Bytes every decoded token reads: all weights, less an untied input embedding. None for a mixture."""
     if is_mixture(found):

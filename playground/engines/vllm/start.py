@@ -36,7 +36,8 @@ def start(
 
     vLLM binds after a long import, so its port may be taken by then; it is given another, three in all.
     """
-    arguments = command.arguments(spec, on, facts.config(Path(spec.path)))
+    config = facts.config(Path(spec.path))
+    arguments = command.arguments(spec, on, config)
     for _ in range(PORTS):
         process = ServerProcess(
             "vllm",
@@ -44,7 +45,7 @@ def start(
             arguments,
             binds=True,
             python=str(interpreter),
-            environment=command.environment(on),
+            environment=command.environment(on, config),
             log_name=f"vllm-{_UNSAFE.sub('-', spec.id)[-80:]}",
         )
         servers.started(spec.id, process)
