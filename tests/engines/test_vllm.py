@@ -591,7 +591,7 @@ def test_a_worker_that_outlived_app_and_launcher_is_swept(app: App) -> None:
 def test_the_launcher_loads_nothing_but_the_standard_library(interpreter: Path) -> None:
     """It runs in vLLM's environment, where none of the playground's packages are."""
     code = (
-        "import sys; import playground.engines.vllm_host.__main__\n"
+        "import sys; import playground.engines.vllm_host\n"
         "print(sorted({n.split('.')[0] for n in sys.modules} - set(sys.stdlib_module_names) - {'playground'}))"
     )
     root = Path(__file__).parents[2]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
+from playground.engines import vllm_host
 from playground.engines.vllm import command, facts, memory, metrics, server_log
 from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
@@ -300,27 +301,50 @@ def test_sampling_that_is_off_is_off() -> None:
     assert body(Generation("v", (1,), Sampling(top_k=40)), 5)["top_k"] == 40
 
 
+SERVER = """
+import multiprocessing, workers
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=workers.core)
+    child.start()
+    child.join()
+"""
+WORKERS = """
+import multiprocessing, torch
+def core():
+    child = multiprocessing.get_context("spawn").Process(target=worker)
+    child.start()
+    child.join()
+def worker():
+    print(torch._C._get_mkldnn_enabled(), flush=True)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("able", "asked", "onednn"),
+    ("able", "asked", "converted"),
     [
-        ({"amx_tile": True}, "1", False),
-        ({"amx_tile": True}, "", True),
-        ({"amx_tile": True, "amx_fp16": True}, "1", True),
-        ({"avx2": True}, "1", True),
+        ({"amx_tile": True}, "1", True),
+        ({"amx_tile": True}, "", False),
+        ({"amx_tile": True, "amx_fp16": True}, "1", False),
+        ({"avx2": True}, "1", False),
     ],
 )
-def test_fp8_does_not_go_to_onednns_reference_loop(able: dict[str, bool], asked: str, onednn: bool) -> None:
-    """Run as multiprocessing runs the main module in each of vLLM's processes."""
-    program = (
-        f"import runpy, torch; torch.cpu.get_capabilities = lambda: {able}; "
-        f"runpy.run_module('{command.MODULE}.__main__', run_name='__mp_main__'); "
-        "print(torch._C._get_mkldnn_enabled())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {command.FP8: asked, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
+def test_fp8_does_not_go_to_onednns_reference_loop(
+    tmp_path: Path, able: dict[str, bool], asked: str, converted: bool
+) -> None:
+    """In the worker, which is the server's child's child as in vLLM; torch is the real one, the processor is not."""
+    server = tmp_path.joinpath(*vllm_host.SERVER.split(".")).with_suffix(".py")
+    server.parent.mkdir(parents=True)
+    server.write_text(SERVER)
+    (tmp_path / "workers.py").write_text(WORKERS)
+    (tmp_path / "sitecustomize.py").write_text(f"import torch; torch.cpu.get_capabilities = lambda: {able}")
+    with subprocess.Popen(
+        [sys.executable, "-m", command.MODULE],
+        env=os.environ | {command.FP8: asked, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        start_new_session=True,
+        stdin=subprocess.PIPE,  # open: the end of it is the end of the server
+        stdout=subprocess.PIPE,
         text=True,
-    )
-    assert done.stdout.strip() == str(onednn), done.stderr
+    ) as process:
+        assert process.stdout
+        assert process.stdout.read().strip() == str(not converted)

@@ -3,7 +3,8 @@
 vLLM has processes of its own (engine core, workers), so the whole group goes. A process cannot be asked to do that for
 itself while it imports for half a minute; a thread that does nothing but wait for the end of stdin can.
 
-Each of those processes imports this module before anything of vLLM's, as `__mp_main__`.
+Each of those processes imports this module before anything of vLLM's, as `__mp_main__`; that is why it is no package,
+whose `__main__` multiprocessing leaves out. Runs in vLLM's interpreter: standard library and torch only.
 """
 
 from __future__ import annotations
