@@ -26,6 +26,7 @@ from typing import Any
 from playground.compare import PaneResult
 from playground.core import Finish, Loaded, Progress, Reported, Sampling, Token, Variant
 from playground.engines import table
+from playground.engines.address import NAMES
 from playground.engines.choose import Option
 from playground.engines.forcing import ForcedToken
 from playground.errors import PlaygroundError
@@ -111,11 +112,17 @@ def head(
             "id": variant.id,
             "source": variant.source.removeprefix(f"{origin}; ") if origin else variant.source,
             "facts": facts,
-            "notes": list(variant.notes),
+            "notes": [note for note in variant.notes if _concerns(note, engine)],
             "engine": engine,
             "engines": [asdict(option) for option in options],
         },
     )
+
+
+def _concerns(note: str, engine: str) -> bool:
+    """Whether a pane on this engine has use for a note: one about an engine begins with its name."""
+    about = note.partition(" ")[0]
+    return not engine or about == engine or about not in NAMES
 
 
 def state(name: str, progress: Progress | None = None) -> str:

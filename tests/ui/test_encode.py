@@ -119,6 +119,17 @@ def test_what_computed_an_answer_is_said_with_its_kernel() -> None:
     assert where == "fake on cpu, bfloat16" and kernel == "fake kernel" and chip.endswith("timed at arrival")
 
 
+def test_a_note_about_an_engine_stands_in_its_own_panes() -> None:
+    notes = ("mixed: W4A16, W8A16", "transformers unpacks these weights to BF16")
+    variant = replace(fake_variant("fake:nf4"), notes=notes)
+
+    def shown(engine: str) -> list[str]:
+        return list(read(encode.head(variant, "fake:nf4", False, "", engine))[0][1]["notes"])
+
+    assert shown("transformers") == shown("") == list(notes)
+    assert shown("vllm") == list(notes[:1])
+
+
 def test_the_head_offers_every_engine_with_its_reason() -> None:
     head = read(
         encode.head(fake_variant("fake"), "fake", True, "", "transformers", choose.options(fake_variant("fake")))
