@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -28,6 +29,14 @@ hypothesis_settings.load_profile("patient")
 
 # As in the engine's process: OpenMP reads it when torch is loaded, and spinning threads starve a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen() -> None:
+    """What earlier modules left is not looked at again by `gc.collect`, which loading a model calls: it takes a second
+    of a process that has imported everything."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
