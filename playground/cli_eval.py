@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from playground.cli_follow import err, follow, say
+from playground.cli_follow import err, follow, say, say_expected
 from playground.cli_names import absolute, source
 from playground.errors import InvalidRequest
 
@@ -84,6 +84,7 @@ def evaluate(
     resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: say([f"{progress.stage} …"]))
     for name in chosen:
         catalog.variant(address.parse(name).variant)
+    say_expected(spec)
     job = follow(submit(spec, best_device()))
     run = runs.get(str((job.result or {})["run"]))
     if as_json:

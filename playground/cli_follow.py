@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -16,8 +17,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from playground.errors import Cancelled
 
 if TYPE_CHECKING:
+    from playground.jobs.divergence_spec import DivergenceSpec
+    from playground.jobs.evaluate_spec import EvaluateSpec
     from playground.store.schema import Job
 
+log = logging.getLogger(__name__)
 err = Console(stderr=True)
 LOOK_S = 0.2
 LEFT_AFTER_S = 3.0  # a pace of less is none
@@ -55,6 +59,21 @@ def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
     if (error := job.failure) is not None:
         raise error
     return job
+
+
+def say_expected(spec: EvaluateSpec | DivergenceSpec) -> None:
+    """Say how long it will take, where that is known without measuring anything. Not knowing it stops nobody."""
+    from playground.errors import PlaygroundError
+    from playground.estimate import evaluation
+    from playground.estimate.work import span
+
+    try:
+        expected = evaluation.expected(spec, evaluation.tasks_of(spec), measure=False)
+    except (PlaygroundError, OSError) as error:
+        log.info("No estimate: %s", error)
+        return
+    if expected.seconds is not None:
+        err.print(f"Expected: {' '.join([f'{span(expected.seconds)}.', *expected.missing])}", markup=False)
 
 
 @contextmanager

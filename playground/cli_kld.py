@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from playground.cli_follow import err, follow
+from playground.cli_follow import err, follow, say_expected
 from playground.cli_names import absolute, source
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def kld(
         catalog.variant(address.parse(name).variant)
     if not texts.on_hub(spec.text):
         texts.text(spec.text)  # said at once, instead of by a worker that has to start first
+    say_expected(spec)
     job = follow(submit(spec, best_device()))
     run = runs.get(str((job.result or {})["run"]))
     if as_json:

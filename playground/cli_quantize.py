@@ -125,11 +125,13 @@ def _calibration(source: str | None, samples: int | None, length: int | None, se
 
 def _expectation(found: Estimate) -> str:
     """ "Expected: 113 MB, 0.9 to 1.3 GB of memory, 20 to 40 s." """
+    from playground.estimate.work import span
+
     low, high = (count / 1e9 for count in found.peak_memory)
     parts = [f"{'' if found.bytes_is_exact else 'about '}{found.bytes_after / 1e6:,.0f} MB"]
     parts.append(f"{low:.1f} to {high:.1f} GB of memory")
     if found.seconds is not None:
-        parts.append(f"{found.seconds[0]:,.0f} to {found.seconds[1]:,.0f} s")
+        parts.append(span(found.seconds))
     return f"Expected: {', '.join(parts)}."
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from playground import cli_eval
 from playground.catalog import bundled
 from playground.cli import app
 from playground.errors import InvalidRequest, UnknownTask, UnknownVariant
+from playground.estimate import passes
 from playground.jobs import evaluate, report
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.store import folders, jobs, runs
@@ -90,10 +92,13 @@ def test_json_is_the_rows_and_nothing_else(tiny: Path) -> None:
 def test_people_get_a_table(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(cli_eval.out, "_width", 200)
+    pace = passes.Pass(imports_s=8.0, load_s=2.0, token_s=0.002, step_s=0.05, row_s=0.004)
+    monkeypatch.setattr(passes, "known", lambda _: pace)
     done = CliRunner().invoke(app, ["eval", str(tiny), f"{tiny}:fp32", *OPTIONS, "--limit", "5"])
     assert done.exit_code == 0, done.stderr
     assert "GSM8K: exact_match,strict-match, 1 examples, the first 5 of 12 items" in done.stdout
     assert "McNemar p" in done.stdout
+    assert re.search(r"Expected: \d+ to \d+ s\.", done.stderr)
     assert "Run " in done.stdout
 
 

@@ -19,7 +19,7 @@ from playground.errors import PlaygroundError
 from playground.estimate import passes
 from playground.estimate.passes import Pass
 from playground.estimate.work import Measured, Parts, Range, spread
-from playground.evals import task_sizes
+from playground.evals import counts, task_sizes
 from playground.evals.conditions import Conditions
 from playground.evals.divergence import noise_floor
 from playground.evals.task_sizes import CHARACTERS, Size
@@ -103,6 +103,11 @@ def expected(
     past = [one for run in history if (one := _past(run)) is not None]
     seconds = spread(parts, "evaluation", past, busy, DOUBT)
     return Expected(seconds, (low + high) / 2, tuple(_said(past, written)), tuple(missing))
+
+
+def tasks_of(spec: EvaluateSpec | DivergenceSpec) -> list[Task]:
+    """What `expected` is told of a spec that has not run; nothing of a divergence alone."""
+    return [] if isinstance(spec, DivergenceSpec) else counts.counted(spec.conditions.tasks, spec.conditions.limit)
 
 
 def kept(spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, resumed: bool) -> dict[str, Any]:

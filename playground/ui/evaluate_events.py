@@ -154,7 +154,7 @@ class Evaluate:
 def _expected(asked: Asked, *, measure: bool) -> Expected:
     """How long it will take. That nothing can be said of it is no reason not to run it."""
     try:
-        return evaluation.expected(asked, evaluate_words.counted(asked), measure=measure, busy=max(0.0, busy() - 1))
+        return evaluation.expected(asked, evaluation.tasks_of(asked), measure=measure, busy=max(0.0, busy() - 1))
     except (PlaygroundError, OSError, SQLAlchemyError) as error:
         log.info("No estimate: %s", error)
         return Expected(None, missing=(f"How long it takes cannot be said: {error}",))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cache
 from typing import Any
 
 from playground import catalog
@@ -14,7 +12,7 @@ from playground.core import Variant
 from playground.engines import choose
 from playground.errors import PlaygroundError
 from playground.estimate.evaluation import Expected
-from playground.evals import tasks
+from playground.evals import counts, tasks
 from playground.evals.conditions import BATCH_SIZE
 from playground.evals.tasks import TaskChoice
 from playground.jobs.divergence_spec import DivergenceSpec
@@ -22,7 +20,6 @@ from playground.metrics.stats import smallest_drop
 from playground.ui.encode import inert, size
 from playground.ui.evaluate_asked import BUNDLED_TEXT, TOKENS, Asked
 
-FULL = {"gsm8k": 1319, "coqa": 500}  # items that lm-eval asks of each when there is no limit
 ABOUT = {
     "coqa": "conversations about a passage, F1",
     "gsm8k": "grade-school word problems, exact match",
@@ -97,30 +94,7 @@ def found(serial: object, text: str, choices: Sequence[TaskChoice], error: Playg
 
 
 def _task(choice: TaskChoice) -> dict[str, Any]:
-    return asdict(choice) | {"full": items(choice.name), "about": ABOUT.get(choice.name, "")}
-
-
-def items(name: str) -> int | None:
-    """How many items a task has; None where that is not known without loading it."""
-    if name in FULL:
-        return FULL[name]
-    row = tasks.bundled().get(name)
-    if row is None:
-        return None
-    if row.members:
-        counts = [items(member) for member in row.members]
-        return None if None in counts else sum(count for count in counts if count)
-    return _documents(name.removeprefix("bundled_"))
-
-
-@cache
-def _documents(name: str) -> int | None:
-    """Of a bundled task's data file: each line is a document, or a passage with several questions."""
-    path = tasks.BUNDLED / "data" / f"{name}.jsonl"
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8") as file:
-        return sum(len(json.loads(line).get("turns") or (1,)) for line in file)
+    return asdict(choice) | {"full": counts.items(choice.name), "about": ABOUT.get(choice.name, "")}
 
 
 def plan(serial: object, asked: Asked, expected: Expected) -> str:
@@ -139,9 +113,8 @@ def plan(serial: object, asked: Asked, expected: Expected) -> str:
             }
         )
     limit = asked.conditions.limit
-    rows = [_row(name, limit) for name in single(asked.conditions.tasks)]
-    counts = [row["n"] for row in rows]
-    every = None if None in counts else sum(row["n"] for row in rows)
+    rows = [_row(name, limit) for name in counts.single(asked.conditions.tasks)]
+    every = None if None in [row["n"] for row in rows] else sum(row["n"] for row in rows)
     text = asked.divergence
     return inert(
         {
@@ -164,31 +137,19 @@ def _time(expected: Expected) -> dict[str, Any]:
     return expected.as_dict() | {"measures": expected.measures}
 
 
-def counted(asked: Asked) -> list[tuple[str, int | None]]:
-    """The tasks of a spec and how many items each is asked; None where that is not known."""
-    if isinstance(asked, DivergenceSpec):
-        return []
-    return [(name, _row(name, asked.conditions.limit)["n"]) for name in single(asked.conditions.tasks)]
-
-
 def button(variants: int, count: int) -> str:
     """ "Evaluate 3 variants on 4 tasks"."""
     return f"Evaluate {variants} variants on {count} task{'' if count == 1 else 's'}"
 
 
-def single(asked: Sequence[str]) -> list[str]:
-    """Bundled groups as what they consist of; other groups stay one."""
-    listed: list[str] = []
-    for name in asked:
-        row = tasks.bundled().get(name)
-        listed += single(row.members) if row is not None and row.members else [name]
-    return list(dict.fromkeys(listed))
-
-
 def _row(name: str, limit: int | None) -> dict[str, Any]:
-    full = items(name)
-    n = full if limit is None else limit if full is None else min(limit, full)
-    return {"name": name, "n": n, "full": full, "smallest_drop": None if n is None else smallest_drop(n, DISCORDANCE)}
+    n = counts.asked(name, limit)
+    return {
+        "name": name,
+        "n": n,
+        "full": counts.items(name),
+        "smallest_drop": None if n is None else smallest_drop(n, DISCORDANCE),
+    }
 
 
 def refused(serial: object, error: PlaygroundError) -> str:

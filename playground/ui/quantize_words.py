@@ -183,15 +183,3 @@ def estimated(serial: object, name: str, found: Estimate, here: Facts, taken: bo
             "reasons": [one for one in sentences if one != group],
         }
     )
-
-
-def span(seconds: tuple[float, float]) -> str:
-    """ "2 to 5 min", rounded as far as a range deserves."""
-    low, high = seconds
-    unit, size = ("s", 1.0) if high < 100 else ("min", 60.0) if high < 5400 else ("h", 3600.0)
-    shown = [_round(value / size) for value in (low, high)]
-    return f"{shown[0]} {unit}" if shown[0] == shown[1] else f"{shown[0]} to {shown[1]} {unit}"
-
-
-def _round(value: float) -> str:
-    return f"{max(1, round(value)):d}" if value >= 3 or value < 0.05 else f"{value:.1f}".removesuffix(".0")

@@ -16,6 +16,7 @@ from playground.core import LoadSpec
 from playground.estimate import evaluation, passes
 from playground.estimate.evaluation import Expected, expected
 from playground.estimate.passes import Pass
+from playground.estimate.work import Range, span
 from playground.evals import task_sizes
 from playground.evals.conditions import Conditions
 from playground.jobs.divergence_spec import DivergenceSpec
@@ -148,3 +149,18 @@ def test_slices_are_measured_in_a_child_and_kept(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(passes, "_ask", lambda _: pytest.fail("it was measured before"))
     assert passes.measured([spec]) == [found]
     assert passes.known(replace(spec, quantize="nf4")) is None, "another form has another pace"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        ((0.2, 0.9), "0.2 to 0.9 s"),
+        ((4.2, 4.4), "4 s"),
+        ((20, 95), "20 to 95 s"),
+        ((95, 130), "1.6 to 2.2 min"),
+        ((3000, 5399), "50 to 90 min"),
+        ((3600, 9000), "1 to 2.5 h"),
+    ],
+)
+def test_a_range_is_said_as_precisely_as_it_is(seconds: Range, said: str) -> None:
+    assert span(seconds) == said

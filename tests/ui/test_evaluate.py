@@ -128,7 +128,7 @@ def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatc
     all_items = json.loads(evaluate_words.plan(0, everything, expected))
     assert all_items["items"] is None and all_items["tasks"][0]["smallest_drop"] is None
     assert all_items["tasks"][1]["smallest_drop"] == pytest.approx(0.024, abs=0.001)
-    assert evaluate_words.counted(everything) == [("somewhere_else", None), ("gsm8k", 1319)]
+    assert estimates.tasks_of(everything) == [("somewhere_else", None), ("gsm8k", 1319)]
     alone = json.loads(evaluate_words.plan(1, DivergenceSpec(("a", "b")), expected))
     assert alone["button"] == "Measure the divergence of 1 variant" and alone["text"]["alone"] and not alone["tasks"]
 
