@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +14,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from playground.errors import InvalidSettings
 
 APP = "quantization-playground"
+_READ = ("PLAYGROUND_", "GRADIO_SERVER_")  # what the variables begin with
 
 
 class Settings(BaseSettings):
     """Every knob of the playground, with its default."""
 
-    model_config = SettingsConfigDict(env_prefix="PLAYGROUND_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PLAYGROUND_", extra="ignore", frozen=True)
 
     home: Path | None = Field(default=None, description="One folder for everything that is written (logs, cache).")
     database_url: SecretStr | None = Field(
@@ -133,6 +135,12 @@ class Settings(BaseSettings):
 
 def settings() -> Settings:
     """The settings of this moment. On a Space the address is set by the platform (`GRADIO_SERVER_*`)."""
+    return _of(frozenset((name, value) for name, value in os.environ.items() if name.upper().startswith(_READ)))
+
+
+@lru_cache(maxsize=8)
+def _of(_environment: frozenset[tuple[str, str]]) -> Settings:
+    """Read once for each environment: reading takes 3 ms, and a watched job asks a dozen times a look."""
     try:
         found = Settings()
     except ValidationError as error:

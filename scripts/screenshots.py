@@ -1,7 +1,7 @@
 """Pictures of the running app for the README: `python scripts/screenshots.py`.
 
-Starts the real app, runs a real comparison in Chromium, and saves docs/screenshot-compare{,-dark,-phone}.png.
-Every number in them was measured by that run.
+Starts the real app in a home of its own, quantizes and evaluates with its command line, runs a real comparison in
+Chromium, and saves docs/screenshot-*.png. Every number in them was measured by that run: some ten minutes on two cores.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -29,26 +30,57 @@ VIEWS = {
 RUN_TIMEOUT_MS = 240_000
 
 
+MADE = (
+    "quantize smollm2 --method gptq --scheme W4A16 --samples 16 --max-length 128",
+    "eval smollm2 smollm2:nf4 smollm2:gptq-w4a16-g64 --tasks bundled_facts,bundled_reading --limit 40 --kld --speed",
+)
+PAGES = {  # its address behind the app's, and what is there once it is drawn
+    "quantize": ("#quantize", "#pg-quantize .ui-job"),
+    "evaluate": ("#evaluate", "#pg-evaluate .ev-table tbody tr"),
+    "runs": ("#runs", "#pg-runs .rs-line"),
+}
+
+
 def main() -> None:
-    folder = ROOT / "docs"
-    folder.mkdir(exist_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, "PLAYGROUND_PORT": str(port)})
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait(url)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-            picture(browser, url, VIEWS[""], None)  # loads the variants, so that no picture shows a first run
-            for name, view in VIEWS.items():
-                target = folder / f"screenshot-compare{name}.png"
-                picture(browser, url, view, target)
-                print(target.relative_to(ROOT))
-            browser.close()
-    finally:
-        app.terminate()
-        app.wait(20)
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "PLAYGROUND_HOME": home}
+        for command in MADE:
+            subprocess.run(
+                [sys.executable, "-m", "playground", *command.split()], cwd=ROOT, env=environment, check=True
+            )
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**environment, "PLAYGROUND_PORT": str(port)})
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait(url)
+            with sync_playwright() as playwright:
+                take(playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS), url)
+        finally:
+            app.terminate()
+            app.wait(20)
+
+
+def take(browser: Browser, url: str) -> None:
+    picture(browser, url, VIEWS[""], None)  # loads the variants, so that no picture shows a first run
+    for name, view in VIEWS.items():
+        picture(browser, url, view, said(f"compare{name}"))
+    for name, (address, drawn) in PAGES.items():
+        context = browser.new_context(**VIEWS[""])  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(url + address)
+        page.locator(drawn).first.wait_for()
+        page.wait_for_timeout(1500)  # charts are drawn after their table
+        page.screenshot(path=said(name))
+        context.close()
+    browser.close()
+
+
+def said(name: str) -> Path:
+    """Where a picture goes, which is printed."""
+    target = ROOT / "docs" / f"screenshot-{name}.png"
+    print(target.relative_to(ROOT), flush=True)
+    return target
 
 
 def wait(url: str, seconds: float = 60) -> None:
