@@ -6,14 +6,14 @@ from typing import Any
 
 import gradio as gr
 
-from playground import catalog
+from playground import catalog, recording
 from playground.calibration import Calibration
 from playground.core import Sampling
 from playground.engines.engine import Engine
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.generate import generate as run
 from playground.methods.recipe import without_paths
-from playground.store.schema import Job
+from playground.store.schema import Job, Run
 from playground.ui import outsiders
 from playground.ui.access_rules import Rules
 from playground.ui.job_cards import Queue
@@ -78,7 +78,8 @@ def endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
             divergence: force the first variant's answer through the others and say how far they are from it.
 
         Returns:
-            {"prompt_ids": [...], "panes": [...]} with one entry per variant, in order; a failed one carries "error".
+            {"prompt_ids": [...], "panes": [...], "run"} with one entry per variant, in order; a failed one carries
+            "error". "run" is the id of the stored run, whose link is /?run=ID; null where it could not be stored.
             With divergence, every entry but the first has "divergence": {"kld_mean" in nats, "top1_agreement",
             "tokens"}, of this prompt only; where it could not be measured these are null, and "reason" says why.
         """
@@ -98,7 +99,12 @@ def endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
                 if refused is not None:
                     raise refused
                 made = run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
-                return made.as_json()
+
+                def build() -> Run | None:
+                    rules.check_room(request)
+                    return made.run()
+
+                return made.as_json() | {"run": recording.keep(build).id or None}
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+from playground.store import runs
 from playground.ui import quantize_events
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine
@@ -23,7 +25,7 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def client(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def client(home: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     catalog.install(monkeypatch)
     with serving(engine) as url:
         yield Client(url, verbose=False)
@@ -42,11 +44,26 @@ def test_models_lists_variants_as_documented(client: Client) -> None:
 
 def test_generate_returns_the_documented_json(client: Client, engine: FakeEngine) -> None:
     made = client.predict(["fake", "fake:nf4"], "Hi", max_tokens=4, temperature=0.5, stop=["x"], api_name="/generate")
-    assert set(made) == {"prompt_ids", "panes"}
+    assert set(made) == {"prompt_ids", "panes", "run"}
     assert [pane["text"] for pane in made["panes"]] == ["".join(GRAVITY[:4])] * 2
     assert {pane["finish_reason"] for pane in made["panes"]} == {"length"}
     sampling = engine.asked[0].sampling
     assert (sampling.max_tokens, sampling.temperature, sampling.stop) == (4, 0.5, ("x",))
+
+
+def test_what_was_generated_is_a_run(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = client.predict(["fake", "fake:nf4"], "Hi", max_tokens=4, divergence=True, api_name="/generate")
+    (stored,) = runs.latest("comparison")
+    assert stored.id == made["run"]
+    (shown,) = client.predict(stored.id, api_name="/runs")
+    assert shown["id"] == stored.id
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runs, "add", full)
+    unsaved = client.predict(["fake"], "Hi", max_tokens=4, api_name="/generate")
+    assert unsaved["run"] is None and unsaved["panes"][0]["text"], "what was made is not lost to a full disk"
 
 
 def test_generate_measures_the_divergence_when_asked(client: Client) -> None:
