@@ -6,6 +6,8 @@ Chromium, and saves docs/screenshot-*.png. Every number in them was measured by 
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import os
 import shutil
 import socket
@@ -35,19 +37,22 @@ MADE = (
     "eval smollm2 smollm2:nf4 smollm2:gptq-w4a16-g64 --tasks bundled_facts,bundled_reading --limit 40 --kld --speed",
 )
 PAGES = {  # its address behind the app's, and what is there once it is drawn
-    "quantize": ("#quantize", "#pg-quantize .ui-job"),
+    "quantize": ("#quantize", ".qz-card .qz-line"),
     "evaluate": ("#evaluate", "#pg-evaluate .ev-table tbody tr"),
     "runs": ("#runs", "#pg-runs .rs-line"),
 }
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "PLAYGROUND_HOME": home}
-        for command in MADE:
-            subprocess.run(
-                [sys.executable, "-m", "playground", *command.split()], cwd=ROOT, env=environment, check=True
-            )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, help="a home that is kept: what a run before made there is not made again")
+    with contextlib.ExitStack() as stack:
+        home = parser.parse_args().home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        environment = {**os.environ, "PLAYGROUND_HOME": str(home)}
+        if not (home / "playground.db").exists():
+            for command in MADE:
+                arguments = [sys.executable, "-m", "playground", *command.split()]
+                subprocess.run(arguments, cwd=ROOT, env=environment, check=True)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**environment, "PLAYGROUND_PORT": str(port)})
@@ -70,6 +75,8 @@ def take(browser: Browser, url: str) -> None:
         page = context.new_page()
         page.goto(url + address)
         page.locator(drawn).first.wait_for()
+        if name == "quantize":
+            page.locator(drawn).first.click()  # opens the card of what was made
         page.wait_for_timeout(1500)  # charts are drawn after their table
         page.screenshot(path=said(name))
         context.close()
@@ -113,7 +120,7 @@ def picture(browser: Browser, url: str, view: dict[str, object], target: Path | 
 def ask(page: Page) -> None:
     page.locator("#pg-prompt textarea").fill(PROMPT)
     page.locator("#pg-run").click()
-    page.locator(".outcome").first.wait_for(timeout=RUN_TIMEOUT_MS)
+    page.locator(".outcome", has_text="Saved").first.wait_for(timeout=RUN_TIMEOUT_MS)  # the divergence is measured too
     page.wait_for_timeout(700)  # the colour scale settles twice a second
 
 
