@@ -29,6 +29,7 @@ from playground import (
     cli_review,
     cli_runs,
 )
+from playground.cli_output import output
 from playground.core import Progress, Sampling
 from playground.errors import Cancelled, PlaygroundError
 
@@ -41,7 +42,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
+out = output()
 err = Console(stderr=True)
 
 Variants = Annotated[
@@ -133,7 +134,8 @@ def models(
         _print_json(rows)
         return
     table = Table(box=None, header_style="dim")
-    for heading in ("variant", "method", "scheme"):
+    table.add_column("variant", overflow="fold")  # to be copied: never cut
+    for heading in ("method", "scheme"):
         table.add_column(heading)
     for heading in ("size", "bits per weight"):
         table.add_column(heading, justify="right")

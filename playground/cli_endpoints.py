@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from playground.catalog import endpoints
+from playground.cli_output import output
 from playground.core import Progress
 
 app = typer.Typer(help="Add, list, test and remove OpenAI-compatible endpoints.", no_args_is_help=True)
-out = Console()
+out = output()
 err = Console(stderr=True)
 
 Name = Annotated[str, typer.Argument(help="Short name; its models are called @NAME/MODEL.")]

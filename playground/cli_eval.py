@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from playground.cli_follow import err, follow, say, say_expected
 from playground.cli_names import absolute, source
+from playground.cli_output import output
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from playground.store.schema import Run
 
-out = Console()
+out = output()
 LISTED = 60  # tasks that a search shows
 
 
@@ -193,7 +193,7 @@ def _speed(speed: Mapping[str, Any] | None) -> str:
 def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
     table = Table(box=None, header_style="dim", title=title or None, title_justify="left")
     for heading in words:
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for heading in numbers:
         table.add_column(heading, justify="right")
     return table

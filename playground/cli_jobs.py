@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from playground.cli_output import output
+
 app = typer.Typer(help="List, show and cancel jobs.", no_args_is_help=True)
-out = Console()
+out = output()
 err = Console(stderr=True)
 
 Id = Annotated[str, typer.Argument(help="Id of a job, as `jobs list` shows it.")]

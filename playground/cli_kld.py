@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from playground.cli_follow import err, follow, say_expected
 from playground.cli_names import absolute, source
+from playground.cli_output import output
 
 if TYPE_CHECKING:
     from playground.store.schema import Run
 
-out = Console()
+out = output()
 
 
 def kld(

@@ -11,13 +11,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from playground.cli_output import output
 from playground.errors import Cancelled
 
 if TYPE_CHECKING:
     from playground.core import Progress
     from playground.push import Plan, Pushed
 
-out = Console()
+out = output()
 err = Console(stderr=True)
 
 

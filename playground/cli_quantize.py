@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from playground.cli_follow import follow, say
+from playground.cli_output import output
 from playground.errors import InvalidRequest, OutOfMemory
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playground.methods.recipe import Recipe
     from playground.store.schema import Job
 
-out = Console()
+out = output()
 
 
 def quantize(

@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from playground.cli_output import output
 from playground.errors import InvalidRequest
 
 app = typer.Typer(help="Blind reviews: make one, list them, show what people preferred.", no_args_is_help=True)
-out = Console()
+out = output()
 err = Console(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from playground.cli_output import output
 from playground.errors import InvalidRequest, UnknownRun
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from playground.store.schema import Run
 
 app = typer.Typer(help="List, show, rename, revoke, delete and export runs.", no_args_is_help=True)
-out = Console()
+out = output()
 err = Console(stderr=True)
 SHOWN = 12  # characters of an id in the list: enough to name one, and room for its title
 KINDS = ("comparison", "evaluation", "divergence", "bench", "quantization")
@@ -95,6 +96,8 @@ def show(run_id: Id, as_json: AsJson = False) -> None:
     for name, value in rows:
         table.add_row(name, escape(value))
     out.print(table)
+    for found in _tables(run):
+        out.print(found)
     for line in _said(run):
         out.print(escape(line), highlight=False, soft_wrap=True)
     out.print(f"Everything: python -m playground runs show {run.id[:8]} --json", style="dim", highlight=False)
@@ -186,7 +189,7 @@ def _variant(facts: dict[str, Any]) -> str:
 
 
 def _said(run: Run) -> list[str]:
-    """What came of it, in sentences; of a kind whose result is a table, that it is one."""
+    """What came of it, in sentences, beside its tables."""
     if run.kind == "comparison":
         said = [str(row["text"]) for row in run.result["verdict"]]
         failed = [pane for pane in run.result["panes"] if "error" in pane]
@@ -196,8 +199,19 @@ def _said(run: Run) -> list[str]:
     if run.kind == "quantization":
         row = run.result["row"]
         return [f"{row['bytes_before'] / 1e6:,.0f} MB → {row['bytes_after'] / 1e6:,.0f} MB in {row['seconds']:,.1f} s."]
+    if run.kind in ("evaluation", "divergence"):
+        return [str(warning["text"]) for warning in run.result["warnings"]]
     count = len(run.result.get("rows") or ())
     return [f"{count} row{'s' if count != 1 else ''}."]
+
+
+def _tables(run: Run) -> list[Table]:
+    """As the command that made it printed them."""
+    from playground import cli_eval, cli_kld
+
+    return (
+        cli_eval.tables(run) if run.kind == "evaluation" else [cli_kld.table(run)] if run.kind == "divergence" else []
+    )
 
 
 def _when(seconds: float) -> str:

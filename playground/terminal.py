@@ -47,6 +47,8 @@ class SideBySide:
             for pane in self._panes:
                 self._console.print(_title(pane), style="bold", highlight=False)
                 self._console.print(_body(pane), highlight=False)
+                if numbers := _numbers(pane):
+                    self._console.print(numbers, style="dim", highlight=False)
         if error is None and not (self._console.stderr and not self._console.is_terminal):
             for outcome in verdict(self._panes):
                 words = (outcome.headline, outcome.detail, outcome.explanation, f"({', '.join(outcome.caveats)})")
@@ -73,7 +75,7 @@ class SideBySide:
 
 
 def _title(pane: PaneResult) -> str:
-    return pane.variant.id if pane.variant else pane.variant_id
+    return pane.variant_id
 
 
 def _body(pane: PaneResult) -> Text:

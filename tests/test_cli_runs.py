@@ -16,6 +16,7 @@ from playground.errors import InvalidRequest, UnknownRun
 from playground.store import database, runs
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
+from tests.fakes.evaluation_run import divergence_run, evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +91,26 @@ def test_list_and_show() -> None:
     text = call("runs", "show", first).stdout
     assert "fake:nf4 · nf4 · 110 MB" in text and "nf4 is 59% smaller" in text and first in text
     assert "Did you mean" in refused(InvalidRequest, "runs", "list", "--kind", "comparision")
+
+
+def test_an_evaluation_shows_its_tables_and_nothing_is_cut_in_a_pipe() -> None:
+    measured, distance = evaluation(), divergence_run()
+    for run in (measured, distance):
+        runs.add(run)
+    whole = call("runs", "show", measured.id).stdout
+    rows = measured.result["rows"]
+    assert "McNemar p" in whole and measured.result["warnings"][0]["text"] in whole
+    lines = [line for line in whole.splitlines() if rows[1]["variant"] in line]
+    assert any(f"{rows[1]['score']:.4f}" in line for line in lines), "a row is one line"
+    of_text = call("runs", "show", distance.id).stdout
+    assert "noise-floor" in of_text and "KLD in nats" in of_text
+
+
+def test_panes_are_named_as_they_were_asked_for_and_have_their_speeds() -> None:
+    said = call("generate", "fake", "fake:nf4", "--prompt", "Hi").stdout.splitlines()
+    assert said[0] == "fake" and "fake:nf4" in said
+    speeds = [line for line in said if " tok/s · TTFT " in line]
+    assert len(speeds) == 2
 
 
 def test_what_the_owner_says() -> None:

@@ -25,7 +25,7 @@ LAYERS = {
     ),
     4: (
         *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval"),
-        *("cli_follow", "cli_jobs", "cli_kld", "cli_names", "cli_push"),
+        *("cli_follow", "cli_jobs", "cli_kld", "cli_names", "cli_output", "cli_push"),
         *("cli_quantize", "cli_review", "cli_runs", "terminal", "__main__"),
     ),
 }
