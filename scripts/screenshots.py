@@ -77,6 +77,8 @@ def take(browser: Browser, url: str) -> None:
         page.locator(drawn).first.wait_for()
         if name == "quantize":
             page.locator(drawn).first.click()  # opens the card of what was made
+        if name in ("quantize", "evaluate"):
+            page.locator(".qz-made, .ev-run").first.evaluate("node => node.scrollIntoView()")  # past the form
         page.wait_for_timeout(1500)  # charts are drawn after their table
         page.screenshot(path=said(name))
         context.close()
@@ -120,7 +122,7 @@ def picture(browser: Browser, url: str, view: dict[str, object], target: Path | 
 def ask(page: Page) -> None:
     page.locator("#pg-prompt textarea").fill(PROMPT)
     page.locator("#pg-run").click()
-    page.locator(".outcome", has_text="Saved").first.wait_for(timeout=RUN_TIMEOUT_MS)  # the divergence is measured too
+    page.locator(".saved").first.wait_for(timeout=RUN_TIMEOUT_MS)  # the divergence is measured by then, too
     page.wait_for_timeout(700)  # the colour scale settles twice a second
 
 
