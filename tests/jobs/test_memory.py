@@ -12,16 +12,22 @@ import pytest
 
 from playground.jobs import memory, report
 from playground.jobs.report import Report
+from tests.engines.calls import eventually
 
 
 def test_the_last_sample_is_the_peak_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "tree_bytes", lambda _: 1)  # what else this process started is no business of the test
     told = Report(tmp_path)
+
+    def sampled() -> list[int]:
+        return [event["bytes"] for event in report.read(tmp_path)[0] if event["kind"] == "memory"]
+
     with memory.Sampler(told, every_s=60):
+        eventually(lambda: bool(sampled()), 10, "the first sample is there")
         held = bytes(64 << 20)
         del held
     told.close()
-    found = [event["bytes"] for event in report.read(tmp_path)[0] if event["kind"] == "memory"]
+    found = sampled()
     assert len(found) == 2, "one at the beginning and one at the end, without waiting for the minute"
     assert found[0] == 1 and memory.peak_bytes() - (1 << 20) <= found[1] <= memory.peak_bytes()
 

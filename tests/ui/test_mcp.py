@@ -74,7 +74,7 @@ def test_the_documented_endpoints_are_the_tools_and_no_event_of_the_page_is(url:
     assert [row["id"] for row in models[0]] == ["fake", "fake:nf4", "fake:int8", "fake:fp4"]
     assert [pane["text"] for pane in made[0]["panes"]] == ["".join(GRAVITY[:4])] * 2
     assert refused.isError and "The prompt is empty." in refused.content[0].text
-    assert runs == [[]]
+    assert [run["id"] for run in runs[0]] == [made[0]["run"]], "what was generated is a run"
 
 
 def test_a_tool_is_no_way_around_the_owner(url: str, queue: FakeQueue) -> None:
