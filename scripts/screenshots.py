@@ -77,8 +77,8 @@ def take(browser: Browser, url: str) -> None:
         page.locator(drawn).first.wait_for()
         if name == "quantize":
             page.locator(drawn).first.click()  # opens the card of what was made
-        if name in ("quantize", "evaluate"):
-            page.locator(".qz-made, .ev-run").first.evaluate("node => node.scrollIntoView()")  # past the form
+        if name in ("quantize", "evaluate"):  # past the form
+            page.locator(".qz-made:visible, .ev-run:visible").first.evaluate("node => node.scrollIntoView()")
         page.wait_for_timeout(1500)  # charts are drawn after their table
         page.screenshot(path=said(name))
         context.close()
