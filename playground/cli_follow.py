@@ -63,13 +63,15 @@ def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
 
 def say_expected(spec: EvaluateSpec | DivergenceSpec) -> None:
     """Say how long it will take, where that is known without measuring anything. Not knowing it stops nobody."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from playground.errors import PlaygroundError
     from playground.estimate import evaluation
     from playground.estimate.work import span
 
     try:
         expected = evaluation.expected(spec, evaluation.tasks_of(spec), measure=False)
-    except (PlaygroundError, OSError) as error:
+    except (PlaygroundError, OSError, SQLAlchemyError) as error:
         log.info("No estimate: %s", error)
         return
     if expected.seconds is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from rich.console import Console
 
@@ -12,4 +11,4 @@ WIDE = 200  # columns
 
 def output() -> Console:
     """Standard output. What goes into a file or a pipe has room: nothing is cut where nobody has a window."""
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+    return Console(width=None if Console().is_terminal or "COLUMNS" in os.environ else WIDE)

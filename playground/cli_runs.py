@@ -209,9 +209,9 @@ def _tables(run: Run) -> list[Table]:
     """As the command that made it printed them."""
     from playground import cli_eval, cli_kld
 
-    return (
-        cli_eval.tables(run) if run.kind == "evaluation" else [cli_kld.table(run)] if run.kind == "divergence" else []
-    )
+    if run.kind == "evaluation":
+        return cli_eval.tables(run)
+    return [cli_kld.table(run)] if run.kind == "divergence" else []
 
 
 def _when(seconds: float) -> str:

@@ -261,6 +261,8 @@ def scheme(weights: dict[str, Any], activations: dict[str, Any] | None) -> dict[
         (scheme(INT8, INT8), False),
         (scheme({"type": "float", "num_bits": 4}, FLOAT8), False),
         ({"quantization_config": {"config_groups": None}}, False),
+        ({"quantization_config": {"config_groups": ["x"]}}, False),
+        ({"quantization_config": {"config_groups": {"group_0": {"weights": "x", "input_activations": 8}}}}, False),
         ({}, False),
     ],
 )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from playground.catalog import scheme
 from playground.errors import BrokenCheckpoint
 from playground.metrics.footprint import TORCH_BYTES, Tensor
 
@@ -42,12 +43,11 @@ def is_mixture(found: Mapping[str, Any]) -> bool:
 
 def multiplies_fp8(found: Mapping[str, Any]) -> bool:
     """Whether both sides of its products are FP8."""
-    quantized = found.get("quantization_config") or {}
-    if quantized.get("quant_method") == "fp8":
-        return True
-    groups = [group for group in (quantized.get("config_groups") or {}).values() if isinstance(group, dict)]
-    sides = [[group.get("weights") or {}, group.get("input_activations") or {}] for group in groups]
-    return any(all((side.get("type"), side.get("num_bits")) == ("float", 8) for side in both) for both in sides)
+    quantized = scheme.quantization(found) or {}
+    groups = quantized.get("config_groups")
+    rows = groups.values() if isinstance(groups, dict) else ()
+    names = [scheme.group_name(row) for row in rows if isinstance(row, dict)]
+    return quantized.get("quant_method") == "fp8" or any(name in ("FP8", "FP8_DYNAMIC", "FP8_BLOCK") for name in names)
 
 
 def streamed_bytes(found: Mapping[str, Any], tensors: Sequence[Tensor], weight_bytes: int) -> int | None:
