@@ -13,11 +13,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from playground import catalog
 from playground.catalog.endpoints import without_keys
+from playground.cli_output import Figures
 from playground.errors import InvalidRequest
 from playground.settings import settings
 
@@ -149,37 +149,28 @@ def _left(seconds: float | None) -> str:
     return f" · about {seconds:.0f} s left" if seconds < 90 else f" · about {seconds / 60:.0f} min left"
 
 
-def tables(rows: list[BenchRow]) -> list[Table]:
+def tables(rows: list[BenchRow]) -> list[Figures]:
     """One table of the single streams, one of the concurrency sweep; what failed is in neither."""
     found = []
     single = [row for row in rows if row.concurrency is None and not row.error]
     sweep = [row for row in rows if row.concurrency is not None and not row.error]
     if single:
-        table = _table(("variant", "engine", "test"), ("tok/s", "± sd", "runs", "MBU", "weights", "clock"))
+        table = Figures(("variant", "engine", "test"), ("tok/s", "± sd", "runs", "MBU", "weights", "clock"))
         for row in single:
             numbers = (_number(row.tok_s_mean), _number(row.tok_s_sd), str(row.runs))
             share = "–" if row.mbu is None else f"{row.mbu:.0%}"
             weight = "–" if row.weight_bytes is None else f"{row.weight_bytes / 1e6:,.0f} MB"
-            table.add_row(*map(Text, (row.variant, row.engine, row.test, *numbers, share, weight, row.clock or "–")))
+            table.add(row.variant, row.engine, row.test, *numbers, share, weight, row.clock or "–")
         found.append(table)
     if sweep:
         numeric = ("at once", "requests", "output tok/s", "all tok/s", "TTFT p50, p99 ms", "TPOT p50, p99 ms")
-        table = _table(("variant", "engine"), numeric)
+        table = Figures(("variant", "engine"), numeric)
         for row in sweep:
             level = (str(row.concurrency), str(row.runs), _number(row.tok_s_mean), _number(row.total_tok_s))
             times = (_range(row.ttft_p50_s, row.ttft_p99_s), _range(row.tpot_p50_s, row.tpot_p99_s))
-            table.add_row(*map(Text, (row.variant, row.engine, *level, *times)))
+            table.add(row.variant, row.engine, *level, *times)
         found.append(table)
     return found
-
-
-def _table(words: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    table = Table(box=None, header_style="dim")
-    for heading in words:
-        table.add_column(heading)
-    for heading in numbers:
-        table.add_column(heading, justify="right")
-    return table
 
 
 def _number(value: float | None) -> str:

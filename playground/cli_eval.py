@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from playground.cli_follow import err, follow, say, say_expected
 from playground.cli_names import absolute, source
-from playground.cli_output import output
+from playground.cli_output import Figures, output
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -124,18 +123,18 @@ def _argument(pair: str) -> tuple[str, Any]:
         return name, value
 
 
-def tables(run: Run) -> list[Table]:
+def tables(run: Run) -> list[Figures]:
     """What each variant weighs and how fast it is, then a table for each task."""
     rows: Sequence[Mapping[str, Any]] = run.result["rows"]
     found = [_variants(run)]
     for facts in run.result["tasks"]:
         sample = f", the first {facts['n']:,} of {facts['n_full']:,} items" if facts["sample"] else ""
         title = f"{facts['title']}: {facts['metric']}, {facts['few_shot']} examples{sample}"
-        table = _table(title, ("variant",), ("score", "recovery", "lost, won", "McNemar p", "difference, 95 %"))
-        table.add_column("at n = " + f"{facts['n']:,}")
+        numbers = ("score", "recovery", "lost, won", "McNemar p", "difference, 95 %", f"at n = {facts['n']:,}")
+        table = Figures(("variant",), numbers, title=title)
         for row in rows:
             if row["task"] == facts["name"]:
-                table.add_row(*map(Text, _cells(row)))
+                table.add(*_cells(row))
         found.append(table)
     return found
 
@@ -158,11 +157,11 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _variants(run: Run) -> Table:
+def _variants(run: Run) -> Figures:
     divergence = {row["variant"]: row for row in run.result["divergence"] or ()}
     speeds = any(one["speed"] for one in run.variants)
     headings = ["size", "bits per weight", *(["decode tok/s"] if speeds else []), *(["mean KLD"] if divergence else [])]
-    table = _table("", ("variant", "engine"), headings)
+    table = Figures(("variant", "engine"), headings)
     for one in run.variants:
         cells = [one["id"], one["engine"]]
         cells.append("–" if one["bytes"] is None else f"{one['bytes'] / 1e6:,.0f} MB")
@@ -172,7 +171,7 @@ def _variants(run: Run) -> Table:
         if divergence:
             found = divergence.get(one["id"])
             cells.append(_kld(found))
-        table.add_row(*map(Text, cells))
+        table.add(*cells)
     return table
 
 
@@ -188,12 +187,3 @@ def _speed(speed: Mapping[str, Any] | None) -> str:
         return "–"
     deviation = "" if speed["sd"] is None else f" ± {speed['sd']:.1f}"
     return f"{speed['decode_tok_s']:.1f}{deviation} ({speed['engine']})"
-
-
-def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
-    table = Table(box=None, header_style="dim", title=title or None, title_justify="left")
-    for heading in words:
-        table.add_column(heading, overflow="fold")
-    for heading in numbers:
-        table.add_column(heading, justify="right")
-    return table

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from playground.cli_follow import err, follow, say_expected
 from playground.cli_names import absolute, source
-from playground.cli_output import output
+from playground.cli_output import Figures, output
 
 if TYPE_CHECKING:
     from playground.store.schema import Run
@@ -63,16 +62,14 @@ def kld(
     out.print(Text(f"Run {run.id}", style="dim"))
 
 
-def table(run: Run) -> Table:
+def table(run: Run) -> Figures:
     """A row for each variant, the reference first and the noise floor second."""
     text = run.result["text"]
     title = f"{text['name']}: {text['tokens']:,} tokens of {text['documents']:,} documents; KLD in nats"
-    found = Table(box=None, header_style="dim", title=Text(title), title_justify="left")
-    found.add_column("variant")
-    for heading in ("PPL", "ratio", "mean KLD", "±", "p99", "max", "same top", "RMS Δp"):
-        found.add_column(heading, justify="right", no_wrap=True)
+    numbers = ("PPL", "ratio", "mean KLD", "±", "p99", "max", "same top", "RMS Δp")
+    found = Figures(("variant",), numbers, title=title)
     for row in run.result["rows"]:
-        found.add_row(*map(Text, _cells(row)))
+        found.add(*_cells(row))
     return found
 
 

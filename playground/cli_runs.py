@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from playground.cli_output import output
+from playground.cli_output import Figures, output
 from playground.errors import InvalidRequest, UnknownRun
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _said(run: Run) -> list[str]:
     return [f"{count} row{'s' if count != 1 else ''}."]
 
 
-def _tables(run: Run) -> list[Table]:
+def _tables(run: Run) -> list[Figures]:
     """As the command that made it printed them."""
     from playground import cli_eval, cli_kld
 

@@ -29,6 +29,8 @@ hypothesis_settings.load_profile("patient")
 
 # As in the engine's process: OpenMP reads it when torch is loaded, and spinning threads starve a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "TTY_COMPATIBLE"):  # the window of whoever runs the tests
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(autouse=True, scope="module")
