@@ -7,11 +7,8 @@ module of its own; here they are in order.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from playground.core import Progress
 from playground.errors import QuantizeFailed, ReloadMismatch
 from playground.jobs import memory, quantize_errors, quantize_llm, quantize_probe, quantize_publish
 from playground.jobs.clock import Clock
+from playground.jobs.reload import FreshProcess
 from playground.jobs.report import Report
 from playground.jobs.spec import QuantizeSpec
 from playground.methods import maker
@@ -61,10 +59,11 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     recipe, tokens = _calibrate(recipe, source, report)
     clock.lap("calibrate")
     probe = folder / PROBE
-    errors = _make(recipe, source, partial, tokens, probe, report)
-    clock.lap("quantize")
-    report.progress(Progress("reloading it in a fresh process"))
-    reload = _reload(partial, probe) if probe.exists() else None
+    with FreshProcess() as fresh:
+        errors = _make(recipe, source, partial, tokens, probe, report, fresh.start)
+        clock.lap("quantize")
+        report.progress(Progress("reloading it in a fresh process"))
+        reload = _judged(fresh.compare(partial, probe)) if probe.exists() else None
     clock.lap("reload")
     report.progress(Progress("checksums"))
     made = _describe(partial)
@@ -160,13 +159,14 @@ def _make(
     tokens: Sequence[tuple[int, ...]],
     probe: Path,
     report: Report,
+    soon: Callable[[], None],
 ) -> list[LayerError]:
     """Fill the folder and, where the model is in memory, the probe. llm-compressor's methods give modifiers; the others
-    write by themselves."""
+    write by themselves. `soon` is called when a checkpoint that can be reloaded is nearly there."""
     how = maker(recipe.method)
     if hasattr(how, "modifiers"):
         with quantize_errors.explained(recipe):
-            return quantize_llm.quantize(source, partial, how.modifiers(recipe), tokens, probe, report)
+            return quantize_llm.quantize(source, partial, how.modifiers(recipe), tokens, probe, report, soon)
     errors: list[LayerError] = []
 
     def told(error: LayerError) -> None:
@@ -176,6 +176,7 @@ def _make(
     # The worker is stopped by a signal. What comes back is the model in memory, or nothing where there is none.
     model = how.make(source, partial, recipe, tokens, report.progress, lambda: False, told)
     if model is not None:
+        soon()
         quantize_probe.record(model, quantize_llm.tokenizer(source), probe)
     return errors
 
@@ -184,20 +185,6 @@ def _notes(recipe: Recipe, partial: Path) -> tuple[str, ...]:
     """What the method has to say of the files that it wrote."""
     say = getattr(maker(recipe.method), "notes", None)
     return tuple(say(partial, recipe)) if say else ()
-
-
-def _reload(partial: Path, probe: Path) -> dict[str, Any]:
-    """Compare what was saved with what was in memory, in a fresh process. Raises ReloadMismatch."""
-    answer = probe.with_suffix(".json")
-    command = [sys.executable, "-m", "playground.jobs.reload", str(partial), str(probe), str(answer)]
-    ended = subprocess.run(command, check=False, stdin=subprocess.DEVNULL)
-    if ended.returncode or not answer.exists():
-        raise ReloadMismatch(
-            "The saved checkpoint cannot be loaded again.",
-            hint="The log has what transformers said; choose another scheme or method for this model.",
-        )
-    probe.unlink()
-    return _judged(json.loads(answer.read_bytes()))
 
 
 def _judged(found: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ The recipe is run from the YAML that is saved, with the samples in the order of 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,17 +40,24 @@ def quantize(
     tokens: Sequence[Sequence[int]],
     probe: Path,
     report: Report,
+    soon: Callable[[], None] = lambda: None,
 ) -> list[LayerError]:
-    """Write the quantized checkpoint into `target` and what it answers into `probe`; the layers' errors come back."""
+    """Write the quantized checkpoint into `target` and what it answers into `probe`; the layers' errors come back.
+
+    `soon` is called, perhaps several times, when that is nearly done.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     recipe = target / RECIPE
     recipe.write_text(to_yaml(modifiers))
     report.progress(Progress("loading the model"))
     encoder = tokenizer(source)
+    if not tokens:
+        soon()  # rounding takes a second
     model = _load(source)
     original = quantize_probe.logits(model, quantize_probe.encode(encoder))
-    with watched(report, list(modifiers)) as watch, without_pinning(), same_types(model):
+    with watched(report, list(modifiers), soon) as watch, without_pinning(), same_types(model):
         _oneshot(model, encoder, recipe, tokens)
+    soon()
     _refuse_nothing_done(model)
     _refuse_unset_scales(model)
     report.progress(Progress("measuring what each layer lost"))

@@ -17,6 +17,7 @@ from playground.metrics.layer_errors import WHAT, LayerError, relative_error
 
 _BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")
 _WORK, _AGAIN = 0.3, 0.8  # of a layer: measuring ends and quantizing begins; its output is computed again
+NEARLY = 0.9  # of the layers of the last pass
 _PASSES = {
     "AWQModifier": "searching AWQ scales",
     "SmoothQuantModifier": "measuring activations for SmoothQuant",
@@ -27,16 +28,20 @@ _PASSES = {
 
 
 class Watch:
-    """Turns llm-compressor's progress into a report's.
+    """Turns llm-compressor's progress into a report's. `soon` is called while the last layers are quantized.
 
     `errors` gets one entry per layer whose weight GPTQ or AutoRound replaced.
     """
 
-    def __init__(self, report: Report, modifiers: Sequence[str]) -> None:
+    def __init__(self, report: Report, modifiers: Sequence[str], soon: Callable[[], None]) -> None:
         self.errors: list[LayerError] = []
-        self._report = report
+        self._report, self._soon = report, soon
         self._modifiers = list(modifiers)
         self._pass = ""
+        # The rounding after a search (AWQ, SpinQuant) needs no pass over the layers, or a short one.
+        searches = [name for name in modifiers if name != "QuantizationModifier"]
+        self._late = {modifiers[-1], *searches[-1:]}
+        self._last = len(modifiers) == 1
         self._layer, self._layers = 1, 0
         self._done = self._steps = 0
 
@@ -45,6 +50,7 @@ class Watch:
         number = (
             f" ({self._modifiers.index(modifier) + 1} of {len(self._modifiers)})" if len(self._modifiers) > 1 else ""
         )
+        self._last = modifier in self._late
         self._pass = _PASSES.get(modifier, modifier.removesuffix("Modifier")) + number
         self._report.progress(Progress(self._pass))
 
@@ -60,7 +66,10 @@ class Watch:
 
     def _at(self, share: float) -> None:
         """The current layer is `share` done."""
-        self._report.progress(Progress(self._pass, round(self._layer - 1 + share, 3), self._layers, "layers"))
+        done = self._layer - 1 + share
+        self._report.progress(Progress(self._pass, round(done, 3), self._layers, "layers"))
+        if self._last and done >= NEARLY * self._layers:
+            self._soon()
 
     def lost(self, name: str, original: Any, stored: Any) -> None:
         """GPTQ or AutoRound has just replaced a weight."""
@@ -110,15 +119,15 @@ def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
-    """While it is open, llm-compressor reports."""
+def watched(report: Report, modifiers: Sequence[str], soon: Callable[[], None]) -> Iterator[Watch]:
+    """While it is open, llm-compressor reports, and `soon` is called when it is nearly through."""
     from llmcompressor.modifiers.autoround import AutoRoundModifier
     from llmcompressor.modifiers.gptq import base as gptq
     from llmcompressor.modifiers.transform.awq import AWQModifier
     from llmcompressor.pipelines.registry import CalibrationPipeline
     from llmcompressor.pipelines.sequential import pipeline
 
-    watch = Watch(report, modifiers)
+    watch = Watch(report, modifiers, soon)
     compress, search = gptq.GPTQModifier.compress_module_list, AWQModifier._compute_best_scale
     smooth, measure = AWQModifier._apply_smoothing, AWQModifier._compute_loss
     tune, choose = AutoRoundModifier.apply_autoround, CalibrationPipeline.from_modifiers.__func__

@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ import psutil
 
 from playground.errors import Cancelled, to_wire
 from playground.jobs import failures, kinds
+from playground.jobs.leaving import leave
 from playground.jobs.memory import Sampler
 from playground.jobs.report import Report
 from playground.store import folders, jobs
@@ -119,4 +119,4 @@ def _write(path: Path, body: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,10 @@ import pytest
 from safetensors.torch import load_file
 
 from playground.calibration import files
+from playground.core import Progress
 from playground.errors import InvalidRecipe, InvalidRequest, PlaygroundError, QuantizeFailed, ReloadMismatch
 from playground.jobs import quantize, quantize_llm, reload, report
+from playground.jobs.quantize_progress import NEARLY
 from playground.jobs.spec import QuantizeSpec
 from playground.methods.recipe import Recipe
 from playground.metrics.content import content_hash
@@ -42,10 +47,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def same_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check without the seconds that a fresh process takes to import torch; one test below has the real one."""
 
-    def checked(partial: Path, probe: Path) -> dict[str, Any]:
-        return quantize._judged(reload.reload(partial, probe))
+    class Here(reload.FreshProcess):
+        def start(self) -> None:
+            """Nothing to start."""
 
-    monkeypatch.setattr(quantize, "_reload", checked)
+        def compare(self, checkpoint: Path, probe: Path) -> dict[str, Any]:
+            return reload.reload(checkpoint, probe)
+
+    monkeypatch.setattr(quantize, "FreshProcess", Here)
 
 
 @pytest.fixture
@@ -242,9 +251,55 @@ def test_a_checkpoint_that_is_wrong_on_the_disk_is_refused(models: Callable[[str
 
 
 def test_a_checkpoint_that_cannot_be_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantize.sys, "executable", "false")  # as a process that dies while it loads
-    with pytest.raises(ReloadMismatch, match="cannot be loaded again"):
-        quantize._reload(tmp_path / "nothing", tmp_path / "probe.safetensors")
+    monkeypatch.setattr(reload.sys, "executable", "false")  # as a process that dies while it loads
+    with pytest.raises(ReloadMismatch, match="cannot be loaded again"), reload.FreshProcess() as fresh:
+        fresh.compare(tmp_path / "nothing", tmp_path / "probe.safetensors")
+
+
+def test_the_fresh_process_ends_with_the_job_that_no_longer_needs_it() -> None:
+    with reload.FreshProcess() as fresh:
+        fresh.start()
+        started = fresh._process
+        fresh.start()
+        assert started is not None and fresh._process is started and started.poll() is None
+    assert started.returncode == -signal.SIGKILL
+    alone = subprocess.run([sys.executable, "-m", "playground.jobs.reload"], check=False, stdin=subprocess.DEVNULL)
+    assert alone.returncode == 1, "as when the job was killed: its end of the pipe is closed"
+
+
+def started_at(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[Progress]]:
+    """How much had been told when the fresh process was asked for, each time, and all that was told."""
+    at: list[int] = []
+    told: list[Progress] = []
+    progress = report.Report.progress
+
+    def tell(self: report.Report, item: Progress) -> None:
+        told.append(item)
+        progress(self, item)
+
+    monkeypatch.setattr(quantize.FreshProcess, "start", lambda _: at.append(len(told)))
+    monkeypatch.setattr(report.Report, "progress", tell)
+    return at, told
+
+
+@pytest.mark.usefixtures("same_process")
+def test_the_fresh_process_is_started_while_the_last_layers_are_quantized(
+    models: Callable[[str], Path], job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, told = started_at(monkeypatch)
+    job(models("Llama"), Recipe("awq", "W4A16", calibration=CALIBRATION))
+    before = told[at[0] - 1]
+    assert before.unit == "layers" and before.done >= NEARLY * before.total
+
+
+@pytest.mark.usefixtures("same_process")
+def test_nor_before_the_last_pass_over_the_layers(
+    models: Callable[[str], Path], job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, told = started_at(monkeypatch)
+    job(models("Llama"), Recipe("smoothquant", "W8A8", calibration=CALIBRATION))
+    before = told[at[0] - 1]
+    assert "GPTQ (2 of 2)" in before.stage and before.done >= NEARLY * before.total
 
 
 def test_refused_before_anything_is_written(models: Callable[[str], Path], job: Job) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from playground.catalog import checkpoint
 from playground.jobs import quantize_llm
+from playground.jobs.reload import FreshProcess
 from playground.jobs.report import Report
 from playground.methods import autoround, method
 from playground.methods.llm_compressor import Modifiers
@@ -69,8 +67,7 @@ def test_what_is_saved_is_what_was_trained(tmp_path: Path) -> None:
     assert kinds["model.layers.0.mlp.up_proj.weight_packed"] == "I32"
     assert kinds["model.layers.0.input_layernorm.weight"] == kinds["lm_head.weight"] == "BF16"
 
-    command = [sys.executable, "-m", "playground.jobs.reload", made, job / "probe.safetensors", job / "found.json"]
-    subprocess.run(command, check=True, timeout=120, capture_output=True)
-    reload = json.loads((job / "found.json").read_bytes())
+    with FreshProcess() as fresh:
+        reload = fresh.compare(made, job / "probe.safetensors")
     assert reload["agrees"]
     assert reload["relative_logit_error"] < 0.01
