@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 err = Console(stderr=True)
-LOOK_S = 0.2
+LOOK_S = 0.5
 LEFT_AFTER_S = 3.0  # a pace of less is none
 COUNTED = ("answers", "choices", "texts", "tokens", "runs")  # units that a person counts in
 
@@ -46,7 +46,7 @@ def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
         with interrupts() as asked, Watch(job, said) as watch:
             while not (job := jobs.get(job.id)).over and not asked:
                 watch.update(job)
-                time.sleep(LOOK_S)
+                runner.wait(LOOK_S)
             watch.update(job)
         if asked and not job.over:
             err.print("Stopping it …")

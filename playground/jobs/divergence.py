@@ -15,6 +15,7 @@ from typing import Any
 from playground import catalog, machine
 from playground.core import Loaded, Progress
 from playground.engines import address
+from playground.engines.transformers_host.imports import without_sklearn
 from playground.errors import EvaluationError
 from playground.estimate import evaluation
 from playground.evals import contamination, divergence, texts, unfinished
@@ -34,6 +35,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
     What was measured until an error stays in `folders.unfinished` for the next job that asks the same.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: spinning threads starve a busy machine
+    without_sklearn()
     from playground.engines.transformers_host.loading import device_of_choice
 
     clock = Clock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from playground.calibration import Calibration
 from playground.catalog import checkpoint, names
 from playground.catalog.checkpoint import Checkpoint
 from playground.core import Progress
+from playground.engines.transformers_host.imports import without_sklearn
 from playground.errors import QuantizeFailed, ReloadMismatch
 from playground.jobs import memory, quantize_errors, quantize_llm, quantize_probe, quantize_publish
 from playground.jobs.clock import Clock
@@ -45,6 +47,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: spinning threads starve a busy machine
     clock = Clock()
+    without_sklearn()
     source = Path(catalog.resolve(spec.model, report.progress).path)
     original = checkpoint.from_path(spec.model, source)
     completed = complete(original, spec.recipe)
@@ -59,15 +62,16 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     recipe, tokens = _calibrate(recipe, source, report)
     clock.lap("calibrate")
     probe = folder / PROBE
-    with FreshProcess() as fresh:
+    with FreshProcess() as fresh, ThreadPoolExecutor(1) as beside:
         errors = _make(recipe, source, partial, tokens, probe, report, fresh.start)
         clock.lap("quantize")
+        made = _describe(partial)
+        hashes = beside.submit(lambda: (content_hash(Path(made.path)), content_hash(source)))
         report.progress(Progress("reloading it in a fresh process"))
         reload = _judged(fresh.compare(partial, probe)) if probe.exists() else None
-    clock.lap("reload")
-    report.progress(Progress("checksums"))
-    made = _describe(partial)
-    digest, parent_digest = content_hash(Path(made.path)), content_hash(source)
+        clock.lap("reload")
+        report.progress(Progress("checksums"))
+        digest, parent_digest = hashes.result()
     clock.lap("checksums")
     result: dict[str, Any] = {
         "variant": f"{model}:{name}",

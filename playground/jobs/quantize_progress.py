@@ -17,7 +17,7 @@ from playground.metrics.layer_errors import WHAT, LayerError, relative_error
 
 _BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")
 _WORK, _AGAIN = 0.3, 0.8  # of a layer: measuring ends and quantizing begins; its output is computed again
-NEARLY = 0.9  # of the layers of the last pass
+NEARLY = 0.8  # of the layers of the last pass
 _PASSES = {
     "AWQModifier": "searching AWQ scales",
     "SmoothQuantModifier": "measuring activations for SmoothQuant",

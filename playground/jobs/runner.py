@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from playground.store.schema import Job
 
 log = logging.getLogger(__name__)
 WORKER = "playground.jobs.worker"
-LOOK_S = 0.2
+LOOK_S = 0.5  # until a cancellation by another process is seen: each look asks the store
+POLL_S = 0.1  # until a worker's end is seen
 IDLE_S = 1.0  # until a job that another process has queued is seen
 GRACE_S = 1.0  # for the process that started a worker to say how it ended: only that one knows the signal
 
@@ -63,6 +65,10 @@ class Runner:
     def wake(self) -> None:
         """Look now: a job was queued or shall end."""
         self._wake.set()
+
+    def wait(self, seconds: float) -> None:
+        """Returns early when the job `last` is over."""
+        self._thread.join(seconds)
 
     def close(self) -> None:
         """End the worker that is this process's to end; its job is then interrupted. Returns within 10 s."""
@@ -130,7 +136,15 @@ class Runner:
                 return
             if job.over or self._closing.is_set():
                 return
-            self._pause(LOOK_S)
+            self._until_news(process)
+
+    def _until_news(self, process: subprocess.Popen[bytes]) -> None:
+        """Until the worker has ended, somebody wakes this runner, or it is time to look into the store."""
+        until = time.monotonic() + LOOK_S
+        while process.poll() is None and time.monotonic() < until:
+            if self._wake.wait(POLL_S):
+                self._wake.clear()
+                return
 
     def _follow(self, job: Job) -> None:
         """Follow a worker that another process started, or an earlier life of this one."""

@@ -56,6 +56,10 @@ def _die_with_parent() -> None:
 def _serve(listener: socket.socket) -> None:
     import uvicorn
 
+    from playground.engines.transformers_host.imports import without_sklearn
+
+    without_sklearn()  # before the next line imports transformers
+
     from playground.engines.transformers_host.loading import device_of_choice
     from playground.engines.transformers_host.memory import DeviceMemory
     from playground.engines.transformers_host.scheduler import DecodeThread
