@@ -157,3 +157,4 @@ def _card(job: Job, recipe: Recipe) -> None:
     model = str(made["variant"]).rpartition(":")[0]
     hint = f'python -m playground generate {model} {made["variant"]} --prompt "What is gravity?"'
     out.print(escape(f"Compare: {hint}"), style="dim", highlight=False, soft_wrap=True)
+    out.print(escape(f"What it cost: python -m playground kld {model} {made['variant']}"), style="dim", highlight=False)

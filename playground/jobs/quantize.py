@@ -21,7 +21,7 @@ from playground.catalog.checkpoint import Checkpoint
 from playground.core import Progress
 from playground.engines.transformers_host.imports import without_sklearn
 from playground.errors import QuantizeFailed, ReloadMismatch
-from playground.jobs import memory, quantize_errors, quantize_llm, quantize_probe, quantize_publish
+from playground.jobs import memory, quantize_errors, quantize_llm, quantize_probe, quantize_publish, reload_gguf
 from playground.jobs.clock import Clock
 from playground.jobs.reload import FreshProcess
 from playground.jobs.report import Report
@@ -69,6 +69,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         hashes = beside.submit(lambda: (content_hash(Path(made.path)), content_hash(source)))
         report.progress(Progress("reloading it in a fresh process"))
         reload = _judged(fresh.compare(partial, probe)) if probe.exists() else None
+        answers = _asked(Path(made.path), source, recipe, original)
         clock.lap("reload")
         report.progress(Progress("checksums"))
         digest, parent_digest = hashes.result()
@@ -88,9 +89,10 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         "content_hash": digest,
         "layers": [error.as_row() for error in errors],
         "reload": reload,
+        "llamacpp": answers,
         "stages": clock.laps,
         "reasons": list(completed.reasons),
-        "notes": list(_notes(recipe, partial)),
+        "notes": [*_notes(recipe, partial), *([] if answers is None else [reload_gguf.sentence(answers)])],
     }
     parent = {"id": model, "content_hash": parent_digest}
     created = quantize_publish.now()
@@ -189,6 +191,13 @@ def _notes(recipe: Recipe, partial: Path) -> tuple[str, ...]:
     """What the method has to say of the files that it wrote."""
     say = getattr(maker(recipe.method), "notes", None)
     return tuple(say(partial, recipe)) if say else ()
+
+
+def _asked(file: Path, source: Path, recipe: Recipe, original: Checkpoint) -> dict[str, Any] | None:
+    """What llama.cpp answers from a GGUF file; None for any other checkpoint. Raises ReloadMismatch."""
+    if file.suffix != ".gguf":
+        return None
+    return reload_gguf.compare(file, source, recipe.scheme, original.bytes)
 
 
 def _judged(found: dict[str, Any]) -> dict[str, Any]:

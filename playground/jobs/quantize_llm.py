@@ -53,7 +53,7 @@ def quantize(
     encoder = tokenizer(source)
     if not tokens:
         soon()  # rounding takes a second
-    model = _load(source)
+    model = load(source)
     original = quantize_probe.logits(model, quantize_probe.encode(encoder))
     with watched(report, list(modifiers), soon) as watch, without_pinning(), same_types(model):
         _oneshot(model, encoder, recipe, tokens)
@@ -73,7 +73,7 @@ def quantize(
     return errors
 
 
-def _load(source: Path) -> Any:
+def load(source: Path) -> Any:
     """The original in its own type. Of a mixture, `oneshot` takes the fused experts apart afterwards: llm-compressor's
     `load_quantizable_moe` would save that copy, but patches transformers 5.17 in a way that needs torchvision."""
     from transformers import AutoModelForCausalLM

@@ -4,6 +4,7 @@ of this machine, whoever asks.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from playground.store import database, runs
 from playground.ui.owner import Owner
 
 ADDRESS = "/run/{run_id}.{ending}"
+_making = threading.Lock()
 KEPT = 32  # files; a run never changes, its title and note may
 HEADERS = {
     "Cache-Control": "private, no-cache",
@@ -46,7 +48,13 @@ def serve(app: Any, owner: Owner) -> None:
     app.router.routes.insert(0, Route(ADDRESS, file, methods=["GET"]))
 
 
-@lru_cache(maxsize=KEPT)
 def _file(run_id: str, ending: str, title: str, note: str) -> bytes:
+    """One is made at a time: whoever else wants the same finds it then, and an engine keeps its CPU."""
+    with _making:
+        return _made(run_id, ending, title, note)
+
+
+@lru_cache(maxsize=KEPT)
+def _made(run_id: str, ending: str, title: str, note: str) -> bytes:
     """Made once: many may open one link. Whoever calls this has asked whether the run may be seen."""
     return FORMS[ending].make(runs.get(run_id, owner=True), title, note)

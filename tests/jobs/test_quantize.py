@@ -179,7 +179,9 @@ def test_methods_that_write_by_themselves_tell_what_each_layer_lost(
     told = [event for event in events() if event["kind"] == "layer"]
     assert [event["name"] for event in told] == [row["name"] for row in result["layers"]]
     assert {event["what"] for event in told} == {"relative weight error"}
-    assert bool(result["notes"]) is (method == "gguf")
+    answers = [note for note in result["notes"] if "llama.cpp loaded the file" in note]
+    assert len(answers) == (method == "gguf")
+    assert (result["llamacpp"] is None) is (method != "gguf")
     stored = variants.get(result["variant"])
     assert stored is not None and stored.card["layers"] == result["layers"]
 

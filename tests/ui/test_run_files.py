@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from playground.store import runs
+from playground.store.schema import Run
+from playground.ui import run_files
 from tests.fakes import catalog, exported_runs
 from tests.fakes.engine import FakeEngine
 from tests.fakes.site import serving
@@ -47,6 +53,25 @@ def test_each_form_for_visitors_too_until_it_is_revoked(site: httpx.Client) -> N
     assert gone.status_code == never.status_code == 404
     assert gone.text.replace(run.id, "") == never.text.replace("0" * 32, ""), "nobody can tell that there was one"
     assert site.get(f"/run/{run.id}.html").status_code == 200, "but for the owner"
+
+
+def test_what_many_ask_for_at_once_is_made_once(site: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = exported_runs.comparison()
+    runs.add(run)
+    made: list[str] = []
+    at_work = threading.Lock()
+
+    def make(run: Run, title: str, note: str) -> bytes:
+        assert at_work.acquire(blocking=False), "one at a time"
+        made.append(run.id)
+        time.sleep(0.2)
+        at_work.release()
+        return b"drawn"
+
+    monkeypatch.setitem(run_files.FORMS, "png", replace(run_files.FORMS["png"], make=make))
+    with ThreadPoolExecutor(8) as viewers:
+        found = list(viewers.map(lambda _: site.get(f"/run/{run.id}.png"), range(8)))
+    assert [(one.status_code, one.content) for one in found] == [(200, b"drawn")] * 8 and made == [run.id]
 
 
 @pytest.mark.parametrize("name", ["{}.exe", "{}", "..%2f..%2fetc%2fpasswd.json", "x.json", "{}%00.json"])
