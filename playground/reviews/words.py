@@ -41,6 +41,10 @@ def verdict(second: str, first: str, rate: WinRate, agreed: Agreement | None) ->
     return f"Reviewers could not tell {second} from {first} ({numbers})."
 
 
+def _at_least(share: float) -> str:
+    return "every vote" if share > 0.995 else f"{percent(share)} % or more"
+
+
 def _apart(agreed: Agreement | None) -> bool:
     """Whether reviewers agree on single answers more than chance would: then the two differ, whoever wins."""
     return agreed is not None and agreed.ci95 is not None and agreed.ci95[0] > 0
@@ -55,11 +59,11 @@ def details(second: str, first: str, rate: WinRate, agreed: Agreement | None, sa
         + (f", worth {rate.effective:.0f} independent ones." if rate.effective < 0.95 * rate.n else "."),
     ]
     if rate.verdict == "not distinguishable":
-        said.append(f"A preference in {percent(rate.sees)} % or more would have shown, four times in five.")
+        said.append(f"A preference in {_at_least(rate.sees)} would have shown, four times in five.")
         if _apart(agreed) and agreed is not None:
             said.append(f"They agree on single answers more than chance does (alpha {agreed.alpha:.2f}).")
     if rate.verdict == "too few":
-        said.append(f"So few votes show only a preference in {percent(rate.sees)} % or more.")
+        said.append(f"So few votes show only a preference in {_at_least(rate.sees)}.")
     if same:
         said.append(f"On {count(same, 'more prompt')} both answers were the same, and nobody was asked.")
     return said

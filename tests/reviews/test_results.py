@@ -77,6 +77,14 @@ def test_the_sentence_of_those_who_cannot_tell(home: Path) -> None:
     assert "would have shown, four times in five" in found["pairs"][0]["details"][2]
 
 
+def test_so_few_that_only_every_vote_would_show(home: Path) -> None:
+    made = review(4, invitations=("Anna",))
+    vote_all(made, invited(made)[0].key, by_number({n: "plum" if n % 2 else "pear" for n in range(4)}))
+    (pair,) = results(made.id)["pairs"]
+    assert pair["win_rate"]["verdict"] == "too few"
+    assert "So few votes show only a preference in every vote." in pair["details"]
+
+
 def test_those_who_agree_on_single_answers_can_tell(home: Path) -> None:
     made = review(40)
     for who in invited(made):

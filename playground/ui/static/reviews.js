@@ -181,7 +181,7 @@
       fact('A reviewer’s votes', v.items.toLocaleString('en'), `about ${v.minutes} min of reading`);
       if (v.answers !== null) fact('Answers to make', v.answers.toLocaleString('en'), `${R.count(v.prompts, 'prompt')} × ${v.variants} variants`);
       fact('Links', String(v.reviewers + (v.places ? 1 : 0)), [v.reviewers && R.count(v.reviewers, 'invitation'), v.places && `a common one for ${v.places}`].filter(Boolean).join(', '));
-      const sees = el('p', 'rv-sees'); sees.append('The votes of one reviewer on ', el('b', '', R.count(v.prompts, 'prompt')), ' show a preference of ', el('b', '', R.percent(v.sees)), ' or more. What is weaker reads “could not tell”.');
+      const sees = el('p', 'rv-sees'); sees.append('The votes of one reviewer on ', el('b', '', R.count(v.prompts, 'prompt')), ' show a preference in ', el('b', '', v.sees > 0.995 ? 'every vote' : `${R.percent(v.sees)} or more`), '. What is weaker reads “could not tell”.');
       shown.replaceChildren(heading, facts, sees);
       complain(); button();
     };
