@@ -25,9 +25,15 @@ build() {
 }
 say() { echo "== $*"; }
 
+# Signals stop at buildah: it does not hand them on to what runs inside.
+end() {
+    for child in $(pgrep -P "$1"); do end "$child"; done
+    kill "$1" 2>/dev/null || true
+}
+
 app=
 clean() {
-    [ -z "$app" ] || kill "$app" 2>/dev/null || true
+    [ -z "$app" ] || { end "$app"; wait "$app" 2>/dev/null || true; }
     build rm --all >/dev/null 2>&1 || true
     build rmi --all --force >/dev/null 2>&1 || true
     rm -rf "$store"
@@ -47,7 +53,8 @@ say "build $*"
 build bud --isolation chroot --pull-never --format docker --tag tried "$@" "$store/context"
 
 look() { build inspect --type image --format "$1" tried; }
-say "user $(look '{{.Docker.Config.User}}', port '{{.Docker.Config.ExposedPorts}}', volume '{{.Docker.Config.Volumes}}')"
+say "user $(look '{{.Docker.Config.User}}'), port $(look '{{.Docker.Config.ExposedPorts}}')"
+say "volume $(look '{{.Docker.Config.Volumes}}')"
 say "health $(look '{{.Docker.Config.Healthcheck}}')"
 container=$(build from --pull-never tried)
 inside() { build run --isolation chroot "$container" -- "$@"; }
