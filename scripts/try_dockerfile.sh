@@ -25,15 +25,10 @@ build() {
 }
 say() { echo "== $*"; }
 
-# Signals stop at buildah: it does not hand them on to what runs inside.
-end() {
-    for child in $(pgrep -P "$1"); do end "$child"; done
-    kill "$1" 2>/dev/null || true
-}
-
 app=
 clean() {
-    [ -z "$app" ] || { end "$app"; wait "$app" 2>/dev/null || true; }
+    # buildah hands no signal on to what runs inside, and falls over when its own child goes
+    [ -z "$app" ] || { pkill -f "^/home/user/venv/bin/python -m playground run" || true; wait "$app" || true; }
     build rm --all >/dev/null 2>&1 || true
     build rmi --all --force >/dev/null 2>&1 || true
     rm -rf "$store"
