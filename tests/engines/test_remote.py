@@ -19,6 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.bench import bench
+from playground.bench_rows import Plan
 from playground.catalog import endpoints
 from playground.catalog.endpoints import Endpoint
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Progress, Sampling, Token
@@ -562,3 +564,20 @@ def test_our_own_host_as_an_endpoint(
     too_many = Generation("@own", prompt.ids * 400, sampling)
     with pytest.raises(ContextOverflow):
         list(engine.generate(too_many))
+
+
+def test_bench_measures_an_endpoint_that_takes_token_ids(start: Start, engine: RemoteEngine) -> None:
+    url = start("ids")
+    prefill, decode = bench(engine, ["@lab"], Plan(32, len(WORDS), (0,), 2), None)
+    assert (prefill.test, decode.test, prefill.error, decode.error) == ("pp32", f"tg{len(WORDS)}", "", "")
+    assert (decode.engine, decode.clock, decode.runs, decode.mbu) == ("remote", "client", 2, None)
+    assert prefill.tok_s_mean and decode.tok_s_mean and decode.tok_s_mean > 0
+    sent = [one["body"]["prompt"] for one in seen(url) if one["path"] == "/v1/completions"]
+    assert [len(ids) for ids in sent] == [1] + [32] * 3 + [1] * 3, "whether it takes ids; then a warm-up each"
+
+
+def test_bench_refuses_an_endpoint_that_takes_only_chats(start: Start, engine: RemoteEngine) -> None:
+    start("fine")
+    rows = list(bench(engine, ["@lab"], Plan(32, len(WORDS), (0,), 2), None))
+    assert rows and all(row.tok_s_mean is None for row in rows)
+    assert "takes only chats" in rows[0].error and rows[0].hint
