@@ -67,8 +67,11 @@ class Runner:
         self._wake.set()
 
     def wait(self, seconds: float) -> None:
-        """Returns early when the job `last` is over."""
-        self._thread.join(seconds)
+        """Returns early when the job `last` is over; its thread may have ended before."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        else:
+            time.sleep(seconds)
 
     def close(self) -> None:
         """End the worker that is this process's to end; its job is then interrupted. Returns within 10 s."""
