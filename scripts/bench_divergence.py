@@ -20,7 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in a job
+from playground.openmp import briefly
+
+os.environ.update(briefly(os.environ))  # as in a job
 
 import torch
 

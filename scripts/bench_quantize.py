@@ -1,32 +1,46 @@
 """A quantize job against the bare llm-compressor script with the same recipe and samples, in turn, as JSON.
 
 `python scripts/bench_quantize.py [--method gptq] [--scheme W4A16] [--samples 64] [--max-length 256] [--rounds 3]`.
-Both are whole processes, from their start to their exit. The job does more than the script: it reloads what it saved in
-a fresh process, compares it with the model in memory and with the original, and hashes both checkpoints. So there are
-two ratios, with all of that and without; the parts are the job's own laps. The tensors of both must be the same, or it
-fails. OpenMP's threads wait in both as they do in a job: asleep. Spinning (`OMP_WAIT_POLICY=ACTIVE` for this script) is
-faster on a quiet machine, and many times slower beside anything else.
+Both are whole processes, from their start to their exit, and have the machine by turns of a few seconds: while one goes
+on the other is stopped (SIGSTOP), and its clock too. One after the other, the machine's own changes of speed between
+the two runs were larger than what is measured here.
+
+The job does more than the script: it reloads what it saved in a fresh process, compares it with the model in memory and
+with the original, and hashes both checkpoints. All of that is in its time. The recipes and the tensors of both must be
+the same, or it fails. OpenMP's threads wait in both as they do in a job, unless the environment says how
+(`OMP_WAIT_POLICY`), or `--bare-waits default` leaves the script what anyone gets who says nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from playground import calibration, catalog
+from playground.calibration import Calibration
+from playground.catalog import checkpoint
 from playground.core import Progress
 from playground.jobs import quantize_llm
+from playground.methods import maker
+from playground.methods.llm_compressor import to_yaml
+from playground.methods.recipe import Recipe
+from playground.methods.recipes import complete
 from playground.metrics.content import content_hash
+from playground.openmp import briefly
 
 BARE = """
 import json, sys
@@ -38,58 +52,137 @@ data = {"dataset": Dataset.from_dict(columns), "shuffle_calibration_samples": Fa
 oneshot(model=asked["model"], recipe=asked["recipe"], output_dir=asked["out"], **data,
         num_calibration_samples=asked["samples"], max_seq_length=asked["max_length"])
 """
-CHECKS = ("reload", "checksums")
+LOOK_S = 0.02  # how exactly an end is seen
+STOPPED = ("sh", "-c", 'kill -STOP $$; exec "$@"', "sh")
 
 
 def silent(_: Progress) -> None:
     """Nobody watches."""
 
 
-def timed(command: list[str], environment: dict[str, str]) -> tuple[dict[str, float], str]:
-    """Seconds of a whole process on the wall and of processors, its children's too, and what it printed."""
-    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
-    seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        sys.exit(f"{command[:4]} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": seconds, "processor_seconds": processor}, done.stdout
+class Turns:
+    """A command that goes on only by turns, with all its children. Its seconds are those in which it goes on."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+        """It begins stopped. What it prints goes to `folder`."""
+        self.seconds = self.processor_seconds = 0.0
+        self.status: int | None = None
+        self._folder = folder
+        with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
+            self._process = subprocess.Popen([*STOPPED, *command], env=environment, stdout=out, stderr=err)
+        while psutil.Process(self._process.pid).status() != psutil.STATUS_STOPPED:  # else SIGCONT would be too early
+            time.sleep(LOOK_S)
+
+    @property
+    def printed(self) -> str:
+        return (self._folder / "stdout").read_text()
+
+    def turn(self, seconds: float) -> None:
+        """Go on for so long, or until the end."""
+        began = time.monotonic()
+        self._signal(signal.SIGCONT)
+        while self.status is None and time.monotonic() - began < seconds:
+            time.sleep(LOOK_S)
+            self._look()
+        if self.status is None:
+            self._signal(signal.SIGSTOP)
+        self.seconds += time.monotonic() - began
+
+    def end(self) -> None:
+        """Nothing of it is left, however far it was."""
+        if self.status is None:
+            self._signal(signal.SIGKILL)
+
+    def _look(self) -> None:
+        pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
+        if not pid:
+            return
+        self.status = self._process.returncode = os.waitstatus_to_exitcode(status)
+        self.processor_seconds = used.ru_utime + used.ru_stime  # its children's too: it waited for them
+        if self.status:
+            sys.exit(f"It ended with {self.status}:\n{(self._folder / 'stderr').read_text()[-3000:]}")
+
+    def _signal(self, number: int) -> None:
+        """Parents first, until there are no more: one that is stopped starts nothing."""
+        told = set[int]()
+        while waiting := [one for one in self._members() if one.pid not in told]:
+            for one in waiting:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.send_signal(number)
+                told.add(one.pid)
+
+    def _members(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            leader = psutil.Process(self._process.pid)
+            return [leader, *leader.children(recursive=True)]
+        return []
 
 
-def job(arguments: argparse.Namespace, home: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """One job through the command line; its variant stays below `home`."""
+def by_turns(commands: Sequence[Turns], slice_s: float) -> None:
+    """Run all of them to their ends, one at any time."""
+    try:
+        while left := [one for one in commands if one.status is None]:
+            for one in left:
+                one.turn(slice_s)
+    finally:
+        for one in commands:
+            one.end()
+
+
+def job(arguments: argparse.Namespace, folder: Path, environment: Mapping[str, str]) -> Turns:
+    """One job through the command line; its variant stays below `folder`."""
     command = [sys.executable, "-m", "playground", "quantize", arguments.model, "--json"]
-    command += ["--method", arguments.method, "--scheme", arguments.scheme, "--out", str(home / "out")]
+    command += ["--method", arguments.method, "--scheme", arguments.scheme, "--out", str(folder / "out")]
     command += ["--samples", str(arguments.samples), "--max-length", str(arguments.max_length)]
-    times, printed = timed(command, environment)
-    row = json.loads(printed)
-    marker = next(Path(row["path"]).rglob("playground.json"))
-    result = json.loads(marker.read_text())["result"]
-    return {**times, "stages": result["stages"], "content_hash": row["content_hash"], "path": row["path"]}
+    return Turns(command, environment, folder)
 
 
-def bare(arguments: argparse.Namespace, recipe: str, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
-    """The script that anyone would write, on the same token ids."""
+def bare(arguments: argparse.Namespace, order: Path, folder: Path, environment: Mapping[str, str]) -> Turns:
+    """The script that anyone would write, on the same token ids; what it made is in `folder` / "made"."""
+    asked = json.loads(order.read_text()) | {"out": str(folder / "made")}
+    (folder / "order.json").write_text(json.dumps(asked))
+    if arguments.bare_waits == "job":
+        environment = {**environment, **briefly(environment)}
+    return Turns([sys.executable, "-c", BARE, str(folder / "order.json")], environment, folder)
+
+
+def ordered(arguments: argparse.Namespace, place: Path) -> Path:
+    """A file with what the script needs: the recipe that the job will save, and its samples as token ids."""
     source = Path(catalog.resolve(arguments.model, silent).path)
-    asked = calibration.Calibration(samples=arguments.samples, max_length=arguments.max_length)
+    asked = Calibration(samples=arguments.samples, max_length=arguments.max_length)
     tokens = calibration.tokenize(
         calibration.samples(asked), quantize_llm.tokenizer(source), asked.max_length, asked.samples
     )
-    order = folder / "order.json"
-    order.write_text(
-        json.dumps(
-            {
-                "model": str(source),
-                "recipe": recipe,
-                "out": str(folder / "made"),
-                "columns": tokens.columns() if arguments.method != "rtn" else None,
-                "samples": arguments.samples,
-                "max_length": arguments.max_length,
-            }
-        )
-    )
-    times, _ = timed([sys.executable, "-c", BARE, str(order)], environment)
-    return {**times, "content_hash": content_hash(folder / "made")}
+    recipe = complete(checkpoint.from_path(arguments.model, source), Recipe(arguments.method, arguments.scheme)).recipe
+    (place / "recipe.yaml").write_text(to_yaml(maker(recipe.method).modifiers(recipe)))
+    found = {"model": str(source), "recipe": str(place / "recipe.yaml")}
+    found |= {"columns": tokens.columns() if arguments.method != "rtn" else None}
+    found |= {"samples": arguments.samples, "max_length": arguments.max_length}
+    order = place / "order.json"
+    order.write_text(json.dumps(found))
+    return order
+
+
+def round_of(
+    arguments: argparse.Namespace, folder: Path, order: Path, environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """Both once. Ends where their recipes or tensors are not the same."""
+    for name in ("job", "bare"):
+        (folder / name).mkdir()
+    ours = job(arguments, folder / "job", environment)
+    theirs = bare(arguments, order, folder / "bare", environment)
+    by_turns([ours, theirs], arguments.turn)
+    row = json.loads(ours.printed)
+    path = Path(row["path"])
+    if (path / quantize_llm.RECIPE).read_text() != (order.parent / "recipe.yaml").read_text():
+        sys.exit("The job saved another recipe than the bare script ran.")
+    if row["content_hash"] != content_hash(folder / "bare" / "made"):
+        sys.exit("The job and the bare script made different tensors.")
+    return {
+        "job": {"seconds": ours.seconds, "processor_seconds": ours.processor_seconds},
+        "bare": {"seconds": theirs.seconds, "processor_seconds": theirs.processor_seconds},
+        "content_hash": row["content_hash"],
+    }
 
 
 def main() -> None:
@@ -100,6 +193,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--turn", type=float, default=4.0, help="seconds that one goes on while the other is stopped")
+    parser.add_argument("--bare-waits", choices=("job", "default"), default="job")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         measure(arguments, Path(name))
@@ -107,37 +202,29 @@ def main() -> None:
 
 def measure(arguments: argparse.Namespace, place: Path) -> None:
     """All rounds, each in a home that was used before: the model is restored, and it is known which device there is."""
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-    ready = environment | {"PLAYGROUND_HOME": str(place / "ready")}
+    environment = {**os.environ, "PLAYGROUND_HOME": str(place / "ready")}
     for command in ("setup", "doctor"):
-        timed([sys.executable, "-m", "playground", command], ready)
+        subprocess.run([sys.executable, "-m", "playground", command], env=environment, check=True, capture_output=True)
+    order = ordered(arguments, place)
     rounds = []
     for number in range(arguments.rounds):
         with tempfile.TemporaryDirectory(dir=place) as name:
             folder = Path(name)
             shutil.copytree(place / "ready", folder / "home", copy_function=os.link)
             at_home = environment | {"PLAYGROUND_HOME": str(folder / "home")}
-            ours = job(arguments, folder, at_home)
-            theirs = bare(arguments, str(Path(ours["path"]) / quantize_llm.RECIPE), folder, at_home)
-        if ours["content_hash"] != theirs["content_hash"]:
-            sys.exit("The job and the bare script made different tensors.")
-        checked = sum(ours["stages"][stage] for stage in CHECKS)
-        rounds.append({"job": ours, "bare": theirs, "checks_s": checked})
+            one = round_of(arguments, folder, order, at_home)
+        rounds.append(one)
         print(
-            f"round {number + 1}: job {ours['seconds']:.1f} s, of which {checked:.1f} s checks what was saved; "
-            f"bare script {theirs['seconds']:.1f} s; processors {ours['processor_seconds']:.1f} and "
-            f"{theirs['processor_seconds']:.1f} s",
+            f"round {number + 1}: job {one['job']['seconds']:.1f} s, bare script {one['bare']['seconds']:.1f} s; "
+            f"processors {one['job']['processor_seconds']:.1f} and {one['bare']['processor_seconds']:.1f} s",
             file=sys.stderr,
         )
-    whole = statistics.median(one["job"]["seconds"] / one["bare"]["seconds"] for one in rounds)
-    same_work = statistics.median((one["job"]["seconds"] - one["checks_s"]) / one["bare"]["seconds"] for one in rounds)
-    used = statistics.median(one["job"]["processor_seconds"] / one["bare"]["processor_seconds"] for one in rounds)
-    print(
-        f"job / bare script: {same_work:.3f} for the same work, {whole:.3f} with its checks; "
-        f"{used:.3f} of processor time, with its checks",
-        file=sys.stderr,
+    ratio, used = (
+        statistics.median(one["job"][what] / one["bare"][what] for one in rounds)
+        for what in ("seconds", "processor_seconds")
     )
-    ratios = {"ratio": same_work, "ratio_with_checks": whole, "ratio_of_processor_time": used}
+    print(f"job / bare script: {ratio:.3f}, of processor time {used:.3f}", file=sys.stderr)
+    ratios = {"ratio": ratio, "ratio_of_processor_time": used}
     json.dump({"asked": vars(arguments), "rounds": rounds, **ratios}, sys.stdout)
     print()
 

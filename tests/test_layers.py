@@ -16,7 +16,7 @@ import playground
 ROOT = Path(__file__).parents[1]
 LAYERS = {
     0: ("playground", "core", "errors", "settings"),
-    1: ("metrics", "methods", "catalog", "calibration", "machine", "cgroup", "spreadsheet", "store"),
+    1: ("metrics", "methods", "catalog", "calibration", "machine", "cgroup", "openmp", "spreadsheet", "store"),
     2: ("engines", "evals", "push"),
     3: (
         *("compare", "forced", "generate", "verdict", "doctor", "jobs"),

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from playground import machine
+from playground import machine, openmp
 from playground.catalog.endpoints import without_keys
 from playground.engines import orphans
 from playground.errors import Cancelled, EngineDied, EngineUnavailable
@@ -191,7 +191,9 @@ def thread_count() -> str:
 
 
 def _environment(key: str) -> dict[str, str]:
-    environment = {name: value for name, value in without_keys(os.environ).items() if name not in _SECRETS}
+    environment = {
+        name: value for name, value in openmp.as_user_said(without_keys(os.environ)).items() if name not in _SECRETS
+    }
     return environment | {
         "OMP_NUM_THREADS": thread_count(),
         "PLAYGROUND_ENGINE_KEY": key,

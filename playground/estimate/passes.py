@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from playground import machine
+from playground import machine, openmp
 from playground.catalog.endpoints import without_keys
 from playground.core import LoadSpec
 from playground.errors import EngineUnavailable
@@ -108,10 +108,10 @@ def _store(fresh: dict[str, Any]) -> None:
 
 def _ask(specs: Sequence[LoadSpec]) -> list[Pass | None]:
     root = str(Path(__file__).resolve().parents[2])
-    environment = {**without_keys(os.environ), "HF_HUB_OFFLINE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**without_keys(os.environ), "HF_HUB_OFFLINE": "1", **openmp.briefly(os.environ)}  # as a job's worker
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     if (threads := settings().threads) is not None:
-        environment["OMP_NUM_THREADS"] = str(threads)  # as a job's worker has
+        environment["OMP_NUM_THREADS"] = str(threads)
     try:
         child = subprocess.run(
             [sys.executable, "-m", MODULE],

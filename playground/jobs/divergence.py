@@ -6,7 +6,6 @@ text → variants and their hashes → every document through reference and vari
 from __future__ import annotations
 
 import gc
-import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +24,7 @@ from playground.evals.texts import Text
 from playground.jobs.clock import Clock
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.report import Report
+from playground.openmp import wait_briefly
 from playground.store import folders, runs
 from playground.store.schema import Run
 
@@ -34,7 +34,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
 
     What was measured until an error stays in `folders.unfinished` for the next job that asks the same.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: spinning threads starve a busy machine
+    wait_briefly()
     without_sklearn()
     from playground.engines.transformers_host.loading import device_of_choice
 

@@ -41,6 +41,7 @@ from playground.jobs import evaluate_speed
 from playground.jobs.clock import Clock
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.report import Report
+from playground.openmp import wait_briefly
 from playground.settings import settings
 from playground.store import folders, runs
 from playground.store.schema import Run
@@ -53,7 +54,7 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
 
     What was measured until an error stays in `folders.unfinished` for the next job that asks the same.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: spinning threads starve a busy machine
+    wait_briefly()
     if settings().offline:
         hub_access.stay_offline()
     if spec.conditions.allow_code:

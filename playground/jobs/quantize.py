@@ -7,7 +7,6 @@ module of its own; here they are in order.
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -32,6 +31,7 @@ from playground.methods.recipe import Recipe
 from playground.methods.recipes import complete
 from playground.metrics.content import content_hash
 from playground.metrics.layer_errors import WHAT, LayerError
+from playground.openmp import wait_briefly
 from playground.store import folders
 from playground.store.schema import StoredVariant
 
@@ -45,7 +45,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
 
     Raises PlaygroundError. What it leaves under `folders.partial` after an error, the worker removes.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads: spinning threads starve a busy machine
+    wait_briefly()
     clock = Clock()
     without_sklearn()
     source = Path(catalog.resolve(spec.model, report.progress).path)
