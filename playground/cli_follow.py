@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 err = Console(stderr=True)
-LOOK_S = 0.5
+LOOK_S = 1.0
 LEFT_AFTER_S = 3.0  # a pace of less is none
 COUNTED = ("answers", "choices", "texts", "tokens", "runs")  # units that a person counts in
 

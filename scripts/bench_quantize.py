@@ -52,7 +52,7 @@ data = {"dataset": Dataset.from_dict(columns), "shuffle_calibration_samples": Fa
 oneshot(model=asked["model"], recipe=asked["recipe"], output_dir=asked["out"], **data,
         num_calibration_samples=asked["samples"], max_seq_length=asked["max_length"])
 """
-LOOK_S = 0.02  # how exactly an end is seen
+LOOK_S = 0.05  # how exactly an end is seen
 STOPPED = ("sh", "-c", 'kill -STOP $$; exec "$@"', "sh")
 
 

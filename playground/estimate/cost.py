@@ -20,7 +20,18 @@ from playground.catalog.checkpoint import Checkpoint
 from playground.estimate import speed
 from playground.estimate.size import SAFETENSORS, Size, assigned, size
 from playground.estimate.speed import Speed
-from playground.estimate.work import FP32, GRID, PROMPT_TOKENS, Job, Matrix, Measured, memory, seconds, spread
+from playground.estimate.work import (
+    FP32,
+    GRID,
+    PROMPT_TOKENS,
+    Job,
+    Matrix,
+    Measured,
+    memory,
+    seconds,
+    spread,
+    waiting_memory,
+)
 from playground.methods.layers import linear_layers
 from playground.methods.recipe import Recipe
 from playground.methods.recipes import complete
@@ -119,12 +130,13 @@ def estimate(checkpoint: Checkpoint, recipe: Recipe, here: Facts, history: Seque
     recipe = completed.recipe
     after = size(checkpoint, recipe)
     work = job(checkpoint, recipe, after)
-    peak = memory(work, here.speed.base_bytes if here.speed else UNMEASURED_BASE).total
-    low, high = int(peak[0]), int(peak[1])
+    base = here.speed.base_bytes if here.speed else UNMEASURED_BASE
+    low, high = map(int, memory(work, base).total)
+    waiting = int(waiting_memory(work, base))
     download = 0 if Path(checkpoint.path).exists() else checkpoint.bytes
     disk = after.files + work.vocabulary * (SIDE_FILES + PROBE) + download
     times = spread(seconds(work, here.speed), recipe.method, history, here.busy) if here.speed else None
-    refusal, hint = _refusal(work, low, disk, here)
+    refusal, hint = _refusal(work, low + waiting, disk, here)
     return Estimate(
         bytes_before=checkpoint.bytes,
         bytes_after=after.tensors,
@@ -137,7 +149,7 @@ def estimate(checkpoint: Checkpoint, recipe: Recipe, here: Facts, history: Seque
         fits=not refusal,
         refusal=refusal,
         hint=hint,
-        reasons=(*completed.reasons, *_reasons(recipe, after, download, high, here)),
+        reasons=(*completed.reasons, *_reasons(recipe, after, download, high + waiting, here)),
     )
 
 

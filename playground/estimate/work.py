@@ -21,6 +21,7 @@ EXPERIENCED: Range = (0.8, 1.35)  # of a time after jobs of the same method here
 FP32, LOGIT = 4, 6  # bytes of a value, and of a logit that is there in BF16 and in FP32
 PROMPT_TOKENS = 96  # that a finished model answers to, before and after saving
 STARTED_SHARE = 0.2  # of the memory after imports that a worker takes besides, before it loads a model
+FRESH_SHARE = 0.6  # of the memory after imports that a process has for itself which imports no llm-compressor
 RESIDENT_SHARE = 0.9  # of the weights: pages of a mapped checkpoint that are read again later may have gone
 
 
@@ -137,6 +138,12 @@ def memory(job: Job, base_bytes: int) -> Parts:
         block_weights = max((sum(m.weights for m in block) for block in job.blocks), default=0)
         found.add("gradients of a block", FP32 * block_weights, 4 * FP32 * block_weights + 8 * stream)
     return found
+
+
+def waiting_memory(job: Job, base_bytes: int) -> float:
+    """Bytes of the fresh process that waits for the result while the worker is at its worst. When that process loads,
+    the worker has let go of its model."""
+    return 0.0 if job.method == "gguf" else FRESH_SHARE * base_bytes
 
 
 def seconds(job: Job, speed: Speed) -> Parts:

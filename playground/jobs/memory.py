@@ -6,10 +6,12 @@ The worker samples itself, so that the curve goes on when the app is restarted m
 from __future__ import annotations
 
 import contextlib
+import itertools
 import resource
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from types import TracebackType
 
 import psutil
@@ -17,7 +19,9 @@ import psutil
 from playground.jobs.report import Report
 
 EVERY_S = 1.0
-SHARE = 0.01  # of the worker's time: finding its children means looking at every process of the machine
+SHARE = 0.01  # of the worker's time
+CHILDREN_EVERY = 5  # samples: finding them means looking at every process of the machine, and each look at a file there
+# lets go of the interpreter that the body wants
 
 
 class Sampler:
@@ -41,20 +45,27 @@ class Sampler:
 
     def _sample(self) -> None:
         me = psutil.Process()
-        while True:
+        for number in itertools.count():
             began = time.monotonic()
             over = self._done.is_set()
+            if number % CHILDREN_EVERY == 0:
+                members = tree(me)
             with contextlib.suppress(OSError):  # of a full disk the body itself will hear
-                self._report.memory(max(tree_bytes(me), peak_bytes() if over else 0))
+                self._report.memory(max(resident(members), peak_bytes() if over else 0))
             if over:
                 return
             self._done.wait(max(self._every_s, (time.monotonic() - began) / SHARE))
 
 
-def tree_bytes(process: psutil.Process) -> int:
-    """Resident bytes of a process and all below it, now."""
+def tree(process: psutil.Process) -> list[psutil.Process]:
+    """A process and all below it, now."""
+    return [process, *process.children(recursive=True)]
+
+
+def resident(members: Iterable[psutil.Process]) -> int:
+    """Bytes of those that are still there."""
     total = 0
-    for member in [process, *process.children(recursive=True)]:
+    for member in members:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             total += int(member.memory_info().rss)
     return total

@@ -6,6 +6,7 @@ module of its own; here they are in order.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,7 +63,9 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     recipe, tokens = _calibrate(recipe, source, report)
     clock.lap("calibrate")
     probe = folder / PROBE
-    with FreshProcess() as fresh, ThreadPoolExecutor(1) as beside:
+    with FreshProcess() as fresh, contextlib.ExitStack() as ending:
+        beside = ThreadPoolExecutor(1)
+        ending.callback(beside.shutdown, wait=False)  # a cancelled job does not wait for the hash of many gigabytes
         errors = _make(recipe, source, partial, tokens, probe, report, fresh.start)
         clock.lap("quantize")
         made = _describe(partial)

@@ -27,7 +27,7 @@ from playground.store.schema import Job
 
 log = logging.getLogger(__name__)
 WORKER = "playground.jobs.worker"
-LOOK_S = 0.5  # until a cancellation by another process is seen: each look asks the store
+LOOK_S = 1.0  # until a cancellation by another process is seen: each look asks the store
 POLL_S = 0.1  # until a worker's end is seen
 IDLE_S = 1.0  # until a job that another process has queued is seen
 GRACE_S = 1.0  # for the process that started a worker to say how it ended: only that one knows the signal

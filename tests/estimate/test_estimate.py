@@ -20,7 +20,7 @@ from playground.errors import EngineUnavailable, InvalidRecipe
 from playground.estimate import Facts, Measured, estimate, facts
 from playground.estimate import speed as estimate_speed
 from playground.estimate.speed import Speed
-from playground.estimate.work import Job, Matrix, memory, seconds, spread
+from playground.estimate.work import FRESH_SHARE, Job, Matrix, memory, seconds, spread
 from playground.methods.recipe import Recipe
 from playground.metrics.headers import Tensor
 
@@ -174,9 +174,19 @@ def test_the_disk_keeps_a_tenth() -> None:
 
 def test_a_range_that_straddles_what_is_free_is_a_warning() -> None:
     low, high = estimate(model(), recipe("gptq", samples=8), HERE).peak_memory
-    found = estimate(model(), recipe("gptq", samples=8), replace(HERE, memory_available=(low + high) // 2))
+    free = (low + high) // 2 + int(FRESH_SHARE * SPEED.base_bytes)
+    found = estimate(model(), recipe("gptq", samples=8), replace(HERE, memory_available=free))
     assert found.fits
     assert any("At worst" in reason for reason in found.reasons)
+
+
+def test_the_process_that_checks_has_to_fit_beside_the_worker() -> None:
+    low, _ = estimate(model(), recipe(), HERE).peak_memory
+    tight = estimate(model(), recipe(), replace(HERE, memory_available=low + 1))
+    assert not tight.fits
+    assert "memory" in tight.refusal
+    by_itself = estimate(model(), recipe("gguf", "Q8_0"), HERE).peak_memory[0]  # it is checked when the worker is done
+    assert estimate(model(), recipe("gguf", "Q8_0"), replace(HERE, memory_available=by_itself + 1)).fits
 
 
 def test_an_unmeasured_machine_has_no_time() -> None:

@@ -16,7 +16,7 @@ from tests.engines.calls import eventually
 
 
 def test_the_last_sample_is_the_peak_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "tree_bytes", lambda _: 1)  # what else this process started is no business of the test
+    monkeypatch.setattr(memory, "resident", lambda _: 1)  # what else this process started is no business of the test
     told = Report(tmp_path)
 
     def sampled() -> list[int]:
@@ -34,23 +34,42 @@ def test_the_last_sample_is_the_peak_of_the_process(tmp_path: Path, monkeypatch:
 
 def test_a_sample_counts_the_children_too() -> None:
     me = psutil.Process()
-    before = memory.tree_bytes(me)
+    before = memory.resident(memory.tree(me))
     hold = "held = b'x' * (100 << 20); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout and child.stdout.readline()
-        with_child = memory.tree_bytes(me)
+        members = memory.tree(me)
+        with_child = memory.resident(members)
         child.communicate(b"\n")
     assert with_child - before > 90 << 20
+    assert memory.resident(members) < with_child - (90 << 20), "one that has ended meanwhile counts nothing"
+
+
+def test_a_child_that_comes_later_is_found(tmp_path: Path) -> None:
+    told = Report(tmp_path)
+    hold = "held = b'x' * (100 << 20); print(flush=True); input()"
+
+    def sampled() -> list[int]:
+        return [event["bytes"] for event in report.read(tmp_path)[0] if event["kind"] == "memory"]
+
+    with memory.Sampler(told, every_s=0.01):
+        eventually(lambda: bool(sampled()), 10, "the first sample is there")
+        before = max(sampled())
+        with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout and child.stdout.readline()
+            eventually(lambda: max(sampled()) > before + (90 << 20), 10, "the child is in a sample")
+            child.communicate(b"\n")
+    told.close()
 
 
 def test_a_machine_full_of_processes_is_looked_at_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
 
-    def slow(_: psutil.Process) -> int:
+    def slow(_: psutil.Process) -> list[psutil.Process]:
         time.sleep(0.05)
-        return 1
+        return []
 
-    monkeypatch.setattr(memory, "tree_bytes", slow)
+    monkeypatch.setattr(memory, "tree", slow)
     told = Report(tmp_path)
     sampler = memory.Sampler(told, every_s=0.01)
     monkeypatch.setattr(sampler._done, "wait", lambda seconds: (waited.append(seconds), sampler._done.set()))
