@@ -10,10 +10,12 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -21,7 +23,7 @@ from playground.errors import ReloadMismatch
 from playground.jobs import quantize_probe
 from playground.jobs.leaving import leave
 
-NICE = 15  # of its imports: one of two processors is often idle in a job, and never both
+PATIENCE_S = 5.0  # for imports when the checkpoint is there; starting again costs about as much
 IMPORTS = ("transformers.models.auto.modeling_auto", "transformers.modeling_utils", "compressed_tensors.compressors")
 
 
@@ -30,21 +32,26 @@ class FreshProcess:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._imported: int | None = None  # a pipe in which something comes when it has imported patiently
 
     def start(self) -> None:
-        """Begin importing. Only the first call does anything."""
+        """Begin importing, in processor time that nobody wants. Only the first call does anything."""
         if self._process is None:
-            command = [sys.executable, "-m", "playground.jobs.reload"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+            self._imported, told = os.pipe()
+            try:
+                self._process = self._begin(told)
+            finally:
+                os.close(told)
 
     def compare(self, checkpoint: Path, probe: Path) -> dict[str, object]:
         """What `reload` returns there. `probe` is what `quantize_probe.save` wrote, and is removed.
 
         Raises ReloadMismatch where the checkpoint cannot be loaded.
         """
-        self.start()
-        process, answer = self._process, probe.with_suffix(".json")
-        assert process is not None  # noqa: S101  started above
+        if self._imported is not None and not select.select([self._imported], [], [], PATIENCE_S)[0]:
+            self._end()  # a busy machine has no time that nobody wants
+        self._process = process = self._process or self._begin()
+        answer = probe.with_suffix(".json")
         try:
             process.communicate(json.dumps([str(checkpoint), str(probe), str(answer)]))
         except BrokenPipeError:  # it has ended before it read anything
@@ -63,9 +70,20 @@ class FreshProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _begin(self, *told: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "playground.jobs.reload", *map(str, told)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, text=True, pass_fds=told)
+
+    def _end(self) -> None:
+        if self._imported is not None:
+            os.close(self._imported)
+            self._imported = None
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.communicate()
+        self._process = None
 
 
 def reload(checkpoint: Path, probe: Path) -> dict[str, object]:
@@ -84,19 +102,21 @@ def reload(checkpoint: Path, probe: Path) -> dict[str, object]:
     return {**difference.as_dict(), "agrees": difference.agrees, "load_seconds": round(loaded - began, 3)}
 
 
-def _import() -> None:
-    """What loads a model, in a thread of its own. On Linux a thread has a niceness of its own too, and what loads and
-    compares afterwards keeps that of the job: nobody may take a niceness back."""
-    if sys.platform == "linux":
-        me = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, me, max(NICE, os.getpriority(os.PRIO_PROCESS, me)))
+def _import(told: Sequence[int]) -> None:
+    """What loads a model. Patiently, where somebody waits to be told, in a thread of its own: on Linux a thread has a
+    priority of its own, and this one gets what nobody wants and is interrupted at once. A low niceness is not enough,
+    the job's threads meet too often. What loads and compares afterwards has the priority of the job."""
+    if told and sys.platform == "linux":
+        os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
     for name in IMPORTS:
         importlib.import_module(name)
+    for pipe in told:
+        os.write(pipe, b".")
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Exit status 1 where nobody said what to load: the job has ended meanwhile."""
-    importing = threading.Thread(target=_import, name="imports")
+    importing = threading.Thread(target=_import, args=[list(map(int, arguments))], name="imports")
     importing.start()
     order = sys.stdin.read()
     importing.join()
@@ -108,4 +128,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    leave(main(sys.argv[1:]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,12 +18,13 @@ from safetensors.torch import load_file
 from playground.calibration import files
 from playground.core import Progress
 from playground.errors import InvalidRecipe, InvalidRequest, PlaygroundError, QuantizeFailed, ReloadMismatch
-from playground.jobs import quantize, quantize_llm, reload, report
+from playground.jobs import quantize, quantize_llm, quantize_probe, reload, report
 from playground.jobs.quantize_progress import NEARLY
 from playground.jobs.spec import QuantizeSpec
 from playground.methods.recipe import Recipe
 from playground.metrics.content import content_hash
 from playground.store import folders, runs, variants
+from tests.engines.calls import eventually
 from tests.fakes import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # llm-compressor's and transformers' own
@@ -267,6 +270,41 @@ def test_the_fresh_process_ends_with_the_job_that_no_longer_needs_it() -> None:
     assert started.returncode == -signal.SIGKILL
     alone = subprocess.run([sys.executable, "-m", "playground.jobs.reload"], check=False, stdin=subprocess.DEVNULL)
     assert alone.returncode == 1, "as when the job was killed: its end of the pipe is closed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux")
+def test_it_imports_in_time_that_nobody_wants_and_compares_at_the_jobs_priority() -> None:
+    with reload.FreshProcess() as fresh:
+        fresh.start()
+        assert fresh._process is not None and fresh._imported is not None
+        leader, threads = fresh._process.pid, Path(f"/proc/{fresh._process.pid}/task")
+
+        def importing() -> bool:
+            return any(os.sched_getscheduler(int(one.name)) == os.SCHED_IDLE for one in threads.iterdir())
+
+        eventually(importing, 30, "a thread imports")
+        assert os.sched_getscheduler(leader) == os.sched_getscheduler(0), "the one that will compare"
+        assert select.select([fresh._imported], [], [], 60)[0] and os.read(fresh._imported, 1) == b"."
+
+
+def test_where_there_is_no_such_time_it_is_begun_again(
+    models: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped, as on a machine whose cores are all wanted."""
+    source = models("Llama")
+    model = quantize_llm.load(source)
+    prompts = [[1, 2, 3, 4]]
+    answers = quantize_probe.logits(model, prompts)
+    quantize_probe.save(tmp_path / "probe.safetensors", prompts, answers)
+    monkeypatch.setattr(reload, "PATIENCE_S", 0.2)
+    with reload.FreshProcess() as fresh:
+        fresh.start()
+        first = fresh._process
+        assert first is not None
+        first.send_signal(signal.SIGSTOP)
+        found = fresh.compare(source, tmp_path / "probe.safetensors")
+    assert found["agrees"] and found["kld_mean"] == 0
+    assert first.returncode == -signal.SIGKILL
 
 
 def started_at(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[Progress]]:
