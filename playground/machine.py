@@ -86,6 +86,15 @@ def memory() -> Memory:
     return tightest(int(machine.total), int(machine.available), cgroup.memory_limits(cgroup.own_groups()))
 
 
+def held_by_children() -> int:
+    """Bytes of RAM of the processes that this one started: engines and jobs."""
+    found = 0
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            found += int(child.memory_info().rss)
+    return found
+
+
 def tightest(total: int, available: int, limits: list[tuple[int, int]]) -> Memory:
     """The memory under cgroup limits `(limit, used)`; a limit at or above the machine's RAM is none."""
     inside = [(limit, used) for limit, used in limits if limit < total]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -181,3 +183,12 @@ def test_bandwidth_agrees_with_an_independent_read_loop(home: Path) -> None:
     assert expected / 3 < found.bandwidth < expected * 3
     assert found.torch == machine.versions(("torch",))["torch"]
     assert found.memory_total == machine.memory().total
+
+
+def test_what_children_hold_is_counted() -> None:
+    before = machine.held_by_children()
+    hold = "held = b'x' * (100 << 20); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout and child.stdout.readline()
+        assert machine.held_by_children() - before > 90 << 20
+        child.communicate(b"\n")

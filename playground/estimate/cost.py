@@ -55,12 +55,15 @@ class Facts:
     memory_available  bytes of RAM that a job may take
     disk_free         bytes on the disk that the variant will lie on
     busy              runnable threads of others per core
+    memory_held       bytes of RAM of engines and of jobs that this process started: before a job begins, the job before
+                      it has ended and idle models are unloaded
     """
 
     speed: Speed | None
     memory_available: int
     disk_free: int
     busy: float = 0.0
+    memory_held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Estimate:
     bytes_after    all tensors of the variant, what `bytes_after` of the finished job will say
     file_bytes     the weight files with their headers
     peak_memory    resident bytes of the worker at its worst moment
+    room           bytes that are free if it surely works: of the worker, and of the process that waits to check
     disk_bytes     written at the same time: the variant, its side files, what is downloaded, what is compared
     seconds        None where the speed of this machine is not known
     fits, refusal  False with one sentence; `hint` says what to do
@@ -82,6 +86,7 @@ class Estimate:
     file_bytes: int
     bits_per_weight: float
     peak_memory: tuple[int, int]
+    room: int
     disk_bytes: int
     seconds: tuple[float, float] | None
     fits: bool
@@ -113,6 +118,7 @@ def facts(out: str = "", *, measure: bool = True) -> Facts:
         memory_available=machine.memory().available,
         disk_free=shutil.disk_usage(existing).free,
         busy=busy(),
+        memory_held=machine.held_by_children(),
     )
 
 
@@ -144,6 +150,7 @@ def estimate(checkpoint: Checkpoint, recipe: Recipe, here: Facts, history: Seque
         file_bytes=after.files,
         bits_per_weight=8 * after.tensors / checkpoint.parameters,
         peak_memory=(low, high),
+        room=high + waiting,
         disk_bytes=disk,
         seconds=times,
         fits=not refusal,
@@ -190,10 +197,11 @@ def job(checkpoint: Checkpoint, recipe: Recipe, after: Size) -> Job:
 
 def _refusal(work: Job, memory_low: int, disk: int, here: Facts) -> tuple[str, str]:
     """The first reason why it cannot run, and what to do; ("", "") when there is none."""
-    if memory_low > here.memory_available:
+    if memory_low > here.memory_available + here.memory_held:
         fewer = "use fewer or shorter calibration samples, or " if work.tokens else ""
+        more = f", {_gb(here.memory_held)} more without what is loaded" if here.memory_held else ""
         return (
-            f"It needs at least {_gb(memory_low)} of memory and {_gb(here.memory_available)} are free.",
+            f"It needs at least {_gb(memory_low)} of memory and {_gb(here.memory_available)} are free{more}.",
             f"Unload idle models, {fewer}choose a smaller model.",
         )
     if disk * DISK_MARGIN > here.disk_free:
@@ -213,10 +221,11 @@ def _reasons(recipe: Recipe, after: Size, download: int, memory_high: int, here:
         )
     if download:
         found.append(f"{_gb(download)} are downloaded first; the time does not count that.")
-    if memory_high > here.memory_available:
-        found.append(
-            f"At worst it takes {_gb(memory_high)} of memory, more than the {_gb(here.memory_available)} free."
-        )
+    possible = here.memory_available + here.memory_held
+    if here.memory_available < memory_high <= possible:
+        found.append(f"Idle models are unloaded before it begins: {_gb(here.memory_available)} of memory are free.")
+    if memory_high > possible:
+        found.append(f"At worst it takes {_gb(memory_high)} of memory, more than the {_gb(possible)} that can be free.")
     if here.speed and here.busy > 1:
         found.append(
             f"The machine is busy ({here.busy:.1f} other threads per core): the upper end of the time says so."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from playground import machine
@@ -44,7 +45,7 @@ def _needed(spec: Spec) -> int:
     """Bytes at the worst moment; 0 of a kind that holds no model."""
     match spec:
         case QuantizeSpec():
-            return _quantizing(spec).peak_memory[1]
+            return _quantizing(spec).room
         case EvaluateSpec() | DivergenceSpec():
             return room.needed(spec).high
         case ReviewSpec():
@@ -69,4 +70,6 @@ def _check(spec: Spec, device: str) -> None:
 
 
 def _quantizing(spec: QuantizeSpec) -> Estimate:
-    return estimate(open_checkpoint(spec.model), spec.recipe, facts(spec.out, measure=False))
+    """What could be unloaded has been: what engines still hold is not counted as free any more."""
+    here = replace(facts(spec.out, measure=False), memory_held=0)
+    return estimate(open_checkpoint(spec.model), spec.recipe, here)

@@ -189,6 +189,18 @@ def test_the_process_that_checks_has_to_fit_beside_the_worker() -> None:
     assert estimate(model(), recipe("gguf", "Q8_0"), replace(HERE, memory_available=by_itself + 1)).fits
 
 
+def test_what_idle_models_hold_can_be_had() -> None:
+    need = estimate(model(), recipe(), HERE).room
+    short = replace(HERE, memory_available=1000)
+    assert not estimate(model(), recipe(), short).fits
+    found = estimate(model(), recipe(), replace(short, memory_held=need))
+    assert found.fits
+    assert any("Idle models are unloaded" in reason for reason in found.reasons)
+    scarce = estimate(model(), recipe(), replace(short, memory_held=1000))
+    assert not scarce.fits
+    assert "without what is loaded" in scarce.refusal
+
+
 def test_an_unmeasured_machine_has_no_time() -> None:
     assert estimate(model(), recipe(), replace(HERE, speed=None)).seconds is None
 
