@@ -15,6 +15,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -88,10 +89,15 @@ def memory() -> Memory:
 
 def held_by_children() -> int:
     """Bytes of RAM of the processes that this one started: engines and jobs."""
+    return resident(psutil.Process().children(recursive=True))
+
+
+def resident(processes: Iterable[psutil.Process]) -> int:
+    """Bytes of RAM of those that are still there."""
     found = 0
-    for child in psutil.Process().children(recursive=True):
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            found += int(child.memory_info().rss)
+            found += int(process.memory_info().rss)
     return found
 
 

@@ -11,12 +11,12 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterable
 from types import TracebackType
 
 import psutil
 
 from playground.jobs.report import Report
+from playground.machine import resident
 
 EVERY_S = 1.0
 SHARE = 0.01  # of the worker's time
@@ -60,15 +60,6 @@ class Sampler:
 def tree(process: psutil.Process) -> list[psutil.Process]:
     """A process and all below it, now."""
     return [process, *process.children(recursive=True)]
-
-
-def resident(members: Iterable[psutil.Process]) -> int:
-    """Bytes of those that are still there."""
-    total = 0
-    for member in members:
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            total += int(member.memory_info().rss)
-    return total
 
 
 def peak_bytes() -> int:

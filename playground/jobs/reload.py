@@ -7,6 +7,7 @@ last layers are quantized, imports in time that the job does not need, and reads
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -107,7 +108,8 @@ def _import(told: Sequence[int]) -> None:
     priority of its own, and this one gets what nobody wants and is interrupted at once. A low niceness is not enough,
     the job's threads meet too often. What loads and compares afterwards has the priority of the job."""
     if told and sys.platform == "linux":
-        os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+        with contextlib.suppress(OSError):  # a sandbox that does not know it
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
     for name in IMPORTS:
         importlib.import_module(name)
     for pipe in told:

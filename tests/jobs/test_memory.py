@@ -12,6 +12,7 @@ import pytest
 
 from playground.jobs import memory, report
 from playground.jobs.report import Report
+from playground.machine import resident
 from tests.engines.calls import eventually
 
 
@@ -34,15 +35,15 @@ def test_the_last_sample_is_the_peak_of_the_process(tmp_path: Path, monkeypatch:
 
 def test_a_sample_counts_the_children_too() -> None:
     me = psutil.Process()
-    before = memory.resident(memory.tree(me))
+    before = resident(memory.tree(me))
     hold = "held = b'x' * (100 << 20); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout and child.stdout.readline()
         members = memory.tree(me)
-        with_child = memory.resident(members)
+        with_child = resident(members)
         child.communicate(b"\n")
     assert with_child - before > 90 << 20
-    assert memory.resident(members) < with_child - (90 << 20), "one that has ended meanwhile counts nothing"
+    assert resident(members) < with_child - (90 << 20), "one that has ended meanwhile counts nothing"
 
 
 def test_a_child_that_comes_later_is_found(tmp_path: Path) -> None:
