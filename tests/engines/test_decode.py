@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from playground.core import LoadSpec, Sampling
-from playground.engines.transformers_host import decode as loop
+from playground.engines.transformers_host import reading
 from playground.engines.transformers_host.against_generate import compare
 from playground.engines.transformers_host.cache import GrowingLayer, cached_bytes, new_cache
 from playground.engines.transformers_host.decode import PrefillChunk, Step, decode, top_of
@@ -113,7 +113,7 @@ def test_closing_the_generator_frees_the_cache(model: Any, monkeypatch: pytest.M
         caches.append(weakref.ref(cache))
         return cache
 
-    monkeypatch.setattr(loop, "new_cache", watched)
+    monkeypatch.setattr(reading, "new_cache", watched)
     steps = decode(model, PROMPT, Sampling(max_tokens=8))
     next(steps)
     assert caches[0]() is not None

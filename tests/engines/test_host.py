@@ -145,8 +145,8 @@ def test_context_overflow_names_both_numbers(host: TransformersEngine, variant: 
     ("change", "word"),
     [
         ({"prompt": []}, "empty"),
-        ({"prompt": [10**6]}, "vocabulary"),
-        ({"prompt": [-1]}, "vocabulary"),
+        ({"prompt": [10**6]}, "embedding rows"),
+        ({"prompt": [-1]}, "embedding rows"),
         ({"temperature": -1}, "temperature"),
         ({"top_p": 0}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from playground.core import Finish, Generation, LoadSpec, Progress, Sampling
+from playground.core import Finish, Generation, LoadSpec, Progress, Sampling, Token
 from playground.engines.transformers_host.memory import DeviceMemory
 from playground.engines.transformers_host.scheduler import DecodeThread
 from playground.errors import BrokenCheckpoint, EngineError, OutOfMemory, UnsupportedModel
@@ -74,6 +77,73 @@ def test_a_load_lets_running_generations_finish_first(thread: DecodeThread, tiny
     thread.load(LoadSpec("b", str(tiny)), (), on_progress).result(120)
     assert said[0] == "Waiting for running generations"
     assert at_load[said.index("Reading the tokenizer")] == 1
+
+
+@pytest.mark.parametrize("error", [IndexError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError])
+def test_a_failing_forward_pass_ends_its_own_generation_alone(
+    thread: DecodeThread, tiny: Path, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(thread, tiny, "a")
+    load(thread, tiny, "b")
+    alone = answer(thread, "a")
+    broken = thread.resident("b").model
+    forward = broken.forward
+
+    @functools.wraps(forward)
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        if kwargs["input_ids"].shape[1] == 1:
+            raise error("out of luck")
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(broken, "forward", fail)
+    items: list[object] = []
+    thread.submit(Generation("b", (5, 6, 7), Sampling(max_tokens=4, ignore_eos=True)), items.append)
+    assert answer(thread, "a") == alone, "the one beside it goes on"
+    assert isinstance(items[-1], EngineError) and "out of luck" in str(items[-1])
+    assert sum(isinstance(item, Token) for item in items) == 1, "what was written before is kept"
+    monkeypatch.undo()
+    assert answer(thread, "b") == alone
+
+
+def test_logits_that_are_not_finite_end_a_generation_with_the_reason(thread: DecodeThread, tiny: Path) -> None:
+    load(thread, tiny, "a")
+    with torch.no_grad():
+        thread.resident("a").model.lm_head.weight[3] = float("nan")
+    for sampling in (Sampling(max_tokens=4), Sampling(max_tokens=4, temperature=0.8)):
+        items: list[object] = []
+        ended = threading.Event()
+        thread.submit(Generation("a", (5, 6, 7), sampling), told(items, ended))
+        assert ended.wait(60)
+        assert isinstance(items[-1], EngineError) and "NaN" in str(items[-1])
+        assert not any(isinstance(item, Token) for item in items)
+
+
+def test_a_decode_thread_that_dies_says_so() -> None:
+    class Lost(DeviceMemory):
+        def settle(self) -> None:
+            raise OSError("the device is gone")
+
+    died = threading.Event()
+    thread = DecodeThread(Lost(torch.device("cpu")), on_death=died.set)
+    thread.start()
+    assert died.wait(5)
+
+
+def answer(thread: DecodeThread, name: str) -> list[int]:
+    items: list[object] = []
+    ended = threading.Event()
+    thread.submit(Generation(name, (5, 6, 7), Sampling(max_tokens=8, ignore_eos=True)), told(items, ended))
+    assert ended.wait(60)
+    return [item.id for item in items if isinstance(item, Token)]
+
+
+def told(items: list[object], ended: threading.Event) -> Callable[[object], None]:
+    def emit(item: object) -> None:
+        items.append(item)
+        if isinstance(item, Finish | EngineError):
+            ended.set()
+
+    return emit
 
 
 def test_the_queue_has_an_end(thread: DecodeThread, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def _serve(listener: socket.socket) -> None:
     from playground.engines.transformers_host.server import create_app
 
     memory = DeviceMemory(device_of_choice())
-    engine = DecodeThread(memory)
+    engine = DecodeThread(memory, on_death=lambda: os._exit(1))  # the app sees that the engine died, and says so
     engine.start()
     app = create_app(engine, memory, os.environ.pop("PLAYGROUND_ENGINE_KEY", ""))
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)

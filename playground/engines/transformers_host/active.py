@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from playground.core import Alternative, Finish, FinishReason, Generation, Progress, Token
 from playground.engines.transformers_host.decode import PrefillChunk, Step, decode
@@ -26,16 +27,25 @@ def validate(request: Generation, resident: Resident) -> None:
     sampling, facts = request.sampling, resident.facts
     if not request.prompt_ids:
         raise InvalidRequest("The prompt is empty.", hint="Type something first.")
-    vocabulary = len(resident.tokenizer)
-    rows = resident.model.get_input_embeddings().weight.shape[0]
-    if not all(0 <= i < max(vocabulary, rows) for i in request.prompt_ids):
-        raise InvalidRequest("The prompt holds token ids that this model's vocabulary does not have.")
+    refuse_unknown_ids(resident.model, request.prompt_ids)
     total = len(request.prompt_ids) + sampling.max_tokens
     if total > facts.context:
         raise ContextOverflow(
             f"The prompt has {len(request.prompt_ids)} tokens and max tokens is {sampling.max_tokens}: together "
             f"{total}, more than the {facts.context} that this model takes.",
             hint="Shorten the prompt or lower max tokens.",
+        )
+
+
+def refuse_unknown_ids(model: Any, ids: Sequence[int]) -> None:
+    """Raises InvalidRequest with the first id that has no row in the input embedding."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    unknown = next((i for i in ids if not 0 <= i < rows), None)
+    if unknown is not None:
+        raise InvalidRequest(
+            f"Token id {unknown} has no embedding: the model has {rows:,} embedding rows.",
+            hint="The tokenizer has more tokens than the model was trained with: leave such tokens out, or use the "
+            "tokenizer that belongs to these weights.",
         )
 
 
@@ -61,7 +71,12 @@ class Active:
         self._detokenizer = Detokenizer(resident.tokenizer, request.prompt_ids)
         self._stops = StopStrings(request.sampling.stop)
         self._steps = decode(
-            resident.model, request.prompt_ids, request.sampling, eos=resident.eos, top=request.top_logprobs
+            resident.model,
+            request.prompt_ids,
+            request.sampling,
+            eos=resident.eos,
+            top=request.top_logprobs,
+            cached=resident.cached,
         )
 
     def turn(self, memory: DeviceMemory, total_busy: float) -> bool:
@@ -73,8 +88,8 @@ class Active:
         began = time.perf_counter()
         try:
             item = next(self._steps, None)
-        except (RuntimeError, MemoryError) as error:
-            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises ends its own generation and no other
+            self.fail(error)
             return False
         memory.synchronize()
         ended = time.perf_counter()
@@ -140,13 +155,16 @@ class Active:
             )
         )
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """End with an error in place of a Finish."""
         self._steps.close()
         self.emit(as_error(error, self.request.request_id, "while generating"))
 
 
-def as_error(error: Exception, request_id: str, doing: str) -> EngineError:
-    """What torch raised in the middle of a request, as one sentence; the whole of it goes to the log."""
+def as_error(error: Exception, request_id: str, doing: str) -> PlaygroundError:
+    """What was raised in the middle of a request, as one sentence; the whole of it goes to the log."""
+    if isinstance(error, PlaygroundError):
+        return error
     log.exception("request %s failed", request_id, exc_info=error)
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
         return OutOfMemory("The device ran out of memory in the middle of this text.", hint="Ask for fewer tokens.")

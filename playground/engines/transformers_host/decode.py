@@ -6,6 +6,7 @@ directly. Batch 1, so that a token never depends on what else the engine is doin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,8 @@ from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from playground.core import Sampling
-from playground.engines.transformers_host.cache import new_cache
+from playground.engines.transformers_host.reading import Reading
+from playground.errors import EngineError
 
 PREFILL_CHUNK = 256  # tokens; bounds how long an abort waits and how long another pane stands still
 _BLOCKS = 64
@@ -90,19 +92,18 @@ def top_of(logits: torch.Tensor, k: int) -> tuple[list[int], list[float]]:
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
-def forward(model: Any, ids: torch.Tensor, cache: Any) -> torch.Tensor:
-    """Logits of the last position [1, vocab], fp32."""
-    output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-    return output.logits[:, -1].float()
-
-
-@torch.inference_mode()  # type: ignore[untyped-decorator]
 def _step(logits: torch.Tensor, ids: torch.Tensor, choose: Choose, eos: frozenset[int], top: int) -> Step:
+    logits = logits.float()
     normalizer = torch.logsumexp(logits[0], dim=-1)
+    shift = float(normalizer)
+    if not math.isfinite(shift):
+        raise EngineError(
+            "The model computes NaN or infinity.",
+            hint="The checkpoint is broken, or its type overflows; try bfloat16 or float32.",
+        )
     best, values = top_of(logits[0], top)
     token_id = choose(ids, logits)
     logprob = float(logits[0, token_id] - normalizer)
-    shift = float(normalizer)
     return Step(token_id, logprob, tuple((i, v - shift) for i, v in zip(best, values, strict=True)), token_id in eos)
 
 
@@ -114,30 +115,31 @@ def decode(
     eos: frozenset[int] = frozenset(),
     top: int = 5,
     chunk: int = PREFILL_CHUNK,
+    cached: bool = True,
 ) -> Generator[PrefillChunk | Step, None, None]:
     """Decode until an EOS id (which is yielded) or `sampling.max_tokens`.
 
-    Each `next()` is one forward pass: a chunk of the prompt, or one token. The cache lives in this generator's frame:
-    closing it frees the memory.
+    Each `next()` is one forward pass: a chunk of the prompt, or one token. The model's state lives in this generator's
+    frame: closing it frees the memory. Raises EngineError where the logits are not finite.
+
+    cached  False: the whole text is read again for each token, for a model whose state does not hold
     """
     device = model.device
-    cache = new_cache(model.config)
+    reading = Reading(model, cached)
     choose = chooser(sampling, device)
     total = len(prompt_ids)
     # Room for the answer, so that the repetition penalty sees prompt and answer without a copy per token.
     ids = torch.empty((1, total + sampling.max_tokens), dtype=torch.long, device=device)
     ids[0, :total] = torch.tensor(list(prompt_ids), dtype=torch.long, device=device)
-    logits = None
-    for start in range(0, total, chunk):
-        end = min(start + chunk, total)
-        logits = forward(model, ids[:, start:end], cache)
+    if not total:
+        raise ValueError("decode needs at least one prompt token")
+    for end in reading.ends(total, chunk):
+        logits = reading.read(model, ids[:, :end])
         if end < total:
             yield PrefillChunk(end, total)
-    if logits is None:
-        raise ValueError("decode needs at least one prompt token")
     for n in range(total, total + sampling.max_tokens):
         if n > total:
-            logits = forward(model, ids[:, n - 1 : n], cache)
+            logits = reading.read(model, ids[:, :n])
         step = _step(logits, ids[:, :n], choose, eos, top)
         ids[0, n] = step.token_id
         yield step

@@ -14,11 +14,11 @@ import torch
 
 from playground.core import Alternative, Finish, FinishReason, Progress
 from playground.engines.forcing import ForcedToken, ForcedTokens, Forcing
-from playground.engines.transformers_host.active import as_error
-from playground.engines.transformers_host.cache import new_cache
+from playground.engines.transformers_host.active import as_error, refuse_unknown_ids
 from playground.engines.transformers_host.decode import PrefillChunk
 from playground.engines.transformers_host.loading import Resident
 from playground.engines.transformers_host.memory import DeviceMemory
+from playground.engines.transformers_host.reading import Reading
 from playground.errors import ContextOverflow, DifferentTokenizer, InvalidRequest, PlaygroundError, UnknownVariant
 from playground.evals.token_divergence import token_divergence
 
@@ -32,36 +32,32 @@ def force(
     token_ids: Sequence[int],
     top: int = 5,
     chunk: int = CHUNK,
+    cached: Sequence[bool] = (),
 ) -> Generator[PrefillChunk | ForcedTokens, None, None]:
     """Each `next()` is one forward pass of one model over one chunk, the reference's first.
 
     models  reference first; called for each pass, so that this generator keeps no unloaded model alive
+    cached  of each model, whether it may keep a state between passes; empty: all of them
 
     Yields how many of all tokens of all models are read, or what a pass found, its alternatives without their text.
     """
     text = [*prompt_ids, *token_ids]
     ids = torch.tensor([text], device=models[0]().device)
-    caches = [new_cache(model().config) for model in models]
+    readings = [Reading(model(), keeps) for model, keeps in zip(models, cached or [True] * len(models), strict=True)]
     first, total = len(prompt_ids) - 1, len(text) - 1  # reading `first` decides token 0; the last token decides none
-    done = 0
-    for begin in range(0, total, chunk):
-        end = min(begin + chunk, total)
+    done = begin = 0
+    # Both sides are compared pass by pass, so the one that needs the longest passes decides.
+    for end in min((reading.ends(total, chunk) for reading in readings), key=len):
         start = max(begin, first)
         logits: list[torch.Tensor] = []
-        for number, (model, cache) in enumerate(zip(models, caches, strict=True)):
-            logits = [*logits[:1], _forward(model(), ids[:, begin:end], cache, max(1, end - start))]
+        for number, (model, reading) in enumerate(zip(models, readings, strict=True)):
+            logits = [*logits[:1], reading.read(model(), ids[:, :end], max(1, end - start))]
             done += end - begin
             if number and end > start:
                 yield ForcedTokens(number - 1, start - first, _compare(*logits, ids[0, start + 1 : end + 1], top))
             else:
                 yield PrefillChunk(done, total * len(models))
-
-
-@torch.inference_mode()  # type: ignore[untyped-decorator]
-def _forward(model: Any, ids: torch.Tensor, cache: Any, keep: int) -> torch.Tensor:
-    """Logits of the last `keep` positions [keep, vocabulary]."""
-    output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
-    return output.logits[0, -keep:]
+        begin = end
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -100,9 +96,7 @@ def validate(request: Forcing, residents: Sequence[Resident]) -> None:
             )
         if total > facts.context:
             raise ContextOverflow(f"The text has {total} tokens, more than the {facts.context} that {facts.id} takes.")
-        rows = resident.model.get_input_embeddings().weight.shape[0]
-        if not all(0 <= i < rows for i in (*request.prompt_ids, *request.token_ids)):
-            raise InvalidRequest("The text holds token ids that this model's vocabulary does not have.")
+        refuse_unknown_ids(resident.model, (*request.prompt_ids, *request.token_ids))
 
 
 class Forced:
@@ -117,7 +111,8 @@ class Forced:
         self._measured = 0
         self._pieces: dict[int, str] = {}
         models = [lambda resident=resident: resident.model for resident in self.residents]
-        self._steps = force(models, request.prompt_ids, request.token_ids, request.top)
+        cached = [resident.cached for resident in self.residents]
+        self._steps = force(models, request.prompt_ids, request.token_ids, request.top, cached=cached)
 
     def turn(self, memory: DeviceMemory, _total_busy: float) -> bool:
         """One forward pass; True while there is more to do."""
@@ -126,10 +121,9 @@ class Forced:
                 raise UnknownVariant(f"{gone[0]} was unloaded while it was compared.", hint="Measure again.")
             item = next(self._steps, None)
             memory.synchronize()  # or this pass would run on in somebody's next step
-        except PlaygroundError as error:
-            return self._fail(error)
-        except (RuntimeError, MemoryError) as error:
-            return self._fail(as_error(error, self.request.request_id, "while it was compared"))
+        except Exception as error:  # noqa: BLE001 - whatever a model raises ends its own text and no other
+            self.fail(error)
+            return False
         if isinstance(item, PrefillChunk):
             self.emit(Progress("Measuring the divergence", item.done, item.total, "tokens"))
         elif isinstance(item, ForcedTokens):
@@ -156,7 +150,7 @@ class Forced:
         self._steps.close()  # frees the caches
         self.emit(Finish(reason, len(self.request.prompt_ids), self._measured))
 
-    def _fail(self, error: PlaygroundError) -> bool:
+    def fail(self, error: Exception) -> None:
+        """End with an error in place of a Finish."""
         self._steps.close()
-        self.emit(error)
-        return False
+        self.emit(as_error(error, self.request.request_id, "while it was compared"))

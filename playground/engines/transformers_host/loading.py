@@ -18,28 +18,33 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from playground.core import Loaded, LoadSpec, Progress, Sampling
-from playground.engines.transformers_host.cache import cached_bytes, new_cache
-from playground.engines.transformers_host.decode import Step, decode, forward
+from playground.engines.transformers_host.decode import Step, decode
 from playground.engines.transformers_host.kernel import kernel
 from playground.engines.transformers_host.memory import DeviceMemory
+from playground.engines.transformers_host.reading import TRIAL, trial
 from playground.errors import BrokenCheckpoint, EngineUnavailable, OutOfMemory, PlaygroundError, UnsupportedModel
 from playground.methods import bitsandbytes
 
 log = logging.getLogger(__name__)
 OnProgress = Callable[[Progress], None]
-WARM_UP_PROMPT, WARM_UP_TOKENS = 16, 4
+WARM_UP_TOKENS = 4
+UNCACHED = "no cache: the whole text is read again for each token, because passes over parts of it answer otherwise."
 _HASHES: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # serializing a large vocabulary takes 0.1 s
 
 
 @dataclass(slots=True)
 class Resident:
-    """A loaded variant: model, tokenizer, what is known of it, and when it was last used."""
+    """A loaded variant: model, tokenizer, what is known of it, and when it was last used.
+
+    cached  whether it may keep a state between passes; else it reads the whole text for each token
+    """
 
     spec: LoadSpec
     model: Any
     tokenizer: Any
     eos: frozenset[int]
     facts: Loaded
+    cached: bool = True
     last_used: float = field(default_factory=time.monotonic)
 
 
@@ -68,7 +73,8 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
             tokenizer = load_tokenizer(spec.path)
         model = _load_model(spec, memory.device, on_progress)
         on_progress(Progress("Warming up"))
-        kv_bytes = _warm_up(model)
+        cached, kv_bytes = trial(model)
+        _warm_up(model, cached)
     except PlaygroundError:
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -94,10 +100,10 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
         context=context_length(model.config),
         tokenizer_hash=tokenizer_hash(tokenizer),
         has_chat_template=bool(tokenizer.chat_template),
-        kernel=kernel(model),
+        kernel=kernel(model) if cached else f"{UNCACHED} {kernel(model)}".strip(),
         load_s=time.monotonic() - began,
     )
-    return Resident(spec, model, tokenizer, eos_ids(model, tokenizer), facts)
+    return Resident(spec, model, tokenizer, eos_ids(model, tokenizer), facts, cached)
 
 
 def load_tokenizer(path: str) -> Any:
@@ -189,17 +195,12 @@ class _ReportingBar:
         return getattr(self._inner, name)
 
 
-def _warm_up(model: Any) -> int:
-    """A short generation that is not reported; returns the cache bytes one position takes."""
-    prompt = [i % 16 + 1 for i in range(WARM_UP_PROMPT)]
-    cache = new_cache(model.config)
-    forward(model, torch.tensor([prompt], device=model.device), cache)
-    positions = cache.get_seq_length()
-    kv_bytes = cached_bytes(cache) // positions if positions else 0
-    steps = decode(model, prompt, Sampling(max_tokens=WARM_UP_TOKENS, ignore_eos=True))
+def _warm_up(model: Any, cached: bool) -> None:
+    """A short generation that is not reported."""
+    prompt = [i % TRIAL + 1 for i in range(TRIAL)]
+    steps = decode(model, prompt, Sampling(max_tokens=WARM_UP_TOKENS, ignore_eos=True), cached=cached)
     if sum(isinstance(step, Step) for step in steps) != WARM_UP_TOKENS:
         raise UnsupportedModel("The model did not generate in a short trial.")
-    return kv_bytes
 
 
 def weight_sizes(model: Any) -> tuple[int, int]:

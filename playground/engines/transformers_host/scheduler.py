@@ -46,10 +46,14 @@ class _UnloadJob:
 
 
 class DecodeThread(threading.Thread):
-    """Owns every loaded variant. All public methods may be called from any thread."""
+    """Owns every loaded variant. All public methods may be called from any thread.
 
-    def __init__(self, memory: DeviceMemory) -> None:
+    on_death  called in this thread if it fails: nothing that was asked of it would ever be answered
+    """
+
+    def __init__(self, memory: DeviceMemory, on_death: Callable[[], None] = lambda: None) -> None:
         super().__init__(name="decode", daemon=True)
+        self._on_death = on_death
         self._memory = memory
         self._condition = threading.Condition()
         self._inbox: deque[Active | _LoadJob | _UnloadJob] = deque()  # in order of arrival
@@ -146,6 +150,13 @@ class DecodeThread(threading.Thread):
     # The thread itself
 
     def run(self) -> None:
+        try:
+            self._serve()
+        except Exception:
+            log.exception("the decode thread failed")
+            self._on_death()
+
+    def _serve(self) -> None:
         self._memory.settle()
         while True:
             with self._condition:
@@ -185,11 +196,15 @@ class DecodeThread(threading.Thread):
         began = time.perf_counter()
         with self._condition:
             self._turn_began = began
-        if active.aborted.is_set():
-            active.finish("abort")
+        try:
+            if active.aborted.is_set():
+                active.finish("abort")
+                more = False
+            else:
+                more = active.turn(self._memory, self._busy)
+        except Exception as error:  # noqa: BLE001 - a request that fails ends alone, whatever fails in it
+            active.fail(error)
             more = False
-        else:
-            more = active.turn(self._memory, self._busy)
         with self._condition:
             # One reading for both sums: what one turn adds to "all turns" it must add to its own, to the last digit.
             spent = time.perf_counter() - began
@@ -207,7 +222,11 @@ class DecodeThread(threading.Thread):
     def _do(self, job: _LoadJob | _UnloadJob) -> None:
         began = time.perf_counter()
         if isinstance(job, _UnloadJob):
-            job.future.set_result(self._drop(job.id))
+            try:
+                job.future.set_result(self._drop(job.id))
+            except Exception as error:
+                log.exception("unload of %s failed", job.id)
+                job.future.set_exception(EngineError(f"{job.id} could not be unloaded: {type(error).__name__}."))
         else:
             self._load(job)
         with self._condition:

@@ -1,0 +1,136 @@
+"""A text on its way through a model, pass by pass, with the inputs and the state that the model itself asks for.
+
+The measure is transformers' `generate`: each architecture says in `prepare_inputs_for_generation` what a pass takes,
+and in `_update_model_kwargs_for_generation` what it hands to the next pass.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from transformers import Cache
+
+from playground.engines.transformers_host.cache import cached_bytes, new_cache
+from playground.errors import UnsupportedModel
+
+# A pass of several tokens starts these from an empty state, whatever was read before: the prompt must be one pass.
+_ONE_PASS = frozenset({"falcon_mamba", "jamba", "mamba", "mamba2", "minimax", "rwkv", "zamba"})
+# The state of these is held by their modules, where two generations would share it.
+_STATE_IN_MODULES = frozenset({"recurrent_gemma"})
+_STATES = frozenset({"past_key_values", "cache_params", "state"})  # parameters of `forward` that carry a state
+
+TRIAL = 16  # tokens
+TRIAL_PASSES = (8, 15, 16)  # where the passes of the trial end
+MAX_DEVIATION = 0.2
+
+
+class Reading:
+    """One text and the state that a model keeps of it; batch 1. The model is given to each pass and not held here.
+
+    cached  False: the model keeps no state, and every pass reads the whole text again
+    """
+
+    def __init__(self, model: Any, cached: bool = True) -> None:
+        config = model.config.get_text_config(decoder=True)
+        takes = inspect.signature(model.forward).parameters
+        self.cached = cached and bool(_STATES & set(takes)) and config.model_type not in _STATE_IN_MODULES
+        self._one_pass = not self.cached or config.model_type in _ONE_PASS
+        self._rope_limit = _rope_limit(config)
+        self._cache_name = "cache_params" if "cache_params" in takes else "past_key_values"
+        self._takes_positions = "position_ids" in takes
+        self._takes_keep = "logits_to_keep" in takes
+        self._read = 0  # tokens
+        self._state: dict[str, Any] = {}
+
+    def ends(self, total: int, chunk: int) -> list[int]:
+        """Where the passes over a prompt of `total` tokens end, in passes of `chunk` tokens if the model allows it."""
+        if self._one_pass:
+            return [total]
+        first = min(chunk, total)
+        if self._rope_limit is not None and total > self._rope_limit:
+            first = max(first, self._rope_limit + 1)  # a shorter pass would be rotated by the factors of short texts
+        return [*range(first, total, chunk), total]
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def read(self, model: Any, ids: torch.Tensor, keep: int = 1) -> torch.Tensor:
+        """Read on to the end of `ids` [1, n], the text from its beginning. Logits of the last `keep` positions
+        [keep, vocabulary]; `keep` at most the tokens that are new."""
+        end = ids.shape[1]
+        start = self._read if self.cached else 0
+        if self._rope_limit is not None and start <= self._rope_limit < end:
+            start = 0  # the keys of what was read are rotated by the factors of short texts
+        if start == 0:
+            self._state = self._empty(model)
+        state = dict(self._state)
+        if self._takes_positions:
+            state["position_ids"] = torch.arange(start, end, device=ids.device)[None]
+        inputs = model.prepare_inputs_for_generation(
+            ids, next_sequence_length=end - start, is_first_iteration=start == 0, **state
+        )
+        inputs |= self._state  # Phi-3 drops a cache at its rope limit, also an empty one
+        if self._takes_keep:
+            inputs["logits_to_keep"] = keep  # some models insist on the number of their configuration
+        output = model(**inputs, return_dict=True)
+        self._state = model._update_model_kwargs_for_generation(output, self._state)
+        self._read = end
+        return output.logits[0, -keep:]
+
+    def _empty(self, model: Any) -> dict[str, Any]:
+        if self.cached and model._supports_default_dynamic_cache():
+            return {"use_cache": True, self._cache_name: new_cache(model.config)}
+        return {"use_cache": self.cached}  # MiniMax and RWKV make a state of their own
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the keys and values held."""
+        cache = self._state.get(self._cache_name)
+        return cached_bytes(cache) if isinstance(cache, Cache) else 0
+
+
+def _rope_limit(config: Any) -> int | None:
+    """Tokens up to which LongRoPE rotates by its short factors; None for every other kind of positions."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") != "longrope":
+        return None
+    limit = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
+    return int(limit) if limit else None
+
+
+def trial(model: Any) -> tuple[bool, int]:
+    """Hold passes of 8, 7 and 1 tokens against one pass of 16.
+
+    Returns whether the model may keep a state between passes, and the bytes that one position adds to it. Raises
+    UnsupportedModel where the prediction for a position depends on what follows it: no causal language model.
+    """
+    ids = torch.tensor([[i % TRIAL + 1 for i in range(TRIAL)]], device=model.device)
+    whole = Reading(model).read(model, ids, keep=TRIAL)
+    if whole.shape[0] != TRIAL:
+        raise _no_language_model()
+    reading = Reading(model)
+    sizes, deviations = [], []
+    for end in TRIAL_PASSES:
+        logits = reading.read(model, ids[:, :end])
+        sizes.append(reading.bytes)
+        deviations.append(deviation(whole[end - 1 : end], logits))
+    if reading.cached and max(deviations) <= MAX_DEVIATION:
+        return True, (sizes[-1] - sizes[0]) // (TRIAL_PASSES[-1] - TRIAL_PASSES[0])
+    for end in TRIAL_PASSES:
+        logits = Reading(model, cached=False).read(model, ids[:, :end])
+        if deviation(whole[end - 1 : end], logits) > MAX_DEVIATION:
+            raise _no_language_model()
+    return False, 0
+
+
+def _no_language_model() -> UnsupportedModel:
+    return UnsupportedModel(
+        "This model does not predict each token of a text from those before it alone.",
+        hint="Choose a causal language model.",
+    )
+
+
+def deviation(expected: torch.Tensor, logits: torch.Tensor) -> float:
+    """Root mean square of the difference over the standard deviation of what is expected; both [n, vocabulary]."""
+    expected, logits = expected.float(), logits.float()
+    return float((expected - logits).square().mean().sqrt() / expected.std())
