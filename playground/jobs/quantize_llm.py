@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from playground.catalog.weights import load_model
 from playground.core import Progress
 from playground.errors import QuantizeFailed
 from playground.jobs import quantize_probe
@@ -77,9 +78,7 @@ def quantize(
 def load(source: Path) -> Any:
     """The original in its own type. Of a mixture, `oneshot` takes the fused experts apart afterwards: llm-compressor's
     `load_quantizable_moe` would save that copy, but patches transformers 5.17 in a way that needs torchvision."""
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(source, dtype="auto", trust_remote_code=False).eval()
+    return load_model(source, dtype="auto")
 
 
 def _oneshot(model: Any, encoder: Any, recipe: Path, tokens: Sequence[Sequence[int]]) -> None:

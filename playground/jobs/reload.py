@@ -20,12 +20,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from playground.errors import ReloadMismatch
+from playground.errors import PlaygroundError, ReloadMismatch, from_wire, to_wire
 from playground.jobs import quantize_probe
 from playground.jobs.leaving import leave
 
 PATIENCE_S = 5.0  # for imports when the checkpoint is there; starting again costs about as much
-IMPORTS = ("transformers.models.auto.modeling_auto", "transformers.modeling_utils", "compressed_tensors.compressors")
+IMPORTS = (
+    *("transformers.models.auto.modeling_auto", "transformers.modeling_utils", "compressed_tensors.compressors"),
+    "playground.catalog.weights",
+)
 
 
 class FreshProcess:
@@ -62,8 +65,14 @@ class FreshProcess:
                 "The saved checkpoint cannot be loaded again.",
                 hint="The log has what transformers said; choose another scheme or method for this model.",
             )
+        found = dict(json.loads(answer.read_bytes()))
+        if "error" in found:
+            raise ReloadMismatch(
+                f"The saved checkpoint cannot be loaded again: {from_wire(found).message}",
+                hint="It is broken on the disk and was removed; choose another scheme or method for this model.",
+            )
         probe.unlink()
-        return dict(json.loads(answer.read_bytes()))
+        return found
 
     def __enter__(self) -> FreshProcess:
         return self
@@ -90,13 +99,12 @@ class FreshProcess:
 def reload(checkpoint: Path, probe: Path) -> dict[str, object]:
     """The difference, and the seconds that loading took."""
     import torch
-    from transformers import AutoModelForCausalLM
+
+    from playground.catalog.weights import load_model
 
     began = time.monotonic()
     place = {"": str(torch.accelerator.current_accelerator())} if torch.accelerator.is_available() else None
-    model = AutoModelForCausalLM.from_pretrained(
-        checkpoint, dtype="auto", device_map=place, trust_remote_code=False
-    ).eval()
+    model = load_model(checkpoint, dtype="auto", device_map=place)
     loaded = time.monotonic()
     prompts, expected, original = quantize_probe.load(probe)
     difference = quantize_probe.compare(expected, quantize_probe.logits(model, prompts), original)
@@ -125,7 +133,11 @@ def main(arguments: Sequence[str]) -> int:
     if not order:
         return 1
     checkpoint, probe, result = map(Path, json.loads(order))
-    result.write_text(json.dumps(reload(checkpoint, probe)))
+    try:
+        answer = reload(checkpoint, probe)
+    except PlaygroundError as error:
+        answer = dict(to_wire(error))
+    result.write_text(json.dumps(answer))
     return 0
 
 

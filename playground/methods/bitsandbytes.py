@@ -112,19 +112,19 @@ def make(
 
     `recipe.ignore` names modules that stay as they are, beside the output head. `tokens` are not used: no calibration.
     `lost` hears of every weight that was quantized, as it was saved.
-    Raises InvalidRecipe, UnknownVariant, Cancelled.
+    Raises InvalidRecipe, UnknownVariant, BrokenCheckpoint, Cancelled.
     """
     check(recipe)
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
+
+    from playground.catalog.weights import load_model  # the catalog reads the methods' table
 
     report(Progress("Loading and quantizing"))
     dtype = AutoConfig.from_pretrained(source, trust_remote_code=False).dtype
     config = quantization_config(recipe.scheme, str(dtype or "bfloat16").removeprefix("torch."))
     if recipe.ignore:
         config.llm_int8_skip_modules = list(dict.fromkeys(("lm_head", *recipe.ignore)))
-    model = AutoModelForCausalLM.from_pretrained(
-        source, dtype="auto", quantization_config=config, trust_remote_code=False
-    ).eval()
+    model = load_model(source, dtype="auto", quantization_config=config)
     if is_cancelled():
         raise Cancelled("Quantizing was stopped.")
     # Before any forward pass: the first one repacks 4-bit weights on processors with BF16 instructions.

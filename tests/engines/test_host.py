@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,17 @@ import pytest
 from playground.core import Finish, Generation, Sampling, Token
 from playground.engines import client as http
 from playground.engines.transformers import TransformersEngine
-from playground.errors import ContextOverflow, InvalidRequest, PlaygroundError, UnknownVariant
+from playground.errors import (
+    BrokenCheckpoint,
+    ContextOverflow,
+    InvalidRequest,
+    PlaygroundError,
+    UnknownVariant,
+    UnsupportedModel,
+)
 from tests.engines.calls import LONG, eventually, load, never, quiet, run
 from tests.fakes.model import make_tiny
+from tests.fakes.tiny_models import rewrite
 
 
 def address(host: TransformersEngine) -> tuple[str, dict[str, str]]:
@@ -254,3 +263,45 @@ def test_memory_returns_after_many_loads_and_unloads(host: TransformersEngine, t
         host.unload(path)
     end = (host.health() or {})["rss_bytes"]
     assert end < start * 1.1, f"{start / 1e6:.0f} MB at the start, {end / 1e6:.0f} MB after 25 loads"
+
+
+DOWN = "model.layers.1.mlp.down_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tensors: tensors.pop("lm_head.weight"), "lm_head.weight is missing from the checkpoint."),
+        (
+            lambda tensors: [tensors.pop(name) for name in (DOWN, "lm_head.weight")],
+            "lm_head.weight is missing from the checkpoint, and 1 more.",
+        ),
+        (
+            lambda tensors: tensors.update({DOWN: tensors[DOWN][:, :96].contiguous()}),
+            f"{DOWN} is 64 x 96 in the checkpoint and 64 x 128 by its config.json.",
+        ),
+    ],
+    ids=["a head", "two weights", "another shape"],
+)
+def test_a_weight_that_is_not_in_the_file_is_never_made_up(
+    host: TransformersEngine, tmp_path: Path, change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    folder = rewrite(make_tiny(tmp_path / "incomplete"), change)
+    with pytest.raises(BrokenCheckpoint) as caught:
+        load(host, str(folder))
+    assert caught.value.message == words
+    if "missing" in words:
+        with pytest.raises(BrokenCheckpoint, match=r"lm_head\.weight is missing"):
+            load(host, f"{folder}:nf4")
+
+
+def test_whatever_a_load_stumbles_over_is_a_sentence(host: TransformersEngine, tmp_path: Path) -> None:
+    """BART's decoder alone takes the length of its cache from the layers of an encoder that is not there."""
+    from transformers import BartConfig, BartForCausalLM
+
+    folder = make_tiny(tmp_path / "bart")
+    sizes = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 3, "decoder_ffn_dim": 32, "vocab_size": 300}
+    config = BartConfig(**sizes, encoder_attention_heads=4, decoder_attention_heads=4, is_encoder_decoder=False)
+    BartForCausalLM(config).save_pretrained(folder)
+    with pytest.raises(UnsupportedModel, match=r"could not be loaded: transformers stopped with IndexError \("):
+        load(host, str(folder))

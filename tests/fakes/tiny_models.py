@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,4 +39,14 @@ def make(folder: Path, kind: str, **changes: Any) -> Path:
     config = getattr(transformers, f"{kind}Config")(vocab_size=len(tokenizer), **_SIZES | _MORE[kind] | changes)
     torch.manual_seed(0)
     transformers.AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """The folder with other tensors: `change` edits the table of name to tensor in place."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     return folder

@@ -17,7 +17,14 @@ from safetensors.torch import load_file
 
 from playground.calibration import files
 from playground.core import Progress
-from playground.errors import InvalidRecipe, InvalidRequest, PlaygroundError, QuantizeFailed, ReloadMismatch
+from playground.errors import (
+    BrokenCheckpoint,
+    InvalidRecipe,
+    InvalidRequest,
+    PlaygroundError,
+    QuantizeFailed,
+    ReloadMismatch,
+)
 from playground.jobs import quantize, quantize_llm, quantize_probe, reload, report
 from playground.jobs.quantize_progress import NEARLY
 from playground.jobs.spec import QuantizeSpec
@@ -259,6 +266,27 @@ def test_a_checkpoint_that_cannot_be_loaded_is_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr(reload.sys, "executable", "false")  # as a process that dies while it loads
     with pytest.raises(ReloadMismatch, match="cannot be loaded again"), reload.FreshProcess() as fresh:
         fresh.compare(tmp_path / "nothing", tmp_path / "probe.safetensors")
+
+
+@pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(("method", "scheme"), [("rtn", "W4A16"), ("bitsandbytes", "nf4"), ("gguf", "Q8_0")])
+def test_a_checkpoint_that_lacks_a_weight_is_not_quantized(job: Job, tmp_path: Path, method: str, scheme: str) -> None:
+    source = tiny_models.make(tmp_path / "source", "Llama", tie_word_embeddings=False)
+    tiny_models.rewrite(source, lambda tensors: tensors.pop("lm_head.weight"))
+    with pytest.raises(BrokenCheckpoint, match=r"^lm_head\.weight is missing from the checkpoint\. "):
+        job(source, Recipe(method, scheme))
+    assert variants.all_variants() == []
+
+
+def test_the_check_of_what_was_saved_names_a_weight_that_is_missing(tmp_path: Path) -> None:
+    saved = tiny_models.make(tmp_path / "saved", "Mixtral")
+    quantize_probe.record(quantize_llm.load(saved), quantize_llm.tokenizer(saved), tmp_path / "probe.safetensors")
+    tiny_models.rewrite(saved, lambda tensors: tensors.pop("model.layers.1.self_attn.k_proj.weight"))
+    with (
+        pytest.raises(ReloadMismatch, match=r"loaded again: model\.layers\.1\.self_attn\.k_proj\.weight is missing"),
+        reload.FreshProcess() as fresh,
+    ):
+        fresh.compare(saved, tmp_path / "probe.safetensors")
 
 
 def test_the_fresh_process_ends_with_the_job_that_no_longer_needs_it() -> None:

@@ -14,9 +14,10 @@ from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from playground.catalog.weights import load_model
 from playground.core import Loaded, LoadSpec, Progress, Sampling
 from playground.engines.transformers_host.decode import Step, decode
 from playground.engines.transformers_host.kernel import kernel
@@ -83,7 +84,7 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
         ) from error
     except (ImportError, NotImplementedError) as error:
         raise EngineUnavailable(f"{spec.id} cannot run on this machine: {_first_line(error)}") from error
-    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+    except Exception as error:  # whatever an architecture's code stumbles over is about this checkpoint
         log.exception("load of %s failed", spec.id)
         raise _load_error(spec, error) from error
     memory.release()
@@ -140,12 +141,12 @@ def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress, *
 
     previous = transformers_logging.set_tqdm_hook(bar)
     try:
-        model = AutoModelForCausalLM.from_pretrained(where, local_files_only=True, trust_remote_code=False, **arguments)
+        model = load_model(where, **arguments)
     finally:
         transformers_logging.set_tqdm_hook(previous)
     if device.type == "cpu":
         _leave_the_file(model)
-    return model.eval().requires_grad_(False)
+    return model.requires_grad_(False)
 
 
 def _leave_the_file(model: Any) -> None:
@@ -292,4 +293,6 @@ def _load_error(spec: LoadSpec, error: Exception) -> PlaygroundError:
         return BrokenCheckpoint(f"The weights of {spec.id} are damaged: {text}", hint="Download or export them again.")
     if "unrecognized" in lowered or "does not recognize this architecture" in lowered or "not supported" in lowered:
         return UnsupportedModel(f"transformers cannot load {spec.id}: {text}")
+    if not isinstance(error, (OSError, RuntimeError, ValueError)):
+        text = f"transformers stopped with {type(error).__name__}{f' ({text})' if str(error) else ''}."
     return UnsupportedModel(f"{spec.id} could not be loaded: {text}", hint="The engine log has the details.")

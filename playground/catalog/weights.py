@@ -1,0 +1,47 @@
+"""From a checkpoint to transformers' model in memory: every weight comes from the files, or the load is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from playground.errors import BrokenCheckpoint
+
+
+def load_model(place: Path | str, **options: Any) -> Any:
+    """The causal language model in the local folder `place`, in eval mode. `options`: arguments of `from_pretrained`.
+
+    Raises BrokenCheckpoint for a weight that is missing or has another shape than the model's, which transformers
+    would fill with random numbers; beside it what transformers raises.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model, info = AutoModelForCausalLM.from_pretrained(
+        place,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # refused below, with the name
+        **options,
+    )
+    if missing := sorted(info["missing_keys"]):
+        raise BrokenCheckpoint(
+            f"{missing[0]} is missing from the checkpoint{_and_more(missing)}.",
+            hint="Download or export it again: the model would answer from random numbers.",
+        )
+    if mismatched := sorted(info["mismatched_keys"]):
+        name, stored, expected = mismatched[0]
+        raise BrokenCheckpoint(
+            f"{name} is {_shape(stored)} in the checkpoint and {_shape(expected)} by its config.json"
+            f"{_and_more(mismatched)}.",
+            hint="Use the config.json that belongs to these weights.",
+        )
+    return model.eval()
+
+
+def _and_more(names: list[Any]) -> str:
+    return f", and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
