@@ -13,7 +13,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run setup model dev browser postgres vllm test lint bench bench-page bench-vllm bench-divergence methods
+.PHONY: help run setup model dev browser postgres vllm test lint prove bench bench-page bench-vllm bench-divergence methods
 .PHONY: bench-quantize bench-viewers doctor screenshots table try-space
 .PHONY: check-resolves clean
 
@@ -46,6 +46,11 @@ lint: dev ## ruff (rules and format) and mypy --strict
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+prove: dev setup ## what tests are too short for, one script a claim in scripts/prove/, JSON into prove/; goes on where it stopped
+	@mkdir -p prove; failed=; for script in scripts/prove/*.py; do echo "$$script"; \
+	  PYTHONPATH=. PLAYGROUND_OFFLINE=1 $(PY) $$script > prove/$$(basename $$script .py).json || failed="$$failed $$script"; done; \
+	  [ -z "$$failed" ] || { echo "Not proven:$$failed" >&2; exit 1; }
 
 bench: setup ## prefill and decode tok/s into bench/, and the decode loop against transformers' own
 	@mkdir -p bench

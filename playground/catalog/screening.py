@@ -21,10 +21,11 @@ MAX_JSON = 64 << 20  # bytes of a config file; the largest honest ones are token
 SCREENED = ("config.json", "tokenizer_config.json")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".npz", ".joblib")
 _GENERATING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
-# BERT's and RoBERTa's kind, whose passes over a beginning and over the whole of a text do not agree.
-_ENCODERS = frozenset(
-    {"big_bird", "camembert", "data2vec-text", "megatron-bert", "rembert", "roberta", "roberta-prelayernorm"}
-    | {"roformer", "xlm-roberta", "xlm-roberta-xl", "xmod"}
+# Their prediction for a token is not made of the tokens before it alone: BERT's and RoBERTa's kind, XLNet's
+# permutation, XLM's mask token, CPM-Ant's prompt, and Doge's, which transformers 5.17 reads without a causal mask.
+_NOT_CAUSAL = frozenset(
+    {"big_bird", "camembert", "cpmant", "data2vec-text", "doge", "megatron-bert", "rembert", "roberta", "xlm", "xlnet"}
+    | {"roberta-prelayernorm", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod"}
 )
 _SHARD_INDEX = "model.safetensors.index.json"
 
@@ -102,9 +103,9 @@ def refuse_architecture(model: str, config: Mapping[str, Any]) -> None:
         )
     architecture, known = names[0], causal_architectures()
     generates = architecture in known if known else architecture.endswith(_GENERATING[:2])
-    if config.get("model_type") in _ENCODERS:
+    if config.get("model_type") in _NOT_CAUSAL:
         raise UnsupportedModel(
-            f"{model} is an encoder ({architecture[:80]}) with a causal head: it was not trained to continue text.",
+            f"{model} ({architecture[:80]}) does not predict each token of a text from those before it alone.",
             hint="Choose a causal language model.",
         )
     if generates and architecture.endswith(_GENERATING) and not config.get("is_encoder_decoder"):

@@ -76,7 +76,7 @@ def measure(
     def files(side: LoadSpec) -> DocumentFiles:
         return DocumentFiles(folder / _fingerprint(reference, side, text.hash, tokens, max_length))
 
-    loader = _Loader(DeviceMemory(device_of_choice()), report, wanted.longest)
+    loader = _Loader(DeviceMemory(device_of_choice()), report, wanted)
     held = _Reference(reference, files(reference), loader)
     sides = [noise_floor(reference), *others]
     rows: list[dict[str, Any]] = []
@@ -126,12 +126,14 @@ def common_tokenizer(reference: LoadSpec, others: Sequence[LoadSpec]) -> Any:
 class _Loader:
     """Loads one model after the other; of what nobody holds any more the memory is given back first."""
 
-    def __init__(self, memory: DeviceMemory, report: Report, longest: int) -> None:
+    def __init__(self, memory: DeviceMemory, report: Report, wanted: Plan) -> None:
         self.report = report
-        self._memory, self._longest = memory, longest
+        self._memory, self._longest, self._ids = memory, wanted.longest, wanted.ids
 
     def load(self, spec: LoadSpec, files: DocumentFiles) -> Any:
-        """The model. Raises OutOfMemory, EvaluationError for windows that it cannot read, and what loading raises."""
+        """The model. Raises OutOfMemory, EvaluationError for windows that are too long, and InvalidRequest for tokens
+        without an embedding; beside it what loading raises."""
+        from playground.engines.transformers_host.active import refuse_unknown_ids
         from playground.engines.transformers_host.loading import load
         from playground.engines.transformers_host.prompt import tokenizer_of
 
@@ -152,6 +154,7 @@ class _Loader:
                 f"{spec.id} reads {resident.facts.context:,} tokens at once, less than a window of {self._longest:,}.",
                 hint="Take shorter windows.",
             )
+        refuse_unknown_ids(resident.model, self._ids)
         files.loaded = resident.facts
         return resident.model
 

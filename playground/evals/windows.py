@@ -32,6 +32,11 @@ class Plan:
         return sum(window.predicted for document in self.documents for window in document)
 
     @property
+    def ids(self) -> frozenset[int]:
+        """The token ids that are read."""
+        return frozenset(i for document in self.documents for window in document for i in window.ids)
+
+    @property
     def longest(self) -> int:
         """Tokens of the longest window."""
         return max(len(window.ids) for document in self.documents for window in document)

@@ -19,7 +19,7 @@ from playground import catalog
 from playground.core import LoadSpec, Progress
 from playground.engines.transformers_host.loading import device_of_choice
 from playground.engines.transformers_host.memory import DeviceMemory
-from playground.errors import DifferentTokenizer, EvaluationError, OutOfMemory
+from playground.errors import DifferentTokenizer, EvaluationError, InvalidRequest, OutOfMemory
 from playground.evals import divergence, texts
 from playground.evals.divergence import NOISE_FLOOR, measure, noise_floor
 from playground.evals.texts import Text
@@ -304,6 +304,17 @@ def test_what_does_not_fit_is_refused(
     long = Text("long", "2", ["the river " * 2000])
     with pytest.raises(EvaluationError, match="tiny reads 512 tokens at once, less than a window of 600"):
         measure(pair[0], [pair[1]], long, 0, tmp_path, Heard(), max_length=600)
+
+
+def test_tokens_without_an_embedding_are_refused_with_the_first(tmp_path: Path) -> None:
+    folder = make_tiny(tmp_path / "tiny")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["<|extra|>"])
+    tokenizer.save_pretrained(folder)
+    text = Text("chat", "0" * 64, ["the river <|extra|> and the bridge"])
+    with pytest.raises(InvalidRequest, match=rf"Token id {rows} .* {rows} embedding rows"):
+        measure(LoadSpec("tiny", str(folder)), [LoadSpec("tiny:b", str(folder))], text, 0, tmp_path / "d", Heard())
 
 
 def test_a_variant_that_computes_nothing_finite(pair: tuple[LoadSpec, LoadSpec], tmp_path: Path) -> None:

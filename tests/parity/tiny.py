@@ -164,7 +164,7 @@ _MORE: dict[str, dict[str, Any]] = {
     | {"expert_ffn_size": 32, "num_layers": 2, "zero_expert_num": 2, "ffn_hidden_size": 96, "moe_topk": 2},
     "mamba": {"state_size": 8},
     "mamba2": {"state_size": 8, "num_heads": 8, "head_dim": 16, "n_groups": 1, "chunk_size": 32},
-    "minimax": {"layer_types": _LINEAR, "block_size": 32},
+    "minimax": {"layer_types": _LINEAR, "block_size": 32, "sliding_window": None},
     "nemotron_h": {
         "mamba_num_heads": 8,
         "mamba_head_dim": 16,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from playground.core import Alternative, Finish, FinishReason, Generation, Progress, Token
@@ -37,7 +37,7 @@ def validate(request: Generation, resident: Resident) -> None:
         )
 
 
-def refuse_unknown_ids(model: Any, ids: Sequence[int]) -> None:
+def refuse_unknown_ids(model: Any, ids: Iterable[int]) -> None:
     """Raises InvalidRequest with the first id that has no row in the input embedding."""
     rows = model.get_input_embeddings().weight.shape[0]
     unknown = next((i for i in ids if not 0 <= i < rows), None)

@@ -18,17 +18,19 @@ from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from playground.catalog.weights import load_model
-from playground.core import Loaded, LoadSpec, Progress, Sampling
-from playground.engines.transformers_host.decode import Step, decode
+from playground.core import Loaded, LoadSpec, Progress
 from playground.engines.transformers_host.kernel import kernel
 from playground.engines.transformers_host.memory import DeviceMemory
-from playground.engines.transformers_host.reading import TRIAL, trial
+from playground.engines.transformers_host.reading import TRIAL, Reading, trial
 from playground.errors import BrokenCheckpoint, EngineUnavailable, OutOfMemory, PlaygroundError, UnsupportedModel
 from playground.methods import bitsandbytes
 
 log = logging.getLogger(__name__)
 OnProgress = Callable[[Progress], None]
 WARM_UP_TOKENS = 4
+TRIAL_TEXT = (
+    "The bridge over the river was built of stone, and it has carried the road to the town for two hundred years."
+)
 UNCACHED = "no cache: the whole text is read again for each token, because passes over parts of it answer otherwise."
 _HASHES: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # serializing a large vocabulary takes 0.1 s
 
@@ -74,8 +76,9 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
             tokenizer = load_tokenizer(spec.path)
         model = _load_model(spec, memory.device, on_progress)
         on_progress(Progress("Warming up"))
-        cached, kv_bytes = trial(model)
-        _warm_up(model, cached)
+        prompt = _trial_prompt(model, tokenizer)
+        cached, kv_bytes = trial(model, prompt)
+        _warm_up(model, prompt, cached)
     except PlaygroundError:
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -196,12 +199,19 @@ class _ReportingBar:
         return getattr(self._inner, name)
 
 
-def _warm_up(model: Any, cached: bool) -> None:
-    """A short generation that is not reported."""
-    prompt = [i % TRIAL + 1 for i in range(TRIAL)]
-    steps = decode(model, prompt, Sampling(max_tokens=WARM_UP_TOKENS, ignore_eos=True), cached=cached)
-    if sum(isinstance(step, Step) for step in steps) != WARM_UP_TOKENS:
-        raise UnsupportedModel("The model did not generate in a short trial.")
+def _trial_prompt(model: Any, tokenizer: Any) -> list[int]:
+    """Ids of a plain text, as many as the trial reads; those without an embedding are left out."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    ids = [i for i in tokenizer.encode(TRIAL_TEXT, add_special_tokens=False) if i < rows] or [0]
+    return [ids[n % len(ids)] for n in range(TRIAL)]
+
+
+def _warm_up(model: Any, prompt: list[int], cached: bool) -> None:
+    """A prompt and a few tokens that are not reported."""
+    reading = Reading(model, cached)
+    text = torch.tensor([[*prompt, *prompt[:WARM_UP_TOKENS]]], device=model.device)
+    for end in range(len(prompt), text.shape[1] + 1):
+        reading.read(model, text[:, :end])
 
 
 def weight_sizes(model: Any) -> tuple[int, int]:
