@@ -16,7 +16,7 @@ from transformers import Cache
 from playground.engines.transformers_host.cache import cached_bytes, new_cache
 
 # A pass of several tokens starts these from an empty state, whatever was read before: the prompt must be one pass.
-_ONE_PASS = frozenset({"falcon_mamba", "jamba", "mamba", "mamba2", "minimax", "rwkv", "zamba"})
+_ONE_PASS = frozenset({"falcon_mamba", "jamba", "mamba", "minimax", "zamba"})
 # The state of these is held by their modules, where two generations would share it.
 _STATE_IN_MODULES = frozenset({"recurrent_gemma"})
 _STATES = frozenset({"past_key_values", "cache_params", "state"})  # parameters of `forward` that carry a state
@@ -86,7 +86,7 @@ class Reading:
         return {"use_cache": self.cached}  # MiniMax and RWKV make a state of their own
 
     @property
-    def bytes(self) -> int:
+    def kv_bytes(self) -> int:
         """Bytes of the keys and values held."""
         cache = self._state.get(self._cache_name)
         return cached_bytes(cache) if isinstance(cache, Cache) else 0
@@ -116,7 +116,7 @@ def trial(model: Any, ids: Sequence[int]) -> tuple[bool, int]:
     sizes, largest, noise = [], 0.0, 0.0
     for end in TRIAL_ENDS[reading.one_pass :]:
         logits = reading.read(model, text[:, :end])
-        sizes.append(reading.bytes)
+        sizes.append(reading.kv_bytes)
         largest = max(largest, deviation(whole[end - 1 : end], logits))
     if largest > MAX_DEVIATION:
         # In some formats a product depends on how many tokens are multiplied at once: LLM.int8() looks for outliers.
