@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
+from playground import machine
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
-_TOLERANCE_S = 1.0  # between two readings of a process's start
 
 
 def note(pid: int, name: str) -> Path:
@@ -26,13 +26,12 @@ def note(pid: int, name: str) -> Path:
     folder = settings().running
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{pid}.json"
-    owner = psutil.Process()
     body = {
         "name": name,
         "pid": pid,
-        "started": _started(pid),
-        "owner": owner.pid,
-        "owner_started": owner.create_time(),
+        "identity": machine.process_identity(pid),
+        "owner": os.getpid(),
+        "owner_identity": machine.process_identity(os.getpid()),
     }
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(body))
@@ -47,15 +46,15 @@ def sweep() -> list[str]:
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
         try:
             body = json.loads(path.read_text())
-            name, pid, started = str(body["name"]), int(body["pid"]), float(body["started"])
-            owned = _same(int(body["owner"]), float(body["owner_started"]))
+            name, pid, identity = str(body["name"]), int(body["pid"]), str(body["identity"])
+            owned = machine.process_identity(int(body["owner"])) == str(body["owner_identity"])
         except (OSError, ValueError, KeyError, TypeError):
             log.warning("%s cannot be read and is removed", path)
             path.unlink(missing_ok=True)
             continue
         if owned:
             continue
-        if members := _group(pid, started):
+        if members := _group(pid, identity):
             log.warning("%s (process group %d) was left by an app that is gone; ending it", name, pid)
             for member in members:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -66,24 +65,17 @@ def sweep() -> list[str]:
     return ended
 
 
-def _started(pid: int) -> float:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).create_time()
-    return 0.0
+def _group(pgid: int, identity: str) -> list[psutil.Process]:
+    """This user's living members of a noted process group; none where the number is another process's by now.
 
-
-def _same(pid: int, started: float) -> bool:
-    """Whether `pid` is still that process, and not a later one with its number."""
-    return abs(_started(pid) - started) < _TOLERANCE_S
-
-
-def _group(pgid: int, started: float) -> list[psutil.Process]:
-    """The living members of a process group that this user started no earlier than its leader."""
+    While one of them lives, the kernel gives their group's number to nobody else, whether its leader lives or not.
+    """
+    if machine.process_identity(pgid) not in ("", identity) or not identity.startswith(f"{machine.process_table()} "):
+        return []
     members = []
-    for process in psutil.process_iter(["pid", "create_time", "uids"]):
+    for process in psutil.process_iter(["pid", "uids"]):
         with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
-            mine = process.info["uids"].real == os.getuid()
-            if mine and os.getpgid(process.pid) == pgid and process.info["create_time"] >= started - _TOLERANCE_S:
+            if process.info["uids"].real == os.getuid() and os.getpgid(process.pid) == pgid:
                 members.append(process)
     return members
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from playground import machine
 from playground.errors import Cancelled, JobDied, JobInterrupted, PlaygroundError, from_wire, to_wire
 from playground.jobs.worker import ERROR, RESULT
 from playground.store import folders, jobs, runs, variants
@@ -27,18 +28,22 @@ ENVIRONMENT = "PLAYGROUND_JOB"  # holds the job's id in its worker and in all be
 PATIENCE_S = 5.0  # from SIGTERM to SIGKILL: on a busy machine the rest of the 10 s goes into seeing that all are gone
 LOG_LINES = 20
 GOES_ON = ("evaluate", "divergence")  # kinds of job that keep what they have measured so far
-_SAME_S = 1.0  # between two readings of one process's start
 
 
-def alive(pid: int | None, started: float | None) -> bool:
-    """Whether it is still that process; one that has ended and is not yet collected is not."""
-    if not pid or started is None:
+def worker_lives(job: Job) -> bool:
+    """Whether the worker that took a job is still there. One of before step 0005 is known by its environment alone."""
+    if job.pid is None:
         return False
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < _SAME_S and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    if job.pid_identity is None:
+        return any(process.pid == job.pid for process in members(job.id))
+    return machine.process_identity(job.pid) == job.pid_identity
+
+
+def app_lives(job: Job) -> bool:
+    """Whether the process that started a job's worker is still there."""
+    if not job.app_pid or not job.app_identity:
         return False
+    return machine.process_identity(job.app_pid) == job.app_identity
 
 
 def members(job_id: str) -> list[psutil.Process]:

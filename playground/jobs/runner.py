@@ -151,19 +151,19 @@ class Runner:
 
     def _follow(self, job: Job) -> None:
         """Follow a worker that another process started, or an earlier life of this one."""
-        if not ending.alive(job.pid, job.pid_started):
-            self._closing.wait(GRACE_S if ending.alive(job.app_pid, job.app_started) else 0)
+        if not ending.worker_lives(job):
+            self._closing.wait(GRACE_S if ending.app_lives(job) else 0)
             ending.settle(job.id, interrupted="the app and its worker had ended before it was done")
             return
         log.info("Job %s (%s) is running: pid %s", job.id, job.title, job.pid)
         while (job := jobs.get(job.id)).state == "running":
-            if not ending.alive(job.pid, job.pid_started):
-                self._closing.wait(GRACE_S if ending.alive(job.app_pid, job.app_started) else 0)
+            if not ending.worker_lives(job):
+                self._closing.wait(GRACE_S if ending.app_lives(job) else 0)
                 ending.settle(job.id)
             elif job.cancelled_at is not None:
                 self._stop(job)
             elif self._closing.is_set():
-                if not ending.alive(job.app_pid, job.app_started):
+                if not ending.app_lives(job):
                     self._stop(job)
                 return
             else:

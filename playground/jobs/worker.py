@@ -22,8 +22,8 @@ from types import FrameType
 from typing import Any
 
 import filelock
-import psutil
 
+from playground import machine
 from playground.errors import Cancelled, to_wire
 from playground.jobs import failures, kinds
 from playground.jobs.leaving import leave
@@ -75,16 +75,8 @@ def _device(job: Job) -> Iterator[bool]:
 
 
 def _claim(job: Job, app: int) -> bool:
-    me = psutil.Process()
-    return jobs.claim(job.id, me.pid, me.create_time(), app, _started(app))
-
-
-def _started(pid: int) -> float:
-    """When a process began; 0 when it is gone."""
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return 0.0
+    me = os.getpid()
+    return jobs.claim(job.id, me, machine.process_identity(me), app, machine.process_identity(app))
 
 
 def _work(job: Job) -> int:

@@ -60,7 +60,7 @@ def first(state: State, device: str) -> Job | None:
         return session.scalars(query).first()
 
 
-def claim(job_id: str, pid: int, pid_started: float, app_pid: int, app_started: float) -> bool:
+def claim(job_id: str, pid: int, pid_identity: str, app_pid: int, app_identity: str) -> bool:
     """A worker takes a queued job; whether this one was the first."""
     return _move(
         job_id,
@@ -68,9 +68,9 @@ def claim(job_id: str, pid: int, pid_started: float, app_pid: int, app_started: 
         state="running",
         started_at=time.time(),
         pid=pid,
-        pid_started=pid_started,
+        pid_identity=pid_identity,
         app_pid=app_pid,
-        app_started=app_started,
+        app_identity=app_identity,
     )
 
 

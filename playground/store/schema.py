@@ -36,9 +36,9 @@ class Job(Base):
     kind, spec      which body runs it, and what that is asked
     title           one line for the list
     device          "cpu", "cuda:0": one job runs on each at a time
-    pid             of the worker, the leader of its process group; with `pid_started`, psutil's create_time, it is
-                    that process and no later one of the same number
-    app_pid         of the process that started the worker, likewise
+    pid             of the worker, the leader of its process group; with `pid_identity`, `machine.process_identity`, it
+                    is that process and no later one of the same number. Jobs of before step 0005 have none
+    app_pid         of the process that started the worker, likewise; `app_identity` is "" where that had ended already
     home            `folders.home_id` of where it was queued: its processes and folders are there and nowhere else
     cancelled_at    when somebody asked for its end
     error           `errors.to_wire`, with "log_tail" when the worker died without a word
@@ -59,9 +59,9 @@ class Job(Base):
     ended_at: Mapped[float | None] = mapped_column(default=None)
     cancelled_at: Mapped[float | None] = mapped_column(default=None)
     pid: Mapped[int | None] = mapped_column(default=None)
-    pid_started: Mapped[float | None] = mapped_column(default=None)
+    pid_identity: Mapped[str | None] = mapped_column(String(128), default=None)
     app_pid: Mapped[int | None] = mapped_column(default=None)
-    app_started: Mapped[float | None] = mapped_column(default=None)
+    app_identity: Mapped[str | None] = mapped_column(String(128), default=None)
     home: Mapped[str | None] = mapped_column(String(32), default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 
 from playground.core import Finish, Generation, Sampling, Token
 from playground.engines import client as http
+from playground.engines import orphans
 from playground.engines.process import ServerProcess
 from playground.engines.transformers import TransformersEngine
 from playground.errors import EngineDied
@@ -84,6 +87,59 @@ def test_the_host_ends_when_its_parent_is_killed(home: Path) -> None:
         5,
         "the host is gone",
     )
+
+
+ORPHAN = """
+import subprocess, sys, time
+from playground.engines import orphans
+engine = subprocess.Popen(["sleep", "600"], start_new_session=True)
+print(engine.pid, orphans.note(engine.pid, "sleep"), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def noted(home: Path) -> Iterator[tuple[subprocess.Popen[str], psutil.Process, Path]]:
+    """Another app of this home, the process group that it started, and the note of it."""
+    app = subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True)
+    assert app.stdout is not None
+    pid, note = app.stdout.readline().split()
+    engine = psutil.Process(int(pid))
+    yield app, engine, Path(note)
+    for process in (engine, app):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    app.communicate()
+
+
+def lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_engines_of_a_running_app_are_left_alone_whatever_the_clock_says(
+    noted: tuple[subprocess.Popen[str], psutil.Process, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, engine, _ = noted
+    boot = psutil.boot_time()
+    for step in (1, 5, -5, 3600):
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda step=step: boot + step)
+        assert orphans.sweep() == [] and lives(engine)
+    app.kill()
+    app.wait()
+    assert orphans.sweep() == ["sleep"] and not lives(engine)
+
+
+@pytest.mark.parametrize("change", ["start", "boot"])
+def test_a_process_that_only_has_the_number_of_an_engine_is_left_alone(
+    noted: tuple[subprocess.Popen[str], psutil.Process, Path], change: str
+) -> None:
+    app, engine, note = noted
+    app.kill()
+    app.wait()
+    body = json.loads(note.read_text())
+    now = body["identity"]
+    note.write_text(json.dumps(body | {"identity": f"{now}0" if change == "start" else f"x{now}"}))
+    assert orphans.sweep() == [] and lives(engine) and not note.exists()
 
 
 def test_the_host_gets_no_hub_token_and_no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

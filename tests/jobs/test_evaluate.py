@@ -203,7 +203,7 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
 def test_a_worker_that_died_after_storing_is_done(job: Job, twins: tuple[str, str]) -> None:
     spec = EvaluateSpec((twins[0],), CONDITIONS)
     row = jobs.add(spec.kind, spec.title, spec.as_dict(), "cpu")
-    jobs.claim(row.id, 1, 0.0, 1, 0.0)
+    jobs.claim(row.id, 1, "long ago", 1, "long ago")
     result = job(twins[0], name=row.id)
     ending.settle(row.id)
     ended = jobs.get(row.id)

@@ -19,7 +19,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import update
 
+from playground import machine
 from playground.errors import (
     InvalidRequest,
     JobDied,
@@ -31,7 +33,7 @@ from playground.errors import (
 )
 from playground.jobs import ending
 from playground.jobs.queue import JobQueue
-from playground.store import folders, jobs, variants
+from playground.store import database, folders, jobs, variants
 from playground.store.schema import Job
 from tests.fakes.job import WORKER, FakeSpec, steps, wait_for
 from tests.fakes.postgres import on_both
@@ -323,11 +325,48 @@ def test_app_and_worker_are_killed(home: Path, files: Path) -> None:
     assert leftovers() == []
 
 
-def test_a_number_that_now_belongs_to_another_process_is_not_touched(home: Path) -> None:
+@pytest.mark.parametrize("seconds", [1.0, 5.0])
+def test_setting_the_clock_ends_no_job(
+    home: Path, files: Path, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with other_app(home):
+        made = jobs.add("fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}").as_dict(), "cpu")
+        wait_for(files / "here")
+        boot = psutil.boot_time()
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + seconds)  # what a step of the clock does
+        with JobQueue(worker=WORKER):
+            time.sleep(0.5)
+            assert jobs.get(made.id).state == "running"
+            (files / "go").touch()
+            assert over(made.id).state == "done"
+
+
+def test_a_job_of_an_older_version_is_known_by_the_environment_of_its_worker(home: Path, files: Path) -> None:
+    with other_app(home):
+        made = jobs.add("fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}").as_dict(), "cpu")
+        wait_for(files / "here")
+        with database.writing() as session:
+            session.execute(update(Job).values(pid_identity=None, app_identity=None))
+        with JobQueue(worker=WORKER):
+            time.sleep(0.5)
+            assert jobs.get(made.id).state == "running"
+            (files / "go").touch()
+            assert over(made.id).state == "done"
+        gone = jobs.add("fake", "t", steps("layer a").as_dict(), "cuda:0")
+        with database.writing() as session:
+            taken = update(Job).where(Job.id == gone.id).values(state="running", pid=os.getpid())
+            session.execute(taken)
+        with JobQueue(worker=WORKER):
+            assert over(gone.id).state == "interrupted", "the number is another process's"
+
+
+@pytest.mark.parametrize("change", ["start", "boot"])
+def test_a_number_that_now_belongs_to_another_process_is_not_touched(home: Path, change: str) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as bystander:
         made = jobs.add("fake", "t", steps("layer a").as_dict(), "cpu")
-        born = psutil.Process(bystander.pid).create_time()
-        jobs.claim(made.id, bystander.pid, born - 500, bystander.pid, born - 500)
+        now = machine.process_identity(bystander.pid)
+        before = f"{now}0" if change == "start" else f"x{now}"
+        jobs.claim(made.id, bystander.pid, before, bystander.pid, before)
         with JobQueue(worker=WORKER):
             assert over(made.id).state == "interrupted"
         assert bystander.poll() is None

@@ -94,7 +94,7 @@ def test_a_reader_sees_what_another_process_committed(home: Path) -> None:
     job = jobs.add("quantize", "a", {}, "cpu")
     with database.reading() as session:
         session.execute(text("SELECT 1"))  # the first read fixes what this session sees
-        other = python(f"from playground.store import jobs; print(jobs.claim({job.id!r}, 7, 1.0, 8, 2.0))")
+        other = python(f"from playground.store import jobs; print(jobs.claim({job.id!r}, 7, 'one', 8, 'two'))")
         assert other.communicate(timeout=60)[0].strip() == "True"
     found = jobs.get(job.id)
     assert (found.state, found.pid, found.app_pid) == ("running", 7, 8)
@@ -145,7 +145,7 @@ def test_a_full_disk_is_read_and_the_state_of_a_job_is_still_written(
             while True:
                 file.write(bytes(4096))
         assert jobs.get(job.id).state == "queued"
-        assert jobs.claim(job.id, 7, 1.0, 8, 2.0) and jobs.end(
+        assert jobs.claim(job.id, 7, "one", 8, "two") and jobs.end(
             job.id, "failed", error={"error": {"message": "m" * 400}}
         )
         assert jobs.get(job.id).state == "failed"

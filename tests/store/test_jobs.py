@@ -14,7 +14,7 @@ from playground.store import database, jobs
 def test_only_one_claims(home: Path) -> None:
     job = jobs.add("quantize", "a", {"model": "m"}, "cpu")
     with ThreadPoolExecutor(8) as pool:
-        claims = list(pool.map(lambda pid: jobs.claim(job.id, pid, 1.0, 2, 3.0), range(1, 17)))
+        claims = list(pool.map(lambda pid: jobs.claim(job.id, pid, "one", 2, "two"), range(1, 17)))
     assert sum(claims) == 1
     assert jobs.get(job.id).pid == claims.index(True) + 1
 
@@ -22,7 +22,7 @@ def test_only_one_claims(home: Path) -> None:
 def test_the_first_end_stands(home: Path) -> None:
     job = jobs.add("quantize", "a", {}, "cpu")
     assert not jobs.end(job.id, "done", result={"variant": "m:x"})  # nobody has started it
-    jobs.claim(job.id, 1, 1.0, 2, 3.0)
+    jobs.claim(job.id, 1, "one", 2, "two")
     error = to_wire(JobDied("It died.", hint="Again."))
     error["error"]["log_tail"] = "last words"
     assert jobs.end(job.id, "failed", error=error)
@@ -38,14 +38,14 @@ def test_a_queued_job_has_no_one_to_end_it(home: Path) -> None:
     jobs.request_cancel(job.id)
     assert jobs.get(job.id).cancelled_at is None
     assert jobs.end(job.id, "cancelled", expected="queued")
-    assert not jobs.claim(job.id, 1, 1.0, 2, 3.0)
+    assert not jobs.claim(job.id, 1, "one", 2, "two")
 
 
 def test_order_of_arrival(home: Path) -> None:
     made = [jobs.add("quantize", str(n), {}, device) for n, device in enumerate(("cpu", "cuda:0", "cpu"))]
     assert [job.id for job in jobs.all_jobs()] == [job.id for job in made]
     assert [job.title for job in jobs.all_jobs(device="cpu")] == ["0", "2"]
-    jobs.claim(made[0].id, 1, 1.0, 2, 3.0)
+    jobs.claim(made[0].id, 1, "one", 2, "two")
     assert [job.title for job in jobs.all_jobs(("queued",), "cpu")] == ["2"]
     first = jobs.first("queued", "cpu")
     assert first is not None and first.title == "2"
