@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -100,8 +101,10 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field(
         default="", description="Names, with commas, by which a public page is reached; `*.example.org` is allowed too."
     )
-    proxies: int | None = Field(
-        default=None, ge=0, description="Proxies in front whose X-Forwarded-For is believed; default: 0, on a Space 1."
+    proxies: str | None = Field(
+        default=None,
+        description="Addresses or networks, with commas, of the proxies whose X-Forwarded-For is believed; a number: "
+        "so many, on this machine or a private network. Default: none, on a Space 1.",
     )
 
     @field_validator("public_rate")
@@ -111,6 +114,14 @@ class Settings(BaseSettings):
         from limits import parse_many
 
         parse_many(value)
+        return value
+
+    @field_validator("proxies")
+    @classmethod
+    def _proxies(cls, value: str | None) -> str | None:
+        if value and not value.strip().isdigit():
+            for part in filter(None, map(str.strip, value.split(","))):
+                ipaddress.ip_network(part)
         return value
 
     @property

@@ -98,6 +98,8 @@ class Gate:
             log.warning("Refused (%d) a request to %r: %s", status, scope["path"][:80], why)
             await PlainTextResponse(why, status)(scope, receive, sending)
             return
+        if asked.get("x-forwarded-proto", "").split(",")[0].strip() == "https":
+            scope["scheme"] = "https"  # whoever lies about it marks a cookie of his own as Secure, and nothing else
         await _capped(self.app, scope, receive, sending)
 
     def refusal(self, scope: Scope, asked: Headers) -> tuple[int, str]:

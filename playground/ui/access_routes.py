@@ -40,14 +40,20 @@ def serve(app: Any, owner: Owner) -> None:
             return JSONResponse(body, error.status, headers=NO_STORE)
         answer = JSONResponse({"role": "owner"}, headers=NO_STORE)
         answer.set_cookie(
-            COOKIE, made, max_age=HOURS * 3600, httponly=True, samesite="strict", secure=_encrypted(request), path="/"
+            COOKIE,
+            made,
+            max_age=HOURS * 3600,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            path="/",
         )
         return answer
 
     async def logout(request: Request) -> Response:
         owner.logins.leave(gr.Request(request))
         answer = JSONResponse({"role": owner.role(None)}, headers=NO_STORE)
-        answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=_encrypted(request))
+        answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return answer
 
     routes = [
@@ -86,9 +92,3 @@ async def _token(request: Request) -> str:
     if not isinstance(token, str) or not token:
         raise WrongLogin("No token was sent.", hint='Send {"token": "…"} as JSON.')
     return token.strip()
-
-
-def _encrypted(request: Request) -> bool:
-    """A cookie that only travels encrypted would not arrive where the page is served without."""
-    said = request.headers.get("x-forwarded-proto", request.url.scheme)
-    return said.split(",")[0].strip() == "https"

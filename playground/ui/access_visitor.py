@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.utils import get_space
 
 from playground.settings import settings
-from playground.ui.access_hosts import space_hosts
+from playground.ui.access_hosts import listed, space_hosts
 
 NETWORK = 64  # bits of an IPv6 address that one visitor cannot choose
 
@@ -27,26 +27,49 @@ def header(request: gr.Request, wanted: str) -> list[str]:
 
 
 def visitor(request: gr.Request | None) -> str:
-    """One key per visitor: an address as the nearest proxy that is believed saw it. "" is everybody unknown."""
+    """One key per visitor: the address of the connection, or what the proxies that are believed saw. "" is everybody
+    unknown.
+    """
     if request is None:
         return ""
-    proxies = settings().proxies
-    if proxies is None:
-        proxies = 1 if space_hosts() else 0
     client = getattr(request, "client", None)
-    seen = str(client.host) if client else ""
-    if proxies:
-        said = [part.strip() for value in header(request, "x-forwarded-for") for part in value.split(",")]
-        seen = said[-proxies] if len(said) >= proxies else seen
-    try:
-        address = ipaddress.ip_address(seen.strip("[]"))
-    except ValueError:
+    hops = [part.strip() for value in header(request, "x-forwarded-for") for part in value.split(",")]
+    seen = _behind_proxies(str(client.host) if client else "", hops)
+    address = _address(seen)
+    if address is None:
         return seen[:64]
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, NETWORK), strict=False))
     return str(address)
+
+
+def _behind_proxies(peer: str, hops: list[str]) -> str:
+    """Whom the proxies of PLAYGROUND_PROXIES connected for. Each of them adds who connected to it at the end of `hops`;
+    what stands before that is what a visitor sent.
+
+    A number names no address: then the peer must not be one of the Internet's, whose header would be a visitor's own.
+    """
+    proxies = settings().proxies
+    if proxies is None:
+        proxies = "1" if space_hosts() else ""
+    if proxies.strip().isdigit():
+        count, address = int(proxies), _address(peer)
+        private = address is None or not address.is_global
+        return hops[-count] if private and 0 < count <= len(hops) else peer
+    named = [ipaddress.ip_network(part) for part in listed(proxies)]
+    while hops and (address := _address(peer)) and any(address in network for network in named):
+        peer = hops.pop()
+    return peer
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None for what is no address. An IPv4 address in IPv6 form is the IPv4 address."""
+    try:
+        address = ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def hub_login() -> bool:

@@ -23,8 +23,7 @@ from playground.ui.access_visitor import header, headers_of, hub_login, hub_user
 __all__ = ["Owner", "Role", "loopback"]
 
 Role = Literal["viewer", "user", "owner"]
-# A proxy on this machine connects from loopback for everybody; by one of these it tells. What they say is not believed,
-# neither by us nor, for this decision, by the server (which takes X-Forwarded-For from loopback as the client).
+# A proxy on this machine connects from loopback for everybody; by one of these it tells. What they say does not matter.
 FORWARDED = frozenset(
     ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-host")
 )

@@ -90,7 +90,7 @@ async def start(request: Request) -> Response:
 
     answer = await run_in_threadpool(_answered, act)
     if tokens:
-        secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto", "") == "https"
+        secure = request.url.scheme == "https"
         answer.set_cookie(
             f"{COOKIE}{review}",
             tokens[0],

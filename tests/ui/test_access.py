@@ -358,6 +358,14 @@ def test_a_sign_in_counts_where_the_spaces_own_secret_signed_it(home: Path, monk
         ("10.0.0.1", "6.6.6.6, 1.1.1.1", "1", "1.1.1.1"),
         ("10.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.2", "2", "1.1.1.1"),
         ("10.0.0.1", "", "1", "10.0.0.1"),
+        ("9.9.9.9", "1.1.1.1", "1", "9.9.9.9"),
+        ("127.0.0.1", "6.6.6.6, 1.1.1.1", "127.0.0.1", "1.1.1.1"),
+        ("::ffff:127.0.0.1", "1.1.1.1", "127.0.0.1,::1", "1.1.1.1"),
+        ("127.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.2", "127.0.0.1, 10.0.0.0/8", "1.1.1.1"),
+        ("127.0.0.1", "1.1.1.1", "10.0.0.0/8", "127.0.0.1"),
+        ("127.0.0.1", "", "127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "unknown", "127.0.0.1", "unknown"),
+        ("127.0.0.1", "1.1.1.1", "", "127.0.0.1"),
         ("2001:db8:1:2:3::4", "", "0", "2001:db8:1:2::/64"),
         ("::ffff:1.1.1.1", "", "0", "1.1.1.1"),
     ],
@@ -369,6 +377,38 @@ def test_a_visitor_is_an_address_that_nobody_can_choose(
     more = {"x_forwarded_for": forwarded} if forwarded else {}
     assert visitor(request(client, **more)) == key
     assert visitor(None) == ""
+
+
+def test_a_forged_address_lifts_no_limit(public: tuple[str, FakeEngine]) -> None:
+    url, engine = public
+    told = [
+        httpx.post(f"{url}/access/login", json={"token": "guess"}, headers={"X-Forwarded-For": f"1.1.1.{n}"})
+        for n in range(8)
+    ]
+    assert [answer.status_code for answer in told] == [401] * 5 + [429] * 3
+    runs = [str(Visitor(url, {"X-Forwarded-For": f"1.1.1.{n}"}).call("generate", ["fake"], "Hi")) for n in range(7)]
+    assert all("panes" in run for run in runs[:6]) and "You started 6 runs" in runs[6]
+    assert len(engine.asked) == 6
+
+
+def test_visitors_behind_a_named_proxy_are_told_apart(
+    public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_PROXIES", "127.0.0.1")
+
+    def guess(forwarded: str) -> int:
+        headers = {"X-Forwarded-For": forwarded}
+        return httpx.post(f"{public[0]}/access/login", json={"token": "guess"}, headers=headers).status_code
+
+    assert [guess(f"1.1.1.{n}") for n in range(6)] == [401] * 6
+    assert [guess(f"6.6.6.{n}, 2.2.2.2") for n in range(6)] == [401] * 5 + [429], "what it sent itself does not count"
+
+
+@pytest.mark.parametrize("wrong", ["nginx", "10.0.0.1/8", "1, 10.0.0.1", "-1"])
+def test_a_proxy_that_cannot_be_read_is_refused_at_the_start(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYGROUND_PROXIES", wrong)
+    with pytest.raises(InvalidSettings, match="PLAYGROUND_PROXIES is"):
+        settings()
 
 
 def errors_of(told: list[Any]) -> str:

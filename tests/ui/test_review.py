@@ -28,14 +28,15 @@ class Client:
 
     def __init__(self, app: Starlette) -> None:
         self._transport = httpx.ASGITransport(app)
+        self.origin = ORIGIN
 
     def get(self, address: str, params: dict[str, str] | None = None) -> httpx.Response:
-        return self._send(httpx.Request("GET", f"{ORIGIN}{address}", params=params))
+        return self._send(httpx.Request("GET", f"{self.origin}{address}", params=params))
 
     def post(self, address: str, body: object, **headers: str) -> httpx.Response:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        sent = {"Origin": ORIGIN, "Content-Type": "application/json", **headers}
-        return self._send(httpx.Request("POST", f"{ORIGIN}{address}", content=raw, headers=sent))
+        sent = {"Origin": self.origin, "Content-Type": "application/json", **headers}
+        return self._send(httpx.Request("POST", f"{self.origin}{address}", content=raw, headers=sent))
 
     def _send(self, request: httpx.Request) -> httpx.Response:
         async def answer() -> httpx.Response:
@@ -84,8 +85,8 @@ def test_answers_are_never_kept_and_never_of_another_shape(client: Client) -> No
     assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Path=/review" in cookie
     token = cookie.split("=", 1)[1].split(";")[0]
     assert len(token) == 32 and token not in started.text
-    headers = {"X-Forwarded-Proto": "https", "Cookie": cookie.split(";")[0]}
-    secure = client.post("/review/start", {"review": found.id, "key": found.key}, **headers)
+    client.origin = ORIGIN.replace("http", "https")
+    secure = client.post("/review/start", {"review": found.id, "key": found.key}, Cookie=cookie.split(";")[0])
     assert token in secure.headers["set-cookie"]
     assert "Secure" in secure.headers["set-cookie"] and "SameSite=none" in secure.headers["set-cookie"]
 
