@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from playground.settings import settings
 from playground.ui import access_routes
-from playground.ui.access_gate import Gate
+from playground.ui.access_gate import Bodies, Gate
 from playground.ui.access_hosts import Hosts, listed
 from playground.ui.access_login import Logins
 from playground.ui.access_visitor import hub_login
@@ -49,6 +50,11 @@ class Guard:
             yield
 
         return gated
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of gradio's app. Its middleware is the innermost: in front of it the sign-ins of a Space are read."""
+        return {"lifespan": self.lifespan, "middleware": [Middleware(Bodies, owner=self.owner)]}
 
     def opened(self, demo: gr.Blocks) -> None:
         """After the launch: learn the share link's name, and serve the same page there as here.

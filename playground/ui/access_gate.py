@@ -1,7 +1,7 @@
 """What stands in front of every route, gradio's own included: who may send a request here, and what each answer says.
 
-It knows no roles: those are checked inside the functions. It refuses other names than this page's, other websites,
-what is too large, and the routes of gradio that nothing here uses.
+It refuses other names than this page's, other websites, what is too large, and the routes of gradio that nothing here
+uses. What a role may do is checked inside the functions; only how large a request may be depends on it here.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from typing import Any
 
+import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from playground.settings import settings
 from playground.ui.access_hosts import Hosts, space_hosts
+from playground.ui.owner import Owner
 
 log = logging.getLogger(__name__)
-MAX_BODY = 8 * 2**20  # bytes of one request: a piece of a calibration file is 1 Mi characters
+OWNER_BODY = 8 * 2**20  # bytes of one request: a piece of a calibration file is 1 Mi characters
+VISITOR_BODY = 64 * 2**10
+BYTES_A_CHARACTER = 8  # of a prompt in JSON: 6 as \uXXXX, and room for the rest of the request
 # Uploads, proxies, streams, the editor and the monitor of gradio: nothing here uses them, and each had its CVE.
 _CLOSED = re.compile(
     r"/gradio_api/(upload|upload_progress|process_recording|vibe-[\w-]+|undo-vibe-edit|run-history|runs|deep_link|dev|"
@@ -100,7 +105,7 @@ class Gate:
             return
         if asked.get("x-forwarded-proto", "").split(",")[0].strip() == "https":
             scope["scheme"] = "https"  # whoever lies about it marks a cookie of his own as Secure, and nothing else
-        await _capped(self.app, scope, receive, sending)
+        await self.app(scope, receive, sending)
 
     def refusal(self, scope: Scope, asked: Headers) -> tuple[int, str]:
         """A status and a sentence; "" where the request may pass."""
@@ -114,9 +119,6 @@ class Gate:
             return 403, "Another website sent this request."
         if any(_CLOSED.match(path) for path in _paths(scope)):
             return 404, "There is nothing here."
-        length = asked.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
-            return 413, f"A request has {MAX_BODY // 2**20} MiB at most."
         return 200, ""
 
 
@@ -142,11 +144,10 @@ class _Answer:
     """`send`, with our headers on it. Gradio answers any website's CORS questions; the gate did that already."""
 
     def __init__(self, send: Send, said: dict[str, str]) -> None:
-        self._send, self._said, self.started = send, said, False
+        self._send, self._said = send, said
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
             message.setdefault("headers", [])
             found = MutableHeaders(scope=message)
             for name, value in self._said.items():
@@ -156,28 +157,54 @@ class _Answer:
         await self._send(message)
 
 
-async def _capped(app: ASGIApp, scope: Scope, receive: Receive, answer: _Answer) -> None:
-    """The app, with a body that ends where too much of it came: its length may not have been said before."""
-    read, over = 0, False
+class Bodies:
+    """ASGI in front of the routes, behind what reads sign-ins: how much of a body is read, by whom it is from.
 
-    async def counted() -> Message:
-        nonlocal read, over
-        message: Message = await receive()
-        read += len(message.get("body", b""))
-        if read > MAX_BODY:
-            over = True
-            raise _TooLarge
-        return message
+    Gradio parses bodies in the event loop: one of 7 MiB that is nothing but brackets holds every stream up for seconds.
+    """
 
-    async def answered(message: Message) -> None:
-        if not over:  # what the app makes of a body that broke off is not the answer
-            await answer(message)
+    def __init__(self, app: ASGIApp, owner: Owner) -> None:
+        self.app, self.owner = app, owner
 
-    try:
-        await app(scope, counted, answered)
-    except Exception:
-        if not over:
-            raise
-    if over and not answer.started:
-        too_large: Any = PlainTextResponse(f"A request has {MAX_BODY // 2**20} MiB at most.", 413)
-        await too_large(scope, receive, answer)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The app, with a body that ends where too much of it came: its length may not have been said before."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        length = Headers(scope=scope).get("content-length", "0")
+        refused = self.refusal(scope, int(length)) if length.isdigit() else "The length of this request is no number."
+        if refused:
+            await PlainTextResponse(refused, 413)(scope, receive, send)
+            return
+        read, started = 0, False
+
+        async def counted() -> Message:
+            nonlocal read, refused
+            message: Message = await receive()
+            read += len(message.get("body", b""))
+            if refused := self.refusal(scope, read):
+                raise _TooLarge
+            return message
+
+        async def answered(message: Message) -> None:
+            nonlocal started
+            if not refused:  # what the app makes of a body that broke off is not the answer
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, counted, answered)
+        except Exception:
+            if not refused:
+                raise
+        if refused and not started:
+            await PlainTextResponse(refused, 413)(scope, receive, send)
+
+    def refusal(self, scope: Scope, size: int) -> str:
+        """Why so many bytes are too many; "" where they are not. Who sent them is asked only where it matters."""
+        if size <= VISITOR_BODY:
+            return ""
+        if self.owner.refusal(gr.Request(Request(scope))) is None:
+            return "" if size <= OWNER_BODY else f"A request has {OWNER_BODY >> 10:,} KiB at most: send less at once."
+        most = max(VISITOR_BODY, BYTES_A_CHARACTER * settings().public_max_prompt_chars)
+        return "" if size <= most else f"A visitor’s request has {most >> 10:,} KiB at most: shorten it."

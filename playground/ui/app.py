@@ -114,7 +114,7 @@ def launch(
         max_file_size="1kb",
         show_error=False,
         mcp_server=chosen.mcp if mcp is None else mcp,
-        app_kwargs={"lifespan": guard.lifespan},
+        app_kwargs=guard.options,
         **theme.options(),
     )
     guard.opened(demo)

@@ -195,6 +195,35 @@ def test_a_body_ends_at_the_limit_whatever_it_says_of_its_length(public: tuple[s
     assert httpx.get(f"{public[0]}/access/me").status_code == 200, "and the page goes on"
 
 
+def test_only_the_owner_sends_more_than_a_prompt_needs(
+    public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, _ = public
+    owner, someone = Visitor(url), Visitor(url)
+    owner.log_in(TOKEN)
+
+    def sent(who: Visitor, path: str, size: int, pieces: bool = False, **headers: str) -> tuple[int, str]:
+        body = b"[" * size  # what takes longest to parse, did anybody
+        content = iter([body[:1000], body[1000:]]) if pieces else body
+        headers = {"Content-Type": "application/json"} | headers
+        answer = who.http.post(path, content=content, headers=headers)
+        return answer.status_code, answer.text
+
+    for path in ("run/predict", "queue/join", "call/generate", "call/v2/generate"):
+        for pieces in (False, True):
+            refused = sent(someone, f"/gradio_api/{path}", 2**16 + 1, pieces)
+            assert refused == (413, "A visitor’s request has 64 KiB at most: shorten it."), path
+            assert sent(owner, f"/gradio_api/{path}", 2**16 + 1, pieces)[0] in (400, 422)
+    token = {"X-Playground-Token": TOKEN}
+    assert sent(someone, "/gradio_api/queue/join", 2**20, **token)[0] in (400, 422), "a script of the owner's"
+    assert sent(owner, "/gradio_api/queue/join", 2**23 + 1)[0] == 413
+    assert "panes" in str(someone.call("generate", ["fake"], "字" * 8000)), (
+        "the longest prompt of a visitor, as \\uXXXX"
+    )
+    monkeypatch.setenv("PLAYGROUND_PUBLIC_MAX_PROMPT_CHARS", "20000")
+    assert "panes" in str(someone.call("generate", ["fake"], "字" * 20_000)), "the owner lets them send more"
+
+
 # ---- the login
 
 
@@ -345,6 +374,12 @@ def test_a_sign_in_counts_where_the_spaces_own_secret_signed_it(home: Path, monk
         assert me("ada", "signs cookies") == ("owner", "hub")
         assert me("eve", "signs cookies") == ("user", "")
         assert me("ada", "a guess") == me("ada", "") == ("user", "")
+
+        def large(name: str) -> int:
+            signed = cookie(name, "signs cookies")
+            return httpx.post(f"{url}/gradio_api/queue/join", content=b"[" * 2**17, cookies=signed).status_code
+
+        assert large("ada") in (400, 422) and large("eve") == 413
         assert httpx.get(f"{url}/access/me").json()["hub"] is True
 
 
