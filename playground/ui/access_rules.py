@@ -55,6 +55,10 @@ class Rules:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _rates: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
 
+    def visitor(self, request: gr.Request | None) -> str | None:
+        """The key that a visitor's limits count by; None for the owner."""
+        return None if self._owns(request) else _who(request)
+
     # ---- models
     def models(self, request: gr.Request | None) -> list[str]:
         """What the pickers offer."""

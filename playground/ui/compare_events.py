@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,7 +13,7 @@ from playground import catalog
 from playground.core import Variant
 from playground.engines import address, choose
 from playground.engines.engine import Engine
-from playground.errors import InvalidRequest, PlaygroundError
+from playground.errors import InvalidRequest, PlaygroundError, TooMany
 from playground.generate import check_prompt
 from playground.ui import encode, form, strip
 from playground.ui.access_rules import Rules
@@ -22,7 +21,6 @@ from playground.ui.compare_tab import Tab
 from playground.ui.session import MAX_PANES, MIN_PANES, Session, Sessions
 from playground.ui.turns import Ask, Pane
 
-log = logging.getLogger(__name__)
 Update = dict[Any, Any]
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -58,7 +56,10 @@ class Compare:
         self.picked: list[Any] = []  # what choosing a model changes
 
     def session(self, request: gr.Request) -> Session:
-        session = self.sessions.get(request.session_hash)
+        try:
+            session = self.sessions.get(request.session_hash, self.rules.visitor(request))
+        except TooMany as error:
+            raise gr.Error(str(error), print_exception=False) from error
         session.room = partial(self.rules.check_room, request)
         return session
 

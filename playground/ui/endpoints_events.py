@@ -62,6 +62,9 @@ class Endpoints:
         begun.then(self.stream, None, panel, concurrency_limit=STREAMS, concurrency_id="endpoints", **PRIVATE)
 
     def visit(self, request: gr.Request) -> Visit:
+        """What the panel holds for a tab of the owner; for others, who may do nothing here, it holds nothing."""
+        if self.owner.refusal(request):
+            return Visit()
         with self._lock:
             found = self._visits.setdefault(request.session_hash or "", Visit())
             oldest = next(iter(self._visits)) if len(self._visits) > MAX_VISITS else None

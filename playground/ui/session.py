@@ -13,7 +13,7 @@ from playground.compare import Comparison
 from playground.core import Variant
 from playground.engines import address, choose
 from playground.engines.engine import Engine
-from playground.errors import EngineError, PlaygroundError
+from playground.errors import EngineError, PlaygroundError, TooMany
 from playground.store.schema import Run
 from playground.ui import encode
 from playground.ui.measuring import Measuring
@@ -27,13 +27,18 @@ MAX_PANES = 4
 MIN_PANES = 2
 UPDATES_PER_SECOND = 20
 HEARTBEAT_S = 0.5
-MAX_SESSIONS = 500
+MAX_SESSIONS = 500  # of the owner, and of all visitors
+EACH = 100  # sessions of one visitor; several people may come from one address
 
 
 class Session:
-    """Guarded by its lock wherever the comparison's thread and a handler may meet."""
+    """Guarded by its lock wherever the comparison's thread and a handler may meet.
 
-    def __init__(self) -> None:
+    opener  the key of the visitor who opened it (`access_rules.Rules.visitor`); None: the owner
+    """
+
+    def __init__(self, opener: str | None = None) -> None:
+        self.opener = opener
         self.lock = threading.RLock()
         self.panes = [Pane() for _ in range(MAX_PANES)]
         self.shown = list(range(MIN_PANES))
@@ -43,6 +48,7 @@ class Session:
         self._comparison: Comparison | None = None
         self._unwatched: Comparison | None = None  # begun, and nobody iterates over its changes yet
         self._slots: list[int] = []
+        self._streams = 0  # of a run or a measurement, that somebody follows
         self._measuring: Measuring | None = None
         self._unmeasured: list[tuple[Measuring, Shown]] = []  # begun, and nobody iterates over its changes yet
         self._saved = Saved()
@@ -55,6 +61,11 @@ class Session:
     @property
     def busy(self) -> bool:
         return self._comparison is not None
+
+    @property
+    def followed(self) -> bool:
+        """Whether a run or a measurement goes on and somebody receives it. One that was begun only does not count."""
+        return self._streams > 0
 
     @property
     def run_id(self) -> str:
@@ -148,6 +159,7 @@ class Session:
         """
         with self.lock:
             begun, self._unmeasured = self._unmeasured, []
+            self._streams += 1
         try:
             for measuring, _ in begun:
                 yield from measuring.changes()
@@ -155,6 +167,8 @@ class Session:
             for measuring, shown in begun:
                 measuring.stop()
                 self._save(shown)
+            with self.lock:
+                self._streams -= 1
 
     def _save(self, shown: Shown) -> None:
         """Once: the same panes with the same answers and divergences are one run."""
@@ -178,6 +192,7 @@ class Session:
                 return
             # The turns themselves: a cleared pane may have another last turn while this run winds down.
             turns = {slot: self.panes[slot].turns[-1] for slot in slots}
+            self._streams += 1
         changed: set[int] = set(slots)
         news, over = threading.Condition(self.lock), threading.Event()
 
@@ -215,6 +230,7 @@ class Session:
         finally:
             comparison.stop()
             with self.lock:
+                self._streams -= 1
                 if self._comparison is comparison:
                     self._comparison, self._slots = None, []
 
@@ -246,20 +262,48 @@ def _fail_open(turns: Iterable[Turn]) -> None:
 
 
 class Sessions:
-    """Every open tab by its session hash; the oldest go when somebody forgets to leave."""
+    """Every open tab by its session hash, the least recently used first.
+
+    The hash is a tab's secret, and a session is its opener's. Where there is no room for another, an idle one goes: of
+    the same opener first, then of other visitors; for a visitor never one of the owner's, and for nobody one that runs.
+    """
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, Session] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: str | None) -> Session:
+    def get(self, key: str | None, who: str | None = None) -> Session:
+        """The session of a tab, made where there is none. Raises TooMany where there is no room for it.
+
+        who  the key of the visitor who sends the request; None: the owner
+        """
+        forgotten = None
         with self._lock:
-            session = self._open.setdefault(key or "", Session())
+            session = self._open.get(key or "")
+            if session is None:
+                forgotten = self._make_room(who)
+                session = self._open[key or ""] = Session(who)
             self._open.move_to_end(key or "")
-            forgotten = self._open.popitem(last=False)[1] if len(self._open) > MAX_SESSIONS else None
         if forgotten:
             forgotten.stop()
         return session
+
+    def _make_room(self, who: str | None) -> Session | None:
+        """Take an idle session out if there are too many. Raises TooMany if none of those that may go is idle."""
+        mine = [key for key, session in self._open.items() if session.opener == who]
+        others = [key for key, session in self._open.items() if session.opener not in (who, None)]
+        if who is None:
+            crowd = mine if len(mine) >= MAX_SESSIONS else []
+        elif len(mine) >= EACH:
+            crowd = mine
+        else:
+            crowd = mine + others if len(mine) + len(others) >= MAX_SESSIONS else []
+        if not crowd:
+            return None
+        idle = [key for key in crowd if not self._open[key].followed]
+        if not idle:
+            raise TooMany("There is no room for another tab: all that are open are running.", hint="Try again later.")
+        return self._open.pop(idle[0])
 
     def close(self, key: str | None) -> None:
         with self._lock:

@@ -51,7 +51,8 @@ class Speed:
             found, origin = catalog.variants(model), catalog.describe(model)
         except PlaygroundError as error:
             return speed_words.form(model, [], "", error)
-        self.tabs.offer(request.session_hash or "", found)
+        if self.rules.visitor(request) is None:  # nobody else measures, and sessions can be invented
+            self.tabs.offer(request.session_hash or "", found)
         return speed_words.form(model, found, origin)
 
     def measure(self, data: gr.EventData, request: gr.Request) -> Any:

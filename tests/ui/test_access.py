@@ -10,6 +10,7 @@ import socket
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -453,22 +454,22 @@ def errors_of(told: list[Any]) -> str:
 def run(who: Visitor, **values: Any) -> list[Any]:
     """Press Run with a prompt, then read the stream that follows."""
     index = who.index("pg-run", "click")
-    begun = who.http.post("/gradio_api/run/predict", json={
-        "data": who.inputs(index, {"pg-prompt": "Hi"} | values), "fn_index": index, "session_hash": who.session,
-    })  # fmt: skip
+    begun = who.predict(index, who.inputs(index, {"pg-prompt": "Hi"} | values))
     assert begun.status_code == 200, begun.text
     after = [one["id"] for one in who.config["dependencies"] if one.get("trigger_after") == index]
     return [begun.json(), *who.join(after[0], [])]
 
 
-def opened(url: str, **more: Any) -> Visitor:
-    """A visitor whose page has loaded."""
+def opened(url: str, token: str = "", **more: Any) -> Visitor:
+    """A visitor whose page has loaded; with the token, the owner."""
     who = Visitor(url, **more)
+    if token:
+        who.log_in(token)
     load = next(
         one["id"] for one in who.config["dependencies"] if ["load"] in [list(t[1:]) for t in one["targets"]]
         and who.component("pg-model-pick")["id"] in one["outputs"]
     )  # fmt: skip
-    answer = who.http.post("/gradio_api/run/predict", json={"data": [], "fn_index": load, "session_hash": who.session})
+    answer = who.predict(load, [])
     assert answer.status_code == 200, answer.text
     return who
 
@@ -550,8 +551,7 @@ def test_a_run_that_finds_the_queue_full_says_so_in_its_panes(
     holding, who = opened(url, headers={"X-Forwarded-For": "1.1.1.1"}), opened(url)
     index = who.index("pg-run", "click")
     for one in (holding, who):  # both began while nothing ran yet: only one of them is let in
-        body = {"data": one.inputs(index, {"pg-prompt": "Hi"}), "fn_index": index, "session_hash": one.session}
-        assert one.http.post("/gradio_api/run/predict", json=body).status_code == 200
+        assert one.predict(index, one.inputs(index, {"pg-prompt": "Hi"})).status_code == 200
     stream = next(one["id"] for one in who.config["dependencies"] if one.get("trigger_after") == index)
     body = {"data": [], "fn_index": stream, "session_hash": holding.session}
     assert holding.http.post("/gradio_api/queue/join", json=body).status_code == 200
@@ -561,6 +561,59 @@ def test_a_run_that_finds_the_queue_full_says_so_in_its_panes(
         time.sleep(0.01)
     assert "1 runs of visitors are going on" in errors_of(who.join(stream, []))
     engine.go.set()
+
+
+def test_a_tab_for_which_there_is_no_room_is_told_so(
+    public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, engine = public
+    monkeypatch.setattr("playground.ui.session.EACH", 1)
+    engine.scripts["fake"] = Script(hold_at=3)
+    who = opened(url)
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(run, who)
+        until = time.monotonic() + 30
+        while not engine.asked:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        another = Visitor(url)
+        refused = another.predict(another.index("pg-add", "click"), [])
+        assert "There is no room for another tab" in refused.json()["error"] and "Try again later" in refused.text
+        engine.go.set()
+        assert " together" in errors_of(told.result())
+    assert another.predict(another.index("pg-add", "click"), []).status_code == 200, "the other is idle now"
+
+
+def test_no_stranger_ends_a_run_or_empties_panes(
+    public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By inventing sessions, more than are kept."""
+    url, engine = public
+    monkeypatch.setenv("PLAYGROUND_PROXIES", "127.0.0.1")
+    idle = opened(url, headers={"X-Forwarded-For": "3.3.3.3"})
+    run(idle)
+    engine.scripts = {"fake": Script(hold_at=3), "fake:nf4": Script(hold_at=3)}
+    owner, stranger = opened(url, TOKEN), Visitor(url, {"X-Forwarded-For": "6.6.6.6"})
+    before, stop = len(engine.asked), owner.index("pg-stop", "click")
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(run, owner)
+        until = time.monotonic() + 30
+        while len(engine.asked) == before:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        for n in range(520):
+            stranger.session = f"invented{n}"
+            assert stranger.predict(stop, []).status_code == 200
+        engine.go.set()
+        assert " together" in errors_of(told.result()), "the owner's answer goes on to its end"
+    follows = {one.get("trigger_after"): one["id"] for one in owner.config["dependencies"]}
+    ended = follows[follows[owner.index("pg-run", "click")]]
+    assert owner.predict(ended, []).status_code == 200
+    owner.join(follows[ended], [])  # its divergence is measured, and it is stored
+    (stored,) = [one for one in owner.call("runs") if one["kind"] == "comparison"]
+    assert "together" in json.dumps(owner.call("runs", stored["id"]))
+    shown = idle.predict(idle.index("pg-add", "click"), []).text
+    assert "together" in shown, "nor does an idle tab lose its panes"
 
 
 def test_results_of_visitors_have_a_quota(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

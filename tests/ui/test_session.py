@@ -204,6 +204,39 @@ def test_sessions_are_independent_and_a_closed_one_stops() -> None:
     assert len(sessions) == 1
 
 
+def test_an_idle_session_goes_for_another_first_of_the_same_visitor() -> None:
+    sessions = Sessions()
+    owners = [sessions.get(f"owner {n}") for n in range(3)]
+    others = [sessions.get(f"other {n}", "1.1.1.1") for n in range(3)]
+    for n in range(150):
+        sessions.get(f"flood {n}", "2.2.2.2")
+    assert len(sessions) == 3 + 3 + 100, "as many as one visitor may have"
+    for n in range(600):
+        sessions.get(f"crowd {n}", f"3.3.{n // 200}.{n % 200}")
+    assert len(sessions) == 3 + 500, "as many as all visitors may have"
+    assert [sessions.get(f"owner {n}") for n in range(3)] == owners, "the owner's never go for visitors"
+    assert sessions.get("other 0", "1.1.1.1") is not others[0], "of others' the least recently used goes"
+
+
+def test_a_session_that_runs_never_goes() -> None:
+    sessions, engine = Sessions(), FakeEngine({"fake": Script(hold_at=1)})
+    running, begun = sessions.get("running", "1.1.1.1"), sessions.get("begun", "1.1.1.1")
+    for session in (running, begun):
+        session.panes[0].show("fake", catalog.fake_variant("fake"), True)
+        session.begin(engine, {0: Ask("Hi")})
+    changes = running.changes()
+    next(changes)
+    for n in range(120):
+        sessions.get(f"flood {n}", "1.1.1.1")
+    assert sessions.get("running", "1.1.1.1") is running
+    assert sessions.get("begun", "1.1.1.1") is not begun, "a run that nobody follows holds no place"
+    engine.go.set()
+    assert list(changes) and running.panes[0].turns[-1].result.done
+    for n in range(120):
+        sessions.get(f"flood {n}", "1.1.1.1")
+    assert sessions.get("running", "1.1.1.1") is not running, "after its end it is as idle as others"
+
+
 def test_panes_share_the_references_engine_unless_one_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     able = {"fake": ("transformers", "vllm"), "fake:nf4": ("transformers",), "fake:int8": ("transformers", "vllm")}
     monkeypatch.setattr(choose, "missing_vllm", lambda: "")
