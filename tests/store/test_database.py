@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import column, insert, table, text
 from sqlalchemy.exc import ProgrammingError
 
 from playground.errors import InvalidSettings, StoreUnavailable
@@ -151,6 +151,25 @@ def test_a_full_disk_is_read_and_the_state_of_a_job_is_still_written(
         assert jobs.get(job.id).state == "failed"
     finally:
         subprocess.run(["umount", "-l", str(home)], check=True)
+
+
+def test_a_running_job_of_an_older_version_is_kept(home: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    made = database.create(database.url())
+    with made.execution_options(writes=True).begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(migrations.FOLDER))
+        command.upgrade(config, "0004")
+        row = {
+            "id": "a", "kind": "fake", "title": "t", "device": "cpu", "spec": "{}", "state": "running",
+            "created_at": 1.5, "pid": 7, "pid_started": 2.5, "app_pid": 8, "app_started": 0.5,
+        }  # fmt: skip
+        connection.execute(insert(table("jobs", *map(column, row))).values(row))
+    made.dispose()
+    (job,) = jobs.all_jobs(("running",))
+    assert (job.pid, job.app_pid, job.created_at) == (7, 8, 1.5) and job.pid_identity is job.app_identity is None
 
 
 def test_a_failed_write_leaves_nothing(home: Path) -> None:
