@@ -28,8 +28,11 @@ from playground.methods import bitsandbytes
 log = logging.getLogger(__name__)
 OnProgress = Callable[[Progress], None]
 WARM_UP_TOKENS = 4
-TRIAL_TEXT = (
-    "The bridge over the river was built of stone, and it has carried the road to the town for two hundred years."
+TRIAL_TEXTS = (
+    "The bridge over the river was built of stone, and it has carried the road to the town for two hundred years.",
+    "Water boils at a lower temperature on a mountain, because the air above it is thinner and presses less.",
+    "She put the letter into her bag, closed the door behind her and walked down to the station to meet her brother.",
+    "To add two fractions, first bring them to the same denominator, then add the numerators and simplify the result.",
 )
 UNCACHED = "no cache: the whole text is read again for each token, because passes over parts of it answer otherwise."
 _HASHES: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # serializing a large vocabulary takes 0.1 s
@@ -76,9 +79,9 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
             tokenizer = load_tokenizer(spec.path)
         model = _load_model(spec, memory.device, on_progress)
         on_progress(Progress("Warming up"))
-        prompt = _trial_prompt(model, tokenizer)
-        cached, kv_bytes = trial(model, prompt)
-        _warm_up(model, prompt, cached)
+        texts = [_trial_ids(model, tokenizer, text) for text in TRIAL_TEXTS]
+        cached, kv_bytes = trial(model, texts)
+        _warm_up(model, texts[0], cached)
     except PlaygroundError:
         raise
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -199,10 +202,10 @@ class _ReportingBar:
         return getattr(self._inner, name)
 
 
-def _trial_prompt(model: Any, tokenizer: Any) -> list[int]:
-    """Ids of a plain text, as many as the trial reads; those without an embedding are left out."""
+def _trial_ids(model: Any, tokenizer: Any, text: str) -> list[int]:
+    """As many token ids of `text` as the trial reads; those without an embedding are left out."""
     rows = model.get_input_embeddings().weight.shape[0]
-    ids = [i for i in tokenizer.encode(TRIAL_TEXT, add_special_tokens=False) if i < rows] or [0]
+    ids = [i for i in tokenizer.encode(text, add_special_tokens=False) if i < rows] or [0]
     return [ids[n % len(ids)] for n in range(TRIAL)]
 
 

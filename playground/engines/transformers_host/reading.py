@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from statistics import mean
 from typing import Any
 
 import torch
@@ -23,10 +24,10 @@ _STATES = frozenset({"past_key_values", "cache_params", "state"})  # parameters 
 
 TRIAL = 16  # tokens
 TRIAL_ENDS = (8, 15, 16)  # of its passes
-# Measured by scripts/prove/load_check.py: sound variants deviate by at most half of this, lost positions or states by
-# more than three times as much.
+# Measured by scripts/prove/load_check.py. Lost positions or states deviate by 0.4 to 1.3. Sound weights of 16 bits stay
+# below 0.2; where activations are quantized too, passes without any state deviate by up to 0.4 from one another.
 MAX_DEVIATION = 0.2
-MAX_NOISE = 2.0  # times what passes without a state deviate
+MAX_NOISE = 3.0  # times what passes without a state deviate
 
 
 class Reading:
@@ -101,30 +102,40 @@ def _rope_limit(config: Any) -> int | None:
     return int(limit) if limit else None
 
 
-def trial(model: Any, ids: Sequence[int]) -> tuple[bool, int]:
+def trial(model: Any, texts: Sequence[Sequence[int]]) -> tuple[bool, int]:
     """Hold passes of 8, 7 and 1 tokens against one pass of 16; of 15 and 1 where a prompt must be one pass.
 
-    ids  16 tokens of plain text: what no model was trained on has no sharp answer, and noise would decide
+    texts  16 token ids each, of plain text: where a model was never trained its answer is noise. The first decides
+           alone if it deviates little, else all of them against what passes without a state deviate
 
     Returns whether the model may keep a state between passes, and the bytes that one position adds to it.
     """
-    reading = Reading(model)
-    if not reading.cached:
-        return False, 0
+    deviations: list[float] = []
+    noise: list[float] = []
+    kv_bytes = 0
+    for ids in texts:
+        reading = Reading(model)
+        if not reading.cached:
+            return False, 0
+        largest, kv_bytes = _held_against_one_pass(model, reading, ids)
+        if not deviations and largest <= MAX_DEVIATION:
+            return True, kv_bytes
+        deviations.append(largest)
+        noise.append(_held_against_one_pass(model, Reading(model, cached=False), ids)[0])
+    cached = mean(deviations) <= max(MAX_DEVIATION, MAX_NOISE * mean(noise))
+    return cached, kv_bytes if cached else 0
+
+
+def _held_against_one_pass(model: Any, reading: Reading, ids: Sequence[int]) -> tuple[float, int]:
+    """(the largest deviation at the ends of the passes, bytes of keys and values that the last token added)."""
     text = torch.tensor([list(ids)], device=model.device)
     whole = Reading(model).read(model, text, keep=TRIAL)
-    sizes, largest, noise = [], 0.0, 0.0
-    for end in TRIAL_ENDS[reading.one_pass :]:
+    sizes, deviations = [0], [0.0]
+    for end in TRIAL_ENDS[reading.cached and reading.one_pass :]:
         logits = reading.read(model, text[:, :end])
         sizes.append(reading.kv_bytes)
-        largest = max(largest, deviation(whole[end - 1 : end], logits))
-    if largest > MAX_DEVIATION:
-        # In some formats a product depends on how many tokens are multiplied at once: LLM.int8() looks for outliers.
-        alone = [Reading(model, cached=False).read(model, text[:, :end]) for end in TRIAL_ENDS]
-        noise = max(deviation(whole[end - 1 : end], row) for end, row in zip(TRIAL_ENDS, alone, strict=True))
-    if largest > max(MAX_DEVIATION, MAX_NOISE * noise):
-        return False, 0
-    return True, sizes[-1] - sizes[-2]
+        deviations.append(deviation(whole[end - 1 : end], logits))
+    return max(deviations), sizes[-1] - sizes[-2]
 
 
 def deviation(expected: torch.Tensor, logits: torch.Tensor) -> float:
