@@ -26,6 +26,7 @@ class LoadSpec:
     `path` is a local folder, or a local `.gguf` file. `dtype` is the torch name of the compute type.
     `quantize` names a scheme that is applied while loading (`nf4`, `int8` …), or is None.
     `weight_bytes` is the expected size of the loaded weights, for the memory check.
+    `end_ids` are the token ids that end an answer by the checkpoint's configs; the tokenizer's end token does so too.
     """
 
     id: str
@@ -33,6 +34,7 @@ class LoadSpec:
     dtype: str = "bfloat16"
     quantize: str | None = None
     weight_bytes: int = 0
+    end_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from playground.catalog import names
 from playground.compare import Event
 from playground.core import Sampling
+from playground.engines.engines import Engines
 from playground.errors import InvalidRequest
 from playground.generate import generate
-from tests.fakes import catalog
+from tests.fakes import catalog, tiny_models
+from tests.fakes import variants as stored
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 
 METRICS = {
@@ -72,3 +78,68 @@ def test_a_request_that_cannot_be_run(arguments: dict[str, object], sentence: st
         generate(engine, **({"variants": ["fake"], "prompt": "Hi"} | arguments))  # type: ignore[arg-type]
     assert str(caught.value).startswith(sentence)
     assert not engine.prompts
+
+
+def _ending(folder: Path, place: str) -> int:
+    """A tiny model whose answer to "hi" ends at a token that `place` alone names; the id of that token.
+
+    No near ties, and no halves of characters, whose ids llama.cpp does not tell.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from playground.methods import gguf
+    from playground.methods.recipe import Recipe
+
+    tiny_models.make(folder, "Llama", tie_word_embeddings=False)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    chat = [{"role": "user", "content": "hi"}]
+    prompt = tokenizer(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))["input_ids"]
+    plain = [number for number in range(3, len(tokenizer)) if "\ufffd" not in tokenizer.decode([number])]
+    head, answer = torch.zeros_like(model.lm_head.weight), []
+    head[plain] = torch.randn((len(plain), head.shape[1]), generator=torch.Generator().manual_seed(3)).to(head.dtype)
+    model.lm_head.weight.data = head
+    with torch.no_grad():
+        for _ in range(8):
+            answer.append(int(model(torch.tensor([prompt + answer])).logits[0, -1].argmax()))
+    end = next(one for n, one in enumerate(answer) if n > 1 and one not in answer[:n])
+    if place == "tokenizer":
+        head[[2, end]] = head[[end, 2]].clone()
+        end = 2
+    model.save_pretrained(folder)
+    for file in ("config.json", "generation_config.json"):
+        table = json.loads((folder / file).read_bytes()) | {"eos_token_id": [0, end] if place == file else 0}
+        (folder / file).write_text(json.dumps(table))
+    files = folder.with_name(f"{folder.name}-gguf")
+    files.mkdir()
+    gguf.make(folder, files, Recipe("gguf", "F16"), (), lambda _: None, lambda: False)
+    stored.made("gguf-f16", names.key(str(folder)), path=str(files), method="gguf", scheme="F16")
+    return end
+
+
+@pytest.mark.filterwarnings("ignore")  # transformers' and gguf's own
+def test_an_answer_ends_at_the_same_tokens_in_every_form_and_engine(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the real catalog
+    monkeypatch.setenv("PLAYGROUND_HOME", str(home))
+    monkeypatch.setenv("PLAYGROUND_OFFLINE", "1")
+    engines = Engines()
+    try:
+        for place in ("generation_config.json", "config.json", "tokenizer"):
+            folder = tmp_path / place.partition(".")[0]
+            end = _ending(folder, place)
+            panes = [str(folder), f"{folder}:gguf-f16@transformers", f"{folder}:gguf-f16@llamacpp"]
+            found = generate(engines, panes, "hi", sampling=Sampling(max_tokens=12)).as_json()["panes"]
+            assert [pane["finish_reason"] for pane in found] == ["stop"] * 3, (
+                place,
+                end,
+                [p["token_ids"] for p in found],
+            )
+            assert {tuple(pane["token_ids"]) for pane in found} == {(*found[0]["token_ids"][:-1], end)}, place
+            assert len({pane["text"] for pane in found}) == 1, place
+            assert [pane["metrics"]["output_tokens"] for pane in found] == [len(found[0]["token_ids"])] * 3
+            on = generate(engines, panes, "hi", sampling=Sampling(max_tokens=12, ignore_eos=True)).as_json()["panes"]
+            assert [pane["metrics"]["output_tokens"] for pane in on] == [12] * 3
+    finally:
+        engines.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from playground.errors import BrokenCheckpoint, UnknownModel, UnsupportedModel
 from playground.metrics import footprint
 from playground.metrics.footprint import Tensor
 
+GENERATION = "generation_config.json"
 _ENCODERS = frozenset({"t5", "t5encoder", "bert", "nomic-bert", "clip"})
 
 
@@ -24,6 +25,8 @@ class Checkpoint:
     path        local folder or file, or the hub repository
     form        method, scheme and compute type
     parameters  logical parameters
+    end_ids     token ids that end an answer: of generation_config.json and config.json, or of the header of a GGUF file
+    generation  generation_config.json; {} where there is none
     tied        the output head is the input embedding
     """
 
@@ -34,6 +37,8 @@ class Checkpoint:
     parameters: int
     source: str
     revision: str | None = None
+    end_ids: tuple[int, ...] = ()
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tied(self) -> bool:
@@ -58,29 +63,39 @@ def assemble(
     tensors: Sequence[Tensor],
     source: str,
     revision: str | None = None,
+    generation: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """A safetensors checkpoint from its parts. Raises UnsupportedModel."""
     form = scheme.read(model, config, tensors)
     count = footprint.parameters(tensors, scheme.quantization(config))
-    return Checkpoint(path, config, tuple(tensors), form, count, source, revision)
+    generation = generation or {}
+    ends = _ids(generation.get("eos_token_id"), config.get("eos_token_id"))
+    return Checkpoint(path, config, tuple(tensors), form, count, source, revision, ends, generation)
 
 
-def screen(model: str, files: Sequence[str], read: Callable[[str], bytes]) -> dict[str, Any]:
-    """Refuse an unsafe or unsupported model by its file names and configs; its config.json comes back.
+def _ids(*named: object) -> tuple[int, ...]:
+    """Token ids where each may be one, a list of them, or nothing."""
+    ids = [one for value in named for one in (value if isinstance(value, list) else [value])]
+    return tuple(sorted({one for one in ids if type(one) is int and one >= 0}))
 
-    Raises CatalogError.
+
+def screen(model: str, files: Sequence[str], read: Callable[[str], bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Refuse an unsafe or unsupported model by its file names and configs.
+
+    config.json and generation_config.json come back, {} for the latter where there is none. Raises CatalogError.
     """
     screening.refuse_files(model, files)
     tables = {name: screening.parse_json(read(name), name) for name in screening.SCREENED if name in files}
     screening.refuse_remote_code(model, tables)
     screening.refuse_architecture(model, tables["config.json"])
-    return tables["config.json"]
+    return tables["config.json"], screening.parse_json(read(GENERATION), GENERATION) if GENERATION in files else {}
 
 
 def from_folder(model: str, folder: Path, source: str = "local folder", revision: str | None = None) -> Checkpoint:
     """Describe a local folder. Raises CatalogError."""
-    config = screen(model, [entry.name for entry in folder.iterdir()], lambda name: _small(folder / name))
-    return assemble(model, str(folder), config, footprint.read_tensors(folder), source, revision)
+    names = [entry.name for entry in folder.iterdir()]
+    config, generation = screen(model, names, lambda name: _small(folder / name))
+    return assemble(model, str(folder), config, footprint.read_tensors(folder), source, revision, generation)
 
 
 def _small(path: Path) -> bytes:
@@ -122,7 +137,8 @@ def from_gguf_header(
     known = screening.gguf_architectures()
     in_transformers = not known or header.architecture in known
     form = scheme.gguf(header.weight_type, header.fields.get("general.file_type"), in_transformers=in_transformers)
-    return Checkpoint(path, {}, header.tensors, form, count, source, revision)
+    ends = _ids(*(header.fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")))
+    return Checkpoint(path, {}, header.tensors, form, count, source, revision, ends)
 
 
 def refuse_gguf(model: str, header: gguf_file.GgufHeader) -> None:

@@ -124,7 +124,7 @@ def open_checkpoint(model: Model) -> Checkpoint:
 
 
 def _describe(model: Model, listed: Listing) -> Checkpoint:
-    config = checkpoint.screen(model.name, list(listed.files), lambda name: _small(model, listed, name))
+    config, generation = checkpoint.screen(model.name, list(listed.files), lambda name: _small(model, listed, name))
     source = f"hub, commit {listed.commit[:7]}"
     if "model.safetensors" in listed.files:
         tensors = _remote_header(model, listed, "model.safetensors")
@@ -134,7 +134,7 @@ def _describe(model: Model, listed: Listing) -> Checkpoint:
             headers = pool.map(lambda name: _remote_header(model, listed, name), sorted(set(shards.values())))
             held = dict(zip(sorted(set(shards.values())), headers, strict=True))
         tensors = footprint.merge_shards(shards, held, INDEX)
-    return checkpoint.assemble(model.name, model.repo, config, tensors, source, listed.commit)
+    return checkpoint.assemble(model.name, model.repo, config, tensors, source, listed.commit, generation)
 
 
 def _shards(model: Model, listed: Listing) -> dict[str, str]:

@@ -44,7 +44,7 @@ def load_spec(model: str, name: str) -> LoadSpec:
     """What an engine needs. Raises BrokenCheckpoint, UnknownVariant."""
     row = find(model, name)
     found = _open(row)
-    return LoadSpec(f"{model}:{name}", found.path, found.form.dtype, None, found.loaded_bytes)
+    return LoadSpec(f"{model}:{name}", found.path, found.form.dtype, None, found.loaded_bytes, found.end_ids)
 
 
 def find(model: str, name: str) -> StoredVariant:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from playground.catalog import bundled, checkpoint, endpoints, hub, names, stored
@@ -180,12 +181,12 @@ def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], b
     if names.parse(model).kind == "remote":
         raise _elsewhere(name)
     if suffix and suffix not in names.built_in(model):
-        return stored.load_spec(model, suffix)
+        return _with_original_ends(stored.load_spec(model, suffix), model)
     chosen = variant(name)
     parsed = names.parse(chosen.model)
     path = Path(chosen.path)
     if parsed.kind == "bundled" and chosen.name == names.BUNDLED_FILE:
-        return LoadSpec(chosen.id, str(path), chosen.dtype, None, chosen.bytes or 0)
+        return _with_original_ends(LoadSpec(chosen.id, str(path), chosen.dtype, None, chosen.bytes or 0), chosen.model)
     if parsed.kind == "bundled" and bundled.gguf() is not None:
         path = bundled.restore(report, stop)
     elif parsed.kind == "bundled":
@@ -196,7 +197,18 @@ def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], b
     path = path.absolute()
     local = checkpoint.from_path(chosen.model, path)
     expected = local.loaded_bytes if chosen.is_reference else chosen.bytes or 0
-    return LoadSpec(chosen.id, str(path), chosen.dtype, chosen.quantize, expected)
+    return LoadSpec(chosen.id, str(path), chosen.dtype, chosen.quantize, expected, local.end_ids)
+
+
+def _with_original_ends(spec: LoadSpec, model: str) -> LoadSpec:
+    """A GGUF file names few of its original's end tokens; an answer ends at the same ones."""
+    if not spec.path.endswith(".gguf"):
+        return spec
+    try:
+        return replace(spec, end_ids=tuple(sorted({*spec.end_ids, *open_checkpoint(model).end_ids})))
+    except CatalogError as error:  # without its original no other variant runs that it could differ from
+        log.warning("%s: the end tokens of %s are not known. %s", spec.id, model, error)
+        return spec
 
 
 def _fetched(parsed: names.Model, report: Report, stop: Callable[[], bool]) -> Path:

@@ -24,10 +24,11 @@ class LoadRequest(_Closed):
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     quantize: str | None = None
     weight_bytes: int = Field(0, ge=0)
+    end_ids: tuple[int, ...] = ()
     keep: list[str] = []
 
     def spec(self) -> LoadSpec:
-        return LoadSpec(self.id, self.path, self.dtype, self.quantize, self.weight_bytes)
+        return LoadSpec(self.id, self.path, self.dtype, self.quantize, self.weight_bytes, self.end_ids)
 
 
 class UnloadRequest(_Closed):

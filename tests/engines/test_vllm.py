@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -354,6 +355,17 @@ def test_the_tokens_and_the_request(engine: VllmEngine, tiny: Path) -> None:
     assert not any(a.text.startswith("token_id") for a in best) and tokens[0].piece == best[1].text
     times = [token.time_s for token in tokens]
     assert times == sorted(times) and tokens[0].step_s == times[0]
+
+
+def test_an_answer_ends_at_every_end_token_of_the_checkpoint(engine: VllmEngine, tiny: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny, tmp_path / "ends"))
+    (folder / "generation_config.json").write_text('{"eos_token_id": [40, 41]}')
+    loaded = load(engine, folder)
+    for ignore_eos in (False, True):
+        run(engine, Generation(loaded.id, IDS, Sampling(max_tokens=2, ignore_eos=ignore_eos), request_id="one"))
+    ended, endless = seen(engine, loaded.id)["bodies"][-2:]
+    assert ended["stop_token_ids"] == [2, 40, 41], "2 is config.json's"
+    assert endless["stop_token_ids"] is None
 
 
 def test_several_tokens_in_one_event_are_counted_and_share_its_gap(

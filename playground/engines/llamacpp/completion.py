@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ _DATA = "data: "
 class Completion:
     """A generation that llama-server was asked for, or will be. Only `abort` may be called from another thread.
 
-    names  text of every id of the vocabulary
+    names    text of every id of the vocabulary
+    end_ids  token ids that end the answer, beside those that llama.cpp knows
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Completion:
         loaded: Loaded,
         generation: Generation,
         names: Sequence[str],
+        end_ids: frozenset[int] = frozenset(),
     ) -> None:
         self._client = client
         self._process = process
         self._loaded = loaded
         self._generation = generation
+        self._end_ids = frozenset() if generation.sampling.ignore_eos else end_ids
         self._stream = Stream(lru_cache(maxsize=256)(self._pieces), generation.top_logprobs, names)
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
@@ -58,10 +62,19 @@ class Completion:
                         if not line.startswith(_DATA):
                             continue
                         chunk = json.loads(line.removeprefix(_DATA))
-                        yield from self._stream.read(chunk)
+                        pending = self._stream.unsent
+                        for item in self._stream.read(chunk):
+                            if isinstance(item, Token) and item.id in self._end_ids and not chunk["stop"]:
+                                yield replace(item, text="")
+                                yield self._finish({**chunk, "stop_type": "eos", "content": ""}, pending, waited_s)
+                                return  # which closes the connection
+                            if isinstance(item, Token):
+                                pending = [] if item.text else [*pending, item.id]
+                            yield item
                         if chunk.get("stop"):
-                            held = self._held(chunk) if self._generation.sampling.stop else ""
-                            yield finish(chunk, held, _peak_bytes(self._process, self._loaded), waited_s)
+                            unsent = self._stream.unsent
+                            held = {"eos": unsent[:-1], "word": []}.get(chunk["stop_type"], unsent)
+                            yield self._finish(chunk, held, waited_s)
                             return
             except httpx.TransportError:
                 if not self.aborted.is_set():
@@ -108,12 +121,12 @@ class Completion:
         asked = {"content": text, "add_special": False, "with_pieces": True}
         return tuple(piece(found) for found in self._post("/tokenize", asked)["tokens"])
 
-    def _held(self, last: dict[str, Any]) -> str:
-        """What llama-server kept back as the beginning of a stop string that never came."""
-        ids = self._stream.unsent[:-1] if last["stop_type"] == "eos" else self._stream.unsent
-        if not ids or UNKNOWN_ID in ids or last["stop_type"] == "word":
-            return ""
-        return str(self._post("/detokenize", {"tokens": ids})["content"])
+    def _finish(self, last: dict[str, Any], held: Sequence[int], waited_s: float) -> Finish:
+        """The end of an answer. `held`: ids that llama-server kept back as the beginning of a stop string."""
+        text = ""
+        if held and UNKNOWN_ID not in held and self._generation.sampling.stop:
+            text = str(self._post("/detokenize", {"tokens": list(held)})["content"])
+        return finish(last, text, _peak_bytes(self._process, self._loaded), waited_s)
 
 
 def _peak_bytes(process: ServerProcess, loaded: Loaded) -> int | None:

@@ -37,11 +37,16 @@ Tokenize = Callable[[str, Sequence[Message] | str], Prompt]
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What the engine remembers of a variant. `reference`: folder of its model's original, "" for a GGUF alone."""
+    """What the engine remembers of a variant.
+
+    reference  folder of its model's original, "" for a GGUF alone
+    end_ids    token ids that end an answer, beside those that llama.cpp knows from the file
+    """
 
     header: GgufHeader
     reference: str
     tokenizer_hash: str
+    end_ids: frozenset[int] = frozenset()
     turn: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -121,7 +126,7 @@ class LlamaCppEngine:
             return _Model(header, "", facts.tokenizer_hash(header))
         reference = catalog.resolve(name, on_progress, is_cancelled).path
         on_progress(Progress("Reading the tokenizer"))
-        return _Model(header, reference, self._tokenize(reference, "a").tokenizer_hash)
+        return _Model(header, reference, self._tokenize(reference, "a").tokenizer_hash, frozenset(spec.end_ids))
 
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
         model = self._models.get(variant)
@@ -148,8 +153,8 @@ class LlamaCppEngine:
             loaded = next(found for found in self._servers.loaded() if found.id == variant)
             model = self._models[variant]
             _validate(generation, loaded, model.header)
-            names = facts.vocabulary(model.header)
-            completion = self._running[request] = Completion(self._client, process, loaded, generation, names)
+            names, ends = facts.vocabulary(model.header), model.end_ids
+            completion = self._running[request] = Completion(self._client, process, loaded, generation, names, ends)
             stack.callback(self._running.pop, request, None)
             began = time.monotonic()
             if not model.turn.acquire(blocking=False):

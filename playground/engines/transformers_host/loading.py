@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from playground.catalog.gguf_file import read_header
 from playground.catalog.weights import load_model
 from playground.core import Loaded, LoadSpec, Progress
 from playground.engines.transformers_host.kernel import kernel
@@ -110,13 +111,18 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
         kernel=kernel(model) if cached else f"{UNCACHED} {kernel(model)}".strip(),
         load_s=time.monotonic() - began,
     )
-    return Resident(spec, model, tokenizer, eos_ids(model, tokenizer), facts, cached)
+    return Resident(spec, model, tokenizer, end_ids(spec, tokenizer), facts, cached)
 
 
 def load_tokenizer(path: str) -> Any:
     """The tokenizer of a local folder or `.gguf` file."""
     where, extra = _place(path)
-    return AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False, **extra)
+    tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False, **extra)
+    if extra:
+        end = read_header(Path(path)).fields.get("tokenizer.ggml.eos_token_id")
+        if isinstance(end, int):  # transformers takes the begin token of a Llama's file for its end
+            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
+    return tokenizer
 
 
 def _place(path: str) -> tuple[str, dict[str, str]]:
@@ -275,14 +281,10 @@ def context_length(config: Any) -> int:
     return 131_072
 
 
-def eos_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """All end ids of the generation config (some models have several); the tokenizer's where it names none."""
-    named = model.generation_config.eos_token_id
-    if named is None:
-        named = tokenizer.eos_token_id
-    if named is None:
-        return frozenset()
-    return frozenset(named if isinstance(named, (list, tuple)) else [named])
+def end_ids(spec: LoadSpec, tokenizer: Any) -> frozenset[int]:
+    """Token ids that end an answer: those of the checkpoint's configs, and the tokenizer's."""
+    own = tokenizer.eos_token_id
+    return frozenset(spec.end_ids if own is None else (*spec.end_ids, own))
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

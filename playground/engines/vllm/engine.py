@@ -43,10 +43,11 @@ _WARM_UP = " ".join(["Say in one sentence what a quantized language model gains 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What is remembered of a variant: its folder, and how its ids read."""
+    """What is remembered of a variant: its folder, how its ids read, and which of them end an answer."""
 
     path: str
     piece: Piece | None
+    end_ids: tuple[int, ...]
 
 
 class VllmEngine:
@@ -89,7 +90,7 @@ class VllmEngine:
             on = command.device(interpreter)
             command.refuse(spec, on)
             began = time.monotonic()
-            self._places[spec.id] = _Place(spec.path, pieces(Path(spec.path)))
+            self._places[spec.id] = _Place(spec.path, pieces(Path(spec.path)), spec.end_ids)
             prompt = self._tokenize(spec.path, [{"role": "user", "content": _WARM_UP}])
             kept = [self._ids.get(name, name) for name in keep]
             needed = memory.needed(catalog.variant(spec.id).bytes or spec.weight_bytes, on)
@@ -117,7 +118,7 @@ class VllmEngine:
         request = Generation(spec.id, prompt.ids[: context - tokens], sampling)
         with (
             self._watched(spec.id, process),
-            contextlib.closing(Stream(process.url, process.key, _body(request, None))) as s,
+            contextlib.closing(Stream(process.url, process.key, _body(request, self._places[spec.id]))) as s,
         ):
             for _ in s:
                 if is_cancelled():
@@ -136,12 +137,12 @@ class VllmEngine:
                 yield from self._stream(request, process)
 
     def _stream(self, request: Generation, process: ServerProcess) -> Iterator[Token | Finish]:
-        piece = self._places[request.variant].piece
+        place = self._places[request.variant]
         # Reading vLLM's metrics (20 ms) and its memory (150 ms) would be in the times of those that run beside this
         # one, and would keep the next request waiting.
         before = None if request.at_once else self._metrics(process)
-        tokens = TokensOf(request, piece)
-        stream = Stream(process.url, process.key, _body(request, piece))
+        tokens = TokensOf(request, place.piece)
+        stream = Stream(process.url, process.key, _body(request, place))
         self._streams[request.request_id] = stream
         try:
             for arrival in stream:
@@ -213,8 +214,9 @@ class VllmEngine:
             return False
 
 
-def _body(request: Generation, piece: Piece | None) -> dict[str, object]:
-    return body(request, min(request.sampling.max_tokens, settings().max_tokens), ids=piece is not None)
+def _body(request: Generation, place: _Place) -> dict[str, object]:
+    most = min(request.sampling.max_tokens, settings().max_tokens)
+    return body(request, most, ids=place.piece is not None, end_ids=place.end_ids)
 
 
 def _check(request: Generation, context: int) -> None:

@@ -26,8 +26,12 @@ CONNECT_S = 10.0
 Piece = Callable[[int], str]
 
 
-def body(generation: Generation, max_tokens: int, *, ids: bool = True) -> dict[str, Any]:
-    """The request. `ids`: alternatives are named by id, for whoever can turn an id into text."""
+def body(generation: Generation, max_tokens: int, *, ids: bool = True, end_ids: Sequence[int] = ()) -> dict[str, Any]:
+    """The request.
+
+    ids      alternatives are named by id, for whoever can turn an id into text
+    end_ids  token ids that end the answer, beside the tokenizer's own: vLLM reads no generation_config.json here
+    """
     sampling = generation.sampling
     return {
         "model": generation.variant,
@@ -40,6 +44,7 @@ def body(generation: Generation, max_tokens: int, *, ids: bool = True) -> dict[s
         "repetition_penalty": sampling.repetition_penalty,
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
+        "stop_token_ids": None if sampling.ignore_eos else list(end_ids) or None,
         "ignore_eos": sampling.ignore_eos,
         "logprobs": generation.top_logprobs or None,  # its 0 asks for the token's own: 3 ms a token on a CPU
         "return_token_ids": True,
