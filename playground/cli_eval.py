@@ -61,6 +61,7 @@ def evaluate(
     from playground.engines import address
     from playground.evals.conditions import BATCH_SIZE, Conditions
     from playground.evals.tasks import resolve
+    from playground.export.evaluation import left_out, named
     from playground.jobs.evaluate_spec import EvaluateSpec
     from playground.jobs.queue import best_device, submit
     from playground.store import runs
@@ -93,6 +94,8 @@ def evaluate(
         out.print(table)
     for warning in run.result["warnings"]:
         err.print(Text.assemble(("Warning: ", "bold yellow"), warning["text"]))
+    if settings := left_out(named(run.variants)):
+        out.print(Text(settings, style="dim"))
     out.print(Text(f"Run {run.id}", style="dim"))
 
 

@@ -200,7 +200,10 @@ def _said(run: Run) -> list[str]:
         row = run.result["row"]
         return [f"{row['bytes_before'] / 1e6:,.0f} MB → {row['bytes_after'] / 1e6:,.0f} MB in {row['seconds']:,.1f} s."]
     if run.kind in ("evaluation", "divergence"):
-        return [str(warning["text"]) for warning in run.result["warnings"]]
+        from playground.export.evaluation import left_out, named
+
+        settings = left_out(named(run.variants)) if run.kind == "evaluation" else ""
+        return [*(str(warning["text"]) for warning in run.result["warnings"]), *([settings] if settings else [])]
     count = len(run.result.get("rows") or ())
     return [f"{count} row{'s' if count != 1 else ''}."]
 

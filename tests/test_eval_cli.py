@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's, transformers' an
 ROOT = Path(__file__).parents[1]
 ROW = [
     *("variant", "task", "metric", "n", "score", "stderr", "recovery", "flips_lost", "flips_won", "mcnemar_p"),
-    *("diff", "diff_ci95", "discordance", "smallest_drop", "verdict", "truncated", "warnings"),
+    *("diff", "diff_ci95", "discordance", "smallest_drop", "verdict", "truncated", "cut_prompts", "warnings"),
 ]
 OPTIONS = ["--tasks", "gsm8k", "--few-shot", "1", "--gen", "max_gen_toks=16", "--batch-size", "2"]
 
@@ -99,6 +99,7 @@ def test_people_get_a_table(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "GSM8K: exact_match,strict-match, 1 examples, the first 5 of 12 items" in done.stdout
     assert "McNemar p" in done.stdout
     assert re.search(r"Expected: \d+ to \d+ s\.", done.stderr)
+    assert "generation_config.json not read\n" in done.stdout
     assert "Run " in done.stdout
 
 

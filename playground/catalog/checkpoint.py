@@ -15,6 +15,10 @@ from playground.metrics import footprint
 from playground.metrics.footprint import Tensor
 
 GENERATION = "generation_config.json"
+_NO_SETTINGS = (
+    *("bos_token_id", "eos_token_id", "pad_token_id"),
+    *("transformers_version", "_from_model_config", "use_cache"),
+)
 _ENCODERS = frozenset({"t5", "t5encoder", "bert", "nomic-bert", "clip"})
 
 
@@ -43,6 +47,15 @@ class Checkpoint:
     @property
     def tied(self) -> bool:
         return bool(self.config.get("tie_word_embeddings"))
+
+    @property
+    def generation_settings(self) -> dict[str, Any]:
+        """What generation_config.json sets beside token ids: sampling, penalties, suppressed tokens."""
+        return {
+            name: value
+            for name, value in self.generation.items()
+            if name not in _NO_SETTINGS and value not in (None, False)
+        }
 
     @property
     def bytes(self) -> int:

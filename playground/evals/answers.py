@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from playground.evals.items import Item
 _QUOTED = {"coqa": "f1", "bundled_reading": "f1", "hellaswag": "acc_norm", "arc_challenge": "acc_norm"}
 _SHARED = ("cluster", "story", "passage", "context", "article")  # fields that several items have in common
 WasCut = Callable[[Sequence[Any]], bool]
+CutPrompt = Callable[[str, Sequence[Any]], tuple[int, int] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ def metric(name: str, task: Any) -> Metric:
     return Metric(str(quoted if quoted in means else means[0]), str(task._filters[0].name))
 
 
-def items(task: Any, samples: Sequence[Mapping[str, Any]], of: Metric, was_cut: WasCut) -> list[Item]:
+def items(
+    task: Any, samples: Sequence[Mapping[str, Any]], of: Metric, was_cut: WasCut, cut_prompt: CutPrompt
+) -> list[Item]:
     """One item a document, in the order of the data set. Raises EvaluationError when a score is no number."""
     own = (sample for sample in samples if sample["filter"] == of.filter)
-    return sorted((_item(task, sample, of, was_cut) for sample in own), key=lambda item: item.doc_id)
+    return sorted((_item(task, sample, of, was_cut, cut_prompt) for sample in own), key=lambda item: item.doc_id)
 
 
 def guessing(task: Any, items_: Sequence[Item]) -> float | None:
@@ -59,10 +63,12 @@ def guessing(task: Any, items_: Sequence[Item]) -> float | None:
     return float(np.mean([1 / len(item.loglikelihoods or (0,)) for item in items_]))
 
 
-def _item(task: Any, sample: Mapping[str, Any], of: Metric, was_cut: WasCut) -> Item:
+def _item(task: Any, sample: Mapping[str, Any], of: Metric, was_cut: WasCut, cut_prompt: CutPrompt) -> Item:
     choices = task.doc_to_choice(sample["doc"]) if task.OUTPUT_TYPE == "multiple_choice" else None
     generates = task.OUTPUT_TYPE == "generate_until"
     answer, extracted = _answer(sample, of.name, choices)
+    kind = "generate_until" if generates else "loglikelihood"
+    cuts = filter(None, (cut_prompt(kind, arguments) for arguments in sample["arguments"]))
     return Item(
         doc_id=int(sample["doc_id"]),
         doc_hash=sample["doc_hash"],
@@ -75,6 +81,7 @@ def _item(task: Any, sample: Mapping[str, Any], of: Metric, was_cut: WasCut) -> 
         score=_score(sample, of.name),
         truncated=generates and any(was_cut(arguments) for arguments in sample["arguments"]),
         loglikelihoods=None if generates else tuple(_likelihoods(sample, choices)),
+        cut_prompt=min(cuts, key=itemgetter(1), default=None),
     )
 
 

@@ -59,7 +59,7 @@ def answer(lm: Any, prepared: Prepared, folder: Path, what: str, on_progress: On
 
 def _answers(name: str, task: Any, found: Mapping[str, Any], prepared: Prepared, cache: ResponseCache) -> Answers:
     metric = prepared.metrics[name]
-    items = answers.items(task, found["samples"][name], metric, cache.was_cut)
+    items = answers.items(task, found["samples"][name], metric, cache.was_cut, cache.cut_prompt)
     row = prepared.rows.get(name)
     facts = TaskFacts(
         name=name,

@@ -25,6 +25,7 @@ class Item:
     score           0 or 1, or between them where the task is graded; of any size for perplexities
     truncated       the token budget ended the answer
     loglikelihoods  nats, one a choice, of tasks that are scored by them; None of tasks that generate
+    cut_prompt      (tokens of the prompt, of these the last that the model got) where its context was too short for all
     """
 
     doc_id: int
@@ -38,6 +39,7 @@ class Item:
     score: float
     truncated: bool
     loglikelihoods: tuple[float, ...] | None = None
+    cut_prompt: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ def clusters(items: Iterable[Item]) -> list[str] | None:
 
 
 _FIELDS = {field.name for field in fields(Item)}
+_LATER = {"cut_prompt"}  # not in the files of older versions
 
 
 def line(item: Item) -> str:
@@ -130,10 +133,10 @@ def line(item: Item) -> str:
 def parse(text: str) -> Item:
     """What `line` wrote; floats come back bit by bit. Raises ValueError."""
     found = json.loads(text)
-    if not isinstance(found, dict) or found.keys() != _FIELDS:
+    if not isinstance(found, dict) or found.keys() | _LATER != _FIELDS:
         raise ValueError("not the fields of an item")
-    likelihoods = found.pop("loglikelihoods")
-    return Item(**found, loglikelihoods=None if likelihoods is None else tuple(likelihoods))
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return Item(**values)
 
 
 def write(path: Path, items: Iterable[Item]) -> None:

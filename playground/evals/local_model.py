@@ -15,6 +15,8 @@ class LocalModel(HFLM):  # type: ignore[misc]  # lm-eval has no types
     """HFLM over a model that this program has loaded (`transformers_host.loading.Resident`)."""
 
     def __init__(self, resident: Any, batch_size: int, strip_thinking: bool) -> None:
+        from transformers import GenerationConfig
+
         super().__init__(
             trust_remote_code=False,
             pretrained=resident.model,
@@ -23,18 +25,44 @@ class LocalModel(HFLM):  # type: ignore[misc]  # lm-eval has no types
             think_end_token=think_end(resident.tokenizer) if strip_thinking else None,
         )
         self._eos = resident.eos
+        self._prompts: list[tuple[int, int]] = []
         self.cache_hook: Journal
+        # Penalties and suppressed tokens of a folder's generation_config.json would not act on its GGUF file.
+        own = resident.model.generation_config
+        resident.model.generation_config = GenerationConfig(
+            bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id, eos_token_id=sorted(resident.eos) or None
+        )
 
     def _model_call(self, *arguments: Any, **named: Any) -> Any:
         self.cache_hook.begin_batch()
         return super()._model_call(*arguments, **named)
 
     def _model_generate(self, context: Any, max_length: int, stop: list[str], **named: Any) -> Any:
+        import torch
+
         self.cache_hook.begin_batch()
+        if named.get("do_sample"):
+            named.setdefault("top_k", 0)  # transformers' own default is 50, which no other engine has
         rows = super()._model_generate(context, max_length, stop, **named)
         begin = context.shape[1]
-        self.cache_hook.cut(self._is_cut(row[begin:].tolist(), stop, max_length - begin) for row in rows)
+        cut = [self._is_cut(row[begin:].tolist(), stop, max_length - begin) for row in rows]
+        self.cache_hook.generated(cut, self._prompts)
+        answers, ends = rows[:, begin:], torch.tensor(sorted(self._eos), dtype=rows.dtype, device=rows.device)
+        answers[torch.isin(answers, ends)] = self.tokenizer.pad_token_id  # an end token that is not special has a text
         return rows
+
+    def tok_batch_encode(
+        self, strings: list[str], padding_side: str = "left", left_truncate_len: int | None = None, **named: Any
+    ) -> tuple[Any, Any]:
+        """As lm-eval's own; which prompts had to be cut is kept for the journal."""
+        ids, mask = super().tok_batch_encode(strings, padding_side, None, **named)
+        room = left_truncate_len or ids.shape[1]
+        self._prompts = [(length, min(length, room)) for length in mask.sum(dim=1).tolist()]
+        return ids[:, -room:], mask[:, -room:]
+
+    def _loglikelihood_tokens(self, requests: Any, *arguments: Any, **named: Any) -> Any:
+        self.cache_hook.scored(requests, self.max_length + 1)
+        return super()._loglikelihood_tokens(requests, *arguments, **named)
 
     def _is_cut(self, ids: list[int], stop: list[str], budget: int) -> bool:
         """Whether an answer fills its budget and holds nothing that would have ended it before."""

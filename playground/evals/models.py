@@ -103,7 +103,8 @@ def _in_vllm(subject: Subject, conditions: Conditions, engines: Engines, on_prog
                     answer: Mapping[str, Any] = response.json()
                     return answer
 
-            yield Asked(_served(ask, loaded.id, subject.spec.path, loaded.context, conditions), loaded)
+            ends = {"stop_token_ids": list(subject.spec.end_ids)}
+            yield Asked(_served(ask, loaded.id, subject.spec.path, loaded.context, conditions, ends), loaded)
     finally:
         servers.stop(loaded.id)
 
@@ -118,6 +119,7 @@ def _remote(subject: Subject, conditions: Conditions, on_progress: OnProgress) -
     engine = RemoteEngine()
     try:
         loaded = engine.load(subject.variant.id, on_progress, lambda: False)
+        neutral = engine.neutral(subject.variant.id)
     finally:
         engine.close()
     http = RemoteHttp()
@@ -128,7 +130,7 @@ def _remote(subject: Subject, conditions: Conditions, on_progress: OnProgress) -
 
     model = parsed.repo or endpoint.model or catalog.variant(subject.variant.id).label
     try:
-        yield Asked(_served(ask, model, "", loaded.context, conditions), loaded)
+        yield Asked(_served(ask, model, "", loaded.context, conditions, neutral), loaded)
     finally:
         http.close()
 
@@ -136,8 +138,10 @@ def _remote(subject: Subject, conditions: Conditions, on_progress: OnProgress) -
 ANSWER_S = 600.0  # a batch of long answers from a remote endpoint
 
 
-def _served(ask: Any, model: str, tokenizer: str, context: int, conditions: Conditions) -> Any:
+def _served(
+    ask: Any, model: str, tokenizer: str, context: int, conditions: Conditions, fields: Mapping[str, Any]
+) -> Any:
     from playground.evals.served_model import ServedModel
 
     seed = SEEDS[2] if conditions.seed is None else conditions.seed
-    return ServedModel(ask, model, tokenizer, context, conditions.batch_size, seed, conditions.strip_thinking)
+    return ServedModel(ask, model, tokenizer, context, conditions.batch_size, seed, conditions.strip_thinking, fields)

@@ -25,6 +25,7 @@ WORK = {
     "loglikelihood_rolling": ("reading texts", "texts"),
 }
 _CUT = "cut "  # before the key of a response: the token budget ended it
+_PROMPT = "prompt "  # before the key of a response: its prompt was cut, from so many tokens to so many
 OnProgress = Callable[[Progress], None]
 
 
@@ -35,20 +36,31 @@ class Journal:
         self._responses = responses
         self._said = said
         self._cut: list[bool] = []
+        self._prompts: list[tuple[int, int]] = []
 
     def begin_batch(self) -> None:
         self._responses.commit()
 
-    def cut(self, flags: Iterable[bool]) -> None:
-        """Whether the budget ended each of the next responses."""
-        self._cut = list(flags)
+    def generated(self, cut: Iterable[bool], prompts: Iterable[tuple[int, int]]) -> None:
+        """Of each of the next responses: whether the budget ended it, and (tokens of its prompt, of these kept)."""
+        self._cut, self._prompts = list(cut), list(prompts)
+
+    def scored(self, requests: Iterable[tuple[Any, Sequence[int], Sequence[int]]], room: int) -> None:
+        """What is about to be scored: (its request, ids before, ids scored). The last `room` ids are kept."""
+        for request, before, ids in requests:
+            self._prompt("loglikelihood", request, len(before), len(before) - max(0, len(before) + len(ids) - room))
 
     def add_partial(self, attr: str, req: Iterable[Any], res: Any) -> None:
         key = hash_args(attr, req)
         if attr == "generate_until":
             self._responses[_CUT + key] = self._cut.pop(0)
+            self._prompt(attr, req, *self._prompts.pop(0))
         self._responses[key] = res
         self._said()
+
+    def _prompt(self, attr: str, request: Iterable[Any] | None, tokens: int, kept: int) -> None:
+        if kept < tokens and request is not None:
+            self._responses[_PROMPT + hash_args(attr, request)] = [tokens, kept]
 
 
 class ResponseCache(CachingLM):  # type: ignore[misc]  # lm-eval has no types
@@ -92,6 +104,11 @@ class ResponseCache(CachingLM):  # type: ignore[misc]  # lm-eval has no types
     def was_cut(self, arguments: Sequence[Any]) -> bool:
         """Whether the token budget ended the answer to this request of `generate_until`."""
         return bool(self.dbdict.get(_CUT + hash_args("generate_until", arguments), False))
+
+    def cut_prompt(self, attr: str, arguments: Sequence[Any]) -> tuple[int, int] | None:
+        """(tokens of the prompt, of these the last that the model got) where the context was too short for it."""
+        found = self.dbdict.get(_PROMPT + hash_args(attr, arguments))
+        return (found[0], found[1]) if found else None
 
     def _one_more(self) -> None:
         stage = self._stage

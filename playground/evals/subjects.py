@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Subject:
     id            as it was asked for, "smollm2:nf4" or "smollm2@vllm"
     spec          what an engine needs to load it; None of a remote one
     content_hash  of the weights as they compute: what is quantized or cast while loading says so at its end
+    left_out      what its generation_config.json sets and no answer is asked with; None of a remote one
     """
 
     id: str
@@ -34,6 +35,7 @@ class Subject:
     variant: Variant
     spec: LoadSpec | None
     content_hash: str
+    left_out: Mapping[str, Any] | None = None
 
     def facts(self, loaded: Loaded | None, template_hash: str) -> dict[str, Any]:
         """Its entry in the `variants` of a run; `speed` is None until it is measured."""
@@ -51,6 +53,7 @@ class Subject:
             "loaded_bytes": (loaded.weight_bytes or None) if loaded else None,
             "kernel": loaded.kernel if loaded else "",
             "template_hash": template_hash,
+            "left_out": None if self.left_out is None else dict(self.left_out),
             "speed": None,
         }
 
@@ -82,7 +85,8 @@ def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
     if chosen != "transformers" or not variant.path.endswith(".gguf"):  # which it unpacks: right for scores
         choose.check(variant, chosen)
     spec = catalog.resolve(asked.variant, on_progress)
-    return Subject(name, chosen, variant, spec, weights_hash(spec))
+    left_out = checkpoint.from_path(spec.id, Path(spec.path)).generation_settings
+    return Subject(name, chosen, variant, spec, weights_hash(spec), left_out)
 
 
 def known_hash(variant: Variant) -> str:

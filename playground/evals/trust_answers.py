@@ -31,6 +31,7 @@ def checks(
     for one in everyone:
         yield from _luck(one, task, names if one is reference and others else (one.variant,))
         yield from _unread(one, task)
+        yield from _cut_prompts(one, task)
     for other in others:
         yield from _pairs(reference, other, task, other.variant in copies)
     yield from _cut(reference, others, task)
@@ -114,6 +115,29 @@ def _luck(one: Measured, task: TaskFacts, concerned: tuple[str, ...]) -> Iterato
     elif score - doubt <= task.chance:
         text = f"{said}, hardly better than {guessing}: a loss has little room to show. Use more items."
         yield Warned("chance", text, concerned, task.name)
+
+
+def _cut_prompts(one: Measured, task: TaskFacts) -> Iterator[Warned]:
+    """Prompts longer than the context leaves room for lose their beginning: the instructions and the first examples."""
+    items = one.tasks.get(task.name, ())
+    cut = [item.cut_prompt for item in items if item.cut_prompt is not None]
+    if not cut:
+        return
+    before, after = (_span(lengths) for lengths in zip(*cut, strict=True))
+    yield Warned(
+        "cut-prompts",
+        f"{len(cut):,} of {len(items):,} prompts of {task.title} were too long for the context of {one.variant} and "
+        f"lost their beginning: of {before} tokens the last {after} were read. Take fewer examples or a smaller "
+        "budget.",
+        (one.variant,),
+        task.name,
+    )
+
+
+def _span(numbers: Sequence[int]) -> str:
+    """ "160", or "120 to 160"."""
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _unread(one: Measured, task: TaskFacts) -> Iterator[Warned]:

@@ -52,6 +52,7 @@ def folder(subject: Subject, prepared: Prepared, template_hash: str, device: str
         "dtype": subject.variant.dtype,
         "device": device,
         "template_hash": template_hash,
+        "end_ids": list(subject.spec.end_ids) if subject.spec else None,
         "conditions": prepared.conditions.as_dict(),
         "metrics": {name: str(metric) for name, metric in prepared.metrics.items()},
         "data": dict(prepared.digests),

@@ -21,6 +21,7 @@ def rows(
     recovery        percent; flips_* items; mcnemar_p None where the task is graded
     diff, diff_ci95 score minus the reference's, with its 95 % interval
     truncated       share of the answers that the token budget ended, 0 to 1
+    cut_prompts     items whose prompt the model did not get whole
     verdict         "reference", "better", "worse", "not distinguishable", or "withheld": a warning says why
 
     A variant's row is about the items that both sides answered, see `items.joined`; what only the reference has is
@@ -58,6 +59,7 @@ def _alone(items: Sequence[Item]) -> dict[str, Any]:
         "smallest_drop": None,
         "verdict": REFERENCE,
         "truncated": sum(item.truncated for item in items) / len(items),
+        "cut_prompts": sum(item.cut_prompt is not None for item in items),
     }
 
 

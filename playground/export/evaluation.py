@@ -21,7 +21,7 @@ COLUMNS = (
     *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "decode_tok_s", "engine"),
     *DIVERGENCE,
     *("task", "metric", "n", "score", "stderr", "recovery", "flips_lost", "flips_won", "mcnemar_p"),
-    *("diff", "diff_low", "diff_high", "smallest_drop", "verdict", "truncated", "warnings"),
+    *("diff", "diff_low", "diff_high", "smallest_drop", "verdict", "truncated", "cut_prompts", "warnings"),
 )
 DIVERGENCE_COLUMNS = (
     *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "tokens", "documents"),
@@ -53,7 +53,7 @@ def account(run: Run) -> Account:
             if table
         ),
         figures=(*figures(variants, tasks, verdicts, moved), *spread(variants, moved)),
-        conditions=_conditions(run, tasks),
+        conditions=_conditions(run, tasks, variants),
     )
 
 
@@ -136,7 +136,7 @@ def warnings(found: Sequence[Row], variants: Sequence[Row]) -> list[dict[str, An
     return sorted(groups.values(), key=lambda group: not group["withholds"])
 
 
-def conditions(settings: Row, tasks: Sequence[Row]) -> list[str]:
+def conditions(settings: Row, tasks: Sequence[Row], variants: Sequence[Row] = ()) -> list[str]:
     """What every variant was asked under, as short phrases."""
     shots = sorted({task["few_shot"] for task in tasks})
     limit = settings.get("limit")
@@ -149,11 +149,24 @@ def conditions(settings: Row, tasks: Sequence[Row]) -> list[str]:
         *(f"{name} {value}" for name, value in (settings.get("generation") or {}).items()),
         f"batch {settings['batch_size']}" if settings.get("batch_size") else "",
         "" if settings.get("seed") is None else f"seed {settings['seed']}",
+        left_out(variants) if tasks else "",
     ]
     if found := settings.get("divergence"):
         said.append(f"divergence on {found['tokens']:,} tokens of {_text(str(found['text']))}")
         said += [f"windows of {found['max_length']:,}"] if found.get("max_length") else []
     return [one for one in said if one]
+
+
+def left_out(variants: Sequence[Row]) -> str:
+    """ "generation_config.json not read (BF16: repetition_penalty 1.5)"; "" of a run that an older version made."""
+    if not all("left_out" in variant for variant in variants) or not variants:
+        return ""
+    groups: dict[str, list[str]] = {}
+    for variant in variants:
+        settings = ", ".join(f"{name} {str(value)[:40]}" for name, value in (variant["left_out"] or {}).items())
+        groups.setdefault(settings, []).append(str(variant["label"]))
+    found = [f"{', '.join(labels)}: {settings}" for settings, labels in groups.items() if settings]
+    return "generation_config.json not read" + (f" ({'; '.join(found)})" if found else "")
 
 
 def _text(source: str) -> str:
@@ -187,7 +200,10 @@ def _doubts(run: Run, variants: Sequence[Row]) -> list[Doubt]:
     return [Doubt(tuple(one["texts"]), one["withholds"], tuple(one["tasks"])) for one in found]
 
 
-def _conditions(run: Run, tasks: Sequence[Row]) -> tuple[tuple[str, str], ...]:
+def _conditions(run: Run, tasks: Sequence[Row], variants: Sequence[Row]) -> tuple[tuple[str, str], ...]:
     took = (run.result.get("seconds") or {}).get("total")
-    found = [("Conditions", ", ".join(conditions(run.settings, tasks))), ("Time", words.seconds(took) if took else "")]
+    found = [
+        ("Conditions", ", ".join(conditions(run.settings, tasks, variants))),
+        ("Time", words.seconds(took) if took else ""),
+    ]
     return tuple((name, value) for name, value in found if value)

@@ -41,7 +41,7 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
         "floor": floor,
         "warnings": warnings(result.get("warnings") or (), variants),
         "verdict": sentences(variants, tasks, result.get("rows") or (), result.get("divergence") or ()),
-        "conditions": conditions(row["settings"], tasks),
+        "conditions": conditions(row["settings"], tasks, variants),
         "text": result.get("text"),
         "estimate": result.get("estimate"),
         "device": device(row["device"], row["versions"]),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -14,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from playground.errors import EvaluationError
+from playground.evals import models, subjects
 from playground.evals.conditions import Conditions
 from playground.evals.harness import RESPONSES, Answers
 from playground.evals.items import Item
-from tests.evals.conftest import Ask
+from tests.evals.conftest import Ask, choice
+from tests.fakes.model import make_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's, transformers' and datasets' own
 SHORT = {"max_gen_toks": 12}
@@ -150,6 +155,58 @@ def test_only_what_follows_the_thoughts_is_scored(
 ) -> None:
     (item,) = answered(ask, loaded, monkeypatch, ["<think>1</think> #### 2<|im_end|>"], strip_thinking=True)
     assert (item.answer, item.extracted) == ("#### 2", "2")
+
+
+def asked_of(folder: Path, ask: Ask, conditions: Conditions) -> tuple[dict[str, Answers], dict[str, Any]]:
+    """The answers of a folder's model, loaded as an evaluation loads it, and its entry in the run."""
+    (subject,) = subjects.find([str(folder)])
+    with models.asked(subject, conditions, lambda: pytest.fail("no engine is needed"), lambda _: None) as asked:
+        return ask(conditions, lm=asked.lm), subject.facts(asked.loaded, "")
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_no_generation_config_decides_what_is_answered(tiny: Path, ask: Ask, tmp_path: Path, sampled: bool) -> None:
+    folder = Path(shutil.copytree(tiny, tmp_path / "other"))
+    settings = {"repetition_penalty": 1.5, "suppress_tokens": list(range(40, 320)), "do_sample": True, "top_p": 0.1}
+    ids = {"eos_token_id": 2, "bos_token_id": 1, "pad_token_id": 2}
+    (folder / "generation_config.json").write_text(json.dumps(ids | settings))
+    drawn = {"temperature": 1.5} if sampled else {}
+    conditions = Conditions(("gsm8k",), limit=4, few_shot=0, generation={**SHORT, **drawn})
+    plain, facts = asked_of(tiny, ask, conditions)
+    other, other_facts = asked_of(folder, ask, conditions)
+    assert [item.answer for item in other["gsm8k"].items] == [item.answer for item in plain["gsm8k"].items]
+    assert (facts["left_out"], other_facts["left_out"]) == ({}, settings)
+
+
+def test_an_answer_ends_at_every_end_token_of_the_checkpoint(tiny: Path, ask: Ask, tmp_path: Path) -> None:
+    conditions = Conditions(("gsm8k",), limit=1, few_shot=0, generation=SHORT)
+    (whole,) = asked_of(tiny, ask, conditions)[0]["gsm8k"].items
+    assert "the" in whole.answer and whole.truncated
+    end = AutoTokenizer.from_pretrained(tiny).convert_tokens_to_ids("the")
+    folder = Path(shutil.copytree(tiny, tmp_path / "ends"))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 0}))
+    config = json.loads((folder / "config.json").read_bytes())
+    (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": end}))
+    (item,) = asked_of(folder, ask, conditions)[0]["gsm8k"].items
+    assert (item.answer, item.truncated) == (whole.answer.partition("the")[0], False)
+
+
+@pytest.mark.parametrize(("task", "context", "room"), [("gsm8k", 64, 64 - 12), ("arc_easy", 40, 41)])
+def test_prompts_that_the_context_cuts_are_kept_with_their_items(
+    ask: Ask, tmp_path: Path, task: str, context: int, room: int
+) -> None:
+    folder = make_tiny(tmp_path / "short", context=context)
+    answers = asked_of(folder, ask, Conditions((task,), few_shot=0, generation=SHORT, batch_size=4))[0][task]
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for item in answers.items:
+        tokens = len(tokenizer(item.prompt).input_ids)
+        if task == "arc_easy":
+            texts = choice(item.doc_id)["choices"]["text"]
+            room_of_prompt = room - max(len(tokenizer(f" {text}").input_ids) for text in texts)
+        else:
+            room_of_prompt = room
+        assert item.cut_prompt == ((tokens, room_of_prompt) if tokens > room_of_prompt else None)
+    assert {item.cut_prompt is None for item in answers.items} == {True, False}
 
 
 def test_a_budget_beyond_the_context_is_a_sentence(ask: Ask) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +18,25 @@ ITEM = Item(7, "d7", "p7", "story-2", "Q: two?\nA:", "2", " 2\u2028", "2", 1.0, 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@given(answer=texts, score=st.floats(allow_nan=False), likelihoods=st.none() | st.tuples(st.floats(allow_nan=False)))
+@given(
+    answer=texts,
+    score=st.floats(allow_nan=False),
+    likelihoods=st.none() | st.tuples(st.floats(allow_nan=False)),
+    cut_prompt=st.sampled_from([None, (966, 160)]),
+)
 def test_a_line_is_one_line_and_comes_back_as_it_was(
-    answer: str, score: float, likelihoods: tuple[float] | None
+    answer: str, score: float, likelihoods: tuple[float] | None, cut_prompt: tuple[int, int] | None
 ) -> None:
-    item = replace(ITEM, answer=answer, score=score, loglikelihoods=likelihoods)
+    item = replace(ITEM, answer=answer, score=score, loglikelihoods=likelihoods, cut_prompt=cut_prompt)
     written = items.line(item)
     assert "\n" not in written
     assert items.parse(written) == item
+
+
+def test_a_line_of_an_older_version_is_read() -> None:
+    written = json.loads(items.line(ITEM))
+    del written["cut_prompt"]
+    assert items.parse(json.dumps(written)) == ITEM
 
 
 def test_a_file_holds_one_item_a_line_whatever_the_answers_hold(tmp_path: Path) -> None:

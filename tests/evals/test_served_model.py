@@ -60,7 +60,8 @@ def served(tiny: Path) -> Make:
     from playground.evals.served_model import ServedModel
 
     def make(ask: Any, batch_size: int = 4, tokenizer: str = str(tiny), **more: Any) -> Any:
-        return ServedModel(ask, "tiny", tokenizer, 1024, batch_size, 7, more.get("strip_thinking", False))
+        thinking, fields = more.get("strip_thinking", False), more.get("fields")
+        return ServedModel(ask, "tiny", tokenizer, more.get("context", 1024), batch_size, 7, thinking, fields)
 
     return make
 
@@ -89,6 +90,28 @@ def test_choices_are_scored_by_their_tokens(ask: Ask, served: Make, loaded: Call
         likelihoods = item.loglikelihoods or ()
         assert len(likelihoods) in (3, 4)
         assert likelihoods[1] == pytest.approx(-sum(tokenizer(" the river").input_ids) / 100)
+
+
+def test_end_tokens_go_along_where_text_is_generated(ask: Ask, served: Make) -> None:
+    server = Server("#### 2")
+    ask(CONDITIONS, lm=served(server, fields={"stop_token_ids": [2, 40], "temperature": 9.0}))
+    assert {(*body["stop_token_ids"], body["temperature"]) for body in server.bodies} == {(2, 40, 0.0)}
+    scoring = Server()
+    ask(Conditions(("arc_easy",), limit=2), lm=served(scoring, fields={"stop_token_ids": [2, 40]}))
+    assert not any("stop_token_ids" in body for body in scoring.bodies)
+
+
+def test_prompts_that_the_context_cuts_are_kept_with_their_items(
+    ask: Ask, served: Make, loaded: Callable[..., Any]
+) -> None:
+    context, budget = 80, 12
+    conditions = Conditions(("gsm8k", "arc_easy"), few_shot=0, generation={"max_gen_toks": budget}, batch_size=4)
+    found = ask(conditions, lm=served(Server("#### 2"), context=context))
+    tokenizer = loaded(conditions).tokenizer
+    for item in found["gsm8k"].items:
+        tokens, room = len(tokenizer(item.prompt).input_ids), context - 1 - budget
+        assert item.cut_prompt == ((tokens, room) if tokens > room else None)
+    assert {item.cut_prompt is None for item in found["gsm8k"].items} == {True, False}
 
 
 def test_thoughts_are_stripped(ask: Ask, served: Make) -> None:
@@ -140,6 +163,10 @@ def test_a_remote_endpoint_answers_what_generates(endpoint: str, ask: Ask) -> No
     batches = [body["prompt"] for body in bodies if not body.get("stream")]
     assert [len(batch) for batch in batches] == [4, 2]
     assert {prompt for batch in batches for prompt in batch} == {item.prompt for item in items}
+    asked_for = [
+        (body["repetition_penalty"], body["top_k"], body["top_p"]) for body in bodies if not body.get("stream")
+    ]
+    assert asked_for == [(1.0, 0, 1.0)] * 2, "no generation_config.json of the endpoint's decides"
 
 
 @pytest.mark.usefixtures("endpoint")

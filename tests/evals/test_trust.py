@@ -226,6 +226,14 @@ def test_a_few_cut_answers_are_no_matter() -> None:
     assert codes(answers([item(n, s, "nf4", truncated=n < 4) for n, s in enumerate(scores(55, 45))])) == []
 
 
+def test_cut_prompts_are_counted() -> None:
+    lengths = [(966, 160), (958, 160)]
+    cut = [item(n, s, "nf4", cut_prompt=lengths[n] if n < 2 else None) for n, s in enumerate(scores(55, 45))]
+    warned = only(answers(cut))
+    assert (warned.code, warned.variants, warned.task, warned.withholds) == ("cut-prompts", ("m:nf4",), "math", False)
+    assert "2 of 100 prompts of Sums" in warned.text and "of 958 to 966 tokens the last 160" in warned.text
+
+
 @pytest.mark.parametrize(("answer", "why"), [("The sum is two.", "another form"), (" \n", "stop string")])
 def test_answers_that_nothing_was_read_from_are_said(answer: str, why: str) -> None:
     def unread(share: int) -> Measured:

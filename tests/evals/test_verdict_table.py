@@ -16,7 +16,7 @@ from tests.fakes.evaluation import FACTS, MATH, NF4, chosen, generated, item, me
 
 KEYS = [
     *("variant", "task", "metric", "n", "score", "stderr", "recovery", "flips_lost", "flips_won", "mcnemar_p", "diff"),
-    *("diff_ci95", "discordance", "smallest_drop", "verdict", "truncated", "warnings"),
+    *("diff_ci95", "discordance", "smallest_drop", "verdict", "truncated", "cut_prompts", "warnings"),
 ]
 TASKS = {"math": MATH, "facts": FACTS}
 BASE = replace(measured("m", []), tasks={"math": generated("m", scores(80, 20)), "facts": chosen(0, scores(50, 50))})

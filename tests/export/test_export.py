@@ -236,6 +236,17 @@ def test_an_evaluation_without_more_than_scores(home: Path) -> None:
     assert all(form.make(run, "", "") for form in export.FORMS.values())
 
 
+def test_what_no_answer_was_asked_with_stands_among_the_conditions(home: Path) -> None:
+    run = evaluation(files=False)
+    assert "generation_config.json" not in export.html(run), "an older version did not look"
+    for variant in run.variants:
+        variant["left_out"] = {}
+    assert "generation_config.json not read" in export.html(run)
+    run.variants[0]["left_out"] = {"repetition_penalty": 1.5}
+    assert f"generation_config.json not read ({run.variants[0]['label']}: repetition_penalty 1.5)" in export.html(run)
+    VALIDATOR.validate(json.loads(export.FORMS["json"].make(run, "", "")))
+
+
 def test_the_noise_floor_is_told_beside_the_divergence(home: Path) -> None:
     run = exported_runs.divergence()
     assert [row["variant"] for row in lines(run)] == [row["variant"] for row in run.result["rows"]]

@@ -23,7 +23,7 @@ from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.remote.chunks import Chunks
 from playground.engines.remote.errors import Missing, Rejected, Scrub, TooLarge, missing_model, shown, unreadable
 from playground.engines.remote.http import IsStopped, RemoteHttp
-from playground.engines.remote.requests import KINDS, UNKNOWN
+from playground.engines.remote.requests import KINDS, UNKNOWN, neutral
 from playground.engines.remote.served import Served
 from playground.engines.remote.stream import stream
 from playground.engines.remote.tokenize import tokenized
@@ -83,6 +83,11 @@ class RemoteEngine:
         served = self._learn(served, is_cancelled)
         self._served[variant] = served
         return served.loaded(variant, time.monotonic() - began)
+
+    def neutral(self, variant: str) -> dict[str, Any]:
+        """Fields of a request that keep the endpoint from sampling by defaults of its own. Raises UnknownVariant."""
+        served = self._ready(variant)
+        return neutral(served.kind, served.refused)
 
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
         served = self._ready(variant)

@@ -108,6 +108,12 @@ def body(
     return {name: value for name, value in made.items() if name not in refused or name in _NEEDED}
 
 
+def neutral(kind: Kind, refused: frozenset[str]) -> dict[str, Any]:
+    """What keeps a server from sampling by defaults of its own, among what it takes."""
+    made = {"top_p": 1.0, **kind.extensions(Sampling())}
+    return {name: value for name, value in made.items() if name not in refused}
+
+
 def refused_by(said: str, sent: Mapping[str, Any]) -> frozenset[str]:
     """The fields of a request that an error message names and that can be done without."""
     optional = (set(sent) - _NEEDED) | (set(sent.get("stream_options") or ()) - {"include_usage"})
