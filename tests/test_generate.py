@@ -139,6 +139,9 @@ def test_an_answer_ends_at_the_same_tokens_in_every_form_and_engine(
             assert {tuple(pane["token_ids"]) for pane in found} == {(*found[0]["token_ids"][:-1], end)}, place
             assert len({pane["text"] for pane in found}) == 1, place
             assert [pane["metrics"]["output_tokens"] for pane in found] == [len(found[0]["token_ids"])] * 3
+            held = Sampling(max_tokens=12, stop=(f"{found[0]['text'][-1]}~",))  # begins as the answer ends
+            texts = {pane["text"] for pane in generate(engines, panes, "hi", sampling=held).as_json()["panes"]}
+            assert texts == {found[0]["text"]}, "what may have become a stop string is not lost"
             on = generate(engines, panes, "hi", sampling=Sampling(max_tokens=12, ignore_eos=True)).as_json()["panes"]
             assert [pane["metrics"]["output_tokens"] for pane in on] == [12] * 3
     finally:

@@ -12,6 +12,7 @@ import pytest
 from playground import catalog
 from playground.catalog import bundled, names
 from playground.catalog import hub as hub_module
+from playground.catalog.variants import open_checkpoint
 from playground.core import Progress
 from playground.errors import (
     BrokenCheckpoint,
@@ -37,6 +38,14 @@ def test_describing_reads_headers_not_weights(hub: Hub, tmp_path: Path) -> None:
     assert (found.label, found.bytes, found.parameters) == ("BF16", 5_120_000, 2_560_000)
     assert found.revision == repo.commit
     assert hub.served < 400_000
+
+
+def test_the_end_of_an_answer_is_known_without_a_download(hub: Hub, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "m", {"eos_token_id": 2})
+    (folder / "generation_config.json").write_text('{"eos_token_id": [2, 40], "repetition_penalty": 1.1}')
+    hub.add(NAME, folder)
+    found = open_checkpoint(NAME)
+    assert (found.end_ids, found.generation_settings) == ((2, 40), {"repetition_penalty": 1.1})
 
 
 def test_a_server_that_ignores_ranges_is_not_read_to_the_end(hub: Hub, tmp_path: Path) -> None:

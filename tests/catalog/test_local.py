@@ -55,6 +55,31 @@ def test_resolve_says_what_an_engine_needs(llama: Path) -> None:
     assert catalog.resolve(f"{llama}:fp32").dtype == "float32"
 
 
+@pytest.mark.parametrize(
+    ("config", "generation", "ends"),
+    [
+        ({}, None, ()),
+        ({"eos_token_id": 2}, None, (2,)),
+        ({"eos_token_id": [2, 7]}, {"eos_token_id": 5}, (2, 5, 7)),
+        ({"eos_token_id": None}, {"eos_token_id": [9, 5, 9]}, (5, 9)),
+        ({"eos_token_id": "</s>"}, {"eos_token_id": [-1, True, 3]}, (3,)),
+    ],
+)
+def test_an_answer_ends_at_what_either_config_names(
+    tmp_path: Path, config: dict[str, object], generation: dict[str, object] | None, ends: tuple[int, ...]
+) -> None:
+    folder = make_folder(tmp_path / "m", config)
+    if generation is not None:
+        (folder / "generation_config.json").write_text(json.dumps(generation))
+    assert catalog.resolve(str(folder)).end_ids == catalog.resolve(f"{folder}:nf4").end_ids == ends
+
+
+def test_a_broken_generation_config_is_named(llama: Path) -> None:
+    (llama / "generation_config.json").write_text("{")
+    with pytest.raises(BrokenCheckpoint, match=r"generation_config\.json is not valid JSON"):
+        catalog.variant(str(llama))
+
+
 def test_a_link_to_a_folder_works_and_a_loop_does_not(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(llama)
     assert catalog.variant(str(tmp_path / "link")).path == str(llama)
