@@ -85,7 +85,28 @@ def read(model: str, config: Mapping[str, Any], tensors: Sequence[Tensor]) -> Sc
             f"{model} is quantized with {method[:40] or 'an unnamed method'}, which nothing here can run.",
             hint=f"Known: {', '.join(_READERS)}.",
         )
+    if method == "fp8":
+        _refuse_other_blocks(model, quantized, tensors)
     return reader(quantized, dtype)
+
+
+def _refuse_other_blocks(model: str, quantized: Mapping[str, Any], tensors: Sequence[Tensor]) -> None:
+    """Refuse FP8 weights whose scales are not one for each block of the configuration. Raises UnsupportedModel."""
+    block = quantized.get("weight_block_size")
+    if not isinstance(block, list) or len(block) != 2 or not all(_int(size) for size in block):
+        return
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    for tensor in tensors:
+        scales = shapes.get(f"{tensor.name}_scale_inv", ())
+        if not tensor.dtype.startswith("F8") or len(tensor.shape) < 2 or len(scales) < 2:
+            continue
+        wanted = tuple(-(-size // by) for size, by in zip(tensor.shape[-2:], block, strict=True))
+        if scales[-2:] != wanted:
+            raise UnsupportedModel(
+                f"{tensor.name} of {model} has {scales[-2]} x {scales[-1]} scales, but its blocks of {block[0]} x "
+                f"{block[1]} need {wanted[0]} x {wanted[1]}.",
+                hint="Correct weight_block_size in its config.json, or export it again.",
+            )
 
 
 def _nvidia() -> bool:

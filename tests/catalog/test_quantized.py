@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from playground import catalog
-from playground.errors import UnknownVariant
+from playground.errors import UnknownVariant, UnsupportedModel
 from tests.catalog.conftest import make_folder, write_safetensors
 
 SHAPE = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -136,3 +136,14 @@ def test_hand_written_layouts(tmp_path: Path, name: str) -> None:
     header = 8 + int.from_bytes((folder / "model.safetensors").read_bytes()[:8], "little")
     assert found.bytes == (folder / "model.safetensors").stat().st_size - header
     assert json.dumps(found.as_row())
+
+
+def test_fp8_scales_that_are_not_one_for_each_block_are_refused(tmp_path: Path) -> None:
+    folder = make_folder(
+        tmp_path / "m", {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
+    )
+    layer = "model.layers.0.mlp.up_proj.weight"
+    tensors = {layer: ("F8_E4M3", (256, 192)), f"{layer}_scale_inv": ("F32", (4, 2))}
+    write_safetensors(folder / "model.safetensors", {"model.embed_tokens.weight": ("BF16", (96, 64)), **tensors})
+    with pytest.raises(UnsupportedModel, match=f"{layer} of .* has 4 x 2 scales, but .* 128 x 128 need 2 x 2"):
+        catalog.variant(str(folder))

@@ -24,6 +24,7 @@ from playground.evals import divergence, texts
 from playground.evals.divergence import NOISE_FLOOR, measure, noise_floor
 from playground.evals.texts import Text
 from playground.evals.windows import plan
+from tests.fakes import tiny_models
 from tests.fakes.model import make_tiny
 
 ROOT = Path(__file__).parents[2]
@@ -243,6 +244,15 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
         assert row["documents"] == windows
         peaks.append(memory.peak() - before)
     assert peaks[1] - peaks[0] < 40e6, peaks
+
+
+@pytest.mark.filterwarnings("ignore")  # transformers' own, that FP8 is unpacked here
+@pytest.mark.parametrize("hidden", [160, 320])  # two scales, which divide it into other blocks; three, which do not
+def test_fp8_blocks_that_do_not_divide_a_size_are_those_of_the_configuration(hidden: int, tmp_path: Path) -> None:
+    plain, packed = tiny_models.with_fp8_blocks(tmp_path, hidden)
+    specs = LoadSpec("bf16", str(plain)), LoadSpec("fp8", str(packed))
+    _, _, row = measure(specs[0], [specs[1]], PROSE, 100, tmp_path / "work", Heard())
+    assert row["kld_max"] == 0, "both hold the same numbers"
 
 
 def test_markup_in_the_text_is_text(pair: tuple[LoadSpec, LoadSpec], tmp_path: Path) -> None:

@@ -15,11 +15,13 @@ from weakref import WeakKeyDictionary
 import torch
 from safetensors import SafetensorError
 from transformers import AutoTokenizer
+from transformers.integrations import finegrained_fp8
 from transformers.utils import logging as transformers_logging
 
 from playground.catalog.gguf_file import read_header
 from playground.catalog.weights import load_model
 from playground.core import Loaded, LoadSpec, Progress
+from playground.engines.transformers_host.fp8_blocks import DequantizeByBlock
 from playground.engines.transformers_host.kernel import kernel
 from playground.engines.transformers_host.memory import DeviceMemory
 from playground.engines.transformers_host.reading import TRIAL, Reading, trial
@@ -151,6 +153,7 @@ def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress, *
     def bar(factory: Any, args: Any, kwargs: Any) -> Any:
         return _ReportingBar(factory(*args, **{**kwargs, "disable": True}), args, kwargs, on_progress)
 
+    finegrained_fp8.Fp8Dequantize = DequantizeByBlock  # the quantizer looks it up at each load
     previous = transformers_logging.set_tqdm_hook(bar)
     try:
         model = load_model(where, **arguments)
