@@ -35,6 +35,7 @@ def kld(
     from playground.engines import address
     from playground.evals import texts
     from playground.evals.divergence import MAX_LENGTH, TOKENS
+    from playground.evals.subjects import refuse_unread
     from playground.jobs.divergence_spec import DivergenceSpec
     from playground.jobs.queue import best_device, submit
     from playground.store import runs
@@ -47,7 +48,7 @@ def kld(
         MAX_LENGTH if max_length is None else max_length,
     )
     for name in names:
-        catalog.variant(address.parse(name).variant)
+        refuse_unread(catalog.variant(address.parse(name).variant))
     if not texts.on_hub(spec.text):
         texts.text(spec.text)  # said at once, instead of by a worker that has to start first
     say_expected(spec)

@@ -27,6 +27,7 @@ class LoadSpec:
     `quantize` names a scheme that is applied while loading (`nf4`, `int8` …), or is None.
     `weight_bytes` is the expected size of the loaded weights, for the memory check.
     `end_ids` are the token ids that end an answer by the checkpoint's configs; the tokenizer's end token does so too.
+    `original` is the folder of the model that a GGUF file was made from, "" where it is not known or not here.
     """
 
     id: str
@@ -35,6 +36,7 @@ class LoadSpec:
     quantize: str | None = None
     weight_bytes: int = 0
     end_ids: tuple[int, ...] = ()
+    original: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Variant:
     bytes_are_estimated True for the latter
     parameters          logical parameters (packed values are counted unpacked)
     source              one line of provenance ("bundled, restored from Q4_1")
+    unread              what transformers would lose of a GGUF file, as the end of a sentence; "" where nothing
     """
 
     id: str
@@ -67,6 +70,7 @@ class Variant:
     quantize: str | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
+    unread: str = ""
 
     @property
     def is_reference(self) -> bool:

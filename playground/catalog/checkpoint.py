@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from playground.catalog import bundled, gguf_file, restore, scheme, screening
+from playground.catalog import bundled, gguf_file, gguf_reader, restore, scheme, screening
 from playground.errors import BrokenCheckpoint, UnknownModel, UnsupportedModel
 from playground.metrics import footprint
 from playground.metrics.footprint import Tensor
@@ -27,6 +27,7 @@ class Checkpoint:
     """Everything a description needs.
 
     path        local folder or file, or the hub repository
+    config      config.json; empty of a GGUF file
     form        method, scheme and compute type
     parameters  logical parameters
     end_ids     token ids that end an answer: of generation_config.json and config.json, or of the header of a GGUF file
@@ -117,9 +118,12 @@ def _small(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def from_gguf(model: str, file: Path, source: str = "local file", revision: str | None = None) -> Checkpoint:
-    """Describe a local GGUF file. Raises CatalogError."""
-    return from_gguf_header(model, str(file), _header(file), source, revision)
+def from_gguf(
+    model: str, file: Path, source: str = "local file", revision: str | None = None, original: Path | None = None
+) -> Checkpoint:
+    """Describe a local GGUF file; `original` is the folder of the model it was made from. Raises CatalogError."""
+    config = None if original is None else screening.parse_json(_small(original / "config.json"), "config.json")
+    return from_gguf_header(model, str(file), _header(file), source, revision, config)
 
 
 def _header(file: Path) -> gguf_file.GgufHeader:
@@ -142,14 +146,19 @@ def _known_header(file: Path, *_stamp: int) -> gguf_file.GgufHeader:
 
 
 def from_gguf_header(
-    model: str, path: str, header: gguf_file.GgufHeader, source: str, revision: str | None = None
+    model: str,
+    path: str,
+    header: gguf_file.GgufHeader,
+    source: str,
+    revision: str | None = None,
+    original: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
-    """Describe a GGUF file by its header. Raises UnsupportedModel."""
+    """Describe a GGUF file by its header and the config.json of its original. Raises UnsupportedModel."""
     refuse_gguf(model, header)
     count = sum(tensor.numel for tensor in header.tensors)
-    known = screening.gguf_architectures()
-    in_transformers = not known or header.architecture in known
-    form = scheme.gguf(header.weight_type, header.fields.get("general.file_type"), in_transformers=in_transformers)
+    dtype = scheme.compute_dtype(original or {}, (), packed=True)
+    unread = gguf_reader.unread(header, original)
+    form = scheme.gguf(header.weight_type, header.fields.get("general.file_type"), dtype, unread)
     ends = _ids(*(header.fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")))
     return Checkpoint(path, {}, header.tensors, form, count, source, revision, ends)
 

@@ -27,6 +27,7 @@ class Scheme:
     dtype    torch name of the type in which an engine computes
     expands  transformers holds the unpacked weights in that type on this machine
     engines  that run it, the one with the better kernels first
+    unread   what transformers would lose of it, as the end of a sentence; it is then not among the engines
     """
 
     method: str
@@ -37,6 +38,7 @@ class Scheme:
     notes: tuple[str, ...] = ()
     expands: bool = False
     engines: tuple[str, ...] = ("vllm", "transformers")
+    unread: str = ""
 
     @property
     def quantized(self) -> bool:
@@ -216,19 +218,22 @@ def _bitsandbytes(quantized: Mapping[str, Any], dtype: str) -> Scheme:
     return Scheme("bitsandbytes", kind, kind + single, dtype, 64, notes, engines=_TRANSFORMERS_FIRST)
 
 
-def gguf(weight_type: str, file_type: object = None, *, in_transformers: bool = True) -> Scheme:
+def gguf(weight_type: str, file_type: object = None, dtype: str = "bfloat16", unread: str = "") -> Scheme:
     """The scheme of a GGUF file whose matrices are mostly of this block type.
 
-    file_type        llama.cpp's number for its mixtures (15 is Q4_K_M), believed where it fits the blocks
-    in_transformers  whether transformers knows the architecture
+    file_type  llama.cpp's number for its mixtures (15 is Q4_K_M), believed where it fits the blocks
+    dtype      torch name of the type that transformers unpacks it to
+    unread     what transformers would lose of it, as the end of a sentence
     """
     name = _mixture(file_type)
     full = {"BF16": "BF16", "F16": "FP16", "F32": "FP32"}.get(weight_type, weight_type)
     if name.startswith(f"{weight_type}_"):
         full = name
-    note = "transformers dequantizes it to BF16 while it loads" if in_transformers else "transformers cannot read it"
-    engines = ("llamacpp", "transformers") if in_transformers else ("llamacpp",)
-    return Scheme("gguf", full, full, "bfloat16", None, (note,), expands=True, engines=engines)
+    note = f"transformers dequantizes it to {LABELS[dtype]} while it loads"
+    if unread:
+        note = f"transformers cannot read it: {unread}"
+    engines = ("llamacpp",) if unread else ("llamacpp", "transformers")
+    return Scheme("gguf", full, full, dtype, None, (note,), expands=True, engines=engines, unread=unread)
 
 
 def _mixture(file_type: object) -> str:

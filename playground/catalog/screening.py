@@ -124,7 +124,7 @@ def refuse_architecture(model: str, config: Mapping[str, Any]) -> None:
 _PARSING = threading.Lock()  # CPython 3.11 counts the depth of all threads' parsers in one place: SystemError
 
 
-def _literal(module: str, name: str) -> ast.expr | None:
+def literal(module: str, name: str) -> ast.expr | None:
     """The right-hand side of an assignment in an installed module's source, which is not imported: that loads torch."""
     package, *rest = module.split(".")
     spec = importlib.util.find_spec(package)
@@ -143,24 +143,10 @@ def _literal(module: str, name: str) -> ast.expr | None:
 @lru_cache(maxsize=1)
 def causal_architectures() -> frozenset[str]:
     """Every class that AutoModelForCausalLM of the installed transformers can make; empty if it cannot be read."""
-    found = _literal("transformers.models.auto.modeling_auto", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
+    found = literal("transformers.models.auto.modeling_auto", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
     if not isinstance(found, ast.Call) or not found.args:
         return frozenset()
     names: set[str] = set()
     for _, value in ast.literal_eval(found.args[0]):
         names.update([value] if isinstance(value, str) else value)
-    return frozenset(names)
-
-
-@lru_cache(maxsize=1)
-def gguf_architectures() -> frozenset[str]:
-    """The GGUF architectures the installed transformers reads; empty if that cannot be found out."""
-    names: set[str] = set()
-    for module, table in (
-        ("transformers.integrations.ggml", "GGUF_CONFIG_MAPPING"),
-        ("transformers.integrations.gguf.gguf_conversion_mapping", "GGUF_ARCHS"),
-    ):
-        found = _literal(module, table)
-        if isinstance(found, ast.Dict):
-            names.update(str(key.value) for key in found.keys if isinstance(key, ast.Constant))
     return frozenset(names)

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground.catalog import checkpoint, names
+from playground.catalog import bundled, checkpoint, hub_cache, names
 from playground.catalog.checkpoint import Checkpoint
 from playground.core import LoadSpec, Variant
 from playground.errors import BrokenCheckpoint, CatalogError, InvalidSettings, StoreUnavailable, UnknownVariant
@@ -44,7 +44,9 @@ def load_spec(model: str, name: str) -> LoadSpec:
     """What an engine needs. Raises BrokenCheckpoint, UnknownVariant."""
     row = find(model, name)
     found = _open(row)
-    return LoadSpec(f"{model}:{name}", found.path, found.form.dtype, None, found.loaded_bytes, found.end_ids)
+    folder = _original(row) if found.form.method == "gguf" else None
+    original = "" if folder is None else str(folder)
+    return LoadSpec(f"{model}:{name}", found.path, found.form.dtype, None, found.loaded_bytes, found.end_ids, original)
 
 
 def find(model: str, name: str) -> StoredVariant:
@@ -65,11 +67,24 @@ def _open(row: StoredVariant) -> Checkpoint:
         )
     gguf = path if path.suffix == ".gguf" else next(iter(sorted(path.glob("*.gguf"))), None)
     try:
-        return checkpoint.from_path(row.id, gguf or path)
+        if gguf is not None:
+            return checkpoint.from_gguf(row.id, gguf, original=_original(row))
+        return checkpoint.from_path(row.id, path)
     except CatalogError as error:
         raise BrokenCheckpoint(
             f"The files of {row.id} cannot be used: {error.message}", hint="Delete the variant, or quantize once more."
         ) from error
+
+
+def _original(row: StoredVariant) -> Path | None:
+    """The folder of the model it was made from; None where its configuration is not on this machine. Asks nobody."""
+    parsed = names.parse(row.model)
+    if parsed.kind == "hub":
+        cached = hub_cache.snapshot(parsed)
+        folder = None if cached is None else cached[0]
+    else:
+        folder = bundled.folder() if parsed.kind == "bundled" else parsed.path
+    return folder if folder is not None and (folder / "config.json").is_file() else None
 
 
 def _described(model: str, row: StoredVariant) -> Variant:
@@ -87,7 +102,7 @@ def _variant(model: str, row: StoredVariant, found: Checkpoint | None, notes: tu
         scheme=row.scheme, dtype="bfloat16" if form is None else form.dtype, path=row.path,
         bytes=row.bytes if found is None else found.bytes, parameters=row.parameters, group_size=row.group_size,
         engines=("transformers",) if form is None else form.engines, source=f"made here from {model}",
-        notes=notes if form is None else form.notes,
+        notes=notes if form is None else form.notes, unread="" if form is None else form.unread,
     )  # fmt: skip
 
 

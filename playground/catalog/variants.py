@@ -138,6 +138,7 @@ def _reference(model: str, found: Checkpoint) -> Variant:
         id=model, model=model, name="reference", label=form.label, method=form.method, scheme=form.scheme,
         dtype=form.dtype, path=found.path, revision=found.revision, bytes=found.bytes, parameters=found.parameters,
         group_size=form.group_size, engines=form.engines, source=found.source, notes=form.notes,
+        unread=form.unread,
     )  # fmt: skip
 
 

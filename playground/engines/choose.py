@@ -114,6 +114,8 @@ def _not_in_vllm(variant: Variant) -> str:
 def _not_in_transformers(variant: Variant) -> str:
     if variant.method == "remote":
         return "the model is not on this machine"
+    if variant.unread:
+        return variant.unread
     return "transformers would unpack these blocks: the reference, at its size and speed"
 
 

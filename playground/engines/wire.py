@@ -25,10 +25,11 @@ class LoadRequest(_Closed):
     quantize: str | None = None
     weight_bytes: int = Field(0, ge=0)
     end_ids: tuple[int, ...] = ()
+    original: str = ""
     keep: list[str] = []
 
     def spec(self) -> LoadSpec:
-        return LoadSpec(self.id, self.path, self.dtype, self.quantize, self.weight_bytes, self.end_ids)
+        return LoadSpec(self.id, self.path, self.dtype, self.quantize, self.weight_bytes, self.end_ids, self.original)
 
 
 class UnloadRequest(_Closed):

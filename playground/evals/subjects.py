@@ -82,11 +82,20 @@ def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
             f"Tasks do not run on {chosen}, which tells no log-probabilities of a prompt.",
             hint=f"Write {asked.variant}@transformers or {asked.variant}@vllm.",
         )
-    if chosen != "transformers" or not variant.path.endswith(".gguf"):  # which it unpacks: right for scores
+    if chosen != "transformers" or variant.unread or not variant.path.endswith(".gguf"):  # unpacked: right for scores
         choose.check(variant, chosen)
     spec = catalog.resolve(asked.variant, on_progress)
     left_out = checkpoint.from_path(spec.id, Path(spec.path)).generation_settings
     return Subject(name, chosen, variant, spec, weights_hash(spec), left_out)
+
+
+def refuse_unread(variant: Variant) -> None:
+    """Raise EvaluationError for a GGUF file that is another model in transformers than in llama.cpp."""
+    if variant.unread:
+        raise EvaluationError(
+            f"{variant.id} cannot be measured: transformers takes the distribution, and {variant.unread}.",
+            hint="Compare its answers in llama.cpp instead.",
+        )
 
 
 def known_hash(variant: Variant) -> str:

@@ -19,7 +19,7 @@ from playground.errors import EvaluationError
 from playground.estimate import evaluation
 from playground.evals import contamination, divergence, texts, unfinished
 from playground.evals.items import Warned
-from playground.evals.subjects import Subject, model_key, weights_hash
+from playground.evals.subjects import Subject, model_key, refuse_unread, weights_hash
 from playground.evals.texts import Text
 from playground.jobs.clock import Clock
 from playground.jobs.divergence_spec import DivergenceSpec
@@ -99,6 +99,7 @@ def _subject(name: str, report: Report) -> Subject:
             hint=f"Write {asked.variant}.",
         )
     variant = catalog.variant(asked.variant)
+    refuse_unread(variant)
     spec = catalog.resolve(asked.variant, report.progress)  # a remote one is refused here
     return Subject(asked.variant, "transformers", variant, spec, weights_hash(spec))
 

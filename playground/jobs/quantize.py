@@ -95,7 +95,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         "llamacpp": answers,
         "stages": clock.laps,
         "reasons": list(completed.reasons),
-        "notes": [*_notes(recipe, partial), *([] if answers is None else [reload_gguf.sentence(answers)])],
+        "notes": [*_notes(recipe, partial), *_asked_notes(Path(made.path), original, answers)],
     }
     parent = {"id": model, "content_hash": parent_digest}
     created = quantize_publish.now()
@@ -201,6 +201,13 @@ def _asked(file: Path, source: Path, recipe: Recipe, original: Checkpoint) -> di
     if file.suffix != ".gguf":
         return None
     return reload_gguf.compare(file, source, recipe.scheme, original.bytes)
+
+
+def _asked_notes(file: Path, original: Checkpoint, answers: dict[str, Any] | None) -> tuple[str, ...]:
+    """What llama.cpp makes of a GGUF file; nothing of any other checkpoint."""
+    if answers is None:
+        return ()
+    return (*reload_gguf.window_notes(file, original.config), reload_gguf.sentence(answers))
 
 
 def _judged(found: dict[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ names, rotary order, hyperparameters, the tokenizer's size. llama.cpp runs in a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from playground.catalog import gguf_file, gguf_reader
 from playground.core import UNKNOWN_ID, Generation, Message, Prompt, Sampling, Token
 from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.errors import EngineError, ReloadMismatch
@@ -66,6 +67,17 @@ def sentence(found: dict[str, Any]) -> str:
     return (
         f"llama.cpp loaded the file: its most probable token is the original's in {found['top1_agreement']:.0%} of "
         f"{found['positions']} positions of fixed prompts."
+    )
+
+
+def window_notes(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """For the card: where llama.cpp attends to more than the original, whose config.json is given."""
+    tokens = gguf_reader.lost_window(gguf_file.read_header(file), config)
+    if tokens is None:
+        return ()
+    return (
+        f"llama.cpp answers otherwise past {tokens:,} tokens: layers of the original have a sliding window of so many, "
+        "and with this file they attend to the whole text.",
     )
 
 

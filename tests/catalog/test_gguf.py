@@ -6,11 +6,14 @@ import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from gguf import GGUFWriter
 
 from playground import catalog
-from playground.catalog import gguf_file
+from playground.catalog import gguf_file, gguf_reader
 from playground.errors import BrokenCheckpoint, CatalogError, UnknownVariant, UnsupportedModel
 from tests.fakes.gguf import gguf_bytes, text_field, write_gguf
 
@@ -88,7 +91,72 @@ def test_what_nothing_here_generates_with(tmp_path: Path, options: dict[str, obj
 def test_an_architecture_that_transformers_does_not_know_is_for_llamacpp(tmp_path: Path) -> None:
     found = catalog.variant(str(write_gguf(tmp_path / "m.gguf", architecture="unheard-of")))
     assert found.engines == ("llamacpp",)
-    assert found.notes == ("transformers cannot read it",)
+    why = "its GGUF reader does not know the architecture unheard-of"
+    assert (found.notes, found.unread) == ((f"transformers cannot read it: {why}",), why)
+
+
+SIZES = {"block_count": 46, "embedding_length": 4608, "attention.head_count": 32, "attention.key_length": 128}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "fields", "lost"),
+    [
+        ("llama", {"rope.scaling.type": "none", "rope.scaling.factor": 1.0, "vocab_size": 9, "expert_count": 0}, ""),
+        ("llama", {"rope.scaling.type": "yarn"}, "rope.scaling.type (yarn)"),
+        ("llama", {"never.heard.of": 3}, "never.heard.of (3)"),
+        ("llama", {"expert_count": 8}, "expert_count (8)"),
+        ("starcoder2", {"rope.freq_base": 10000.0}, ""),
+        ("starcoder2", {"rope.freq_base": 999999.0}, "rope.freq_base (999999.0)"),
+        ("phi3", {"attention.sliding_window": 2047}, "attention.sliding_window (2047)"),
+        ("gemma2", SIZES, "the scale of the queries (144 instead of 256)"),
+        ("gemma2", SIZES | {"block_count": 42, "attention.key_length": 256}, ""),
+        ("qwen35", {"rope.dimension_count": 64}, ""),
+        ("qwen35", {"rope.scaling.type": "yarn"}, "rope.scaling.type (yarn)"),
+        ("qwen3moe", {"expert_count": 128}, ""),
+        ("gemma2", {"attention.key_length": "a lie", "attention.head_count": -1, "block_count": True}, ""),
+    ],
+)
+def test_what_the_reader_of_transformers_drops_makes_a_file_one_for_llamacpp(
+    tmp_path: Path, architecture: str, fields: dict[str, Any], lost: str
+) -> None:
+    file = tmp_path / "m.gguf"
+    writer = GGUFWriter(file, architecture)
+    for key, value in fields.items():
+        add = {str: writer.add_string, float: writer.add_float32, bool: writer.add_bool}.get(
+            type(value), writer.add_int32
+        )
+        add(f"{architecture}.{key}", value)
+    writer.add_tensor("token_embd.weight", np.zeros((2, 32), np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    found = catalog.variant(str(file))
+    assert found.unread == (f"its GGUF reader ignores {lost}" if lost else "")
+    assert found.engines == (("llamacpp",) if lost else ("llamacpp", "transformers"))
+
+
+def test_what_the_reader_leaves_out_is_taken_from_the_classes() -> None:
+    """The numbers of `gguf_reader` are those of the installed transformers."""
+    from transformers import AutoConfig
+
+    kinds = ("falcon", "gemma2", "gemma3_text", "nemotron", "qwen3", "stablelm", "starcoder2", "mistral")
+    falcon, gemma2, gemma3, nemotron, qwen3, stablelm, starcoder2, mistral = map(AutoConfig.for_model, kinds)
+    taken = gguf_reader.CLASS_VALUES
+    assert (falcon.multi_query, taken["falcon"]["attention.head_count_kv"]) == (True, 1)
+    assert falcon.layer_norm_epsilon == taken["falcon"]["attention.layer_norm_epsilon"]
+    assert gemma2.attn_logit_softcapping == taken["gemma2"]["attn_logit_softcapping"]
+    assert gemma2.final_logit_softcapping == taken["gemma2"]["final_logit_softcapping"]
+    assert gemma2.query_pre_attn_scalar == gemma3.query_pre_attn_scalar == gguf_reader.QUERY_SCALE
+    assert gemma3.rope_parameters["full_attention"]["rope_theta"] == taken["gemma3"]["rope.freq_base"]
+    assert gemma3.rope_parameters["sliding_attention"]["rope_theta"] == taken["gemma3"]["rope.freq_base_swa"]
+    assert nemotron.norm_eps == taken["nemotron"]["attention.layer_norm_epsilon"]
+    assert qwen3.head_dim == taken["qwen3"]["attention.key_length"]
+    assert stablelm.rope_parameters["rope_theta"] == taken["stablelm"]["rope.freq_base"]
+    assert starcoder2.rope_parameters["rope_theta"] == taken["starcoder2"]["rope.freq_base"]
+    parts = {"nemotron": nemotron, "stablelm": stablelm}
+    assert {name: one.rope_parameters["partial_rotary_factor"] for name, one in parts.items()} == gguf_reader.ROTARY
+    assert mistral.sliding_window == gguf_reader.MISTRAL_WINDOW
 
 
 @pytest.mark.parametrize(

@@ -137,10 +137,11 @@ def test_models_that_cannot_run(tmp_path: Path, change: dict[str, object], words
 
 
 def test_known_architectures_come_from_the_installed_transformers() -> None:
-    from playground.catalog.screening import causal_architectures, gguf_architectures
+    from playground.catalog.gguf_reader import architectures
+    from playground.catalog.screening import causal_architectures
 
     assert {"LlamaForCausalLM", "Qwen2ForCausalLM", "GPT2LMHeadModel", "GptOssForCausalLM"} <= causal_architectures()
-    assert {"llama", "qwen2"} <= gguf_architectures()
+    assert {"llama", "qwen2", "qwen3moe", "qwen35"} <= architectures()
 
 
 def test_an_adapter_is_refused_even_beside_weights(llama: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from playground.jobs.divergence_spec import DivergenceSpec
 from playground.settings import settings
 from playground.store import folders, jobs, runs, variants
 from playground.store.schema import StoredVariant
+from tests.fakes.gguf import text_field, write_gguf
 from tests.fakes.model import make_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own, of GGUF files and tiny models
@@ -209,4 +211,8 @@ def test_what_is_wrong_is_said_before_anything_is_queued(home: Path, tiny: Path,
         kld(str(tiny), f"{tiny}:nf9")
     with pytest.raises(UnknownModel):
         kld("nobody", f"{tiny}:nf4")
+    experts = text_field("llama.expert_count") + struct.pack("<II", 4, 8)
+    file = write_gguf(tmp_path / "mixture.gguf", extra=experts, extra_fields=1)
+    with pytest.raises(EvaluationError, match=r"its GGUF reader ignores expert_count \(8\)"):
+        kld(str(tiny), str(file))
     assert not jobs.all_jobs()

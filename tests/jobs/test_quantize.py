@@ -156,6 +156,14 @@ def test_architectures(models: Callable[[str], Path], job: Job, kind: str, metho
     assert len(result["layers"]) == (32 if kind == "Qwen3Moe" else 14)
 
 
+@pytest.mark.parametrize(("kind", "differs"), [("Mistral", True), ("Gemma3Text", False)])
+def test_a_window_that_llama_cpp_does_not_have_is_noted(
+    models: Callable[[str], Path], job: Job, kind: str, differs: bool
+) -> None:
+    notes = " ".join(job(models(kind), Recipe("gguf", "F16"))["notes"])
+    assert ("llama.cpp answers otherwise past 64 tokens" in notes) is differs
+
+
 @pytest.mark.usefixtures("same_process")
 def test_qwen2_through_awq(models: Callable[[str], Path], job: Job) -> None:
     result = job(models("Qwen2"), Recipe("awq", "W4A16_ASYM", calibration=CALIBRATION))

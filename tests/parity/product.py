@@ -1,13 +1,15 @@
-"""The product's entry points that the parity run asks: the only file here that knows where they live."""
+"""The product's entry points that the parity runs ask: the only file here that knows where they live."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from playground.catalog import checkpoint
+from playground import catalog
+from playground.catalog import checkpoint, names
 from playground.core import LoadSpec, Progress, Sampling
 from playground.engines.forcing import ForcedTokens
 from playground.engines.transformers_host import loading
@@ -15,6 +17,11 @@ from playground.engines.transformers_host.decode import Step, decode
 from playground.engines.transformers_host.forced import force
 from playground.engines.transformers_host.loading import Resident
 from playground.engines.transformers_host.memory import DeviceMemory
+from playground.methods import gguf
+from playground.methods.naming import variant_name
+from playground.methods.recipe import Recipe
+from playground.store import variants
+from playground.store.schema import StoredVariant
 
 
 def load(folder: Path) -> Resident:
@@ -70,3 +77,23 @@ def _dense(top: Sequence[tuple[int, float]]) -> torch.Tensor:
 
 def _ignore(_progress: Progress) -> None:
     return None
+
+
+def load_variant(name: str) -> Resident:
+    """A variant by its name, or a `.gguf` file by its path, in the transformers engine. Raises PlaygroundError."""
+    return loading.load(catalog.resolve(name), DeviceMemory(loading.device_of_choice()), _ignore)
+
+
+def export(source: Path, folder: Path, scheme: str) -> tuple[str, Path]:
+    """Make a GGUF file of a checkpoint folder and store it as a variant: name and file. Raises PlaygroundError."""
+    recipe = Recipe("gguf", scheme)
+    folder.mkdir(parents=True, exist_ok=True)
+    gguf.make(source, folder, recipe, (), _ignore, lambda: False)
+    model, name = names.key(str(source)), variant_name(recipe)
+    row = StoredVariant(
+        id=f"{model}:{name}", model=model, name=name, method="gguf", scheme=scheme, group_size=None, path=str(folder),
+        bytes=1, bits_per_weight=16.0, parameters=1, content_hash="", recipe=recipe.as_dict(),
+        parent={"id": model, "content_hash": ""}, card={}, job_id=None, created_at=time.time(),
+    )  # fmt: skip
+    variants.add(row)
+    return row.id, folder / gguf.file_name(scheme)

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 from transformers.integrations import finegrained_fp8
 from transformers.utils import logging as transformers_logging
 
+from playground.catalog import checkpoint
 from playground.catalog.gguf_file import read_header
+from playground.catalog.gguf_reader import WITH_CONFIG
 from playground.catalog.weights import load_model
 from playground.core import Loaded, LoadSpec, Progress
 from playground.engines.transformers_host.fp8_blocks import DequantizeByBlock
@@ -77,6 +79,7 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
     memory.release()
     before = memory.used()
     try:
+        _refuse_unread(spec)
         if tokenizer is None:
             on_progress(Progress("Reading the tokenizer"))
             tokenizer = load_tokenizer(spec.path)
@@ -142,12 +145,14 @@ def load_slice(spec: LoadSpec, device: torch.device, layers: int) -> Any:
 
 def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress, **config: int) -> Any:
     where, options = _place(spec.path)
-    arguments: dict[str, Any] = {**options, **config, "dtype": getattr(torch, spec.dtype)}
+    arguments: dict[str, Any] = {**options, "dtype": getattr(torch, spec.dtype)}
     if spec.quantize is not None:
         arguments["quantization_config"] = bitsandbytes.quantization_config(spec.quantize, spec.dtype)
     if device.type != "cpu" or spec.quantize is not None:
         arguments["device_map"] = {"": str(device)}
-    if "gguf_file" not in arguments:
+    original = _original_config(spec, config)
+    arguments |= config if original is None else {"config": original}
+    if "gguf_file" not in options:
         arguments["use_safetensors"] = True
 
     def bar(factory: Any, args: Any, kwargs: Any) -> Any:
@@ -162,6 +167,25 @@ def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress, *
     if device.type == "cpu":
         _leave_the_file(model)
     return model.requires_grad_(False)
+
+
+def _refuse_unread(spec: LoadSpec) -> None:
+    """Raise UnsupportedModel for a GGUF file that would be another model here."""
+    if not spec.path.endswith(".gguf"):
+        return
+    original = Path(spec.original) if spec.original else None
+    if why := checkpoint.from_gguf(spec.id, Path(spec.path), original=original).form.unread:
+        raise UnsupportedModel(
+            f"transformers cannot read {spec.id}: {why}.", hint=f"Run it in llama.cpp: {spec.id}@llamacpp."
+        )
+
+
+def _original_config(spec: LoadSpec, changes: Mapping[str, int]) -> Any:
+    """The original's configuration where a GGUF file is read with that; None: what the reader finds in the file."""
+    if not spec.original:
+        return None
+    config = AutoConfig.from_pretrained(spec.original, local_files_only=True, trust_remote_code=False, **changes)
+    return config if config.model_type in WITH_CONFIG else None
 
 
 def _leave_the_file(model: Any) -> None:
