@@ -56,6 +56,7 @@ def quantize(
     if not tokens:
         soon()  # rounding takes a second
     model = load(source)
+    side_files.rehearse(model)
     original = quantize_probe.logits(model, quantize_probe.encode(encoder))
     with watched(report, list(modifiers), soon) as watch, without_pinning(), same_types(model), unlooked_at():
         _oneshot(model, encoder, recipe, tokens)

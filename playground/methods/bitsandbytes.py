@@ -112,7 +112,7 @@ def make(
 
     `recipe.ignore` names modules that stay as they are, beside the output head. `tokens` are not used: no calibration.
     `lost` hears of every weight that was quantized, as it was saved.
-    Raises InvalidRecipe, UnknownVariant, BrokenCheckpoint, Cancelled.
+    Raises InvalidRecipe, UnknownVariant, BrokenCheckpoint, QuantizeFailed, Cancelled.
     """
     check(recipe)
     from transformers import AutoConfig
@@ -125,6 +125,7 @@ def make(
     if recipe.ignore:
         config.llm_int8_skip_modules = list(dict.fromkeys(("lm_head", *recipe.ignore)))
     model = load_model(source, dtype="auto", quantization_config=config)
+    side_files.rehearse(model)
     if is_cancelled():
         raise Cancelled("Quantizing was stopped.")
     # Before any forward pass: the first one repacks 4-bit weights on processors with BF16 instructions.

@@ -262,6 +262,47 @@ def test_the_saved_recipe_gives_the_same_tensors_without_us(
     assert content_hash(tmp_path / "bare") == ours["content_hash"]
 
 
+SAMPLING = {"do_sample": False, "temperature": 0.9, "top_p": 0.6, "bos_token_id": 1, "eos_token_id": 2}
+
+
+@pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(
+    ("method", "scheme"),
+    [("rtn", "W4A16"), ("gptq", "W4A16"), ("fp8", "FP8_DYNAMIC"), ("autoround", "W4A16"), ("bitsandbytes", "nf4")],
+)
+@pytest.mark.parametrize("defaults", [SAMPLING, {"top_k": 20, "eos_token_id": [2, 0]}, None], ids=str)
+def test_generation_defaults_are_copied_as_they_are(
+    job: Job, tmp_path: Path, method: str, scheme: str, defaults: dict[str, Any] | None
+) -> None:
+    """Also those that transformers refuses to save: sampling values without sampling."""
+    source = tiny_models.make(tmp_path / "source", "Llama")
+    file = source / "generation_config.json"
+    file.unlink()
+    if defaults is not None:
+        file.write_text(json.dumps(defaults, indent=3))
+    options = {"iters": 2} if method == "autoround" else {}
+    made = Path(job(source, Recipe(method, scheme, calibration=CALIBRATION, options=options))["path"])
+    if defaults is None:
+        assert not (made / file.name).exists()
+    else:
+        assert (made / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(("method", "scheme"), [("gptq", "W4A16"), ("bitsandbytes", "nf4")])
+def test_a_config_that_cannot_be_saved_is_refused_before_the_work(
+    job: Job, tmp_path: Path, method: str, scheme: str
+) -> None:
+    source = tiny_models.make(tmp_path / "source", "Llama")
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | {"output_attentions": True}))
+    with pytest.raises(QuantizeFailed, match=r"refuses to save it: .*output_attentions") as caught:
+        job(source, Recipe(method, scheme, calibration=CALIBRATION))
+    assert "\n" not in caught.value.message
+    assert not [event for event in events() if "quantizing with" in event.get("stage", "") or event["kind"] == "layer"]
+    assert not folders.partial("job").exists() or not list(folders.partial("job").glob("*.safetensors"))
+
+
 @pytest.mark.usefixtures("same_process")
 def test_a_checkpoint_that_is_wrong_on_the_disk_is_refused(models: Callable[[str], Path], job: Job) -> None:
     """transformers does not apply SpinQuant's online rotations: right in memory, wrong once loaded."""
