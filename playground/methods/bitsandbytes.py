@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from playground.core import Progress
 from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
 from playground.methods import side_files
+from playground.methods.layers import CONV1D
 from playground.methods.recipe import Recipe
 from playground.methods.row import Method, OnLoad
 from playground.metrics.layer_errors import LayerError, relative_error
@@ -120,8 +121,8 @@ def make(
     from playground.catalog.weights import load_model  # the catalog reads the methods' table
 
     report(Progress("Loading and quantizing"))
-    dtype = AutoConfig.from_pretrained(source, trust_remote_code=False).dtype
-    config = quantization_config(recipe.scheme, str(dtype or "bfloat16").removeprefix("torch."))
+    original = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    config = quantization_config(recipe.scheme, str(original.dtype or "bfloat16").removeprefix("torch."))
     if recipe.ignore:
         config.llm_int8_skip_modules = list(dict.fromkeys(("lm_head", *recipe.ignore)))
     model = load_model(source, dtype="auto", quantization_config=config)
@@ -132,17 +133,20 @@ def make(
     report(Progress("Saving"))
     model.save_pretrained(target)
     side_files.copy(source, target)
-    for error in layer_errors(source, target, report):
+    for error in layer_errors(source, target, report, transposed=original.model_type in CONV1D):
         if is_cancelled():
             raise Cancelled("Quantizing was stopped.")
         lost(error)
     return model
 
 
-def layer_errors(source: Path, saved: Path, report: Callable[[Progress], None]) -> Iterator[LayerError]:
+def layer_errors(
+    source: Path, saved: Path, report: Callable[[Progress], None], *, transposed: bool = False
+) -> Iterator[LayerError]:
     """What each weight of a saved checkpoint lost, from the files of both: one weight is in memory at a time.
 
-    A weight that the original's files call otherwise is left out.
+    `transposed`: the original keeps [inputs, outputs] (Conv1D), which bitsandbytes turns. A weight that the original's
+    files call otherwise is left out.
     """
     import torch
     from bitsandbytes.functional import QuantState, dequantize_4bit, int8_vectorwise_dequant
@@ -159,7 +163,9 @@ def layer_errors(source: Path, saved: Path, report: Callable[[Progress], None]) 
             stored = int8_vectorwise_dequant(weight, parts[_scales(name)])
         else:
             stored = dequantize_4bit(weight, QuantState.from_dict(parts, device=device))
-        yield LayerError(name.removesuffix(".weight"), relative_error(_read(before[name], name).to(device), stored))
+        original = _read(before[name], name).to(device)
+        error = relative_error(original.T if transposed else original, stored)
+        yield LayerError(name.removesuffix(".weight"), error)
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -128,6 +128,8 @@ def load(source: Path, target: Path, kind: str, file_type: str) -> Any:
                     hint="Choose another method, or install a newer gguf.",
                 )
             model = known(source, LlamaFileType[_FILE_TYPE[kind]], target)
+            if "n_positions" in model.hparams:  # GPT-2; transformers 5 no longer writes both
+                model.hparams.setdefault("n_ctx", model.hparams["n_positions"])
             model.prepare_tensors()
             model.ftype = LlamaFileType[file_type]
             gguf_tokenizer.patch(model, source)

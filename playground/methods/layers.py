@@ -21,6 +21,7 @@ IGNORED = (
     r"re:.*router$",
     r"re:.*(vision_tower|vision_model|visual|audio_tower|multi_modal_projector)\..*",
 )
+CONV1D = ("gpt2", "openai-gpt")  # model types whose projections are transformers' Conv1D: transposed, and no Linear
 _NOT_LINEAR = re.compile(r"(^|[._])(embed\w*|\w*embeddings?|wte|wpe|token_embd)([._]|$)")
 
 

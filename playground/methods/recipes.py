@@ -107,13 +107,18 @@ def _problem(option: Option, value: Any) -> str:
 
 def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
     """The ignore list, the layers that are kept, and the group size that fits all that are left."""
+    if (kind := checkpoint.config.get("model_type")) in layout.CONV1D:
+        raise InvalidRecipe(
+            f"Models of type {kind} keep their projections in Conv1D, where llm-compressor finds no linear layer.",
+            hint="Use bitsandbytes; for GPT-2 GGUF works too.",
+        )
     found = layout.linear_layers(checkpoint.tensors)
     recipe = replace(recipe, ignore=_ignore(found, recipe, reasons))
     targets = [layer for layer in found if not layout.matching([layer], recipe.ignore)]
     if not targets:
         raise InvalidRecipe(
             f"No linear layer of this model is left to quantize with {row.title}.",
-            hint="Shorten the ignore list; models without linear layers (GPT-2) are not supported.",
+            hint="Shorten the ignore list.",
         )
     assigned = _assign(targets, recipe)
     chosen = [layer for layer, one in assigned if one.chooses_group]

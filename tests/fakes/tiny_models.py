@@ -26,6 +26,7 @@ _MORE: dict[str, dict[str, Any]] = {
     "Gemma3Text": {"head_dim": 32, "sliding_window": 64, "query_pre_attn_scalar": 32},
     "Qwen3Moe": {"head_dim": 32, "moe_intermediate_size": 64, "num_experts": 4, "num_experts_per_tok": 2},
     "Mistral": {"sliding_window": 64},
+    "GPT2": {},
     "Mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
 }
 

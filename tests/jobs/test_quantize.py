@@ -205,6 +205,20 @@ def test_methods_that_write_by_themselves_tell_what_each_layer_lost(
 
 
 @pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(
+    ("method", "scheme", "most"),
+    [("bitsandbytes", "nf4", 0.11), ("bitsandbytes", "int8", 0.01), ("gguf", "Q8_0", 0.01)],
+)
+def test_gpt2_keeps_its_projections_transposed(
+    models: Callable[[str], Path], job: Job, method: str, scheme: str, most: float
+) -> None:
+    result = job(models("GPT2"), Recipe(method, scheme))
+    errors = {row["name"]: row["relative_error"] for row in result["layers"]}
+    assert len(errors) >= 8 and max(errors.values()) < most
+    assert result["llamacpp"]["regret"] < 0.1 if method == "gguf" else result["reload"]["kld_mean"] < 1e-6
+
+
+@pytest.mark.usefixtures("same_process")
 def test_mixed_schemes_and_a_cache(models: Callable[[str], Path], job: Job) -> None:
     keep = (("re:.*down_proj$", "W8A16"), (r"re:.*layers\.0\.self_attn.*", "BF16"))
     recipe = Recipe("rtn", "W4A16", keep=keep, kv_cache="FP8", calibration=CALIBRATION)
@@ -455,6 +469,7 @@ def test_what_llm_compressor_says_becomes_a_sentence(
     with pytest.raises(PlaygroundError) as caught:
         job(models("Llama"), Recipe("rtn", "W4A16"))
     assert caught.value.message == "RTN W4A16 failed on this model: something odd."
+    assert "RTN" not in caught.value.hint, "what has just failed is not recommended"
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from playground.catalog.checkpoint import Checkpoint, assemble
 from playground.errors import InvalidRecipe, PlaygroundError, UnknownVariant
 from playground.methods import TABLE
+from playground.methods.layers import CONV1D
 from playground.methods.naming import variant_name
 from playground.methods.recipe import Recipe
 from playground.methods.recipes import complete
@@ -111,6 +113,28 @@ def test_a_quantized_checkpoint_is_refused() -> None:
     quantized = replace(model(), form=replace(model().form, method="gptq", label="GPTQ W4A16"))
     assert "already quantized (GPTQ W4A16)" in refused(quantized, Recipe("rtn", "W4A16"))
     assert "already quantized" in refused(replace(model(), path="/models/m.gguf"), Recipe("rtn", "W4A16"))
+
+
+def test_models_without_linear_layers_are_refused_by_llm_compressors_methods() -> None:
+    """GPT-2 and its kind keep a projection as [inputs, outputs]; by name and shape it looks like a linear layer."""
+    gpt2 = model(model_type="gpt2")
+    for row in TABLE:
+        if "llmcompressor" in row.requires and not row.architectures:
+            assert "Conv1D" in refused(gpt2, Recipe(row.name, row.schemes[0])), row.name
+    assert complete(gpt2, Recipe("bitsandbytes", "nf4")) and complete(gpt2, Recipe("gguf", "Q8_0"))
+
+
+def test_they_are_those_of_the_installed_transformers() -> None:
+    from transformers.models.auto import configuration_auto, modeling_auto
+
+    models = Path(modeling_auto.__file__).parents[1]
+    using = {
+        kind
+        for kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        for file in (models / configuration_auto.model_type_to_module_name(kind)).glob("modeling_*.py")
+        if "import Conv1D" in file.read_text()
+    }
+    assert using == set(CONV1D)
 
 
 def test_routers_stay_as_they_are() -> None:
