@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playground.catalog.weights import load_model
+from playground.catalog.weights import load_model, refuse_not_finite
 from playground.core import Progress
 from playground.errors import QuantizeFailed
 from playground.jobs import quantize_probe
@@ -57,7 +57,8 @@ def quantize(
         soon()  # rounding takes a second
     model = load(source)
     side_files.rehearse(model)
-    original = quantize_probe.logits(model, quantize_probe.encode(encoder))
+    refuse_not_finite(model)
+    original = quantize_probe.answers(model, quantize_probe.encode(encoder))
     with watched(report, list(modifiers), soon) as watch, without_pinning(), same_types(model), unlooked_at():
         _oneshot(model, encoder, recipe, tokens)
     soon()

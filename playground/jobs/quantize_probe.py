@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from playground.errors import QuantizeFailed
+
 PROMPTS = (
     "The bridge over the river was built in 1887, and since then it has carried",
     "def mean(values):\n    if not values:\n        raise ValueError('empty')\n    return",
@@ -87,10 +89,21 @@ def logits(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
         return model(input_ids=ids, use_cache=True).logits.float().cpu()
 
 
+def answers(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
+    """`logits` of a model that is to be measured. Raises QuantizeFailed where they are not finite."""
+    found = logits(model, prompts)
+    if not bool(found.isfinite().all()):
+        raise QuantizeFailed(
+            "The model answers with numbers that are not finite: its type overflows.",
+            hint="Convert it to bfloat16 or float32 first.",
+        )
+    return found
+
+
 def record(model: Any, tokenizer: Any, path: Path, original: Any = None) -> None:
     """Answer the prompts with a model in memory and write down what it said; `original` is what the original said."""
     prompts = encode(tokenizer)
-    save(path, prompts, logits(model, prompts), original)
+    save(path, prompts, answers(model, prompts), original)
 
 
 def save(path: Path, prompts: Sequence[Sequence[int]], found: Any, original: Any = None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from playground.catalog import gguf_file, gguf_reader
+from playground.catalog.weights import refuse_not_finite
 from playground.core import UNKNOWN_ID, Generation, Message, Prompt, Sampling, Token
 from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.errors import EngineError, ReloadMismatch
@@ -34,13 +35,16 @@ def compare(file: Path, source: Path, scheme: str, original_bytes: int) -> dict[
                      deviations of its logits there: 0 is the same, about 3 is any token. Nearly equal candidates, of
                      which a flat model has many, may change their order without anything being wrong
 
-    Raises ReloadMismatch where llama.cpp cannot load the file, or one of 8 bits or more answers differently.
+    Raises ReloadMismatch where llama.cpp cannot load the file, or one of 8 bits or more answers differently;
+    BrokenCheckpoint where the original holds numbers that are not finite.
     """
     if psutil.virtual_memory().available < ROOM * original_bytes + file.stat().st_size:
         return {}
     prompts = [prompt[: FEW + MOST - 1] for prompt in quantize_probe.encode(quantize_llm.tokenizer(source))]
     answers = _llamacpp(file, prompts)
-    logits = quantize_probe.logits(quantize_llm.load(source), prompts)[:, FEW - 1 :].flatten(0, 1)
+    original = quantize_llm.load(source)
+    refuse_not_finite(original)
+    logits = quantize_probe.answers(original, prompts)[:, FEW - 1 :].flatten(0, 1)
     spread = logits.std(-1).clamp_min(1e-9)
     same, regrets = 0, []
     for row, deviation, token in zip(logits, spread, answers, strict=True):

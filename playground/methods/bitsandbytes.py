@@ -6,6 +6,7 @@ LLM.int8(): Dettmers et al., https://arxiv.org/abs/2208.07339
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,7 @@ def make(
     check(recipe)
     from transformers import AutoConfig
 
-    from playground.catalog.weights import load_model  # the catalog reads the methods' table
+    from playground.catalog.weights import load_model, refuse_not_finite  # the catalog reads the methods' table
 
     report(Progress("Loading and quantizing"))
     original = AutoConfig.from_pretrained(source, trust_remote_code=False)
@@ -127,6 +128,7 @@ def make(
         config.llm_int8_skip_modules = list(dict.fromkeys(("lm_head", *recipe.ignore)))
     model = load_model(source, dtype="auto", quantization_config=config)
     side_files.rehearse(model)
+    refuse_not_finite(model)
     if is_cancelled():
         raise Cancelled("Quantizing was stopped.")
     # Before any forward pass: the first one repacks 4-bit weights on processors with BF16 instructions.
@@ -146,10 +148,12 @@ def layer_errors(
     """What each weight of a saved checkpoint lost, from the files of both: one weight is in memory at a time.
 
     `transposed`: the original keeps [inputs, outputs] (Conv1D), which bitsandbytes turns. A weight that the original's
-    files call otherwise is left out.
+    files call otherwise is left out. Raises BrokenCheckpoint for one that holds NaN or infinite values.
     """
     import torch
     from bitsandbytes.functional import QuantState, dequantize_4bit, int8_vectorwise_dequant
+
+    from playground.catalog.weights import not_finite
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     before, after = _files(source), _files(saved)
@@ -165,6 +169,8 @@ def layer_errors(
             stored = dequantize_4bit(weight, QuantState.from_dict(parts, device=device))
         original = _read(before[name], name).to(device)
         error = relative_error(original.T if transposed else original, stored)
+        if not math.isfinite(error):
+            raise not_finite(name)
         yield LayerError(name.removesuffix(".weight"), error)
 
 

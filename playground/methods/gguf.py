@@ -152,12 +152,14 @@ def _write(
 ) -> None:
     """The file: metadata, the list of tensors with their new types, then each tensor as it is read and quantized.
 
-    What a tensor lost is told from the bytes in the file; one that is not there at all ends it. Raises QuantizeFailed.
+    What a tensor lost is told from the bytes in the file; one that is not there at all ends it. Raises QuantizeFailed,
+    BrokenCheckpoint for NaN and infinite values.
     """
     import numpy as np
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LazyNumpyTensor, dequantize
 
     from playground.catalog.gguf_file import read_header
+    from playground.catalog.weights import not_finite
 
     tensors = writer.tensors[0]
     stored = {name: info.dtype for name, info in tensors.items()}
@@ -181,7 +183,10 @@ def _write(
             data = LazyNumpyTensor.to_eager(info.tensor)
             if name in kinds:
                 values = dequantize(data, stored[name])
-                data = gguf_kernels.quantize(values, kinds[name], threads, is_cancelled)
+                try:
+                    data = gguf_kernels.quantize(values, kinds[name], threads, is_cancelled)
+                except QuantizeFailed as refusal:
+                    raise not_finite(name) from refusal
             data.tofile(file)
             writer.write_padding(file, info.nbytes)
             if name in kinds:
@@ -189,6 +194,8 @@ def _write(
                 written = np.memmap(path, np.uint8, "r", begin, data.shape)
                 error = gguf_kernels.relative_error(values, written, kinds[name], threads)
                 if not error <= LOST:
+                    if not np.isfinite(values).all():
+                        raise not_finite(name)
                     raise QuantizeFailed(
                         f"{name} is not in the file as it was written.", hint="Check the disk, then run the job again."
                     )

@@ -341,6 +341,49 @@ def test_a_checkpoint_that_lacks_a_weight_is_not_quantized(job: Job, tmp_path: P
     assert variants.all_variants() == []
 
 
+@pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(
+    ("method", "scheme"),
+    [("rtn", "W8A16"), ("gptq", "W4A16"), *(("bitsandbytes", one) for one in ("nf4", "int8"))]
+    + [("gguf", one) for one in ("Q8_0", "Q4_K_M", "F16")],
+)
+@pytest.mark.parametrize(
+    ("name", "value", "gguf_name"),
+    [
+        ("model.layers.1.mlp.down_proj.weight", float("nan"), "blk.1.ffn_down.weight"),
+        ("model.layers.0.self_attn.q_proj.weight", float("inf"), "blk.0.attn_q.weight"),
+        ("model.layers.1.input_layernorm.weight", float("nan"), ""),
+    ],
+)
+def test_a_weight_that_is_not_finite_is_named(
+    job: Job, tmp_path: Path, method: str, scheme: str, name: str, value: float, gguf_name: str
+) -> None:
+    source = tiny_models.make(tmp_path / "source", "Llama")
+    tiny_models.rewrite(source, lambda tensors: tensors[name].view(-1)[:1].fill_(value))
+    with pytest.raises(BrokenCheckpoint, match="holds NaN or infinite values") as caught:
+        job(source, Recipe(method, scheme, calibration=CALIBRATION))
+    named = gguf_name if method == "gguf" and scheme != "F16" and gguf_name else name
+    assert caught.value.message.startswith(f"{named} holds")
+    assert variants.all_variants() == []
+
+
+@pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(("method", "scheme"), [("rtn", "W8A16"), ("bitsandbytes", "nf4"), ("gguf", "Q8_0")])
+def test_a_model_whose_type_overflows_is_not_said_to_be_saved_wrong(
+    job: Job, tmp_path: Path, method: str, scheme: str
+) -> None:
+    def overflow(tensors: dict[str, Any]) -> None:
+        tensors |= {name: tensor.half() for name, tensor in tensors.items()}
+        tensors["lm_head.weight"].fill_(6e4)
+
+    source = tiny_models.make(tmp_path / "source", "Llama", tie_word_embeddings=False)
+    tiny_models.rewrite(source, overflow)
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | {"dtype": "float16"}))
+    with pytest.raises(QuantizeFailed, match="not finite: its type overflows"):
+        job(source, Recipe(method, scheme))
+
+
 def test_the_check_of_what_was_saved_names_a_weight_that_is_missing(tmp_path: Path) -> None:
     saved = tiny_models.make(tmp_path / "saved", "Mixtral")
     quantize_probe.record(quantize_llm.load(saved), quantize_llm.tokenizer(saved), tmp_path / "probe.safetensors")
