@@ -18,10 +18,18 @@ IGNORED = (
     r"re:.*mlp\.gate$",
     r"re:.*block_sparse_moe\.gate$",
     r"re:.*shared_expert_gate$",
-    r"re:.*router$",
+    r"re:.*router(\.\w+)?$",
     r"re:.*(vision_tower|vision_model|visual|audio_tower|multi_modal_projector)\..*",
 )
 CONV1D = ("gpt2", "openai-gpt")  # model types whose projections are transformers' Conv1D: transposed, and no Linear
+# Mixtures whose quantized experts transformers 5.17 does not find again: llm-compressor saves experts.N.gate_proj,
+# up_proj and down_proj, and from there these have no way back. They are fused in the file, or have other names.
+_LOST_EXPERTS = (
+    *("gpt_oss", "granitemoe", "granitemoehybrid", "granitemoeshared", "granitemoe_swa"),
+    *("hy_v4", "inkling_text", "longcat_flash", "zaya"),
+)
+_LOST_NAMES = re.compile(r"\.experts\.\d+\.w[123]\.weight$")  # Mixtral's, also of MiniMax, LFM2-MoE, PhiMoE
+_EXPERT = re.compile(r"\.experts\.(\d+\.)?(gate_up_proj|gate_proj|up_proj|down_proj)$")
 _NOT_LINEAR = re.compile(r"(^|[._])(embed\w*|\w*embeddings?|wte|wpe|token_embd)([._]|$)")
 
 
@@ -52,6 +60,16 @@ def linear_layers(tensors: Iterable[Tensor]) -> list[Layer]:
             copies, rows, columns = tensor.shape
             found.append(Layer(name, rows, columns, copies))
     return found
+
+
+def loses_experts(kind: object, tensors: Iterable[Tensor]) -> bool:
+    """Whether the experts of this model type are not found again once llm-compressor has saved them."""
+    return kind in _LOST_EXPERTS or any(_LOST_NAMES.search(tensor.name) for tensor in tensors)
+
+
+def is_expert(layer: Layer) -> bool:
+    """Whether llm-compressor takes this layer for one of a mixture's experts, or for all of a block's."""
+    return _EXPERT.search(layer.name) is not None
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -5,7 +5,7 @@ Everything is decided from names and shapes, before a weight is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,11 @@ def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[s
             f"Models of type {kind} keep their projections in Conv1D, where llm-compressor finds no linear layer.",
             hint="Use bitsandbytes; for GPT-2 GGUF works too.",
         )
+    if layout.loses_experts(kind, checkpoint.tensors):
+        raise InvalidRecipe(
+            f"transformers does not find the experts of a {kind} model again once llm-compressor has saved them.",
+            hint="Use GGUF, or bitsandbytes, which leaves the experts as they are.",
+        )
     found = layout.linear_layers(checkpoint.tensors)
     recipe = replace(recipe, ignore=_ignore(found, recipe, reasons))
     targets = [layer for layer in found if not layout.matching([layer], recipe.ignore)]
@@ -121,6 +126,7 @@ def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[s
             hint="Shorten the ignore list.",
         )
     assigned = _assign(targets, recipe)
+    _refuse_experts([layer for layer in found if layout.is_expert(layer)], dict(assigned), recipe)
     chosen = [layer for layer, one in assigned if one.chooses_group]
     if recipe.group_size is not None and not chosen:
         fixed = f" ({row.group_size})" if row.group_size else ""
@@ -174,6 +180,30 @@ def _assign(targets: Sequence[Layer], recipe: Recipe) -> list[tuple[Layer, Schem
     if not assigned:
         raise InvalidRecipe("Every layer is kept as it is: nothing is left to quantize.", hint="Keep fewer layers.")
     return assigned
+
+
+def _refuse_experts(experts: Sequence[Layer], of: Mapping[Layer, Scheme], recipe: Recipe) -> None:
+    """What transformers 5.17 cannot load again of a mixture, until its loader is mended (issue "What people bring").
+
+    It reads all experts in one scheme: that of the first pattern with "experts" in it, else that of the whole recipe.
+    """
+    kept = [one for pattern, one in recipe.keep if pattern.startswith("re:") and "experts" in pattern]
+    read_as = SCHEMES[next((one.upper() for one in kept if one.upper() not in UNQUANTIZED), recipe.scheme)]
+    for layer in experts:
+        stored = of.get(layer)
+        if stored is None and read_as.keeps_the_name:
+            continue
+        if stored is not None and not stored.loads_in_experts:
+            raise InvalidRecipe(
+                f"transformers cannot load the experts of a mixture in {stored.name} ({layer.name}).",
+                hint="W4A16, W8A16, MXFP4A16 and FP8_DYNAMIC work; or keep re:.*experts.* in one of these.",
+            )
+        if stored != read_as:
+            raise InvalidRecipe(
+                f"transformers reads all experts as {read_as.name}, and {layer.name} would be "
+                f"{stored.name if stored else 'left as it is'}.",
+                hint="Give all experts one scheme: keep re:.*experts.* in it, and ignore none of them.",
+            )
 
 
 def _group_size(checkpoint: Checkpoint, chosen: Sequence[Layer], recipe: Recipe, reasons: list[str]) -> int:

@@ -47,6 +47,22 @@ class Scheme:
         return self.activations in ("tensor", "local")
 
     @property
+    def loads_in_experts(self) -> bool:
+        """Whether transformers 5.17 reads the experts of a mixture in this format.
+
+        It finds packed weights and FP8 with one scale; int8 weights, zero points and second scales it does not find
+        (`update_weight_conversions` of its quantizer for compressed-tensors).
+        """
+        if self.kind == "int":
+            return self.symmetric and not self.activations
+        return self.name in ("MXFP4A16", "MXFP4") or (self.keeps_the_name and self.group is None)
+
+    @property
+    def keeps_the_name(self) -> bool:
+        """Whether a weight is stored as `weight`, like one that is not quantized; the others are `weight_packed`."""
+        return self.kind == "float" and self.bits == 8
+
+    @property
     def divides(self) -> int | None:
         """Every targeted layer's input dimension must be a multiple of this; None: of anything."""
         return 128 if self.strategy == "block" else self.group

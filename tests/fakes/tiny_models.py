@@ -27,6 +27,7 @@ _MORE: dict[str, dict[str, Any]] = {
     "Qwen3Moe": {"head_dim": 32, "moe_intermediate_size": 64, "num_experts": 4, "num_experts_per_tok": 2},
     "Mistral": {"sliding_window": 64},
     "GPT2": {},
+    "Afmoe": {"head_dim": 32, "moe_intermediate_size": 64, "num_experts": 4, "num_experts_per_tok": 2},
     "Mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
 }
 

@@ -165,6 +165,54 @@ def test_a_window_that_llama_cpp_does_not_have_is_noted(
 
 
 @pytest.mark.usefixtures("same_process")
+@pytest.mark.parametrize(("method", "scheme"), [("rtn", "W4A16"), ("fp8", "FP8_DYNAMIC")])
+def test_the_router_of_a_mixture_stays_as_it_is(
+    models: Callable[[str], Path], job: Job, method: str, scheme: str
+) -> None:
+    """AFMoE's is a layer inside the router's module: quantized, it could not be loaded again."""
+    result = job(models("Afmoe"), Recipe(method, scheme))
+    assert result["reload"]["kld_mean"] < 1e-2
+    assert not [row["name"] for row in result["layers"] if "router" in row["name"]]
+
+
+@pytest.mark.usefixtures("same_process")
+def test_a_mixture_in_a_scheme_that_its_experts_cannot_have(models: Callable[[str], Path], job: Job) -> None:
+    """What the refusal recommends: the experts in another one."""
+    result = job(models("Qwen3Moe"), Recipe("nvfp4", "NVFP4A16", keep=(("re:.*experts.*", "W8A16"),)))
+    assert result["reload"]["kld_mean"] < 1e-3
+    assert len(result["layers"]) == 32
+
+
+@pytest.mark.usefixtures("same_process")
+def test_mixtral_through_bitsandbytes(models: Callable[[str], Path], job: Job) -> None:
+    """As the refusal of llm-compressor's methods recommends."""
+    assert job(models("Mixtral"), Recipe("bitsandbytes", "nf4"))["reload"]["kld_mean"] < 1e-6
+
+
+@pytest.mark.usefixtures("same_process")
+@pytest.mark.xfail(
+    strict=True,
+    raises=InvalidRecipe,
+    reason="transformers cannot load these mixtures again: What people bring mends it",
+)
+@pytest.mark.parametrize(
+    ("kind", "method", "scheme"),
+    [
+        ("Mixtral", "rtn", "W4A16"),
+        ("Mixtral", "fp8", "FP8_DYNAMIC"),
+        ("Qwen3Moe", "rtn", "W4A16_ASYM"),
+        ("Qwen3Moe", "smoothquant", "W8A8"),
+        ("Qwen3Moe", "nvfp4", "NVFP4A16"),
+        ("Qwen3Moe", "mxfp", "MXFP8A16"),
+    ],
+)
+def test_mixtures_that_are_refused(
+    models: Callable[[str], Path], job: Job, kind: str, method: str, scheme: str
+) -> None:
+    assert job(models(kind), Recipe(method, scheme, calibration=CALIBRATION))["reload"]["kld_mean"] < 1e-2
+
+
+@pytest.mark.usefixtures("same_process")
 def test_qwen2_through_awq(models: Callable[[str], Path], job: Job) -> None:
     result = job(models("Qwen2"), Recipe("awq", "W4A16_ASYM", calibration=CALIBRATION))
     assert result["reload"]["relative_logit_error"] < 0.01
