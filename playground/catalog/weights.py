@@ -28,7 +28,9 @@ def load_model(place: Path | str, **options: Any) -> Any:
     if missing := sorted(info["missing_keys"]):
         raise BrokenCheckpoint(
             f"{missing[0]} is missing from the checkpoint{_and_more(missing)}.",
-            hint="Download or export it again: the model would answer from random numbers.",
+            hint="Download or export it again: the model would answer from random numbers."
+            if "gguf_file" not in options
+            else "If the file is whole, transformers does not read all of its architecture: use llama.cpp.",
         )
     if mismatched := sorted(info["mismatched_keys"]):
         name, stored, expected = mismatched[0]
