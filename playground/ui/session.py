@@ -264,12 +264,13 @@ def _fail_open(turns: Iterable[Turn]) -> None:
 class Sessions:
     """Every open tab by its session hash, the least recently used first.
 
-    The hash is a tab's secret, and a session is its opener's. Where there is no room for another, an idle one goes: of
-    the same opener first, then of other visitors; for a visitor never one of the owner's, and for nobody one that runs.
+    The hash is a tab's secret, and a session is its opener's: a visitor who knows the owner's hash gets a tab of his
+    own. Where there is no room for another, an idle one goes: of the same opener first, then of other visitors; for a
+    visitor never one of the owner's, and for nobody one that runs.
     """
 
     def __init__(self) -> None:
-        self._open: OrderedDict[str, Session] = OrderedDict()
+        self._open: OrderedDict[tuple[str, bool], Session] = OrderedDict()  # by hash, and whether it is the owner's
         self._lock = threading.Lock()
 
     def get(self, key: str | None, who: str | None = None) -> Session:
@@ -277,13 +278,13 @@ class Sessions:
 
         who  the key of the visitor who sends the request; None: the owner
         """
-        forgotten = None
+        forgotten, place = None, (key or "", who is None)
         with self._lock:
-            session = self._open.get(key or "")
+            session = self._open.get(place)
             if session is None:
                 forgotten = self._make_room(who)
-                session = self._open[key or ""] = Session(who)
-            self._open.move_to_end(key or "")
+                session = self._open[place] = Session(who)
+            self._open.move_to_end(place)
         if forgotten:
             forgotten.stop()
         return session
@@ -307,13 +308,13 @@ class Sessions:
 
     def close(self, key: str | None) -> None:
         with self._lock:
-            session = self._open.pop(key or "", None)
-        if session:
+            closed = [self._open.pop((key or "", owners), None) for owners in (True, False)]
+        for session in filter(None, closed):
             session.stop()
 
     def close_all(self) -> None:
         with self._lock:
-            keys = list(self._open)
+            keys = {key for key, _ in self._open}
         for key in keys:
             self.close(key)
 

@@ -216,6 +216,9 @@ def test_an_idle_session_goes_for_another_first_of_the_same_visitor() -> None:
     assert len(sessions) == 3 + 500, "as many as all visitors may have"
     assert [sessions.get(f"owner {n}") for n in range(3)] == owners, "the owner's never go for visitors"
     assert sessions.get("other 0", "1.1.1.1") is not others[0], "of others' the least recently used goes"
+    assert sessions.get("owner 0", "2.2.2.2") is not owners[0], (
+        "nor does a visitor who knows a hash of the owner get in"
+    )
 
 
 def test_a_session_that_runs_never_goes() -> None:
