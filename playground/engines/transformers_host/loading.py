@@ -39,7 +39,7 @@ TRIAL_TEXTS = (
     "She put the letter into her bag, closed the door behind her and walked down to the station to meet her brother.",
     "To add two fractions, first bring them to the same denominator, then add the numerators and simplify the result.",
 )
-UNCACHED = "no cache: the whole text is read again for each token, because passes over parts of it answer otherwise."
+UNCACHED = "no cache: this model does not go on from a part of a text, so the whole is read again for each token."
 _HASHES: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # serializing a large vocabulary takes 0.1 s
 
 
