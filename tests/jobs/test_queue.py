@@ -316,7 +316,10 @@ def test_app_and_worker_are_killed(home: Path, files: Path) -> None:
         wait_for(files / "here")
         first.kill()
         first.wait()
-        os.kill(jobs.get(made.id).pid or 0, signal.SIGKILL)
+        worker = jobs.get(made.id).pid or 0
+        os.kill(worker, signal.SIGKILL)
+        while machine.process_identity(worker):  # the signal is on its way
+            time.sleep(0.01)
     (folders.variants() / ".partial-of-long-ago").mkdir()
     with JobQueue(worker=WORKER) as queue:
         job = over(made.id)
