@@ -95,11 +95,12 @@ class Reading:
 
 def _rope_limit(config: Any) -> int | None:
     """Tokens up to which LongRoPE rotates by its short factors; None for every other kind of positions."""
-    rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") != "longrope":
-        return None
-    limit = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
-    return int(limit) if limit else None
+    parameters = getattr(config, "rope_parameters", None) or {}
+    for rope in (parameters, *parameters.values()):  # of all layers, or by the kind of layer
+        if isinstance(rope, dict) and rope.get("rope_type") == "longrope":
+            limit = rope.get("original_max_position_embeddings")
+            return limit or getattr(config, "original_max_position_embeddings", None)
+    return None
 
 
 def trial(model: Any, texts: Sequence[Sequence[int]]) -> tuple[bool, int]:
