@@ -104,8 +104,8 @@ class Settings(BaseSettings):
     proxies: str | None = Field(
         default=None,
         description="Addresses or networks, with commas, of the proxies whose X-Forwarded-For is believed. Or a "
-        "number: how many to trust, counted from the page outwards, on this machine or a private network. Default: none; on a "
-        "Space 1.",
+        "number: how many to trust, counted from the page outwards, on this machine or a private network. Default: "
+        "none; on a Space 1.",
     )
 
     @field_validator("public_rate")
