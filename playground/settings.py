@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     @field_validator("proxies")
     @classmethod
     def _proxies(cls, value: str | None) -> str | None:
-        if value and not value.strip().isdigit():
+        if value and not value.strip().isdecimal():
             for part in filter(None, map(str.strip, value.split(","))):
                 ipaddress.ip_network(part)
         return value

@@ -77,14 +77,19 @@ def _open(row: StoredVariant) -> Checkpoint:
 
 
 def _original(row: StoredVariant) -> Path | None:
-    """The folder of the model it was made from; None where its configuration is not on this machine. Asks nobody."""
+    """The folder of the model it was made from; None where its configuration is not on this machine, or was written
+    since: it may be another model's. Asks nobody."""
     parsed = names.parse(row.model)
     if parsed.kind == "hub":
         cached = hub_cache.snapshot(parsed)
         folder = None if cached is None else cached[0]
     else:
         folder = bundled.folder() if parsed.kind == "bundled" else parsed.path
-    return folder if folder is not None and (folder / "config.json").is_file() else None
+    try:
+        as_it_was = folder is not None and (folder / "config.json").stat().st_mtime <= row.created_at
+    except OSError:
+        return None
+    return folder if as_it_was else None
 
 
 def _described(model: str, row: StoredVariant) -> Variant:

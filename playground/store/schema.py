@@ -60,8 +60,10 @@ class Job(Base):
     cancelled_at: Mapped[float | None] = mapped_column(default=None)
     pid: Mapped[int | None] = mapped_column(default=None)
     pid_identity: Mapped[str | None] = mapped_column(String(128), default=None)
+    pid_started: Mapped[float | None] = mapped_column(default=None)  # until step 0005
     app_pid: Mapped[int | None] = mapped_column(default=None)
     app_identity: Mapped[str | None] = mapped_column(String(128), default=None)
+    app_started: Mapped[float | None] = mapped_column(default=None)  # until step 0005
     home: Mapped[str | None] = mapped_column(String(32), default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)

@@ -52,7 +52,7 @@ def _behind_proxies(peer: str, hops: list[str]) -> str:
     proxies = settings().proxies
     if proxies is None:
         proxies = "1" if space_hosts() else ""
-    if proxies.strip().isdigit():
+    if proxies.strip().isdecimal():
         count, address = int(proxies), _address(peer)
         private = address is None or not address.is_global
         return hops[-count] if private and 0 < count <= len(hops) else peer
@@ -63,9 +63,13 @@ def _behind_proxies(peer: str, hops: list[str]) -> str:
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """None for what is no address. An IPv4 address in IPv6 form is the IPv4 address."""
+    """None for what is no address. An IPv4 address in IPv6 form is the IPv4 address; a port behind it is left out."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        address = ipaddress.ip_address(text.strip("[]"))
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

@@ -117,7 +117,7 @@ class Compare:
         }
 
     def leave(self, request: gr.Request) -> None:
-        self.sessions.close(request.session_hash)
+        self.sessions.close(request.session_hash, self.rules.visitor(request))
 
     def choose_model(self, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
         return self._model(self.session(request), str(inputs[self.tab.model] or "").strip(), request)

@@ -306,17 +306,19 @@ class Sessions:
             raise TooMany("There is no room for another tab: all that are open are running.", hint="Try again later.")
         return self._open.pop(idle[0])
 
-    def close(self, key: str | None) -> None:
+    def close(self, key: str | None, who: str | None = None) -> None:
+        """Forget a tab and stop what it runs. `who` as in `get`."""
         with self._lock:
-            closed = [self._open.pop((key or "", owners), None) for owners in (True, False)]
-        for session in filter(None, closed):
+            session = self._open.pop((key or "", who is None), None)
+        if session:
             session.stop()
 
     def close_all(self) -> None:
         with self._lock:
-            keys = {key for key, _ in self._open}
-        for key in keys:
-            self.close(key)
+            sessions = list(self._open.values())
+            self._open.clear()
+        for session in sessions:
+            session.stop()
 
     def __len__(self) -> int:
         return len(self._open)

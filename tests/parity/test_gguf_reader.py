@@ -57,6 +57,16 @@ def test_what_would_be_another_model_is_for_llama_cpp_alone(case: str, home: Pat
         subjects.refuse_unread(catalog.variant(name))
 
 
+def test_a_configuration_that_was_written_since_is_not_the_originals(home: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    tiny.make(model, "llama", dtype=torch.bfloat16, rope_parameters={"rope_type": "default", "rope_theta": 10000.0})
+    name, _ = product.export(model, tmp_path / "made", "F16")
+    original, config = product.load(model).model, model / "config.json"
+    config.write_text(config.read_text().replace("10000.0", "500.0"))
+    assert mean_kld(original, product.load_variant(name).model, 300) < 1e-6, "the file says what it is"
+    assert mean_kld(product.load(model).model, product.load_variant(name).model, 300) > 0.1
+
+
 def test_a_variant_computes_in_the_type_of_its_original(home: Path, tmp_path: Path) -> None:
     tiny.make(tmp_path / "model", "llama", dtype=torch.float16)
     name, _ = product.export(tmp_path / "model", tmp_path / "made", "F16")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from playground.engines.transformers_host.cache import GrowingLayer
 from playground.errors import UnsupportedModel
 from tests.parity import product, tiny
 from tests.parity.compare import TOLERANCE, parity, prompt_of
@@ -76,3 +77,17 @@ def test_a_state_that_is_lost_between_passes_is_found_at_the_load(
     monkeypatch.undo()
     sound = product.load(tmp_path)
     assert product.greedy(resident, prompt_of(40), 8)[0] == product.greedy(sound, prompt_of(40), 8)[0]
+
+
+def test_a_state_that_turns_into_nan_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.make(tmp_path, "llama")
+    update = GrowingLayer.update
+
+    def overflow(self: GrowingLayer, *states: torch.Tensor, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, values = update(self, *states, **options)
+        return (keys * torch.nan, values) if keys.shape[-2] > states[0].shape[-2] else (keys, values)
+
+    monkeypatch.setattr(GrowingLayer, "update", overflow)
+    resident = product.load(tmp_path)
+    assert not resident.cached
+    assert len(product.greedy(resident, prompt_of(8), 4)[0]) == 4

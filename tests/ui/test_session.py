@@ -219,6 +219,8 @@ def test_an_idle_session_goes_for_another_first_of_the_same_visitor() -> None:
     assert sessions.get("owner 0", "2.2.2.2") is not owners[0], (
         "nor does a visitor who knows a hash of the owner get in"
     )
+    sessions.close("owner 0", "2.2.2.2")
+    assert sessions.get("owner 0") is owners[0], "or close it"
 
 
 def test_a_session_that_runs_never_goes() -> None:

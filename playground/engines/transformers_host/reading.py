@@ -7,6 +7,7 @@ and in `_update_model_kwargs_for_generation` what it hands to the next pass.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from statistics import mean
 from typing import Any
@@ -140,6 +141,8 @@ def _held_against_one_pass(model: Any, reading: Reading, ids: Sequence[int]) -> 
 
 
 def deviation(expected: torch.Tensor, logits: torch.Tensor) -> float:
-    """Root mean square of the difference over the standard deviation of what is expected; both [n, vocabulary]."""
+    """Root mean square of the difference over the standard deviation of what is expected; both [n, vocabulary].
+    Infinite where one of them is not finite."""
     expected, logits = expected.float(), logits.float()
-    return float((expected - logits).square().mean().sqrt() / expected.std())
+    value = float((expected - logits).square().mean().sqrt() / expected.std())
+    return math.inf if math.isnan(value) else value

@@ -1,4 +1,7 @@
-"""A job's processes are known by what setting the clock does not change. The dates of before say nothing any more."""
+"""A job's processes are known by what setting the clock does not change.
+
+The dates of before say nothing any more; their columns stay for an app of the version before that is still running.
+"""
 
 from __future__ import annotations
 
@@ -12,4 +15,3 @@ down_revision = "0004"
 def upgrade() -> None:
     for process in ("pid", "app"):
         op.add_column("jobs", sa.Column(f"{process}_identity", sa.String(128)))
-        op.drop_column("jobs", f"{process}_started")
