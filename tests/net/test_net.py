@@ -49,6 +49,25 @@ HEAD = re.compile(r"<title>[^<]*</title>|<meta property=\"og:[^>]*>")
 MOST_LINES = 60  # of a difference
 FORMS = {"json": "--json", "csv": "--csv", "html": "--html", "png": "--png", "md": "--card"}
 
+# What reviews of the page call wrong, by the row of their list, and where the snapshots have it. Whoever mends one
+# writes the snapshots anew and takes its line out.
+KNOWN_WRONG = (
+    ("A1: no difference found is told as none", "exports/evaluation-2", "is not distinguishable from BF16 at n ="),
+    ("A2: the speed of unpacked weights in the headline", "exports/evaluation-1", "× decode speed"),
+    ("A8: the estimate that was given is not stored", "page/quantization-1", '"estimate": null'),
+    ("A9: the fastest, whatever the spread", "page/bench-1", "is the fastest here"),
+    ("A10: bandwidth of a busy machine as a fact", "exports/bench-1", "GB/s measured"),
+    ("A11: an interval below zero of a score of zero", "exports/evaluation-1", "(−77.4 to +77.4)"),
+    ("A12: a link is shown as Gradio's", "page/comparison-1", 'og:title\\" content=\\"Gradio'),
+    ("B4: not the model's word", "page/items", "what greedy decoding says"),
+    ("B5: broken, where chance would do", "exports/evaluation-1", "it is broken, or its answers are not read"),
+    ("B15: the type as engine", "page/quantization-1", '"engine": "bfloat16"'),
+    ("B16: ids as title", "page/list", '"title": "HOME/models/tiny, HOME/models/tiny:rtn-w4a16-g32'),
+    ("B21: two sentences joined by .;", "exports/comparison-1", ".; transformers"),
+    ("B25: a hyphen as minus", "runs/evaluation-2", "(-0."),
+    ("not in the list: an export's title has a path", "exports/evaluation-1", "## Evaluation: HOME/models/tiny"),
+)
+
 
 def unpack(name: str, home: Path) -> None:
     """A home of `make_home.pack`, as if it had been made where it lies now."""
@@ -172,7 +191,9 @@ def readable(ending: str, body: bytes) -> Any:
     """An exported file as a snapshot holds it: of a picture its size alone."""
     match ending:
         case "json":
-            return json.loads(body)
+            row = json.loads(body)
+            assert row["playground"] == __version__
+            return row | {"playground": "VERSION"}
         case "csv":
             return list(csv.reader(io.StringIO(body.decode())))
         case "md":
@@ -259,6 +280,12 @@ def _reviewers(home: Path) -> list[tuple[str, str, str]]:
         rows = store.execute("SELECT label, review_id, key FROM reviewers WHERE invited ORDER BY label").fetchall()
     store.close()
     return rows
+
+
+@pytest.mark.parametrize(("row", "snapshot", "text"), KNOWN_WRONG)
+def test_what_is_known_to_be_wrong_is_marked(row: str, snapshot: str, text: str) -> None:
+    for home in HOMES:
+        assert text in (HERE / f"snapshots/{home}/{snapshot}.json").read_text(encoding="utf-8"), f"{row}: mended?"
 
 
 @pytest.mark.parametrize("home", HOMES[-1:], indirect=True)
