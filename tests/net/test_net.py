@@ -2,7 +2,8 @@
 
 `home-1.zip` was made by commit 2b8fad8, `home-2.zip` by 7972e6e (with the two columns of `jobs` that step 0005 keeps
 since), both by `make_home.py` beside this file. Each is unpacked and opened; what command line, page and exports show
-of its runs, jobs, reviews and variants is compared with the JSON files in `snapshots/`. Whoever means to change one writes it anew, and reads the difference before committing:
+of its runs, jobs, reviews and variants is compared with the JSON files in `snapshots/`. Whoever means to change one
+writes it anew, and reads the difference before committing:
 
     NET_REWRITE=1 .venv/bin/python -m pytest -n 0 tests/net && git diff tests/net/snapshots
 
