@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.core import Sampling
+from playground.export.evaluation import left_out, named
+from playground.methods.side_files import GENERATION
 from playground.ui.encode import megabytes
 
 KINDS = {
@@ -61,6 +63,8 @@ def settings(row: Mapping[str, Any]) -> list[list[str]]:
         else:
             said = UNSET.get(str(name), "–") if value is None else words(value)
             found.append([NAMES.get(str(name), str(name).replace("_", " ")), said])
+    if (row.get("settings") or {}).get("tasks") and (ignored := left_out(named(row.get("variants") or ()))):
+        found.append([GENERATION, ignored.removeprefix(f"{GENERATION} ")])
     return found
 
 

@@ -105,6 +105,14 @@ def test_how_it_was_measured_is_in_words(home: Path) -> None:
     assert run_how.words({"a_b": [1, None, 0.5], "c": True}) == "a b 1, –, 0.5, c yes"
 
 
+def test_settings_of_a_checkpoint_that_no_answer_was_asked_with_are_among_the_settings() -> None:
+    variants = [{**REFERENCE, "left_out": {"repetition_penalty": 1.5}}, {**NF4, "left_out": {}}]
+    row = {"settings": {"tasks": ["math"]}, "variants": variants}
+    assert run_how.settings(row)[-1] == ["generation_config.json", "not read (BF16: repetition_penalty 1.5)"]
+    older = row | {"variants": [REFERENCE, NF4]}
+    assert run_how.settings(older) == [["tasks", "math"]]
+
+
 def test_a_kind_that_nobody_knows_still_has_its_head(home: Path) -> None:
     found = shown(stored("poetry", "An ode", {}))
     assert found["title"] == "An ode" and found["kind_words"] == "poetry" and found["how"]["variants"]
