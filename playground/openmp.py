@@ -4,7 +4,7 @@ Hundreds of times in a layer they meet, and libgomp lets who is first spin for 3
 the `pause` of a new Intel core. Beside anything else that keeps a core busy the one waited for is not running, and all
 of them spin for nothing. Asleep at once (`OMP_WAIT_POLICY=PASSIVE`) is safe and slow: each meeting is a sleep and a
 waking. So a job spins for a twentieth of a millisecond, which outlasts most meetings: as fast as spinning on a quiet
-machine, and no slower than sleeping on a busy one (docs/LOG.md).
+machine, and no slower than sleeping on a busy one (docs/measurements.md).
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def thread_count() -> str:
 
     OpenMP's threads meet hundreds of times a token, spinning. When something else holds one of their cores, all of
     them wait: 5 to 20 times slower was measured beside one busy process. So one core is left for the page and the
-    browser (docs/LOG.md).
+    browser (docs/measurements.md).
     """
     if (chosen := settings().threads) is not None:
         return str(chosen)
