@@ -1,7 +1,8 @@
 """Every method on the bundled model, one command each, as a table: `make methods`.
 
 Makes each variant with `playground quantize`, lets it answer one prompt greedily on the engines that run it, and prints
-the table of docs/measurements.md. What was done before is not done again: one JSON line a row in bench/methods.jsonl.
+the table, of which docs/measurements.md has an excerpt. What was done before is not done again: one JSON line a row
+in bench/methods.jsonl.
 """
 
 from __future__ import annotations
