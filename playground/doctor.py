@@ -15,7 +15,7 @@ from rich.text import Text
 from playground import machine
 from playground.catalog import bundled
 from playground.engines import formats, table
-from playground.engines.environments import missing_vllm
+from playground.engines.environments import SETUP, missing_vllm
 from playground.errors import PlaygroundError
 from playground.methods import TABLE as METHODS
 from playground.methods import Method
@@ -23,7 +23,6 @@ from playground.settings import settings
 from playground.store import database
 
 _SQLITE_FIXED = {(3, 50): 7, (3, 44): 6}  # branch → first release with the fix; everything from 3.51.3 has it
-SETUP = "make setup"
 
 
 def report() -> dict[str, Any]:

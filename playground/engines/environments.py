@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from pathlib import Path
 
 from playground.settings import settings
 
 ROOT = Path(__file__).parents[2]
+CHECKOUT = (ROOT / "pyproject.toml").is_file()
+SETUP = "make setup" if CHECKOUT else "playground setup"
+
+
+def importable(root: Path = ROOT, checkout: bool = CHECKOUT) -> Path:
+    """A folder from which an engine's Python, whichever it is, imports this program and nothing else.
+
+    Once installed it lies beside all that we require, which must not hide what vLLM's environment pins.
+    """
+    if checkout:
+        return root
+    folder = settings().cache / "code" / hashlib.sha256(bytes(root)).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / "playground").symlink_to(root / "playground")
+    return folder
 
 
 def vllm_python() -> Path:

@@ -21,6 +21,7 @@ import psutil
 from playground import machine, openmp
 from playground.catalog.endpoints import without_keys
 from playground.engines import orphans
+from playground.engines.environments import importable
 from playground.errors import Cancelled, EngineDied, EngineUnavailable
 from playground.settings import settings
 
@@ -202,9 +203,7 @@ def _environment(key: str) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH", "")])]
-        ),
+        "PYTHONPATH": os.pathsep.join([str(importable()), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
     }
 
 
