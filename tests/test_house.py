@@ -110,14 +110,6 @@ def test_no_tracked_file_names_a_registry_or_a_machine_path() -> None:
     assert not found
 
 
-def test_ci_runs_what_a_person_types() -> None:
-    script = ROOT / ".ci/run"
-    assert os.access(script, os.X_OK)
-    lines = [line for line in script.read_text().splitlines() if line and not line.startswith("#")]
-    assert lines[-1] == "exec make lint test"
-    assert len(lines) == 3, "everything else belongs into the Makefile, where a user gets it too"
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with the Makefile and a venv whose Python only writes down what it is asked."""
@@ -165,22 +157,16 @@ def test_a_failed_install_is_tried_again(project: Path) -> None:
     assert any("pip install" in line for line in asked(project))
 
 
-def test_an_old_python_is_refused_in_one_sentence(project: Path) -> None:
+def test_an_old_python_is_refused(project: Path) -> None:
     (project / ".venv/.made").unlink()
     old = project / "python3"
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.2 && exit\nexit 1\n')
     old.chmod(0o755)
     done = make(project, "setup", f"PYTHON={old}")
     assert done.returncode != 0
-    assert "Python 3.11 or newer is needed" in done.stderr
-    assert "Python 3.9.2" in done.stderr
-    assert "is missing" in make(project, "setup", "PYTHON=no-such-python").stderr
-
-
-def test_make_help_lists_the_targets() -> None:
-    shown = make(ROOT, "--no-print-directory", "help").stdout
-    for target in ("run", "test", "lint", "bench", "setup", "browser", "doctor", "screenshots", "clean"):
-        assert re.search(rf"make {target}\b", shown)
+    assert "3.11" in done.stderr and "3.9.2" in done.stderr
+    missing = make(project, "setup", "PYTHON=no-such-python")
+    assert missing.returncode != 0 and "no-such-python" in missing.stderr
 
 
 def test_the_bundled_model_has_one_version() -> None:

@@ -44,7 +44,7 @@ def layer(module: str) -> int:
     """The layer of `playground.x.y`; an unknown part must be given one."""
     parts = module.split(".")
     part = parts[1] if len(parts) > 1 else parts[0]
-    assert part in LAYER_OF, f"{module} has no layer: add it to LAYERS, and to the layout in README.md"
+    assert part in LAYER_OF, f"{module} has no layer: add it to LAYERS"
     return LAYER_OF[part]
 
 

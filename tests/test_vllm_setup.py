@@ -108,10 +108,3 @@ def test_where_there_is_no_wheel_it_says_so_and_does_not_fail(project: Path, sys
     done, asked = install(project)
     assert done.returncode == 0 and asked == []
     assert "vLLM is skipped" in done.stdout and "PLAYGROUND_VLLM_PYTHON" in done.stdout
-
-
-def test_make_test_makes_it_and_git_and_docker_leave_it_out() -> None:
-    (line,) = (line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("test:"))
-    assert "vllm" in line.split("##")[0].split()
-    assert ".venv-vllm/" in (ROOT / ".gitignore").read_text().split()
-    assert ".venv-vllm" in (ROOT / ".dockerignore").read_text().split()

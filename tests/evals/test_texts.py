@@ -33,7 +33,7 @@ def test_the_bundled_prose_has_the_tokens_that_the_documentation_says() -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(bundled_model.restore(), local_files_only=True)
     count = sum(len(tokenizer(one.text)["input_ids"]) for one in texts.bundled())
-    assert 15_800 <= count <= 16_000, "docs/divergence.md says about 15,900"
+    assert 15_800 <= count <= 16_000
 
 
 def test_the_bundled_python_is_python() -> None:
