@@ -67,10 +67,7 @@ def test_what_cannot_be_measured_says_why_and_the_rest_is_measured() -> None:
     assert blocked(reference, remote).startswith("A remote endpoint tells a few probable tokens")
     assert "tokenizer is another" in blocked(reference, like(tokenizer_hash="x"))
     assert blocked(reference, Side("gone", PaneResult("gone"))) == "It was not loaded."
-    assert (
-        blocked(Side("none", PaneResult("none")), other)
-        == "The reference wrote nothing that could be forced through it."
-    )
+    assert "wrote nothing" in blocked(Side("none", PaneResult("none")), other)
     assert blocked(Side("fake", replace_engine(reference, "vllm")), other).startswith(
         "The reference runs elsewhere: vLLM"
     )
@@ -132,7 +129,7 @@ def test_a_failure_of_our_own_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     sides = ran(engine, "fake", "fake:nf4")
     monkeypatch.setattr(engine, "force", lambda _: 1 / 0)
     (found,) = measure(engine, sides)
-    assert found.reason == "Unexpected failure: ZeroDivisionError. Details are in the log."
+    assert "ZeroDivisionError" in found.reason
 
 
 def test_stop_ends_it_and_says_so() -> None:

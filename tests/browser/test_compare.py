@@ -207,7 +207,7 @@ def test_an_unknown_model_is_a_sentence_under_the_bar(serve: Serve, visit: Visit
     picker = page.locator("#pg-model-pick input")
     picker.fill("nobody/nothing")
     picker.press("Enter")
-    expect(page.locator("#pg-notice")).to_contain_text("There is no model 'nobody/nothing'. Known: fake.")
+    expect(page.locator("#pg-notice")).to_contain_text("no model 'nobody/nothing'")
     expect(pane(page, 0).locator("h2.label")).to_have_text("BF16")
 
 

@@ -191,9 +191,7 @@ def test_the_key_may_stay_in_a_variable(opened: Callable[..., Page], start: Star
     button(page, "or take it from an environment variable").click()
     enter(page, "lab", start("fine", KEY), key_env="PLAYGROUND_TEST_NO_SUCH_KEY")
     button(page, "Test lab").click()
-    expect(row(page, "lab").locator(".pg-notice.error")).to_contain_text(
-        "should be in PLAYGROUND_TEST_NO_SUCH_KEY, which is not set"
-    )
+    expect(row(page, "lab").locator(".pg-notice.error")).to_contain_text("PLAYGROUND_TEST_NO_SUCH_KEY")
 
 
 def test_names_and_errors_stay_text(opened: Callable[..., Page], home: Path) -> None:
@@ -213,9 +211,7 @@ def test_a_page_that_others_reach_says_why_not(home: Path, monkeypatch: pytest.M
     with serving(FakeEngine(), host="0.0.0.0") as url:  # noqa: S104
         page = visit(url.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
         toggle(page).click()
-        expect(panel(page).locator(".ep-why")).to_contain_text(
-            "Only the owner may do this, and this page is served on 0.0.0.0"
-        )
+        expect(panel(page).locator(".ep-why")).to_contain_text("0.0.0.0")  # noqa: S104
         expect(row(page, "mine")).to_be_hidden()
         for name in ("Add endpoint", "Test mine", "Remove mine"):
             expect(button(page, name)).to_be_hidden()

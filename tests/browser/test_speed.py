@@ -188,9 +188,7 @@ def test_what_cannot_run_is_a_row_with_its_reason_and_the_rest_goes_on(open_spee
     page = open_speed(Several(scripts(fake_AT_transformers=Script(load_error=error))))
     measure(page)
     finished(page)
-    expect(page.locator(".bad")).to_have_text(
-        "BF16 in transformers fake needs 4.2 GB, 3.1 are free. Close other programs."
-    )
+    expect(page.locator(".bad")).to_contain_text("4.2 GB")
     expect(page.locator(".sp-table .words b")).to_have_text(["nf4"])
 
 

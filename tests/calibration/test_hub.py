@@ -29,7 +29,7 @@ def point_at(home: Path, monkeypatch: pytest.MonkeyPatch) -> Point:
     import datasets
     from huggingface_hub import constants
 
-    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in ("HF_TOKEN", "PLAYGROUND_OFFLINE", "HF_HUB_OFFLINE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
     def point(url: str) -> None:
@@ -84,15 +84,16 @@ def test_only_the_first_rows_are_asked_for(served: Hub, monkeypatch: pytest.Monk
 
 def test_what_the_hub_refuses_is_a_sentence(served: Hub) -> None:
     missing = refusal("no-one/nothing")
-    assert isinstance(missing, InvalidCalibration) and "The hub has no data set no-one/nothing" in missing.message
+    assert isinstance(missing, InvalidCalibration) and "no-one/nothing" in missing.message
     assert "it has: train, test" in refusal("someone/chats:validation").hint
-    assert refusal("someone/chats:other").message == "The data set someone/chats has no configuration 'other'."
-    assert "has 1 usable sample, and 32 were asked for" in refusal("someone/chats:test").message
+    assert "no configuration 'other'" in refusal("someone/chats:other").message
+    assert "1 usable sample," in refusal("someone/chats:test").message
 
 
 def test_a_row_of_another_form_is_named(served: Hub) -> None:
     served.add("someone/odd", {"train.jsonl": b'{"prose": "x"}\n'})
-    assert refusal("someone/odd").message == "Row 1 of someone/odd has no text that can be used, only: prose."
+    message = refusal("someone/odd").message
+    assert "Row 1 of someone/odd" in message and "prose" in message
 
 
 def test_a_hub_that_fails_or_is_not_there_is_told_at_once(served: Hub, point_at: Point) -> None:

@@ -271,7 +271,7 @@ def test_two_generations_of_one_variant_take_turns(engine: LlamaCppEngine) -> No
 @pytest.mark.parametrize(
     ("ids", "most", "error", "words"),
     [
-        (range(1, 900), 200, ContextOverflow, "899 tokens and max tokens is 200: together 1099, more than the 1024"),
+        (range(1, 900), 200, ContextOverflow, "together 1099, more than the 1024"),
         ((), 1, InvalidRequest, "empty"),
         ((1, 49152), 1, InvalidRequest, "vocabulary"),
     ],

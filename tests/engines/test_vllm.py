@@ -245,7 +245,7 @@ def test_a_kernel_that_is_missed_at_the_first_token_is_a_refusal_too(
     """As W4A16 on a processor without AVX-512: it loads, and the first product fails."""
     words = "AttributeError: '_OpNamespace' '_C' object has no attribute 'cpu_gemm_wna16'"
     script(log=[words], error_at=0, lingers="unhealthy")
-    with pytest.raises(UnsupportedModel, match=r"no cpu_gemm_wna16, which these weights are multiplied with"):
+    with pytest.raises(UnsupportedModel, match="no cpu_gemm_wna16"):
         load(engine, tiny)
     assert engine.servers.loaded() == []
 
@@ -461,7 +461,7 @@ def running(engine: VllmEngine, variant: str) -> float:
 
 def test_what_does_not_fit_is_refused_with_the_numbers(engine: VllmEngine, tiny: Path) -> None:
     loaded = load(engine, tiny)
-    with pytest.raises(ContextOverflow, match=r"30 tokens and max tokens is 483: together 513, more than the 512"):
+    with pytest.raises(ContextOverflow, match="together 513, more than the 512"):
         list(engine.generate(request(loaded, 483)))
     with pytest.raises(InvalidRequest, match="empty"):
         list(engine.generate(Generation(loaded.id, ())))

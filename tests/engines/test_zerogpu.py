@@ -169,7 +169,7 @@ def test_errors_keep_their_type_and_the_platforms_words_are_passed_on(
             with pytest.raises(error, match=words):
                 list(engine.generate(Generation(name, (5,), DRAWN)))
     platform.refusal = PlatformError("60 s requested vs. 12 s left.", "ZeroGPU quota exceeded")
-    with pytest.raises(EngineUnavailable, match=r"ZeroGPU quota exceeded: 60 s requested vs\. 12 s left\."):
+    with pytest.raises(EngineUnavailable, match=r"60 s requested vs\. 12 s left"):
         list(engine.generate(Generation(name, (5,), DRAWN)))
     platform.refusal = None
     assert len(tokens_of(engine, Generation(name, (5,), DRAWN))) == 24, "the lock was given back every time"

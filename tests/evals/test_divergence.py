@@ -301,7 +301,7 @@ def test_another_number_of_words_is_refused(pair: tuple[LoadSpec, LoadSpec], tmp
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
     model.resize_token_embeddings(384)
     model.save_pretrained(folder)
-    with pytest.raises(DifferentTokenizer, match=r"chooses among \d+ words and tiny:padded among 384"):
+    with pytest.raises(DifferentTokenizer, match="tiny:padded among 384"):
         measure(pair[0], [LoadSpec("tiny:padded", str(folder))], PROSE, 100, tmp_path / "work", Heard())
 
 
@@ -312,7 +312,7 @@ def test_what_does_not_fit_is_refused(
     with pytest.raises(OutOfMemory, match="tiny:huge needs 1000000"):
         measure(pair[0], [huge], PROSE, 100, tmp_path, Heard())
     long = Text("long", "2", ["the river " * 2000])
-    with pytest.raises(EvaluationError, match="tiny reads 512 tokens at once, less than a window of 600"):
+    with pytest.raises(EvaluationError, match="512 tokens at once, less than a window of 600"):
         measure(pair[0], [pair[1]], long, 0, tmp_path, Heard(), max_length=600)
 
 

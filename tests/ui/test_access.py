@@ -213,7 +213,7 @@ def test_only_the_owner_sends_more_than_a_prompt_needs(
     for path in ("run/predict", "queue/join", "call/generate", "call/v2/generate"):
         for pieces in (False, True):
             refused = sent(someone, f"/gradio_api/{path}", 2**16 + 1, pieces)
-            assert refused == (413, "A visitor’s request has 64 KiB at most: shorten it."), path
+            assert refused[0] == 413 and "64 KiB" in refused[1], path
             assert sent(owner, f"/gradio_api/{path}", 2**16 + 1, pieces)[0] in (400, 422)
     token = {"X-Playground-Token": TOKEN}
     assert sent(someone, "/gradio_api/queue/join", 2**20, **token)[0] in (400, 422), "a script of the owner's"

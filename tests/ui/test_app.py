@@ -67,10 +67,8 @@ def test_an_open_address_is_said_in_one_sentence(
     catalog.install(monkeypatch)
     with caplog.at_level(logging.WARNING, logger="playground"):
         with serving(FakeEngine(), host="0.0.0.0"):  # noqa: S104
-            assert [record.message for record in caplog.records] == [
-                "Anyone who reaches this page on 0.0.0.0 can open links and generate. Nobody can log in as its owner: "
-                "set PLAYGROUND_OWNER_TOKEN for that."
-            ]
+            (record,) = caplog.records
+            assert "0.0.0.0" in record.message and "PLAYGROUND_OWNER_TOKEN" in record.message  # noqa: S104
         caplog.clear()
         with serving(FakeEngine()):
             assert not caplog.records
