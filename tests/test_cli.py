@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,18 +10,15 @@ from pathlib import Path
 import pytest
 
 from playground.store import runs
+from tests.fakes.command_line import playground
 from tests.fakes.model import make_tiny
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' and bitsandbytes' own
 
-def playground(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "playground", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={**os.environ, "PLAYGROUND_HOME": str(home), "PLAYGROUND_OFFLINE": "1", **environment},
-        check=False,
-    )
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAYGROUND_OFFLINE", "1")
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +27,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_generate_json_is_alone_on_standard_output_and_recomputes(tiny: Path, home: Path) -> None:
-    done = playground(
-        "generate", str(tiny), f"{tiny}:nf4", "--prompt", "What is gravity?", "--max-tokens", "24", "--json", home=home
-    )
+    words = ["generate", str(tiny), f"{tiny}:nf4", "--prompt", "What is gravity?", "--max-tokens", "24", "--json"]
+    command = [sys.executable, "-m", "playground", *words]  # a process: libraries may write to its standard output too
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     assert len(made["panes"]) == 2 and made["prompt_ids"]
@@ -53,13 +49,13 @@ def test_generate_json_is_alone_on_standard_output_and_recomputes(tiny: Path, ho
 
 
 def test_generate_prints_texts_and_a_verdict(tiny: Path, home: Path) -> None:
-    done = playground("generate", str(tiny), f"{tiny}:int8", "--prompt", "Hi", "--max-tokens", "4", "--raw", home=home)
+    done = playground("generate", str(tiny), f"{tiny}:int8", "--prompt", "Hi", "--max-tokens", "4", "--raw")
     assert done.returncode == 0, done.stderr
     assert f"{tiny}:int8" in done.stdout.replace("\n", "") and "this prompt only" in done.stdout.replace("\n", " ")
 
 
 def test_bench_json_has_the_documented_fields(tiny: Path, home: Path) -> None:
-    done = playground("bench", str(tiny), "-p", "16", "-n", "8", "-r", "2", "--json", home=home)
+    done = playground("bench", str(tiny), "-p", "16", "-n", "8", "-r", "2", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert [row["test"] for row in rows] == ["pp16", "tg8"]
@@ -68,7 +64,7 @@ def test_bench_json_has_the_documented_fields(tiny: Path, home: Path) -> None:
 
 
 def test_models_json_has_the_documented_fields(tiny: Path, home: Path) -> None:
-    done = playground("models", str(tiny), "--json", home=home)
+    done = playground("models", str(tiny), "--json")
     rows = json.loads(done.stdout)
     assert done.returncode == 0 and rows[0]["id"] == str(tiny)
     fields = {"id", "model", "method", "scheme", "path", "bytes", "bits_per_weight", "engines"}
@@ -88,14 +84,14 @@ def test_models_json_has_the_documented_fields(tiny: Path, home: Path) -> None:
 def test_an_error_is_one_sentence_with_a_way_out_and_no_traceback(
     arguments: list[str], sentence: str, home: Path
 ) -> None:
-    done = playground(*arguments, home=home)
+    done = playground(*arguments)
     assert done.returncode == 1
     text = (done.stderr + done.stdout).replace("\n", " ")
     assert sentence in text and "Traceback" not in text
 
 
 def test_with_json_a_failed_pane_is_in_the_json_and_on_standard_error(home: Path) -> None:
-    done = playground("generate", "smollm2:nf5", "--prompt", "x", "--json", home=home)
+    done = playground("generate", "smollm2:nf5", "--prompt", "x", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["panes"][0]["error"]["code"] == "unknown_variant"
     assert "nf5" in done.stderr

@@ -7,8 +7,6 @@ import json
 import os
 import socket
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +24,7 @@ from playground.errors import (
     UnsafeAddress,
     UnsupportedModel,
 )
+from tests.fakes.command_line import playground
 
 KEY = "sk-very-secret-0123456789"
 FILE = "endpoints.json"
@@ -264,18 +263,6 @@ def test_names_that_are_no_remote_model(name: str, home: Path) -> None:
         catalog.variant(name)
 
 
-def playground(*arguments: str, home: Path, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "playground", "endpoints", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        input=text,
-        env={**os.environ, "PLAYGROUND_HOME": str(home)},
-        check=False,
-    )
-
-
 def test_the_command_line_never_prints_a_key(home: Path) -> None:
     shown = ""
     for arguments, text, status in (
@@ -286,7 +273,7 @@ def test_the_command_line_never_prints_a_key(home: Path) -> None:
         (("add", "meta", "http://169.254.169.254/v1", "--key-stdin"), f"{KEY}\n", 1),
         (("remove", "lab"), "", 0),
     ):
-        done = playground(*arguments, home=home, text=text)
+        done = playground("endpoints", *arguments, text=text)
         assert done.returncode == status, done.stderr
         shown += done.stdout + done.stderr
         if "--json" in arguments:
