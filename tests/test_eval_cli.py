@@ -27,6 +27,7 @@ from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.store import folders, jobs, runs
 from playground.store.schema import Job
 from tests.evals.conftest import index
+from tests.fakes.command_line import playground
 from tests.fakes.model import make_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's, transformers' and datasets' own
@@ -140,8 +141,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def evaluated(*arguments: str) -> list[dict[str, Any]]:
     """The rows that the command prints."""
-    command = [sys.executable, "-m", "playground", "eval", *arguments, "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment(), check=False)
+    done = playground("eval", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, Any]] = json.loads(done.stdout)
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,8 @@ from playground.core import Sampling
 from playground.engines.engines import Engines
 from playground.errors import InvalidRequest
 from playground.generate import generate
-from tests.fakes import catalog, tiny_models
+from tests.cases import checkpoints
+from tests.fakes import catalog
 from tests.fakes import variants as stored
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 
@@ -85,31 +85,10 @@ def _ending(folder: Path, place: str) -> int:
 
     No near ties, and no halves of characters, whose ids llama.cpp does not tell.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     from playground.methods import gguf
     from playground.methods.recipe import Recipe
 
-    tiny_models.make(folder, "Llama", tie_word_embeddings=False)
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    chat = [{"role": "user", "content": "hi"}]
-    prompt = tokenizer(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))["input_ids"]
-    plain = [number for number in range(3, len(tokenizer)) if "\ufffd" not in tokenizer.decode([number])]
-    head, answer = torch.zeros_like(model.lm_head.weight), []
-    head[plain] = torch.randn((len(plain), head.shape[1]), generator=torch.Generator().manual_seed(3)).to(head.dtype)
-    model.lm_head.weight.data = head
-    with torch.no_grad():
-        for _ in range(8):
-            answer.append(int(model(torch.tensor([prompt + answer])).logits[0, -1].argmax()))
-    end = next(one for n, one in enumerate(answer) if n > 1 and one not in answer[:n])
-    if place == "tokenizer":
-        head[[2, end]] = head[[end, 2]].clone()
-        end = 2
-    model.save_pretrained(folder)
-    for file in ("config.json", "generation_config.json"):
-        table = json.loads((folder / file).read_bytes()) | {"eos_token_id": [0, end] if place == file else 0}
-        (folder / file).write_text(json.dumps(table))
+    end = checkpoints.with_two_ends(folder, place)
     files = folder.with_name(f"{folder.name}-gguf")
     files.mkdir()
     gguf.make(folder, files, Recipe("gguf", "F16"), (), lambda _: None, lambda: False)

@@ -23,6 +23,7 @@ from playground.generate import generate
 from playground.jobs.spec import QuantizeSpec
 from playground.methods.recipe import Recipe
 from playground.ui import evaluate_asked, quantize_events
+from tests.cases import checkpoints
 from tests.catalog.conftest import make_folder
 from tests.engines.calls import never, quiet
 from tests.fakes.queue import FakeQueue
@@ -38,7 +39,7 @@ def canary(tmp_path: Path) -> Path:
 @pytest.fixture
 def repository(tmp_path: Path, canary: Path) -> Path:
     """A model that brings Python code: whoever imports it leaves a file."""
-    folder = make_folder(tmp_path / "repository", {"auto_map": {"AutoModelForCausalLM": "evil.Canary"}})
+    folder = checkpoints.with_remote_code(make_folder(tmp_path / "repository"))
     (folder / "evil.py").write_text(f"import pathlib\npathlib.Path({str(canary)!r}).touch()\nclass Canary: pass\n")
     return folder
 

@@ -24,6 +24,7 @@ from playground.errors import (
     UnsafeModel,
     UnsupportedModel,
 )
+from tests.cases import checkpoints
 from tests.catalog.conftest import llama_tensors, make_folder, write_safetensors
 from tests.fakes.hub import Hub
 
@@ -42,7 +43,7 @@ def test_describing_reads_headers_not_weights(hub: Hub, tmp_path: Path) -> None:
 
 def test_the_end_of_an_answer_is_known_without_a_download(hub: Hub, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m", {"eos_token_id": 2})
-    (folder / "generation_config.json").write_text('{"eos_token_id": [2, 40], "repetition_penalty": 1.1}')
+    checkpoints.with_generation_config(folder, eos_token_id=[2, 40], repetition_penalty=1.1)
     hub.add(NAME, folder)
     found = open_checkpoint(NAME)
     assert (found.end_ids, found.generation_settings) == ((2, 40), {"repetition_penalty": 1.1})
@@ -234,8 +235,7 @@ def test_listings_that_are_refused(hub: Hub, files: dict[str, bytes], error: typ
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 def test_remote_code_is_refused_before_any_weight(hub: Hub, llama: Path, name: str) -> None:
-    table = json.loads((llama / name).read_text())
-    (llama / name).write_text(json.dumps({**table, "auto_map": {"AutoModelForCausalLM": "evil.Canary"}}))
+    checkpoints.with_remote_code(llama, name)
     (llama / "evil.py").write_text("raise SystemExit")
     hub.add(NAME, llama)
     for act in (catalog.variant, catalog.variants, catalog.resolve):

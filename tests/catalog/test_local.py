@@ -19,6 +19,7 @@ from playground.errors import (
     UnsafeModel,
     UnsupportedModel,
 )
+from tests.cases import checkpoints
 from tests.catalog.conftest import llama_tensors, make_folder, write_safetensors
 
 
@@ -70,7 +71,7 @@ def test_an_answer_ends_at_what_either_config_names(
 ) -> None:
     folder = make_folder(tmp_path / "m", config)
     if generation is not None:
-        (folder / "generation_config.json").write_text(json.dumps(generation))
+        checkpoints.with_generation_config(folder, **generation)
     assert catalog.resolve(str(folder)).end_ids == catalog.resolve(f"{folder}:nf4").end_ids == ends
 
 
@@ -98,9 +99,7 @@ def test_a_link_to_missing_weights_is_missing_weights(llama: Path) -> None:
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("nested", [False, True])
 def test_remote_code_is_refused(llama: Path, name: str, nested: bool) -> None:
-    mapping: dict[str, object] = {"auto_map": {"AutoModelForCausalLM": "evil.Canary"}}
-    table = json.loads((llama / name).read_text())
-    (llama / name).write_text(json.dumps({**table, **({"text_config": mapping} if nested else mapping)}))
+    checkpoints.with_remote_code(llama, name, nested=nested)
     for act in (catalog.variant, catalog.variants, catalog.resolve):
         with pytest.raises(UnsafeModel, match=f"auto_map in {name}"):
             act(str(llama))
@@ -145,9 +144,8 @@ def test_known_architectures_come_from_the_installed_transformers() -> None:
 
 
 def test_an_adapter_is_refused_even_beside_weights(llama: Path) -> None:
-    (llama / "adapter_config.json").write_text("{}")
     with pytest.raises(UnsupportedModel, match="PEFT adapter"):
-        catalog.variant(str(llama))
+        catalog.variant(str(checkpoints.with_adapter_file(llama)))
 
 
 @pytest.mark.parametrize(

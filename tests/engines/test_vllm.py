@@ -35,6 +35,7 @@ from playground.errors import (
     UnknownVariant,
     UnsupportedModel,
 )
+from tests.cases import checkpoints
 from tests.engines.calls import eventually, never, quiet
 from tests.fakes.vllm_environment import make_environment
 
@@ -359,7 +360,7 @@ def test_the_tokens_and_the_request(engine: VllmEngine, tiny: Path) -> None:
 
 def test_an_answer_ends_at_every_end_token_of_the_checkpoint(engine: VllmEngine, tiny: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny, tmp_path / "ends"))
-    (folder / "generation_config.json").write_text('{"eos_token_id": [40, 41]}')
+    checkpoints.with_generation_config(folder, eos_token_id=[40, 41])
     loaded = load(engine, folder)
     for ignore_eos in (False, True):
         run(engine, Generation(loaded.id, IDS, Sampling(max_tokens=2, ignore_eos=ignore_eos), request_id="one"))

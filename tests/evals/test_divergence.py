@@ -24,7 +24,7 @@ from playground.evals import divergence, texts
 from playground.evals.divergence import NOISE_FLOOR, measure, noise_floor
 from playground.evals.texts import Text
 from playground.evals.windows import plan
-from tests.fakes import tiny_models
+from tests.cases import checkpoints
 from tests.fakes.model import make_tiny
 
 ROOT = Path(__file__).parents[2]
@@ -249,7 +249,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")  # transformers' own, that FP8 is unpacked here
 @pytest.mark.parametrize("hidden", [160, 320])  # two scales, which divide it into other blocks; three, which do not
 def test_fp8_blocks_that_do_not_divide_a_size_are_those_of_the_configuration(hidden: int, tmp_path: Path) -> None:
-    plain, packed = tiny_models.with_fp8_blocks(tmp_path, hidden)
+    plain, packed = checkpoints.with_fp8_blocks(tmp_path, hidden)
     specs = LoadSpec("bf16", str(plain)), LoadSpec("fp8", str(packed))
     _, _, row = measure(specs[0], [specs[1]], PROSE, 100, tmp_path / "work", Heard())
     assert row["kld_max"] == 0, "both hold the same numbers"
@@ -297,10 +297,7 @@ def test_the_same_vocabulary_written_differently_is_one_tokenizer(
 
 @pytest.mark.filterwarnings("ignore")
 def test_another_number_of_words_is_refused(pair: tuple[LoadSpec, LoadSpec], tmp_path: Path) -> None:
-    folder = make_tiny(tmp_path / "padded")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
-    model.resize_token_embeddings(384)
-    model.save_pretrained(folder)
+    folder = checkpoints.with_padded_rows(make_tiny(tmp_path / "padded"), 384)
     with pytest.raises(DifferentTokenizer, match="tiny:padded among 384"):
         measure(pair[0], [LoadSpec("tiny:padded", str(folder))], PROSE, 100, tmp_path / "work", Heard())
 
@@ -318,10 +315,7 @@ def test_what_does_not_fit_is_refused(
 
 def test_tokens_without_an_embedding_are_refused_with_the_first(tmp_path: Path) -> None:
     folder = make_tiny(tmp_path / "tiny")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    rows = len(tokenizer)
-    tokenizer.add_tokens(["<|extra|>"])
-    tokenizer.save_pretrained(folder)
+    rows = checkpoints.with_more_tokens_than_rows(folder, "<|extra|>")
     text = Text("chat", "0" * 64, ["the river <|extra|> and the bridge"])
     with pytest.raises(InvalidRequest, match=rf"Token id {rows} .* {rows} embedding rows"):
         measure(LoadSpec("tiny", str(folder)), [LoadSpec("tiny:b", str(folder))], text, 0, tmp_path / "d", Heard())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -23,6 +22,7 @@ from playground.evals import models, subjects
 from playground.evals.conditions import Conditions
 from playground.evals.harness import RESPONSES, Answers
 from playground.evals.items import Item
+from tests.cases import checkpoints
 from tests.evals.conftest import Ask, choice
 from tests.fakes.model import make_tiny
 
@@ -169,7 +169,7 @@ def test_no_generation_config_decides_what_is_answered(tiny: Path, ask: Ask, tmp
     folder = Path(shutil.copytree(tiny, tmp_path / "other"))
     settings = {"repetition_penalty": 1.5, "suppress_tokens": list(range(40, 320)), "do_sample": True, "top_p": 0.1}
     ids = {"eos_token_id": 2, "bos_token_id": 1, "pad_token_id": 2}
-    (folder / "generation_config.json").write_text(json.dumps(ids | settings))
+    checkpoints.with_generation_config(folder, **ids, **settings)
     drawn = {"temperature": 1.5} if sampled else {}
     conditions = Conditions(("gsm8k",), limit=4, few_shot=0, generation={**SHORT, **drawn})
     plain, facts = asked_of(tiny, ask, conditions)
@@ -184,9 +184,8 @@ def test_an_answer_ends_at_every_end_token_of_the_checkpoint(tiny: Path, ask: As
     assert "the" in whole.answer and whole.truncated
     end = AutoTokenizer.from_pretrained(tiny).convert_tokens_to_ids("the")
     folder = Path(shutil.copytree(tiny, tmp_path / "ends"))
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": 0}))
-    config = json.loads((folder / "config.json").read_bytes())
-    (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": end}))
+    checkpoints.with_generation_config(folder, eos_token_id=0)
+    checkpoints.edit(folder / "config.json", eos_token_id=end)
     (item,) = asked_of(folder, ask, conditions)[0]["gsm8k"].items
     assert (item.answer, item.truncated) == (whole.answer.partition("the")[0], False)
 

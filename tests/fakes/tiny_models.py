@@ -53,36 +53,3 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     change(tensors)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     return folder
-
-
-def with_fp8_blocks(folder: Path, hidden: int) -> tuple[Path, Path]:
-    """A Llama in FP8 with a scale for each block of 128 x 128, and one in BF16 that holds the very same numbers."""
-    import json
-    import shutil
-
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    plain = make(folder / "bf16", "Llama", hidden_size=hidden, intermediate_size=2 * hidden, tie_word_embeddings=False)
-    packed = Path(shutil.copytree(plain, folder / "fp8"))
-    tensors = load_file(plain / "model.safetensors")
-    random = torch.Generator().manual_seed(1)
-    stored, meant = dict(tensors), dict(tensors)
-    for name, weight in tensors.items():
-        if not name.endswith("_proj.weight"):
-            continue
-        # Rows of very different size, or a wrong block would hardly show.
-        wide = weight.float() * torch.exp(2 * torch.randn(len(weight), 1, generator=random))
-        bands = wide.split(128)
-        scales = torch.tensor([[part.abs().max() / 448 for part in band.split(128, 1)] for band in bands])
-        each = scales.repeat_interleave(128, 0)[: len(wide)].repeat_interleave(128, 1)[:, : wide.shape[1]]
-        stored[name] = (wide / each).to(torch.float8_e4m3fn)
-        stored[f"{name}_scale_inv"] = scales
-        meant[name] = (stored[name].float() * each).to(torch.bfloat16)
-    save_file(stored, packed / "model.safetensors", {"format": "pt"})
-    save_file(meant, plain / "model.safetensors", {"format": "pt"})
-    config = json.loads((packed / "config.json").read_text())
-    blocks = {"weight_block_size": [128, 128], "activation_scheme": "dynamic"}
-    config["quantization_config"] = {"quant_method": "fp8", **blocks}
-    (packed / "config.json").write_text(json.dumps(config))
-    return plain, packed

@@ -197,12 +197,7 @@ def test_what_cannot_fit_is_refused(
 @pytest.mark.slow
 def test_a_real_one(home: Path, tmp_path: Path) -> None:
     model = make_tiny(tmp_path / "tiny")
-    words = ["quantize", str(model), "--method", "rtn", "--scheme", "W8A16", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "playground", *words], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    made = json.loads(done.stdout)
+    made = json.loads(run("quantize", str(model), "--method", "rtn", "--scheme", "W8A16", "--json"))
     documented = "variant path method scheme group_size bytes_before bytes_after bits_per_weight seconds"
     documented += " peak_memory_bytes recipe_path content_hash"
     assert set(documented.split()) <= set(made)
