@@ -193,7 +193,7 @@ def test_no_child_process_inherits_a_key(home: Path, monkeypatch: pytest.MonkeyP
     endpoints.add(Endpoint("other", "http://127.0.0.1:9", KEY + "2"))
     monkeypatch.setenv("PLAYGROUND_DATABASE_URL", "postgresql://me:hidden@host/x")
     assert not {"LAB_KEY", "PLAYGROUND_DATABASE_URL"} & endpoints.without_keys(os.environ).keys()
-    process = ServerProcess("probe", "http.server", binds=False, log_name="probe")
+    process = ServerProcess("probe", "playground.engines.transformers_host", log_name="probe")  # stays until it is read
     try:
         inherited = Path(f"/proc/{process.pid}/environ").read_bytes()
     finally:

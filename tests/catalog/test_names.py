@@ -72,6 +72,7 @@ def test_the_nearest_model_is_suggested() -> None:
 
 
 def test_the_picker_is_short_and_offline_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PLAYGROUND_OFFLINE", raising=False)
     assert catalog.models()[:2] == ["smollm2", names.BUNDLED_REPO]
     assert all(catalog.describe(model) for model in catalog.models())
     monkeypatch.setenv("PLAYGROUND_OFFLINE", "1")
