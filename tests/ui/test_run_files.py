@@ -74,9 +74,8 @@ def test_what_many_ask_for_at_once_is_made_once(site: httpx.Client, monkeypatch:
     assert [(one.status_code, one.content) for one in found] == [(200, b"drawn")] * 8 and made == [run.id]
 
 
-@pytest.mark.parametrize("name", ["{}.exe", "{}", "..%2f..%2fetc%2fpasswd.json", "x.json", "{}%00.json"])
-def test_nothing_else_is_there(site: httpx.Client, name: str) -> None:
+def test_nothing_else_is_there(site: httpx.Client) -> None:
     run = exported_runs.comparison()
     runs.add(run)
-    found = site.get(f"/run/{name.format(run.id)}")
-    assert found.status_code in (400, 404)
+    for name in (f"{run.id}.exe", run.id, "..%2f..%2fetc%2fpasswd.json", "x.json", f"{run.id}%00.json"):
+        assert site.get(f"/run/{name}").status_code in (400, 404), name
