@@ -5,15 +5,11 @@ With --json, standard output holds JSON and nothing else; progress, warnings and
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -29,12 +25,21 @@ from playground import (
     cli_review,
     cli_runs,
 )
-from playground.cli_output import output
-from playground.core import Progress, Sampling
+from playground.cli_follow import (
+    AsJson,
+    Variants,
+    err,
+    fail,
+    open_engines,
+    out,
+    plain,
+    print_json,
+    progress_words,
+    tell_kept,
+    with_status,
+)
+from playground.core import Sampling
 from playground.errors import Cancelled, PlaygroundError
-
-if TYPE_CHECKING:
-    from playground.recording import Kept
 
 app = typer.Typer(
     help="Compare a language model with its quantized variants.",
@@ -42,15 +47,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = output()
-err = Console(stderr=True)
-
-Variants = Annotated[
-    list[str],
-    typer.Argument(help="smollm2, smollm2:nf4, a folder, smollm2@vllm … The first is the reference."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
-T = TypeVar("T")
 
 
 def main() -> None:
@@ -63,44 +59,6 @@ def main() -> None:
     except PlaygroundError as error:
         fail(error)
         raise SystemExit(1) from None
-
-
-def fail(error: PlaygroundError) -> None:
-    """One sentence, what to do about it, and the engine's last words if it died."""
-    err.print(f"[bold red]Error:[/] {_plain(error.message)}", highlight=False)
-    if error.hint:
-        err.print(_plain(error.hint), highlight=False)
-    if error.log_tail:
-        err.print(_plain(error.log_tail), style="dim", highlight=False)
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
-
-
-@contextmanager
-def _engine() -> Iterator[Any]:
-    from playground.engines.engines import Engines
-
-    engine = Engines()
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def progress_words(progress: Progress) -> str:
-    """ "Downloading 12 of 40 MB", "Reading the prompt 256 of 1,024 tokens"."""
-    if not progress.total:
-        return progress.stage
-    if progress.unit == "bytes":
-        return f"{progress.stage} {progress.done / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB"
-    return f"{progress.stage} {progress.done:,.0f} of {progress.total:,.0f} {progress.unit}".rstrip()
 
 
 @app.command()
@@ -129,9 +87,9 @@ def models(
         except PlaygroundError as error:
             if model:
                 raise
-            err.print(f"{_plain(name)}: {_plain(str(error))}", style="dim", highlight=False)
+            err.print(f"{plain(name)}: {plain(str(error))}", style="dim", highlight=False)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     table = Table(box=None, header_style="dim")
     table.add_column("variant", overflow="fold")  # to be copied: never cut
@@ -171,7 +129,7 @@ def generate(
 ) -> None:
     """Stream one prompt through several variants, side by side."""
     from playground.generate import generate as generate_all
-    from playground.recording import Kept, keep
+    from playground.store.runs import Kept, keep
     from playground.terminal import SideBySide, divergence_words
 
     sampling = Sampling(
@@ -183,7 +141,7 @@ def generate(
         seed=seed,
         stop=tuple(stop or ()),
     )
-    with _engine() as engine:
+    with open_engines() as engine:
         # Beside JSON the panes are drawn on standard error, and only where a person looks at it.
         with SideBySide(variants, err if as_json else out) as view:
             result = generate_all(
@@ -192,24 +150,16 @@ def generate(
         made = result.as_json()
         kept = keep(result.run) if save else Kept()
         if as_json:
-            _print_json(made | ({"run": kept.id or None} if save else {}))
+            print_json(made | ({"run": kept.id or None} if save else {}))
         else:
             for pane in made["panes"][1:] if divergence else ():
                 out.print(Text(f"{pane['variant']}: {divergence_words(pane['divergence'])}"), highlight=False)
     tell_kept(kept)
     failed = [pane for pane in made["panes"] if "error" in pane]
     for pane in failed if as_json else ():
-        err.print(_plain(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)
+        err.print(plain(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)
     if failed:
         raise typer.Exit(1)
-
-
-def tell_kept(kept: Kept) -> None:
-    """On standard error: the run that something became, or why it is none. What was measured stands either way."""
-    if kept.id:
-        err.print(f"Saved as run {kept.id}", style="dim", highlight=False)
-    if kept.error:
-        err.print(_plain(str(kept.error)), style="yellow", highlight=False)
 
 
 app.command()(cli_bench.bench)
@@ -242,13 +192,8 @@ def doctor(as_json: AsJson = False) -> None:
     """What this machine is, what can run on it, and for what cannot, why and what to install."""
     from playground import doctor as examination
 
-    report = _with_status("Examining this machine", examination.report)
+    report = with_status("Examining this machine", examination.report)
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
         examination.render(report, out)
-
-
-def _with_status(words: str, work: Callable[[], T]) -> T:
-    with err.status(words):
-        return work()

@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from playground import catalog
-from playground.catalog.endpoints import without_keys
+from playground.catalog.child import without_keys
 from playground.cli_output import Figures
 from playground.errors import InvalidRequest
 from playground.settings import settings
@@ -56,31 +56,33 @@ def bench(
         _against_generate(chosen, output_tokens, runs, as_json)
         return
     from playground import bench as measurement
-    from playground import cli, machine, recording
+    from playground import cli_follow, machine
     from playground.bench_pace import Pace
     from playground.bench_rows import Plan, as_csv
+    from playground.export import speed
+    from playground.store import runs as store_runs
 
     if as_json and csv:
         raise InvalidRequest("--json and --csv are two forms of one output.", hint="Give one of them.")
     plan = Plan(prompt_tokens, output_tokens, _counts("-d", depths), runs, _counts("--concurrency", concurrency))
     addresses = [_with_engine(name, engine) for name in chosen]
-    with cli._engine() as engines, _stages(Pace(addresses, plan), progress) as (say, on_stage):
+    with cli_follow.open_engines() as engines, _stages(Pace(addresses, plan), progress) as (say, on_stage):
         say("Measuring memory bandwidth")
         probe = machine.probe(again=True)
         rows = list(measurement.bench(engines, addresses, plan, probe, on_stage))
-    kept = recording.keep(lambda: recording.bench(rows, addresses, plan)) if save else recording.Kept()
+    kept = store_runs.keep(lambda: speed.bench(rows, addresses, plan)) if save else store_runs.Kept()
     if as_json:
-        cli._print_json([row.as_dict() for row in rows])
+        cli_follow.print_json([row.as_dict() for row in rows])
     elif csv:
         sys.stdout.write(as_csv(rows))
         sys.stdout.flush()
     else:
         for table in tables(rows):
-            cli.out.print(table)
-    cli.tell_kept(kept)
+            cli_follow.out.print(table)
+    cli_follow.tell_kept(kept)
     failed = [row for row in rows if row.error]
     for row in failed:
-        cli.err.print(Text.assemble((f"{row.address} ", "bold"), f"{row.test}: {row.error} {row.hint}".rstrip()))
+        cli_follow.err.print(Text.assemble((f"{row.address} ", "bold"), f"{row.test}: {row.error} {row.hint}".rstrip()))
     if failed:
         raise typer.Exit(1)
 
@@ -108,19 +110,19 @@ def _with_engine(name: str, engine: str) -> str:
 @contextmanager
 def _stages(pace: Pace, lines: bool) -> Iterator[tuple[Callable[[str], None], OnStage]]:
     """One line that is written over on a terminal; elsewhere a line for every new stage, on standard error."""
-    from playground import cli
+    from playground import cli_follow
 
     began = time.monotonic()
-    if cli.err.is_terminal:
-        with cli.err.status("") as status:
+    if cli_follow.err.is_terminal:
+        with cli_follow.err.status("") as status:
 
             def show(text: str) -> None:
-                status.update(cli._plain(text))
+                status.update(cli_follow.plain(text))
 
             def on_stage(stage: Stage) -> None:
                 now = time.monotonic()
                 pace.see(stage, now)
-                show(f"{stage.address}: {cli.progress_words(stage.progress)}{_left(pace.left_s(now))}")
+                show(f"{stage.address}: {cli_follow.progress_words(stage.progress)}{_left(pace.left_s(now))}")
 
             yield show, on_stage
         return
@@ -184,7 +186,7 @@ def _range(low: float | None, high: float | None) -> str:
 
 
 def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool) -> None:
-    from playground import cli
+    from playground import cli_follow
     from playground.engines.process import thread_count
 
     environment = {**without_keys(os.environ), "OMP_NUM_THREADS": thread_count()}
@@ -193,17 +195,17 @@ def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool
         spec = json.dumps(asdict(catalog.resolve(name)))
         command = [sys.executable, "-m", "playground.engines.transformers_host.against_generate"]
         command += ["--spec", spec, "--tokens", str(tokens), "--runs", str(runs)]
-        with cli.err.status(f"{cli._plain(name)}: the host's loop and generate in turn"):
+        with cli_follow.err.status(f"{cli_follow.plain(name)}: the host's loop and generate in turn"):
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
-            cli.err.print(cli._plain(done.stderr[-2000:]), style="dim", highlight=False)
+            cli_follow.err.print(cli_follow.plain(done.stderr[-2000:]), style="dim", highlight=False)
             raise typer.Exit(1)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
     if as_json:
-        cli._print_json(rows)
+        cli_follow.print_json(rows)
         return
     for row in rows:
-        cli.out.print(
+        cli_follow.out.print(
             f"{row['variant']}: host {row['host_tok_s']:.2f} tok/s, generate {row['generate_tok_s']:.2f} tok/s, "
             f"ratio {row['ratio']:.3f} ({row['ratio_min']:.3f} to {row['ratio_max']:.3f}, {row['runs']} pairs of "
             f"{row['tokens']} tokens, {row['threads']} threads), same ids: {row['same_ids']}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,16 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.cli_follow import err, follow, say, say_expected
+from playground.cli_follow import err, follow, say
 from playground.cli_names import absolute, source
 from playground.cli_output import Figures, output
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from playground.jobs.divergence_spec import DivergenceSpec
+    from playground.jobs.evaluate_spec import EvaluateSpec
     from playground.store.schema import Run
 
 out = output()
 LISTED = 60  # tasks that a search shows
+log = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -190,3 +194,20 @@ def _speed(speed: Mapping[str, Any] | None) -> str:
         return "–"
     deviation = "" if speed["sd"] is None else f" ± {speed['sd']:.1f}"
     return f"{speed['decode_tok_s']:.1f}{deviation} ({speed['engine']})"
+
+
+def say_expected(spec: EvaluateSpec | DivergenceSpec) -> None:
+    """Say how long it will take, where that is known without measuring anything. Not knowing it stops nobody."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from playground.errors import PlaygroundError
+    from playground.estimate import evaluation
+    from playground.estimating import span
+
+    try:
+        expected = evaluation.expected(spec, evaluation.tasks_of(spec), measure=False)
+    except (PlaygroundError, OSError, SQLAlchemyError) as error:
+        log.info("No estimate: %s", error)
+        return
+    if expected.seconds is not None:
+        err.print(f"Expected: {' '.join([f'{span(expected.seconds)}.', *expected.missing])}", markup=False)

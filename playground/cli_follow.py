@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import signal
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 
-from playground.errors import Cancelled
+from playground.cli_output import output
+from playground.core import Progress
+from playground.errors import Cancelled, PlaygroundError
 
 if TYPE_CHECKING:
-    from playground.jobs.divergence_spec import DivergenceSpec
-    from playground.jobs.evaluate_spec import EvaluateSpec
+    from playground.store.runs import Kept
     from playground.store.schema import Job
-
-log = logging.getLogger(__name__)
 err = Console(stderr=True)
 LOOK_S = 1.0
 LEFT_AFTER_S = 3.0  # a pace of less is none
 COUNTED = ("answers", "choices", "texts", "tokens", "runs")  # units that a person counts in
+out = output()
+Variants = Annotated[
+    list[str],
+    typer.Argument(help="smollm2, smollm2:nf4, a folder, smollm2@vllm … The first is the reference."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
+T = TypeVar("T")
 
 
 def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
@@ -59,23 +68,6 @@ def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
     if (error := job.failure) is not None:
         raise error
     return job
-
-
-def say_expected(spec: EvaluateSpec | DivergenceSpec) -> None:
-    """Say how long it will take, where that is known without measuring anything. Not knowing it stops nobody."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from playground.errors import PlaygroundError
-    from playground.estimate import evaluation
-    from playground.estimate.work import span
-
-    try:
-        expected = evaluation.expected(spec, evaluation.tasks_of(spec), measure=False)
-    except (PlaygroundError, OSError, SQLAlchemyError) as error:
-        log.info("No estimate: %s", error)
-        return
-    if expected.seconds is not None:
-        err.print(f"Expected: {' '.join([f'{span(expected.seconds)}.', *expected.missing])}", markup=False)
 
 
 @contextmanager
@@ -116,7 +108,7 @@ class Watch:
         self._stage = ""
         self._first = 0.0, 0.0  # of this stage: when it began, and what was done by then
         self._layer = self._memory = ""
-        self._bar = Progress(
+        self._bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -187,3 +179,54 @@ def _left(spent: float, done: float, remaining: float) -> str:
         return ""
     seconds = spent * remaining / done
     return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
+
+
+def fail(error: PlaygroundError) -> None:
+    """One sentence, what to do about it, and the engine's last words if it died."""
+    err.print(f"[bold red]Error:[/] {plain(error.message)}", highlight=False)
+    if error.hint:
+        err.print(plain(error.hint), highlight=False)
+    if error.log_tail:
+        err.print(plain(error.log_tail), style="dim", highlight=False)
+
+
+def plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def open_engines() -> Iterator[Any]:
+    from playground.engines.engines import Engines
+
+    engine = Engines()
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def progress_words(progress: Progress) -> str:
+    """ "Downloading 12 of 40 MB", "Reading the prompt 256 of 1,024 tokens"."""
+    if not progress.total:
+        return progress.stage
+    if progress.unit == "bytes":
+        return f"{progress.stage} {progress.done / 1e6:,.0f} of {progress.total / 1e6:,.0f} MB"
+    return f"{progress.stage} {progress.done:,.0f} of {progress.total:,.0f} {progress.unit}".rstrip()
+
+
+def tell_kept(kept: Kept) -> None:
+    """On standard error: the run that something became, or why it is none. What was measured stands either way."""
+    if kept.id:
+        err.print(f"Saved as run {kept.id}", style="dim", highlight=False)
+    if kept.error:
+        err.print(plain(str(kept.error)), style="yellow", highlight=False)
+
+
+def with_status(words: str, work: Callable[[], T]) -> T:
+    with err.status(words):
+        return work()

@@ -93,7 +93,7 @@ def log(job_id: Id, lines: Annotated[int, typer.Option("-n", min=1, help="How ma
 
 def stage_words(event: dict[str, Any]) -> str:
     """ "quantizing with GPTQ 3 of 30 layers" """
-    from playground.cli import progress_words
+    from playground.cli_follow import progress_words
     from playground.core import Progress
 
     return progress_words(Progress(event["stage"], event["done"], event["total"], event["unit"]))

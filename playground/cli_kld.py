@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.cli_follow import err, follow, say_expected
+from playground.cli_eval import say_expected
+from playground.cli_follow import err, follow
 from playground.cli_names import absolute, source
 from playground.cli_output import Figures, output
 

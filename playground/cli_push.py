@@ -59,7 +59,7 @@ def _what(planned: Plan) -> str:
 
 def _push(planned: Plan, token: str, *, private: bool, replace: bool) -> Pushed:
     """Ctrl+C stops it. Raises PlaygroundError."""
-    from playground.cli import progress_words
+    from playground.cli_follow import progress_words
     from playground.push import push as send
 
     stage = ""

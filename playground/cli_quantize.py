@@ -125,7 +125,7 @@ def _calibration(source: str | None, samples: int | None, length: int | None, se
 
 def _expectation(found: Estimate) -> str:
     """ "Expected: 113 MB, 0.9 to 1.3 GB of memory, 20 to 40 s." """
-    from playground.estimate.work import span
+    from playground.estimating import span
 
     low, high = (count / 1e9 for count in found.peak_memory)
     parts = [f"{'' if found.bytes_is_exact else 'about '}{found.bytes_after / 1e6:,.0f} MB"]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playground import recording
+from playground import traces
 from playground.compare import Comparison, Event, PaneRequest, PaneResult
 from playground.core import Message, Progress, Sampling
 from playground.engines import choose
@@ -85,11 +85,11 @@ class Answered:
         """As a run to be stored; None where there is nothing to keep."""
         forced = (None, *(self.forced or (None,) * (len(self.panes) - 1)))
         panes = [
-            recording.Pane(address, result.variant.label if result.variant else address, result, self.sampling,
+            traces.Pane(address, result.variant.label if result.variant else address, result, self.sampling,
                            self.source, found)
             for address, result, found in zip(self.addresses, self.panes, forced, strict=True)
         ]  # fmt: skip
-        return recording.comparison(panes, self.at_once, self.forced is not None)
+        return traces.comparison(panes, self.at_once, self.forced is not None)
 
 
 def generate(

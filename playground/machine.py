@@ -24,7 +24,7 @@ from typing import Any, Literal
 import psutil
 
 from playground import cgroup
-from playground.catalog.endpoints import without_keys
+from playground.catalog.child import without_keys
 from playground.errors import EngineUnavailable
 from playground.settings import settings
 
@@ -228,46 +228,6 @@ def described(device: str = "") -> dict[str, Any]:
     }
 
 
-@cache
-def process_table() -> str:
-    """Where a process number means what it means here: one boot and, on Linux, one PID namespace (a container).
-
-    What was noted under another table counts as gone. After a reboot, or in the next container on the same volume, it
-    is. A process of a second container or machine that uses one home at the same time cannot be seen from here: a home
-    belongs to one table at a time.
-    """
-    if sys.platform == "linux":
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
-    boot_session = ["sysctl", "-n", "kern.bootsessionuuid"]
-    return subprocess.run(boot_session, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-
-
-def process_identity(pid: int) -> str:
-    """Which process has this number: "TABLE START", a text that no other process has and that setting the clock does
-    not change. "" for none, and for one that ended and is not collected yet.
-
-    START is field 22 of /proc/PID/stat, in ticks since the boot (proc_pid_stat(5)); where there is no /proc, the date
-    that the kernel wrote down at the start. psutil's create_time() adds the boot's date, which moves with the clock.
-    """
-    if sys.platform != "linux":
-        return _identity_by_ps(pid)
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-    fields = stat.rpartition(")")[2].split()  # from the third on: the second, a name, may hold spaces and brackets
-    return "" if fields[0] in "ZX" else f"{process_table()} {fields[19]}"
-
-
-def _identity_by_ps(pid: int) -> str:
-    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    environment = os.environ | {"LC_ALL": "C", "TZ": "UTC0"}
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5, env=environment).stdout
-    state, _, start = found.strip().partition(" ")
-    return "" if not start or state.startswith("Z") else f"{process_table()} {' '.join(start.split())}"
-
-
 def _ask_torch() -> Probe:
     root = str(Path(__file__).resolve().parents[1])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
@@ -300,3 +260,8 @@ def _store(entry: dict[str, Any]) -> None:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
         json.dump(entry, file, indent=1)
     Path(file.name).replace(path)
+
+
+def busy() -> float:
+    """Runnable threads per core in the last minute; 0 where a system does not say."""
+    return os.getloadavg()[0] / cores() if hasattr(os, "getloadavg") else 0.0

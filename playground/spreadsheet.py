@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,3 +22,10 @@ def inert(value: Any) -> Any:
     """Text that begins like a formula gets a quote in front."""
     begins = isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@") and value.strip()
     return f"'{value}" if begins else value
+
+
+def did_you_mean(name: str, allowed: Sequence[str]) -> str:
+    """The hint of every look-up that can miss: the nearest name and the whole list."""
+    near = difflib.get_close_matches(name, allowed, n=1)
+    guess = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{guess}Known: {', '.join(allowed)}."

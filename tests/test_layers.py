@@ -21,7 +21,7 @@ LAYERS = {
     3: (
         *("compare", "forced", "generate", "verdict", "doctor", "jobs"),
         *("bench", "bench_pace", "bench_requests", "bench_rows", "sweep"),
-        *("estimate", "export", "recording", "reviews", "traces"),
+        *("estimate", "estimating", "export", "reviews", "traces"),
     ),
     4: (
         *("ui", "cli", "cli_bench", "cli_endpoints", "cli_eval"),

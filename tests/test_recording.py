@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from playground import machine, recording
+from playground import machine, traces
 from playground.bench_rows import BenchRow, Plan
 from playground.catalog import hashes
 from playground.core import Finish, Sampling, Trace
 from playground.errors import EngineDied, OutOfMemory
 from playground.evals import subjects
+from playground.export import speed
 from playground.generate import Answered, generate
 from playground.metrics.timing import timing
-from playground.recording import keep
 from playground.store import database, runs
+from playground.store.runs import keep
 from playground.store.schema import Run
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
@@ -116,7 +117,7 @@ def test_an_error_is_stored_with_its_pane_and_a_stop_before_the_first_token_is_n
     made = answered("fake")
     made.panes[0].tokens.clear()
     made.panes[0].finish = Finish("abort", 0, 0)
-    assert keep(made.run) == recording.Kept() and runs.count() == 2
+    assert keep(made.run) == runs.Kept() and runs.count() == 2
 
 
 def test_panes_that_were_asked_otherwise_say_how() -> None:
@@ -124,15 +125,15 @@ def test_panes_that_were_asked_otherwise_say_how() -> None:
     history = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, *made.source)
     made.panes[1].prompt = replace(made.panes[1].prompt, ids=(1, 2))  # type: ignore[type-var]
     panes = [
-        recording.Pane("fake", "BF16", made.panes[0], Sampling(), made.source),
-        recording.Pane("fake:nf4", "nf4", made.panes[1], Sampling(temperature=1.0), history),  # type: ignore[arg-type]
+        traces.Pane("fake", "BF16", made.panes[0], Sampling(), made.source),
+        traces.Pane("fake:nf4", "nf4", made.panes[1], Sampling(temperature=1.0), history),  # type: ignore[arg-type]
     ]
-    kept = keep(lambda: recording.comparison(panes, False, False))
+    kept = keep(lambda: traces.comparison(panes, False, False))
     run = runs.get(kept.id)
     first, second = run.result["panes"]
     assert first["prompt"] is None and second["prompt"]["ids"] == [1, 2] and len(second["prompt"]["messages"]) == 4
     assert second["sampling"]["temperature"] == 1.0 and run.result["forced"] is None
-    assert recording.OTHER_SETTINGS in run.result["verdict"][0]["caveats"]
+    assert traces.OTHER_SETTINGS in run.result["verdict"][0]["caveats"]
 
 
 KILLED = """
@@ -183,16 +184,16 @@ def rows(*tests: str, error: str = "") -> Sequence[BenchRow]:
 
 def test_a_measurement_of_speed_is_a_run() -> None:
     made = rows("pp8", "tg4")
-    kept = keep(lambda: recording.bench(made, ["fake:nf4"], Plan(8, 4, runs=2)))
+    kept = keep(lambda: speed.bench(made, ["fake:nf4"], Plan(8, 4, runs=2)))
     run = runs.get(kept.id)
     assert (run.kind, run.model, run.title) == ("bench", "fake", "fake · nf4 · pp8, tg4")
     assert run.result == {"rows": [row.as_dict() for row in made], "stopped": False}
     assert run.settings["addresses"] == ["fake:nf4"] and run.settings["depths"] == [0] and run.settings["runs"] == 2
     assert run.variants[0]["kernel"] == "a kernel" and run.variants[0]["loaded_bytes"] == 110_000_000
-    assert recording.bench([], ["fake"], Plan(), stopped=True) is None
-    broken = recording.bench(rows("load", error="No."), ["fake:nf4"], Plan())
+    assert speed.bench([], ["fake"], Plan(), stopped=True) is None
+    broken = speed.bench(rows("load", error="No."), ["fake:nf4"], Plan())
     assert broken is not None and broken.variants[0]["content_hash"] is None
-    unknown = recording.bench(rows("load", error="No."), ["nowhere/model"], Plan())
+    unknown = speed.bench(rows("load", error="No."), ["nowhere/model"], Plan())
     assert unknown is not None and unknown.model == "nowhere/model" and unknown.variants[0]["method"] is None
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.catalog import child
-from playground.catalog.endpoints import without_keys
+from playground.catalog.child import without_keys
 from playground.core import Progress
 from playground.errors import Cancelled, CatalogError
 from playground.settings import settings

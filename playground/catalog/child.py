@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from playground.catalog.endpoints import without_keys
 from playground.core import Progress
 from playground.errors import Cancelled, CatalogError, from_wire
+from playground.settings import settings
 
 POLL_S = 0.1
 GRACE_S = 2.0
+log = logging.getLogger(__name__)
+PAGE_SECRETS = {"PLAYGROUND_OWNER_TOKEN", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"}
+DATABASE_URL = "PLAYGROUND_DATABASE_URL"  # may hold a password
 
 
 def run(
@@ -121,3 +126,61 @@ def _pump(stream: IO[str], lines: queue.Queue[str | None]) -> None:
 def say(message: dict[str, Any]) -> None:
     """Print one message for the parent (used by the children)."""
     print(json.dumps(message), flush=True)
+
+
+def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process: without what holds a key, an endpoint's, the page's own or the database's."""
+    hidden = _key_variables() | PAGE_SECRETS | {DATABASE_URL}
+    return {name: value for name, value in environment.items() if name not in hidden}
+
+
+def _key_variables() -> set[str]:
+    """The variables that the owner's endpoints take their keys from, as `catalog.endpoints` stores them."""
+    path = settings().data / "endpoints.json"
+    try:
+        return {str(raw.get("key_env", "")) for raw in json.loads(path.read_bytes())["endpoints"].values()}
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        log.warning("%s cannot be read: the variables that hold keys are not known.", path.name)
+        return set()
+
+
+@cache
+def process_table() -> str:
+    """Where a process number means what it means here: one boot and, on Linux, one PID namespace (a container).
+
+    What was noted under another table counts as gone. After a reboot, or in the next container on the same volume, it
+    is. A process of a second container or machine that uses one home at the same time cannot be seen from here: a home
+    belongs to one table at a time.
+    """
+    if sys.platform == "linux":
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    boot_session = ["sysctl", "-n", "kern.bootsessionuuid"]
+    return subprocess.run(boot_session, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+
+
+def process_identity(pid: int) -> str:
+    """Which process has this number: "TABLE START", a text that no other process has and that setting the clock does
+    not change. "" for none, and for one that ended and is not collected yet.
+
+    START is field 22 of /proc/PID/stat, in ticks since the boot (proc_pid_stat(5)); where there is no /proc, the date
+    that the kernel wrote down at the start. psutil's create_time() adds the boot's date, which moves with the clock.
+    """
+    if sys.platform != "linux":
+        return _identity_by_ps(pid)
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    fields = stat.rpartition(")")[2].split()  # from the third on: the second, a name, may hold spaces and brackets
+    return "" if fields[0] in "ZX" else f"{process_table()} {fields[19]}"
+
+
+def _identity_by_ps(pid: int) -> str:
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    environment = os.environ | {"LC_ALL": "C", "TZ": "UTC0"}
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5, env=environment).stdout
+    state, _, start = found.strip().partition(" ")
+    return "" if not start or state.startswith("Z") else f"{process_table()} {' '.join(start.split())}"

@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 RESOLVE_S = 10.0
 MAX_KEY = 4096
-PAGE_SECRETS = {"PLAYGROUND_OWNER_TOKEN", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"}
-DATABASE_URL = "PLAYGROUND_DATABASE_URL"  # may hold a password
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
@@ -240,17 +238,6 @@ def remove(name: str) -> None:
     find(name)
     with _writing() as known:
         known.pop(name, None)
-
-
-def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process: without what holds a key, an endpoint's, the page's own or the database's."""
-    try:
-        hidden = {endpoint.key_env for endpoint in endpoints()}
-    except CatalogError as error:
-        log.warning("%s Its variables are not known.", error)
-        hidden = set()
-    hidden |= PAGE_SECRETS | {DATABASE_URL}
-    return {name: value for name, value in environment.items() if name not in hidden}
 
 
 def _path() -> Path:

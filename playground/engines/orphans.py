@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from playground import machine
+from playground.catalog import child
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ def note(pid: int, name: str) -> Path:
     body = {
         "name": name,
         "pid": pid,
-        "identity": machine.process_identity(pid),
+        "identity": child.process_identity(pid),
         "owner": os.getpid(),
-        "owner_identity": machine.process_identity(os.getpid()),
+        "owner_identity": child.process_identity(os.getpid()),
     }
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(body))
@@ -47,7 +47,7 @@ def sweep() -> list[str]:
         try:
             body = json.loads(path.read_text())
             name, pid, identity = str(body["name"]), int(body["pid"]), str(body["identity"])
-            owned = machine.process_identity(int(body["owner"])) == str(body["owner_identity"])
+            owned = child.process_identity(int(body["owner"])) == str(body["owner_identity"])
         except (OSError, ValueError, KeyError, TypeError):
             log.warning("%s cannot be read and is removed", path)
             path.unlink(missing_ok=True)
@@ -70,7 +70,7 @@ def _group(pgid: int, identity: str) -> list[psutil.Process]:
 
     While one of them lives, the kernel gives their group's number to nobody else, whether its leader lives or not.
     """
-    if machine.process_identity(pgid) not in ("", identity) or not identity.startswith(f"{machine.process_table()} "):
+    if child.process_identity(pgid) not in ("", identity) or not identity.startswith(f"{child.process_table()} "):
         return []
     members = []
     for process in psutil.process_iter(["pid", "uids"]):

@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from playground import machine, openmp
-from playground.catalog.endpoints import without_keys
+from playground.catalog.child import without_keys
 from playground.engines import orphans
 from playground.engines.environments import importable
 from playground.errors import Cancelled, EngineDied, EngineUnavailable

@@ -7,7 +7,6 @@ end does not fit.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -20,18 +19,9 @@ from playground.catalog.checkpoint import Checkpoint
 from playground.estimate import speed
 from playground.estimate.size import SAFETENSORS, Size, assigned, size
 from playground.estimate.speed import Speed
-from playground.estimate.work import (
-    FP32,
-    GRID,
-    PROMPT_TOKENS,
-    Job,
-    Matrix,
-    Measured,
-    memory,
-    seconds,
-    spread,
-    waiting_memory,
-)
+from playground.estimate.work import FP32, GRID, PROMPT_TOKENS, Job, Matrix, memory, seconds, waiting_memory
+from playground.estimating import Measured, spread
+from playground.machine import busy
 from playground.methods.layers import linear_layers
 from playground.methods.recipe import Recipe
 from playground.methods.recipes import complete
@@ -120,11 +110,6 @@ def facts(out: str = "", *, measure: bool = True) -> Facts:
         busy=busy(),
         memory_held=machine.held_by_children(),
     )
-
-
-def busy() -> float:
-    """Runnable threads per core in the last minute; 0 where a system does not say."""
-    return os.getloadavg()[0] / machine.cores() if hasattr(os, "getloadavg") else 0.0
 
 
 def estimate(checkpoint: Checkpoint, recipe: Recipe, here: Facts, history: Sequence[Measured] = ()) -> Estimate:

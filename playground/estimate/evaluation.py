@@ -18,7 +18,7 @@ from playground.engines import address
 from playground.errors import PlaygroundError
 from playground.estimate import passes
 from playground.estimate.passes import Pass
-from playground.estimate.work import Measured, Parts, Range, spread
+from playground.estimating import Measured, Parts, Range, spread
 from playground.evals import counts, task_sizes
 from playground.evals.conditions import Conditions
 from playground.evals.divergence import noise_floor

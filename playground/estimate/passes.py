@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from playground import machine, openmp
-from playground.catalog.endpoints import without_keys
+from playground.catalog.child import without_keys
 from playground.core import LoadSpec
 from playground.errors import EngineUnavailable
 from playground.settings import settings

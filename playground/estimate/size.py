@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from playground.catalog.checkpoint import Checkpoint
 from playground.errors import InvalidRecipe
-from playground.methods import bitsandbytes, gguf, gguf_types, layers, method, on_load
+from playground.methods import bitsandbytes, gguf, gguf_row, gguf_types, layers, method, on_load
 from playground.methods.recipe import Recipe
 from playground.methods.schemes import SCHEMES, UNQUANTIZED, Scheme
 from playground.metrics import footprint, packed
@@ -106,7 +106,7 @@ def _gguf(checkpoint: Checkpoint, recipe: Recipe) -> Size:
         if gguf_types.quantizable(name, len(tensor.shape))
     }
     kinds = dict.fromkeys(matrices, recipe.scheme)
-    if recipe.scheme in gguf_types.BASE:
+    if recipe.scheme in gguf_row.BASE:
         choices = gguf_types.choose(recipe.scheme, shape, list(matrices.items()))
         kinds = {name: choice.kind for name, choice in choices.items()}
     for pattern, wanted in recipe.keep if known else ():

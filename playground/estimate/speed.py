@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from playground import machine
-from playground.catalog.endpoints import without_keys
+from playground.catalog.child import without_keys
 from playground.errors import EngineUnavailable
 from playground.settings import settings
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,13 @@ from playground import catalog
 from playground.catalog import checkpoint, hashes, names
 from playground.core import Loaded, LoadSpec, Progress, Variant
 from playground.engines import address, choose
-from playground.errors import EvaluationError
+from playground.errors import EvaluationError, PlaygroundError
 from playground.methods import did_you_mean
 from playground.metrics.content import content_hash
 
 ENGINES = ("transformers", "vllm", "remote")
 OnProgress = Callable[[Progress], None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +126,43 @@ def weights_hash(spec: LoadSpec, hash_of: Callable[[Path], str] = content_hash) 
 def model_key(subject: Subject) -> str:
     """How the store names the model of a variant."""
     return names.key(subject.variant.model)
+
+
+def described(
+    name: str, label: str, variant: Variant | None, loaded: Loaded | None, ran_on: str = ""
+) -> dict[str, Any]:
+    """An entry of a run's `variants`. `content_hash` is None of weights that nobody loaded: they need not be here."""
+    where = (loaded.engine if loaded else ran_on) or address.parse(name).engine or "transformers"
+    if variant is None:
+        unknown = dict.fromkeys(("method", "scheme", "bytes", "bits_per_weight", "content_hash", "dtype"))
+        return {"id": name, "label": label, **unknown, "engine": where}
+    digest = _hash_or_none(variant) if loaded or ran_on else None
+    facts = Subject(name, where, variant, None, digest or "").facts(loaded, "")
+    return facts | {"label": label, "content_hash": digest, "bytes_are_estimated": variant.bytes_are_estimated}
+
+
+def _variant_name(name: str) -> str:
+    return address.parse(name).variant
+
+
+def model_named(name: str) -> str:
+    """Of a variant that nobody knows: what was asked for."""
+    try:
+        return catalog.split(_variant_name(name))[0]
+    except PlaygroundError:
+        return name
+
+
+def known_variant(name: str) -> Variant | None:
+    try:
+        return catalog.variant(_variant_name(name))
+    except PlaygroundError:
+        return None  # its row has the error
+
+
+def _hash_or_none(variant: Variant) -> str | None:
+    try:
+        return known_hash(variant)
+    except (PlaygroundError, OSError) as error:
+        log.info("%s has no content hash: %s", variant.id, error)
+        return None

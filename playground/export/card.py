@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from playground.export import words
 from playground.export.account import Account, Cell, Table
-from playground.export.kinds import account, travelling
 from playground.push import model_index
 from playground.push.markdown import code, fence, plain, table
 from playground.store.schema import Run
 
 
-def model_card(run: Run, title: str = "", note: str = "") -> str:
-    """Markdown that can be pasted into a README.md; the YAML belongs into its front matter. Raises InvalidRequest."""
-    told = account(run, title, note)
+def model_card(told: Account, run: Run) -> str:
+    """Markdown that can be pasted into a README.md; the YAML belongs into its front matter. `run` is one without paths
+    of this machine.
+    """
     parts = [
         f"## {plain(told.kind)}: {plain(told.title)}",
         *(f"{plain(one.text)} {plain(one.rest)}".strip() for one in told.said),
@@ -42,7 +42,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _measured(told: Account, run: Run) -> str:
-    place, packages = words.place(travelling(run).device), words.packages(run.versions)
+    place, packages = words.place(run.device), words.packages(run.versions)
     where = f"Measured {plain(words.when(told.created_at))}" + (f" on {plain(place)}" if place else "")
     with_ = f" with {plain(packages)}" if packages else ""
     return f"{where}{with_}, in Quantization Playground; run {code(told.run_id)}."
@@ -52,11 +52,10 @@ def _index(run: Run) -> list[str]:
     """One entry for each variant, the reference first: whose README it is for is the reader's to choose."""
     import yaml
 
-    sent = travelling(run)
     entries = [
         one
-        for variant in sent.variants
-        for one in model_index.entry(str(variant["id"]), model_index.results(sent, variant["id"]))
+        for variant in run.variants
+        for one in model_index.entry(str(variant["id"]), model_index.results(run, variant["id"]))
     ]
     if not entries:
         return []

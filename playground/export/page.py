@@ -12,17 +12,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from playground import __version__
 from playground.export import words
-from playground.export.account import Figure, Interval
-from playground.export.kinds import account, travelling
+from playground.export.account import Account, Figure, Interval
 from playground.store.schema import Run
 
 HERE = Path(__file__).parent
 WIDE, HALF, PHONE = 1040, 492, 320  # pixels that a plot gets
 
 
-def html(run: Run, title: str = "", note: str = "") -> str:
-    """The file. `title` and `note` are the owner's words, where there are any. Raises InvalidRequest."""
-    told, sent = account(run, title, note), travelling(run)
+def html(told: Account, run: Run) -> str:
+    """The file. `run` is one without paths of this machine."""
     script, style = _static("export.js"), _static("export.css")
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -33,9 +31,9 @@ def html(run: Run, title: str = "", note: str = "") -> str:
         policy=policy,
         script=script,
         style=style,
-        place=words.place(sent.device),
-        packages=words.packages(sent.versions),
-        variants=sent.variants,
+        place=words.place(run.device),
+        packages=words.packages(run.versions),
+        variants=run.variants,
         when=words.when(run.created_at),
         version=__version__,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.settings import settings
+from playground.store.schema import Run
 
 ELSEWHERE = "…"
 
@@ -24,6 +25,11 @@ def run(row: Mapping[str, Any]) -> dict[str, Any]:
         *_calibrations(row),
     ]
     return dict(without_paths(dict(row), names))
+
+
+def travelling(found: Run) -> Run:
+    """The same run without paths of this machine."""
+    return Run(**run(found.as_row()))
 
 
 def _with_and_without_engine(name: str) -> tuple[str, ...]:

@@ -11,8 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from playground.export import words
 from playground.export.account import Account, Cell, Table
-from playground.export.kinds import account
-from playground.store.schema import Run
 
 WIDTH, HEIGHT, EDGE = 1200, 630, 56
 BOTTOM = HEIGHT - 72  # of the table
@@ -24,9 +22,8 @@ COLOURS = {"worse": BAD, "better": ACCENT, "same": MUTE, "withheld": MUTE}
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def png(run: Run, title: str = "") -> bytes:
-    """The picture. Raises InvalidRequest."""
-    told = account(run, title)
+def png(told: Account) -> bytes:
+    """The picture."""
     image = Image.new("RGB", (WIDTH, HEIGHT), BACK)
     drawing = ImageDraw.Draw(image)
     drawing.rectangle((0, 0, 12, HEIGHT), fill=ACCENT)

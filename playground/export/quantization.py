@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from playground.catalog import stored
+from playground.catalog import names, stored
+from playground.catalog.checkpoint import Checkpoint
 from playground.export import plots, words
 from playground.export.account import Account, Cell, Figure, Heading, Number, Said, Table
+from playground.methods.recipe import without_paths
 from playground.metrics.layer_errors import where_it_hurt
-from playground.store.schema import Run
+from playground.store.runs import device_facts, new_run
+from playground.store.schema import Run, StoredVariant
 
 WORST = 8  # layers in the table
 COLUMNS = (
@@ -158,3 +161,30 @@ def _conditions(run: Run, made: Mapping[str, Any]) -> tuple[tuple[str, str], ...
         ("Reasons", " ".join(map(str, made.get("reasons") or ()))),
     ]
     return tuple((name, value) for name, value in found if value)
+
+
+def quantization(title: str, made: StoredVariant, original: Checkpoint, device: str) -> Run:
+    """How a variant was made, for `variants.add`, which stores both or neither. Where its files lie is not in it."""
+    card = {**made.card, "path": None, "recipe_path": None}
+    form = original.form
+    before = _weights(made.parent["id"], form.label, form.method, form.scheme, original.bytes, original.parameters)
+    label = stored.label(made.method, made.scheme)
+    after = _weights(made.id, label, made.method, made.scheme, made.bytes, made.parameters)
+    return new_run(
+        "quantization",
+        title=title,
+        model=names.key(made.model),
+        device=device_facts([device]),
+        settings={"recipe": without_paths(made.recipe)},
+        variants=[
+            before | {"content_hash": made.parent["content_hash"], "dtype": form.dtype},
+            after | {"content_hash": made.content_hash, "dtype": form.dtype},
+        ],
+        result={"row": card, "card": card, "layers": card["layers"]},
+        job_id=made.job_id,
+    )
+
+
+def _weights(name: str, label: str, method: str, scheme: str, size: int, parameters: int) -> dict[str, Any]:
+    bits = round(8 * size / parameters, 4)
+    return {"id": name, "label": label, "method": method, "scheme": scheme, "bytes": size, "bits_per_weight": bits}

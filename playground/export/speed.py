@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import partial
 from typing import Any
 
-from playground.bench_rows import BenchRow
+from playground.bench_rows import BenchRow, Plan
+from playground.catalog.names import key
 from playground.engines import table as engine_table
 from playground.engines.address import parse
+from playground.evals.subjects import described, known_variant, model_named
 from playground.export import plots, words
 from playground.export.account import Account, Cell, Figure, Heading, Said, Table
+from playground.store.runs import device_facts, new_run, run_title
 from playground.store.schema import Run
 
 COLUMNS = tuple(field.name for field in fields(BenchRow))
@@ -246,3 +249,29 @@ def _conditions(run: Run, measured: Sequence[Row], names: Mapping[str, str]) -> 
         ),
     ]
     return tuple((name, value) for name, value in found if value)
+
+
+def bench(rows: Sequence[BenchRow], addresses: Sequence[str], plan: Plan, stopped: bool = False) -> Run | None:
+    """A measurement of speed. None where it was stopped before its first row."""
+    if not rows:
+        return None
+    found = [known_variant(name) for name in addresses]
+    first = found[0]
+    model = first.model if first else model_named(addresses[0])
+    tests = ", ".join(dict.fromkeys(row.test for row in rows if row.test != "load"))
+    variants = []
+    for name, variant in zip(addresses, found, strict=True):
+        row = next((row for row in rows if row.address == name and not row.error), None)
+        facts = described(name, variant.label if variant else name, variant, None, row.engine if row else "")
+        variants.append(
+            facts | {"kernel": row.kernel if row else "", "loaded_bytes": row.weight_bytes if row else None}
+        )
+    return new_run(
+        "bench",
+        title=run_title(model, [str(one["label"]) for one in variants], tests),
+        model=key(model),
+        device=device_facts(row.device for row in rows if row.device),
+        settings={"addresses": list(addresses), **asdict(plan)},
+        variants=variants,
+        result={"rows": [row.as_dict() for row in rows], "stopped": stopped},
+    )

@@ -24,9 +24,13 @@ from playground.evals.texts import Text
 from playground.jobs.clock import Clock
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.report import Report
+from playground.jobs.room import check, needs
 from playground.openmp import wait_briefly
 from playground.store import folders, runs
 from playground.store.schema import Run
+
+__all__ = ["Spec", "check", "needs", "run"]
+Spec = DivergenceSpec
 
 
 def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from typing import Any
 
 import psutil
 
-from playground import machine
+from playground.catalog import child
 from playground.errors import Cancelled, JobDied, JobInterrupted, PlaygroundError, from_wire, to_wire
+from playground.jobs import kinds
 from playground.jobs.worker import ERROR, RESULT
 from playground.store import folders, jobs, runs, variants
 from playground.store.schema import Job
@@ -27,7 +28,6 @@ LOG = "log.txt"
 ENVIRONMENT = "PLAYGROUND_JOB"  # holds the job's id in its worker and in all below
 PATIENCE_S = 5.0  # from SIGTERM to SIGKILL: on a busy machine the rest of the 10 s goes into seeing that all are gone
 LOG_LINES = 20
-GOES_ON = ("evaluate", "divergence")  # kinds of job that keep what they have measured so far
 
 
 def worker_lives(job: Job) -> bool:
@@ -36,14 +36,14 @@ def worker_lives(job: Job) -> bool:
         return False
     if job.pid_identity is None:
         return any(process.pid == job.pid for process in members(job.id))
-    return machine.process_identity(job.pid) == job.pid_identity
+    return child.process_identity(job.pid) == job.pid_identity
 
 
 def app_lives(job: Job) -> bool:
     """Whether the process that started a job's worker is still there."""
     if not job.app_pid or not job.app_identity:
         return False
-    return machine.process_identity(job.app_pid) == job.app_identity
+    return child.process_identity(job.app_pid) == job.app_identity
 
 
 def members(job_id: str) -> list[psutil.Process]:
@@ -123,7 +123,7 @@ def settle(job_id: str, code: int | None = None, *, interrupted: str = "") -> No
         jobs.end(job.id, "failed", error=told)
     elif interrupted or stopped:
         cause = interrupted or "its worker was told to stop from outside"
-        again = "goes on from where it was" if job.kind in GOES_ON else "starts from the beginning"
+        again = "goes on from where it was" if job.kind in kinds.GOES_ON else "starts from the beginning"
         error = JobInterrupted(f"The job was interrupted: {cause}.", hint=f"Run it again: it {again}.")
         jobs.end(job.id, "interrupted", error=to_wire(error))
     else:

@@ -41,12 +41,16 @@ from playground.jobs import evaluate_speed
 from playground.jobs.clock import Clock
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.report import Report
+from playground.jobs.room import check, needs
 from playground.openmp import wait_briefly
 from playground.settings import settings
 from playground.store import folders, runs
 from playground.store.schema import Run
 
 TASKS = "tasks"  # folder of the YAML files that were made for local data
+
+__all__ = ["Spec", "check", "needs", "run"]
+Spec = EvaluateSpec
 
 
 def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:

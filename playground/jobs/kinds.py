@@ -1,46 +1,71 @@
-"""Which kinds of job there are. A body is imported in its worker and nowhere else: it brings torch along."""
+"""Which kinds of job there are, and all that the queue, the worker and the room for a job know of one.
+
+A kind is the name of a feature, whose `job` module is a `Kind`.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, cast
 
 from playground.errors import JobError
-from playground.jobs.divergence_spec import DivergenceSpec
-from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.report import Report
-from playground.jobs.review_spec import ReviewSpec
-from playground.jobs.spec import QuantizeSpec, Spec
 
-Body = Callable[[Any, Path, Report], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """body: "module:function". spec: reads back what `Spec.as_dict` wrote."""
-
-    body: str
-    spec: Callable[[Mapping[str, Any]], Spec]
-
-    def load(self) -> Body:
-        module, _, function = self.body.partition(":")
-        found: Body = getattr(importlib.import_module(module), function)
-        return found
-
-
-KINDS: dict[str, Kind] = {
-    "quantize": Kind("playground.jobs.quantize:run", QuantizeSpec.from_dict),
-    "evaluate": Kind("playground.jobs.evaluate:run", EvaluateSpec.from_dict),
-    "divergence": Kind("playground.jobs.divergence:run", DivergenceSpec.from_dict),
-    "review": Kind("playground.jobs.review:run", ReviewSpec.from_dict),
+# "divergence" is the second job of Evaluate: `kld` on the command line. Stored jobs go by these names.
+KINDS = {
+    "quantize": "playground.jobs.quantize",
+    "evaluate": "playground.jobs.evaluate",
+    "divergence": "playground.jobs.divergence",
+    "review": "playground.jobs.review",
 }
+GOES_ON = ("evaluate", "divergence")  # keep what they have measured so far
+
+
+class Spec(Protocol):
+    """What the queue needs to know of any kind of job."""
+
+    @property
+    def kind(self) -> str:
+        """Which body runs it: a name in `jobs.kinds`."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """One line for the list of jobs."""
+        ...
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Reads back what `as_dict` wrote."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON's types only."""
+        ...
+
+
+class Kind(Protocol):
+    """A job module. The page reads specs with it, so it imports torch and its like only when a job runs."""
+
+    Spec: type[Spec]
+
+    def run(self, spec: Any, folder: Path, report: Report) -> dict[str, Any]:
+        """Do the work; what comes back is the job's result. Raises PlaygroundError."""
+        ...
+
+    def needs(self, spec: Any) -> int:
+        """Bytes of memory at the worst moment; 0 where no model is held."""
+        ...
+
+    def check(self, spec: Any, device: str) -> None:
+        """Raise OutOfMemory where the job cannot fit even now, with every idle model unloaded."""
+        ...
 
 
 def kind(name: str) -> Kind:
     """Raises JobError for a job that a newer version of this program has queued."""
     if name not in KINDS:
         raise JobError(f"There is no kind of job {name[:40]!r}.", hint=f"This version knows {', '.join(KINDS)}.")
-    return KINDS[name]
+    return cast(Kind, importlib.import_module(KINDS[name]))

@@ -14,13 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from playground import calibration, catalog, recording
+from playground import calibration, catalog
 from playground.calibration import Calibration
 from playground.catalog import checkpoint, names
 from playground.catalog.checkpoint import Checkpoint
+from playground.catalog.variants import open_checkpoint
 from playground.core import Progress
 from playground.engines.transformers_host.imports import without_sklearn
-from playground.errors import QuantizeFailed, ReloadMismatch
+from playground.errors import OutOfMemory, QuantizeFailed, ReloadMismatch
+from playground.estimate.cost import Estimate, estimate, facts
+from playground.export import quantization
 from playground.jobs import memory, quantize_errors, quantize_llm, quantize_probe, quantize_publish, reload_gguf
 from playground.jobs.clock import Clock
 from playground.jobs.reload import FreshProcess
@@ -39,6 +42,7 @@ from playground.store.schema import StoredVariant
 CONTENT_HASH = "content_hash"  # of the calibration's token ids, beside the fields of Calibration
 PROBE = "probe.safetensors"
 _PACKAGES = ("llmcompressor", "compressed-tensors", "torch", "transformers")
+Spec = QuantizeSpec
 
 
 def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
@@ -128,9 +132,25 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
             "result": result,
         },
     )
-    measured = recording.quantization(spec.title, stored, original, _device())
+    measured = quantization.quantization(spec.title, stored, original, _device())
     quantize_publish.publish(partial, target, stored, measured)
     return result | {"run": measured.id}
+
+
+def needs(spec: QuantizeSpec) -> int:
+    return _expected(spec).room
+
+
+def check(spec: QuantizeSpec, device: str) -> None:  # noqa: ARG001 the same call for every kind
+    found = _expected(spec)
+    if not found.fits:
+        raise OutOfMemory(found.refusal, hint=found.hint)
+
+
+def _expected(spec: QuantizeSpec) -> Estimate:
+    """What could be unloaded has been: what engines still hold is not counted as free any more."""
+    here = replace(facts(spec.out, measure=False), memory_held=0)
+    return estimate(open_checkpoint(spec.model), spec.recipe, here)
 
 
 def model_key(model: str) -> str:

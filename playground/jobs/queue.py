@@ -15,8 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground import machine
 from playground.errors import StoreUnavailable
 from playground.jobs import ending, report
+from playground.jobs.kinds import Spec
 from playground.jobs.runner import IDLE_S, WORKER, BeforeStart, Runner, log
-from playground.jobs.spec import Spec
 from playground.store import folders, jobs
 from playground.store.schema import Job
 

@@ -20,6 +20,7 @@ from playground.engines.engine import Engine
 from playground.engines.engines import Engines
 from playground.evals.subjects import weights_hash
 from playground.generate import messages
+from playground.jobs import room
 from playground.jobs.clock import Clock
 from playground.jobs.report import Report
 from playground.jobs.review_spec import ReviewSpec
@@ -28,6 +29,7 @@ from playground.reviews.make import Answered
 from playground.store import folders
 
 ANSWERS = "answers.jsonl"
+Spec = ReviewSpec
 
 
 def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
@@ -51,6 +53,15 @@ def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
     review = make.make(spec.terms, rows, answered, source, spec.name, folder.name)
     folders.remove(place)
     return {"review": review.id, "seconds": clock.total}
+
+
+def needs(spec: ReviewSpec) -> int:
+    """All variants are loaded beside each other."""
+    return room.together(spec.variants)
+
+
+def check(spec: ReviewSpec, device: str) -> None:
+    """Nothing is refused beforehand: an engine says so when it cannot load a variant."""
 
 
 def _row(name: str, report: Report) -> dict[str, Any]:

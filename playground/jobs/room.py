@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from playground import catalog
+from playground import catalog, machine
 from playground.core import Variant
 from playground.engines import address
+from playground.errors import OutOfMemory
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.evaluate_spec import EvaluateSpec
 
@@ -36,6 +37,23 @@ def needed(spec: EvaluateSpec | DivergenceSpec) -> Room:
     alone = max(map(_loaded, here), default=0)
     held = max(alone, _pair(here)) if diverges else alone
     return Room(BASE + held, BASE + held + PASS)
+
+
+def needs(spec: EvaluateSpec | DivergenceSpec) -> int:
+    """`Kind.needs` of both kinds of job."""
+    return needed(spec).high
+
+
+def check(spec: EvaluateSpec | DivergenceSpec, device: str) -> None:
+    """`Kind.check` of both kinds of job."""
+    if device != "cpu":  # of a GPU's memory the worker knows more
+        return
+    low, free = needed(spec).low, machine.memory().available
+    if low > free:
+        raise OutOfMemory(
+            f"It needs at least {low / 1e9:.2f} GB of memory and {free / 1e9:.2f} GB are free.",
+            hint="Unload models on the Compare page, measure smaller variants, or leave the divergence out.",
+        )
 
 
 def together(names: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground.catalog.endpoints import DATABASE_URL, without_keys
+from playground.catalog.child import DATABASE_URL, without_keys
 from playground.errors import PlaygroundError
 from playground.jobs import ending
 from playground.jobs.failures import explain

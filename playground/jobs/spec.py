@@ -4,28 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from playground.catalog import names
 from playground.methods.recipe import Recipe
-
-
-class Spec(Protocol):
-    """What the queue needs to know of any kind of job."""
-
-    @property
-    def kind(self) -> str:
-        """Which body runs it: a name in `jobs.kinds`."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """One line for the list of jobs."""
-        ...
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON's types only."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from typing import Any
 
 import filelock
 
-from playground import machine
+from playground.catalog import child
 from playground.errors import Cancelled, to_wire
 from playground.jobs import failures, kinds
 from playground.jobs.leaving import leave
@@ -76,7 +76,7 @@ def _device(job: Job) -> Iterator[bool]:
 
 def _claim(job: Job, app: int) -> bool:
     me = os.getpid()
-    return jobs.claim(job.id, me, machine.process_identity(me), app, machine.process_identity(app))
+    return jobs.claim(job.id, me, child.process_identity(me), app, child.process_identity(app))
 
 
 def _work(job: Job) -> int:
@@ -86,7 +86,7 @@ def _work(job: Job) -> int:
         kind = kinds.kind(job.kind)
         report = Report(folder)
         with contextlib.closing(report), Sampler(report):
-            result = kind.load()(kind.spec(job.spec), folder, report)
+            result = kind.run(kind.Spec.from_dict(job.spec), folder, report)
         _write(folder / RESULT, result)
     except Exception as error:  # noqa: BLE001  the body is other people's code: whatever it raises becomes a sentence
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -18,31 +18,14 @@ from typing import Any
 
 from playground.core import Progress
 from playground.errors import Cancelled, InvalidRecipe, QuantizeFailed
-from playground.methods import gguf_convert, gguf_kernels, gguf_types
+from playground.methods import gguf_convert, gguf_kernels, gguf_row, gguf_types
+from playground.methods.gguf_row import ROW
 from playground.methods.recipe import Recipe
-from playground.methods.row import Method
 from playground.metrics.layer_errors import LayerError
 from playground.settings import settings
 
-ROW = Method(
-    name="gguf",
-    title="GGUF",
-    schemes=(*gguf_types.BASE, *gguf_types.FLOATS),
-    needs_calibration=False,
-    output_format="one .gguf file",
-    engines=("llamacpp", "transformers"),
-    devices=("cuda", "mps", "cpu"),
-    paper="https://github.com/ggml-org/llama.cpp/pull/1684",
-    good_at="One file that decodes fast on a processor: the blocks are multiplied as they are.",
-    bad_at="Only llama.cpp and its relatives have the kernels; transformers unpacks it to BF16.",
-    requires=("xllamacpp", "gguf", "auto_round"),
-    group_size="Fixed: blocks of 32, K-quants 256; rows that are no multiple of 256 fall back to blocks of 32.",
-    hardware="Fast on processors, Apple GPUs and NVIDIA GPUs alike.",
-    job=True,
-)
-
 LOST = 1.0  # a relative error that zeros would have: every type is nearer, two bits of noise 0.3
-TYPES = tuple(dict.fromkeys((*gguf_types.BASE.values(), *gguf_types.FLOATS)))  # what `keep` may name
+TYPES = tuple(dict.fromkeys((*gguf_row.BASE.values(), *gguf_row.FLOATS)))  # what `keep` may name
 
 
 def file_name(scheme: str) -> str:
@@ -74,7 +57,7 @@ def make(
     report(Progress("Reading the checkpoint"))
     path = target / file_name(scheme)
     # As FP32, which every source type fits in, the values go straight to the kernels.
-    model = gguf_convert.load(source, path, scheme if scheme in gguf_types.FLOATS else "F32", f"MOSTLY_{scheme}")
+    model = gguf_convert.load(source, path, scheme if scheme in gguf_row.FLOATS else "F32", f"MOSTLY_{scheme}")
     stored = gguf_convert.stored_type(source)
     kinds = _kinds(model.gguf_writer, recipe, stored)
 
@@ -107,10 +90,10 @@ def _kinds(writer: Any, recipe: Recipe, stored: str) -> dict[str, str]:
     matrices = {
         name: int(info.shape[-1])
         for name, info in tensors.items()
-        if gguf_types.quantizable(name, len(info.shape)) and info.dtype.name in (*gguf_types.FLOATS, "F32")
+        if gguf_types.quantizable(name, len(info.shape)) and info.dtype.name in (*gguf_row.FLOATS, "F32")
     }
     found: dict[str, str] = {}
-    if recipe.scheme in gguf_types.BASE:
+    if recipe.scheme in gguf_row.BASE:
         fields = {name: value.value for name, value in writer.kv_data[0].items()}
         choices = gguf_types.choose(recipe.scheme, gguf_types.Shape.of(fields, tensors), list(matrices.items()))
         found = {name: choice.kind for name, choice in choices.items()}

@@ -13,23 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from playground.methods.gguf_row import BASE
+
 if TYPE_CHECKING:
     from playground.catalog.gguf_file import GgufHeader
-
-FLOATS = ("BF16", "F16")  # converted, not quantized
-BASE: Mapping[str, str] = {
-    "Q8_0": "Q8_0",
-    "Q6_K": "Q6_K",
-    "Q5_K_M": "Q5_K",
-    "Q5_1": "Q5_1",
-    "Q5_0": "Q5_0",
-    "Q4_K_M": "Q4_K",
-    "Q4_K_S": "Q4_K",
-    "Q4_1": "Q4_1",
-    "Q4_0": "Q4_0",
-    "Q3_K_M": "Q3_K",
-    "Q2_K": "Q2_K",
-}
 SUPER_BLOCK, BLOCK = 256, 32  # values per block of the K-quants, and of all other types
 # A row that is no multiple of 256 cannot hold super-blocks: the next type up with blocks of 32.
 FALLBACK = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}

@@ -5,8 +5,10 @@ Everything is decided from names and shapes, before a weight is read.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from playground.calibration import Calibration
@@ -16,10 +18,14 @@ from playground.methods.layers import Layer
 from playground.methods.recipe import Recipe
 from playground.methods.row import Method, Option
 from playground.methods.schemes import GROUP_SIZES, SCHEMES, UNQUANTIZED, Scheme, scheme
-from playground.methods.table import did_you_mean, maker, method
+from playground.methods.table import method
+from playground.spreadsheet import did_you_mean
 
 if TYPE_CHECKING:
     from playground.catalog.checkpoint import Checkpoint
+
+# Methods that write their files themselves. Every other one is modifiers of llm-compressor, in `playground.methods`.
+WRITERS = {"bitsandbytes": "playground.methods.bitsandbytes_make", "gguf": "playground.methods.gguf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,3 +276,18 @@ def _calibration(row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
     asked = Calibration()
     reasons.append(f"Calibrated on {asked.samples} bundled samples of {asked.max_length} tokens at most.")
     return replace(recipe, calibration=asked.as_dict())
+
+
+def maker(name: str) -> ModuleType:
+    """The file of a method that a job runs. It has one of
+
+    modifiers(recipe)                              llm-compressor's modifiers, by name with their arguments
+    make(source, target, recipe, tokens, report, is_cancelled, lost)  writes the variant's files into the folder
+                                                   `target` and tells `lost` the error of each layer as it is stored
+                                                   there; returns the model in memory, where there is one
+
+    With `make` come check(recipe), which refuses what the method cannot do before anything runs, and perhaps
+    notes(folder, recipe): sentences about the files, for the card.
+    """
+    found = method(name).name
+    return importlib.import_module(WRITERS.get(found, f"playground.methods.{found}"))

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from collections.abc import Sequence
-from types import ModuleType
-
 from playground.errors import UnknownVariant
 from playground.methods import (
     autoround,
@@ -14,7 +9,7 @@ from playground.methods import (
     bitsandbytes,
     cast,
     fp8,
-    gguf,
+    gguf_row,
     gptq,
     mxfp,
     nvfp4,
@@ -23,6 +18,7 @@ from playground.methods import (
     spinquant,
 )
 from playground.methods.row import Method, OnLoad
+from playground.spreadsheet import did_you_mean
 
 TABLE: tuple[Method, ...] = (
     cast.ROW,
@@ -36,15 +32,8 @@ TABLE: tuple[Method, ...] = (
     mxfp.ROW,
     autoround.ROW,
     spinquant.ROW,
-    gguf.ROW,
+    gguf_row.ROW,
 )
-
-
-def did_you_mean(name: str, allowed: Sequence[str]) -> str:
-    """The hint of every look-up that can miss: the nearest name and the whole list."""
-    near = difflib.get_close_matches(name, allowed, n=1)
-    guess = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{guess}Known: {', '.join(allowed)}."
 
 
 def method(name: str) -> Method:
@@ -53,20 +42,6 @@ def method(name: str) -> Method:
         if row.name == name:
             return row
     raise UnknownVariant(f"There is no method {name!r}.", hint=did_you_mean(name, [row.name for row in TABLE]))
-
-
-def maker(name: str) -> ModuleType:
-    """The file of a method that a job runs. It has one of
-
-    modifiers(recipe)                              llm-compressor's modifiers, by name with their arguments
-    make(source, target, recipe, tokens, report, is_cancelled, lost)  writes the variant's files into the folder
-                                                   `target` and tells `lost` the error of each layer as it is stored
-                                                   there; returns the model in memory, where there is one
-
-    With `make` come check(recipe), which refuses what the method cannot do before anything runs, and perhaps
-    notes(folder, recipe): sentences about the files, for the card.
-    """
-    return importlib.import_module(f"playground.methods.{method(name).name}")
 
 
 def on_load_names() -> tuple[str, ...]:

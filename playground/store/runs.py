@@ -6,22 +6,30 @@ for anybody but the owner, and whoever asks says which of the two it is.
 
 from __future__ import annotations
 
+import logging
+import platform
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Select, delete, func, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import defer
 
-from playground.errors import InvalidRequest, UnknownRun
+from playground import __version__, machine
+from playground.errors import EngineUnavailable, InvalidRequest, PlaygroundError, StoreUnavailable, UnknownRun
 from playground.store import database, folders
 from playground.store.schema import FIELDS, MAX_TITLE, Run, RunNote, folded, one_line
 
 MAX_NOTE = 10_000
 MAX_WORDS = 8  # of a search; what comes after them is not looked for
 MANY = 100
+log = logging.getLogger(__name__)
+PACKAGES = (*machine.PACKAGES, "xllamacpp")
+TITLE_CHARS = 80  # of the prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +218,71 @@ def _entry(run: Run, note: RunNote | None) -> Entry:
 
 def _unknown(run_id: str) -> UnknownRun:
     return UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted, or the link is cut short.")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Whether something is stored: the run's id, or why it is not; neither where there was nothing to store."""
+
+    id: str = ""
+    error: PlaygroundError | None = None
+
+
+def keep(build: Callable[[], Run | None]) -> Kept:
+    """Build a run and store it; committed when this returns its id. Nothing is raised: what was measured stays in front
+    of whoever looks at it, whatever the disk or the database does.
+    """
+    try:
+        run = build()
+        if run is None:
+            return Kept()
+        add(run)
+    except (PlaygroundError, SQLAlchemyError, OSError) as error:
+        log.warning("A result is not saved: %s", error)
+        told = error if isinstance(error, PlaygroundError) else StoreUnavailable(_failure(error), hint="See the log.")
+        return Kept(error=StoreUnavailable(f"This result is not saved. {told.message}", hint=told.hint))
+    return Kept(run.id)
+
+
+def _failure(error: Exception) -> str:
+    return f"{error.strerror or error}." if isinstance(error, OSError) else "The database refused it."
+
+
+def versions() -> dict[str, str]:
+    """Of everything that could have measured, as far as it is installed."""
+    found = {name: version for name, version in machine.versions(PACKAGES).items() if version}
+    return {"playground": __version__, "python": platform.python_version(), **found}
+
+
+def new_run(kind: str, *, title: str, model: str, **values: Any) -> Run:
+    """A run of now, not stored yet. `model` is its key (`catalog.names.key`)."""
+    return Run(
+        id=new_id(),
+        kind=kind,
+        title=title,
+        model=model,
+        created_at=time.time(),
+        versions=versions(),
+        **values,
+    )
+
+
+def run_title(model: str, labels: Iterable[str], about: str) -> str:
+    """ "smollm2 · BF16, nf4 · What is gravity?" """
+    short = Path(model).name if model.startswith(("/", "~", ".")) else model
+    text = " ".join(about.split())
+    text = text if len(text) <= TITLE_CHARS else f"{text[: TITLE_CHARS - 1]}…"
+    return " · ".join(part for part in (short, ", ".join(labels), text) if part)
+
+
+def device_facts(computed_on: Iterable[str]) -> dict[str, Any]:
+    """Where it was measured, from what the engines say of themselves; without torch, as far as that is known."""
+    places = list(dict.fromkeys(computed_on))
+    here = [place for place in places if place != "remote"]
+    if places and not here:
+        return {"device": "remote", "name": "a remote endpoint", "cores": None, "memory": None, "bandwidth": None}
+    try:
+        return machine.described(here[0] if here else "cpu")
+    except EngineUnavailable as error:
+        log.warning("the device is not described: %s", error)
+        return {"device": here[0], "name": here[0], "cores": machine.cores(), "memory": None, "bandwidth": None}

@@ -6,13 +6,14 @@ from typing import Any
 
 import gradio as gr
 
-from playground import catalog, recording
+from playground import catalog
 from playground.calibration import Calibration
 from playground.core import Sampling
 from playground.engines.engine import Engine
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.generate import generate as run
 from playground.methods.recipe import without_paths
+from playground.store import runs
 from playground.store.schema import Job, Run
 from playground.ui import outsiders
 from playground.ui.access_rules import Rules
@@ -104,7 +105,7 @@ def endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
                     rules.check_room(request)
                     return made.run()
 
-                return made.as_json() | {"run": recording.keep(build).id or None}
+                return made.as_json() | {"run": runs.keep(build).id or None}
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

@@ -15,7 +15,7 @@ from playground.engines import address, choose
 from playground.engines.engine import Engine
 from playground.errors import InvalidRequest, PlaygroundError, TooMany
 from playground.generate import check_prompt
-from playground.ui import encode, form, strip
+from playground.ui import form, strip, values
 from playground.ui.access_rules import Rules
 from playground.ui.compare_tab import Tab
 from playground.ui.session import MAX_PANES, MIN_PANES, Session, Sessions
@@ -113,7 +113,7 @@ class Compare:
     def open(self, request: gr.Request) -> Update:
         session = self.session(request)
         return self._model(session, self.rules.opens_with(request), request) | {
-            self.tab.device: encode.text(self.device())
+            self.tab.device: values.text(self.device())
         }
 
     def leave(self, request: gr.Request) -> None:
@@ -136,7 +136,7 @@ class Compare:
             self.rules.check_model(request, name)
             facts = catalog.variant(name)
         except PlaygroundError as error:
-            return {self.tab.notice: encode.notice(error)}
+            return {self.tab.notice: values.notice(error)}
         with session.lock:
             free = [slot for slot in range(MAX_PANES) if slot not in session.shown]
             slot = free[0] if free else session.shown[-1]
@@ -164,7 +164,7 @@ class Compare:
             found = catalog.variants(model)
             origin = catalog.describe(model)
         except PlaygroundError as error:
-            return {self.tab.notice: encode.notice(error), self.tab.origin: encode.text("")}
+            return {self.tab.notice: values.notice(error), self.tab.origin: values.text("")}
         with session.lock:
             session.stop()
             wanted = [session.panes[slot].variant.rpartition(":")[2] for slot in session.shown[1:]]
@@ -176,7 +176,7 @@ class Compare:
         choices = models if model in models else [model, *models]
         update: Update = {
             self.tab.model: gr.Dropdown(choices=choices, value=model),
-            self.tab.origin: encode.text(origin),
+            self.tab.origin: values.text(origin),
         }
         return update | self._panes(session, request)
 
@@ -252,7 +252,7 @@ class Compare:
 
     def _choices(self, session: Session, pane: Pane, request: gr.Request) -> list[tuple[str, str]]:
         """What a pane's picker offers: the model's variants, the endpoints' models, and what it shows already."""
-        choices = [(f"{v.label} · {encode.size(v)}".strip(" ·"), v.id) for v in session.choices]
+        choices = [(f"{v.label} · {values.size(v)}".strip(" ·"), v.id) for v in session.choices]
         known = {value for _, value in choices}
         choices += [(name, name) for name in self.rules.models(request) if name.startswith("@") and name not in known]
         if pane.variant and pane.variant not in [value for _, value in choices]:
@@ -288,7 +288,7 @@ class Compare:
             check_prompt(ask.prompt, ask.system)
             self._admit(session, session.shown, ask, request)
         except PlaygroundError as error:
-            return {self.tab.trouble: encode.notice(error)}
+            return {self.tab.trouble: values.notice(error)}
         session.last = ask
         update = self._begin(session, dict.fromkeys(session.shown, ask))
         return update if ask.raw or len(update) == 1 else {**update, self.tab.prompt: ""}
@@ -305,7 +305,7 @@ class Compare:
             ask = replace(form.ask(self.values(inputs)), prompt=last.prompt, raw=last.raw)
             self._admit(session, [slot], ask, request)
         except PlaygroundError as error:
-            return {self.tab.trouble: encode.notice(error)}
+            return {self.tab.trouble: values.notice(error)}
         with session.lock:
             session.drop_last(slot)
         return self._begin(session, {slot: ask})
@@ -353,7 +353,7 @@ class Compare:
             self.tab.verdict: strip.value(session),
             self.tab.run: gr.Button(self._run_words(session), interactive=True),
             self.tab.stop: gr.Button(interactive=False),
-            self.tab.device: encode.text(self.device()),
+            self.tab.device: values.text(self.device()),
         }
 
     def measure_again(self, request: gr.Request) -> Update:
@@ -361,7 +361,7 @@ class Compare:
         try:
             self.rules.begin(request, [session.panes[slot].variant for slot in session.shown], 1, 0)
         except PlaygroundError as error:
-            return {self.tab.verdict: gr.skip(), self.tab.trouble: encode.notice(error)}
+            return {self.tab.verdict: gr.skip(), self.tab.trouble: values.notice(error)}
         session.measure(self.engine, wanted=True)
         return {self.tab.verdict: gr.skip() if session.busy else strip.value(session), self.tab.trouble: ""}
 
@@ -374,7 +374,7 @@ class Compare:
         session = self.session(request)
         if session.busy:
             return {self.tab.verdict: gr.skip()}
-        trouble = {self.tab.trouble: encode.notice(session.not_saved)} if session.not_saved else {}
+        trouble = {self.tab.trouble: values.notice(session.not_saved)} if session.not_saved else {}
         return {self.tab.verdict: strip.value(session), **trouble}
 
     def stop_all(self, request: gr.Request) -> None:
@@ -397,4 +397,4 @@ class Compare:
         try:
             return {self.tab.line: gr.Button(f"{form.summary(self.values(inputs))} · settings"), self.tab.trouble: ""}
         except InvalidRequest as error:
-            return {self.tab.trouble: encode.notice(error)}
+            return {self.tab.trouble: values.notice(error)}

@@ -17,7 +17,6 @@ Everything here is data. The browser draws it with `textContent`, so no name, pr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from math import exp, isfinite
@@ -30,42 +29,13 @@ from playground.engines.address import NAMES
 from playground.engines.choose import Option
 from playground.engines.forcing import ForcedToken
 from playground.errors import PlaygroundError
+from playground.ui.values import inert, megabytes
 from playground.verdict import Divergence
 
 
 def line(*parts: Any) -> str:
     """One event."""
     return inert(parts) + "\n"
-
-
-def inert(value: Any) -> str:
-    """JSON in ASCII without a "<": no line separator breaks a line, and nothing could ever become a tag."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-def text(value: str) -> str:
-    """The value of a line of text."""
-    return inert(value)
-
-
-def notice(error: PlaygroundError | None = None) -> str:
-    """The value of a sentence in place: what is wrong and what to do; empty when nothing is."""
-    return inert([error.message, error.hint]) if error else ""
-
-
-def megabytes(count: float | None) -> str:
-    """Decimal units, three figures at most: 269 MB, 1.54 GB."""
-    if count is None:
-        return "–"
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}" if count / size < 999.5 else f"{count / size:.0f} {unit}"
-    return f"{count:.0f} bytes"
-
-
-def size(variant: Variant) -> str:
-    about = "≈ " if variant.bytes_are_estimated else ""
-    return "" if variant.bytes is None else about + megabytes(variant.bytes)
 
 
 def size_facts(bits: float | None, count: int | None, estimated: bool) -> list[list[str]]:

@@ -9,8 +9,8 @@ from typing import Any
 from playground.catalog import endpoints
 from playground.catalog.endpoints import Endpoint
 from playground.errors import CatalogError, InvalidRequest, OwnerOnly, PlaygroundError
-from playground.ui.encode import inert
 from playground.ui.endpoints_trials import Asked
+from playground.ui.values import inert
 
 SHOWN = 20  # models of one endpoint
 MAX_FIELD = 8192  # characters; the catalog's own limits are below it

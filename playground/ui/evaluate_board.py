@@ -17,8 +17,8 @@ from playground.export.evaluation import named
 from playground.store import database, runs
 from playground.store.schema import Job, Run
 from playground.ui import outsiders
-from playground.ui.encode import inert
 from playground.ui.job_cards import JobCards, Queue
+from playground.ui.values import inert
 
 log = logging.getLogger(__name__)
 KINDS = ("evaluation", "divergence")  # of runs

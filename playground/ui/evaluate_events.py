@@ -16,21 +16,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground import catalog
 from playground.errors import PlaygroundError, UnknownRun
 from playground.estimate import evaluation
-from playground.estimate.cost import busy
 from playground.estimate.evaluation import Expected
 from playground.evals import tasks
 from playground.jobs.evaluate_spec import EvaluateSpec
 from playground.jobs.queue import best_device
+from playground.machine import busy
 from playground.store import database, runs
 from playground.store.schema import Run
 from playground.ui import evaluate_asked, evaluate_items, evaluate_words, event_data
 from playground.ui.access_rules import Rules
-from playground.ui.encode import inert
 from playground.ui.evaluate_asked import Asked
 from playground.ui.evaluate_board import Board
 from playground.ui.evaluate_run import view
 from playground.ui.evaluate_tab import Tab
 from playground.ui.job_cards import Queue
+from playground.ui.values import inert
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"queue": False, **PRIVATE}

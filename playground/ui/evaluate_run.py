@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from playground import spreadsheet
 from playground.evals.verdict_words import is_share, sentences
-from playground.export import csv
+from playground.export import evaluation
 from playground.export.evaluation import conditions, named, warnings
+from playground.export.paths import travelling
 from playground.store.schema import Run
 from playground.ui import outsiders
-from playground.ui.encode import inert
 from playground.ui.evaluate_items import available
+from playground.ui.values import inert
 
 NOISE = "noise-floor"
 
@@ -47,8 +49,15 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
         "device": device(row["device"], row["versions"]),
         "seconds": result.get("seconds") or {},
         "items": available(run.id),
-        "files": {"csv": csv(run), "json": inert(stored)},
+        "files": {"csv": _csv(run), "json": inert(stored)},
     }
+
+
+def _csv(run: Run) -> str:
+    """As the run's file, `/run/ID.csv`."""
+    if run.kind == "divergence":
+        return spreadsheet.as_csv(evaluation.DIVERGENCE_COLUMNS, evaluation.divergence_rows(travelling(run)))
+    return spreadsheet.as_csv(evaluation.COLUMNS, evaluation.rows(travelling(run)))
 
 
 def _as_evaluation(row: Mapping[str, Any]) -> dict[str, Any]:

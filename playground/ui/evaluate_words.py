@@ -17,8 +17,8 @@ from playground.evals.conditions import BATCH_SIZE
 from playground.evals.tasks import TaskChoice
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.metrics.stats import smallest_drop
-from playground.ui.encode import inert, size
 from playground.ui.evaluate_asked import BUNDLED_TEXT, TOKENS, Asked
+from playground.ui.values import inert, size
 
 ABOUT = {
     "coqa": "conversations about a passage, F1",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from playground.errors import UnknownJob
-from playground.jobs.spec import Spec
+from playground.jobs.kinds import Spec
 from playground.store.schema import Job
 from playground.ui.job_view import View, shown
 

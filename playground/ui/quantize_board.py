@@ -28,9 +28,9 @@ from playground.metrics.layer_errors import where_it_hurt
 from playground.settings import settings
 from playground.store import database, glances, variants
 from playground.store.schema import Job, StoredVariant
-from playground.ui.encode import inert
 from playground.ui.job_cards import JobCards, Queue
 from playground.ui.quantize_push import Pushes
+from playground.ui.values import inert
 
 log = logging.getLogger(__name__)
 

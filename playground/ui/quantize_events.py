@@ -26,13 +26,13 @@ from playground.methods.recipes import complete
 from playground.push import plan
 from playground.ui import event_data, quantize_words
 from playground.ui.access_rules import Rules
-from playground.ui.encode import inert
 from playground.ui.job_cards import Queue
 from playground.ui.quantize_asked import spec
 from playground.ui.quantize_board import Board
 from playground.ui.quantize_push import Pushes
 from playground.ui.quantize_tab import Tab
 from playground.ui.quantize_upload import MAX_PIECE, Uploads
+from playground.ui.values import inert
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"queue": False, **PRIVATE}

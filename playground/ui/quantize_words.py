@@ -16,8 +16,8 @@ from playground.methods import TABLE
 from playground.methods.row import Method, Option
 from playground.methods.schemes import GROUP_SIZES, SCHEMES
 from playground.methods.words import scheme_words
-from playground.ui.encode import inert
 from playground.ui.quantize_upload import MAX_BYTES, SUFFIXES
+from playground.ui.values import inert
 
 DEFAULT = ("awq", "W4A16_ASYM")
 # How a method is told which layers: an example of each field and what else to know; no example of `keep`: it has none.

@@ -20,11 +20,11 @@ from playground.settings import settings
 from playground.store import database, reviews
 from playground.store.schema import Job
 from playground.ui import event_data, review_asked, review_words
-from playground.ui.encode import inert
 from playground.ui.job_cards import JobCards, Queue
 from playground.ui.owner import Owner
 from playground.ui.quantize_asked import whole
 from playground.ui.review_tab import Tab
+from playground.ui.values import inert
 
 log = logging.getLogger(__name__)
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}

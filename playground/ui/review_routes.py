@@ -21,7 +21,7 @@ from starlette.types import Scope
 
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
 from playground.reviews import voting
-from playground.ui.encode import inert
+from playground.ui.values import inert
 
 log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static/review"

@@ -14,8 +14,8 @@ from playground.metrics.stats import smallest_drop
 from playground.reviews import prompts
 from playground.reviews.make import TITLE, Terms
 from playground.store import database, runs
-from playground.ui.encode import inert
 from playground.ui.evaluate_words import variant_row
+from playground.ui.values import inert
 
 RUNS_OFFERED = 60
 UNDECIDED = 0.2  # share of votes that prefer nobody, for what can be said before there is one

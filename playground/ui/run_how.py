@@ -8,7 +8,7 @@ from typing import Any
 from playground.core import Sampling
 from playground.export.evaluation import left_out, named
 from playground.methods.side_files import GENERATION
-from playground.ui.encode import megabytes
+from playground.ui.values import megabytes
 
 KINDS = {
     "comparison": "Comparison",

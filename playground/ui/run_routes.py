@@ -23,8 +23,8 @@ from starlette.routing import Route
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.store import glances, runs
 from playground.ui import evaluate_items, run_pair, run_view
-from playground.ui.encode import inert
 from playground.ui.owner import Owner
+from playground.ui.values import inert
 
 log = logging.getLogger(__name__)
 DATA, ITEMS, PAIR = "/runs/data", "/runs/items", "/runs/pair"

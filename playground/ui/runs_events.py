@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground.errors import PlaygroundError, UnknownRun
 from playground.store import database, runs
 from playground.ui import event_data
-from playground.ui.encode import inert
 from playground.ui.owner import Owner
 from playground.ui.run_how import KINDS
 from playground.ui.runs_rows import Rows
 from playground.ui.runs_tab import Tab
+from playground.ui.values import inert
 
 log = logging.getLogger(__name__)
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}

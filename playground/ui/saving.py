@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from playground import recording
+from playground import traces
 from playground.errors import PlaygroundError
 from playground.forced import ForcedResult
 from playground.store.schema import Run
@@ -46,13 +46,13 @@ class Shown:
         if not self.answers:
             return None
         panes = [
-            recording.Pane(
+            traces.Pane(
                 *(one.turn.address, one.label, one.turn.result, one.turn.ask.sampling, one.turn.source), one.forced
             )
             for one in self.answers
         ]
         asked = self.answers[0].turn.ask
-        return recording.comparison(panes, asked.at_once, any(one.forced for one in self.answers))
+        return traces.comparison(panes, asked.at_once, any(one.forced for one in self.answers))
 
 
 @dataclass(frozen=True, slots=True)

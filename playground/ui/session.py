@@ -8,12 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import copy_context
 
-from playground import recording
 from playground.compare import Comparison
 from playground.core import Variant
 from playground.engines import address, choose
 from playground.engines.engine import Engine
 from playground.errors import EngineError, PlaygroundError, TooMany
+from playground.store import runs
 from playground.store.schema import Run
 from playground.ui import encode
 from playground.ui.measuring import Measuring
@@ -180,7 +180,7 @@ class Session:
             self.room()
             return shown.run()
 
-        kept = recording.keep(build)
+        kept = runs.keep(build)
         with self.lock:
             self._saved = Saved(shown, kept.id, kept.error)
 

@@ -12,9 +12,9 @@ from playground.engines.engine import Engine
 from playground.errors import PlaygroundError
 from playground.ui import speed_words
 from playground.ui.access_rules import Rules
-from playground.ui.encode import inert
 from playground.ui.speed_session import SpeedTabs
 from playground.ui.speed_tab import Tab
+from playground.ui.values import inert
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 

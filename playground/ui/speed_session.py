@@ -18,11 +18,11 @@ from playground.core import Progress, Variant
 from playground.engines.address import parse
 from playground.engines.engine import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError
-from playground.recording import Kept, keep
-from playground.recording import bench as recorded
+from playground.export.speed import bench as recorded
+from playground.store.runs import Kept, keep
 from playground.ui import speed_words
-from playground.ui.encode import inert
 from playground.ui.speed_words import Labels
+from playground.ui.values import inert
 
 log = logging.getLogger(__name__)
 UPDATES_PER_SECOND = 5

@@ -12,7 +12,7 @@ from playground.core import Variant
 from playground.engines import choose, table
 from playground.engines.address import Address, parse
 from playground.errors import InvalidRequest, PlaygroundError
-from playground.ui.encode import inert, size
+from playground.ui.values import inert, size
 
 DEFAULT = Plan(prompt_tokens=256, output_tokens=64, runs=3)  # some minutes for two variants on a small CPU
 MAX_ADDRESSES = 32

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from playground import verdict
-from playground.ui.encode import inert
 from playground.ui.session import Session
 from playground.ui.turns import Turn
+from playground.ui.values import inert
 
 WORDS = {
     "empty": "The verdict appears here: what the variant gains in size, memory and speed, and where the texts part.",

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground import catalog
-from playground.catalog import addresses, endpoints, names
+from playground.catalog import addresses, child, endpoints, names
 from playground.catalog.endpoints import Endpoint
 from playground.errors import (
     CatalogError,
@@ -188,11 +188,11 @@ def test_no_child_process_inherits_a_key(home: Path, monkeypatch: pytest.MonkeyP
     from playground.engines.process import ServerProcess
 
     monkeypatch.setenv("LAB_KEY", KEY)
-    assert endpoints.without_keys(os.environ)["LAB_KEY"] == KEY
+    assert child.without_keys(os.environ)["LAB_KEY"] == KEY
     endpoints.add(Endpoint("lab", "http://127.0.0.1:9", key_env="LAB_KEY"))
     endpoints.add(Endpoint("other", "http://127.0.0.1:9", KEY + "2"))
     monkeypatch.setenv("PLAYGROUND_DATABASE_URL", "postgresql://me:hidden@host/x")
-    assert not {"LAB_KEY", "PLAYGROUND_DATABASE_URL"} & endpoints.without_keys(os.environ).keys()
+    assert not {"LAB_KEY", "PLAYGROUND_DATABASE_URL"} & child.without_keys(os.environ).keys()
     process = ServerProcess("probe", "playground.engines.transformers_host", log_name="probe")  # stays until it is read
     try:
         inherited = Path(f"/proc/{process.pid}/environ").read_bytes()

@@ -36,9 +36,9 @@ DRAWN = Sampling(max_tokens=24, temperature=0.9, top_k=40, top_p=0.95, repetitio
 
 @pytest.fixture
 def platform(monkeypatch: pytest.MonkeyPatch) -> FakeSpaces:
-    from playground.engines.zerogpu import work
+    from playground.engines.zerogpu import work as zerogpu_work
 
-    monkeypatch.setattr(work, "_residents", {})
+    monkeypatch.setattr(zerogpu_work, "_residents", {})
     return spaces.install(monkeypatch)
 
 
@@ -87,14 +87,14 @@ def test_what_was_forced_is_what_the_host_says(
 def test_a_fresh_process_loads_again_what_a_call_needs(
     engine: ZeroGpuEngine, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from playground.engines.zerogpu import work
+    from playground.engines.zerogpu import work as zerogpu_work
 
     name = load(engine, f"{tiny}:fp32")  # type: ignore[arg-type]
     request = Generation(name, (5, 6, 7), replace(DRAWN, temperature=0.0))
     before = tokens_of(engine, request)
-    monkeypatch.setattr(work, "_residents", {})
+    monkeypatch.setattr(zerogpu_work, "_residents", {})
     items = list(engine.generate(request))
-    assert items[0] == work.LOADING, "said, so that nobody takes it for a slow first token"
+    assert items[0] == zerogpu_work.LOADING, "said, so that nobody takes it for a slow first token"
     after = [item for item in items if isinstance(item, Token)]
     assert [token.id for token in after] == [token.id for token in before]
     assert after[0].time_s < 5 and items[-1] == replace(items[-1], reason="length")  # type: ignore[arg-type]
@@ -155,7 +155,7 @@ def test_one_gpu_at_a_time_and_the_second_says_that_it_waits(
 def test_errors_keep_their_type_and_the_platforms_words_are_passed_on(
     engine: ZeroGpuEngine, platform: FakeSpaces, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from playground.engines.zerogpu import work
+    from playground.engines.zerogpu import work as zerogpu_work
 
     name = load(engine, f"{tiny}:fp32")  # type: ignore[arg-type]
     with pytest.raises(UnknownVariant):
@@ -164,8 +164,8 @@ def test_errors_keep_their_type_and_the_platforms_words_are_passed_on(
         list(engine.generate(Generation(name, (5,), Sampling(max_tokens=4000))))
     for headroom, error, words in ((1 << 60, OutOfMemory, "free"), ("?", EngineUnavailable, "worker error: TypeError")):
         with monkeypatch.context() as patch:
-            patch.setattr(work, "_residents", {})
-            patch.setattr(work, "HEADROOM", headroom)
+            patch.setattr(zerogpu_work, "_residents", {})
+            patch.setattr(zerogpu_work, "HEADROOM", headroom)
             with pytest.raises(error, match=words):
                 list(engine.generate(Generation(name, (5,), DRAWN)))
     platform.refusal = PlatformError("60 s requested vs. 12 s left.", "ZeroGPU quota exceeded")

@@ -20,7 +20,8 @@ from playground.errors import EngineUnavailable, InvalidRecipe
 from playground.estimate import Facts, Measured, estimate, facts
 from playground.estimate import speed as estimate_speed
 from playground.estimate.speed import Speed
-from playground.estimate.work import FRESH_SHARE, Job, Matrix, memory, seconds, spread
+from playground.estimate.work import FRESH_SHARE, Job, Matrix, memory, seconds
+from playground.estimating import spread
 from playground.methods.recipe import Recipe
 from playground.metrics.headers import Tensor
 

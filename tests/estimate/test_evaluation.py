@@ -16,7 +16,7 @@ from playground.core import LoadSpec
 from playground.estimate import evaluation, passes
 from playground.estimate.evaluation import Expected, expected
 from playground.estimate.passes import Pass
-from playground.estimate.work import Range, span
+from playground.estimating import Range, span
 from playground.evals import task_sizes
 from playground.evals.conditions import Conditions
 from playground.jobs.divergence_spec import DivergenceSpec

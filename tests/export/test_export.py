@@ -24,7 +24,6 @@ from playground.core import Trace
 from playground.engines.forcing import nats
 from playground.errors import InvalidRequest
 from playground.export import drawing, page, picture, words
-from playground.export.kinds import account
 from playground.metrics.timing import timing
 from playground.spreadsheet import inert
 from playground.store.schema import Run
@@ -175,7 +174,7 @@ def test_a_comparison_from_the_engine_to_the_page(home: Path, monkeypatch: pytes
     run = generate(FakeEngine({"fake:nf4": script}), ["fake", "fake:nf4"], "Why?", divergence=True).run()
     assert run is not None
     VALIDATOR.validate(json.loads(json.dumps(export.as_json(run))))
-    told = account(run)
+    told = export.account(run)
     kept = run.result["verdict"][0]
     assert told.said[0].text == kept["headline"] and set(kept["caveats"]) == set(told.caveats)
     assert told.exchange and [answer.label for answer in told.exchange.answers] == ["BF16", "nf4"]
@@ -184,7 +183,7 @@ def test_a_comparison_from_the_engine_to_the_page(home: Path, monkeypatch: pytes
 
 
 def test_what_this_version_says_of_a_run_without_a_kept_verdict(home: Path) -> None:
-    told = account(exported_runs.comparison())
+    told = export.account(exported_runs.comparison())
     assert re.match(r"nf4 is 58% smaller and \d+\.\d\d× slower here\.", told.said[0].text)
     assert "The texts part at token 8." in told.said[0].rest and told.numbers[0].value == "0.42×"
 
@@ -195,7 +194,7 @@ def test_a_pane_that_failed_or_was_cut_short(home: Path, kept: int) -> None:
     for pane in run.result["panes"]:
         pane["tokens"] = pane["tokens"][:kept]
     text = export.html(run)
-    assert account(run).said[-1].text == "nf4 failed: It died." and "Run it again." in text and "NaN" not in text
+    assert export.account(run).said[-1].text == "nf4 failed: It died." and "Run it again." in text and "NaN" not in text
     assert words.UNKNOWN in text, "what is not known is a dash"
     assert all(form.make(run, "", "") for form in export.FORMS.values())
 
@@ -251,7 +250,7 @@ def test_the_noise_floor_is_told_beside_the_divergence(home: Path) -> None:
     run = exported_runs.divergence()
     assert [row["variant"] for row in lines(run)] == [row["variant"] for row in run.result["rows"]]
     assert "noise floor" in export.html(run)
-    assert account(run).said[0].text.startswith("W8A8 stays nearest to BF16, RTN W3A16 moves farthest")
+    assert export.account(run).said[0].text.startswith("W8A8 stays nearest to BF16, RTN W3A16 moves farthest")
 
 
 # ---- the section of a model card

@@ -49,7 +49,7 @@ def comparison(
     rng = np.random.default_rng(seed)
     pieces = [_words(ANSWER)] + [_words(ANSWER)[:PART] + _words(OTHER) for _ in variants[1:]]
     panes = [_pane(rng, variant, own, prompt) for variant, own in zip(variants, pieces, strict=True)]
-    stored = [traces.pane(pane, variant.label) for pane, variant in zip(panes, variants, strict=True)]
+    stored = [traces.pane_row(pane, variant.label) for pane, variant in zip(panes, variants, strict=True)]
     if error:
         stored[-1] |= {"finish_reason": "error", "error": error}
     values: dict[str, Any] = {
@@ -206,7 +206,7 @@ def _forced(rng: np.random.Generator, reference: PaneResult, variant: FakeVarian
         kld, share = float(variant.kld * rng.lognormal(-0.5, 1.2)), token.logprob or 0.0
         agrees = bool(rng.random() > variant.kld)
         found.tokens.append(ForcedToken(kld, agrees, share, share - kld, token.top, token.top[:1]))
-    return traces.forced(found)
+    return traces.forced_row(found)
 
 
 def _sampling() -> dict[str, Any]:

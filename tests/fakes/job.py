@@ -66,6 +66,9 @@ def steps(*words: str, out: str = "") -> FakeSpec:
     return FakeSpec(tuple((word, value) for word, _, value in (text.partition(" ") for text in words)), out)
 
 
+Spec = FakeSpec
+
+
 def run(spec: FakeSpec, folder: Path, report: Report) -> dict[str, Any]:
     """The body."""
     held: list[bytes] = []
@@ -142,5 +145,5 @@ def wait_for(path: Path, seconds: float = 60.0) -> None:
 
 
 if __name__ == "__main__":
-    kinds.KINDS["fake"] = kinds.Kind("tests.fakes.job:run", FakeSpec.from_dict)
+    kinds.KINDS["fake"] = "tests.fakes.job"
     sys.exit(worker.main())

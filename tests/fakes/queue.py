@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.errors import PlaygroundError, UnknownJob, to_wire
-from playground.jobs.spec import Spec
+from playground.jobs.kinds import Spec
 from playground.store.schema import Job, State
 
 Jobs = list[Job]

@@ -164,8 +164,8 @@ def test_a_spec_comes_back_from_the_store() -> None:
     spec = DivergenceSpec(("smollm2", "smollm2:nf4"), "owner/name:test", 0, 256)
     assert DivergenceSpec.from_dict(json.loads(json.dumps(spec.as_dict()))) == spec
     assert spec.title == "smollm2 · divergence of smollm2:nf4"
-    assert kinds.kind(spec.kind).spec(spec.as_dict()) == spec
-    assert kinds.kind("divergence").load() is divergence.run
+    assert kinds.kind(spec.kind).Spec.from_dict(spec.as_dict()) == spec
+    assert kinds.kind("divergence").run is divergence.run
 
 
 def kld(*arguments: str) -> Any:

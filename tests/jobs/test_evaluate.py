@@ -212,7 +212,7 @@ def test_a_worker_that_died_after_storing_is_done(job: Job, twins: tuple[str, st
 
 def test_the_spec_as_json() -> None:
     spec = EvaluateSpec(("a", "a:nf4"), CONDITIONS, "vllm", {"text": "bundled", "tokens": 64}, speed=True)
-    assert kinds.kind("evaluate").spec(json.loads(json.dumps(spec.as_dict()))) == spec
+    assert kinds.kind("evaluate").Spec.from_dict(json.loads(json.dumps(spec.as_dict()))) == spec
     assert spec.title == "a, a:nf4 · gsm8k"
     assert spec.settings()["divergence"] == {"text": "bundled", "tokens": 64}
 

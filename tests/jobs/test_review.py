@@ -111,7 +111,7 @@ def test_a_title_that_unblinds_is_refused_before_anything_is_loaded(engine: Fake
 
 def test_the_spec_comes_back_from_json() -> None:
     asked = spec(places=3, pairs="all")
-    assert kinds.kind("review").spec(json.loads(json.dumps(asked.as_dict()))) == asked
+    assert kinds.kind("review").Spec.from_dict(json.loads(json.dumps(asked.as_dict()))) == asked
     assert asked.items == 2 and asked.title == "fake, fake:nf4 · 2 pasted prompts"
     with pytest.raises(InvalidRequest, match="named twice"):
         spec("fake", "fake")

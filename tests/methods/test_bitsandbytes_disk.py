@@ -15,7 +15,7 @@ import pytest
 from playground.catalog import checkpoint
 from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
 from playground.estimate.size import size
-from playground.methods import bitsandbytes, on_load
+from playground.methods import bitsandbytes_make, on_load
 from playground.methods.recipe import Recipe
 from playground.metrics import footprint
 from playground.metrics.layer_errors import LayerError
@@ -55,7 +55,7 @@ def tied(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
 
 def make(source: Path, target: Path, recipe: Recipe, lost: Callable[[LayerError], None] = lambda _: None) -> object:
     target.mkdir()
-    return bitsandbytes.make(source, target, recipe, (), lambda _: None, lambda: False, lost)
+    return bitsandbytes_make.make(source, target, recipe, (), lambda _: None, lambda: False, lost)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # bitsandbytes: int8 casts its inputs to FP16
@@ -146,5 +146,5 @@ def test_a_wrong_recipe_is_one_sentence(tiny: Path, tmp_path: Path, recipe: Reci
 
 def test_cancel_writes_nothing(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
-        bitsandbytes.make(tiny, tmp_path, Recipe("bitsandbytes", "nf4"), (), lambda _: None, lambda: True)
+        bitsandbytes_make.make(tiny, tmp_path, Recipe("bitsandbytes", "nf4"), (), lambda _: None, lambda: True)
     assert not list(tmp_path.iterdir())

@@ -21,7 +21,7 @@ from gradio import http_server, oauth
 from itsdangerous import TimestampSigner
 from starlette.responses import PlainTextResponse
 
-from playground.catalog.endpoints import without_keys
+from playground.catalog.child import without_keys
 from playground.errors import InvalidSettings, OutOfQuota, TooMany, WrongLogin
 from playground.settings import settings
 from playground.store import database

@@ -15,7 +15,7 @@ from playground.compare import PaneResult
 from playground.core import Alternative, Finish, Progress, Reported, Sampling, Token, Variant
 from playground.engines import choose
 from playground.errors import EngineDied
-from playground.ui import encode
+from playground.ui import encode, values
 from playground.verdict import Divergence
 from tests.fakes.catalog import fake_variant
 from tests.fakes.engine import FakeEngine
@@ -69,11 +69,11 @@ def test_numbers_are_those_of_the_timing_module() -> None:
     [(None, "–"), (12, "12 bytes"), (269_060_552, "269 MB"), (1_540_000_000, "1.54 GB"), (999_900_000, "1000 MB")],
 )
 def test_sizes(count: int | None, words: str) -> None:
-    assert encode.megabytes(count) == words
+    assert values.megabytes(count) == words
 
 
 def test_an_estimated_size_says_so() -> None:
-    assert encode.size(fake_variant("fake:nf4")) == "≈ 110 MB" and encode.size(fake_variant("fake")) == "269 MB"
+    assert values.size(fake_variant("fake:nf4")) == "≈ 110 MB" and values.size(fake_variant("fake")) == "269 MB"
     facts = dict(read(encode.head(fake_variant("fake:nf4"), "fake:nf4", False))[0][1]["facts"])
     assert facts["≈ 110 MB"].startswith("Estimated")
 
@@ -165,4 +165,4 @@ def test_the_chip_says_when_there_is_no_chat_template() -> None:
 
 def test_a_variant_of_unknown_size_shows_none() -> None:
     bare = Variant("x", "x", "reference", "X", "cast", "BF16", "bfloat16", "/x")
-    assert encode.size(bare) == "" and read(encode.head(bare, "x", True))[0][1]["facts"] == []
+    assert values.size(bare) == "" and read(encode.head(bare, "x", True))[0][1]["facts"] == []

@@ -12,7 +12,8 @@ from playground.evals.conditions import Conditions
 from playground.jobs import room
 from playground.jobs.divergence_spec import DivergenceSpec
 from playground.jobs.evaluate_spec import EvaluateSpec
-from playground.jobs.spec import QuantizeSpec, Spec
+from playground.jobs.kinds import Spec
+from playground.jobs.spec import QuantizeSpec
 from playground.methods.recipe import Recipe
 from playground.ui import job_room
 from tests.fakes.engine import FakeEngine

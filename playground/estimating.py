@@ -1,0 +1,67 @@
+"""Ranges of estimates: what is expected, how far it may be off, and both in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+Range = tuple[float, float]
+SPREAD: Range = (0.6, 2.2)  # of a time without experience on this machine
+EXPERIENCED: Range = (0.8, 1.35)  # of a time after jobs of the same method here
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A job that ran on this machine: what was estimated for it (the middle of the range) and what it took, seconds."""
+
+    method: str
+    estimated: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Named contributions, each (low, high)."""
+
+    of: dict[str, Range] = field(default_factory=dict)
+
+    def add(self, name: str, low: float, high: float | None = None) -> None:
+        self.of[name] = (low, low if high is None else high)
+
+    @property
+    def total(self) -> Range:
+        return sum(low for low, _ in self.of.values()), sum(high for _, high in self.of.values())
+
+
+def spread(
+    parts: Parts, method: str, history: Sequence[Measured] = (), busy: float = 0.0, doubt: Range = SPREAD
+) -> Range:
+    """The range that is shown. `busy`: other runnable threads per core, which slow the upper end. `doubt`: of the low
+    and the high end, where nothing of the kind ran here.
+
+    Jobs of the same method that ran here correct the estimate by their mean ratio (geometric), and narrow it.
+    """
+    low, high = parts.total
+    ratios = [past.seconds / past.estimated for past in history if past.method == method and past.estimated > 0]
+    ratios = [ratio for ratio in ratios if ratio > 0]
+    if not ratios:
+        return low * doubt[0], high * doubt[1] * (1 + busy)
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    middle = (low + high) / 2 * mean
+    # what was seen stays inside the range, however far apart it was
+    narrow = min(EXPERIENCED[0], min(ratios) / mean)
+    wide = max(EXPERIENCED[1], max(ratios) / mean)
+    return middle * narrow, middle * wide * (1 + busy)
+
+
+def span(seconds: Range) -> str:
+    """ "2 to 5 min", rounded as far as a range deserves."""
+    low, high = seconds
+    unit, size = ("s", 1.0) if high < 100 else ("min", 60.0) if high < 5400 else ("h", 3600.0)
+    shown = [_round(value / size) for value in (low, high)]
+    return f"{shown[0]} {unit}" if shown[0] == shown[1] else f"{shown[0]} to {shown[1]} {unit}"
+
+
+def _round(value: float) -> str:
+    return f"{max(1, round(value)):d}" if value >= 3 or value < 0.05 else f"{value:.1f}".removesuffix(".0")
