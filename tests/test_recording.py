@@ -145,7 +145,7 @@ from tests.fakes.engine import FakeEngine
 with pytest.MonkeyPatch.context() as patch:
     catalog.install(patch)
     from playground.generate import generate
-    from playground.recording import keep
+    from playground.store.runs import keep
     made = generate(FakeEngine(), ["fake", "fake:nf4"], "What is gravity?")
     print(keep(made.run).id, flush=True)
     sys.stdin.read()
