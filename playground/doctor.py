@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from playground import machine
-from playground.catalog import bundled
-from playground.engines import formats, table
+from playground.engines import table
 from playground.engines.environments import SETUP, missing_vllm
 from playground.errors import PlaygroundError
 from playground.methods import TABLE as METHODS
 from playground.methods import Method
+from playground.models import bundled, formats
 from playground.settings import settings
 from playground.store import database
 

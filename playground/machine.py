@@ -24,11 +24,11 @@ from typing import Any, Literal
 import psutil
 
 from playground import cgroup
-from playground.catalog.child import without_keys
 from playground.errors import EngineUnavailable
+from playground.process import without_keys
 from playground.settings import settings
 
-PROBE_MODULE = "playground.engines.transformers_host.probe"
+PROBE_MODULE = "playground.engines.host.probe"
 PROBE_TIMEOUT_S = 120.0
 PACKAGES = (
     "torch",

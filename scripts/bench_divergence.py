@@ -26,13 +26,15 @@ os.environ.update(briefly(os.environ))  # as in a job
 
 import torch
 
-from playground import catalog, machine
+from playground import machine
+from playground import models as catalog
 from playground.core import LoadSpec, Progress
-from playground.engines.transformers_host import loading
-from playground.engines.transformers_host.loading import Resident
-from playground.engines.transformers_host.prompt import tokenizer_of
-from playground.evals import divergence, texts
-from playground.evals.windows import Plan, plan
+from playground.engines.host import loading
+from playground.engines.host.loading import Resident
+from playground.engines.host.prompt import tokenizer_of
+from playground.evaluate import divergence
+from playground.evaluate.windows import Plan, plan
+from playground.texts import prose
 
 
 class Once:
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=divergence.MAX_LENGTH)
     asked = parser.parse_args()
     reference, variant = (catalog.resolve(name) for name in (asked.reference, asked.variant))
-    text = texts.text(texts.BUNDLED)
+    text = prose.text(prose.BUNDLED)
     wanted = plan(text, tokenizer_of(reference.path), asked.tokens, asked.max_length)
     loading.load = load = Once()  # type: ignore[assignment]
     divergence.noise_floor = lambda _: variant  # type: ignore[assignment]  # the one pair that is timed

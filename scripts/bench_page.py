@@ -20,10 +20,10 @@ from contextlib import contextmanager
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
+from playground import app
 from playground.core import Generation, Prompt, Sampling, Token
 from playground.engines.transformers import TransformersEngine
 from playground.metrics.timing import inter_token_latencies
-from playground.ui import app
 
 PROMPT = "Tell me a long story about a lighthouse."
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]

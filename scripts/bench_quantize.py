@@ -30,17 +30,17 @@ from typing import Any
 
 import psutil
 
-from playground import calibration, catalog
-from playground.calibration import Calibration
-from playground.catalog import checkpoint
+from playground import models, texts
 from playground.core import Progress
-from playground.jobs import quantize_llm
 from playground.methods import maker
 from playground.methods.llm_compressor import to_yaml
 from playground.methods.recipe import Recipe
-from playground.methods.recipes import complete
 from playground.metrics.content import content_hash
+from playground.models import checkpoint
 from playground.openmp import briefly
+from playground.quantize import compressor
+from playground.quantize.recipes import complete
+from playground.texts import Calibration
 
 BARE = """
 import json, sys
@@ -148,11 +148,9 @@ def bare(arguments: argparse.Namespace, order: Path, folder: Path, environment: 
 
 def ordered(arguments: argparse.Namespace, place: Path) -> Path:
     """A file with what the script needs: the recipe that the job will save, and its samples as token ids."""
-    source = Path(catalog.resolve(arguments.model, silent).path)
+    source = Path(models.resolve(arguments.model, silent).path)
     asked = Calibration(samples=arguments.samples, max_length=arguments.max_length)
-    tokens = calibration.tokenize(
-        calibration.samples(asked), quantize_llm.tokenizer(source), asked.max_length, asked.samples
-    )
+    tokens = texts.tokenize(texts.samples(asked), compressor.tokenizer(source), asked.max_length, asked.samples)
     recipe = complete(checkpoint.from_path(arguments.model, source), Recipe(arguments.method, arguments.scheme)).recipe
     (place / "recipe.yaml").write_text(to_yaml(maker(recipe.method).modifiers(recipe)))
     found = {"model": str(source), "recipe": str(place / "recipe.yaml")}
@@ -174,7 +172,7 @@ def round_of(
     by_turns([ours, theirs], arguments.turn)
     row = json.loads(ours.printed)
     path = Path(row["path"])
-    if (path / quantize_llm.RECIPE).read_text() != (order.parent / "recipe.yaml").read_text():
+    if (path / compressor.RECIPE).read_text() != (order.parent / "recipe.yaml").read_text():
         sys.exit("The job saved another recipe than the bare script ran.")
     if row["content_hash"] != content_hash(folder / "bare" / "made"):
         sys.exit("The job and the bare script made different tensors.")

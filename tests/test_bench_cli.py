@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import cli, cli_follow, machine
+from playground import cli, console, machine
 from playground.errors import InvalidRequest, OutOfMemory
 from tests.fakes.engine import FakeEngine, Script
 
@@ -31,7 +31,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
         finally:
             engine.close()
 
-    monkeypatch.setattr(cli_follow, "open_engines", running)
+    monkeypatch.setattr(console, "open_engines", running)
     probe = machine.Probe("cpu", "a processor", 2**33, 2**32, "2", 1, 1e12)
     monkeypatch.setattr(machine, "probe", lambda **_: probe)
     return engine

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from playground import sweep
-from playground.bench import bench
-from playground.bench_requests import Answer, Prompts, Requests
-from playground.bench_rows import BenchTest, Plan
 from playground.core import Finish, Generation, Progress, Token
 from playground.errors import EngineDied, EngineError
+from playground.speed import sweep
+from playground.speed.bench import bench
+from playground.speed.requests import Answer, Prompts, Requests
+from playground.speed.spec import BenchTest, Plan
 from tests.fakes.engine import FakeEngine, Script
 
 MANY = tuple(f"w{n}" for n in range(16))

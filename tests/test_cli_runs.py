@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import cli, cli_follow, machine
+from playground import cli, console, machine
 from playground.errors import InvalidRequest, UnknownRun
 from playground.store import database, runs
 from tests.fakes import catalog
@@ -28,7 +28,7 @@ def _fake(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     def running() -> Iterator[FakeEngine]:
         yield FakeEngine({"fake:nf4": many, "fake": many})
 
-    monkeypatch.setattr(cli_follow, "open_engines", running)
+    monkeypatch.setattr(console, "open_engines", running)
     monkeypatch.setattr(machine, "probe", lambda **_: machine.Probe("cpu", "a processor", 2**33, 2**32, "2", 1, 1e12))
 
 

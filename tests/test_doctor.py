@@ -14,12 +14,12 @@ import pytest
 from rich.console import Console
 
 from playground import doctor, machine
-from playground.catalog import bundled
-from playground.engines import formats, table
+from playground.engines import table
 from playground.engines.environments import missing_vllm
 from playground.errors import EngineUnavailable
 from playground.machine import Probe
 from playground.methods import TABLE as METHODS
+from playground.models import bundled, formats
 
 PROBE = Probe("cpu", "a CPU", 16 * 2**30, 8 * 2**30, "2.13.0", 4, 25e9)
 

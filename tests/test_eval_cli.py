@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import cli_eval
-from playground.catalog import bundled
 from playground.cli import app
 from playground.errors import InvalidRequest, UnknownTask, UnknownVariant
-from playground.estimate import passes
-from playground.jobs import evaluate, report
-from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.evaluate import cli, passes
+from playground.evaluate import job as evaluate_job
+from playground.evaluate.spec import EvaluateSpec
+from playground.jobs import report
+from playground.models import bundled
 from playground.store import folders, jobs, runs
 from playground.store.schema import Job
 from tests.evals.conftest import index
@@ -69,10 +69,10 @@ def here(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         folders.job(job.id).mkdir(parents=True)
         told = report.Report(folders.job(job.id))
         with contextlib.closing(told):
-            job.result = evaluate.run(EvaluateSpec.from_dict(job.spec), folders.job(job.id), told)
+            job.result = evaluate_job.run(EvaluateSpec.from_dict(job.spec), folders.job(job.id), told)
         return job
 
-    monkeypatch.setattr(cli_eval, "follow", follow)
+    monkeypatch.setattr(cli, "follow", follow)
     monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
     monkeypatch.setattr("playground.machine.described", lambda: {"name": "a test's"})
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", home / "datasets")
@@ -92,7 +92,7 @@ def test_json_is_the_rows_and_nothing_else(tiny: Path) -> None:
 @pytest.mark.usefixtures("data", "here")
 def test_people_get_a_table(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(cli_eval.out, "_width", 200)
+    monkeypatch.setattr(cli.out, "_width", 200)
     pace = passes.Pass(imports_s=8.0, load_s=2.0, token_s=0.002, step_s=0.05, row_s=0.004)
     monkeypatch.setattr(passes, "known", lambda _: pace)
     done = CliRunner().invoke(app, ["eval", str(tiny), f"{tiny}:fp32", *OPTIONS, "--limit", "5"])
@@ -162,7 +162,7 @@ def lm_eval_cli(model: Path, tasks: Path, out: Path, *arguments: str) -> tuple[d
 
 def own_yaml(folder: Path, data: Path) -> Path:
     """The task over local data, written by hand: not the file that this program writes."""
-    from playground.evals import tasks
+    from playground.evaluate import tasks
 
     folder.mkdir()
     files = "".join(f"    {split}: {data / f'{split}.jsonl'}\n" for split in ("train", "test"))
@@ -175,7 +175,7 @@ def own_yaml(folder: Path, data: Path) -> Path:
 
 def agree(rows: list[dict[str, Any]], results: dict[str, Any], samples: list[dict[str, Any]]) -> None:
     """Scores, and every answer."""
-    from playground.evals import items
+    from playground.evaluate import items
 
     run = runs.get(runs.latest("evaluation")[0].id)
     answers = items.read(folders.items(run.id, "gsm8k") / "0.jsonl")
@@ -255,6 +255,6 @@ def test_kill_9_of_the_worker_then_the_same_command_again(tiny: Path, tmp_path: 
 
 
 def test_a_divergence_over_one_document_has_no_standard_error() -> None:
-    assert cli_eval._kld({"kld_mean": 0.305, "kld_stderr": None}) == "0.305"
-    assert cli_eval._kld({"kld_mean": 0.305, "kld_stderr": 0.0351}) == "0.305 ± 0.035"
-    assert cli_eval._kld(None) == "–"
+    assert cli._kld({"kld_mean": 0.305, "kld_stderr": None}) == "0.305"
+    assert cli._kld({"kld_mean": 0.305, "kld_stderr": 0.0351}) == "0.305 ± 0.035"
+    assert cli._kld(None) == "–"

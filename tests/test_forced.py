@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from playground.compare import Comparison, PaneRequest, PaneResult
+from playground.compare.forced import ForcedComparison, ForcedResult, Side, blocked, measure
+from playground.compare.generate import generate
+from playground.compare.run import Comparison, PaneRequest, PaneResult
 from playground.core import UNKNOWN_ID, Finish, Progress, Prompt, Sampling, Token
 from playground.engines.forcing import ForcedTokens
 from playground.errors import EngineDied
-from playground.forced import ForcedComparison, ForcedResult, Side, blocked, measure
-from playground.generate import generate
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 

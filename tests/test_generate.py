@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from playground.catalog import names
-from playground.compare import Event
+from playground.compare.generate import generate
+from playground.compare.run import Event
 from playground.core import Sampling
-from playground.engines.engines import Engines
+from playground.engines.router import Engines
 from playground.errors import InvalidRequest
-from playground.generate import generate
+from playground.models import names
 from tests.cases import checkpoints
 from tests.fakes import catalog
 from tests.fakes import variants as stored
@@ -85,8 +85,8 @@ def _ending(folder: Path, place: str) -> int:
 
     No near ties, and no halves of characters, whose ids llama.cpp does not tell.
     """
-    from playground.methods import gguf
     from playground.methods.recipe import Recipe
+    from playground.quantize import gguf
 
     end = checkpoints.with_two_ends(folder, place)
     files = folder.with_name(f"{folder.name}-gguf")

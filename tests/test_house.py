@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from playground.catalog import bundled
+from playground.models import bundled
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground import cgroup, machine
-from playground.catalog import child
+from playground import process as process_module
 from playground.errors import EngineUnavailable
 from playground.machine import Probe
 
@@ -197,24 +197,24 @@ def test_what_children_hold_is_counted() -> None:
 
 def test_a_process_is_known_by_when_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
-        first = child.process_identity(process.pid)
-        assert first and first != child.process_identity(os.getpid())
+        first = process_module.process_identity(process.pid)
+        assert first and first != process_module.process_identity(os.getpid())
         monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 0.0)
-        assert child.process_identity(process.pid) == first, "setting the clock changes nothing"
+        assert process_module.process_identity(process.pid) == first, "setting the clock changes nothing"
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert child.process_identity(process.pid) == "", "it has ended, and nobody has collected it yet"
-    assert child.process_identity(process.pid) == ""
+        assert process_module.process_identity(process.pid) == "", "it has ended, and nobody has collected it yet"
+    assert process_module.process_identity(process.pid) == ""
 
 
 def test_without_proc_the_date_of_its_start_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS, whose kernel keeps that date; Linux's `ps` prints it in the same form."""
-    monkeypatch.setattr(child, "process_table", lambda: "a boot")
+    monkeypatch.setattr(process_module, "process_table", lambda: "a boot")
     with subprocess.Popen(["sleep", "60"]) as process:
         monkeypatch.setenv("TZ", "UTC")
-        told = child._identity_by_ps(process.pid)
+        told = process_module._identity_by_ps(process.pid)
         assert abs(time.mktime(time.strptime(told, "a boot %a %b %d %H:%M:%S %Y")) - time.mktime(time.gmtime())) < 60
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert child._identity_by_ps(process.pid) == ""
-    assert child._identity_by_ps(process.pid) == ""
+        assert process_module._identity_by_ps(process.pid) == ""
+    assert process_module._identity_by_ps(process.pid) == ""

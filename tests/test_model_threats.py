@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import catalog
-from playground.catalog.gguf_file import read_header
+from playground import models
 from playground.cli import app
+from playground.compare.generate import generate
 from playground.core import Message, Sampling
-from playground.engines import table
-from playground.engines.engines import Engines
+from playground.engines import subjects, table
 from playground.engines.llamacpp import LlamaCppEngine
+from playground.engines.router import Engines
 from playground.errors import PlaygroundError, UnsafeModel, UnsupportedModel
-from playground.evals import subjects
-from playground.generate import generate
-from playground.jobs.spec import QuantizeSpec
+from playground.evaluate import form
 from playground.methods.recipe import Recipe
-from playground.ui import evaluate_asked, quantize_events
+from playground.models.gguf import read_header
+from playground.quantize import page
+from playground.quantize.spec import QuantizeSpec
 from tests.cases import checkpoints
 from tests.catalog.conftest import make_folder
 from tests.engines.calls import never, quiet
@@ -56,7 +56,7 @@ def _generate(model: str) -> None:
 def _evaluate(model: str) -> None:
     with pytest.raises(UnsafeModel, match="auto_map"):
         subjects.find([model])
-    evaluate_asked.spec({"reference": model, "variants": [f"{model}:nf4"], "tasks": ["gsm8k"]})
+    form.spec({"reference": model, "variants": [f"{model}:nf4"], "tasks": ["gsm8k"]})
 
 
 def _command_line(model: str) -> None:
@@ -68,10 +68,10 @@ def _command_line(model: str) -> None:
 
 
 PATHS: dict[str, Callable[[str], Any]] = {
-    "describe": catalog.variants,
-    "resolve": catalog.resolve,
+    "describe": models.variants,
+    "resolve": models.resolve,
     "generate on every engine": _generate,
-    "quantize": lambda model: quantize_events.start(FakeQueue(), QuantizeSpec(model, Recipe("rtn", "W4A16"))),
+    "quantize": lambda model: page.start(FakeQueue(), QuantizeSpec(model, Recipe("rtn", "W4A16"))),
     "evaluate": _evaluate,
     "command line": _command_line,
 }
@@ -90,7 +90,7 @@ def test_code_of_a_repository_is_refused_on_every_path(path: str, repository: Pa
 @pytest.fixture
 def hostile_gguf(tmp_path: Path, canary: Path) -> Path:
     """A GGUF file with a template that reaches for Python."""
-    from playground.methods import gguf
+    from playground.quantize import gguf
     from tests.fakes.model import make_tiny
 
     folder = make_tiny(tmp_path / "tiny", chat=False)
@@ -107,7 +107,7 @@ def hostile_gguf(tmp_path: Path, canary: Path) -> Path:
 def test_a_template_in_a_gguf_file_runs_nothing_in_transformers(hostile_gguf: Path, canary: Path) -> None:
     from transformers import AutoTokenizer
 
-    from playground.engines.transformers_host.prompt import render
+    from playground.engines.host.prompt import render
 
     tokenizer = AutoTokenizer.from_pretrained(hostile_gguf.parent, gguf_file=hostile_gguf.name)
     assert "lipsum" in tokenizer.chat_template

@@ -15,10 +15,10 @@ from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from playground import __version__
-from playground.catalog import bundled
 from playground.cli import app
 from playground.engines import environments
 from playground.errors import CatalogError
+from playground.models import bundled
 from tests.test_house import requirements
 
 ROOT = Path(__file__).parents[1]

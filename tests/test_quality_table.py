@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from playground.evals import unfinished
+from playground.evaluate import unfinished
 from playground.store import runs
 from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
 from tests.fakes.variants import made

@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from playground import machine, traces
-from playground.bench_rows import BenchRow, Plan
-from playground.catalog import hashes
+from playground import machine
+from playground.compare import record2
+from playground.compare.generate import Answered, generate
 from playground.core import Finish, Sampling, Trace
+from playground.engines import subjects
 from playground.errors import EngineDied, OutOfMemory
-from playground.evals import subjects
-from playground.export import speed
-from playground.generate import Answered, generate
 from playground.metrics.timing import timing
+from playground.models import hashes
+from playground.speed import report
+from playground.speed.spec import BenchRow, Plan
 from playground.store import database, runs
 from playground.store.runs import keep
 from playground.store.schema import Run
@@ -125,15 +126,15 @@ def test_panes_that_were_asked_otherwise_say_how() -> None:
     history = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, *made.source)
     made.panes[1].prompt = replace(made.panes[1].prompt, ids=(1, 2))  # type: ignore[type-var]
     panes = [
-        traces.Pane("fake", "BF16", made.panes[0], Sampling(), made.source),
-        traces.Pane("fake:nf4", "nf4", made.panes[1], Sampling(temperature=1.0), history),  # type: ignore[arg-type]
+        record2.Pane("fake", "BF16", made.panes[0], Sampling(), made.source),
+        record2.Pane("fake:nf4", "nf4", made.panes[1], Sampling(temperature=1.0), history),  # type: ignore[arg-type]
     ]
-    kept = keep(lambda: traces.comparison(panes, False, False))
+    kept = keep(lambda: record2.comparison(panes, False, False))
     run = runs.get(kept.id)
     first, second = run.result["panes"]
     assert first["prompt"] is None and second["prompt"]["ids"] == [1, 2] and len(second["prompt"]["messages"]) == 4
     assert second["sampling"]["temperature"] == 1.0 and run.result["forced"] is None
-    assert traces.OTHER_SETTINGS in run.result["verdict"][0]["caveats"]
+    assert record2.OTHER_SETTINGS in run.result["verdict"][0]["caveats"]
 
 
 KILLED = """
@@ -144,7 +145,7 @@ from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine
 with pytest.MonkeyPatch.context() as patch:
     catalog.install(patch)
-    from playground.generate import generate
+    from playground.compare.generate import generate
     from playground.store.runs import keep
     made = generate(FakeEngine(), ["fake", "fake:nf4"], "What is gravity?")
     print(keep(made.run).id, flush=True)
@@ -184,16 +185,16 @@ def rows(*tests: str, error: str = "") -> Sequence[BenchRow]:
 
 def test_a_measurement_of_speed_is_a_run() -> None:
     made = rows("pp8", "tg4")
-    kept = keep(lambda: speed.bench(made, ["fake:nf4"], Plan(8, 4, runs=2)))
+    kept = keep(lambda: report.bench(made, ["fake:nf4"], Plan(8, 4, runs=2)))
     run = runs.get(kept.id)
     assert (run.kind, run.model, run.title) == ("bench", "fake", "fake · nf4 · pp8, tg4")
     assert run.result == {"rows": [row.as_dict() for row in made], "stopped": False}
     assert run.settings["addresses"] == ["fake:nf4"] and run.settings["depths"] == [0] and run.settings["runs"] == 2
     assert run.variants[0]["kernel"] == "a kernel" and run.variants[0]["loaded_bytes"] == 110_000_000
-    assert speed.bench([], ["fake"], Plan(), stopped=True) is None
-    broken = speed.bench(rows("load", error="No."), ["fake:nf4"], Plan())
+    assert report.bench([], ["fake"], Plan(), stopped=True) is None
+    broken = report.bench(rows("load", error="No."), ["fake:nf4"], Plan())
     assert broken is not None and broken.variants[0]["content_hash"] is None
-    unknown = speed.bench(rows("load", error="No."), ["nowhere/model"], Plan())
+    unknown = report.bench(rows("load", error="No."), ["nowhere/model"], Plan())
     assert unknown is not None and unknown.model == "nowhere/model" and unknown.variants[0]["method"] is None
 
 

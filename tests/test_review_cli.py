@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from playground import cli, cli_follow
+from playground import cli, console
 from playground.errors import InvalidRequest
 from playground.jobs import queue
-from playground.jobs.review_spec import ReviewSpec
-from playground.reviews import voting
+from playground.review import voting
+from playground.review.spec import ReviewSpec
 from playground.store import reviews
 from playground.store.schema import Job
 from tests.fakes import catalog
@@ -69,7 +69,7 @@ def test_prompts_go_through_a_job(home: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(queue, "submit", submit)
     monkeypatch.setattr(queue, "best_device", lambda: "cpu")
-    monkeypatch.setattr(cli_follow, "follow", follow)
+    monkeypatch.setattr(console, "follow", follow)
     made = run(
         "make", "fake", "fake:nf4", "--prompts", "bundled", "--count", "16", "--places", "9", "--max-tokens", "50"
     )

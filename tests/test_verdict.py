@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from playground.compare import PaneResult
+from playground.compare.run import PaneResult
+from playground.compare.verdict import diverges_at, outcome, verdict
 from playground.core import Finish, FinishReason, Loaded, Prompt, Token
-from playground.verdict import diverges_at, outcome, verdict
 from tests.fakes.catalog import fake_variant
 
 LOADED = Loaded("fake", "transformers", "cpu", "bfloat16", 269, 269, 1, 269, 512, "hash", True, "dequantizes first.")

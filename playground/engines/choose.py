@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from playground import catalog, machine
+from playground import machine, models
 from playground.core import Variant
 from playground.engines import address, table
 from playground.engines.environments import missing_vllm, zero_gpu
@@ -80,7 +80,7 @@ def together(names: Sequence[str]) -> list[str]:
 def _look_up(name: str) -> Variant | None:
     """The variant, or None: whoever runs it finds the same error and says it where it belongs."""
     try:
-        return catalog.variant(name)
+        return models.variant(name)
     except CatalogError:
         return None
 

@@ -18,11 +18,10 @@ from pathlib import Path
 import httpx
 import psutil
 
-from playground import machine, openmp
-from playground.catalog.child import without_keys
-from playground.engines import orphans
+from playground import machine, openmp, orphans
 from playground.engines.environments import importable
 from playground.errors import Cancelled, EngineDied, EngineUnavailable
+from playground.process import without_keys
 from playground.settings import settings
 
 log = logging.getLogger(__name__)

@@ -10,16 +10,16 @@ from typing import Any
 
 import httpx
 
-from playground import catalog
+from playground import models
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import client as http
-from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.process import Restarting, ServerProcess
 from playground.engines.wire import progress_from
 from playground.errors import Cancelled, EngineError, from_wire
 
-MODULE = "playground.engines.transformers_host"
+MODULE = "playground.engines.host"
 LOOK_S = 2.0  # for what the host answers without computing
 
 
@@ -58,7 +58,7 @@ class TransformersEngine:
     def load(
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
     ) -> Loaded:
-        spec = catalog.resolve(variant, on_progress, is_cancelled)
+        spec = models.resolve(variant, on_progress, is_cancelled)
         if self._server.current is None:
             on_progress(Progress("Starting the engine"))
         process = self._server.ready()

@@ -16,10 +16,10 @@ from typing import Any
 
 import psutil
 
-from playground.catalog import child
 from playground.errors import Cancelled, JobDied, JobInterrupted, PlaygroundError, from_wire, to_wire
 from playground.jobs import kinds
 from playground.jobs.worker import ERROR, RESULT
+from playground.process import process_identity
 from playground.store import folders, jobs, runs, variants
 from playground.store.schema import Job
 
@@ -36,14 +36,14 @@ def worker_lives(job: Job) -> bool:
         return False
     if job.pid_identity is None:
         return any(process.pid == job.pid for process in members(job.id))
-    return child.process_identity(job.pid) == job.pid_identity
+    return process_identity(job.pid) == job.pid_identity
 
 
 def app_lives(job: Job) -> bool:
     """Whether the process that started a job's worker is still there."""
     if not job.app_pid or not job.app_identity:
         return False
-    return child.process_identity(job.app_pid) == job.app_identity
+    return process_identity(job.app_pid) == job.app_identity
 
 
 def members(job_id: str) -> list[psutil.Process]:

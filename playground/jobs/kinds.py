@@ -15,10 +15,10 @@ from playground.jobs.report import Report
 
 # "divergence" is the second job of Evaluate: `kld` on the command line. Stored jobs go by these names.
 KINDS = {
-    "quantize": "playground.jobs.quantize",
-    "evaluate": "playground.jobs.evaluate",
-    "divergence": "playground.jobs.divergence",
-    "review": "playground.jobs.review",
+    "quantize": "playground.quantize.job",
+    "evaluate": "playground.evaluate.job",
+    "divergence": "playground.evaluate.divergence_job",
+    "review": "playground.review.job",
 }
 GOES_ON = ("evaluate", "divergence")  # keep what they have measured so far
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground.catalog.child import DATABASE_URL, without_keys
 from playground.errors import PlaygroundError
 from playground.jobs import ending
 from playground.jobs.failures import explain
+from playground.process import DATABASE_URL, without_keys
 from playground.settings import settings
 from playground.store import folders, jobs
 from playground.store.schema import Job

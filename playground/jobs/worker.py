@@ -23,12 +23,12 @@ from typing import Any
 
 import filelock
 
-from playground.catalog import child
+from playground import process
 from playground.errors import Cancelled, to_wire
 from playground.jobs import failures, kinds
-from playground.jobs.leaving import leave
 from playground.jobs.memory import Sampler
 from playground.jobs.report import Report
+from playground.leaving import leave
 from playground.store import folders, jobs
 from playground.store.schema import Job
 
@@ -76,7 +76,7 @@ def _device(job: Job) -> Iterator[bool]:
 
 def _claim(job: Job, app: int) -> bool:
     me = os.getpid()
-    return jobs.claim(job.id, me, child.process_identity(me), app, child.process_identity(app))
+    return jobs.claim(job.id, me, process.process_identity(me), app, process.process_identity(app))
 
 
 def _work(job: Job) -> int:

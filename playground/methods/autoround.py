@@ -3,9 +3,9 @@
 Cheng et al., https://arxiv.org/abs/2309.05516
 """
 
+from playground.methods.base import Method, Option
 from playground.methods.llm_compressor import GROUP_RULE, Modifiers, quantization
 from playground.methods.recipe import Recipe
-from playground.methods.row import Method, Option
 
 ROW = Method(
     name="autoround",

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from playground.errors import InvalidRecipe, UnknownVariant
+from playground.methods.base import Method, OnLoad
 from playground.methods.recipe import Recipe
-from playground.methods.row import Method, OnLoad
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig

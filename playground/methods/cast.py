@@ -1,6 +1,6 @@
 """The original weights in another floating-point type: no quantization, but the yardstick for it."""
 
-from playground.methods.row import Method, OnLoad
+from playground.methods.base import Method, OnLoad
 
 ROW = Method(
     name="cast",

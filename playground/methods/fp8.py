@@ -3,9 +3,9 @@
 Micikevicius et al., FP8 formats for deep learning, https://arxiv.org/abs/2209.05433
 """
 
+from playground.methods.base import Method
 from playground.methods.llm_compressor import Modifiers, quantization
 from playground.methods.recipe import Recipe
-from playground.methods.row import Method
 
 ROW = Method(
     name="fp8",

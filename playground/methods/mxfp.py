@@ -3,9 +3,9 @@
 Rouhani et al., Microscaling data formats for deep learning, https://arxiv.org/abs/2310.10537
 """
 
+from playground.methods.base import Method
 from playground.methods.llm_compressor import Modifiers, quantization
 from playground.methods.recipe import Recipe
-from playground.methods.row import Method
 
 ROW = Method(
     name="mxfp",

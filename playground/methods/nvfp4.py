@@ -3,9 +3,9 @@
 NVIDIA, Pretraining large language models with NVFP4, https://arxiv.org/abs/2509.25149
 """
 
+from playground.methods.base import Method
 from playground.methods.llm_compressor import Modifiers, quantization
 from playground.methods.recipe import Recipe
-from playground.methods.row import Method
 
 ROW = Method(
     name="nvfp4",

@@ -3,9 +3,9 @@
 The baseline of every paper on weight quantization, for example Frantar et al., https://arxiv.org/abs/2210.17323
 """
 
+from playground.methods.base import Method
 from playground.methods.llm_compressor import GROUP_RULE, Modifiers, quantization
 from playground.methods.recipe import Recipe
-from playground.methods.row import Method
 
 ROW = Method(
     name="rtn",

@@ -3,9 +3,9 @@
 Xiao et al., https://arxiv.org/abs/2211.10438
 """
 
+from playground.methods.base import Method, Option
 from playground.methods.llm_compressor import Modifiers, quantization
 from playground.methods.recipe import Recipe
-from playground.methods.row import Method, Option
 
 ROW = Method(
     name="smoothquant",

@@ -4,9 +4,9 @@ Liu et al., https://arxiv.org/abs/2405.16406. The rotations are Hadamard matrice
 while the model runs; transformers 5.17 does not apply them to a checkpoint that it loads.
 """
 
+from playground.methods.base import Method, Option
 from playground.methods.llm_compressor import GROUP_RULE, Modifiers, quantization
 from playground.methods.recipe import Recipe
-from playground.methods.row import Method, Option
 
 ROW = Method(
     name="spinquant",

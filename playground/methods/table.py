@@ -9,7 +9,7 @@ from playground.methods import (
     bitsandbytes,
     cast,
     fp8,
-    gguf_row,
+    gguf,
     gptq,
     mxfp,
     nvfp4,
@@ -17,7 +17,7 @@ from playground.methods import (
     smoothquant,
     spinquant,
 )
-from playground.methods.row import Method, OnLoad
+from playground.methods.base import Method, OnLoad
 from playground.spreadsheet import did_you_mean
 
 TABLE: tuple[Method, ...] = (
@@ -32,7 +32,7 @@ TABLE: tuple[Method, ...] = (
     mxfp.ROW,
     autoround.ROW,
     spinquant.ROW,
-    gguf_row.ROW,
+    gguf.ROW,
 )
 
 

@@ -13,16 +13,17 @@ from typing import Any
 import yaml
 
 from playground.methods import method
+from playground.methods.base import Method
 from playground.methods.command import command
 from playground.methods.naming import variant_name
 from playground.methods.recipe import Recipe, without_paths
-from playground.methods.row import Method
 from playground.methods.words import calibration_words, scheme_words
 from playground.metrics.layer_errors import where_it_hurt
-from playground.push import model_index, results
+from playground.push import results
 from playground.push.loading import loading
-from playground.push.markdown import code, fence, plain, table
 from playground.push.origin import Origin
+from playground.report import model_index
+from playground.report.markdown import code, fence, plain, table
 from playground.store.schema import Run, StoredVariant
 
 WORST = 5  # layers in the table

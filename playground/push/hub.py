@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from playground.catalog import child
+from playground import process
 from playground.core import Progress
 from playground.errors import CatalogError, HubUnreachable, MissingToken, PlaygroundError, PushError, WrongToken
 from playground.push.files import README
@@ -77,7 +77,9 @@ def push(
     }
     refused: PlaygroundError | None = None
     try:
-        found = child.run("playground.push.upload", [], report, stop, f"Pushing {plan.repository}", json.dumps(request))
+        found = process.run(
+            "playground.push.upload", [], report, stop, f"Pushing {plan.repository}", json.dumps(request)
+        )
     except PlaygroundError as error:
         refused = _without(error, token)
     if refused is not None:  # raised out here: else the first error, as it came, would hang on it

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from playground.catalog import bundled, hub, names
 from playground.errors import CatalogError
+from playground.models import bundled, hub, names
 
 log = logging.getLogger(__name__)
 MAX_README = 1 << 20

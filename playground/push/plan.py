@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from playground.catalog import names, stored
 from playground.errors import InvalidRequest
 from playground.methods.recipe import without_paths
+from playground.models import names, stored
 from playground.push import results
 from playground.push.card import card
 from playground.push.files import Files, files

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from playground.push import model_index
-from playground.push.markdown import code, plain, table
+from playground.report import model_index
+from playground.report.markdown import code, plain, table
 from playground.store import database, runs
 from playground.store.schema import Run, StoredVariant
 

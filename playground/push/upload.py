@@ -18,8 +18,8 @@ from typing import Any
 
 import httpx
 
-from playground.catalog.child import say
 from playground.errors import HubUnreachable, NameTaken, to_wire
+from playground.process import say
 from playground.push.hub_errors import AGAIN, typed, unreachable
 
 CONNECT_S = 10.0

@@ -25,14 +25,14 @@ from unittest import mock
 import torch
 import transformers
 
-from playground import catalog
-from playground.engines.transformers_host import loading, reading
-from playground.engines.transformers_host.memory import DeviceMemory
-from playground.engines.transformers_host.reading import MAX_DEVIATION, MAX_NOISE, TRIAL, Reading
+from playground import models
+from playground.engines.host import loading, reading
+from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.reading import MAX_DEVIATION, MAX_NOISE, TRIAL, Reading
 from playground.errors import PlaygroundError
 from tests.parity import product, tiny
 
-PROSE = Path(__file__).parents[2] / "playground/evals/prose"
+PROSE = Path(__file__).parents[2] / "playground/texts/data/prose"
 PROSE_GROUPS = 4
 NOISY = {"smollm2:nvfp4"}  # 4-bit activations: passes without a state lie as far apart
 FEW = ("--samples", "4", "--max-length", "128")
@@ -107,7 +107,7 @@ def _bundled(name: str, arguments: tuple[str, ...]) -> dict[str, Any]:
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode and "already" not in ended.stderr:
             return {"error": ended.stderr.strip().splitlines()[-1:]}
-    spec = catalog.resolve(f"smollm2:{name}", lambda _: None, lambda: False)
+    spec = models.resolve(f"smollm2:{name}", lambda _: None, lambda: False)
     resident = loading.load(spec, DeviceMemory(loading.device_of_choice()), lambda _: None)
     return _verdicts(resident.model, resident.tokenizer, PROSE_GROUPS)
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Request, Response, expect
 
-from playground.catalog import endpoints
-from playground.catalog.endpoints import Endpoint
-from playground.ui import endpoints_trials
+from playground.compare import endpoints_trials
+from playground.models import endpoints
+from playground.models.endpoints import Endpoint
 from tests.fakes import catalog, endpoint
 from tests.fakes.endpoint import WithRemote
 from tests.fakes.engine import FakeEngine

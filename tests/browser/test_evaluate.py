@@ -13,14 +13,13 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from playground.errors import MissingData
-from playground.estimate import evaluation as estimates
-from playground.estimate.evaluation import Expected
-from playground.evals import items
-from playground.evals.conditions import Conditions
-from playground.evals.items import Item, TaskFacts
-from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.evaluate import estimate as estimates
+from playground.evaluate import items, page
+from playground.evaluate.conditions import Conditions
+from playground.evaluate.estimate import Expected
+from playground.evaluate.items import Item, TaskFacts
+from playground.evaluate.spec import EvaluateSpec
 from playground.store import folders
-from playground.ui import evaluate_events
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation
 from tests.fakes.queue import FakeQueue
@@ -33,7 +32,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture
 def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    monkeypatch.setattr(evaluate_events, "best_device", lambda: "cpu")
+    monkeypatch.setattr(page, "best_device", lambda: "cpu")
 
     def expected(_asked: Any, _tasks: Any, *, measure: bool, busy: float) -> Expected:
         return Expected((130.0, 290.0), 200.0, ("Some layers.",)) if measure else Expected(None, measures=True)

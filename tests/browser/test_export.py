@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from playground import export
-from playground.export import words
+from playground import formatting
+from playground.runs import export
 from playground.store.schema import Run
 from tests.export.conftest import RUNS
 from tests.export.test_export import EVIL, evil
@@ -113,7 +113,7 @@ def test_tokens_tell_what_is_known_of_them(home: Path, opened: Open) -> None:
     page.locator(".answer").nth(1).focus()
     for _ in range(6):
         page.keyboard.press("ArrowRight")
-    expect(page.locator(".tip")).to_contain_text(f"token 6{words.milliseconds(token['step_s'])} ms")
+    expect(page.locator(".tip")).to_contain_text(f"token 6{formatting.milliseconds(token['step_s'])} ms")
     page.keyboard.press("Escape")
     expect(page.locator(".tip")).to_be_hidden()
     colour = "getComputedStyle(document.querySelectorAll('.answer')[1].querySelectorAll('.tk')[5]).backgroundColor"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from playground.quantize import board
 from playground.store.schema import StoredVariant
-from playground.ui import quantize_board
 from tests.fakes.engine import FakeEngine
 from tests.fakes.hub import Hub
 from tests.fakes.queue import FakeQueue
@@ -105,7 +105,7 @@ def test_a_card_that_is_drawn_again_keeps_the_form(open_card: Open, monkeypatch:
     fill(page)
     expect(page.locator(".qz-card")).not_to_contain_text("against the estimate")
     came = {"after": 1_234, "seconds": (60, 120), "peak": (1, 2)}
-    monkeypatch.setattr(quantize_board, "_estimate", lambda row: came)
+    monkeypatch.setattr(board, "_estimate", lambda row: came)
     expect(page.locator(".qz-card")).to_contain_text("against the estimate", timeout=30_000)
     expect(box(page).get_by_label("Token of the hub")).to_have_value(TOKEN)
     expect(box(page).get_by_label("Repository")).to_be_visible()

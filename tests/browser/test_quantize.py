@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from playground.errors import PlaygroundError, QuantizeFailed
-from playground.estimate import Facts
-from playground.jobs.spec import QuantizeSpec
 from playground.methods.recipe import Recipe
-from playground.ui import quantize_events
+from playground.quantize import page as quantize_page
+from playground.quantize.estimate import Facts
+from playground.quantize.spec import QuantizeSpec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving
@@ -33,8 +33,8 @@ def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
     def facts(out: str = "", *, measure: bool = True) -> Facts:
         return Facts(None, 20 * 10**9, 60 * 10**9)
 
-    monkeypatch.setattr(quantize_events, "facts", facts)
-    monkeypatch.setattr(quantize_events, "best_device", lambda: "cpu")
+    monkeypatch.setattr(quantize_page, "facts", facts)
+    monkeypatch.setattr(quantize_page, "best_device", lambda: "cpu")
     return FakeQueue()
 
 
@@ -121,7 +121,7 @@ def test_what_cannot_run_is_refused_with_what_to_do(
     expect(go(page)).to_be_disabled()
     page.locator("#pg-quantize .ui-fields select").first.select_option("FP8_DYNAMIC")
     expect(go(page)).to_be_enabled()
-    monkeypatch.setattr(quantize_events, "facts", lambda **_: Facts(None, 10**8, 60 * 10**9))
+    monkeypatch.setattr(quantize_page, "facts", lambda **_: Facts(None, 10**8, 60 * 10**9))
     go(page).click()
     expect(page.locator(".qz-cost .pg-notice")).to_contain_text("of memory and 0.10 GB are free")
     choose(page, "RTN")

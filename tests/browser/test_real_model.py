@@ -9,8 +9,8 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from playground.catalog import bundled
 from playground.engines.transformers import TransformersEngine
+from playground.models import bundled
 from tests.fakes.site import serving
 
 pytestmark = [

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
-from playground.jobs.review_spec import ReviewSpec
-from playground.reviews.results import results
+from playground.review import page
+from playground.review.results import results
+from playground.review.spec import ReviewSpec
 from playground.store import reviews
-from playground.ui import review_events
 from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
@@ -58,7 +58,7 @@ class Site:
 
 @pytest.fixture
 def site(home: Path, chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(review_events, "best_device", lambda: "cpu")
+    monkeypatch.setattr(page, "best_device", lambda: "cpu")
     catalog.install(monkeypatch)
     queue = FakeQueue()
     with ExitStack() as running:
@@ -266,7 +266,7 @@ def test_prompts_are_queued_for_the_variants_to_answer(site: Site) -> None:
 
 
 def test_nobody_but_the_owner_sees_results(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    from playground.ui.owner import Owner
+    from playground.web.owner import Owner
 
     found = review(2)
     monkeypatch.setattr(Owner, "_page", lambda self: "this is a test")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from playground import catalog as real_catalog
 from playground import machine
+from playground import models as real_catalog
 from playground.core import Loaded, Variant
 from playground.engines import choose
 from playground.engines.address import parse

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from playground.catalog import bundled
+from playground.models import bundled
 
 
 @pytest.fixture(scope="session")

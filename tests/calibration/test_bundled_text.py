@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from playground.calibration import Calibration, Sample, overlap, samples, tokenize
-from playground.calibration.sources import DATA, MAX_SAMPLES, bundled
 from playground.errors import InvalidCalibration
+from playground.texts import Calibration, Sample, overlap, samples, tokenize
+from playground.texts.sources import DATA, MAX_SAMPLES, bundled
 
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from playground.calibration import Calibration, draw, hub
-from playground.calibration.hub import Dataset
 from playground.errors import HubUnreachable, InvalidCalibration, PlaygroundError
+from playground.texts import Calibration, draw, hub
+from playground.texts.hub import Dataset
 from tests.fakes.dataset_hub import serve_datasets
 from tests.fakes.hub import Hub
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.calibration import overlap
-from playground.calibration.overlap import WORDS, normalised, runs
+from playground.texts import overlap
+from playground.texts.overlap import WORDS, normalised, runs
 
 PASSAGE = "The ferry leaves at nine, and nobody on the quay knows whether the captain has slept at all."
 WORD = st.text(alphabet="abcdefghij", min_size=1, max_size=4)

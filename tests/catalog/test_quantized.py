@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from playground import catalog
+from playground import models
 from playground.errors import UnknownVariant, UnsupportedModel
 from tests.catalog.conftest import make_folder, write_safetensors
 
@@ -53,7 +53,7 @@ def test_llm_compressor(original: Path, tmp_path: Path, scheme: str, group: int 
         pipeline="datafree",
     )
     model.save_pretrained(tmp_path, save_compressed=True)
-    before, found = catalog.variant(str(original)), catalog.variant(str(tmp_path))
+    before, found = models.variant(str(original)), models.variant(str(tmp_path))
     assert (found.method, found.scheme, found.group_size) == ("compressed-tensors", scheme, group)
     assert before.engines == ("transformers", "vllm") and found.engines == ("vllm", "transformers")
     assert found.parameters == before.parameters
@@ -61,10 +61,10 @@ def test_llm_compressor(original: Path, tmp_path: Path, scheme: str, group: int 
     linear = 2 * (128 * 128 * 2 + 64 * 128 * 2 + 3 * 128 * 256)
     expected = before.bytes - 2 * linear + linear * packed_bits / 8
     assert expected <= found.bytes < expected * 1.15
-    assert catalog.resolve(str(tmp_path)).weight_bytes == before.bytes
-    assert [variant.id for variant in catalog.variants(str(tmp_path))] == [str(tmp_path)]
+    assert models.resolve(str(tmp_path)).weight_bytes == before.bytes
+    assert [variant.id for variant in models.variants(str(tmp_path))] == [str(tmp_path)]
     with pytest.raises(UnknownVariant, match="already quantized"):
-        catalog.resolve(f"{tmp_path}:nf4")
+        models.resolve(f"{tmp_path}:nf4")
 
 
 def test_bitsandbytes(original: Path, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_bitsandbytes(original: Path, tmp_path: Path) -> None:
         original, quantization_config=quantization_config("nf4", "bfloat16"), dtype=torch.bfloat16
     )
     quantized.save_pretrained(tmp_path)
-    found, estimate = catalog.variant(str(tmp_path)), catalog.variant(f"{original}:nf4")
+    found, estimate = models.variant(str(tmp_path)), models.variant(f"{original}:nf4")
     assert (found.method, found.scheme, found.label, found.dtype) == ("bitsandbytes", "nf4", "nf4", "bfloat16")
     assert found.parameters == estimate.parameters
     assert found.bytes == pytest.approx(estimate.bytes, rel=1e-3)
@@ -131,7 +131,7 @@ def test_hand_written_layouts(tmp_path: Path, name: str) -> None:
     quantized, tensors, label, count = LAYOUTS[name]
     folder = make_folder(tmp_path / "m", {"quantization_config": quantized})
     write_safetensors(folder / "model.safetensors", {"model.embed_tokens.weight": ("BF16", (96, 64)), **tensors})
-    found = catalog.variant(str(folder))
+    found = models.variant(str(folder))
     assert (found.label, found.parameters) == (label, count + 96 * 64)
     header = 8 + int.from_bytes((folder / "model.safetensors").read_bytes()[:8], "little")
     assert found.bytes == (folder / "model.safetensors").stat().st_size - header
@@ -146,4 +146,4 @@ def test_fp8_scales_that_are_not_one_for_each_block_are_refused(tmp_path: Path) 
     tensors = {layer: ("F8_E4M3", (256, 192)), f"{layer}_scale_inv": ("F32", (4, 2))}
     write_safetensors(folder / "model.safetensors", {"model.embed_tokens.weight": ("BF16", (96, 64)), **tensors})
     with pytest.raises(UnsupportedModel, match=f"{layer} of .* has 4 x 2 scales, but .* 128 x 128 need 2 x 2"):
-        catalog.variant(str(folder))
+        models.variant(str(folder))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from playground.catalog import scheme
-from playground.metrics.footprint import Tensor
+from playground.metrics.weights import Tensor
+from playground.models import scheme
 
 HALF = [Tensor("model.norm.weight", "BF16", (64,))]
 

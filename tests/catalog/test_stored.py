@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from playground import catalog
-from playground.catalog import names, stored
+from playground import models
 from playground.errors import BrokenCheckpoint, CatalogError, InvalidRequest, UnknownVariant
+from playground.models import names, stored
 from playground.store import database, folders, variants
 from tests.catalog.conftest import LLAMA, make_folder, write_safetensors
 from tests.fakes.gguf import write_gguf
@@ -40,16 +40,16 @@ def store(model: str, name: str = "awq-w4a16_asym-g64", place: Path | None = Non
 
 def test_a_stored_variant_is_a_variant(home: Path, llama: Path) -> None:
     model = str(llama)
-    before = [variant.name for variant in catalog.variants(model)]
+    before = [variant.name for variant in models.variants(model)]
     place = store(model)
-    found = catalog.variants(model)
+    found = models.variants(model)
     assert [variant.name for variant in found] == [*before, "awq-w4a16_asym-g64"]
     made = found[-1]
-    assert made == catalog.variant(made.id) and made.id == f"{model}:awq-w4a16_asym-g64"
+    assert made == models.variant(made.id) and made.id == f"{model}:awq-w4a16_asym-g64"
     assert (made.label, made.method, made.scheme, made.group_size) == ("AWQ W4A16_ASYM", "awq", "W4A16_ASYM", 64)
     assert made.engines == ("vllm", "transformers") and not made.bytes_are_estimated and made.quantize is None
-    assert catalog.split(made.id) == (model, "awq-w4a16_asym-g64")
-    spec = catalog.resolve(made.id)
+    assert models.split(made.id) == (model, "awq-w4a16_asym-g64")
+    spec = models.resolve(made.id)
     assert (spec.id, spec.path, spec.quantize) == (made.id, str(place), None)
     assert spec.weight_bytes >= (made.bytes or 0) > 0
 
@@ -57,18 +57,18 @@ def test_a_stored_variant_is_a_variant(home: Path, llama: Path) -> None:
 def test_two_ways_to_write_a_model_are_one(home: Path, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store(str(llama), "mine")
     monkeypatch.chdir(llama.parent)
-    assert catalog.variants("./llama")[-1].id == "./llama:mine"
-    assert catalog.variant("./llama:mine").model == "./llama"
-    assert catalog.resolve("./llama:mine").id == "./llama:mine"
+    assert models.variants("./llama")[-1].id == "./llama:mine"
+    assert models.variant("./llama:mine").model == "./llama"
+    assert models.resolve("./llama:mine").id == "./llama:mine"
     (llama.parent / "link").symlink_to(llama)
-    assert catalog.variant(f"{llama.parent / 'link'}:mine").name == "mine"
+    assert models.variant(f"{llama.parent / 'link'}:mine").name == "mine"
 
 
 def test_variants_of_a_model_of_the_hub_need_no_hub(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYGROUND_OFFLINE", "1")
     place = store("owner/repo@main", "mine")
-    assert catalog.split("owner/repo@main:mine") == ("owner/repo@main", "mine")
-    assert catalog.resolve("owner/repo@main:mine").path == str(place)
+    assert models.split("owner/repo@main:mine") == ("owner/repo@main", "mine")
+    assert models.resolve("owner/repo@main:mine").path == str(place)
 
 
 def test_a_gguf_goes_to_llama_cpp(home: Path, llama: Path) -> None:
@@ -76,15 +76,15 @@ def test_a_gguf_goes_to_llama_cpp(home: Path, llama: Path) -> None:
     place.mkdir(parents=True)
     file = write_gguf(place / "model-Q4_0.gguf")
     variants.add(row_of(place, "gguf-q4_0", model=names.key(str(llama))))
-    found = catalog.variant(f"{llama}:gguf-q4_0")
+    found = models.variant(f"{llama}:gguf-q4_0")
     assert found.engines[0] == "llamacpp"
-    assert catalog.resolve(found.id).path == str(file)
+    assert models.resolve(found.id).path == str(file)
 
 
 def test_an_unknown_name_is_answered_with_the_stored_ones(home: Path, llama: Path) -> None:
     store(str(llama))
     with pytest.raises(UnknownVariant) as caught:
-        catalog.variant(f"{llama}:awq-w4a16-g64")
+        models.variant(f"{llama}:awq-w4a16-g64")
     assert "Did you mean 'awq-w4a16_asym-g64'" in caught.value.hint
     assert "awq-w4a16_asym-g64" in caught.value.hint
 
@@ -92,26 +92,26 @@ def test_an_unknown_name_is_answered_with_the_stored_ones(home: Path, llama: Pat
 def test_files_that_are_gone_are_a_sentence(home: Path, llama: Path) -> None:
     place = store(str(llama))
     shutil.rmtree(place)
-    shown = catalog.variants(str(llama))[-1]
+    shown = models.variants(str(llama))[-1]
     assert "are gone" in shown.notes[0] and shown.engines
-    for act in (catalog.variant, catalog.resolve):
+    for act in (models.variant, models.resolve):
         with pytest.raises(BrokenCheckpoint, match="are gone"):
             act(shown.id)
     place.mkdir()
     (place / "config.json").write_text("{")
-    assert "cannot be used" in catalog.variants(str(llama))[-1].notes[0]
+    assert "cannot be used" in models.variants(str(llama))[-1].notes[0]
 
 
 def test_without_a_store_nothing_is_written(home: Path, llama: Path) -> None:
-    catalog.variants(str(llama))
+    models.variants(str(llama))
     assert stored.disk_usage() == []
     assert list(home.iterdir()) == []
 
 
 def test_a_broken_store_takes_its_variants_away_and_nothing_else(home: Path, llama: Path) -> None:
     database.path().write_bytes(b"no database" * 100)
-    assert catalog.variants(str(llama))[0].is_reference
-    assert catalog.split(f"{llama}:nf4") == (str(llama), "nf4")
+    assert models.variants(str(llama))[0].is_reference
+    assert models.split(f"{llama}:nf4") == (str(llama), "nf4")
 
 
 def test_deleting_frees_what_it_says(home: Path, llama: Path) -> None:
@@ -122,7 +122,7 @@ def test_deleting_frees_what_it_says(home: Path, llama: Path) -> None:
     assert usage[0].bytes == sum(file.stat().st_size for file in other.iterdir())
     assert stored.delete(usage[0].id) == usage[0].bytes
     assert not other.exists() and place.exists()
-    assert [variant.name for variant in catalog.variants(str(llama))][-1] == "awq-w4a16_asym-g64"
+    assert [variant.name for variant in models.variants(str(llama))][-1] == "awq-w4a16_asym-g64"
     with pytest.raises(UnknownVariant):
         stored.delete(usage[0].id)
 
@@ -136,7 +136,7 @@ def test_only_our_folders_are_deleted(home: Path, llama: Path, tmp_path: Path) -
     assert not mine.exists()
     with pytest.raises(CatalogError, match="not a folder that the playground made"):
         stored.delete(f"{llama}:theirs")
-    assert (theirs / "config.json").exists() and catalog.variant(f"{llama}:theirs")
+    assert (theirs / "config.json").exists() and models.variant(f"{llama}:theirs")
     sneaky = folders.variants() / "sneaky"
     sneaky.parent.mkdir(exist_ok=True)
     sneaky.symlink_to(theirs)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from playground import catalog
-from playground.compare import Comparison, PaneRequest, PaneResult
+from playground import models
+from playground.compare.run import Comparison, PaneRequest, PaneResult
 from playground.core import Sampling
 from playground.engines.transformers import TransformersEngine
 from playground.methods.bitsandbytes import quantization_config
@@ -50,7 +50,7 @@ def test_it_answers_in_english_about_gravity(results: list[PaneResult]) -> None:
 @pytest.mark.filterwarnings("ignore")  # bitsandbytes and transformers warn about their own internals
 @pytest.mark.parametrize(("pane", "quantize"), [(0, None), (1, "nf4"), (2, "int8")])
 def test_greedy_ids_equal_transformers_generate(results: list[PaneResult], pane: int, quantize: str | None) -> None:
-    path = catalog.resolve("smollm2").path
+    path = models.resolve("smollm2").path
     prompt = results[pane].prompt
     assert prompt is not None and Path(path).is_dir()
     assert results[pane].token_ids == stock(path, prompt.ids, quantize)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from playground import catalog
+from playground import models
 from playground.core import Variant
 from playground.engines import address, choose, environments, table
 from playground.engines.address import Address
@@ -87,7 +87,7 @@ def test_the_addresses_of_one_run_name_an_engine_only_where_it_is_not_the_varian
             raise UnknownModel("There is no model.")
         return GGUF if name == "fake:q4_1" else REFERENCE
 
-    monkeypatch.setattr(catalog, "variant", variant)
+    monkeypatch.setattr(models, "variant", variant)
     assert choose.together(["fake", "fake:bf16"]) == ["fake", "fake:bf16"]
     assert choose.together(["fake@vllm", "fake:bf16", "fake:q4_1", "nothing"]) == [
         "fake@vllm",

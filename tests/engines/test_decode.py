@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from playground.core import LoadSpec, Sampling
-from playground.engines.transformers_host import reading
-from playground.engines.transformers_host.against_generate import compare
-from playground.engines.transformers_host.cache import GrowingLayer, cached_bytes, new_cache
-from playground.engines.transformers_host.decode import PrefillChunk, Step, decode, top_of
+from playground.engines.host import reading
+from playground.engines.host.bench import compare
+from playground.engines.host.cache import GrowingLayer, cached_bytes, new_cache
+from playground.engines.host.decode import PrefillChunk, Step, decode, top_of
 
 PROMPT = tuple(range(10, 44))
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from playground import catalog
+from playground import models
 from playground.core import Finish, Generation, Loaded, Progress, Sampling, Token
-from playground.engines.engines import WAITING, Engines
 from playground.engines.forcing import ForcedTokens, Forcing
+from playground.engines.router import WAITING, Engines
 from playground.errors import Cancelled, EngineError, EngineUnavailable
 from tests.engines.calls import eventually, never, quiet
 from tests.fakes.catalog import fake_variant, install
@@ -87,7 +87,7 @@ def test_the_address_picks_the_engine_which_gets_the_variant_alone(device: Devic
 def test_without_an_engine_it_is_the_first_that_the_variant_runs_on(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog, "variant", lambda name: replace(fake_variant(name), engines=("llamacpp", "vllm")))
+    monkeypatch.setattr(models, "variant", lambda name: replace(fake_variant(name), engines=("llamacpp", "vllm")))
     assert device.engines.load("fake", quiet, never).engine == "llamacpp"
     assert device.engines.load("fake@vllm", quiet, never).engine == "vllm"
     assert not device.transformers.loaded

@@ -17,10 +17,10 @@ from transformers import AutoModelForCausalLM
 
 from playground.core import Finish, Generation, LoadSpec, Progress, Sampling
 from playground.engines.forcing import ForcedTokens, Forcing, nats, summary
+from playground.engines.host import forced
+from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.scheduler import DecodeThread
 from playground.engines.transformers import TransformersEngine
-from playground.engines.transformers_host import forced
-from playground.engines.transformers_host.memory import DeviceMemory
-from playground.engines.transformers_host.scheduler import DecodeThread
 from playground.errors import (
     ContextOverflow,
     DifferentTokenizer,

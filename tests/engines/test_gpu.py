@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from playground.core import Finish, Generation, LoadSpec, Sampling, Token
-from playground.engines.transformers_host import loading
-from playground.engines.transformers_host.against_generate import compare
-from playground.engines.transformers_host.memory import DeviceMemory
-from playground.engines.transformers_host.scheduler import DecodeThread
+from playground.engines.host import loading
+from playground.engines.host.bench import compare
+from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.scheduler import DecodeThread
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 

@@ -22,10 +22,9 @@ import psutil
 import pytest
 from tokenizers import Tokenizer
 
-from playground import catalog
-from playground.catalog import bundled
+from playground import models as catalog
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
-from playground.engines.llamacpp import LlamaCppEngine, start
+from playground.engines.llamacpp import LlamaCppEngine, server
 from playground.engines.process import ServerProcess
 from playground.errors import (
     Cancelled,
@@ -37,6 +36,7 @@ from playground.errors import (
     UnknownVariant,
     UnsupportedModel,
 )
+from playground.models import bundled
 from tests.engines.calls import eventually, never, quiet
 from tests.fakes.gguf import write_gguf
 
@@ -322,7 +322,7 @@ def test_a_taken_port_is_tried_elsewhere(fresh: LlamaCppEngine, monkeypatch: pyt
             threading.Thread(target=squatters[0].serve_forever, daemon=True).start()
         return process
 
-    monkeypatch.setattr(start, "ServerProcess", spawn)
+    monkeypatch.setattr(server, "ServerProcess", spawn)
     fresh.load(VARIANT, quiet, never)
     assert fresh.process(VARIANT).url != f"http://127.0.0.1:{squatters[0].server_port}"
     assert len(run(fresh, ASK, max_tokens=3)[0]) == 3
@@ -340,7 +340,7 @@ def test_no_port_at_all_is_told(fresh: LlamaCppEngine, monkeypatch: pytest.Monke
         return process
 
     before = children()
-    monkeypatch.setattr(start, "ServerProcess", spawn)
+    monkeypatch.setattr(server, "ServerProcess", spawn)
     with pytest.raises(EngineUnavailable, match="port taken 3 times") as caught:
         fresh.load(VARIANT, quiet, never)
     assert "couldn't bind" in caught.value.log_tail and len(taken) == 3
@@ -414,7 +414,7 @@ def test_the_server_ends_with_its_parent_even_while_it_loads(wait_for: str) -> N
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", start.MODULE, "--port", str(port), "--model", str(source), "--context", "512"],
+        [sys.executable, "-m", server.MODULE, "--port", str(port), "--model", str(source), "--context", "512"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

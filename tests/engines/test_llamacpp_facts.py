@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from playground.catalog import bundled, gguf_file
-from playground.catalog.gguf_file import GgufHeader
 from playground.engines.llamacpp import facts
-from playground.engines.llamacpp_host import READY
-from playground.metrics.footprint import Tensor
+from playground.engines.llamacpp.ready import READY
+from playground.metrics.weights import Tensor
+from playground.models import bundled, gguf
+from playground.models.gguf import GgufHeader
 
 CPU = "CPU : SSE3 = 1 | AVX = 1 | AVX2 = 1 | AVX512 = 0 | FMA = 1 | REPACK = 1 |"
 LOG = """0.00.274.274 I load_tensors:   CPU_Mapped model buffer size =    92.10 MiB
@@ -76,7 +76,7 @@ def test_cache_bytes(fields: dict[str, Any], k: str, v: str, expected: int) -> N
 def test_every_cache_type_the_host_takes_has_a_size() -> None:
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
-    from playground.engines.llamacpp_host.__main__ import TYPES
+    from playground.engines.llamacpp.host import TYPES
 
     found = header(**{"llama.block_count": 1, "llama.embedding_length": 256, "llama.attention.head_count": 1})
     for name in TYPES:
@@ -87,7 +87,7 @@ def test_every_cache_type_the_host_takes_has_a_size() -> None:
 def test_kernel_of_the_bundled_file_on_a_processor() -> None:
     source = bundled.gguf()
     assert source is not None
-    found = gguf_file.read_header(source)
+    found = gguf.read_header(source)
     assert facts.kernel(found, said()) == (
         "Q4_1 blocks multiplied directly with 8-bit activations, AVX2, output matrix Q8_0, flash attention"
     )

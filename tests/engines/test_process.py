@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from playground import orphans
 from playground.core import Finish, Generation, Sampling, Token
 from playground.engines import client as http
-from playground.engines import orphans
 from playground.engines.process import ServerProcess
 from playground.engines.transformers import TransformersEngine
 from playground.errors import EngineDied
@@ -91,7 +91,7 @@ def test_the_host_ends_when_its_parent_is_killed(home: Path) -> None:
 
 ORPHAN = """
 import subprocess, sys, time
-from playground.engines import orphans
+from playground import orphans
 engine = subprocess.Popen(["sleep", "600"], start_new_session=True)
 print(engine.pid, orphans.note(engine.pid, "sleep"), flush=True)
 time.sleep(600)

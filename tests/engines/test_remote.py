@@ -19,10 +19,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.bench import bench
-from playground.bench_rows import Plan
-from playground.catalog import endpoints
-from playground.catalog.endpoints import Endpoint
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Progress, Sampling, Token
 from playground.engines.remote import RemoteEngine
 from playground.engines.remote.chunks import Chunks, entries_of
@@ -39,6 +35,10 @@ from playground.errors import (
     UnsafeAddress,
     UnsupportedModel,
 )
+from playground.models import endpoints
+from playground.models.endpoints import Endpoint
+from playground.speed.bench import bench
+from playground.speed.spec import Plan
 from tests.engines.calls import eventually, never, quiet
 from tests.fakes import openai_server
 from tests.fakes.openai_server import MODEL, WORDS

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from playground.core import Finish, Generation, LoadSpec, Progress, Sampling, Token
-from playground.engines.transformers_host.memory import DeviceMemory
-from playground.engines.transformers_host.scheduler import DecodeThread
+from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.scheduler import DecodeThread
 from playground.errors import BrokenCheckpoint, EngineError, OutOfMemory, UnsupportedModel
 
 

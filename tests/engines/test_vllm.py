@@ -20,8 +20,8 @@ import httpx
 import psutil
 import pytest
 
+from playground import orphans
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
-from playground.engines import orphans
 from playground.engines.vllm import VllmEngine
 from playground.errors import (
     Cancelled,
@@ -604,7 +604,7 @@ def test_a_worker_that_outlived_app_and_launcher_is_swept(app: App) -> None:
 def test_the_launcher_loads_nothing_but_the_standard_library(interpreter: Path) -> None:
     """It runs in vLLM's environment, where none of the playground's packages are."""
     code = (
-        "import sys; import playground.engines.vllm_host\n"
+        "import sys; import playground.engines.vllm.host\n"
         "print(sorted({n.split('.')[0] for n in sys.modules} - set(sys.stdlib_module_names) - {'playground'}))"
     )
     root = Path(__file__).parents[2]

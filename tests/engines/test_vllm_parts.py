@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
-from playground.engines import vllm_host
-from playground.engines.vllm import command, facts, memory, metrics, server_log
+from playground.engines.vllm import command, facts, host, memory, metrics, server_log
 from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
 from playground.metrics.headers import Tensor
@@ -335,7 +334,7 @@ def test_fp8_does_not_go_to_onednns_reference_loop(
     tmp_path: Path, able: dict[str, bool], asked: str, converted: bool
 ) -> None:
     """In the worker, which is the server's child's child as in vLLM; torch is the real one, the processor is not."""
-    server = tmp_path.joinpath(*vllm_host.SERVER.split(".")).with_suffix(".py")
+    server = tmp_path.joinpath(*host.SERVER.split(".")).with_suffix(".py")
     server.parent.mkdir(parents=True)
     server.write_text(SERVER)
     (tmp_path / "workers.py").write_text(WORKERS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from playground import catalog
+from playground import models
 from playground.core import Finish, Generation, Loaded, Message, Sampling, Token
 from playground.engines.environments import missing_vllm
 from playground.engines.transformers import TransformersEngine
@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused_before_vllm_is_asked(both: Both) -> None:
 
 
 def test_what_it_says_of_itself(both: Both) -> None:
-    loaded, checkpoint = both.loaded, catalog.variant("smollm2")
+    loaded, checkpoint = both.loaded, models.variant("smollm2")
     assert (loaded.engine, loaded.clock, loaded.stepped, loaded.context) == ("vllm", "client", False, 1024)
     assert loaded.weight_bytes == loaded.streamed_bytes == checkpoint.bytes
     assert "eager" in loaded.kernel and "BF16" in loaded.kernel

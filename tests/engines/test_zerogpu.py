@@ -14,16 +14,16 @@ import numpy as np
 import psutil
 import pytest
 
-from playground.compare import Comparison, PaneRequest, PaneResult
+from playground.compare.run import Comparison, PaneRequest, PaneResult
 from playground.core import Finish, Generation, Message, Progress, Sampling, Token
 from playground.engines import choose
-from playground.engines.engines import Engines
 from playground.engines.forcing import ForcedTokens, Forcing
+from playground.engines.router import Engines
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu import ZeroGpuEngine
 from playground.errors import Cancelled, ContextOverflow, EngineUnavailable, OutOfMemory, UnknownVariant
+from playground.job_room import before_start
 from playground.store.schema import Job
-from playground.ui.job_room import before_start
 from tests.engines.calls import eventually, load, never, quiet, run
 from tests.fakes import spaces
 from tests.fakes.catalog import fake_variant

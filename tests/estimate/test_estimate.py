@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.catalog import checkpoint
-from playground.catalog.checkpoint import Checkpoint
-from playground.catalog.gguf_file import read_header
-from playground.catalog.variants import open_checkpoint
 from playground.errors import EngineUnavailable, InvalidRecipe
-from playground.estimate import Facts, Measured, estimate, facts
-from playground.estimate import speed as estimate_speed
-from playground.estimate.speed import Speed
-from playground.estimate.work import FRESH_SHARE, Job, Matrix, memory, seconds
-from playground.estimating import spread
+from playground.estimate import Measured, spread
 from playground.methods.recipe import Recipe
 from playground.metrics.headers import Tensor
+from playground.models import checkpoint
+from playground.models.checkpoint import Checkpoint
+from playground.models.gguf import read_header
+from playground.models.variants import open_checkpoint
+from playground.quantize import machine_speed as estimate_speed
+from playground.quantize.estimate import Facts, estimate, facts
+from playground.quantize.machine_speed import Speed
+from playground.quantize.work import FRESH_SHARE, Job, Matrix, memory, seconds
 
 SPEED = Speed(
     imports_s=10.0, base_bytes=550_000_000, gemm=1e11, gemm_fp32=1e11, factorize=1e10,
@@ -117,7 +117,7 @@ def test_gguf_by_block_types() -> None:
 
 def test_gguf_against_the_bundled_file() -> None:
     """The bundled Q4_1 holds its output matrix, the embedding, as llama.cpp chose; every matrix as the mixture says."""
-    from playground.catalog import bundled
+    from playground.models import bundled
 
     source = bundled.gguf()
     assert source is not None

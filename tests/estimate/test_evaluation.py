@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 
-from playground import catalog, machine
-from playground.catalog import bundled
+from playground import machine, models
 from playground.core import LoadSpec
-from playground.estimate import evaluation, passes
-from playground.estimate.evaluation import Expected, expected
-from playground.estimate.passes import Pass
-from playground.estimating import Range, span
-from playground.evals import task_sizes
-from playground.evals.conditions import Conditions
-from playground.jobs.divergence_spec import DivergenceSpec
-from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.estimate import Range, span
+from playground.evaluate import estimate, passes, task_sizes
+from playground.evaluate.conditions import Conditions
+from playground.evaluate.divergence_spec import DivergenceSpec
+from playground.evaluate.estimate import Expected, expected
+from playground.evaluate.passes import Pass
+from playground.evaluate.spec import EvaluateSpec
+from playground.models import bundled
 from tests.fakes.evaluation_run import TASKS, VARIANTS
 from tests.fakes.evaluation_run import evaluation as stored_run
 from tests.fakes.model import make_tiny
@@ -34,7 +33,7 @@ FACTS, MATH = Conditions(("bundled_facts",), limit=40), Conditions(("bundled_mat
 def _here(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every variant has one pace, measured before; nothing is restored or loaded."""
     monkeypatch.setattr(
-        catalog, "resolve", lambda name, *_: LoadSpec(name, f"/models/{name}", "bfloat16", None, 269_000_000)
+        models, "resolve", lambda name, *_: LoadSpec(name, f"/models/{name}", "bfloat16", None, 269_000_000)
     )
     monkeypatch.setattr(bundled, "record", lambda _: {})
     monkeypatch.setattr(passes, "known", lambda _: PACE)
@@ -69,7 +68,7 @@ def test_the_parts_add_up() -> None:
     """A divergence: starting, two models that load, and each token read by both and by reference and noise floor."""
     found = expected(DivergenceSpec(BOTH, tokens=1000), (), measure=False)
     reading = 2 * 1000 * 2 * PACE.token_s + 3 * PACE.load_s
-    middle = evaluation.STARTS * PACE.imports_s + reading * (1 + evaluation.COMPARES) / 2
+    middle = estimate.STARTS * PACE.imports_s + reading * (1 + estimate.COMPARES) / 2
     assert found.middle == pytest.approx(middle)
 
 
@@ -109,7 +108,7 @@ def test_earlier_runs_correct_it_and_say_how_much_a_task_asks(monkeypatch: pytes
         "seconds": {"total": 3 * before.middle},
         "sizes": {"bundled_facts": {"prompt": 4000.0, "answer": [0.0, 0.0]}},
     }
-    monkeypatch.setattr(evaluation, "_read", lambda _: run)
+    monkeypatch.setattr(estimate, "_read", lambda _: run)
     after = of(FACTS, 40)
     assert "Corrected by what 1 earlier evaluation took here." in after.rests_on
     low, high = seconds(after)

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from playground.core import Progress
-from playground.evals import prepare, subjects, tasks
-from playground.evals.conditions import Conditions
-from playground.evals.harness import Answers, answer
-from playground.evals.prepare import Prepared
+from playground.engines import subjects
+from playground.evaluate import prepare, tasks
+from playground.evaluate.conditions import Conditions
+from playground.evaluate.harness import Answers, answer
+from playground.evaluate.prepare import Prepared
 from tests.fakes.model import make_tiny
 
 NAMES = ("Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ida", "Jan", "Kim", "Leo", "Mia", "Ned")
@@ -109,9 +110,9 @@ def loaded(tiny: Path) -> Callable[[Conditions], Any]:
     """The tiny model as a language model of lm-eval, under any conditions, loaded once."""
     from torch import device
 
-    from playground.engines.transformers_host.loading import load
-    from playground.engines.transformers_host.memory import DeviceMemory
-    from playground.evals.local_model import LocalModel
+    from playground.engines.host.loading import load
+    from playground.engines.host.memory import DeviceMemory
+    from playground.evaluate.local_model import LocalModel
 
     (subject,) = subjects.find([str(tiny)])
     assert subject.spec is not None

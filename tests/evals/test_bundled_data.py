@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from playground.calibration import overlap
-from playground.calibration.sources import bundled as calibration
-from playground.evals.bundled import include_path
+from playground.evaluate.bundled import include_path
+from playground.texts import overlap
+from playground.texts.sources import bundled as calibration
 from scripts import make_bundled_math
 
 ROOT = Path(__file__).parents[2]

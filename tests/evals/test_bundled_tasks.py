@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from playground.evals.bundled import GROUP, TASKS, include_path
-from playground.evals.conditions import Conditions
+from playground.evaluate.bundled import GROUP, TASKS, include_path
+from playground.evaluate.conditions import Conditions
 from tests.evals.conftest import Ask
 from tests.fakes.model import make_tiny
 
@@ -143,6 +143,8 @@ def test_every_title_says_bundled() -> None:
 
 
 def test_importing_them_loads_neither_lm_eval_nor_datasets() -> None:
-    code = "import sys, playground.evals.bundled; sys.exit(', '.join({'lm_eval', 'datasets'} & set(sys.modules)) or 0)"
+    code = (
+        "import sys, playground.evaluate.bundled; sys.exit(', '.join({'lm_eval', 'datasets'} & set(sys.modules)) or 0)"
+    )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert child.returncode == 0, child.stderr

@@ -15,20 +15,21 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from playground import catalog
+from playground import models as catalog
 from playground.core import LoadSpec, Progress
-from playground.engines.transformers_host.loading import device_of_choice
-from playground.engines.transformers_host.memory import DeviceMemory
+from playground.engines.host.loading import device_of_choice
+from playground.engines.host.memory import DeviceMemory
 from playground.errors import DifferentTokenizer, EvaluationError, InvalidRequest, OutOfMemory
-from playground.evals import divergence, texts
-from playground.evals.divergence import NOISE_FLOOR, measure, noise_floor
-from playground.evals.texts import Text
-from playground.evals.windows import plan
+from playground.evaluate import divergence
+from playground.evaluate.divergence import NOISE_FLOOR, measure, noise_floor
+from playground.evaluate.windows import plan
+from playground.texts import prose
+from playground.texts.prose import Text
 from tests.cases import checkpoints
 from tests.fakes.model import make_tiny
 
 ROOT = Path(__file__).parents[2]
-PROSE = Text("prose", "0" * 64, [one.text[:500] for one in texts.bundled()][:6])
+PROSE = Text("prose", "0" * 64, [one.text[:500] for one in prose.bundled()][:6])
 Rows = list[dict[str, Any]]
 
 
@@ -165,8 +166,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from playground.core import LoadSpec
-from playground.evals import document_files
-from playground.evals.divergence import measure
+from playground.evaluate import document_files
+from playground.evaluate.divergence import measure
 from tests.evals.test_divergence import PROSE, Heard
 
 write, left = document_files.DocumentFiles.write, [9]
@@ -257,7 +258,7 @@ def test_fp8_blocks_that_do_not_divide_a_size_are_those_of_the_configuration(hid
 
 def test_markup_in_the_text_is_text(pair: tuple[LoadSpec, LoadSpec], tmp_path: Path) -> None:
     (tmp_path / "evil.txt").write_text("<img src=x onerror=alert(1)> [bold] <|im_end|> and so on, for a while.")
-    rows = measure(pair[0], [pair[1]], texts.text(str(tmp_path / "evil.txt")), 0, tmp_path / "work", Heard())
+    rows = measure(pair[0], [pair[1]], prose.text(str(tmp_path / "evil.txt")), 0, tmp_path / "work", Heard())
     assert rows[0]["documents"] == 1 and rows[0]["kld_stderr"] is None
 
 
@@ -358,6 +359,6 @@ def test_nf4_of_the_bundled_model_against_plain_transformers(tmp_path: Path) -> 
 
 
 def test_divergence_needs_no_torch_to_be_described() -> None:
-    code = "import sys, playground.evals.divergence; sys.exit('torch' in sys.modules)"
+    code = "import sys, playground.evaluate.divergence; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
     assert divergence.TOKENS > 0

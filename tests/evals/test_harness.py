@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from playground.engines import subjects
 from playground.errors import EvaluationError
-from playground.evals import models, subjects
-from playground.evals.conditions import Conditions
-from playground.evals.harness import RESPONSES, Answers
-from playground.evals.items import Item
+from playground.evaluate import models
+from playground.evaluate.conditions import Conditions
+from playground.evaluate.harness import RESPONSES, Answers
+from playground.evaluate.items import Item
 from tests.cases import checkpoints
 from tests.evals.conftest import Ask, choice
 from tests.fakes.model import make_tiny
@@ -217,11 +218,11 @@ CONDITIONS = Conditions(("gsm8k", "arc_easy"), few_shot=0, generation=SHORT, bat
 SLOW_CHILD = """
 import sys, time
 from pathlib import Path
-from playground.evals import harness, prepare, subjects
-from playground.evals.local_model import LocalModel
+from playground.evaluate import harness, prepare; from playground.engines import subjects
+from playground.evaluate.local_model import LocalModel
 from tests.evals.test_harness import CONDITIONS
-from playground.engines.transformers_host.loading import load
-from playground.engines.transformers_host.memory import DeviceMemory
+from playground.engines.host.loading import load
+from playground.engines.host.memory import DeviceMemory
 import torch
 
 class Slow(LocalModel):

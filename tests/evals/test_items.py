@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.errors import EvaluationError
-from playground.evals import items
-from playground.evals.items import Item, Warned
+from playground.evaluate import items
+from playground.evaluate.items import Item, Warned
 
 ITEM = Item(7, "d7", "p7", "story-2", "Q: two?\nA:", "2", " 2\u2028", "2", 1.0, False, (-0.1, -2.5))
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from playground.errors import EvaluationError, InvalidRequest, MissingData, UnsafeTask
-from playground.evals import hub_access, local_data
-from playground.evals.conditions import Conditions
+from playground.evaluate import hub_access, local_data
+from playground.evaluate.conditions import Conditions
 from tests.evals.conftest import conversation, index, ready, write
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's and datasets' own

@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.catalog import endpoints
-from playground.catalog.endpoints import Endpoint
-from playground.engines.engines import Engines
+from playground.engines import subjects
 from playground.engines.environments import missing_vllm
+from playground.engines.router import Engines
 from playground.errors import EngineDied, EngineError, EvaluationError
-from playground.evals import models, subjects
-from playground.evals.conditions import Conditions
+from playground.evaluate import models
+from playground.evaluate.conditions import Conditions
+from playground.models import endpoints
+from playground.models.endpoints import Endpoint
 from tests.evals.conftest import Ask
 from tests.fakes.endpoint import serving
 from tests.fakes.openai_server import MODEL, WORDS
@@ -57,7 +58,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def served(tiny: Path) -> Make:
-    from playground.evals.served_model import ServedModel
+    from playground.evaluate.served_model import ServedModel
 
     def make(ask: Any, batch_size: int = 4, tokenizer: str = str(tiny), **more: Any) -> Any:
         thinking, fields = more.get("strip_thinking", False), more.get("fields")

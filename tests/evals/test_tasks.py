@@ -10,7 +10,7 @@ import pytest
 
 from playground.core import Progress
 from playground.errors import UnknownTask, UnsafeTask
-from playground.evals import task_index, tasks
+from playground.evaluate import task_index, tasks
 from tests.evals.conftest import index
 
 
@@ -65,7 +65,7 @@ def test_groups_in_groups_are_named() -> None:
 def test_looking_tasks_up_imports_no_lm_eval(home: Path) -> None:
     index(home, arc_easy="arc/arc_easy.yaml")
     code = (
-        "import sys; from playground.evals import tasks; tasks.known(); tasks.resolve(['gsm8k', 'arc_easy']);"
+        "import sys; from playground.evaluate import tasks; tasks.known(); tasks.resolve(['gsm8k', 'arc_easy']);"
         "sys.exit(', '.join({'lm_eval', 'torch', 'transformers', 'datasets'} & set(sys.modules)) or 0)"
     )
     child = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)

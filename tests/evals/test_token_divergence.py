@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from playground.evals.token_divergence import TokenDivergence, token_divergence
+from playground.metrics.token_divergence import TokenDivergence, token_divergence
 
 
 def logits(rows: int, words: int, seed: int = 0, noise: float = 0.3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

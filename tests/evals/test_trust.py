@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from playground.evals.items import Item, Measured, TaskFacts, Warned
-from playground.evals.trust import trust_checks
+from playground.evaluate.items import Item, Measured, TaskFacts, Warned
+from playground.evaluate.trust import trust_checks
 from tests.fakes.evaluation import FACTS, MATH, NF4, REFERENCE, chosen, generated, item, measured, scores
 
 BASE = measured("m", generated("m", scores(60, 40)))

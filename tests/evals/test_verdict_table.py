@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from playground.evals import items, verdict_table
-from playground.evals.items import Warned
+from playground.evaluate import items, verdict_table
+from playground.evaluate.items import Warned
 from playground.metrics.stats import paired
 from tests.fakes.evaluation import FACTS, MATH, NF4, chosen, generated, item, measured, scores
 

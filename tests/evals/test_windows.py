@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from playground.errors import EvaluationError
-from playground.evals.texts import Text
-from playground.evals.windows import beginning, plan, windows
+from playground.evaluate.windows import beginning, plan, windows
+from playground.texts.prose import Text
 
 
 class Letters:

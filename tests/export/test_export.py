@@ -19,12 +19,13 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from jsonschema import Draft202012Validator
 from PIL import Image
 
-from playground import export
+from playground import formatting
 from playground.core import Trace
 from playground.engines.forcing import nats
 from playground.errors import InvalidRequest
-from playground.export import drawing, page, picture, words
 from playground.metrics.timing import timing
+from playground.report import drawing, html, picture
+from playground.runs import export
 from playground.spreadsheet import inert
 from playground.store.schema import Run
 from tests.fakes import catalog, exported_runs
@@ -153,7 +154,7 @@ def test_numbers_of_a_comparison_follow_from_its_tokens(home: Path) -> None:
         assert {name: float(row[name]) for name in expected} == pytest.approx(expected)
         assert row["text"] == "".join(token["text"] for token in tokens)
         assert int(row["peak_memory_bytes"]) == pane["metrics"]["peak_memory_bytes"]
-        said = (words.figure(expected["decode_tok_s"]), words.milliseconds(expected["ttft_s"]))
+        said = (formatting.figure(expected["decode_tok_s"]), formatting.milliseconds(expected["ttft_s"]))
         assert re.search(rf"<dd>{said[0]}</dd><dt>tok/s decode</dt></div>\s*<div><dd>{said[1]}</dd>", text)
     (forced,) = [one for one in run.result["forced"] if one]
     assert float(rows[1]["kld_mean"]) == forced["kld_mean"] and f"<dd>{nats(forced['kld_mean'])}</dd>" in text
@@ -166,7 +167,7 @@ def test_numbers_of_a_comparison_follow_from_its_tokens(home: Path) -> None:
 def test_a_comparison_from_the_engine_to_the_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the code that runs and stores it, so that a change of what is stored is noticed here."""
     from playground import machine
-    from playground.generate import generate
+    from playground.compare.generate import generate
 
     catalog.install(monkeypatch)
     monkeypatch.setattr(machine, "described", lambda device: {"device": device, "name": "Two cores", "cores": 2})
@@ -195,7 +196,7 @@ def test_a_pane_that_failed_or_was_cut_short(home: Path, kept: int) -> None:
         pane["tokens"] = pane["tokens"][:kept]
     text = export.html(run)
     assert export.account(run).said[-1].text == "nf4 failed: It died." and "Run it again." in text and "NaN" not in text
-    assert words.UNKNOWN in text, "what is not known is a dash"
+    assert formatting.UNKNOWN in text, "what is not known is a dash"
     assert all(form.make(run, "", "") for form in export.FORMS.values())
 
 
@@ -299,8 +300,8 @@ def test_a_kind_that_nobody_knows_is_refused(home: Path) -> None:
 
 
 def test_colours_are_the_pages() -> None:
-    own = (page.HERE / "static/export.css").read_text()
-    theirs = (Path(page.__file__).parents[1] / "ui/static/page.css").read_text()
+    own = (html.HERE / "static/export.css").read_text()
+    theirs = (Path(html.__file__).parents[1] / "ui/static/page.css").read_text()
     read: Callable[[str], list[tuple[str, str]]] = lambda text: re.findall(r"(--[a-z-]+):\s*([^;]+);", text)  # noqa: E731
     light, dark = theirs[: theirs.index("body.dark")], theirs[theirs.index("body.dark") :]
     names = dict(read(own[: own.index("@media")]))

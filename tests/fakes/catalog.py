@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from playground import catalog
+from playground import models
 from playground.core import Variant
 from playground.errors import UnknownModel, UnknownVariant
 
@@ -35,7 +35,7 @@ def fake_variant(name: str) -> Variant:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, extra: Sequence[str] = ()) -> None:
-    """Put the fake in the place of `playground.catalog`'s functions. `extra`: whole names that exist as well."""
+    """Put the fake in the place of `playground.models`'s functions. `extra`: whole names that exist as well."""
     known = [f"fake:{suffix}".rstrip(":") for suffix in SIZES]
 
     def variant(name: str) -> Variant:
@@ -53,8 +53,8 @@ def install(monkeypatch: pytest.MonkeyPatch, extra: Sequence[str] = ()) -> None:
         return model, suffix
 
     monkeypatch.setenv("PLAYGROUND_MODEL", "fake")
-    monkeypatch.setattr(catalog, "models", lambda: ["fake", "other"])
-    monkeypatch.setattr(catalog, "describe", lambda model: "made up")
-    monkeypatch.setattr(catalog, "split", split)
-    monkeypatch.setattr(catalog, "variant", variant)
-    monkeypatch.setattr(catalog, "variants", variants)
+    monkeypatch.setattr(models, "models", lambda: ["fake", "other"])
+    monkeypatch.setattr(models, "describe", lambda model: "made up")
+    monkeypatch.setattr(models, "split", split)
+    monkeypatch.setattr(models, "variant", variant)
+    monkeypatch.setattr(models, "variants", variants)

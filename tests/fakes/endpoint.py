@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from playground import catalog
-from playground.catalog.variants import describe, models, variant, variants
+from playground import models as catalog
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines.remote import RemoteEngine
+from playground.models.variants import describe, models, variant, variants
 from tests.fakes import openai_server
 from tests.fakes.engine import FakeEngine
 

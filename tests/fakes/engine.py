@@ -10,7 +10,7 @@ from math import log
 
 from playground.core import Alternative, Finish, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import address
-from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.forcing import ForcedToken, ForcedTokens, Forcing
 from playground.errors import Cancelled, PlaygroundError, UnknownVariant
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from playground.evals.items import Item, Measured, TaskFacts
+from playground.evaluate.items import Item, Measured, TaskFacts
 
 REFERENCE = {
     "method": "cast",

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from playground.evals import items
-from playground.evals.items import Item, Measured, TaskFacts
-from playground.evals.trust import trust_checks
-from playground.evals.verdict_table import rows
+from playground.evaluate import items
+from playground.evaluate.items import Item, Measured, TaskFacts
+from playground.evaluate.trust import trust_checks
+from playground.evaluate.verdict_table import rows
 from playground.metrics.divergence import DocumentDivergence, summarize
 from playground.store import folders, runs
 from playground.store.schema import Run

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from playground import traces
-from playground.bench_rows import BenchRow
-from playground.compare import PaneResult
+from playground.compare import record2
+from playground.compare.forced import ForcedResult
+from playground.compare.run import PaneResult
 from playground.core import Alternative, Finish, Loaded, Prompt, Sampling, Token
 from playground.engines.forcing import ForcedToken
-from playground.forced import ForcedResult
+from playground.speed.spec import BenchRow
 from playground.store import runs
 from playground.store.schema import Run
 from tests.fakes.evaluation_run import VARIANTS, FakeVariant, evaluation
@@ -49,7 +49,7 @@ def comparison(
     rng = np.random.default_rng(seed)
     pieces = [_words(ANSWER)] + [_words(ANSWER)[:PART] + _words(OTHER) for _ in variants[1:]]
     panes = [_pane(rng, variant, own, prompt) for variant, own in zip(variants, pieces, strict=True)]
-    stored = [traces.pane_row(pane, variant.label) for pane, variant in zip(panes, variants, strict=True)]
+    stored = [record2.pane_row(pane, variant.label) for pane, variant in zip(panes, variants, strict=True)]
     if error:
         stored[-1] |= {"finish_reason": "error", "error": error}
     values: dict[str, Any] = {
@@ -206,7 +206,7 @@ def _forced(rng: np.random.Generator, reference: PaneResult, variant: FakeVarian
         kld, share = float(variant.kld * rng.lognormal(-0.5, 1.2)), token.logprob or 0.0
         agrees = bool(rng.random() > variant.kld)
         found.tokens.append(ForcedToken(kld, agrees, share, share - kld, token.top, token.top[:1]))
-    return traces.forced_row(found)
+    return record2.forced_row(found)
 
 
 def _sampling() -> dict[str, Any]:

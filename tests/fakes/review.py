@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from playground.reviews import make, voting
-from playground.reviews.make import Answered, Terms
+from playground.review import make, voting
+from playground.review.make import Answered, Terms
 from playground.store import reviews, runs
 from playground.store.review_tables import Review, Reviewer
 from playground.store.schema import Run

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
-from playground.engines.engine import Engine
-from playground.ui import app
+from playground import app
+from playground.engines.base import Engine
 from tests.fakes.queue import FakeQueue
 
 

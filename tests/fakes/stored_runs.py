@@ -8,12 +8,12 @@ from dataclasses import asdict
 from math import log
 from typing import Any
 
-from playground import traces
-from playground.bench_rows import BenchRow
-from playground.compare import PaneResult
+from playground.compare import record2
+from playground.compare.forced import ForcedResult
+from playground.compare.run import PaneResult
 from playground.core import Alternative, Finish, Loaded, Prompt, Sampling, Token, Variant
 from playground.engines.forcing import ForcedToken
-from playground.forced import ForcedResult
+from playground.speed.spec import BenchRow
 from playground.store import runs
 from playground.store.schema import Run
 
@@ -100,18 +100,18 @@ def comparison(
     sources = ({"role": "user", "content": asked},)
     measured = (None, forced(len(words[0])))
     sides = [
-        traces.Pane(side["id"], side["label"], one, Sampling(), sources, known)  # type: ignore[arg-type]
+        record2.Pane(side["id"], side["label"], one, Sampling(), sources, known)  # type: ignore[arg-type]
         for one, side, known in zip(found, facts, measured, strict=True)
     ]
     prompt_row = {"messages": list(sources), "text": prompt.text, "ids": list(prompt.ids), "template": "chat"}
     result = {
         "prompt": prompt_row,
         "panes": [
-            traces.pane_row(one, side["label"]) | {"prompt": None, "sampling": None}
+            record2.pane_row(one, side["label"]) | {"prompt": None, "sampling": None}
             for one, side in zip(found, facts, strict=True)
         ],
-        "verdict": traces.verdict(sides),
-        "forced": [None if one is None else traces.forced_row(one) for one in measured],
+        "verdict": record2.verdict(sides),
+        "forced": [None if one is None else record2.forced_row(one) for one in measured],
     }
     settings = {"sampling": asdict(Sampling()), "at_once": False, "divergence": True}
     return stored("comparison", title, result, **({"settings": settings} | more))

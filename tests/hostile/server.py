@@ -9,7 +9,8 @@ import json
 import sys
 from typing import Any
 
-from playground.ui import access, app
+from playground import app
+from playground.web import access
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
 

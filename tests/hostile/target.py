@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playground.catalog import endpoints
-from playground.catalog.endpoints import Endpoint
-from playground.evals.items import TaskFacts
+from playground.evaluate.items import TaskFacts
+from playground.models import endpoints
+from playground.models.endpoints import Endpoint
 from tests.fakes.evaluation_run import FakeVariant, evaluation
 
 ROOT = Path(__file__).parents[2]

@@ -14,15 +14,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import cli, cli_follow, estimate
-from playground.calibration import Calibration
+from playground import cli, console
 from playground.errors import Cancelled, InvalidRequest, OutOfMemory, PlaygroundError, UnknownJob
 from playground.jobs import ending
 from playground.jobs import queue as queue_module
-from playground.jobs.spec import QuantizeSpec
 from playground.methods.command import command
 from playground.methods.recipe import Recipe
+from playground.quantize import estimate
+from playground.quantize.spec import QuantizeSpec
 from playground.store import folders, jobs
+from playground.texts import Calibration
 from tests.catalog.conftest import make_folder
 from tests.fakes.job import WORKER, steps, wait_for
 from tests.fakes.model import make_tiny
@@ -58,7 +59,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[QuantizeSpec]:
 
 def test_following_a_job_to_its_end(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first = jobs.get(queued(steps("layer first")))
-    job = cli_follow.follow(queue_module.submit(steps("layer a", "sleep 0.5")), WORKER)
+    job = console.follow(queue_module.submit(steps("layer a", "sleep 0.5")), WORKER)
     assert job.state == "done" and job.result == {"steps": 2}
     assert jobs.get(first.id).state == "done", "what was queued before runs before"
     said = capfd.readouterr()
@@ -68,13 +69,13 @@ def test_following_a_job_to_its_end(home: Path, capfd: pytest.CaptureFixture[str
 def test_a_job_after_the_one_that_is_followed_is_left_to_others(home: Path) -> None:
     mine = queue_module.submit(steps("layer a"))
     after = queued(steps("layer b"))
-    cli_follow.follow(mine, WORKER)
+    console.follow(mine, WORKER)
     assert jobs.get(after).state == "queued"
 
 
 def test_the_failure_of_a_job_is_the_failure_of_the_command(home: Path) -> None:
     with pytest.raises(OutOfMemory, match="more memory"):
-        cli_follow.follow(queue_module.submit(steps("raise memory")), WORKER)
+        console.follow(queue_module.submit(steps("raise memory")), WORKER)
 
 
 def test_interrupt_cancels(home: Path, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_interrupt_cancels(home: Path, tmp_path: Path) -> None:
     code = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands on that it is ignored
-from playground import cli_follow
+from playground import console as cli_follow
 from playground.errors import Cancelled
 from playground.jobs.queue import submit
 from tests.fakes.job import WORKER, steps
@@ -108,7 +109,7 @@ def test_list_show_and_log(home: Path) -> None:
     assert json.loads(run("jobs", "list", "--json")) == []
     made = queue_module.submit(steps("layer a", "raise bug"))
     with pytest.raises(PlaygroundError):
-        cli_follow.follow(made, WORKER)
+        console.follow(made, WORKER)
     assert made.id in run("jobs", "list") and "failed" in run("jobs", "list")
     (row,) = json.loads(run("jobs", "list", "--json"))
     assert (row["id"], row["state"], row["error"]["code"]) == (made.id, "failed", "job_error")
@@ -142,8 +143,8 @@ def test_cancel_of_a_queued_job(home: Path) -> None:
 def test_the_command_repeats_the_job(
     home: Path, tmp_path: Path, asked: list[QuantizeSpec], recipe: Recipe, more: dict[str, str]
 ) -> None:
-    from playground.catalog.variants import open_checkpoint
-    from playground.methods.recipes import complete
+    from playground.models.variants import open_checkpoint
+    from playground.quantize.recipes import complete
 
     model = str(make_folder(tmp_path / "m"))
     wanted = QuantizeSpec(model, complete(open_checkpoint(model), recipe).recipe, **more)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import catalog, cli, cli_kld, machine
-from playground.calibration.sources import bundled as bundled_calibration
+from playground import cli, machine, models
+from playground.engines.subjects import Subject
 from playground.errors import (
     EvaluationError,
     InvalidRequest,
@@ -20,13 +20,14 @@ from playground.errors import (
     UnknownModel,
     UnknownVariant,
 )
-from playground.evals import contamination, document_files, texts
-from playground.evals.subjects import Subject
-from playground.jobs import divergence, kinds, report
-from playground.jobs.divergence_spec import DivergenceSpec
+from playground.evaluate import contamination, divergence_job, document_files, kld_cli
+from playground.evaluate.divergence_spec import DivergenceSpec
+from playground.jobs import kinds, report
 from playground.settings import settings
 from playground.store import folders, jobs, runs, variants
 from playground.store.schema import StoredVariant
+from playground.texts import prose
+from playground.texts.sources import bundled as bundled_calibration
 from tests.fakes.gguf import text_field, write_gguf
 from tests.fakes.model import make_tiny
 
@@ -50,7 +51,7 @@ def run(spec: DivergenceSpec, job_id: str = "job") -> dict[str, Any]:
     folder.mkdir(parents=True)
     told = report.Report(folder)
     try:
-        return divergence.run(spec, folder, told)
+        return divergence_job.run(spec, folder, told)
     finally:
         told.close()
 
@@ -78,7 +79,7 @@ def test_a_run_is_stored_and_the_work_is_gone(home: Path, tiny: Path) -> None:
     assert fp32["kld_mean"] == floor["kld_mean"] < nf4["kld_mean"]
     documents = found.result["text"]["documents"]
     assert found.result["text"] == {
-        "name": "bundled prose", "hash": texts.text("bundled").hash, "documents": documents, "tokens": 400,
+        "name": "bundled prose", "hash": prose.text("bundled").hash, "documents": documents, "tokens": 400,
     }  # fmt: skip
     reference, cast, small = found.variants
     assert (reference["id"], reference["dtype"], cast["dtype"]) == (str(tiny), "bfloat16", "float32")
@@ -95,7 +96,7 @@ def test_a_run_is_stored_and_the_work_is_gone(home: Path, tiny: Path) -> None:
 def test_it_goes_on_where_it_was_cut_off(
     home: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [{"text": one.text[:200]} for one in texts.bundled()[:4]]
+    rows = [{"text": one.text[:200]} for one in prose.bundled()[:4]]
     (tmp_path / "short.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     spec = DivergenceSpec((str(tiny), f"{tiny}:nf4"), str(tmp_path / "short.jsonl"), 0, 64)
     expected = runs.get(run(spec, "whole")["run"]).result["rows"]
@@ -141,8 +142,8 @@ def test_a_variant_that_was_calibrated_on_the_text_is_named(home: Path, tiny: Pa
     assert "3 of the 3 documents of text.jsonl share text with the bundled calibration samples" in said[()]
     assert "3 of the 3 documents share" in said[on_it,]
     assert "cannot be compared" in said[lost,]
-    elsewhere = Subject(f"{on_it}@vllm", "vllm", catalog.variant(on_it), None, "")
-    (found,) = contamination.warnings(texts.text(asked.text), [elsewhere])
+    elsewhere = Subject(f"{on_it}@vllm", "vllm", models.variant(on_it), None, "")
+    (found,) = contamination.warnings(prose.text(asked.text), [elsewhere])
     assert found.concerns(f"{on_it}@vllm", "gsm8k"), "by the name that its rows have"
 
 
@@ -165,7 +166,7 @@ def test_a_spec_comes_back_from_the_store() -> None:
     assert DivergenceSpec.from_dict(json.loads(json.dumps(spec.as_dict()))) == spec
     assert spec.title == "smollm2 · divergence of smollm2:nf4"
     assert kinds.kind(spec.kind).Spec.from_dict(spec.as_dict()) == spec
-    assert kinds.kind("divergence").run is divergence.run
+    assert kinds.kind("divergence").run is divergence_job.run
 
 
 def kld(*arguments: str) -> Any:
@@ -190,9 +191,9 @@ def test_the_command_line_through_a_real_worker(
     assert job.state == "done" and job.spec["text"] == str(tmp_path / "[b]evil.txt")
     assert "comparing noise-floor (1 of 2)" in done.stderr and "were asked for" in done.stderr
     stored = runs.get(job.result["run"] if job.result else "")
-    cli_kld.out.print(cli_kld.table(stored))
+    kld_cli.out.print(kld_cli.table(stored))
     assert "[b]evil.txt" in capfd.readouterr().out, "a name is no markup"
-    assert cli_kld.remarks(stored) == [
+    assert kld_cli.remarks(stored) == [
         f"noise-floor: {tiny} in float32 against itself in bfloat16.",
         f"{tiny}:fp32 is inside it: two ways to compute the reference differ as much.",
     ]

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from playground.errors import EvaluationError, OutOfMemory, UnknownTask
-from playground.evals import harness, items
-from playground.evals.conditions import Conditions
-from playground.evals.local_model import LocalModel
-from playground.jobs import ending, evaluate, kinds, report
-from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.evaluate import harness, items
+from playground.evaluate import job as evaluate_job
+from playground.evaluate.conditions import Conditions
+from playground.evaluate.local_model import LocalModel
+from playground.evaluate.spec import EvaluateSpec
+from playground.jobs import ending, kinds, report
 from playground.store import folders, jobs, runs
 from tests.fakes.engine import FakeEngine, Script
 from tests.fakes.model import make_tiny
@@ -51,7 +52,7 @@ def job(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
         folder.mkdir(parents=True, exist_ok=True)
         told = report.Report(folder)
         try:
-            return evaluate.run(EvaluateSpec.from_dict(json.loads(json.dumps(spec.as_dict()))), folder, told)
+            return evaluate_job.run(EvaluateSpec.from_dict(json.loads(json.dumps(spec.as_dict()))), folder, told)
         finally:
             told.close()
 
@@ -229,7 +230,7 @@ def test_divergence_beside_the_tasks(job: Job, home: Path, twins: tuple[str, str
 
 def test_speed_is_measured_before_the_tasks(job: Job, twins: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = {twins[0]: Script(tokens=[" river"] * 64, step_s=0.001, first_s=0.002)}
-    monkeypatch.setattr(evaluate, "Engines", lambda: FakeEngine(scripts))
+    monkeypatch.setattr(evaluate_job, "Engines", lambda: FakeEngine(scripts))
     run = runs.get(job(twins[0], speed=True)["run"])
     speed = run.variants[0]["speed"]
     assert speed["decode_tok_s"] > 0
@@ -243,7 +244,7 @@ def test_a_variant_that_has_no_speed_keeps_its_scores_and_says_why(
 ) -> None:
     fast = Script(tokens=[" river"] * 64, step_s=0.001, first_s=0.002)
     none = Script(load_error=OutOfMemory("It does not fit.", hint="Close something."))
-    monkeypatch.setattr(evaluate, "Engines", lambda: FakeEngine({twins[0]: fast, twins[1]: none}))
+    monkeypatch.setattr(evaluate_job, "Engines", lambda: FakeEngine({twins[0]: fast, twins[1]: none}))
     run = runs.get(job(*twins, speed=True)["run"])
     assert run.variants[0]["speed"] and run.variants[1]["speed"] is None
     (warning,) = (one for one in run.result["warnings"] if one["code"] == "no-speed")

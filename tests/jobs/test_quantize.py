@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from playground.calibration import files
 from playground.core import Progress
 from playground.errors import (
     BrokenCheckpoint,
@@ -25,12 +24,15 @@ from playground.errors import (
     QuantizeFailed,
     ReloadMismatch,
 )
-from playground.jobs import quantize, quantize_llm, quantize_probe, reload, report
-from playground.jobs.quantize_progress import NEARLY
-from playground.jobs.spec import QuantizeSpec
+from playground.jobs import report
 from playground.methods.recipe import Recipe
 from playground.metrics.content import content_hash
+from playground.quantize import compressor, probe, reload
+from playground.quantize import job as quantize_job
+from playground.quantize.progress import NEARLY
+from playground.quantize.spec import QuantizeSpec
 from playground.store import folders, runs, variants
+from playground.texts import files
 from tests.engines.calls import eventually
 from tests.fakes import tiny_models
 
@@ -64,7 +66,7 @@ def same_process(monkeypatch: pytest.MonkeyPatch) -> None:
         def compare(self, checkpoint: Path, probe: Path) -> dict[str, Any]:
             return reload.reload(checkpoint, probe)
 
-    monkeypatch.setattr(quantize, "FreshProcess", Here)
+    monkeypatch.setattr(quantize_job, "FreshProcess", Here)
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def job(home: Path) -> Job:
         folder.mkdir(parents=True)
         told = report.Report(folder)
         try:
-            return quantize.run(QuantizeSpec(str(model), recipe, **more), folder, told)
+            return quantize_job.run(QuantizeSpec(str(model), recipe, **more), folder, told)
         finally:
             told.close()
 
@@ -284,13 +286,13 @@ def test_mixed_schemes_and_a_cache(models: Callable[[str], Path], job: Job) -> N
 def test_a_cache_scale_that_nothing_measured_is_refused(
     models: Callable[[str], Path], job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = quantize_llm._oneshot
+    original = compressor._oneshot
 
     def unset(model: Any, *arguments: Any) -> None:
         original(model, *arguments)
         model.model.layers[0].self_attn.k_scale.data.fill_(float("nan"))
 
-    monkeypatch.setattr(quantize_llm, "_oneshot", unset)
+    monkeypatch.setattr(compressor, "_oneshot", unset)
     with pytest.raises(QuantizeFailed, match="measured no KV-cache scale"):
         job(models("Llama"), Recipe("rtn", "W4A16", kv_cache="FP8", calibration=CALIBRATION))
 
@@ -304,13 +306,13 @@ def test_the_saved_recipe_gives_the_same_tensors_without_us(
     from datasets import Dataset
     from llmcompressor import oneshot
 
-    from playground import calibration
-    from playground.jobs.quantize_progress import without_pinning
+    from playground import texts
+    from playground.quantize.progress import without_pinning
 
     source = models("Llama")
     ours = job(source, Recipe(method, scheme, calibration=CALIBRATION))
-    asked = calibration.Calibration.from_dict(CALIBRATION)
-    tokens = calibration.tokenize(calibration.samples(asked), quantize_llm.tokenizer(source), 48, 4)
+    asked = texts.Calibration.from_dict(CALIBRATION)
+    tokens = texts.tokenize(texts.samples(asked), compressor.tokenizer(source), 48, 4)
     data = {"dataset": Dataset.from_dict(tokens.columns()), "shuffle_calibration_samples": False}
     with without_pinning():
         oneshot(
@@ -434,7 +436,7 @@ def test_a_model_whose_type_overflows_is_not_said_to_be_saved_wrong(
 
 def test_the_check_of_what_was_saved_names_a_weight_that_is_missing(tmp_path: Path) -> None:
     saved = tiny_models.make(tmp_path / "saved", "Mixtral")
-    quantize_probe.record(quantize_llm.load(saved), quantize_llm.tokenizer(saved), tmp_path / "probe.safetensors")
+    probe.record(compressor.load(saved), compressor.tokenizer(saved), tmp_path / "probe.safetensors")
     tiny_models.rewrite(saved, lambda tensors: tensors.pop("model.layers.1.self_attn.k_proj.weight"))
     with (
         pytest.raises(ReloadMismatch, match=r"loaded again: model\.layers\.1\.self_attn\.k_proj\.weight is missing"),
@@ -450,7 +452,7 @@ def test_the_fresh_process_ends_with_the_job_that_no_longer_needs_it() -> None:
         fresh.start()
         assert started is not None and fresh._process is started and started.poll() is None
     assert started.returncode == -signal.SIGKILL
-    alone = subprocess.run([sys.executable, "-m", "playground.jobs.reload"], check=False, stdin=subprocess.DEVNULL)
+    alone = subprocess.run([sys.executable, "-m", "playground.quantize.reload"], check=False, stdin=subprocess.DEVNULL)
     assert alone.returncode == 1, "as when the job was killed: its end of the pipe is closed"
 
 
@@ -474,10 +476,10 @@ def test_where_there_is_no_such_time_it_is_begun_again(
 ) -> None:
     """Stopped, as on a machine whose cores are all wanted."""
     source = models("Llama")
-    model = quantize_llm.load(source)
+    model = compressor.load(source)
     prompts = [[1, 2, 3, 4]]
-    answers = quantize_probe.logits(model, prompts)
-    quantize_probe.save(tmp_path / "probe.safetensors", prompts, answers)
+    answers = probe.logits(model, prompts)
+    probe.save(tmp_path / "probe.safetensors", prompts, answers)
     monkeypatch.setattr(reload, "PATIENCE_S", 0.2)
     with reload.FreshProcess() as fresh:
         fresh.start()
@@ -499,7 +501,7 @@ def started_at(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[Progres
         told.append(item)
         progress(self, item)
 
-    monkeypatch.setattr(quantize.FreshProcess, "start", lambda _: at.append(len(told)))
+    monkeypatch.setattr(quantize_job.FreshProcess, "start", lambda _: at.append(len(told)))
     monkeypatch.setattr(report.Report, "progress", tell)
     return at, told
 
@@ -556,7 +558,7 @@ def test_what_llm_compressor_says_becomes_a_sentence(
     def fails(*_: Any) -> None:
         raise RuntimeError("something odd\nwith a second line")
 
-    monkeypatch.setattr(quantize_llm, "_oneshot", fails)
+    monkeypatch.setattr(compressor, "_oneshot", fails)
     with pytest.raises(PlaygroundError) as caught:
         job(models("Llama"), Recipe("rtn", "W4A16"))
     assert caught.value.message == "RTN W4A16 failed on this model: something odd."

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from playground.jobs import quantize, report
-from playground.jobs.spec import QuantizeSpec
+from playground.jobs import report
 from playground.methods.recipe import Recipe
+from playground.quantize import job
+from playground.quantize.spec import QuantizeSpec
 from playground.store import folders
 from tests.fakes import tiny_models
 
@@ -25,7 +26,7 @@ def test_the_model_in_memory_is_quantized_and_so_is_what_was_saved(
     folder = folders.job("job")
     folder.mkdir(parents=True)
     source = tiny_models.make(tmp_path / "qwen2", "Qwen2")
-    found = quantize.run(
+    found = job.run(
         QuantizeSpec(str(source), Recipe(method, scheme, calibration=calibration)), folder, report.Report(folder)
     )
     reload = found["reload"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from playground.jobs import quantize_probe
-from playground.jobs.quantize_probe import compare
+from playground.quantize import probe
+from playground.quantize.probe import compare
 
 ORIGINAL = torch.randn(2, 9, 50, generator=torch.Generator().manual_seed(0))
 
@@ -39,8 +39,8 @@ def test_a_broken_checkpoint_of_a_broken_model_is_broken() -> None:
 
 
 def test_what_was_answered_comes_back_from_its_file(tmp_path: Path) -> None:
-    quantize_probe.save(tmp_path / "a", [[1, 2], [3, 4]], ORIGINAL)
-    quantize_probe.save(tmp_path / "b", [[1, 2], [3, 4]], ORIGINAL, moved(1, 1))
-    prompts, memory, nothing = quantize_probe.load(tmp_path / "a")
+    probe.save(tmp_path / "a", [[1, 2], [3, 4]], ORIGINAL)
+    probe.save(tmp_path / "b", [[1, 2], [3, 4]], ORIGINAL, moved(1, 1))
+    prompts, memory, nothing = probe.load(tmp_path / "a")
     assert prompts == [[1, 2], [3, 4]] and torch.equal(memory, ORIGINAL) and nothing is None
-    assert torch.equal(quantize_probe.load(tmp_path / "b")[2], moved(1, 1))
+    assert torch.equal(probe.load(tmp_path / "b")[2], moved(1, 1))

@@ -21,7 +21,7 @@ import psutil
 import pytest
 from sqlalchemy import update
 
-from playground.catalog import child
+from playground import process
 from playground.errors import (
     InvalidRequest,
     JobDied,
@@ -318,7 +318,7 @@ def test_app_and_worker_are_killed(home: Path, files: Path) -> None:
         first.wait()
         worker = jobs.get(made.id).pid or 0
         os.kill(worker, signal.SIGKILL)
-        while child.process_identity(worker):  # the signal is on its way
+        while process.process_identity(worker):  # the signal is on its way
             time.sleep(0.01)
     (folders.variants() / ".partial-of-long-ago").mkdir()
     with JobQueue(worker=WORKER) as queue:
@@ -367,7 +367,7 @@ def test_a_job_of_an_older_version_is_known_by_the_environment_of_its_worker(hom
 def test_a_number_that_now_belongs_to_another_process_is_not_touched(home: Path, change: str) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as bystander:
         made = jobs.add("fake", "t", steps("layer a").as_dict(), "cpu")
-        now = child.process_identity(bystander.pid)
+        now = process.process_identity(bystander.pid)
         before = f"{now}0" if change == "start" else f"x{now}"
         jobs.claim(made.id, bystander.pid, before, bystander.pid, before)
         with JobQueue(worker=WORKER):

@@ -10,9 +10,8 @@ import pytest
 from gguf import GGUFReader
 
 from playground.errors import ReloadMismatch
-from playground.jobs import reload_gguf
-from playground.methods import gguf
 from playground.methods.recipe import Recipe
+from playground.quantize import gguf, reload_gguf
 from tests.fakes import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' and gguf's own

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from playground.compare import Comparison
+from playground.compare.run import Comparison
 from playground.core import Sampling
 from playground.errors import Cancelled, EngineError, InvalidRequest, OutOfMemory
-from playground.jobs import kinds, report, review
-from playground.jobs.review_spec import ReviewSpec
-from playground.reviews.make import Terms
-from playground.reviews.prompts import pasted
+from playground.jobs import kinds, report
+from playground.review import job
+from playground.review.make import Terms
+from playground.review.prompts import pasted
+from playground.review.spec import ReviewSpec
 from playground.store import folders, reviews
 from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine, Script
@@ -26,9 +27,9 @@ NAMES = ("fake", "fake:nf4")
 def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     catalog.install(monkeypatch)
     found = FakeEngine({"fake:nf4": Script(tokens=("Apples", " fall"), step_s=0, first_s=0)})
-    monkeypatch.setattr(review, "Engines", lambda: found)
-    monkeypatch.setattr(review.catalog, "resolve", lambda name, _: name)
-    monkeypatch.setattr(review, "weights_hash", lambda spec: f"hash of {spec}")
+    monkeypatch.setattr(job, "Engines", lambda: found)
+    monkeypatch.setattr(job.catalog, "resolve", lambda name, _: name)
+    monkeypatch.setattr(job, "weights_hash", lambda spec: f"hash of {spec}")
     return found
 
 
@@ -46,7 +47,7 @@ def run(asked: ReviewSpec, job_id: str = "job") -> tuple[dict[str, Any], list[di
     folder.mkdir(parents=True)
     told = report.Report(folder)
     try:
-        return review.run(asked, folder, told), report.read(folder)[0]
+        return job.run(asked, folder, told), report.read(folder)[0]
     finally:
         told.close()
 
@@ -80,7 +81,7 @@ def test_an_interrupted_one_goes_on_where_it_was(engine: FakeEngine, monkeypatch
     monkeypatch.setattr(Comparison, "events", once)
     with pytest.raises(Cancelled):
         run(spec())
-    (kept,) = (folders.settings().cache / "evaluations").glob(f"*/{review.ANSWERS}")
+    (kept,) = (folders.settings().cache / "evaluations").glob(f"*/{job.ANSWERS}")
     assert json.loads(kept.read_text())["prompt"] == "What is gravity?"
     with kept.open("a") as file:
         file.write('{"prompt": "Wh')  # killed while it wrote

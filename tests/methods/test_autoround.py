@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from playground.catalog import checkpoint
-from playground.jobs import quantize_llm
-from playground.jobs.reload import FreshProcess
 from playground.jobs.report import Report
 from playground.methods import autoround, method
 from playground.methods.llm_compressor import Modifiers
 from playground.methods.recipe import Recipe
-from playground.metrics.footprint import read_tensors
 from playground.metrics.layer_errors import LayerError
+from playground.metrics.weights import read_tensors
+from playground.models import checkpoint
+from playground.quantize import compressor
+from playground.quantize.reload import FreshProcess
 from tests.fakes.model import make_tiny
 
 RECIPE = Recipe("autoround", "W4A16", group_size=32, ignore=("lm_head",), options={"iters": 3, "batch_size": 2})
@@ -41,7 +41,7 @@ def quantize(source: Path, target: Path, modifiers: Modifiers, folder: Path) -> 
     target.mkdir()
     report = Report(folder)
     try:
-        return quantize_llm.quantize(source, target, modifiers, tokens, folder / "probe.safetensors", report)
+        return compressor.quantize(source, target, modifiers, tokens, folder / "probe.safetensors", report)
     finally:
         report.close()
 

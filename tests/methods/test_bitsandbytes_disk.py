@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from playground.catalog import checkpoint
 from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
-from playground.estimate.size import size
-from playground.methods import bitsandbytes_make, on_load
+from playground.methods import on_load
 from playground.methods.recipe import Recipe
-from playground.metrics import footprint
+from playground.metrics import weights
 from playground.metrics.layer_errors import LayerError
+from playground.models import checkpoint
+from playground.quantize import bitsandbytes
+from playground.quantize.size import size
 from tests.fakes.model import make_tiny
 
 IDS = list(range(1, 33))
@@ -47,7 +48,7 @@ def tied(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype="auto", tie_word_embeddings=True)
     model.lm_head.weight = model.model.embed_tokens.weight
     model.save_pretrained(folder)
-    assert "lm_head.weight" not in {tensor.name for tensor in footprint.read_tensors(folder)}
+    assert "lm_head.weight" not in {tensor.name for tensor in weights.read_tensors(folder)}
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (folder / name).write_bytes((tiny / name).read_bytes())
     return folder
@@ -55,7 +56,7 @@ def tied(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
 
 def make(source: Path, target: Path, recipe: Recipe, lost: Callable[[LayerError], None] = lambda _: None) -> object:
     target.mkdir()
-    return bitsandbytes_make.make(source, target, recipe, (), lambda _: None, lambda: False, lost)
+    return bitsandbytes.make(source, target, recipe, (), lambda _: None, lambda: False, lost)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # bitsandbytes: int8 casts its inputs to FP16
@@ -78,7 +79,7 @@ def test_a_fresh_process_loads_what_was_in_memory(
     row, entry = on_load(scheme)
     assert made.form.method == row.name == "bitsandbytes"
     assert made.parameters == before.parameters
-    estimate = footprint.on_load_bytes(before.tensors, entry, "bfloat16", tied=before.tied)
+    estimate = weights.on_load_bytes(before.tensors, entry, "bfloat16", tied=before.tied)
     assert made.bytes == pytest.approx(estimate, rel=0.005)
     assert made.bytes < before.bytes
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -121,7 +122,7 @@ def test_every_weight_tells_what_it_lost(tiny: Path, tmp_path: Path, scheme: str
 def test_ignored_modules_stay_as_they_are(tiny: Path, tmp_path: Path) -> None:
     recipe = Recipe("bitsandbytes", "nf4", ignore=("model.layers.0.mlp.down_proj",))
     make(tiny, tmp_path / "made", recipe)
-    kinds = {tensor.name: tensor.dtype for tensor in footprint.read_tensors(tmp_path / "made")}
+    kinds = {tensor.name: tensor.dtype for tensor in weights.read_tensors(tmp_path / "made")}
     assert kinds["model.layers.0.mlp.down_proj.weight"] == kinds["lm_head.weight"] == "BF16"
     assert kinds["model.layers.1.mlp.down_proj.weight"] == "U8"
     saved = json.loads((tmp_path / "made" / "config.json").read_bytes())["quantization_config"]
@@ -146,5 +147,5 @@ def test_a_wrong_recipe_is_one_sentence(tiny: Path, tmp_path: Path, recipe: Reci
 
 def test_cancel_writes_nothing(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
-        bitsandbytes_make.make(tiny, tmp_path, Recipe("bitsandbytes", "nf4"), (), lambda _: None, lambda: True)
+        bitsandbytes.make(tiny, tmp_path, Recipe("bitsandbytes", "nf4"), (), lambda _: None, lambda: True)
     assert not list(tmp_path.iterdir())

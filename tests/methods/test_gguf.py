@@ -13,15 +13,15 @@ import pytest
 from gguf import GGMLQuantizationType, dequantize
 from gguf import quantize as quantize_in_python
 
-from playground import catalog
-from playground.catalog import bundled
-from playground.catalog.gguf_file import GgufHeader, read_header
+from playground import models
 from playground.core import Finish, Generation, Message, Progress, Sampling, Token
 from playground.engines.llamacpp import LlamaCppEngine
 from playground.errors import BrokenCheckpoint, Cancelled, InvalidRecipe, QuantizeFailed, UnsupportedModel
-from playground.methods import gguf, gguf_convert, gguf_kernels, gguf_tokenizer, gguf_types
 from playground.methods.recipe import Recipe
 from playground.metrics.layer_errors import LayerError
+from playground.models import bundled
+from playground.models.gguf import GgufHeader, read_header
+from playground.quantize import gguf, gguf_convert, gguf_kernels, gguf_tokenizer, gguf_types
 from tests.fakes.model import make_tiny
 
 ASK: list[Message] = [{"role": "user", "content": "What is gravity?"}]
@@ -36,7 +36,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def smollm2() -> Path:
     """The user's own restored copy, so that it is restored once per machine and not once per run."""
-    return Path(catalog.resolve("smollm2").path)
+    return Path(models.resolve("smollm2").path)
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from playground.catalog.checkpoint import Checkpoint, assemble
 from playground.errors import InvalidRecipe, PlaygroundError, UnknownVariant
 from playground.methods import TABLE
-from playground.methods.layers import CONV1D
 from playground.methods.naming import variant_name
 from playground.methods.recipe import Recipe
-from playground.methods.recipes import complete
-from playground.metrics.footprint import Tensor
+from playground.metrics.weights import Tensor
+from playground.models.checkpoint import Checkpoint, assemble
+from playground.quantize.layers import CONV1D
+from playground.quantize.recipes import complete
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 

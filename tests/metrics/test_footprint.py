@@ -11,8 +11,8 @@ import pytest
 
 from playground.errors import BrokenCheckpoint
 from playground.methods import TABLE, on_load
-from playground.metrics import footprint
-from playground.metrics.footprint import Tensor
+from playground.metrics import weights
+from playground.metrics.weights import Tensor
 
 
 def header(table: dict[str, Any] | bytes, data: int = 0, length: int | None = None) -> bytes:
@@ -36,12 +36,12 @@ def test_a_header_reads_back(tmp_path: Path) -> None:
         "f8": torch.zeros(4, 4).to(torch.float8_e4m3fn),
     }
     save_file(tensors, tmp_path / "m.safetensors", {"format": "pt"})
-    found = {tensor.name: tensor for tensor in footprint.read_safetensors_header(tmp_path / "m.safetensors")}
+    found = {tensor.name: tensor for tensor in weights.read_safetensors_header(tmp_path / "m.safetensors")}
     assert {name: (tensor.shape, tensor.bytes) for name, tensor in found.items()} == {
         name: (tuple(tensor.shape), tensor.nbytes) for name, tensor in tensors.items()
     }
     assert (found["b"].dtype, found["f8"].dtype) == ("BF16", "F8_E4M3")
-    assert footprint.size_bytes(found.values()) == sum(tensor.nbytes for tensor in tensors.values())
+    assert weights.size_bytes(found.values()) == sum(tensor.nbytes for tensor in tensors.values())
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_hostile_headers(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(data)
     with pytest.raises(BrokenCheckpoint, match=words) as caught:
-        footprint.read_safetensors_header(path)
+        weights.read_safetensors_header(path)
     assert str(tmp_path) not in str(caught.value) and len(str(caught.value)) < 300
 
 
 def test_a_missing_file_is_broken(tmp_path: Path) -> None:
     with pytest.raises(BrokenCheckpoint, match="cannot be read"):
-        footprint.read_safetensors_header(tmp_path / "nope.safetensors")
+        weights.read_safetensors_header(tmp_path / "nope.safetensors")
 
 
 def packed(bits: int, **more: Any) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def packed(bits: int, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_logical_parameters(tensors: list[Tensor], quantized: dict[str, Any] | None, expected: int) -> None:
-    assert footprint.parameters(tensors, quantized) == expected
+    assert weights.parameters(tensors, quantized) == expected
 
 
 def test_mixed_precision_uses_the_group_of_each_module() -> None:
@@ -209,8 +209,8 @@ def test_mixed_precision_uses_the_group_of_each_module() -> None:
             "bad": {"targets": ["re:(", 7], "weights": {"num_bits": 2}},
         },
     }
-    assert footprint.weight_bits(quantized, "model.layers.0.mlp.down_proj") == 8
-    assert footprint.weight_bits(quantized, "model.layers.0.mlp.up_proj") == 4
+    assert weights.weight_bits(quantized, "model.layers.0.mlp.down_proj") == 8
+    assert weights.weight_bits(quantized, "model.layers.0.mlp.up_proj") == 4
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_mixed_precision_uses_the_group_of_each_module() -> None:
     ],
 )
 def test_which_weights_are_linear_layers(name: str, shape: tuple[int, ...], linear: bool) -> None:
-    assert footprint.is_linear_weight(Tensor(name, "BF16", shape)) is linear
+    assert weights.is_linear_weight(Tensor(name, "BF16", shape)) is linear
 
 
 def llama(**change: Any) -> Any:
@@ -283,9 +283,9 @@ def test_estimates_against_what_bitsandbytes_saves(tmp_path: Path, model: str) -
 
     made = MODELS[model]()
     made.save_pretrained(tmp_path / "original")
-    tensors = footprint.read_tensors(tmp_path / "original")
+    tensors = weights.read_tensors(tmp_path / "original")
     count = sum(parameter.numel() for parameter in made.parameters())
-    assert footprint.parameters(tensors) == count
+    assert weights.parameters(tensors) == count
     tied = bool(made.config.tie_word_embeddings)
     tolerance = 5e-3 if model == "gpt2" else 1e-3  # its matrices are stored transposed: other rows, other scales
     for name in ("nf4", "nf4-single", "fp4", "int8"):
@@ -293,11 +293,11 @@ def test_estimates_against_what_bitsandbytes_saves(tmp_path: Path, model: str) -
             tmp_path / "original", quantization_config=quantization_config(name, "bfloat16"), dtype=torch.bfloat16
         )
         quantized.save_pretrained(tmp_path / name)
-        saved = footprint.read_tensors(tmp_path / name)
+        saved = weights.read_tensors(tmp_path / name)
         config = json.loads((tmp_path / name / "config.json").read_text())["quantization_config"]
-        estimate = footprint.on_load_bytes(tensors, on_load(name)[1], "bfloat16", tied=tied)
-        assert estimate == pytest.approx(footprint.size_bytes(saved), rel=tolerance), (model, name)
-        assert footprint.parameters(saved, config) == count, (model, name)
+        estimate = weights.on_load_bytes(tensors, on_load(name)[1], "bfloat16", tied=tied)
+        assert estimate == pytest.approx(weights.size_bytes(saved), rel=tolerance), (model, name)
+        assert weights.parameters(saved, config) == count, (model, name)
 
 
 def test_casts_are_exact() -> None:
@@ -307,18 +307,18 @@ def test_casts_are_exact() -> None:
         Tensor("ids", "I64", (3,)),
     ]
     for name, width in (("fp32", 4), ("fp16", 2), ("bf16", 2)):
-        assert footprint.on_load_bytes(tensors, on_load(name)[1], "bfloat16") == 112 * width + 24
-    assert footprint.on_load_bytes(tensors, on_load("fp32")[1], "bfloat16", tied=True) == 32 * 4 + 24
+        assert weights.on_load_bytes(tensors, on_load(name)[1], "bfloat16") == 112 * width + 24
+    assert weights.on_load_bytes(tensors, on_load("fp32")[1], "bfloat16", tied=True) == 32 * 4 + 24
 
 
 def test_every_quantizing_entry_is_smaller_than_the_type_it_replaces() -> None:
     large = [Tensor("model.l.weight", "BF16", (1024, 1024))]
     for entry in (entry for row in TABLE for entry in row.on_load if entry.quantizes):
-        assert footprint.on_load_bytes(large, entry, "bfloat16") < 2 * 1024 * 1024 * 0.6
+        assert weights.on_load_bytes(large, entry, "bfloat16") < 2 * 1024 * 1024 * 0.6
 
 
 def test_mbu() -> None:
-    assert footprint.mbu(269e6, 46_080, 0, 50, 28e9) == pytest.approx(269e6 * 50 / 28e9)
-    assert footprint.mbu(269e6, 46_080, 1000, 50, 28e9) == pytest.approx((269e6 + 46.08e6) * 50 / 28e9)
+    assert weights.mbu(269e6, 46_080, 0, 50, 28e9) == pytest.approx(269e6 * 50 / 28e9)
+    assert weights.mbu(269e6, 46_080, 1000, 50, 28e9) == pytest.approx((269e6 + 46.08e6) * 50 / 28e9)
     with pytest.raises(ValueError, match="positive"):
-        footprint.mbu(1, 1, 1, 1, 0)
+        weights.mbu(1, 1, 1, 1, 0)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.methods.schemes import SCHEMES, Scheme
-from playground.metrics import packed
 from playground.metrics.headers import Tensor, read_tensors
+from playground.quantize import packed
 
 GROUP = 64
 KV = {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False, "symmetric": True}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from playground.metrics.preference import agreement, position, win_rate
+from playground.review.preference import agreement, position, win_rate
 
 KRIPPENDORFF = (  # Krippendorff 2011, section C: four observers, twelve units, alpha 0.743 for nominal data
     ("1", "2", "3", "3", "2", "1", "4", "1", "2", ".", ".", "."),

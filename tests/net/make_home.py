@@ -120,7 +120,7 @@ def vote(made: dict[str, Any]) -> None:
     """Anna votes for all, Ben for one; both with a word."""
     from urllib.parse import parse_qs, urlsplit
 
-    from playground.reviews import voting
+    from playground.review import voting
 
     for link, most in zip(made["links"], (100, 1), strict=True):
         key = parse_qs(urlsplit(link["link"]).query)["key"][0]

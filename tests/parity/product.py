@@ -8,18 +8,18 @@ from pathlib import Path
 
 import torch
 
-from playground import catalog
-from playground.catalog import checkpoint, names
+from playground import models
 from playground.core import LoadSpec, Progress, Sampling
 from playground.engines.forcing import ForcedTokens
-from playground.engines.transformers_host import loading
-from playground.engines.transformers_host.decode import Step, decode
-from playground.engines.transformers_host.forced import force
-from playground.engines.transformers_host.loading import Resident
-from playground.engines.transformers_host.memory import DeviceMemory
-from playground.methods import gguf
+from playground.engines.host import loading
+from playground.engines.host.decode import Step, decode
+from playground.engines.host.forced import force
+from playground.engines.host.loading import Resident
+from playground.engines.host.memory import DeviceMemory
 from playground.methods.naming import variant_name
 from playground.methods.recipe import Recipe
+from playground.models import checkpoint, names
+from playground.quantize import gguf
 from playground.store import variants
 from playground.store.schema import StoredVariant
 
@@ -81,7 +81,7 @@ def _ignore(_progress: Progress) -> None:
 
 def load_variant(name: str) -> Resident:
     """A variant by its name, or a `.gguf` file by its path, in the transformers engine. Raises PlaygroundError."""
-    return loading.load(catalog.resolve(name), DeviceMemory(loading.device_of_choice()), _ignore)
+    return loading.load(models.resolve(name), DeviceMemory(loading.device_of_choice()), _ignore)
 
 
 def export(source: Path, folder: Path, scheme: str) -> tuple[str, Path]:

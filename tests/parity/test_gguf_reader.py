@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from playground import catalog
-from playground.engines import choose
+from playground import models
+from playground.engines import choose, subjects
 from playground.errors import EngineUnavailable, EvaluationError
-from playground.evals import subjects
 from tests.parity import product, tiny
 from tests.parity.gguf_reader import SILENT, mean_kld, reading
 
@@ -49,12 +48,12 @@ def test_what_would_be_another_model_is_for_llama_cpp_alone(case: str, home: Pat
     assert "@llamacpp" in result.variant.refused
     model = next(tmp_path.glob("source-*"))
     name = f"{model}:gguf-f16"
-    assert catalog.variant(name).engines == ("llamacpp",)
+    assert models.variant(name).engines == ("llamacpp",)
     assert choose.together([str(model), name])[1] == name, "llama.cpp, though the original runs in transformers"
     with pytest.raises(EngineUnavailable, match=REFUSED[case]):
         subjects.find([name])
     with pytest.raises(EvaluationError, match=REFUSED[case]):
-        subjects.refuse_unread(catalog.variant(name))
+        subjects.refuse_unread(models.variant(name))
 
 
 def test_a_configuration_that_was_written_since_is_not_the_originals(home: Path, tmp_path: Path) -> None:
@@ -70,6 +69,6 @@ def test_a_configuration_that_was_written_since_is_not_the_originals(home: Path,
 def test_a_variant_computes_in_the_type_of_its_original(home: Path, tmp_path: Path) -> None:
     tiny.make(tmp_path / "model", "llama", dtype=torch.float16)
     name, _ = product.export(tmp_path / "model", tmp_path / "made", "F16")
-    assert catalog.variant(name).dtype == catalog.variant(str(tmp_path / "model")).dtype == "float16"
+    assert models.variant(name).dtype == models.variant(str(tmp_path / "model")).dtype == "float16"
     original, variant = product.load(tmp_path / "model").model, product.load_variant(name).model
     assert mean_kld(original, variant, 300) == 0

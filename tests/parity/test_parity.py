@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from playground.engines.transformers_host.cache import GrowingLayer
+from playground.engines.host.cache import GrowingLayer
 from playground.errors import UnsupportedModel
 from tests.parity import product, tiny
 from tests.parity.compare import TOLERANCE, parity, prompt_of

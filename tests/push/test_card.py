@@ -13,8 +13,8 @@ from playground.errors import BrokenCheckpoint, UnknownVariant
 from playground.methods import TABLE
 from playground.methods.recipe import Recipe
 from playground.push import plan
-from playground.push.markdown import code, fence, plain
 from playground.push.origin import origin
+from playground.report.markdown import code, fence, plain
 from playground.store import runs
 from playground.store.schema import Run, StoredVariant
 from tests.catalog.conftest import make_folder

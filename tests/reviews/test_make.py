@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from playground.errors import InvalidRequest, UnknownReview
-from playground.reviews import make
-from playground.reviews.make import Answered, Terms
+from playground.review import make
+from playground.review.make import Answered, Terms
 from playground.store import reviews, runs
 from playground.store.schema import Run
 from tests.fakes.review import VARIANTS, answered, comparison, invited, review

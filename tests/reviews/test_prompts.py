@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from playground.calibration import overlap
-from playground.calibration.sources import bundled as bundled_calibration
 from playground.errors import InvalidRequest
-from playground.evals import texts
-from playground.evals.bundled import documents
-from playground.reviews import prompts
+from playground.evaluate.bundled import documents
+from playground.review import prompts
+from playground.texts import overlap, prose
+from playground.texts.sources import bundled as bundled_calibration
 
 
 def test_the_bundled_prompts_are_many_short_and_of_several_kinds() -> None:
@@ -30,7 +29,7 @@ def test_the_bundled_prompts_are_many_short_and_of_several_kinds() -> None:
 def test_they_are_neither_calibration_nor_evaluation_text() -> None:
     own = prompts.bundled().prompts
     data = sorted((Path(documents.__file__).parent / "data").glob("*.jsonl"))
-    others = [sample.plain for sample in bundled_calibration()] + [sample.plain for sample in texts.bundled()]
+    others = [sample.plain for sample in bundled_calibration()] + [sample.plain for sample in prose.bundled()]
     others += [text for path in data for line in path.read_text().splitlines() for text in _strings(json.loads(line))]
     assert len(data) >= 4 and len(others) > 500
     assert [(own[pair.evaluation], pair.words) for pair in overlap(others, own)] == []

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from playground.errors import UnknownReview
-from playground.reviews.make import Answered
-from playground.reviews.results import results
+from playground.review.make import Answered
+from playground.review.results import results
 from playground.store import reviews
 from tests.fakes.review import Rule, answered, invited, prefers, review, vote_all
 

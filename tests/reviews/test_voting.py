@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from playground.errors import InvalidRequest, PlaygroundError, ReviewOver, UnknownReview, VoteRefused
-from playground.reviews import make, voting
+from playground.review import make, voting
 from playground.store import reviews
 from tests.fakes.review import SECRETS, invited, prefers, review, vote_all
 

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from playground.errors import VoteRefused
-from playground.reviews import voting
+from playground.review import voting
 from playground.store import database, reviews
 from tests.fakes.review import invited, review
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 SERVER = """
 import uvicorn, socket
 from starlette.applications import Starlette
-from playground.ui import review_routes
+from playground.review import routes as review_routes
 app = Starlette(); review_routes.serve(app)
 listener = socket.create_server(("127.0.0.1", 0)); print(listener.getsockname()[1], flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[listener])

@@ -21,17 +21,17 @@ from gradio import http_server, oauth
 from itsdangerous import TimestampSigner
 from starlette.responses import PlainTextResponse
 
-from playground.catalog.child import without_keys
 from playground.errors import InvalidSettings, OutOfQuota, TooMany, WrongLogin
+from playground.process import without_keys
 from playground.settings import settings
 from playground.store import database
-from playground.ui import access
-from playground.ui.access_gate import Gate
-from playground.ui.access_hosts import Hosts
-from playground.ui.access_login import COOKIE, Logins
-from playground.ui.access_rules import Rules
-from playground.ui.access_visitor import visitor
-from playground.ui.owner import Owner
+from playground.web import access
+from playground.web.gate import Gate
+from playground.web.hosts import Hosts
+from playground.web.login import COOKIE, Logins
+from playground.web.owner import Owner
+from playground.web.rules import Rules
+from playground.web.visitor import visitor
 from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine, Script
 from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
@@ -569,7 +569,7 @@ def test_a_tab_for_which_there_is_no_room_is_told_so(
     public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, engine = public
-    monkeypatch.setattr("playground.ui.session.EACH", 1)
+    monkeypatch.setattr("playground.compare.session.EACH", 1)
     engine.scripts["fake"] = Script(hold_at=3)
     who = opened(url)
     with ThreadPoolExecutor(1) as pool:

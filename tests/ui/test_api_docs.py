@@ -14,8 +14,8 @@ import httpx
 import pytest
 from gradio.utils import get_function_description
 
-from playground.ui.app import build
-from playground.ui.owner import Owner
+from playground.app import build
+from playground.web.owner import Owner
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine
 from tests.fakes.queue import FakeQueue

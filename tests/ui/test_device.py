@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from playground.machine import Memory, Probe
-from playground.ui.device import words
+from playground.web.device import words
 
 RAM = Memory(total=23_400_000_000, available=20_300_000_000)
 

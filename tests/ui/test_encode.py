@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.compare import PaneResult
+from playground.compare import encode
+from playground.compare.run import PaneResult
+from playground.compare.verdict import Divergence
 from playground.core import Alternative, Finish, Progress, Reported, Sampling, Token, Variant
 from playground.engines import choose
 from playground.errors import EngineDied
-from playground.ui import encode, values
-from playground.verdict import Divergence
+from playground.web import values
 from tests.fakes.catalog import fake_variant
 from tests.fakes.engine import FakeEngine
 

@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.catalog import endpoints
-from playground.catalog.endpoints import Endpoint
-from playground.catalog.variants import models
+from playground.compare import endpoints_trials, endpoints_words
+from playground.compare.endpoints_trials import Asked, Trials
 from playground.errors import CatalogError, InvalidRequest, OwnerOnly
-from playground.ui import endpoints_trials, endpoints_words
-from playground.ui.endpoints_trials import Asked, Trials
+from playground.models import endpoints
+from playground.models.endpoints import Endpoint
+from playground.models.variants import models
 from tests.fakes import catalog, endpoint
 from tests.fakes.engine import FakeEngine
 from tests.fakes.openai_server import MODEL

@@ -17,23 +17,24 @@ import httpx
 import pytest
 
 from playground.errors import EvaluationError, InvalidRequest, MissingData, PlaygroundError
-from playground.estimate import evaluation as estimates
-from playground.estimate.evaluation import Expected
-from playground.evals import items, tasks
-from playground.evals.conditions import Conditions
-from playground.evals.items import Item, TaskFacts
-from playground.evals.verdict_words import points, sentences
-from playground.export.evaluation import named
-from playground.jobs.divergence_spec import DivergenceSpec
-from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.evaluate import estimate as estimates
+from playground.evaluate import items, items_page, tasks, words
+from playground.evaluate import page as evaluate_page
+from playground.evaluate.board import Board
+from playground.evaluate.conditions import Conditions
+from playground.evaluate.divergence_spec import DivergenceSpec
+from playground.evaluate.estimate import Expected
+from playground.evaluate.form import generation, spec
+from playground.evaluate.items import Item, TaskFacts
+from playground.evaluate.page import Evaluate
+from playground.evaluate.report import named
+from playground.evaluate.run_page import view
+from playground.evaluate.spec import EvaluateSpec
+from playground.evaluate.verdict import points, sentences
 from playground.store import folders, runs
-from playground.ui import evaluate_events, evaluate_items, evaluate_words, outsiders
-from playground.ui.access_rules import Rules
-from playground.ui.evaluate_asked import generation, spec
-from playground.ui.evaluate_board import Board
-from playground.ui.evaluate_events import Evaluate
-from playground.ui.evaluate_run import view
-from playground.ui.owner import Owner
+from playground.web import outsiders
+from playground.web.owner import Owner
+from playground.web.rules import Rules
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation
 from tests.fakes.queue import FakeQueue
@@ -116,7 +117,7 @@ def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatc
     tasked = Conditions(("gsm8k", "bundled", "somewhere_else"), limit=200)
     asked = EvaluateSpec(("a", "b", "c", "d"), tasked, divergence={"text": "bundled", "tokens": 64})
     expected = Expected((60.0, 90.0), 70.0, ("Layers.",))
-    plan = json.loads(evaluate_words.plan(3, asked, expected))
+    plan = json.loads(words.plan(3, asked, expected))
     assert plan["button"] == "Evaluate 4 variants on 4 tasks", "a bundled group is what it consists of"
     assert (plan["serial"], plan["items"], plan["answers"]) == (3, 800, 3200)
     assert plan["time"]["seconds"] == [60.0, 90.0] and plan["time"]["rests_on"] == ["Layers."]
@@ -125,11 +126,11 @@ def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatc
     assert (gsm8k["n"], gsm8k["full"]) == (200, 1319)
     assert gsm8k["smallest_drop"] == pytest.approx(0.062, abs=0.001), "docs: 200 samples show 6.2 points"
     everything = EvaluateSpec(("a", "b"), Conditions(("somewhere_else", "gsm8k")))
-    all_items = json.loads(evaluate_words.plan(0, everything, expected))
+    all_items = json.loads(words.plan(0, everything, expected))
     assert all_items["items"] is None and all_items["tasks"][0]["smallest_drop"] is None
     assert all_items["tasks"][1]["smallest_drop"] == pytest.approx(0.024, abs=0.001)
     assert estimates.tasks_of(everything) == [("somewhere_else", None), ("gsm8k", 1319)]
-    alone = json.loads(evaluate_words.plan(1, DivergenceSpec(("a", "b")), expected))
+    alone = json.loads(words.plan(1, DivergenceSpec(("a", "b")), expected))
     assert alone["button"] == "Measure the divergence of 1 variant" and alone["text"]["alone"] and not alone["tasks"]
 
 
@@ -297,7 +298,7 @@ def stored(task: str, *sides: list[Item]) -> str:
 
 
 def pages(run_id: str, show: str = "all", offset: int = 0, better: bool = True, count: int = 2) -> dict[str, Any]:
-    return evaluate_items.page(run_id, {"facts": better}, "facts", count, 1, show, offset)
+    return items_page.page(run_id, {"facts": better}, "facts", count, 1, show, offset)
 
 
 def test_items_are_joined_by_document_and_filtered_by_what_changed(home: Path) -> None:
@@ -306,7 +307,7 @@ def test_items_are_joined_by_document_and_filtered_by_what_changed(home: Path) -
     run_id = stored("facts", before, after)
     found = pages(run_id)
     assert found["counts"] == {"all": 20, "flips": 3, "lost": 1, "won": 2}
-    assert len(found["items"]) == evaluate_items.PAGE and found["items"][0]["doc"] == 0
+    assert len(found["items"]) == items_page.PAGE and found["items"][0]["doc"] == 0
     (lost,) = pages(run_id, "lost")["items"]
     assert (lost["doc"], lost["moved"], [side["answer"] for side in lost["sides"]]) == (3, "lost", ["yes", "no"])
     assert [one["doc"] for one in pages(run_id, "won")["items"]] == [4, 6]
@@ -327,10 +328,10 @@ def test_ten_thousand_items_come_a_page_at_a_time(home: Path) -> None:
     sides = [[item(n, float((n + side) % 7 > 0), prompt="word " * 200) for n in range(10_000)] for side in range(2)]
     run_id = stored("facts", *sides)
     pages(run_id)
-    read = evaluate_items._index.cache_info().misses
+    read = items_page._index.cache_info().misses
     found = pages(run_id, "flips", 1000)
     assert found["counts"]["all"] == 10_000 and len(json.dumps(found)) < 100_000
-    assert evaluate_items._index.cache_info().misses == read, "the files are read once, then only a page's lines"
+    assert items_page._index.cache_info().misses == read, "the files are read once, then only a page's lines"
 
 
 def test_a_run_whose_files_are_gone_or_broken_says_so(home: Path) -> None:
@@ -338,7 +339,7 @@ def test_a_run_whose_files_are_gone_or_broken_says_so(home: Path) -> None:
     assert not view(run, owner=True)["items"]
     better = {"bundled_facts": True}
     with pytest.raises(EvaluationError, match="gone"):
-        evaluate_items.page(run.id, better, "bundled_facts", 2, 1, "all", 0)
+        items_page.page(run.id, better, "bundled_facts", 2, 1, "all", 0)
     path = folders.run(stored("facts", [item(0, 1.0)], [item(0, 0.0)])) / "items/facts"
     (path / "1.jsonl").write_text('{"doc_hash": 1')
     with pytest.raises(EvaluationError, match="cannot be read"):
@@ -349,9 +350,9 @@ def test_a_run_whose_files_are_gone_or_broken_says_so(home: Path) -> None:
 def test_a_task_is_no_way_to_other_files(home: Path, task: str) -> None:
     run_id = stored("facts", [item(0, 1.0)], [item(0, 0.0)])
     with pytest.raises(EvaluationError):
-        evaluate_items.page(run_id, {"facts": True}, task, 2, 1, "all", 0)
+        items_page.page(run_id, {"facts": True}, task, 2, 1, "all", 0)
     with pytest.raises(EvaluationError):
-        evaluate_items.page(run_id, {task: True}, task, 2, 1, "all", 0)
+        items_page.page(run_id, {task: True}, task, 2, 1, "all", 0)
 
 
 # ---- over HTTP: who may do what
@@ -377,7 +378,7 @@ class Page:
 
 @pytest.fixture
 def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    monkeypatch.setattr(evaluate_events, "best_device", lambda: "cpu")
+    monkeypatch.setattr(evaluate_page, "best_device", lambda: "cpu")
 
     def expected(_asked: Any, _tasks: Any, *, measure: bool, busy: float) -> Expected:
         return Expected((60.0, 120.0), 90.0) if measure else Expected(None, measures=True)
@@ -414,7 +415,7 @@ def test_from_the_form_to_a_job_to_its_run(page: Page, queue: FakeQueue) -> None
     assert page.send("run", "open", {"id": run.id})["rows"][1]["variant"] == "smollm2:nf4"
     asked = {"id": run.id, "task": "bundled_facts", "variant": 1, "show": "flips", "offset": 0, "serial": 5}
     found = page.send("items", "browse", asked)
-    assert found["serial"] == 5 and found["counts"]["all"] == 200 and len(found["items"]) <= evaluate_items.PAGE
+    assert found["serial"] == 5 and found["counts"]["all"] == 200 and len(found["items"]) <= items_page.PAGE
     assert not page.send("board", "remove", {"id": run.id})["runs"] and not folders.run(run.id).exists()
     assert page.send("run", "open", {"id": run.id})["error"][0].startswith("There is no run")
     assert page.send("board", "remove", {"id": run.id})["error"][0].startswith("There is no run")

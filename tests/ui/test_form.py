@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from playground.compare import form
+from playground.compare.turns import Ask
 from playground.core import Sampling
 from playground.errors import InvalidRequest
-from playground.ui import form
-from playground.ui.turns import Ask
 
 FINE: dict[str, Any] = {
     "prompt": "Hi", "system": "", "mode": form.CHAT, "max_tokens": 128, "temperature": 0, "top_p": 1, "top_k": 0,

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from playground import machine
+from playground import job_room, machine
 from playground.errors import OutOfMemory
-from playground.evals.conditions import Conditions
-from playground.jobs import room
-from playground.jobs.divergence_spec import DivergenceSpec
-from playground.jobs.evaluate_spec import EvaluateSpec
+from playground.evaluate import room
+from playground.evaluate.conditions import Conditions
+from playground.evaluate.divergence_spec import DivergenceSpec
+from playground.evaluate.spec import EvaluateSpec
 from playground.jobs.kinds import Spec
-from playground.jobs.spec import QuantizeSpec
 from playground.methods.recipe import Recipe
-from playground.ui import job_room
+from playground.quantize.spec import QuantizeSpec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
 

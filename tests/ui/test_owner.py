@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 
 from playground.errors import OwnerOnly
-from playground.ui.owner import Owner, loopback
+from playground.web.owner import Owner, loopback
 
 HERE = Owner("127.0.0.1")
 

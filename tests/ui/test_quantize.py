@@ -15,21 +15,22 @@ import pytest
 import typer
 
 from playground import cli, machine
-from playground.calibration import Calibration, sources
 from playground.errors import InvalidCalibration, PlaygroundError
-from playground.estimate import Facts
-from playground.jobs.spec import QuantizeSpec
 from playground.methods import TABLE
 from playground.methods.command import command
 from playground.methods.recipe import Recipe
 from playground.metrics.layer_errors import where_it_hurt
+from playground.push.page import Pushes
+from playground.quantize import page as quantize_page
+from playground.quantize import upload, words
+from playground.quantize.board import Board
+from playground.quantize.estimate import Facts
+from playground.quantize.form import spec
+from playground.quantize.spec import QuantizeSpec
+from playground.quantize.upload import Uploads
 from playground.store import variants
-from playground.ui import quantize_events, quantize_upload, quantize_words
-from playground.ui.job_view import MAX_POINTS, View
-from playground.ui.quantize_asked import spec
-from playground.ui.quantize_board import Board
-from playground.ui.quantize_push import Pushes
-from playground.ui.quantize_upload import Uploads
+from playground.texts import Calibration, sources
+from playground.web.job_view import MAX_POINTS, View
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving
@@ -130,9 +131,9 @@ def test_a_file_in_pieces_is_calibration_text(home: Path) -> None:
     assert found and (found.rows, found.skipped, found.bytes) == (9, 0, len(LINES))
     assert uploads.path(found.token).read_text() == LINES
     asked = spec(calibrated(source="upload", upload=found.token, samples="9"), uploads)
-    assert asked.recipe.calibration["source"] == str(quantize_upload.folder() / found.token)
+    assert asked.recipe.calibration["source"] == str(upload.folder() / found.token)
     again = uploads.piece("b", "other.jsonl", 0, True, LINES)
-    assert again and again.token == found.token and len(list(quantize_upload.folder().iterdir())) == 1
+    assert again and again.token == found.token and len(list(upload.folder().iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -155,16 +156,16 @@ def test_a_file_that_cannot_be_used_says_so_and_leaves_nothing(
         assert uploads.piece("a", name, earlier, False, part) is None
     with pytest.raises(InvalidCalibration, match=said):
         uploads.piece("a", name, number, True, text)
-    assert not quantize_upload.folder().exists() or not list(quantize_upload.folder().iterdir())
+    assert not upload.folder().exists() or not list(upload.folder().iterdir())
 
 
 def test_a_file_has_a_limit_and_so_has_their_number(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantize_upload, "MAX_BYTES", 1000)
+    monkeypatch.setattr(upload, "MAX_BYTES", 1000)
     uploads = Uploads()
     uploads.piece("a", "a.txt", 0, False, "x" * 900)
     with pytest.raises(InvalidCalibration, match="limit"):
         uploads.piece("a", "a.txt", 1, False, "x" * 900)
-    for key in range(quantize_upload.MAX_OPEN):
+    for key in range(upload.MAX_OPEN):
         uploads.piece(str(key), "a.txt", 0, False, "x")
     with pytest.raises(InvalidCalibration, match="Several"):
         uploads.piece("more", "a.txt", 0, False, "x")
@@ -178,8 +179,8 @@ def test_a_file_has_a_limit_and_so_has_their_number(home: Path, monkeypatch: pyt
 def test_every_scheme_that_a_job_makes_is_said_in_words() -> None:
     for row in (row for row in TABLE if row.job):
         for scheme in row.schemes:
-            assert quantize_words.scheme_words(scheme), (row.name, scheme)
-    said = quantize_words.scheme_words
+            assert words.scheme_words(scheme), (row.name, scheme)
+    said = words.scheme_words
     assert said("W4A16_ASYM") == "4-bit integer weights with zero points, 16-bit activations"
     assert said("W8A8") == "8-bit integer weights, 8-bit activations, scaled while it runs"
     assert said("NVFP4") == ("4-bit floating-point weights in groups of 16, 4-bit activations, scales from calibration")
@@ -188,7 +189,7 @@ def test_every_scheme_that_a_job_makes_is_said_in_words() -> None:
 
 def test_the_form_lists_every_method_and_holds_no_tag(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "versions", lambda names: dict.fromkeys(names))
-    value = quantize_words.form("<b>", "<i>")
+    value = words.form("<b>", "<i>")
     assert "<" not in value
     shown = json.loads(value)
     assert [one["name"] for one in shown["methods"]] == [row.name for row in TABLE if row.job]
@@ -378,7 +379,7 @@ class Page:
 
 @pytest.fixture
 def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    monkeypatch.setattr(quantize_events, "best_device", lambda: "cpu")
+    monkeypatch.setattr(quantize_page, "best_device", lambda: "cpu")
     return FakeQueue()
 
 
@@ -415,7 +416,7 @@ def test_what_cannot_work_is_refused_with_a_hint(page: Page, queue: FakeQueue, m
     cost = page.send("form", "estimate", FORM | {"method": "fp8", "scheme": "FP8_BLOCK", "serial": 1})
     assert cost["error"][0].startswith("FP8_BLOCK needs input dimensions divisible by 128")
     full = Facts(None, 10**12, 10**6)
-    monkeypatch.setattr(quantize_events, "facts", lambda **_: full)
+    monkeypatch.setattr(quantize_page, "facts", lambda **_: full)
     cost = page.send("form", "estimate", FORM | {"serial": 2})
     assert not cost["fits"] and "the disk has 1.0 MB free" in cost["error"][0] and cost["after"]
     begun = page.send("form", "begin", FORM)
@@ -472,5 +473,5 @@ def test_nobody_else_starts_ends_sends_or_deletes_anything(
     assert not [word for word in private if word in json.dumps(seen)]
     assert len(seen["cards"]) == 2 and own["variants"][-1]["path"] == row.path and own["jobs"][0]["log"] == "a log"
     assert list(queue.jobs) == [job] and queue.jobs[job].state == "queued" and Path(row.path).exists()
-    assert not quantize_upload.folder().exists()
+    assert not upload.folder().exists()
     assert httpx.get(f"{page.url}/quantize/files", params={"variant": row.id}, headers=headers).status_code == 403

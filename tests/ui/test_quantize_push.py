@@ -14,10 +14,10 @@ import pytest
 from playground.core import Progress
 from playground.errors import InvalidRequest, NoRights
 from playground.push import Plan, Pushed
+from playground.push import page as push_page
+from playground.push.page import Pushes
 from playground.store import jobs
 from playground.store.schema import StoredVariant
-from playground.ui import quantize_push
-from playground.ui.quantize_push import Pushes
 from tests.fakes.engine import FakeEngine
 from tests.fakes.hub import Hub
 from tests.fakes.queue import FakeQueue
@@ -102,7 +102,7 @@ def slow(monkeypatch: pytest.MonkeyPatch, home: Path) -> dict[str, threading.Eve
                 raise NoRights(f"No rights for {plan.repository}.")
         return Pushed(plan.repository, "http://hub/x", "c" * 40, how["private"], 1, 1, 1)
 
-    monkeypatch.setattr(quantize_push, "push", push)
+    monkeypatch.setattr(push_page, "push", push)
     return events
 
 
@@ -139,7 +139,7 @@ def test_a_surprise_is_an_error_without_its_words(
     def push(*_: Any, **__: Any) -> Pushed:
         raise ValueError(f"odd: {TOKEN}")
 
-    monkeypatch.setattr(quantize_push, "push", push)
+    monkeypatch.setattr(push_page, "push", push)
     pushes, variant = Pushes(), made()
     begin(pushes, variant)
     assert until(lambda: pushes.shown()[variant.id]["error"]) == ["The push failed (ValueError).", "Push again."]

@@ -12,10 +12,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from playground.errors import InvalidRequest
-from playground.jobs.review_spec import ReviewSpec
-from playground.reviews import voting
+from playground.review import form as review_form
+from playground.review import routes, voting
+from playground.review.spec import ReviewSpec
 from playground.store import reviews
-from playground.ui import review_asked, review_routes
 from tests.fakes import catalog
 from tests.fakes.loops import finished
 from tests.fakes.review import SECRETS, invited, review
@@ -49,7 +49,7 @@ class Client:
 @pytest.fixture
 def client(home: Path) -> Client:
     app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("the app"))])
-    review_routes.serve(app)
+    routes.serve(app)
     return Client(app)
 
 
@@ -136,11 +136,11 @@ def test_the_form_becomes_a_spec_or_a_sentence(monkeypatch: pytest.MonkeyPatch, 
         "count": "8",
         "seed": "3",
     }
-    spec = review_asked.spec(form)
+    spec = review_form.spec(form)
     assert isinstance(spec, ReviewSpec) and spec.terms.invitations == ("Anna", "Ben")
     assert len(spec.prompts.prompts) == 8 and spec.sampling.seed == 3 and spec.terms.places == 0
     own = {**form, "prompts": "own", "text": '{"prompt": "Why?"}', "file": "mine.jsonl", "common": True, "places": "5"}
-    assert review_asked.spec(own).prompts.prompts == ("Why?",) and review_asked.spec(own).terms.places == 5
+    assert review_form.spec(own).prompts.prompts == ("Why?",) and review_form.spec(own).terms.places == 5
     for more, match in (
         ({"count": "many"}, "whole number"),
         ({"count": "0"}, "No prompt"),
@@ -152,6 +152,6 @@ def test_the_form_becomes_a_spec_or_a_sentence(monkeypatch: pytest.MonkeyPatch, 
         ({"invitations": None}, "Nobody could vote"),
     ):
         with pytest.raises(InvalidRequest, match=match):
-            review_asked.spec({**form, **more})
+            review_form.spec({**form, **more})
     with pytest.raises(InvalidRequest, match="No comparison"):
-        review_asked.run_ids({"runs": [3, None]})
+        review_form.run_ids({"runs": [3, None]})

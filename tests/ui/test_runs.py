@@ -10,11 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.export.stored import pane as stored_pane
+from playground.compare.stored import pane as stored_pane
 from playground.metrics.timing import timing
+from playground.runs import how as runs_how
+from playground.runs import page, replay
+from playground.runs import pair as runs_pair
+from playground.runs import rows as runs_rows
 from playground.store import folders, runs
 from playground.store.schema import Run
-from playground.ui import run_how, run_pair, run_replay, run_view, runs_rows, theme
+from playground.web import theme
 from tests.fakes import stored_runs
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
@@ -27,7 +31,7 @@ ORIGIN = {"Origin": "http://evil.example"}
 
 
 def shown(run: Run, owner: bool = True) -> dict[str, Any]:
-    return run_view.view(runs.entry(run.id, owner), owner=owner)
+    return page.view(runs.entry(run.id, owner), owner=owner)
 
 
 def lines(pane: dict[str, Any], kind: str) -> list[tuple[float, list[Any]]]:
@@ -73,7 +77,7 @@ def test_a_pane_that_failed_keeps_its_words_and_says_why(home: Path) -> None:
     pane = run.result["panes"][1]
     pane |= {"error": {"code": "x", "message": "It died.", "hint": "Run it again."}, "tokens": pane["tokens"][:3]}
     run.result["forced"][1] = {"kld_mean": None, "positions": [], "total": 21, "reason": "It was stopped."}
-    failed = run_replay.panes(run.as_row())[1]
+    failed = replay.panes(run.as_row())[1]
     assert lines(failed, "fail")[0][1][1:3] == ["It died.", "Run it again."] and len(lines(failed, "tok")) == 3
     assert lines(failed, "measured")[0][1][1:] == ["blocked", "It was stopped."]
 
@@ -102,15 +106,15 @@ def test_how_it_was_measured_is_in_words(home: Path) -> None:
     )
     assert ["bandwidth", "17.1 GB/s"] in how["device"] and ["torch", "2.13.0"] in how["versions"]
     assert [one["hash"] for one in how["variants"]] == [REFERENCE["content_hash"], NF4["content_hash"]]
-    assert run_how.words({"a_b": [1, None, 0.5], "c": True}) == "a b 1, –, 0.5, c yes"
+    assert runs_how.words({"a_b": [1, None, 0.5], "c": True}) == "a b 1, –, 0.5, c yes"
 
 
 def test_settings_of_a_checkpoint_that_no_answer_was_asked_with_are_among_the_settings() -> None:
     variants = [{**REFERENCE, "left_out": {"repetition_penalty": 1.5}}, {**NF4, "left_out": {}}]
     row = {"settings": {"tasks": ["math"]}, "variants": variants}
-    assert run_how.settings(row)[-1] == ["generation_config.json", "not read (BF16: repetition_penalty 1.5)"]
+    assert runs_how.settings(row)[-1] == ["generation_config.json", "not read (BF16: repetition_penalty 1.5)"]
     older = row | {"variants": [REFERENCE, NF4]}
-    assert run_how.settings(older) == [["tasks", "math"]]
+    assert runs_how.settings(older) == [["tasks", "math"]]
 
 
 def test_a_kind_that_nobody_knows_still_has_its_head(home: Path) -> None:
@@ -125,7 +129,7 @@ def test_two_comparisons_are_matched_by_variant(home: Path) -> None:
     first = comparison()
     moved, other = REFERENCE | {"content_hash": "another"}, NF4 | {"id": "smollm2:int8", "label": "int8"}
     second = comparison("After", steps_s=(0.1, 0.35), versions={"torch": "2.14.0"}, variants=[moved, other])
-    found = run_pair.view(runs.entry(first.id), runs.entry(second.id), owner=True)
+    found = runs_pair.view(runs.entry(first.id), runs.entry(second.id), owner=True)
     (table,) = found["tables"]
     by_name = {line["id"]: line["cells"] for line in table["lines"]}
     assert list(by_name) == ["smollm2", "smollm2:nf4", "smollm2:int8"]
@@ -140,7 +144,7 @@ def test_two_comparisons_are_matched_by_variant(home: Path) -> None:
 
 def test_two_evaluations_show_the_intervals_that_were_computed_and_claim_nothing(home: Path) -> None:
     first, second = evaluation(VARIANTS[:2], TASKS[2:3]), evaluation(VARIANTS[:2], TASKS[2:3], seed=4)
-    found = run_pair.view(runs.entry(first.id), runs.entry(second.id), owner=True)
+    found = runs_pair.view(runs.entry(first.id), runs.entry(second.id), owner=True)
     scores, divergence = found["tables"]
     ours = next(row for row in first.result["rows"] if row["variant"] == "smollm2:nf4")
     cell = scores["lines"][1]["cells"][0]
@@ -152,10 +156,10 @@ def test_two_evaluations_show_the_intervals_that_were_computed_and_claim_nothing
 
 
 def test_runs_of_different_kinds_have_no_common_number(home: Path) -> None:
-    found = run_pair.view(runs.entry(bench().id), runs.entry(quantization().id), owner=True)
+    found = runs_pair.view(runs.entry(bench().id), runs.entry(quantization().id), owner=True)
     assert not found["same_kind"] and not found["tables"] and found["changed"]["groups"]
     for make in (bench, quantization):
-        pair = run_pair.view(runs.entry(make().id), runs.entry(make().id), owner=True)
+        pair = runs_pair.view(runs.entry(make().id), runs.entry(make().id), owner=True)
         assert pair["tables"][0]["lines"] and not any(group["changed"] for group in pair["changed"]["groups"])
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from playground.compare.session import Session
+from playground.compare.turns import Ask
 from playground.store import database, runs
-from playground.ui.access_rules import Rules
-from playground.ui.owner import Owner
-from playground.ui.session import Session
-from playground.ui.turns import Ask
+from playground.web.owner import Owner
+from playground.web.rules import Rules
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from playground.compare import strip
+from playground.compare.session import Session, Sessions
+from playground.compare.turns import Ask
 from playground.core import Sampling
 from playground.engines import choose
 from playground.errors import EngineDied
-from playground.ui import strip
-from playground.ui.session import Session, Sessions
-from playground.ui.turns import Ask
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 

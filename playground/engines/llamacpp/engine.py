@@ -13,20 +13,20 @@ from typing import Any
 
 import psutil
 
-from playground import catalog
-from playground.catalog.gguf_file import GgufHeader, read_header
+from playground import models
 from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Token
 from playground.engines import client as http
 from playground.engines import table
-from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.llamacpp import facts
 from playground.engines.llamacpp.completion import Completion
 from playground.engines.llamacpp.facts import Facts
-from playground.engines.llamacpp.start import start
+from playground.engines.llamacpp.server import start
 from playground.engines.process import ServerProcess
 from playground.engines.servers import Servers
 from playground.errors import ContextOverflow, EngineError, EngineUnavailable, InvalidRequest, UnsupportedModel
+from playground.models.gguf import GgufHeader, read_header
 from playground.settings import settings
 
 OVERHEAD = 150_000_000  # bytes of a server beside weights and cache
@@ -97,7 +97,7 @@ class LlamaCppEngine:
                 raise EngineUnavailable(
                     "llama.cpp is not installed here.", hint="Run `make setup`, or `pip install xllamacpp`."
                 )
-            spec = catalog.resolve(variant, on_progress, is_cancelled)
+            spec = models.resolve(variant, on_progress, is_cancelled)
             model = self._models[variant] = self._read(spec, on_progress, is_cancelled)
             context = facts.context(model.header, settings().llamacpp_context)
             weights, cache = facts.weight_bytes(model.header), _kv_bytes_per_token(model.header) * context
@@ -121,10 +121,10 @@ class LlamaCppEngine:
                 f"llama.cpp reads GGUF files, and {spec.id} is none.", hint="Choose another engine for it."
             )
         header = read_header(Path(spec.path))
-        name = catalog.split(spec.id)[0]
+        name = models.split(spec.id)[0]
         if name == spec.id:
             return _Model(header, "", facts.tokenizer_hash(header))
-        reference = catalog.resolve(name, on_progress, is_cancelled).path
+        reference = models.resolve(name, on_progress, is_cancelled).path
         on_progress(Progress("Reading the tokenizer"))
         return _Model(header, reference, self._tokenize(reference, "a").tokenizer_hash, frozenset(spec.end_ids))
 

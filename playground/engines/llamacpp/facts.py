@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playground.catalog.gguf_file import GgufHeader
-from playground.engines.llamacpp_host import READY
+from playground.engines.llamacpp.ready import READY
+from playground.models.gguf import GgufHeader
 
 # Bytes per value of the types that a KV cache can have.
 _CACHE_BYTES = {

@@ -14,11 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from playground.catalog import endpoints, names
-from playground.catalog.endpoints import Endpoint
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
 from playground.engines import table
-from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.remote.chunks import Chunks
 from playground.engines.remote.errors import Missing, Rejected, Scrub, TooLarge, missing_model, shown, unreadable
@@ -37,6 +35,8 @@ from playground.errors import (
     UnsupportedModel,
 )
 from playground.methods import did_you_mean
+from playground.models import endpoints, names
+from playground.models.endpoints import Endpoint
 
 log = logging.getLogger(__name__)
 _GREETING: tuple[Message, ...] = ({"role": "user", "content": "Hi"},)

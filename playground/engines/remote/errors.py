@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 import httpcore
 
-from playground.catalog.endpoints import Endpoint
 from playground.errors import (
     ContextOverflow,
     EngineError,
@@ -20,6 +19,7 @@ from playground.errors import (
     PlaygroundError,
     UnknownModel,
 )
+from playground.models.endpoints import Endpoint
 
 SHOWN = 300
 _OVERFLOW = re.compile(r"context[ _](?:length|size|window|overflow)|exceed_context_size", re.IGNORECASE)

@@ -21,10 +21,10 @@ import httpcore
 import httpx
 
 from playground import __version__
-from playground.catalog import addresses
-from playground.catalog.endpoints import Endpoint
 from playground.engines.remote.errors import Scrub, failed, from_status, too_large, unreadable
 from playground.errors import Cancelled
+from playground.models import addresses
+from playground.models.endpoints import Endpoint
 from playground.settings import settings
 
 CONNECT_S = 10.0

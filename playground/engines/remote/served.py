@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from playground.catalog.endpoints import Endpoint
 from playground.core import Loaded
 from playground.engines.remote.chunks import Counting
 from playground.engines.remote.errors import shown
 from playground.engines.remote.requests import KINDS, Kind, not_taken
+from playground.models.endpoints import Endpoint
 
 _COUNTED: Mapping[Counting, str] = {
     "ids": "counted by their ids",

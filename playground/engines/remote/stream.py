@@ -9,13 +9,13 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from playground.catalog.endpoints import Endpoint
 from playground.core import Message, Sampling, Token
 from playground.engines.remote.chunks import Chunks
 from playground.engines.remote.errors import Rejected, cut, in_stream, unreadable
 from playground.engines.remote.http import IsStopped, RemoteHttp
 from playground.engines.remote.requests import body, refused_by
 from playground.engines.remote.served import Served
+from playground.models.endpoints import Endpoint
 
 log = logging.getLogger(__name__)
 

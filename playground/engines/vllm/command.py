@@ -17,7 +17,7 @@ from playground.settings import settings
 
 Device = Literal["cuda", "cpu"]
 LONGEST = 4096  # tokens of context unless a setting asks for more: a KV cache for the model's own may not fit
-MODULE = "playground.engines.vllm_host"
+MODULE = "playground.engines.vllm.host"
 FP8 = "PLAYGROUND_VLLM_FP8"  # tells the module that the variant multiplies FP8
 
 

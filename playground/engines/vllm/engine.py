@@ -10,16 +10,16 @@ from pathlib import Path
 
 import httpx
 
-from playground import catalog
+from playground import models as catalog
 from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Reported, Sampling, Token
 from playground.engines import client, table
-from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.process import ServerProcess
 from playground.engines.servers import Servers
 from playground.engines.vllm import command, facts, memory, metrics, server_log
 from playground.engines.vllm.pieces import pieces
-from playground.engines.vllm.start import models, refusal, start
+from playground.engines.vllm.server import models, refusal, start
 from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body
 from playground.errors import (
     Cancelled,
@@ -29,7 +29,7 @@ from playground.errors import (
     EngineUnavailable,
     InvalidRequest,
 )
-from playground.metrics.footprint import read_tensors
+from playground.metrics.weights import read_tensors
 from playground.settings import settings
 
 Tokenize = Callable[[str, Sequence[Message] | str], Prompt]

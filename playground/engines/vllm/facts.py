@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from playground.catalog import scheme
 from playground.errors import BrokenCheckpoint
-from playground.metrics.footprint import TORCH_BYTES, Tensor
+from playground.metrics.weights import TORCH_BYTES, Tensor
+from playground.models import scheme
 
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in)\.weight$")
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from playground.core import Progress
-from playground.engines.engine import OnProgress
+from playground.engines.base import OnProgress
 from playground.engines.process import LOG_LINES
 
 FIRST = Progress("Starting vLLM: importing")

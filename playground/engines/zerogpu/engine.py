@@ -13,9 +13,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playground import catalog
+from playground import models
 from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Token
-from playground.engines.engine import IsCancelled, OnProgress
+from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.forcing import ForcedTokens, Forcing
 from playground.errors import Cancelled, EngineError, EngineUnavailable, UnknownVariant, from_wire
 from playground.settings import settings
@@ -83,7 +83,7 @@ class ZeroGpuEngine:
     def load(
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
     ) -> Loaded:
-        spec = catalog.resolve(variant, on_progress, is_cancelled)
+        spec = models.resolve(variant, on_progress, is_cancelled)
         held = self._held.get(spec.id)
         if held is not None and held.spec == spec:
             return held.facts
@@ -109,7 +109,7 @@ class ZeroGpuEngine:
 
     def tokenize(self, folder: str, messages: Sequence[Message] | str) -> Prompt:
         """The same with the tokenizer of a local folder whose model another engine runs; loads no weights."""
-        from playground.engines.transformers_host.prompt import render, tokenizer_of
+        from playground.engines.host.prompt import render, tokenizer_of
 
         if isinstance(messages, str):
             return render(tokenizer_of(folder), None, messages)

@@ -16,12 +16,12 @@ from typing import Any
 
 from playground.core import Finish, Generation, Loaded, LoadSpec, Progress, Token
 from playground.engines.forcing import ForcedTokens, Forcing
-from playground.engines.transformers_host import forced, loading
-from playground.engines.transformers_host.active import Active, validate
-from playground.engines.transformers_host.forced import Forced
-from playground.engines.transformers_host.loading import Resident, device_of_choice
-from playground.engines.transformers_host.memory import DeviceMemory
-from playground.engines.transformers_host.scheduler import HEADROOM
+from playground.engines.host import forced, loading
+from playground.engines.host.active import Active, validate
+from playground.engines.host.forced import Forced
+from playground.engines.host.loading import Resident, device_of_choice
+from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.scheduler import HEADROOM
 from playground.errors import OutOfMemory, PlaygroundError, to_wire
 
 Item = Progress | Loaded | Token | ForcedTokens | Finish | dict[str, Any]

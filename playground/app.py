@@ -1,0 +1,168 @@
+"""Build the page over an engine and a queue of jobs, and serve it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from types import FrameType
+from typing import Any
+
+from playground import api as api_module
+from playground import job_room
+from playground.compare import tab as compare_tab
+from playground.compare.endpoints import Endpoints
+from playground.compare.page import Compare
+from playground.compare.session import Sessions
+from playground.engines.base import Engine
+from playground.evaluate import api as evaluate_api
+from playground.evaluate import tab as evaluate_tab
+from playground.evaluate.page import Evaluate
+from playground.quantize import files
+from playground.quantize import tab as quantize_tab
+from playground.quantize.page import Quantize
+from playground.review import routes as review_routes
+from playground.review import tab as review_tab
+from playground.review.page import Reviews
+from playground.runs import downloads
+from playground.runs import routes as runs_routes
+from playground.runs import tab as runs_tab
+from playground.runs.list import Runs
+from playground.settings import settings
+from playground.speed import tab as speed_tab
+from playground.speed.page import Speed
+from playground.speed.session import SpeedTabs
+from playground.web import access, health, mcp_answers, pages, theme
+from playground.web import gradio as gr
+from playground.web.device import device_line
+from playground.web.jobs import Queue
+from playground.web.owner import Owner
+from playground.web.rules import Rules
+
+log = logging.getLogger(__name__)
+MAX_EVENTS = 200  # that wait or run in gradio's queue: whoever comes then is told to try again
+
+
+def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
+    """The whole page; starts nothing. `owner` decides who may change what outlives a visit."""
+    sessions, speeds, rules = Sessions(), SpeedTabs(), Rules(owner)
+    with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
+        tab = compare_tab.layout()
+        pages.navigation(tab.device.parent)
+        access.door(tab.device.parent)
+        compare = Compare(tab, engine, sessions, lambda: device_line(engine), rules)
+        compare.wire(demo)
+        endpoints = Endpoints(tab.endpoints, owner)
+        endpoints.wire(demo, compare.offered, [tab.model, *(slot.variant for slot in tab.slots)])
+        quantize = Quantize(quantize_tab.layout(), queue, rules, compare.show, compare.picked)
+        quantize.wire(demo)
+        Evaluate(evaluate_tab.layout(), queue, rules).wire()
+        Speed(speed_tab.layout(), engine, speeds, rules).wire(demo)
+        Runs(runs_tab.layout(), owner).wire()
+        Reviews(review_tab.layout(), queue, owner).wire()
+        api_module.endpoints(engine, rules, queue)
+        evaluate_api.endpoints(owner, queue)
+    demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
+    return demo
+
+
+def launch(
+    host: str | None = None,
+    port: int | None = None,
+    share: bool = False,
+    engine: Engine | None = None,
+    block: bool = True,
+    queue: Queue | None = None,
+    mcp: bool | None = None,
+) -> gr.Blocks:
+    """Serve the page until interrupted (`block=False` returns at once); the engine and the queue close with it.
+
+    mcp  whether the documented endpoints are MCP tools too; None: as PLAYGROUND_MCP says
+    """
+    chosen = settings()
+    address = host or chosen.host
+    owner, guard = access.guard(address, share)
+    if engine is None:
+        from playground.engines.router import Engines
+
+        engine = Engines()
+    if queue is None:
+        from playground.jobs.queue import JobQueue
+
+        queue = JobQueue(before_start=job_room.before_start(engine))
+    demo = build(engine, owner, queue)
+    over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
+    demo.queue(default_concurrency_limit=8, api_open=False, max_size=MAX_EVENTS)
+    demo.launch(
+        server_name=address,
+        server_port=(port if port is not None else chosen.port) or _free_port(address),
+        share=share,
+        prevent_thread_lock=True,
+        quiet=not block,
+        ssr_mode=False,
+        run_history=False,
+        footer_links=[],
+        allowed_paths=[],
+        max_file_size="1kb",
+        show_error=False,
+        mcp_server=chosen.mcp if mcp is None else mcp,
+        app_kwargs=guard.options,
+        **theme.options(),
+    )
+    guard.opened(demo)
+    files.serve(demo.app, owner)
+    downloads.serve(demo.app, owner)
+    runs_routes.serve(demo.app, owner)
+    health.serve(demo.app)
+    if demo.mcp_server_obj is not None:
+        mcp_answers.as_json(demo.mcp_server_obj)
+    if demo.mcp_error:
+        log.warning("There are no MCP tools: %s", demo.mcp_error)
+    review_routes.serve(demo.app)
+    if chosen.prewarm and hasattr(engine, "start"):
+        threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
+    if over is not None:
+        try:
+            over.wait()
+        finally:
+            close(demo, engine)
+    return demo
+
+
+def _free_port(address: str) -> int:
+    """Any free port; gradio itself would go through a hundred from 7860 and leave a socket open at each taken one."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address.strip("[]"), 0), family=family) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _over_at_signal() -> threading.Event:
+    """Set at Ctrl+C and at SIGTERM."""
+    over = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        over.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    return over
+
+
+def close(demo: gr.Blocks, engine: Any) -> None:
+    """End every run, the server, the queue and the engine."""
+    demo.sessions.close_all()
+    demo.speeds.close_all()
+    demo.endpoints.close_all()
+    demo.quantize.close()
+    demo.close()
+    demo.jobs.close()
+    if hasattr(engine, "close"):
+        engine.close()
+
+
+def _prewarm(engine: Any) -> None:
+    try:
+        engine.start()
+    except Exception as error:  # noqa: BLE001 - the first run tries again and shows the error where it belongs
+        log.warning("the engine did not start: %s", error)

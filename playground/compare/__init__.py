@@ -1,0 +1,1 @@
+"""Compare: one prompt through several variants, side by side."""

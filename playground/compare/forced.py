@@ -1,0 +1,179 @@
+"""The reference's own answer forced through the other variants of a comparison, and what may not be compared at all."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from playground.compare.run import PaneResult
+from playground.core import UNKNOWN_ID, Finish, Progress
+from playground.engines import address, table
+from playground.engines.base import Engine
+from playground.engines.forcing import ForcedSummary, ForcedToken, ForcedTokens, Forcing, summary
+from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
+
+log = logging.getLogger(__name__)
+Item = Progress | ForcedTokens | Finish | PlaygroundError
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One pane after its run: the address that was asked for, and what came of it."""
+
+    address: str
+    result: PaneResult
+
+    @property
+    def loaded_as(self) -> str:
+        """What the engine calls the variant: a cast to the checkpoint's own type is the reference."""
+        loaded = self.result.loaded
+        found = address.parse(self.address)
+        return str(replace(found, variant=loaded.id) if loaded else found)
+
+
+def blocked(reference: Side, other: Side) -> str:
+    """Why the reference's text cannot be forced through `other`, in one sentence; empty when it can."""
+    a, b = reference.result, other.result
+    if not a.tokens or a.prompt is None or a.loaded is None:
+        return "The reference wrote nothing that could be forced through it."
+    if b.loaded is None:
+        return "It was not loaded."
+    if why := table.no_distribution(a.loaded.engine):
+        return f"The reference runs elsewhere: {why}"
+    if why := table.no_distribution(b.loaded.engine):
+        return why
+    if a.loaded.tokenizer_hash != b.loaded.tokenizer_hash:
+        return "Its tokenizer is another one than the reference's: the same ids mean different texts."
+    if not a.prompt.ids or UNKNOWN_ID in a.token_ids:
+        return "The engine of the reference does not tell which tokens it wrote."
+    return ""
+
+
+@dataclass(slots=True)
+class ForcedResult:
+    """What is known of one variant so far; feed it every item of its own.
+
+    total   tokens of the text
+    reason  why there is nothing or no more: blocked, failed or stopped
+    """
+
+    total: int
+    reason: str = ""
+    tokens: list[ForcedToken] = field(default_factory=list)
+
+    def add(self, item: Item) -> None:
+        match item:
+            case ForcedTokens():
+                self.tokens += item.tokens
+            case PlaygroundError():
+                self.reason = str(item)
+            case Finish(reason="abort"):
+                self.reason = self.reason or "It was stopped."
+
+    @property
+    def summary(self) -> ForcedSummary | None:
+        return summary(self.tokens)
+
+    @property
+    def complete(self) -> bool:
+        return 0 < self.total == len(self.tokens)
+
+    def as_json(self) -> dict[str, Any]:
+        """`divergence` of one entry of `panes` in the documented JSON of `generate`."""
+        found = self.summary
+        row = found.as_dict() if found else {"kld_mean": None, "top1_agreement": None, "tokens": 0}
+        return row | ({"reason": self.reason} if self.reason else {})
+
+
+class ForcedComparison:
+    """The text of `reference` through each of `others`, none of which is `blocked`.
+
+    Loads what has been unloaded since, once. Iterate over `events()` exactly once; closing it, or `stop()`, ends the
+    work in the engine. Every item belongs to one of `others`, by its number.
+    """
+
+    def __init__(self, engine: Engine, reference: Side, others: Sequence[Side]) -> None:
+        self._engine = engine
+        self._names = [side.loaded_as for side in (reference, *others)]
+        prompt = reference.result.prompt
+        self._forcing = Forcing(
+            self._names[0],
+            tuple(self._names[1:]),
+            prompt.ids if prompt else (),
+            tuple(reference.result.token_ids),
+            request_id=f"force-{uuid.uuid4().hex}",
+        )
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Safe to call from another thread, at any time, more than once."""
+        self._stopped.set()
+        try:
+            self._engine.abort(self._forcing.request_id)
+        except PlaygroundError as error:
+            log.info("abort of a forced text: %s", error)
+
+    def events(self) -> Iterator[tuple[int, Item]]:
+        everyone = range(len(self._forcing.others))
+        try:
+            for item in self._items():
+                owners = (item.other,) if isinstance(item, ForcedTokens) else everyone
+                yield from ((number, item) for number in owners)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the texts are there and stay
+            last = _ending(error)
+            yield from ((number, last) for number in everyone)
+        finally:
+            self.stop()
+
+    def _items(self) -> Iterator[Progress | ForcedTokens | Finish]:
+        came = False
+        try:
+            for item in self._engine.force(self._forcing):
+                self._check()
+                came = came or isinstance(item, ForcedTokens)
+                yield item
+            return
+        except UnknownVariant:
+            # Another visitor's load may have unloaded one since. What is half measured is not begun anew.
+            if came:
+                raise
+        for name in self._names:
+            yield Progress(f"Loading {name} again: it was unloaded meanwhile")
+            self._check()
+            self._engine.load(name, lambda _: None, self._stopped.is_set, keep=self._names)
+        for item in self._engine.force(self._forcing):
+            self._check()
+            yield item
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise Cancelled("Stopped.")
+
+
+def _ending(error: Exception) -> Finish | PlaygroundError:
+    if isinstance(error, Cancelled):
+        return Finish("abort", 0, 0)
+    if isinstance(error, PlaygroundError):
+        return error
+    log.exception("a forced text failed", exc_info=error)
+    return EngineError(f"Unexpected failure: {type(error).__name__}.", hint="Details are in the log.")
+
+
+def measure(
+    engine: Engine, sides: Sequence[Side], on_progress: Callable[[Progress], None] = lambda _: None
+) -> list[ForcedResult]:
+    """All at once: one result for each side after the first, which is the reference."""
+    reference, *others = sides
+    results = [ForcedResult(len(reference.result.tokens), blocked(reference, side)) for side in others]
+    free = [number for number, result in enumerate(results) if not result.reason]
+    if not free:
+        return results
+    for number, item in ForcedComparison(engine, reference, [others[n] for n in free]).events():
+        results[free[number]].add(item)
+        if isinstance(item, Progress):
+            on_progress(item)
+    return results

@@ -1,0 +1,400 @@
+"""The Compare tab: what happens on it. One generator feeds all panes; everything else is a short look-up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from playground import models as catalog
+from playground.compare import form, strip
+from playground.compare.generate import check_prompt
+from playground.compare.session import MAX_PANES, MIN_PANES, Session, Sessions
+from playground.compare.tab import Tab
+from playground.compare.turns import Ask, Pane
+from playground.core import Variant
+from playground.engines import address, choose
+from playground.engines.base import Engine
+from playground.errors import InvalidRequest, PlaygroundError, TooMany
+from playground.web import gradio as gr
+from playground.web import values
+from playground.web.rules import Rules
+
+Update = dict[Any, Any]
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+# Gradio counts a handler's parameters, so what belongs to one slot is bound by a closure with the exact signature.
+def _alone(slot: int, method: Callable[[int, gr.Request], Any]) -> Callable[..., Any]:
+    def handler(request: gr.Request) -> Any:
+        return method(slot, request)
+
+    return handler
+
+
+def _told(slot: int, method: Callable[[int, gr.EventData, gr.Request], Update]) -> Callable[..., Update]:
+    def handler(data: gr.EventData, request: gr.Request) -> Update:
+        return method(slot, data, request)
+
+    return handler
+
+
+def _with(slot: int, method: Callable[[int, Mapping[Any, Any], gr.Request], Update]) -> Callable[..., Update]:
+    def handler(inputs: Mapping[Any, Any], request: gr.Request) -> Update:
+        return method(slot, inputs, request)
+
+    return handler
+
+
+class Compare:
+    """The events of one tab over one engine. `rules`: what visitors may do here."""
+
+    def __init__(self, tab: Tab, engine: Engine, sessions: Sessions, device: Callable[[], str], rules: Rules) -> None:
+        self.tab, self.engine, self.sessions, self.device, self.rules = tab, engine, sessions, device, rules
+        self.names = {component: name for name, component in tab.fields.items()}
+        self.picked: list[Any] = []  # what choosing a model changes
+
+    def session(self, request: gr.Request) -> Session:
+        try:
+            session = self.sessions.get(request.session_hash, self.rules.visitor(request))
+        except TooMany as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        session.room = partial(self.rules.check_room, request)
+        return session
+
+    def values(self, inputs: Mapping[Any, Any]) -> dict[str, Any]:
+        return {name: inputs[component] for component, name in self.names.items() if component in inputs}
+
+    def wire(self, demo: gr.Blocks) -> None:
+        tab, fields = self.tab, set(self.tab.fields.values())
+        around = [tab.verdict, tab.run, tab.stop, tab.trouble]
+        # The browser's cost of an update grows with the number of components that any event ever put something out to.
+        picked = [tab.model, tab.origin, tab.notice, tab.verdict, tab.run]
+        picked += [component for slot in tab.slots for component in (slot.variant, slot.view)]
+        self.picked = picked
+
+        demo.load(self.open, None, [*picked, tab.device], queue=False, **PRIVATE)
+        demo.unload(self.leave)
+        tab.model.input(self.choose_model, {tab.model}, picked, **PRIVATE)
+        tab.add.click(self.add, None, picked, queue=False, **PRIVATE)
+        tab.endpoints.use(self.use, None, picked, queue=False, **PRIVATE)
+        self._chain(tab.run.click(self.run, fields, [*around, tab.prompt], queue=False, **PRIVATE))
+        tab.stop.click(self.stop_all, None, None, queue=False, **PRIVATE)
+        tab.clear.click(self.clear, None, [*tab.views, tab.verdict, tab.trouble], queue=False, **PRIVATE)
+        tab.line.click(None, None, None, js="() => Playground.settings()", **PRIVATE)
+        gr.on(
+            [component.change for component in tab.settings], self.describe, set(tab.settings), [tab.line, tab.trouble],
+            queue=False, trigger_mode="always_last", **PRIVATE,
+        )  # fmt: skip
+        for index, slot in enumerate(tab.slots):
+            slot.variant.input(_with(index, self.choose), {tab.model, slot.variant}, picked, **PRIVATE)
+            slot.remove.click(_alone(index, self.remove), None, picked, queue=False, **PRIVATE)
+            slot.view.engine(_told(index, self.choose_engine), None, [*picked, tab.trouble], queue=False, **PRIVATE)
+            slot.view.halt(_alone(index, self.stop_one), None, None, queue=False, **PRIVATE)
+            again = [tab.verdict, tab.trouble]
+            self._measure(slot.view.measure(self.measure_again, None, again, queue=False, **PRIVATE))
+            self._chain(slot.view.again(_with(index, self.again), fields, around, queue=False, **PRIVATE))
+
+    def _chain(self, begun: Any) -> None:
+        """Begin, stream, end. Gradio rebuilds every output that an update leaves out: only the views are streamed."""
+        tab = self.tab
+        streamed = begun.then(self.stream, None, tab.views, concurrency_limit=16, concurrency_id="compare", **PRIVATE)
+        ended = streamed.then(self.ended, None, [tab.verdict, tab.run, tab.stop, tab.device], queue=False, **PRIVATE)
+        self._measure(ended)
+
+    def _measure(self, begun: Any) -> None:
+        """What follows a run, and holds up no other: the reference's answer forced through the variants."""
+        tab = self.tab
+        measured = begun.then(self.measure, None, tab.views, concurrency_limit=16, concurrency_id="measure", **PRIVATE)
+        measured.then(self.measured, None, [tab.verdict, tab.trouble], queue=False, **PRIVATE)
+
+    # ---- choosing
+    def open(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        return self._model(session, self.rules.opens_with(request), request) | {
+            self.tab.device: values.text(self.device())
+        }
+
+    def leave(self, request: gr.Request) -> None:
+        self.sessions.close(request.session_hash, self.rules.visitor(request))
+
+    def choose_model(self, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
+        return self._model(self.session(request), str(inputs[self.tab.model] or "").strip(), request)
+
+    def show(self, name: str, request: gr.Request) -> Update:
+        """Put a variant beside its reference, or a model with what can be made of it."""
+        return self._model(self.session(request), name, request)
+
+    def use(self, data: gr.EventData, request: gr.Request) -> Update:
+        """A model of an endpoint: as the model, or in a pane beside the reference (the last one when all are taken)."""
+        session, asked = self.session(request), data._data if isinstance(data._data, dict) else {}
+        name = str(asked.get("model") or "")
+        if asked.get("where") != "pane":
+            return self._model(session, name, request)
+        try:
+            self.rules.check_model(request, name)
+            facts = catalog.variant(name)
+        except PlaygroundError as error:
+            return {self.tab.notice: values.notice(error)}
+        with session.lock:
+            free = [slot for slot in range(MAX_PANES) if slot not in session.shown]
+            slot = free[0] if free else session.shown[-1]
+            session.stop(slot)
+            session.shown = sorted({*session.shown, slot})
+            session.panes[slot].show(facts.id, facts, False, origin=session.origin)
+        return self._panes(session, request)
+
+    def offered(self, request: gr.Request) -> Update:
+        """What the pickers offer now; what is chosen stays."""
+        session = self.session(request)
+        with session.lock:
+            update: Update = {
+                slot.variant: gr.Dropdown(choices=self._choices(session, pane, request))
+                for slot, pane in zip(self.tab.slots, session.panes, strict=True)
+            }
+        return update | {self.tab.model: gr.Dropdown(choices=self.rules.models(request))}
+
+    def _model(self, session: Session, name: str, request: gr.Request) -> Update:
+        models = self.rules.models(request)
+        model, suffix = name, ""
+        try:
+            self.rules.check_model(request, name)
+            model, suffix = catalog.split(name)
+            found = catalog.variants(model)
+            origin = catalog.describe(model)
+        except PlaygroundError as error:
+            return {self.tab.notice: values.notice(error), self.tab.origin: values.text("")}
+        with session.lock:
+            session.stop()
+            wanted = [session.panes[slot].variant.rpartition(":")[2] for slot in session.shown[1:]]
+            session.choices = found
+            session.model = model
+            picks = self._spread(found, [suffix] if suffix else wanted, len(session.shown) - 1)
+            for slot, variant in zip(session.shown, [found[0], *picks], strict=False):
+                session.panes[slot].show(variant.id, variant, slot == 0, origin=found[0].source)
+        choices = models if model in models else [model, *models]
+        update: Update = {
+            self.tab.model: gr.Dropdown(choices=choices, value=model),
+            self.tab.origin: values.text(origin),
+        }
+        return update | self._panes(session, request)
+
+    @staticmethod
+    def _spread(found: list[Variant], wanted: list[str], count: int) -> list[Variant]:
+        """What to put beside the reference: what was there before, else the smallest forms first; at worst itself."""
+        rest = [variant for variant in found[1:] if variant.name in wanted]
+        quantized = [variant for variant in found[1:] if variant.quantize and variant not in rest]
+        rest += quantized + [variant for variant in found[1:] if variant not in rest and variant not in quantized]
+        return (rest + [found[0]] * count)[:count]
+
+    def choose(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
+        """Any variant of any model, by id, path or by its short name, with or without an engine (`nf4@vllm`)."""
+        session = self.session(request)
+        typed = str(inputs[self.tab.slots[slot].variant] or "").strip()
+        known = {variant.name: variant.id for variant in session.choices}
+        known |= {variant.label: variant.id for variant in session.choices}
+        where = address.parse(typed)
+        where = replace(where, variant=known.get(where.variant, where.variant))
+        name = str(where)
+        facts, error = None, None
+        try:
+            self.rules.check_model(request, where.variant)
+            facts = catalog.variant(where.variant)
+            name = str(replace(where, variant=facts.id))
+            choose.check(facts, where.engine)
+        except PlaygroundError as failed:
+            error = failed
+        with session.lock:
+            session.stop(slot)
+            session.panes[slot].show(name, facts, slot == 0, error, session.origin)
+        return self._panes(session, request)
+
+    def choose_engine(self, slot: int, data: gr.EventData, request: gr.Request) -> Update:
+        """Another engine for the pane's variant; what the old one answered goes, as with another variant."""
+        session = self.session(request)
+        wanted = str((data._data or {}).get("engine") or "")
+        with session.lock:
+            pane = session.panes[slot]
+            facts = pane.facts
+            if facts is None or session.busy or wanted not in address.NAMES:
+                return {self.tab.trouble: gr.skip()}
+            error: PlaygroundError | None = None
+            try:
+                choose.check(facts, wanted)
+            except PlaygroundError as failed:
+                error = failed
+            pane.show(str(address.Address(facts.id, wanted)), facts, slot == 0, error, session.origin)
+        return self._panes(session, request)
+
+    def add(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        with session.lock:
+            free = [slot for slot in range(MAX_PANES) if slot not in session.shown]
+            if free:
+                facts = [session.panes[slot].facts for slot in session.shown]
+                used, schemes = {fact.id for fact in facts if fact}, {fact.scheme for fact in facts if fact}
+                fresh = [variant for variant in session.choices[1:] if variant.id not in used] or session.choices[:1]
+                fresh.sort(key=lambda variant: (variant.quantize is None, variant.scheme in schemes))
+                session.shown = sorted([*session.shown, free[0]])
+                if fresh:
+                    session.panes[free[0]].show(fresh[0].id, fresh[0], False, origin=session.origin)
+        return self._panes(session, request)
+
+    def remove(self, slot: int, request: gr.Request) -> Update:
+        session = self.session(request)
+        with session.lock:
+            if len(session.shown) > MIN_PANES and slot in session.shown[1:]:
+                session.stop(slot)
+                session.shown.remove(slot)
+                session.panes[slot].turns.clear()
+        return self._panes(session, request)
+
+    def _choices(self, session: Session, pane: Pane, request: gr.Request) -> list[tuple[str, str]]:
+        """What a pane's picker offers: the model's variants, the endpoints' models, and what it shows already."""
+        choices = [(f"{v.label} · {values.size(v)}".strip(" ·"), v.id) for v in session.choices]
+        known = {value for _, value in choices}
+        choices += [(name, name) for name in self.rules.models(request) if name.startswith("@") and name not in known]
+        if pane.variant and pane.variant not in [value for _, value in choices]:
+            choices.append((pane.label, pane.variant))
+        return choices
+
+    def _panes(self, session: Session, request: gr.Request) -> Update:
+        """Everything that depends on which panes there are."""
+        tab, update = self.tab, {}
+        with session.lock:
+            session.share_engine()
+            for index, (slot, pane) in enumerate(zip(tab.slots, session.panes, strict=True)):
+                update[slot.variant] = gr.Dropdown(
+                    choices=self._choices(session, pane, request), value=pane.variant or None
+                )
+                update[slot.view] = pane.value if index in session.shown else ""
+        update[tab.notice] = ""
+        update[tab.verdict] = strip.value(session, "running" if session.busy else "none")
+        if not session.busy:
+            update[tab.run] = gr.Button(self._run_words(session))
+        return update
+
+    @staticmethod
+    def _run_words(session: Session) -> str:
+        return "Run both" if len(session.shown) == 2 else f"Run all {len(session.shown)}"
+
+    # ---- running
+    def run(self, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
+        """The same prompt to every pane."""
+        session = self.session(request)
+        try:
+            ask = form.ask(self.values(inputs))
+            check_prompt(ask.prompt, ask.system)
+            self._admit(session, session.shown, ask, request)
+        except PlaygroundError as error:
+            return {self.tab.trouble: values.notice(error)}
+        session.last = ask
+        update = self._begin(session, dict.fromkeys(session.shown, ask))
+        return update if ask.raw or len(update) == 1 else {**update, self.tab.prompt: ""}
+
+    def again(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
+        """The last turn of one pane once more, with the settings of now; in an empty pane, the last prompt."""
+        session, nothing = self.session(request), {self.tab.trouble: gr.skip()}
+        with session.lock:
+            turns = session.panes[slot].turns
+            last = turns[-1].ask if turns else session.last
+            if last is None or session.busy:
+                return nothing
+        try:
+            ask = replace(form.ask(self.values(inputs)), prompt=last.prompt, raw=last.raw)
+            self._admit(session, [slot], ask, request)
+        except PlaygroundError as error:
+            return {self.tab.trouble: values.notice(error)}
+        with session.lock:
+            session.drop_last(slot)
+        return self._begin(session, {slot: ask})
+
+    def _admit(self, session: Session, slots: list[int], ask: Ask, request: gr.Request) -> None:
+        """What visitors may; a click while a run goes on counts for nothing. Raises PlaygroundError."""
+        if session.busy:
+            return
+        panes = [session.panes[slot] for slot in slots]
+        chars = max(pane.request(ask).chars for pane in panes)
+        self.rules.begin(request, [pane.variant for pane in panes], ask.sampling.max_tokens, chars)
+
+    def _begin(self, session: Session, asks: dict[int, Ask]) -> Update:
+        tab = self.tab
+        if not session.begin(self.engine, asks):
+            return {tab.trouble: gr.skip()}
+        return {
+            tab.trouble: "",
+            tab.verdict: strip.value(session, "running"),
+            tab.run: gr.Button("Running…", interactive=False),
+            tab.stop: gr.Button(interactive=True),
+        }
+
+    def stream(self, request: gr.Request) -> Iterator[list[str]]:
+        """Every pane's value as it grows. A closed tab is noticed at a yield: two a second, whatever happens."""
+        session = self.session(request)
+        with self.rules.running(request) as refused:
+            if refused is not None:
+                session.refuse(refused)
+            for _ in session.changes():
+                yield self._values(session)
+            if refused is not None:
+                yield self._values(session)
+
+    @staticmethod
+    def _values(session: Session) -> list[str]:
+        return [session.panes[slot].value if slot in session.shown else "" for slot in range(MAX_PANES)]
+
+    def ended(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        if session.busy:
+            return {self.tab.device: gr.skip()}
+        session.measure(self.engine)
+        return {
+            self.tab.verdict: strip.value(session),
+            self.tab.run: gr.Button(self._run_words(session), interactive=True),
+            self.tab.stop: gr.Button(interactive=False),
+            self.tab.device: values.text(self.device()),
+        }
+
+    def measure_again(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        try:
+            self.rules.begin(request, [session.panes[slot].variant for slot in session.shown], 1, 0)
+        except PlaygroundError as error:
+            return {self.tab.verdict: gr.skip(), self.tab.trouble: values.notice(error)}
+        session.measure(self.engine, wanted=True)
+        return {self.tab.verdict: gr.skip() if session.busy else strip.value(session), self.tab.trouble: ""}
+
+    def measure(self, request: gr.Request) -> Iterator[list[str]]:
+        session = self.session(request)
+        for _ in session.measured():
+            yield self._values(session)
+
+    def measured(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        if session.busy:
+            return {self.tab.verdict: gr.skip()}
+        trouble = {self.tab.trouble: values.notice(session.not_saved)} if session.not_saved else {}
+        return {self.tab.verdict: strip.value(session), **trouble}
+
+    def stop_all(self, request: gr.Request) -> None:
+        self.session(request).stop()
+
+    def stop_one(self, slot: int, request: gr.Request) -> None:
+        self.session(request).stop(slot)
+
+    def clear(self, request: gr.Request) -> Update:
+        session = self.session(request)
+        with session.lock:
+            session.stop()
+            session.last = None
+            for pane in session.panes:
+                pane.turns = []
+        update: Update = {self.tab.views[slot]: session.panes[slot].value for slot in session.shown}
+        return update | {self.tab.verdict: strip.value(session), self.tab.trouble: ""}
+
+    def describe(self, inputs: Mapping[Any, Any]) -> Update:
+        try:
+            return {self.tab.line: gr.Button(f"{form.summary(self.values(inputs))} · settings"), self.tab.trouble: ""}
+        except InvalidRequest as error:
+            return {self.tab.trouble: values.notice(error)}

@@ -1,0 +1,281 @@
+"""Several variants on one prompt: N streams in, one ordered event stream out."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextvars import copy_context
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from playground import models
+from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token, Trace, Variant
+from playground.engines import address
+from playground.engines.base import Engine
+from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
+from playground.metrics.timing import Timing, inter_token_latencies, timing
+
+log = logging.getLogger(__name__)
+
+Item = Variant | Progress | Loaded | Prompt | Token | Finish | PlaygroundError
+
+
+@dataclass(frozen=True, slots=True)
+class PaneRequest:
+    """What one pane is asked: a chat (its own history, last turn included), or raw text to continue.
+
+    variant  an address: `smollm2:nf4`, or with an engine `smollm2@vllm`
+    """
+
+    variant: str
+    messages: tuple[Message, ...] = ()
+    text: str = ""
+
+    @property
+    def source(self) -> tuple[Message, ...] | str:
+        return self.messages or self.text
+
+    @property
+    def chars(self) -> int:
+        """Characters of the whole conversation, or of the text."""
+        return len(self.text) + sum(len(turn["content"]) for turn in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in one pane. The pane is over after a `Finish` or an error."""
+
+    pane: int
+    item: Item
+
+
+@dataclass(slots=True)
+class PaneResult:
+    """What has arrived in one pane so far; feed it every item of the pane."""
+
+    variant_id: str
+    engine: str = "transformers"
+    variant: Variant | None = None
+    loaded: Loaded | None = None
+    prompt: Prompt | None = None
+    progress: Progress | None = None
+    tokens: list[Token] = field(default_factory=list)
+    finish: Finish | None = None
+    error: PlaygroundError | None = None
+
+    def add(self, item: Item) -> None:
+        match item:
+            case Variant():
+                self.variant = item
+            case Loaded():
+                self.loaded, self.engine = item, item.engine
+            case Prompt():
+                self.prompt = item
+            case Progress():
+                self.progress = item
+            case Token():
+                self.tokens.append(item)
+                self.progress = None
+            case Finish():
+                self.finish = item
+                self.progress = None
+            case PlaygroundError():
+                self.error = item
+                self.progress = None
+
+    @property
+    def done(self) -> bool:
+        return self.finish is not None or self.error is not None
+
+    @property
+    def text(self) -> str:
+        return "".join(token.text for token in self.tokens) + (self.finish.text if self.finish else "")
+
+    @property
+    def token_ids(self) -> list[int]:
+        return [token.id for token in self.tokens]
+
+    @property
+    def gaps_s(self) -> list[float]:
+        return inter_token_latencies([token.time_s for token in self.tokens])
+
+    def trace(self) -> Trace:
+        prompt_tokens = len(self.prompt.ids) if self.prompt else 0
+        steps = tuple(token.step_s for token in self.tokens)
+        return Trace(
+            prompt_tokens=self.finish.prompt_tokens if self.finish else prompt_tokens,
+            times_s=tuple(token.time_s for token in self.tokens),
+            steps_s=steps,
+            prefill_s=steps[0] if steps else None,
+            clock=self.loaded.clock if self.loaded else "engine",
+        )
+
+    def timing(self) -> Timing:
+        return timing(self.trace())
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        return self.finish.peak_memory_bytes if self.finish else None
+
+    def as_json(self) -> dict[str, Any]:
+        """One entry of `panes` in the documented JSON of `generate`."""
+        trace = self.trace()
+        row: dict[str, Any] = {
+            "variant": self.variant_id,
+            "engine": self.engine,
+            "text": self.text,
+            "token_ids": self.token_ids,
+            "times_s": list(trace.times_s),
+            "steps_s": list(trace.steps_s),
+            "finish_reason": "error" if self.error else self.finish.reason if self.finish else None,
+            "metrics": {**timing(trace).as_dict(), "peak_memory_bytes": self.peak_memory_bytes},
+            "waited_s": self.finish.waited_s if self.finish else 0.0,
+            "clock": trace.clock,
+            "contended": self.finish.contended if self.finish else False,
+            "kernel": self.loaded.kernel if self.loaded else "",
+            "reported": asdict(self.finish.reported) if self.finish and self.finish.reported else None,
+        }
+        if self.error:
+            row["error"] = {"code": self.error.code, "message": self.error.message, "hint": self.error.hint}
+        return row
+
+
+class Comparison:
+    """One run over two to four panes (one works too).
+
+    `at_once` lets panes on free-running engines overlap instead of taking turns; their times are then contended.
+    Loads everything first, so that no load disturbs a clock, renders the prompt once with the tokenizer of the first
+    pane, sends the same ids to every pane whose tokenizer agrees, then streams all panes at once. Iterate over
+    `events()` exactly once; closing it (or `stop()`) ends every generation in the engine.
+    """
+
+    def __init__(self, engine: Engine, panes: Sequence[PaneRequest], sampling: Sampling, at_once: bool = False) -> None:
+        self._engine = engine
+        self._at_once = at_once
+        self._panes = tuple(panes)
+        self._sampling = sampling
+        self._queue: queue.Queue[Event | None] = queue.Queue()
+        self._stopped = [threading.Event() for _ in panes]
+        self._group = uuid.uuid4().hex
+        self._request_ids = [f"cmp-{uuid.uuid4().hex}" for _ in panes]
+
+    def stop(self, pane: int | None = None) -> None:
+        """End one pane, or all of them. Safe to call from another thread, at any time, more than once."""
+        for index in range(len(self._panes)) if pane is None else (pane,):
+            self._stopped[index].set()
+            try:
+                self._engine.abort(self._request_ids[index])
+            except PlaygroundError as error:
+                log.info("abort of pane %d: %s", index, error)
+
+    def events(self) -> Iterator[Event]:
+        threading.Thread(target=copy_context().run, args=(self._run,), name="comparison", daemon=True).start()
+        try:
+            while (event := self._queue.get()) is not None:
+                yield event
+        finally:
+            self.stop()
+
+    def _put(self, pane: int, item: Item) -> None:
+        self._queue.put(Event(pane, item))
+
+    def _guard(self, pane: int, error: Exception) -> None:
+        if isinstance(error, Cancelled):
+            self._put(pane, Finish("abort", 0, 0))
+        elif isinstance(error, PlaygroundError):
+            self._put(pane, error)
+        else:
+            log.exception("pane %d failed", pane, exc_info=error)
+            self._put(pane, EngineError(f"Unexpected failure: {type(error).__name__}.", hint="Details are in the log."))
+
+    def _run(self) -> None:
+        try:
+            loaded = self._load_all()
+            prompts = self._prompts(loaded)
+            threads = [
+                threading.Thread(
+                    target=copy_context().run,  # who asks: on a ZeroGPU Space it is the visitor's share that counts
+                    args=(self._stream, pane, self._address(pane, loaded[pane]), prompt),
+                    name=f"pane-{pane}",
+                    daemon=True,
+                )
+                for pane, prompt in prompts.items()
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            self._queue.put(None)
+
+    def _load(self, pane: int) -> Loaded:
+        variant = self._panes[pane].variant
+        return self._engine.load(
+            variant,
+            lambda progress: self._put(pane, progress),
+            self._stopped[pane].is_set,
+            keep=[request.variant for request in self._panes],
+        )
+
+    def _address(self, pane: int, state: Loaded) -> str:
+        """What the engine calls the variant of a pane: a cast to the checkpoint's own type is the reference."""
+        return str(replace(address.parse(self._panes[pane].variant), variant=state.id))
+
+    def _load_all(self) -> dict[int, Loaded]:
+        loaded: dict[int, Loaded] = {}
+        for pane, request in enumerate(self._panes):
+            try:
+                if self._stopped[pane].is_set():
+                    raise Cancelled("Stopped before it began.")
+                self._put(pane, models.variant(address.parse(request.variant).variant))
+                loaded[pane] = self._load(pane)
+                self._put(pane, loaded[pane])
+            except Exception as error:  # noqa: BLE001 - one pane's failure must not end the others
+                self._guard(pane, error)
+        return loaded
+
+    def _prompts(self, loaded: dict[int, Loaded]) -> dict[int, Prompt]:
+        prompts: dict[int, Prompt] = {}
+        rendered: dict[tuple[str, object], Prompt] = {}
+        teller_of = {state.tokenizer_hash: self._address(pane, state) for pane, state in reversed(list(loaded.items()))}
+        for pane, state in loaded.items():
+            source = self._panes[pane].source
+            teller = teller_of[state.tokenizer_hash]
+            key = (teller, repr(source))
+            try:
+                if key not in rendered:
+                    rendered[key] = self._engine.prompt(teller, source)
+                prompts[pane] = rendered[key]
+                self._put(pane, prompts[pane])
+            except Exception as error:  # noqa: BLE001
+                self._guard(pane, error)
+        return prompts
+
+    def _stream(self, pane: int, variant: str, prompt: Prompt) -> None:
+        request = Generation(
+            variant=variant,
+            prompt_ids=prompt.ids,
+            sampling=self._sampling,
+            request_id=self._request_ids[pane],
+            messages=self._panes[pane].messages,
+            at_once=self._at_once,
+            group=self._group,
+        )
+        try:
+            for attempt in (1, 2):
+                if self._stopped[pane].is_set():
+                    raise Cancelled("Stopped before it began.")
+                try:
+                    for item in self._engine.generate(request):
+                        self._put(pane, item)
+                    return
+                except UnknownVariant:
+                    # Another visitor's load may have unloaded it since; once more is fair, forever is not.
+                    if attempt == 2:
+                        raise
+                    self._load(pane)
+        except Exception as error:  # noqa: BLE001
+            self._guard(pane, error)

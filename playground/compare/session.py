@@ -1,0 +1,324 @@
+"""What one browser tab holds on the server: its panes, their conversations, and the run that is going on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import copy_context
+
+from playground.compare import encode
+from playground.compare.measuring import Measuring
+from playground.compare.run import Comparison
+from playground.compare.saving import Saved, Shown
+from playground.compare.turns import Ask, Pane, Turn
+from playground.compare.verdict import diverges_at
+from playground.core import Variant
+from playground.engines import address, choose
+from playground.engines.base import Engine
+from playground.errors import EngineError, PlaygroundError, TooMany
+from playground.store import runs
+from playground.store.schema import Run
+
+log = logging.getLogger(__name__)
+
+MAX_PANES = 4
+MIN_PANES = 2
+UPDATES_PER_SECOND = 20
+HEARTBEAT_S = 0.5
+MAX_SESSIONS = 500  # of the owner, and of all visitors
+EACH = 100  # sessions of one visitor; several people may come from one address
+
+
+class Session:
+    """Guarded by its lock wherever the comparison's thread and a handler may meet.
+
+    opener  the key of the visitor who opened it (`access_rules.Rules.visitor`); None: the owner
+    """
+
+    def __init__(self, opener: str | None = None) -> None:
+        self.opener = opener
+        self.lock = threading.RLock()
+        self.panes = [Pane() for _ in range(MAX_PANES)]
+        self.shown = list(range(MIN_PANES))
+        self.last: Ask | None = None
+        self.model = ""
+        self.choices: list[Variant] = []  # the model's variants, its reference first
+        self._comparison: Comparison | None = None
+        self._unwatched: Comparison | None = None  # begun, and nobody iterates over its changes yet
+        self._slots: list[int] = []
+        self._streams = 0  # of a run or a measurement, that somebody follows
+        self._measuring: Measuring | None = None
+        self._unmeasured: list[tuple[Measuring, Shown]] = []  # begun, and nobody iterates over its changes yet
+        self._saved = Saved()
+        self.room: Callable[[], None] = lambda: None  # raises where what a visitor made may not be stored
+
+    @property
+    def origin(self) -> str:
+        return self.choices[0].source if self.choices else ""
+
+    @property
+    def busy(self) -> bool:
+        return self._comparison is not None
+
+    @property
+    def followed(self) -> bool:
+        """Whether a run or a measurement goes on and somebody receives it. One that was begun only does not count."""
+        return self._streams > 0
+
+    @property
+    def run_id(self) -> str:
+        """The run that is what the panes show now; "" where that is not stored (yet)."""
+        with self.lock:
+            shown = Shown.of([self.panes[slot] for slot in self.shown])
+            return self._saved.id if self._saved.shown == shown else ""
+
+    @property
+    def not_saved(self) -> PlaygroundError | None:
+        """Why what the panes show could not be stored."""
+        return self._saved.error
+
+    def stop(self, slot: int | None = None) -> None:
+        with self.lock:
+            comparison, slots, measuring = self._comparison, self._slots, self._measuring
+        if comparison and slot is None:
+            comparison.stop()
+        elif comparison and slot in slots:
+            comparison.stop(slots.index(slot))
+        if measuring:
+            measuring.stop()
+
+    def refuse(self, error: PlaygroundError) -> None:
+        """End the run that was begun, before anything of it reached an engine; its panes say why."""
+        with self.lock:
+            if self._unwatched is None:
+                return
+            for slot in self._slots:
+                self.panes[slot].turns[-1].add(error)
+            self._comparison, self._unwatched, self._slots = None, None, []
+
+    def drop_last(self, slot: int) -> None:
+        """Take the last turn of a pane away, to be made again."""
+        with self.lock:
+            if self.panes[slot].turns:
+                self._forget_parts(slot)
+                self.panes[slot].turns.pop()
+            for other in self.shown if slot == self.shown[0] else ():
+                if self.panes[other].turns:
+                    self.panes[other].turns[-1].forget_forced()
+
+    def share_engine(self) -> None:
+        """Panes whose engine nobody chose run on the reference's, where it can run them."""
+        panes = [self.panes[slot] for slot in self.shown]
+        chosen = [address.parse(pane.variant).engine for pane in panes]
+        for pane, name in zip(panes, choose.common([pane.facts for pane in panes], chosen), strict=True):
+            if name != pane.engine:
+                pane.run_on(name)
+
+    def begin(self, engine: Engine, asks: Mapping[int, Ask]) -> bool:
+        """Start a turn in each of these slots. False while another run of this tab is going on."""
+        with self.lock:
+            if self.busy or not asks:
+                return False
+            if self._measuring:
+                self._measuring.stop()
+            requests = [self.panes[slot].request(ask) for slot, ask in asks.items()]
+            for (slot, ask), request in zip(asks.items(), requests, strict=True):
+                self._forget_parts(slot)
+                pane = self.panes[slot]
+                pane.turns.append(Turn(ask, pane.variant, pane.address, request.source))
+            self._slots = list(asks)
+            # Settings are one per comparison: one prompt in all panes, or one pane alone.
+            first = next(iter(asks.values()))
+            self._comparison = Comparison(engine, requests, first.sampling, first.at_once)
+            self._unwatched = self._comparison
+            return True
+
+    def _forget_parts(self, slot: int) -> None:
+        for other in self.shown:
+            if self.panes[other].turns and (slot == self.shown[0] or other == self.shown[0]):
+                turn = self.panes[other].turns[-1]
+                turn.forget_part(slot if other == self.shown[0] else self.shown[0])
+
+    def measure(self, engine: Engine, wanted: bool = False) -> None:
+        """Begin to force the reference's last answer through the variants; `measured` does the work."""
+        with self.lock:
+            if self.busy:
+                return
+            if self._measuring:
+                self._measuring.stop()
+            panes = [(slot, self.panes[slot]) for slot in self.shown]
+            self._measuring = Measuring(engine, self.lock, panes, wanted)
+            self._unmeasured.append((self._measuring, Shown.of([pane for _, pane in panes])))
+
+    def measured(self) -> Iterator[set[int]]:
+        """The slots that changed until all is measured. Nothing where nobody asked, or somebody else looks already.
+
+        Then the comparison is stored, also where whoever looked has left.
+        """
+        with self.lock:
+            begun, self._unmeasured = self._unmeasured, []
+            self._streams += 1
+        try:
+            for measuring, _ in begun:
+                yield from measuring.changes()
+        finally:
+            for measuring, shown in begun:
+                measuring.stop()
+                self._save(shown)
+            with self.lock:
+                self._streams -= 1
+
+    def _save(self, shown: Shown) -> None:
+        """Once: the same panes with the same answers and divergences are one run."""
+        with self.lock:
+            if shown == self._saved.shown and self._saved.id:
+                return
+
+        def build() -> Run | None:
+            self.room()
+            return shown.run()
+
+        kept = runs.keep(build)
+        with self.lock:
+            self._saved = Saved(shown, kept.id, kept.error)
+
+    def changes(self) -> Iterator[set[int]]:
+        """The slots that changed, at most twenty times a second, until the run is over. Closing it ends the run."""
+        with self.lock:
+            comparison, slots, self._unwatched = self._unwatched, self._slots, None
+            if comparison is None:
+                return
+            # The turns themselves: a cleared pane may have another last turn while this run winds down.
+            turns = {slot: self.panes[slot].turns[-1] for slot in slots}
+            self._streams += 1
+        changed: set[int] = set(slots)
+        news, over = threading.Condition(self.lock), threading.Event()
+
+        def pump() -> None:
+            try:
+                for event in comparison.events():
+                    with news:
+                        turns[slots[event.pane]].add(event.item)
+                        changed.add(slots[event.pane])
+                        news.notify()
+            except Exception:
+                log.exception("the comparison failed")
+                with news:
+                    _fail_open(turns.values())
+            finally:
+                with news:
+                    over.set()
+                    news.notify()
+
+        threading.Thread(target=copy_context().run, args=(pump,), name="session", daemon=True).start()
+        try:
+            while not over.is_set():
+                with news:
+                    news.wait_for(lambda: bool(changed) or over.is_set(), HEARTBEAT_S)
+                    changed.update(self._mark_splits(set(slots)))
+                    for slot in changed & turns.keys():
+                        turns[slot].flush()
+                    now = set(changed)
+                    changed.clear()
+                yield now
+                over.wait(1 / UPDATES_PER_SECOND)
+            with self.lock:
+                last = set(slots) | self._mark_splits(set(slots))
+            yield last
+        finally:
+            comparison.stop()
+            with self.lock:
+                self._streams -= 1
+                if self._comparison is comparison:
+                    self._comparison, self._slots = None, []
+
+    def _mark_splits(self, running: set[int]) -> set[int]:
+        """Outline the token where a text parts from the reference's, in both, as soon as it is there."""
+        first, *others = self.shown
+        if not self.panes[first].turns:
+            return set()
+        reference, marked = self.panes[first].turns[-1], set()
+        for slot in others:
+            pane = self.panes[slot]
+            if not pane.turns or not running & {slot, first} or pane.turns[-1].parted(first):
+                continue
+            turn, prompt = pane.turns[-1], reference.result.prompt
+            if prompt is None or turn.result.prompt is None or turn.result.prompt.ids != prompt.ids:
+                continue
+            if split := diverges_at(reference.result, turn.result):
+                labels = pane.label, self.panes[first].label
+                turn.part(first, encode.part(split, *labels, reference=False))
+                reference.part(slot, encode.part(split, *labels, reference=True))
+                marked |= {slot, first}
+        return marked
+
+
+def _fail_open(turns: Iterable[Turn]) -> None:
+    for turn in turns:
+        if not turn.result.done:
+            turn.add(EngineError("The run ended unexpectedly.", hint="Details are in the log; run it again."))
+
+
+class Sessions:
+    """Every open tab by its session hash, the least recently used first.
+
+    The hash is a tab's secret, and a session is its opener's: a visitor who knows the owner's hash gets a tab of his
+    own. Where there is no room for another, an idle one goes: of the same opener first, then of other visitors; for a
+    visitor never one of the owner's, and for nobody one that runs.
+    """
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[tuple[str, bool], Session] = OrderedDict()  # by hash, and whether it is the owner's
+        self._lock = threading.Lock()
+
+    def get(self, key: str | None, who: str | None = None) -> Session:
+        """The session of a tab, made where there is none. Raises TooMany where there is no room for it.
+
+        who  the key of the visitor who sends the request; None: the owner
+        """
+        forgotten, place = None, (key or "", who is None)
+        with self._lock:
+            session = self._open.get(place)
+            if session is None:
+                forgotten = self._make_room(who)
+                session = self._open[place] = Session(who)
+            self._open.move_to_end(place)
+        if forgotten:
+            forgotten.stop()
+        return session
+
+    def _make_room(self, who: str | None) -> Session | None:
+        """Take an idle session out if there are too many. Raises TooMany if none of those that may go is idle."""
+        mine = [key for key, session in self._open.items() if session.opener == who]
+        others = [key for key, session in self._open.items() if session.opener not in (who, None)]
+        if who is None:
+            crowd = mine if len(mine) >= MAX_SESSIONS else []
+        elif len(mine) >= EACH:
+            crowd = mine
+        else:
+            crowd = mine + others if len(mine) + len(others) >= MAX_SESSIONS else []
+        if not crowd:
+            return None
+        idle = [key for key in crowd if not self._open[key].followed]
+        if not idle:
+            raise TooMany("There is no room for another tab: all that are open are running.", hint="Try again later.")
+        return self._open.pop(idle[0])
+
+    def close(self, key: str | None, who: str | None = None) -> None:
+        """Forget a tab and stop what it runs. `who` as in `get`."""
+        with self._lock:
+            session = self._open.pop((key or "", who is None), None)
+        if session:
+            session.stop()
+
+    def close_all(self) -> None:
+        with self._lock:
+            sessions = list(self._open.values())
+            self._open.clear()
+        for session in sessions:
+            session.stop()
+
+    def __len__(self) -> int:
+        return len(self._open)

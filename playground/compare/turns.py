@@ -1,0 +1,247 @@
+"""A pane and its turns: one prompt, one answer, kept as data and as the lines that the browser draws."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from playground.compare import encode
+from playground.compare.forced import ForcedResult
+from playground.compare.forced import Item as ForcedItem
+from playground.compare.generate import messages
+from playground.compare.run import Item, PaneRequest, PaneResult
+from playground.core import Finish, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
+from playground.engines import address, choose, table
+from playground.engines.forcing import ForcedTokens
+from playground.errors import PlaygroundError
+
+NUMBERS_EVERY_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One prompt with everything that shapes its answer."""
+
+    prompt: str
+    system: str = ""
+    raw: bool = False
+    sampling: Sampling = field(default_factory=Sampling)
+    at_once: bool = False
+
+
+ForcedState = Literal["none", "measuring", "done", "open", "blocked"]
+
+
+@dataclass(slots=True)
+class Forced:
+    """What is known of the reference's answer in this variant.
+
+    of     the key of the reference's turn, "" before anything was measured
+    state  open: it can be measured, or measured again; blocked: it cannot
+    label  what the reference's pane is called
+    """
+
+    of: str = ""
+    result: ForcedResult | None = None
+    state: ForcedState = "none"
+    label: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def words(self) -> str:
+        """What was found, over how much, and why there is no more."""
+        found = self.result
+        if found is None:
+            return ""
+        words = [found.reason] if found.reason else []
+        if seen := found.summary:
+            first = "" if found.complete else f"the first {seen.tokens} of "
+            words.insert(0, f"{seen} on {first}{self.label}’s {found.total} tokens, this prompt only.")
+        text = " ".join(words)
+        return text if text[1:2].isupper() else text[:1].upper() + text[1:]  # vLLM keeps its name
+
+
+class Turn:
+    """One prompt and one pane's answer to it, as data and as the lines the browser draws."""
+
+    def __init__(self, ask: Ask, variant: str, address: str = "", source: tuple[Message, ...] | str = "") -> None:
+        self.ask = ask
+        self.address = address or variant
+        self.source = source or ask.prompt
+        self.key = uuid.uuid4().hex[:12]
+        self.result = PaneResult(variant)
+        self.forced = Forced()
+        self._parts: dict[int, str] = {}
+        self._lines = [encode.line("user", ask.prompt, self.key), encode.made(ask.sampling, ask.raw, None, None)]
+        self._progress: Progress | None = None
+        self._numbers_at = 0.0
+        self._stale = False
+        self._lines.append(encode.state("waiting"))
+
+    def add(self, item: Item) -> None:
+        """Take one event of the comparison; `flush` later writes what must not be written twenty times a second."""
+        last = self.result.tokens[-1] if self.result.tokens else None
+        self.result.add(item)
+        match item:
+            case Progress():
+                self._progress = item
+            case Loaded():
+                self._progress = None
+                self._lines += [encode.made(self.ask.sampling, self.ask.raw, item, None), encode.state("ready")]
+            case Prompt():
+                made = encode.made(self.ask.sampling, self.ask.raw, self.result.loaded, item.template)
+                reading = Progress("Reading the prompt", len(item.ids), 0, "tokens")
+                self._lines += [made, encode.state("reading", reading)]
+            case Token():
+                self._lines.append(encode.token(item, last))
+                self._stale = True
+            case Finish():
+                self.flush(final=True)
+                self._lines.append(encode.end(self.result, item, self.ask.sampling))
+            case PlaygroundError():
+                self.flush(final=True)
+                self._lines.append(encode.fail(item))
+            case Variant():
+                pass
+
+    def flush(self, final: bool = False) -> None:
+        now = time.monotonic()
+        if not final and now - self._numbers_at < NUMBERS_EVERY_S:
+            return
+        if self._progress is not None and not self.result.done:
+            self._lines.append(encode.state("waiting" if self.result.prompt else "loading", self._progress))
+            self._progress, self._numbers_at = None, now
+        if self._stale or (final and self.result.tokens):
+            self._lines.append(encode.numbers(self.result))
+            self._stale, self._numbers_at = False, now
+
+    def part(self, slot: int, text: str) -> None:
+        """Say where the text parts from that of `slot`'s pane; once."""
+        self._parts[slot] = text
+        self._lines.append(text)
+
+    def parted(self, slot: int) -> bool:
+        return slot in self._parts
+
+    def forget_part(self, slot: int) -> None:
+        """The other text is being made again, so nothing is known about it."""
+        if text := self._parts.pop(slot, None):
+            self._lines.remove(text)
+
+    def force(self, reference: Turn, label: str, shared: int) -> None:
+        """The answer of `reference`, in the pane `label`, is forced through this variant from here on.
+
+        shared  how many of this answer's own tokens had the same context as the reference's
+        """
+        self.forget_forced()
+        result = ForcedResult(len(reference.result.tokens))
+        self.forced = Forced(reference.key, result, "measuring", label)
+        self._add_forced(encode.measure(reference.key, label, result.total, shared))
+        self._add_forced(encode.measured("measuring", ""))
+
+    def add_forced(self, item: ForcedItem) -> None:
+        """Take one item of the forced text."""
+        found = self.forced.result
+        if found is None:  # forgotten: the reference is answering anew
+            return
+        start = len(found.tokens)
+        found.add(item)
+        if isinstance(item, ForcedTokens):
+            self._add_forced(encode.forced(start, item.tokens))
+        elif isinstance(item, Progress):
+            self._add_forced(encode.measured("measuring", encode.progress(item)))
+
+    def end_forced(self, state: ForcedState, reason: str = "") -> None:
+        """Say how the measurement ended; the first word counts."""
+        if self.forced.result is None or self.forced.state != "measuring":
+            return
+        found = self.forced.result
+        self.forced.state = "done" if found.complete else state
+        if not found.complete:
+            found.reason = found.reason or reason
+        self._add_forced(encode.measured(self.forced.state, self.forced.words))
+
+    def forget_forced(self) -> None:
+        gone, self.forced = set(map(id, self.forced.lines)), Forced()
+        self._lines = [text for text in self._lines if id(text) not in gone]
+
+    def _add_forced(self, text: str) -> None:
+        self._lines.append(text)
+        self.forced.lines.append(text)
+
+    @property
+    def value(self) -> str:
+        return "".join(self._lines)
+
+    @property
+    def answered(self) -> bool:
+        return bool(self.result.text) and not self.ask.raw
+
+    def as_messages(self) -> list[Message]:
+        return [{"role": "user", "content": self.ask.prompt}, {"role": "assistant", "content": self.result.text}]
+
+
+class Pane:
+    """One column of the page: a variant, the engine that runs it, and the conversation it had.
+
+    `variant` is the address as it was chosen; `engine` is what it runs on: the chosen one, or the run's common one.
+    """
+
+    def __init__(self) -> None:
+        self.variant = ""
+        self.facts: Variant | None = None
+        self.error: PlaygroundError | None = None
+        self.turns: list[Turn] = []
+        self.engine = ""
+        self._head = ""
+        self._drawn: tuple[bool, str] = (False, "")
+
+    def show(
+        self,
+        name: str,
+        facts: Variant | None,
+        reference: bool,
+        error: PlaygroundError | None = None,
+        origin: str = "",
+    ) -> None:
+        """Another variant is another conversation: what is left of the old one was not its."""
+        if name != self.variant:
+            self.turns = []
+        self.variant, self.facts, self.error = name, facts, error
+        self._drawn = (reference, origin)
+        self.run_on(address.parse(name).engine or (choose.default(facts) if facts else ""))
+
+    def run_on(self, engine: str) -> None:
+        """Settle the engine, and draw the head that names it."""
+        self.engine = engine
+        reference, origin = self._drawn
+        options = choose.options(self.facts) if self.facts else []
+        self._head = encode.head(self.facts, self.variant, reference, origin, engine, options)
+        self._head += encode.fail(self.error) if self.error else ""
+
+    @property
+    def address(self) -> str:
+        """What is asked of the engines."""
+        if self.facts is None or self.engine in ("", choose.default(self.facts)):
+            return self.variant
+        return str(replace(address.parse(self.variant), engine=self.engine))
+
+    @property
+    def label(self) -> str:
+        """What other panes and the picker call it: with the engine where it is not the variant's own."""
+        if self.facts is None:
+            return self.variant
+        own = self.engine in ("", choose.default(self.facts))
+        return self.facts.label if own else f"{self.facts.label} · {table.title(self.engine)}"
+
+    @property
+    def value(self) -> str:
+        return self._head + "".join(turn.value for turn in self.turns)
+
+    def request(self, ask: Ask) -> PaneRequest:
+        if ask.raw:
+            return PaneRequest(self.address, text=ask.prompt)
+        history = [turn for past in self.turns if past.answered for turn in past.as_messages()]
+        return PaneRequest(self.address, messages=messages(ask.prompt, ask.system, history))

@@ -1,0 +1,78 @@
+"""Run the host: `python -m playground.engines.host --fd N`, or `--port N` by hand.
+
+The parent binds the socket and passes it (no port can be taken in between), passes the key in PLAYGROUND_ENGINE_KEY,
+and holds the other end of standard input: when the parent is gone, however it went, the pipe closes and so does this
+process. A process group leader of its own, so that Ctrl+C in the terminal reaches the parent first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+import threading
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m playground.engines.host")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--fd", type=int, help="listening socket inherited from the parent")
+    where.add_argument("--port", type=int, help="loopback port to listen on")
+    parser.add_argument("--stay", action="store_true", help="keep running when standard input closes")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("bitsandbytes.autograd._functions").addFilter(_Once())
+    if options.fd is not None:
+        listener = socket.socket(fileno=options.fd)
+    else:
+        listener = socket.create_server(("127.0.0.1", options.port))
+    if not options.stay:
+        threading.Thread(target=_die_with_parent, name="parent-watch", daemon=True).start()
+    _serve(listener)
+
+
+class _Once(logging.Filter):
+    """Says each sentence once: bitsandbytes repeats one per int8 product, and would push all else out of the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        fresh = record.getMessage() not in self._said
+        self._said.add(record.getMessage())
+        return fresh
+
+
+def _die_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        continue
+    os._exit(0)
+
+
+def _serve(listener: socket.socket) -> None:
+    import uvicorn
+
+    from playground.engines.host.imports import without_sklearn
+
+    without_sklearn()  # before the next line imports transformers
+
+    from playground.engines.host.loading import device_of_choice
+    from playground.engines.host.memory import DeviceMemory
+    from playground.engines.host.scheduler import DecodeThread
+    from playground.engines.host.server import create_app
+
+    memory = DeviceMemory(device_of_choice())
+    engine = DecodeThread(memory, on_death=lambda: os._exit(1))  # the app sees that the engine died, and says so
+    engine.start()
+    app = create_app(engine, memory, os.environ.pop("PLAYGROUND_ENGINE_KEY", ""))
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+    engine.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""One generation in progress: its forward passes, its text, and a clock of its own.
+
+The clock stands still while another generation holds the device, so that neither slows the other's numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from playground.core import Alternative, Finish, FinishReason, Generation, Progress, Token
+from playground.engines.host.decode import PrefillChunk, Step, decode
+from playground.engines.host.loading import Resident
+from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.text import Detokenizer, StopStrings
+from playground.errors import ContextOverflow, EngineError, InvalidRequest, OutOfMemory, PlaygroundError
+
+log = logging.getLogger(__name__)
+Emit = Callable[[Progress | Token | Finish | PlaygroundError], None]
+
+
+def validate(request: Generation, resident: Resident) -> None:
+    """Raises InvalidRequest, or ContextOverflow with both numbers."""
+    sampling, facts = request.sampling, resident.facts
+    if not request.prompt_ids:
+        raise InvalidRequest("The prompt is empty.", hint="Type something first.")
+    refuse_unknown_ids(resident.model, request.prompt_ids)
+    total = len(request.prompt_ids) + sampling.max_tokens
+    if total > facts.context:
+        raise ContextOverflow(
+            f"The prompt has {len(request.prompt_ids)} tokens and max tokens is {sampling.max_tokens}: together "
+            f"{total}, more than the {facts.context} that this model takes.",
+            hint="Shorten the prompt or lower max tokens.",
+        )
+
+
+def refuse_unknown_ids(model: Any, ids: Iterable[int]) -> None:
+    """Raises InvalidRequest with the first id that has no row in the input embedding."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    unknown = next((i for i in ids if not 0 <= i < rows), None)
+    if unknown is not None:
+        raise InvalidRequest(
+            f"Token id {unknown} has no embedding: the model has {rows:,} embedding rows.",
+            hint="The tokenizer has more tokens than the model was trained with: leave such tokens out, or use the "
+            "tokenizer that belongs to these weights.",
+        )
+
+
+class Active:
+    """A generation from its acceptance to its Finish. `turn` runs in the decode thread."""
+
+    def __init__(
+        self, request: Generation, resident: Resident, emit: Emit, accepted: float, others_busy: float
+    ) -> None:
+        self.request = request
+        self.emit = emit
+        self.resident = resident
+        self.residents = (resident,)
+        self.aborted = threading.Event()
+        self._accepted = accepted
+        self._others_at_start = others_busy
+        self.own_busy = 0.0  # seconds of this generation's turns, by the thread's watch
+        self._step_s = 0.0
+        self._waited = 0.0
+        self._count = 0
+        self._growth = 0
+        self._peak_growth = 0
+        self._detokenizer = Detokenizer(resident.tokenizer, request.prompt_ids)
+        self._stops = StopStrings(request.sampling.stop)
+        self._steps = decode(
+            resident.model,
+            request.prompt_ids,
+            request.sampling,
+            eos=resident.eos,
+            top=request.top_logprobs,
+            cached=resident.cached,
+        )
+
+    def turn(self, memory: DeviceMemory, total_busy: float) -> bool:
+        """One forward pass; True while there is more to do. `total_busy`: seconds of all turns of all generations."""
+        first = self._count == 0
+        if first:
+            memory.reset_peak()
+        used = memory.used()
+        began = time.perf_counter()
+        try:
+            item = next(self._steps, None)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises ends its own generation and no other
+            self.fail(error)
+            return False
+        memory.synchronize()
+        ended = time.perf_counter()
+        self._step_s += ended - began
+        after = memory.used()
+        self._peak_growth = max(self._peak_growth, self._growth + (memory.peak() if first else after) - used)
+        self._growth += after - used
+        more = True
+        if isinstance(item, PrefillChunk):
+            self.emit(Progress("Reading the prompt", item.done, item.total, "tokens"))
+        elif isinstance(item, Step):
+            # Everything since the start that was not another generation's turn is this one's time.
+            self._waited = total_busy - self.own_busy - self._others_at_start
+            more = self._emit_token(item, ended - self._accepted - self._waited)
+        else:
+            self.finish("length")
+            more = False
+        return more
+
+    def _emit_token(self, step: Step, time_s: float) -> bool:
+        self._count += 1
+        reason: FinishReason | None = None
+        ended_by_eos = step.is_eos and not self.request.sampling.ignore_eos
+        text = self._stops.add("" if ended_by_eos else self._detokenizer.add(step.token_id))
+        if ended_by_eos or self._stops.matched is not None:
+            reason = "stop"
+        elif self._count == self.request.sampling.max_tokens:
+            reason = "length"
+        if reason and self._stops.matched is None:
+            text += self._stops.add(self._detokenizer.flush()) + self._stops.flush()
+        decode_one = self.resident.tokenizer.decode
+        top = tuple(Alternative(i, str(decode_one([i])), logprob) for i, logprob in step.top)
+        piece = next((a.text for a in top if a.id == step.token_id), None)
+        self.emit(
+            Token(
+                id=step.token_id,
+                text=text,
+                piece=str(decode_one([step.token_id])) if piece is None else piece,
+                time_s=time_s,
+                step_s=self._step_s,
+                logprob=step.logprob,
+                top=top,
+            )
+        )
+        self._step_s = 0.0
+        if reason:
+            self.finish(reason)
+        return reason is None
+
+    def finish(self, reason: FinishReason) -> None:
+        self._steps.close()  # frees the cache
+        rest = ""
+        if reason == "abort" and self._stops.matched is None:
+            rest = self._stops.add(self._detokenizer.flush()) + self._stops.flush()
+        self.emit(
+            Finish(
+                reason=reason,
+                prompt_tokens=len(self.request.prompt_ids),
+                output_tokens=self._count,
+                peak_memory_bytes=self.resident.facts.resident_bytes + max(0, self._peak_growth),
+                waited_s=max(0.0, self._waited),
+                text=rest,
+            )
+        )
+
+    def fail(self, error: Exception) -> None:
+        """End with an error in place of a Finish."""
+        self._steps.close()
+        self.emit(as_error(error, self.request.request_id, "while generating"))
+
+
+def as_error(error: Exception, request_id: str, doing: str) -> PlaygroundError:
+    """What was raised in the middle of a request, as one sentence; the whole of it goes to the log."""
+    if isinstance(error, PlaygroundError):
+        return error
+    log.exception("request %s failed", request_id, exc_info=error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return OutOfMemory("The device ran out of memory in the middle of this text.", hint="Ask for fewer tokens.")
+    return EngineError(f"The model failed {doing}: {(str(error).splitlines() or [type(error).__name__])[0][:200]}")

@@ -1,0 +1,147 @@
+"""The decode loop: a plain generator, without HTTP, threads or clocks.
+
+The host steps it and times each step; a process that has no host (one GPU allocation, no second process) calls it
+directly. Batch 1, so that a token never depends on what else the engine is doing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import LogitsProcessorList, RepetitionPenaltyLogitsProcessor
+from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from playground.core import Sampling
+from playground.engines.host.reading import Reading
+from playground.errors import EngineError
+
+PREFILL_CHUNK = 256  # tokens; bounds how long an abort waits and how long another pane stands still
+_BLOCKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillChunk:
+    """Part of the prompt has been read."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One decoded token: log-probabilities in nats, of the raw distribution; `top` best first."""
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+    is_eos: bool
+
+
+Choose = Callable[[torch.Tensor, torch.Tensor], int]
+
+
+def chooser(sampling: Sampling, device: torch.device) -> Choose:
+    """A function (token ids so far [1, n], raw logits [1, vocab]) -> next id, built from transformers' own processors.
+
+    Every generation draws from its own random generator: the same seed gives the same text whatever runs beside it.
+    """
+    steps = LogitsProcessorList()
+    if sampling.repetition_penalty != 1.0:
+        steps.append(RepetitionPenaltyLogitsProcessor(penalty=float(sampling.repetition_penalty)))
+    if not sampling.greedy:
+        steps.append(TemperatureLogitsWarper(float(sampling.temperature)))
+        if sampling.top_k:
+            steps.append(TopKLogitsWarper(top_k=int(sampling.top_k)))
+        if sampling.top_p < 1.0:
+            steps.append(TopPLogitsWarper(top_p=float(sampling.top_p)))
+    if sampling.greedy:
+        return lambda ids, logits: int((steps(ids, logits) if len(steps) else logits).argmax(-1))
+
+    random = torch.Generator(device=device)
+    random.manual_seed(sampling.seed)
+
+    def sample(ids: torch.Tensor, logits: torch.Tensor) -> int:
+        probabilities = torch.softmax(steps(ids, logits), dim=-1)
+        return int(torch.multinomial(probabilities, 1, generator=random))
+
+    return sample
+
+
+def top_of(logits: torch.Tensor, k: int) -> tuple[list[int], list[float]]:
+    """Ids and values of the k largest of `logits` [vocab], best first.
+
+    The k largest lie in the k blocks with the largest maxima, so that only those are searched: half the time of a
+    plain top-k on a CPU, for the same result.
+    """
+    if k == 0:
+        return [], []
+    n = logits.shape[0]
+    if n % _BLOCKS or k >= _BLOCKS or logits.device.type != "cpu":
+        found = logits.topk(min(k, n))
+        return found.indices.tolist(), found.values.tolist()
+    blocks = logits.view(_BLOCKS, -1)
+    best = blocks.amax(dim=1).topk(k).indices
+    found = blocks[best].flatten().topk(min(k, n))
+    width = blocks.shape[1]
+    at = found.indices
+    return (best[at // width] * width + at % width).tolist(), found.values.tolist()
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def _step(logits: torch.Tensor, ids: torch.Tensor, choose: Choose, eos: frozenset[int], top: int) -> Step:
+    logits = logits.float()
+    normalizer = torch.logsumexp(logits[0], dim=-1)
+    shift = float(normalizer)
+    if not math.isfinite(shift):
+        raise EngineError(
+            "The model computes NaN or infinity.",
+            hint="The checkpoint is broken, or its type overflows; try bfloat16 or float32.",
+        )
+    best, values = top_of(logits[0], top)
+    token_id = choose(ids, logits)
+    logprob = float(logits[0, token_id] - normalizer)
+    return Step(token_id, logprob, tuple((i, v - shift) for i, v in zip(best, values, strict=True)), token_id in eos)
+
+
+def decode(
+    model: Any,
+    prompt_ids: Sequence[int],
+    sampling: Sampling,
+    *,
+    eos: frozenset[int] = frozenset(),
+    top: int = 5,
+    chunk: int = PREFILL_CHUNK,
+    cached: bool = True,
+) -> Generator[PrefillChunk | Step, None, None]:
+    """Decode until an EOS id (which is yielded) or `sampling.max_tokens`.
+
+    Each `next()` is one forward pass: a chunk of the prompt, or one token. The model's state lives in this generator's
+    frame: closing it frees the memory. Raises EngineError where the logits are not finite.
+
+    cached  False: the whole text is read again for each token, for a model whose state does not hold
+    """
+    device = model.device
+    reading = Reading(model, cached)
+    choose = chooser(sampling, device)
+    total = len(prompt_ids)
+    # Room for the answer, so that the repetition penalty sees prompt and answer without a copy per token.
+    ids = torch.empty((1, total + sampling.max_tokens), dtype=torch.long, device=device)
+    ids[0, :total] = torch.tensor(list(prompt_ids), dtype=torch.long, device=device)
+    if not total:
+        raise ValueError("decode needs at least one prompt token")
+    for end in reading.ends(total, chunk):
+        logits = reading.read(model, ids[:, :end])
+        if end < total:
+            yield PrefillChunk(end, total)
+    for n in range(total, total + sampling.max_tokens):
+        if n > total:
+            logits = reading.read(model, ids[:, :n])
+        step = _step(logits, ids[:, :n], choose, eos, top)
+        ids[0, n] = step.token_id
+        yield step
+        if step.is_eos and not sampling.ignore_eos:
+            return

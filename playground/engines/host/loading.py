@@ -1,0 +1,340 @@
+"""From a load specification to a model that is ready to decode: local files, safetensors or GGUF, no remote code."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer
+from transformers.integrations import finegrained_fp8
+from transformers.utils import logging as transformers_logging
+
+from playground.core import Loaded, LoadSpec, Progress
+from playground.engines.host.fp8_blocks import DequantizeByBlock
+from playground.engines.host.kernels import kernel
+from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.reading import TRIAL, Reading, trial
+from playground.errors import BrokenCheckpoint, EngineUnavailable, OutOfMemory, PlaygroundError, UnsupportedModel
+from playground.methods import bitsandbytes
+from playground.models import checkpoint
+from playground.models.gguf import read_header
+from playground.models.gguf_reader import WITH_CONFIG
+from playground.models.weights import load_model
+
+log = logging.getLogger(__name__)
+OnProgress = Callable[[Progress], None]
+WARM_UP_TOKENS = 4
+TRIAL_TEXTS = (
+    "The bridge over the river was built of stone, and it has carried the road to the town for two hundred years.",
+    "Water boils at a lower temperature on a mountain, because the air above it is thinner and presses less.",
+    "She put the letter into her bag, closed the door behind her and walked down to the station to meet her brother.",
+    "To add two fractions, first bring them to the same denominator, then add the numerators and simplify the result.",
+)
+UNCACHED = "no cache: this model does not go on from a part of a text, so the whole is read again for each token."
+_HASHES: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # serializing a large vocabulary takes 0.1 s
+
+
+@dataclass(slots=True)
+class Resident:
+    """A loaded variant: model, tokenizer, what is known of it, and when it was last used.
+
+    cached  whether it may keep a state between passes; else it reads the whole text for each token
+    """
+
+    spec: LoadSpec
+    model: Any
+    tokenizer: Any
+    eos: frozenset[int]
+    facts: Loaded
+    cached: bool = True
+    last_used: float = field(default_factory=time.monotonic)
+
+
+def device_of_choice() -> torch.device:
+    """CUDA, then Apple's MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenizer: Any = None) -> Resident:
+    """Load, quantize on the way if the spec says so, warm up, measure. Raises typed errors only.
+
+    tokenizer  the variant's, where it was read before: that of a GGUF file takes longer than its weights
+    """
+    began = time.monotonic()
+    if spec.quantize is not None:
+        importlib.import_module("bitsandbytes")  # or its own size would count as this variant's
+    memory.release()
+    before = memory.used()
+    try:
+        _refuse_unread(spec)
+        if tokenizer is None:
+            on_progress(Progress("Reading the tokenizer"))
+            tokenizer = load_tokenizer(spec.path)
+        model = _load_model(spec, memory.device, on_progress)
+        on_progress(Progress("Warming up"))
+        texts = [_trial_ids(model, tokenizer, text) for text in TRIAL_TEXTS]
+        cached, kv_bytes = trial(model, texts)
+        _warm_up(model, texts[0], cached)
+    except PlaygroundError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(
+            f"{spec.id} did not fit into memory.", hint="Unload another variant, or pick a smaller one."
+        ) from error
+    except (ImportError, NotImplementedError) as error:
+        raise EngineUnavailable(f"{spec.id} cannot run on this machine: {_first_line(error)}") from error
+    except Exception as error:  # whatever an architecture's code stumbles over is about this checkpoint
+        log.exception("load of %s failed", spec.id)
+        raise _load_error(spec, error) from error
+    memory.release()
+    weight_bytes, embedding_bytes = weight_sizes(model)
+    facts = Loaded(
+        id=spec.id,
+        engine="transformers",
+        device=memory.device.type,
+        dtype=spec.dtype,
+        weight_bytes=weight_bytes,
+        streamed_bytes=None if _is_mixture(model.config) else weight_bytes - embedding_bytes,
+        kv_bytes_per_token=kv_bytes,
+        resident_bytes=max(0, memory.used() - before),
+        context=context_length(model.config),
+        tokenizer_hash=tokenizer_hash(tokenizer),
+        has_chat_template=bool(tokenizer.chat_template),
+        kernel=kernel(model) if cached else f"{UNCACHED} {kernel(model)}".strip(),
+        load_s=time.monotonic() - began,
+    )
+    return Resident(spec, model, tokenizer, end_ids(spec, tokenizer), facts, cached)
+
+
+def load_tokenizer(path: str) -> Any:
+    """The tokenizer of a local folder or `.gguf` file."""
+    where, extra = _place(path)
+    tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False, **extra)
+    if extra:
+        end = read_header(Path(path)).fields.get("tokenizer.ggml.eos_token_id")
+        if isinstance(end, int):  # transformers takes the begin token of a Llama's file for its end
+            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
+    return tokenizer
+
+
+def _place(path: str) -> tuple[str, dict[str, str]]:
+    file = Path(path)
+    return (str(file.parent), {"gguf_file": file.name}) if file.suffix == ".gguf" else (path, {})
+
+
+def load_slice(spec: LoadSpec, device: torch.device, layers: int) -> Any:
+    """The first layers of a model, with embedding and head: for who wants to know how fast a layer is.
+
+    Raises what transformers raises.
+    """
+    return _load_model(spec, device, lambda _: None, num_hidden_layers=layers)
+
+
+def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress, **config: int) -> Any:
+    where, options = _place(spec.path)
+    arguments: dict[str, Any] = {**options, "dtype": getattr(torch, spec.dtype)}
+    if spec.quantize is not None:
+        arguments["quantization_config"] = bitsandbytes.quantization_config(spec.quantize, spec.dtype)
+    if device.type != "cpu" or spec.quantize is not None:
+        arguments["device_map"] = {"": str(device)}
+    original = _original_config(spec, config)
+    arguments |= config if original is None else {"config": original}
+    if "gguf_file" not in options:
+        arguments["use_safetensors"] = True
+
+    def bar(factory: Any, args: Any, kwargs: Any) -> Any:
+        return _ReportingBar(factory(*args, **{**kwargs, "disable": True}), args, kwargs, on_progress)
+
+    finegrained_fp8.Fp8Dequantize = DequantizeByBlock  # the quantizer looks it up at each load
+    previous = transformers_logging.set_tqdm_hook(bar)
+    try:
+        model = load_model(where, **arguments)
+    finally:
+        transformers_logging.set_tqdm_hook(previous)
+    if device.type == "cpu":
+        _leave_the_file(model)
+    return model.requires_grad_(False)
+
+
+def _refuse_unread(spec: LoadSpec) -> None:
+    """Raise UnsupportedModel for a GGUF file that would be another model here."""
+    if not spec.path.endswith(".gguf"):
+        return
+    original = Path(spec.original) if spec.original else None
+    if why := checkpoint.from_gguf(spec.id, Path(spec.path), original=original).form.unread:
+        raise UnsupportedModel(
+            f"transformers cannot read {spec.id}: {why}.", hint=f"Run it in llama.cpp: {spec.id}@llamacpp."
+        )
+
+
+def _original_config(spec: LoadSpec, changes: Mapping[str, int]) -> Any:
+    """The original's configuration where a GGUF file is read with that; None: what the reader finds in the file."""
+    if not spec.original:
+        return None
+    config = AutoConfig.from_pretrained(spec.original, local_files_only=True, trust_remote_code=False, **changes)
+    return config if config.model_type in WITH_CONFIG else None
+
+
+def _leave_the_file(model: Any) -> None:
+    """Copy what still lies in the memory-mapped checkpoint.
+
+    One embedding that stays in the file keeps all its pages in this process's memory, also those of weights that were
+    quantized into something smaller: nf4 would seem to need as much as the original.
+    """
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if type(tensor) in (torch.nn.Parameter, torch.Tensor) and tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
+
+
+class _ReportingBar:
+    """transformers' progress bar, turned into Progress records instead of terminal output."""
+
+    def __init__(self, inner: Any, args: Any, kwargs: Any, on_progress: OnProgress) -> None:
+        self._inner = inner
+        self._items = args[0] if args else kwargs.get("iterable")
+        self._stage = str(kwargs.get("desc") or "Loading weights").rstrip(".: ")
+        self._total = kwargs.get("total") or (len(self._items) if hasattr(self._items, "__len__") else 0)
+        self._on_progress = on_progress
+        self._done = 0
+        self._said = 0.0
+
+    def __iter__(self) -> Any:
+        for item in self._items or ():
+            yield item
+            self.update()
+
+    def __enter__(self) -> _ReportingBar:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def update(self, n: int = 1) -> None:
+        self._done += n
+        if time.monotonic() - self._said > 0.1:
+            self._said = time.monotonic()
+            self._on_progress(Progress(self._stage, self._done, self._total, "tensors"))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def _trial_ids(model: Any, tokenizer: Any, text: str) -> list[int]:
+    """As many token ids of `text` as the trial reads; those without an embedding are left out."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    ids = [i for i in tokenizer.encode(text, add_special_tokens=False) if i < rows] or [0]
+    return [ids[n % len(ids)] for n in range(TRIAL)]
+
+
+def _warm_up(model: Any, prompt: list[int], cached: bool) -> None:
+    """A prompt and a few tokens that are not reported."""
+    reading = Reading(model, cached)
+    text = torch.tensor([[*prompt, *prompt[:WARM_UP_TOKENS]]], device=model.device)
+    for end in range(len(prompt), text.shape[1] + 1):
+        reading.read(model, text[:, :end])
+
+
+def weight_sizes(model: Any) -> tuple[int, int]:
+    """(bytes of what a checkpoint would hold, quantization state included; bytes of an untied input embedding)."""
+    seen: dict[int, int] = {}
+
+    def count(tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage.nbytes():
+            seen[storage.data_ptr()] = tensor.numel() * tensor.element_size()
+
+    for tensor in [*model.parameters(), *_saved_buffers(model)]:
+        count(tensor)
+        for state in _quantization_tensors(getattr(tensor, "quant_state", None)):
+            count(state)
+        for name in ("SCB", "CB"):
+            extra = getattr(tensor, name, None)
+            if isinstance(extra, torch.Tensor):
+                count(extra)
+    embedding = model.get_input_embeddings()
+    head = model.get_output_embeddings()
+    weight = embedding.weight
+    tied = (
+        head is not None and getattr(head, "weight", None) is not None and head.weight.data_ptr() == weight.data_ptr()
+    )
+    return sum(seen.values()), 0 if tied else weight.numel() * weight.element_size()
+
+
+def _saved_buffers(model: Any) -> list[torch.Tensor]:
+    """Buffers that belong to the checkpoint; what is computed at start (rotary frequencies) is no weight."""
+    return [
+        buffer
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if name not in module._non_persistent_buffers_set
+    ]
+
+
+def _quantization_tensors(state: Any) -> list[torch.Tensor]:
+    if state is None:
+        return []
+    found = [value for value in vars(state).values() if isinstance(value, torch.Tensor)]
+    return found + _quantization_tensors(getattr(state, "state2", None))
+
+
+def _is_mixture(config: Any) -> bool:
+    text = config.get_text_config(decoder=True)
+    names = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+    return any((getattr(text, name, 0) or 0) > 1 for name in names)
+
+
+def context_length(config: Any) -> int:
+    """Longest sequence the model was made for, tokens; a generous bound where the config does not say."""
+    text = config.get_text_config(decoder=True)
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        if isinstance(value := getattr(text, name, None), int) and value > 0:
+            return value
+    return 131_072
+
+
+def end_ids(spec: LoadSpec, tokenizer: Any) -> frozenset[int]:
+    """Token ids that end an answer: those of the checkpoint's configs, and the tokenizer's."""
+    own = tokenizer.eos_token_id
+    return frozenset(spec.end_ids if own is None else (*spec.end_ids, own))
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """Same hash, same token ids for the same text. The chat template is not part of it: it is rendered once."""
+    if tokenizer not in _HASHES:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        text = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
+        _HASHES[tokenizer] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _HASHES[tokenizer]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
+def _load_error(spec: LoadSpec, error: Exception) -> PlaygroundError:
+    text = _first_line(error)
+    lowered = str(error).lower()
+    if isinstance(error, SafetensorError):
+        return BrokenCheckpoint(f"The weights of {spec.id} are damaged: {text}", hint="Download or export them again.")
+    if "unrecognized" in lowered or "does not recognize this architecture" in lowered or "not supported" in lowered:
+        return UnsupportedModel(f"transformers cannot load {spec.id}: {text}")
+    if not isinstance(error, (OSError, RuntimeError, ValueError)):
+        text = f"transformers stopped with {type(error).__name__}{f' ({text})' if str(error) else ''}."
+    return UnsupportedModel(f"{spec.id} could not be loaded: {text}", hint="The engine log has the details.")

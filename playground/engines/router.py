@@ -1,0 +1,202 @@
+"""All engines behind the one protocol: an address picks the engine, and free-running ones take turns on the device."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from playground import models, orphans
+from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
+from playground.engines import address, choose, table
+from playground.engines.base import Engine, IsCancelled, OnDevice, OnProgress
+from playground.engines.choose import NO_SECOND_PROCESS
+from playground.engines.device_turns import DeviceTurns
+from playground.engines.environments import zero_gpu
+from playground.engines.forcing import ForcedTokens, Forcing
+from playground.engines.transformers import TransformersEngine
+from playground.engines.zerogpu import ZeroGpuEngine
+from playground.errors import Cancelled, EngineUnavailable
+
+POLL_S = 0.25
+WAITING = Progress("Waiting for the device: another run is being measured")
+Host = TransformersEngine | ZeroGpuEngine
+Maker = Callable[[Host], Any]
+
+
+def _llamacpp(transformers: Host) -> Any:
+    from playground.engines.llamacpp import LlamaCppEngine
+
+    return LlamaCppEngine(transformers.tokenize)
+
+
+def _vllm(transformers: Host) -> Any:
+    from playground.engines.vllm import VllmEngine
+
+    return VllmEngine(transformers.tokenize)
+
+
+def _remote(_: Host) -> Any:
+    from playground.engines.remote import RemoteEngine
+
+    return RemoteEngine()
+
+
+MAKERS: Mapping[str, Maker] = {"llamacpp": _llamacpp, "vllm": _vllm, "remote": _remote}
+
+
+class Engines:
+    """Implements `engine.Engine` for addresses (`smollm2:nf4`, `smollm2@vllm`); an engine is made when first asked.
+
+    transformers  the stepped host, whose tokenizer the others use; None makes the one for this machine
+    makers        how the other engines are made, by name
+    """
+
+    name = "engines"
+
+    def __init__(self, transformers: Host | None = None, makers: Mapping[str, Maker] = MAKERS) -> None:
+        orphans.sweep()
+        self.transformers = transformers or (ZeroGpuEngine() if zero_gpu() else TransformersEngine())
+        self._makers = makers
+        self._made: dict[str, Any] = {"transformers": self.transformers}
+        self._lock = threading.Lock()
+        self._turns = DeviceTurns()
+        self._running: dict[str, tuple[Engine, threading.Event]] = {}
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the host now instead of at the first load."""
+        self.transformers.start()
+
+    def close(self) -> None:
+        """End every engine and everything in them."""
+        with self._lock:
+            self._closed = True
+            made = list(self._made.values())
+        for engine in made:
+            engine.close()
+
+    def health(self) -> dict[str, Any] | None:
+        return self.transformers.health()
+
+    def unload_idle(self) -> str | None:
+        """Free the memory of one variant that nobody uses, on whichever engine; its name, None when there is none."""
+        with self._lock:
+            made = [engine for name, engine in self._made.items() if table.row(name).on_device]
+        return next((name for engine in made if (name := engine.unload_idle())), None)
+
+    def engine(self, name: str) -> Any:
+        """The engine called `name`."""
+        with self._lock:
+            if self._closed:
+                raise EngineUnavailable("The engines are shut down.")
+            if zero_gpu() and table.row(name).on_device and name != self.transformers.name:
+                raise EngineUnavailable(f"{table.title(name)} cannot run here: {NO_SECOND_PROCESS}.")
+            if name not in self._made:
+                self._made[name] = self._makers[name](self.transformers)
+            return self._made[name]
+
+    def _of(self, text: str) -> tuple[Engine, table.EngineRow, str]:
+        found = address.parse(text)
+        name = found.engine or choose.default(models.variant(found.variant))
+        return self.engine(name), table.row(name), found.variant
+
+    def load(
+        self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
+    ) -> Loaded:
+        engine, row, name = self._of(variant)
+        together = [address.parse(other) for other in keep]
+        wanted = [other.variant for other in together if (other.engine or row.name) == row.name]
+        if not row.on_device:  # a remote one loads nothing here
+            return engine.load(name, on_progress, is_cancelled, wanted)
+        on_device: OnDevice = self.engine(row.name)
+        if held := on_device.held(name):
+            # The host is still told: it notes the use, and what is wanted beside it.
+            return engine.load(name, on_progress, is_cancelled, wanted) if row.stepped else held
+        # A load computes. Beside stepped work that is no harm: the host loads between two steps of its own thread.
+        ticket = self._turns.ticket(shared=row.stepped)
+        try:
+            if not ticket.enter(0):
+                on_progress(WAITING)
+            while not ticket.enter(POLL_S):
+                if is_cancelled():
+                    raise Cancelled("Stopped while it waited for the device.")
+            return engine.load(name, on_progress, is_cancelled, wanted)
+        finally:
+            ticket.leave()
+
+    def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
+        engine, _, name = self._of(variant)
+        return engine.prompt(name, messages)
+
+    def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
+        engine, row, name = self._of(generation.variant)
+        request = replace(generation, variant=name)
+        if not row.on_device:
+            self._running[generation.request_id] = engine, threading.Event()
+            try:
+                yield from engine.generate(request)
+            finally:
+                self._running.pop(generation.request_id, None)
+            return
+        aborted = threading.Event()
+        self._running[generation.request_id] = engine, aborted
+        group = f"at once {generation.group}" if generation.at_once else ""
+        ticket = self._turns.ticket(row.stepped, group)
+        try:
+            if not ticket.enter(0):
+                yield WAITING
+            while not ticket.enter(POLL_S):
+                _check(aborted)
+            _check(aborted)
+            with contextlib.closing(engine.generate(request)) as items:  # type: ignore[type-var]
+                for item in items:
+                    if isinstance(item, Finish):
+                        ticket.leave()  # the next may compute now, and whether others did meanwhile is known
+                        yield replace(item, contended=ticket.contended)
+                        continue
+                    if aborted.is_set():
+                        engine.abort(generation.request_id)  # once more: the first may have come before the request
+                    yield item
+        finally:
+            ticket.leave()
+            self._running.pop(generation.request_id, None)
+
+    def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        sides = [self._of(text) for text in (forcing.reference, *forcing.others)]
+        for _, row, _ in sides:
+            if row.no_distribution:
+                raise EngineUnavailable(row.no_distribution)
+        engine = sides[0][0]
+        reference, *others = [name for _, _, name in sides]
+        request = replace(forcing, reference=reference, others=tuple(others))
+        aborted = threading.Event()
+        self._running[forcing.request_id] = engine, aborted
+        ticket = self._turns.ticket(shared=True)
+        try:
+            while not ticket.enter(POLL_S):
+                _check(aborted)
+                yield WAITING
+            with contextlib.closing(engine.force(request)) as items:  # type: ignore[type-var]
+                for item in items:
+                    if aborted.is_set():
+                        engine.abort(forcing.request_id)  # once more: the first may have come before the request
+                    yield item
+        finally:
+            ticket.leave()
+            self._running.pop(forcing.request_id, None)
+
+    def abort(self, request_id: str) -> None:
+        running = self._running.get(request_id)
+        if running is None:
+            return
+        engine, aborted = running
+        aborted.set()
+        engine.abort(request_id)
+
+
+def _check(aborted: threading.Event) -> None:
+    if aborted.is_set():
+        raise Cancelled("Stopped while it waited for the device.")

@@ -1,0 +1,168 @@
+"""The variants of an evaluation: which weights, on which engine, and the facts that a run keeps of each."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playground import models
+from playground.core import Loaded, LoadSpec, Progress, Variant
+from playground.engines import address, choose
+from playground.errors import EvaluationError, PlaygroundError
+from playground.methods import did_you_mean
+from playground.metrics.content import content_hash
+from playground.models import checkpoint, hashes, names
+
+ENGINES = ("transformers", "vllm", "remote")
+OnProgress = Callable[[Progress], None]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One variant that is measured.
+
+    id            as it was asked for, "smollm2:nf4" or "smollm2@vllm"
+    spec          what an engine needs to load it; None of a remote one
+    content_hash  of the weights as they compute: what is quantized or cast while loading says so at its end
+    left_out      what its generation_config.json sets and no answer is asked with; None of a remote one
+    """
+
+    id: str
+    engine: str
+    variant: Variant
+    spec: LoadSpec | None
+    content_hash: str
+    left_out: Mapping[str, Any] | None = None
+
+    def facts(self, loaded: Loaded | None, template_hash: str) -> dict[str, Any]:
+        """Its entry in the `variants` of a run; `speed` is None until it is measured."""
+        bits = self.variant.bits_per_weight
+        return {
+            "id": self.id,
+            "label": self.variant.label,
+            "method": self.variant.method,
+            "scheme": self.variant.scheme,
+            "bytes": self.variant.bytes,
+            "bits_per_weight": None if bits is None else round(bits, 4),
+            "content_hash": self.content_hash,
+            "engine": self.engine,
+            "dtype": loaded.dtype if loaded else self.variant.dtype,
+            "loaded_bytes": (loaded.weight_bytes or None) if loaded else None,
+            "kernel": loaded.kernel if loaded else "",
+            "template_hash": template_hash,
+            "left_out": None if self.left_out is None else dict(self.left_out),
+            "speed": None,
+        }
+
+
+def find(asked: Sequence[str], engine: str = "", on_progress: OnProgress = lambda _: None) -> list[Subject]:
+    """The subjects of the names, the reference first; `engine` is for those that name none. Makes them local.
+
+    Raises CatalogError, EngineUnavailable, EvaluationError.
+    """
+    if engine and engine not in ENGINES:
+        raise EvaluationError(f"There is no engine {engine[:40]!r} for tasks.", hint=did_you_mean(engine, ENGINES))
+    twice = sorted({name for name in asked if asked.count(name) > 1})
+    if twice:
+        raise EvaluationError(f"{twice[0]} is named twice.", hint="Name each variant once.")
+    return [_subject(name, engine, on_progress) for name in asked]
+
+
+def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
+    asked = address.parse(name)
+    variant = models.variant(asked.variant)
+    chosen = asked.engine or engine or "transformers"
+    if variant.engines == ("remote",):
+        return Subject(name, "remote", variant, None, _remote_hash(variant))
+    if chosen not in ("transformers", "vllm"):
+        raise EvaluationError(
+            f"Tasks do not run on {chosen}, which tells no log-probabilities of a prompt.",
+            hint=f"Write {asked.variant}@transformers or {asked.variant}@vllm.",
+        )
+    if chosen != "transformers" or variant.unread or not variant.path.endswith(".gguf"):  # unpacked: right for scores
+        choose.check(variant, chosen)
+    spec = models.resolve(asked.variant, on_progress)
+    left_out = checkpoint.from_path(spec.id, Path(spec.path)).generation_settings
+    return Subject(name, chosen, variant, spec, weights_hash(spec), left_out)
+
+
+def refuse_unread(variant: Variant) -> None:
+    """Raise EvaluationError for a GGUF file that is another model in transformers than in llama.cpp."""
+    if variant.unread:
+        raise EvaluationError(
+            f"{variant.id} cannot be measured: transformers takes the distribution, and {variant.unread}.",
+            hint="Compare its answers in llama.cpp instead.",
+        )
+
+
+def known_hash(variant: Variant) -> str:
+    """The hash of a variant that an engine has loaded already, from the cache where its files are as they were.
+
+    Raises CatalogError.
+    """
+    if variant.engines == ("remote",):
+        return _remote_hash(variant)
+    return weights_hash(models.resolve(variant.id, lambda _: None), hashes.known)
+
+
+def _remote_hash(variant: Variant) -> str:
+    """An endpoint does not show its weights: its address and its model's name have to do."""
+    return f"remote-{hashlib.sha256(f'{variant.path} {variant.label}'.encode()).hexdigest()}"
+
+
+def weights_hash(spec: LoadSpec, hash_of: Callable[[Path], str] = content_hash) -> str:
+    """`content_hash` of the checkpoint and, where loading changes the weights, what it makes of them."""
+    digest = hash_of(Path(spec.path))
+    own = checkpoint.from_path(spec.id, Path(spec.path)).form.dtype
+    changed = spec.quantize or (spec.dtype if spec.dtype != own else "")
+    return f"{digest}+{changed}" if changed else digest
+
+
+def model_key(subject: Subject) -> str:
+    """How the store names the model of a variant."""
+    return names.key(subject.variant.model)
+
+
+def described(
+    name: str, label: str, variant: Variant | None, loaded: Loaded | None, ran_on: str = ""
+) -> dict[str, Any]:
+    """An entry of a run's `variants`. `content_hash` is None of weights that nobody loaded: they need not be here."""
+    where = (loaded.engine if loaded else ran_on) or address.parse(name).engine or "transformers"
+    if variant is None:
+        unknown = dict.fromkeys(("method", "scheme", "bytes", "bits_per_weight", "content_hash", "dtype"))
+        return {"id": name, "label": label, **unknown, "engine": where}
+    digest = _hash_or_none(variant) if loaded or ran_on else None
+    facts = Subject(name, where, variant, None, digest or "").facts(loaded, "")
+    return facts | {"label": label, "content_hash": digest, "bytes_are_estimated": variant.bytes_are_estimated}
+
+
+def _variant_name(name: str) -> str:
+    return address.parse(name).variant
+
+
+def model_named(name: str) -> str:
+    """Of a variant that nobody knows: what was asked for."""
+    try:
+        return models.split(_variant_name(name))[0]
+    except PlaygroundError:
+        return name
+
+
+def known_variant(name: str) -> Variant | None:
+    try:
+        return models.variant(_variant_name(name))
+    except PlaygroundError:
+        return None  # its row has the error
+
+
+def _hash_or_none(variant: Variant) -> str | None:
+    try:
+        return known_hash(variant)
+    except (PlaygroundError, OSError) as error:
+        log.info("%s has no content hash: %s", variant.id, error)
+        return None

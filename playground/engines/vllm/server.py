@@ -1,0 +1,92 @@
+"""Starting a server for a variant until it answers, or saying in vLLM's own words why it does not."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from playground.core import LoadSpec
+from playground.engines import client
+from playground.engines.base import IsCancelled, OnProgress
+from playground.engines.process import ServerProcess
+from playground.engines.servers import Servers
+from playground.engines.vllm import command, facts, server_log
+from playground.errors import EngineDied, EngineUnavailable, OutOfMemory, PlaygroundError, UnsupportedModel
+
+TIMEOUT_S = 600.0  # a big model compiles for minutes
+PORTS = 3
+_NO_MEMORY = re.compile(r"out of memory|Free memory on device|No available memory|larger than the available KV", re.I)
+_UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
+
+
+def start(
+    spec: LoadSpec,
+    on: command.Device,
+    interpreter: Path,
+    servers: Servers,
+    http: httpx.Client,
+    on_progress: OnProgress,
+    is_cancelled: IsCancelled,
+) -> ServerProcess:
+    """A server of `servers` that answers for this variant. Raises EngineError, UnsupportedModel, Cancelled.
+
+    vLLM binds after a long import, so its port may be taken by then; it is given another, three in all.
+    """
+    config = facts.config(Path(spec.path))
+    arguments = command.arguments(spec, on, config)
+    for _ in range(PORTS):
+        process = ServerProcess(
+            "vllm",
+            command.MODULE,
+            arguments,
+            binds=True,
+            python=str(interpreter),
+            environment=command.environment(on, config),
+            log_name=f"vllm-{_UNSAFE.sub('-', spec.id)[-80:]}",
+        )
+        servers.started(spec.id, process)
+        try:
+            process.wait_ready(http, TIMEOUT_S, server_log.Stages(on_progress).line, is_cancelled)
+            if _is_ours(process, http, spec.id):
+                return process
+        except EngineDied as error:
+            if not server_log.PORT_TAKEN.search(process.log_text()):
+                raise refusal(spec, process, error) from None
+        finally:
+            if not process.alive:
+                servers.stop(spec.id)
+        servers.stop(spec.id)
+    raise EngineUnavailable(
+        f"vLLM could not get a port: {PORTS} were taken by other programs before it was ready.", hint="Run again."
+    )
+
+
+def models(process: ServerProcess, http: httpx.Client) -> list[dict[str, Any]]:
+    """What the server says it serves."""
+    answer = http.get(f"{process.url}/v1/models", headers=client.authorization(process.key), timeout=10.0)
+    return list(answer.raise_for_status().json()["data"])
+
+
+def _is_ours(process: ServerProcess, http: httpx.Client, variant: str) -> bool:
+    """Whether what answers on the port is this process, and not another server that took it."""
+    try:
+        return variant in [row["id"] for row in models(process, http)]
+    except (httpx.HTTPError, json.JSONDecodeError, KeyError, TypeError):
+        return False
+
+
+def refusal(spec: LoadSpec, process: ServerProcess, error: EngineDied) -> PlaygroundError:
+    """Why a server ended before its first answer: in vLLM's own sentence where it wrote one, else `error`."""
+    said = server_log.rejection(process.log_text())
+    tail = server_log.tail(process.log_text())
+    if not said:
+        return error
+    if _NO_MEMORY.search(said):
+        return OutOfMemory(f"{spec.id} does not fit into vLLM: {said}", hint="Unload another variant.", log_tail=tail)
+    return UnsupportedModel(
+        f"vLLM does not run {spec.id} here: {said}", hint="Choose another engine or another variant.", log_tail=tail
+    )

@@ -1,0 +1,121 @@
+"""The documented endpoints `/evaluate` and `/runs`, for gradio_client and plain HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playground.errors import PlaygroundError, UnknownRun
+from playground.evaluate.conditions import BATCH_SIZE
+from playground.evaluate.form import BUNDLED_TEXT, TOKENS, spec
+from playground.evaluate.page import start
+from playground.store import database, runs
+from playground.store.schema import Run
+from playground.web import gradio as gr
+from playground.web import outsiders
+from playground.web.jobs import Queue
+from playground.web.owner import Owner
+
+MOST = 1000  # runs of one answer
+
+
+def endpoints(owner: Owner, queue: Queue) -> None:
+    """Add both to the current Blocks."""
+
+    def evaluate(
+        variants: list[str],
+        tasks: list[str],
+        request: gr.Request,
+        limit: int = 0,
+        few_shot: int = -1,
+        chat_template: bool = False,
+        multiturn: bool = False,
+        divergence: bool = False,
+        text: str = BUNDLED_TEXT,
+        tokens: int = TOKENS,
+        speed: bool = False,
+        generation: str = "",
+        strip_thinking: bool = False,
+        batch_size: int = BATCH_SIZE,
+        seed: int = -1,
+        engine: str = "",
+    ) -> dict[str, Any]:
+        """Queue a job that measures variants on tasks, or how far they moved. For the owner: on this machine,
+        or logged in.
+
+        Parameters:
+            variants: ids as in /models, the reference first.
+            tasks: names of tasks and groups, lm-eval's or the bundled; none, with divergence, measures that alone.
+            limit: the first so many items of each task; 0 is all of them.
+            few_shot: examples before each question; -1 is the task's own number.
+            chat_template: render prompts with the model's chat template.
+            multiturn: with it, examples as turns of the conversation.
+            divergence: also measure how far each distribution moved.
+            text: for divergence: bundled, or a data set of the hub as owner/name.
+            tokens: of that text, at most.
+            speed: also measure decode tok/s.
+            generation: arguments of generation that replace the task's own: "max_gen_toks=512, temperature=0.6".
+            strip_thinking: score only what follows the last </think>.
+            batch_size: prompts computed at once.
+            seed: -1 is lm-eval's own.
+            engine: transformers, or vllm; empty is transformers.
+
+        Returns:
+            The job as `/jobs` lists it: poll that until its state is over; its result names the run.
+        """
+        asked = {
+            "reference": variants[0] if variants else "",
+            "variants": variants[1:],
+            "tasks": tasks,
+            "limit": str(limit) if limit else "",
+            "few_shot": "" if few_shot < 0 else str(few_shot),
+            "chat_template": chat_template,
+            "multiturn": multiturn,
+            "divergence": divergence,
+            "text": text,
+            "tokens": str(tokens),
+            "speed": speed,
+            "generation": generation,
+            "strip_thinking": strip_thinking,
+            "batch_size": str(batch_size),
+            "seed": "" if seed < 0 else str(seed),
+            "engine": engine,
+        }
+        try:
+            owner.check(request)
+            job = queue.get(start(queue, spec(asked)))
+            return outsiders.measuring_job(job, job.as_row())
+        except PlaygroundError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    def stored_runs(request: gr.Request, id: str = "", kind: str = "", limit: int = 100) -> list[dict[str, Any]]:
+        """Stored results, the newest first, for the owner; or one of them by its id, with all its numbers.
+
+        Parameters:
+            id: of one run; empty lists them.
+            kind: comparison, evaluation, divergence, bench or quantization; empty is every kind.
+            limit: how many are listed.
+
+        Returns:
+            One row per run: id, kind, title, model, created_at, settings, versions, device, variants, job_id; of the
+            one that was asked for also result: tasks, rows, divergence, warnings, seconds. Paths are cut to their last
+            name.
+        """
+        try:
+            if id:
+                if not database.exists():
+                    raise UnknownRun(f"There is no run {id[:40]!r}.")
+                return [outsiders.run(runs.get(id).as_row())]
+            owner.check(request)
+            found = runs.latest(kind, limit=max(1, min(limit, MOST))) if database.exists() else []
+            return [outsiders.run(_summary(run)) for run in found]
+        except PlaygroundError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    gr.api(evaluate, api_name="evaluate")
+    stored_runs.__name__ = "runs"  # what a tool is called, for a client that speaks MCP
+    gr.api(stored_runs, api_name="runs")
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    """A listed run's row: its result was not read."""
+    return {name: getattr(run, name) for name in (column.name for column in run.__table__.columns) if name != "result"}

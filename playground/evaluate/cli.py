@@ -1,0 +1,213 @@
+"""`python -m playground eval`: what quantization costs on tasks, as a table with uncertainties or as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from playground.console import err, follow, say
+from playground.console_names import absolute, source
+from playground.console_output import Figures, output
+from playground.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from playground.evaluate.divergence_spec import DivergenceSpec
+    from playground.evaluate.spec import EvaluateSpec
+    from playground.store.schema import Run
+
+out = output()
+LISTED = 60  # tasks that a search shows
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    variants: Annotated[
+        list[str] | None,
+        typer.Argument(help="smollm2, smollm2:nf4, a folder, smollm2@vllm … The first is the reference."),
+    ] = None,
+    tasks: Annotated[str, typer.Option(help="Names of tasks and groups with commas between: gsm8k,coqa.")] = "bundled",
+    limit: Annotated[int | None, typer.Option(help="The first so many items of each task: a sample of it.")] = None,
+    few_shot: Annotated[int | None, typer.Option(help="Examples before each question; default: the task's.")] = None,
+    chat_template: Annotated[bool, typer.Option("--chat-template", help="Render prompts with it.")] = False,
+    multiturn: Annotated[
+        bool | None, typer.Option(help="With the template: examples as turns of a conversation; default: yes.")
+    ] = None,
+    generation: Annotated[
+        list[str] | None, typer.Option("--gen", help="NAME=VALUE: max_gen_toks=512, temperature=0.6 …; several times.")
+    ] = None,
+    strip_thinking: Annotated[
+        bool, typer.Option("--strip-thinking", help="Score only what follows the last </think>.")
+    ] = False,
+    batch_size: Annotated[int | None, typer.Option(help="Prompts computed at once, the same for all variants.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of sampling and examples; default: lm-eval's own seeds.")] = None,
+    engine: Annotated[str, typer.Option(help="For variants that name none: transformers or vllm.")] = "",
+    kld: Annotated[bool, typer.Option("--kld", help="Also measure how far each distribution moved.")] = False,
+    text: Annotated[str, typer.Option(help="With --kld: bundled, a file, or a data set of the hub.")] = "bundled",
+    tokens: Annotated[int, typer.Option(min=1, help="With --kld: tokens of text.")] = 8192,
+    speed: Annotated[bool, typer.Option("--speed", help="Also measure prefill and decode tok/s.")] = False,
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Let tasks run the code that a model writes, on this machine.")
+    ] = False,
+    search: Annotated[str, typer.Option(help="List the tasks whose name holds these words, and stop.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")] = False,
+) -> None:
+    """Evaluate variants on tasks, paired with the first. Ctrl+C stops it; the same command goes on from there."""
+    if search:
+        _list(search, as_json)
+        return
+    from playground import models
+    from playground.engines import address
+    from playground.evaluate.conditions import BATCH_SIZE, Conditions
+    from playground.evaluate.report import left_out, named
+    from playground.evaluate.spec import EvaluateSpec
+    from playground.evaluate.tasks import resolve
+    from playground.jobs.queue import best_device, submit
+    from playground.store import runs
+
+    chosen = [absolute(name) for name in variants or ()]
+    conditions = Conditions(
+        tasks=tuple(name.strip() for name in tasks.split(",") if name.strip()),
+        limit=limit,
+        few_shot=few_shot,
+        chat_template=chat_template,
+        multiturn=chat_template if multiturn is None else multiturn,
+        generation=dict(_argument(pair) for pair in generation or ()),
+        strip_thinking=strip_thinking,
+        batch_size=BATCH_SIZE if batch_size is None else batch_size,
+        seed=seed,
+        allow_code=allow_code,
+    )
+    divergence = {"text": source(text), "tokens": tokens} if kld else None
+    spec = EvaluateSpec(tuple(chosen), conditions, engine, divergence, speed)
+    resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: say([f"{progress.stage} …"]))
+    for name in chosen:
+        models.variant(address.parse(name).variant)
+    say_expected(spec)
+    job = follow(submit(spec, best_device()))
+    run = runs.get(str((job.result or {})["run"]))
+    if as_json:
+        sys.stdout.write(json.dumps(run.result["rows"], indent=2, ensure_ascii=False) + "\n")
+        return
+    for table in tables(run):
+        out.print(table)
+    for warning in run.result["warnings"]:
+        err.print(Text.assemble(("Warning: ", "bold yellow"), warning["text"]))
+    if settings := left_out(named(run.variants)):
+        out.print(Text(settings, style="dim"))
+    out.print(Text(f"Run {run.id}", style="dim"))
+
+
+def _list(words: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from playground.evaluate.tasks import search
+
+    found = search(words, lambda progress: say([f"{progress.stage} …"]))
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False) + "\n")
+        return
+    for one in found[:LISTED]:
+        kind = [*(["group"] if one.group else []), *(["runs the model's code"] if one.unsafe else [])]
+        out.print(Text.assemble(one.name, (f"  {', '.join(kind)}" if kind else "", "dim")))
+    if len(found) > LISTED or not found:
+        say([f"{len(found):,} tasks hold {words!r}" + (f"; the first {LISTED} are shown." if found else ".")])
+
+
+def _argument(pair: str) -> tuple[str, Any]:
+    """NAME=VALUE; a number, true, false or a list as in JSON, anything else is text. Raises InvalidRequest."""
+    name, equals, value = pair.partition("=")
+    if not equals or not name.isidentifier():
+        raise InvalidRequest(f"--gen {pair[:80]!r} is not NAME=VALUE.", hint="For instance --gen max_gen_toks=512")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def tables(run: Run) -> list[Figures]:
+    """What each variant weighs and how fast it is, then a table for each task."""
+    rows: Sequence[Mapping[str, Any]] = run.result["rows"]
+    found = [_variants(run)]
+    for facts in run.result["tasks"]:
+        sample = f", the first {facts['n']:,} of {facts['n_full']:,} items" if facts["sample"] else ""
+        title = f"{facts['title']}: {facts['metric']}, {facts['few_shot']} examples{sample}"
+        numbers = ("score", "recovery", "lost, won", "McNemar p", "difference, 95 %", f"at n = {facts['n']:,}")
+        table = Figures(("variant",), numbers, title=title)
+        for row in rows:
+            if row["task"] == facts["name"]:
+                table.add(*_cells(row))
+        found.append(table)
+    return found
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    flips = "–" if row["flips_lost"] is None else f"{row['flips_lost']}, {row['flips_won']}"
+    interval = row["diff_ci95"]
+    difference = "–" if interval is None else f"{row['diff']:+.4f} ({interval[0]:+.4f} … {interval[1]:+.4f})"
+    verdict = row["verdict"]
+    if verdict == "not distinguishable" and row["smallest_drop"] is not None:
+        verdict += f"; a drop of {row['smallest_drop']:.3f} would have shown"
+    return [
+        row["variant"],
+        f"{row['score']:.4f}" + ("" if row["stderr"] is None else f" ± {row['stderr']:.4f}"),
+        "–" if row["recovery"] is None else f"{row['recovery']:.1f} %",
+        flips,
+        "–" if row["mcnemar_p"] is None else f"{row['mcnemar_p']:.3g}",
+        difference,
+        verdict,
+    ]
+
+
+def _variants(run: Run) -> Figures:
+    divergence = {row["variant"]: row for row in run.result["divergence"] or ()}
+    speeds = any(one["speed"] for one in run.variants)
+    headings = ["size", "bits per weight", *(["decode tok/s"] if speeds else []), *(["mean KLD"] if divergence else [])]
+    table = Figures(("variant", "engine"), headings)
+    for one in run.variants:
+        cells = [one["id"], one["engine"]]
+        cells.append("–" if one["bytes"] is None else f"{one['bytes'] / 1e6:,.0f} MB")
+        cells.append("–" if one["bits_per_weight"] is None else f"{one['bits_per_weight']:.2f}")
+        if speeds:
+            cells.append(_speed(one["speed"]))
+        if divergence:
+            found = divergence.get(one["id"])
+            cells.append(_kld(found))
+        table.add(*cells)
+    return table
+
+
+def _kld(row: Mapping[str, Any] | None) -> str:
+    """The text of a single document has no standard error."""
+    if row is None:
+        return "–"
+    return f"{row['kld_mean']:.4g}" + ("" if row["kld_stderr"] is None else f" ± {row['kld_stderr']:.2g}")
+
+
+def _speed(speed: Mapping[str, Any] | None) -> str:
+    if speed is None:
+        return "–"
+    deviation = "" if speed["sd"] is None else f" ± {speed['sd']:.1f}"
+    return f"{speed['decode_tok_s']:.1f}{deviation} ({speed['engine']})"
+
+
+def say_expected(spec: EvaluateSpec | DivergenceSpec) -> None:
+    """Say how long it will take, where that is known without measuring anything. Not knowing it stops nobody."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from playground.errors import PlaygroundError
+    from playground.estimate import span
+    from playground.evaluate import estimate
+
+    try:
+        expected = estimate.expected(spec, estimate.tasks_of(spec), measure=False)
+    except (PlaygroundError, OSError, SQLAlchemyError) as error:
+        log.info("No estimate: %s", error)
+        return
+    if expected.seconds is not None:
+        err.print(f"Expected: {' '.join([f'{span(expected.seconds)}.', *expected.missing])}", markup=False)

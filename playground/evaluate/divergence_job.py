@@ -1,0 +1,124 @@
+"""The body of a divergence job: from names of variants and a text to a stored run.
+
+text → variants and their hashes → every document through reference and variant → store.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from playground import machine, models
+from playground.core import Loaded, Progress
+from playground.engines import address
+from playground.engines.host.imports import without_sklearn
+from playground.engines.subjects import Subject, model_key, refuse_unread, weights_hash
+from playground.errors import EvaluationError
+from playground.evaluate import contamination, divergence, estimate, unfinished
+from playground.evaluate.divergence_spec import DivergenceSpec
+from playground.evaluate.items import Warned
+from playground.evaluate.room import check, needs
+from playground.jobs.clock import Clock
+from playground.jobs.report import Report
+from playground.openmp import wait_briefly
+from playground.store import folders, runs
+from playground.store.schema import Run
+from playground.texts import prose
+from playground.texts.prose import Text
+
+__all__ = ["Spec", "check", "needs", "run"]
+Spec = DivergenceSpec
+
+
+def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
+    """Measure and store; {"run": its id, "seconds"}. Raises PlaygroundError.
+
+    What was measured until an error stays in `folders.unfinished` for the next job that asks the same.
+    """
+    wait_briefly()
+    without_sklearn()
+    from playground.engines.host.loading import device_of_choice
+
+    clock = Clock()
+    report.progress(Progress("reading the text"))
+    text = prose.text(spec.text)
+    clock.lap("text")
+    report.progress(Progress("reading the variants"))
+    chosen = [_subject(name, report) for name in spec.variants]
+    warnings = _warnings(text, chosen)
+    for warning in warnings:
+        report.note(warning.text)
+    clock.lap("variants")
+    place = unfinished.divergence_folder(chosen, str(device_of_choice()))
+    resumed = any(place.iterdir())
+    loaded: list[Loaded] = []
+    specs = [subject.spec for subject in chosen if subject.spec is not None]
+    gc.freeze()  # the objects of imported packages, which each load would else look through
+    measured = divergence.measure(
+        *(specs[0], specs[1:], text, spec.tokens, place, report),
+        max_length=spec.max_length,
+        on_loaded=loaded.append,
+    )
+    names = [chosen[0].id, divergence.NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
+    rows = [{**row, "variant": name} for row, name in zip(measured, names, strict=True)]
+    clock.lap("divergence")
+    stored = Run(
+        id=runs.new_id(),
+        kind="divergence",
+        title=spec.title,
+        model=model_key(chosen[0]),
+        created_at=time.time(),
+        settings={"text": text.name, "tokens": spec.tokens, "max_length": spec.max_length},
+        versions=unfinished.versions(),
+        device=machine.described(),
+        variants=[subject.facts(facts, "") for subject, facts in zip(chosen, loaded, strict=True)],
+        result={
+            "rows": rows,
+            "text": {
+                "name": text.name,
+                "hash": text.hash,
+                "documents": rows[0]["documents"],
+                "tokens": rows[0]["tokens"],
+            },
+            "warnings": [asdict(one) | {"variants": list(one.variants)} for one in warnings],
+            "seconds": {**clock.laps, "total": clock.total},
+            "estimate": estimate.kept(spec, (), resumed=resumed),
+        },
+        job_id=folder.name,
+    )
+    runs.add(stored)
+    folders.remove(place)
+    return {"run": stored.id, "seconds": clock.total}
+
+
+def _subject(name: str, report: Report) -> Subject:
+    """A variant as transformers loads it: also one that only llama.cpp generates with. Raises PlaygroundError."""
+    asked = address.parse(name)
+    if asked.engine not in ("", "transformers"):
+        raise EvaluationError(
+            f"Divergence is measured in transformers, not in {asked.engine}: it takes the whole distribution.",
+            hint=f"Write {asked.variant}.",
+        )
+    variant = models.variant(asked.variant)
+    refuse_unread(variant)
+    spec = models.resolve(asked.variant, report.progress)  # a remote one is refused here
+    return Subject(asked.variant, "transformers", variant, spec, weights_hash(spec))
+
+
+def _warnings(text: Text, chosen: list[Subject]) -> list[Warned]:
+    return [
+        *(Warned("text", note, ()) for note in text.notes),
+        *contamination.warnings(text, chosen),
+        *(_dequantized(one.id, one.spec.dtype) for one in chosen if one.spec and one.spec.path.endswith(".gguf")),
+    ]
+
+
+def _dequantized(name: str, dtype: str) -> Warned:
+    said = (
+        f"{name} is a GGUF file, which transformers unpacks to {dtype}: the divergence is that of its weights, without "
+        "llama.cpp's own arithmetic."
+    )
+    return Warned("dequantized", said, (name,))

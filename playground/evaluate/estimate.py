@@ -1,0 +1,245 @@
+"""How long an evaluation will take, before it runs: what its items have to read and write, at the measured pace of each
+variant on this machine, corrected by what earlier evaluations took here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from playground import machine, models
+from playground.core import LoadSpec
+from playground.engines import address
+from playground.errors import PlaygroundError
+from playground.estimate import Measured, Parts, Range, spread
+from playground.evaluate import counts, passes, task_sizes
+from playground.evaluate.conditions import Conditions
+from playground.evaluate.divergence import noise_floor
+from playground.evaluate.divergence_spec import DivergenceSpec
+from playground.evaluate.passes import Pass
+from playground.evaluate.spec import EvaluateSpec
+from playground.evaluate.speed import PLAN
+from playground.evaluate.task_sizes import CHARACTERS, Size
+from playground.models import bundled, hub, names
+from playground.store import database, runs
+from playground.store.schema import Run
+
+LOOKED_AT = 12  # earlier runs of this home
+STARTS = 1.5  # imports of a worker over those of torch and transformers: lm-eval, data sets, the store
+COMPARES = 1.25  # a divergence over its two forward passes: `make bench-divergence`
+DOUBT: Range = (0.75, 1.5)  # less than of quantizing: what is timed is the computation itself
+Task = tuple[str, int | None]  # its name, and how many items are asked; None where that is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is to be expected of a job.
+
+    seconds   (low, high); None where nothing is known
+    middle    of the arithmetic, before earlier runs correct it: what they are compared with
+    rests_on  sentences on where it comes from
+    missing   sentences on what is not in it
+    measures  whether a measurement of some seconds would make it known, or better
+    """
+
+    seconds: Range | None
+    middle: float = 0.0
+    rests_on: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    measures: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "seconds": None if self.seconds is None else [round(one, 1) for one in self.seconds],
+            "middle": round(self.middle, 3),
+            "rests_on": list(self.rests_on),
+            "missing": list(self.missing),
+        }
+
+
+def expected(
+    spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, measure: bool, busy: float = 0.0
+) -> Expected:
+    """`tasks`: those that are asked, groups resolved. `measure=False` never measures. `busy`: `cost.busy`.
+
+    Raises CatalogError, EngineUnavailable.
+    """
+    if not measure and _to_restore(spec):
+        return Expected(None, measures=True)
+    specs, missing = _here(spec)
+    if not specs:
+        return Expected(None, missing=tuple(missing))
+    diverges = isinstance(spec, DivergenceSpec) or spec.divergence is not None
+    wanted = [*specs.values(), *([noise_floor(next(iter(specs.values())))] if diverges else [])]
+    found = passes.measured(wanted) if measure else [passes.known(one) for one in wanted]
+    paces = {one.id: pace for one, pace in zip(wanted, found, strict=True) if pace is not None}
+    lacking = [one.id for one in wanted if one.id not in paces]
+    if lacking:
+        if not measure:
+            return Expected(None, missing=tuple(missing), measures=True)
+        missing.append(f"{', '.join(lacking)} could not be measured on this machine.")
+    history, written = _history(), list[bool]()
+    parts = Parts()
+    parts.add("starting", STARTS * max((pace.imports_s for pace in paces.values()), default=0.0))
+    if isinstance(spec, EvaluateSpec):
+        sizes, unknown = _sizes(spec.conditions, tasks, history)
+        missing += unknown
+        for pace in (paces[one.id] for one in specs.values() if one.id in paces):
+            _answering(parts, pace, spec.conditions.batch_size, tasks, sizes)
+            if spec.speed:
+                _timing(parts, pace)
+        written = [size.seen for size in sizes.values() if size.answer[1]]
+    if diverges:
+        tokens = spec.tokens if isinstance(spec, DivergenceSpec) else int((spec.divergence or {})["tokens"])
+        _comparing(parts, [paces[one.id] for one in (*specs.values(), wanted[-1]) if one.id in paces], tokens)
+    if not paces:
+        return Expected(None, missing=tuple(missing))
+    low, high = parts.total
+    past = [one for run in history if (one := _past(run)) is not None]
+    seconds = spread(parts, "evaluation", past, busy, DOUBT)
+    return Expected(seconds, (low + high) / 2, tuple(_said(past, written)), tuple(missing))
+
+
+def tasks_of(spec: EvaluateSpec | DivergenceSpec) -> list[Task]:
+    """What `expected` is told of a spec that has not run; nothing of a divergence alone."""
+    return [] if isinstance(spec, DivergenceSpec) else counts.counted(spec.conditions.tasks, spec.conditions.limit)
+
+
+def kept(spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, resumed: bool) -> dict[str, Any]:
+    """What a run keeps of it beside the time that it took: as it would have been said before, on an idle machine.
+
+    resumed  whether an interrupted job had left a part: what is left then says little of the whole
+    """
+    try:
+        found = expected(spec, tasks, measure=False)
+    except (PlaygroundError, OSError) as error:  # a measurement of an hour is not lost to its estimate
+        found = Expected(None, missing=(f"Nothing could be said of it: {error}",))
+    return {**found.as_dict(), "resumed": resumed}
+
+
+def _to_restore(spec: EvaluateSpec | DivergenceSpec) -> bool:
+    """Whether the bundled model is asked for and yet to be restored: some seconds, and on the disk."""
+    kinds = {names.parse(models.split(address.parse(name).variant)[0]).kind for name in spec.variants}
+    return "bundled" in kinds and bundled.gguf() is not None and bundled.record(bundled.folder()) is None
+
+
+def _here(spec: EvaluateSpec | DivergenceSpec) -> tuple[dict[str, LoadSpec], list[str]]:
+    """What is loaded in this program's own process, and what of the rest is not known."""
+    engine = spec.engine if isinstance(spec, EvaluateSpec) else ""
+    found: dict[str, LoadSpec] = {}
+    missing = []
+    for name in spec.variants:
+        asked = address.parse(name)
+        model, _ = models.split(asked.variant)
+        parsed = names.parse(model)
+        if parsed.kind == "remote" or (asked.engine or engine) == "vllm":
+            missing.append(f"How fast {name} answers is not known before: another engine computes it.")
+        elif not _is_here(parsed):
+            missing.append(f"{name} is downloaded first, and how fast it is here is known then.")
+        else:
+            own = models.resolve(asked.variant)
+            # A GGUF file is unpacked into the model that it was made from.
+            found[name] = models.resolve(model) if Path(own.path).suffix == ".gguf" != Path(model).suffix else own
+    return found, missing
+
+
+def _is_here(model: names.Model) -> bool:
+    """Whether making it local asks nobody."""
+    if model.kind == "bundled":
+        return bundled.gguf() is not None or hub.is_here(names.parse(names.BUNDLED_REPO))
+    return model.kind != "hub" or hub.is_here(model)
+
+
+def _sizes(conditions: Conditions, tasks: Sequence[Task], history: Sequence[Run]) -> tuple[dict[str, Size], list[str]]:
+    sizes = {}
+    for name, count in tasks:
+        found = task_sizes.size(name, conditions, _seen(name, conditions, history)) if count else None
+        if found is not None:
+            sizes[name] = found
+    unknown = [name for name, _ in tasks if name not in sizes]
+    said = (
+        [f"{', '.join(unknown)}: what it asks is known once it ran here; its time is not in this."] if unknown else []
+    )
+    return sizes, said
+
+
+def _seen(name: str, conditions: Conditions, history: Sequence[Run]) -> Mapping[str, Any] | None:
+    """What the newest run that asked a task in this form kept of its size."""
+    form = ("few_shot", "chat_template", "multiturn")
+    asked = conditions.as_dict()
+    for run in history:
+        if all(run.settings.get(key) == asked[key] for key in form) and (kept := run.result.get("sizes", {}).get(name)):
+            found: Mapping[str, Any] = kept
+            return found
+    return None
+
+
+def _answering(parts: Parts, pace: Pass, batch: int, tasks: Sequence[Task], sizes: Mapping[str, Size]) -> None:
+    """One variant on all tasks: every prompt is read once, and each batch writes until its longest answer ends."""
+    low, high = pace.load_s, pace.load_s
+    for name, count in tasks:
+        if (size := sizes.get(name)) is None or not count:
+            continue
+        fewest, most = sorted(size.prompt / one for one in CHARACTERS)
+        step = math.ceil(count / batch) * pace.step(min(batch, count))
+        low += count * fewest * pace.token_s + step * size.answer[0]
+        high += count * most * pace.token_s + step * size.answer[1]
+    _more(parts, "answering", low, high)
+
+
+def _timing(parts: Parts, pace: Pass) -> None:
+    """As `bench` measures speed: each test once more than it repeats, to warm up."""
+    times = (PLAN.runs + 1) * (PLAN.prompt_tokens * pace.token_s + PLAN.output_tokens * pace.step_s)
+    _more(parts, "timing", times + pace.load_s, times + pace.imports_s + pace.load_s)
+
+
+def _comparing(parts: Parts, paces: Sequence[Pass], tokens: int) -> None:
+    """The reference reads the text once beside each other variant and the noise floor."""
+    reference, *others = paces
+    one = sum(tokens * (reference.token_s + other.token_s) + other.load_s for other in others) + reference.load_s
+    _more(parts, "comparing", one, COMPARES * one)
+
+
+def _more(parts: Parts, name: str, low: float, high: float) -> None:
+    before = parts.of.get(name, (0.0, 0.0))
+    parts.add(name, before[0] + low, before[1] + high)
+
+
+def _history() -> list[Run]:
+    """Earlier runs of this home on this hardware, the newest first."""
+    if not database.exists():
+        return []
+    found = [run for kind in ("evaluation", "divergence") for run in runs.latest(kind, limit=LOOKED_AT)]
+    here = {"cores": machine.cores(), "memory": machine.memory().total}
+    same = [run.id for run in found if all(run.device.get(key) == value for key, value in here.items())]
+    return [_read(run_id) for run_id in same]
+
+
+@lru_cache(maxsize=4 * LOOKED_AT)
+def _read(run_id: str) -> Run:
+    """A run never changes."""
+    return runs.get(run_id)
+
+
+def _past(run: Run) -> Measured | None:
+    """What was expected of a run and what it took; None where nothing was expected, or it went on from another job."""
+    said = run.result.get("estimate") or {}
+    if not said.get("middle") or said.get("resumed") or said.get("missing"):
+        return None
+    return Measured("evaluation", float(said["middle"]), float(run.result["seconds"]["total"]))
+
+
+def _said(past: Sequence[Measured], written: Sequence[bool]) -> list[str]:
+    """`written`: of each task that generates, whether its answers were seen before."""
+    found = ["Some layers of each variant, timed on this machine, and how much is read and written."]
+    if written:
+        known = "is known from an earlier run" if all(written) else "is not known before: from short ones to the budget"
+        found.append(f"How long answers become {known}.")
+    if past:
+        times = f"{len(past)} earlier evaluation{'' if len(past) == 1 else 's'}"
+        found.append(f"Corrected by what {times} took here.")
+    return found

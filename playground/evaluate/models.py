@@ -1,0 +1,147 @@
+"""A subject as a language model of lm-eval, for as long as it is asked: loaded here, or behind a server."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from playground import models
+from playground.core import Loaded, Progress
+from playground.engines.router import Engines
+from playground.engines.subjects import Subject
+from playground.errors import EvaluationError
+from playground.evaluate.conditions import Conditions
+from playground.evaluate.prepare import SEEDS
+from playground.models import endpoints, names
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What answers, and what is said of it."""
+
+    lm: Any
+    loaded: Loaded
+
+
+def template_hash(subject: Subject) -> str:
+    """Of the chat template, first 16 hex digits of sha256; "" of a model that has none, or elsewhere."""
+    if subject.spec is None:
+        return ""
+    from playground.engines.host.loading import load_tokenizer
+
+    template = load_tokenizer(subject.spec.path).chat_template
+    return hashlib.sha256(str(template).encode()).hexdigest()[:16] if template else ""
+
+
+@contextmanager
+def asked(
+    subject: Subject, conditions: Conditions, engines: Callable[[], Engines], on_progress: OnProgress
+) -> Iterator[Asked]:
+    """Load the subject. `engines` gives those of this process; transformers' variants are loaded in the process itself.
+
+    Raises CatalogError, EngineError.
+    """
+    match subject.engine:
+        case "transformers":
+            way = _here(subject, conditions, on_progress)
+        case "vllm":
+            way = _in_vllm(subject, conditions, engines(), on_progress)
+        case _:
+            way = _remote(subject, conditions, on_progress)
+    with way as found:
+        yield found
+
+
+def check(subject: Subject, conditions: Conditions, kinds: frozenset[str]) -> None:
+    """Raise EvaluationError for what this subject cannot be asked, before anything is loaded."""
+    if subject.engine != "remote":
+        return
+    if kinds != {"generate_until"}:
+        raise EvaluationError(
+            f"{subject.id} is a remote endpoint, which is asked for text alone; these tasks score choices or texts.",
+            hint="Take tasks that generate (gsm8k, coqa), or run the model here.",
+        )
+    if conditions.chat_template:
+        raise EvaluationError(
+            f"{subject.id} is a remote endpoint, whose chat template is not known here.",
+            hint="Leave the chat template out.",
+        )
+
+
+@contextmanager
+def _here(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[Asked]:
+    from playground.engines.host.loading import device_of_choice, load
+    from playground.engines.host.memory import DeviceMemory
+    from playground.evaluate.local_model import LocalModel
+
+    assert subject.spec is not None  # noqa: S101  only a remote one has none
+    resident = load(subject.spec, DeviceMemory(device_of_choice()), on_progress)  # frees what is not used any more
+    yield Asked(LocalModel(resident, conditions.batch_size, conditions.strip_thinking), resident.facts)
+
+
+@contextmanager
+def _in_vllm(subject: Subject, conditions: Conditions, engines: Engines, on_progress: OnProgress) -> Iterator[Asked]:
+    from playground.engines import client
+
+    assert subject.spec is not None  # noqa: S101
+    loaded = engines.load(f"{subject.variant.id}@vllm", on_progress, lambda: False)
+    servers = engines.engine("vllm").servers
+    try:
+        with servers.using(loaded.id) as process, client.new_client() as http:
+
+            def ask(body: dict[str, Any]) -> Mapping[str, Any]:
+                with client.watched(process):
+                    response = http.post(
+                        f"{process.url}/v1/completions", json=body, headers=client.authorization(process.key)
+                    )
+                    client.check(response)
+                    answer: Mapping[str, Any] = response.json()
+                    return answer
+
+            ends = {"stop_token_ids": list(subject.spec.end_ids)}
+            yield Asked(_served(ask, loaded.id, subject.spec.path, loaded.context, conditions, ends), loaded)
+    finally:
+        servers.stop(loaded.id)
+
+
+@contextmanager
+def _remote(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[Asked]:
+    from playground.engines.remote import RemoteEngine
+    from playground.engines.remote.http import RemoteHttp
+
+    parsed = names.parse(subject.variant.id)
+    endpoint = endpoints.find(parsed.endpoint)
+    engine = RemoteEngine()
+    try:
+        loaded = engine.load(subject.variant.id, on_progress, lambda: False)
+        neutral = engine.neutral(subject.variant.id)
+    finally:
+        engine.close()
+    http = RemoteHttp()
+
+    def ask(body: dict[str, Any]) -> Mapping[str, Any]:
+        answer = http.ask(endpoint, f"{endpoint.url}/completions", body, answer_s=ANSWER_S)
+        return answer if isinstance(answer, dict) else {}
+
+    model = parsed.repo or endpoint.model or models.variant(subject.variant.id).label
+    try:
+        yield Asked(_served(ask, model, "", loaded.context, conditions, neutral), loaded)
+    finally:
+        http.close()
+
+
+ANSWER_S = 600.0  # a batch of long answers from a remote endpoint
+
+
+def _served(
+    ask: Any, model: str, tokenizer: str, context: int, conditions: Conditions, fields: Mapping[str, Any]
+) -> Any:
+    from playground.evaluate.served_model import ServedModel
+
+    seed = SEEDS[2] if conditions.seed is None else conditions.seed
+    return ServedModel(ask, model, tokenizer, context, conditions.batch_size, seed, conditions.strip_thinking, fields)

@@ -1,0 +1,177 @@
+"""The Evaluate page: what happens on it. Jobs run elsewhere; nothing here lasts longer than a look at the store.
+
+The page asks (`look`) while it is open: twice a second at most while a job runs, rarely otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from playground import models
+from playground.errors import PlaygroundError, UnknownRun
+from playground.evaluate import estimate, form, items_page, tasks, words
+from playground.evaluate.board import Board
+from playground.evaluate.estimate import Expected
+from playground.evaluate.form import Asked
+from playground.evaluate.run_page import view
+from playground.evaluate.spec import EvaluateSpec
+from playground.evaluate.tab import Tab
+from playground.jobs.queue import best_device
+from playground.machine import busy
+from playground.store import database, runs
+from playground.store.schema import Run
+from playground.web import event_data
+from playground.web import gradio as gr
+from playground.web.jobs import Queue
+from playground.web.rules import Rules
+from playground.web.values import inert
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
+log = logging.getLogger(__name__)
+
+
+class Evaluate:
+    """The events of the page over one queue. `rules`: who may start, end and delete, and what visitors may look at."""
+
+    def __init__(self, tab: Tab, queue: Queue, rules: Rules) -> None:
+        self.tab, self.queue, self.rules, self.owner = tab, queue, rules, rules.owner
+        self.board = Board(queue)
+        self._searching, self._measuring = threading.Lock(), threading.Lock()
+
+    def wire(self) -> None:
+        form, board = self.tab.form, self.tab.board
+        # "multiple": each question is answered, and the page takes the answer to its last one.
+        for event, act, shown in (
+            (form.model, self.choose, form),
+            (form.search, self.search, self.tab.tasks),
+            (form.plan, self.plan, self.tab.plan),
+            (form.begin, self.begin, board),
+            (board.look, self.look, board),
+            (board.cancel, self.cancel, board),
+            (board.again, self.again, board),
+            (board.remove, self.remove, board),
+            (self.tab.run.open, self.open, self.tab.run),
+            (self.tab.items.browse, self.browse, self.tab.items),
+        ):
+            event(act, None, shown, trigger_mode="multiple", **QUICK)
+        form.pace(self.pace, None, self.tab.plan, concurrency_limit=2, trigger_mode="multiple", **PRIVATE)
+
+    # ---- the form
+    def choose(self, data: gr.EventData, request: gr.Request) -> str:
+        refusal = self.owner.refusal(request)
+        name = event_data.text(data, "name") or self.rules.opens_with(request)
+        try:
+            self.rules.check_model(request, name)
+            model, _ = models.split(name)
+            return words.form(model, models.variants(model), models.describe(model), refusal=refusal)
+        except PlaygroundError as error:
+            return words.form(name, error=error, refusal=refusal)
+
+    def search(self, data: gr.EventData, request: gr.Request) -> str:
+        """Names of tasks. The first search makes lm-eval's index, in a process of its own."""
+        serial, text = event_data.serial(data), event_data.text(data, "text")
+        try:
+            self.owner.check(request)
+            with self._searching:
+                return words.found(serial, text, tasks.search(text))
+        except PlaygroundError as error:
+            return words.found(serial, text, [], error)
+
+    def plan(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._plan(data, request, measure=False)
+
+    def pace(self, data: gr.EventData, request: gr.Request) -> str:
+        """The plan once the pace of its variants is measured here: some seconds each, the first time."""
+        if self.owner.refusal(request) is not None:
+            return self._plan(data, request, measure=False)
+        with self._measuring:
+            return self._plan(data, request, measure=True)
+
+    def _plan(self, data: gr.EventData, request: gr.Request, *, measure: bool) -> str:
+        serial = event_data.serial(data)
+        try:
+            self.rules.check_model(request, *form.named(event_data.values(data)))
+            asked = form.spec(event_data.values(data))
+            return words.plan(serial, asked, _expected(asked, measure=measure))
+        except PlaygroundError as error:
+            return words.refused(serial, error)
+
+    def begin(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: start(self.queue, form.spec(event_data.values(data))))
+
+    # ---- jobs and runs
+    def look(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._value(data, request)
+
+    def cancel(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.cancel(event_data.text(data, "id")))
+
+    def again(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.again(event_data.text(data, "id")))
+
+    def remove(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: _remove(event_data.text(data, "id")))
+
+    def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[], Any]) -> str:
+        """Do what only the owner may, then look."""
+        return self._value(data, request, self.owner.attempt(request, act))
+
+    def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
+        owner = self.owner.refusal(request) is None
+        return self.board.value(event_data.serial(data), event_data.ids(data, "logs"), error, owner=owner)
+
+    # ---- one run
+    def open(self, data: gr.EventData, request: gr.Request) -> str:
+        wanted = event_data.text(data, "id")
+        try:
+            return inert(view(_run(wanted), owner=self.owner.refusal(request) is None))
+        except PlaygroundError as error:
+            return inert({"id": wanted, "error": [error.message, error.hint]})
+
+    def browse(self, data: gr.EventData) -> str:
+        sent, wanted = event_data.values(data), event_data.text(data, "id")
+        said = {"id": wanted, "serial": event_data.serial(data)}
+        try:
+            run = _run(wanted)
+            better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
+            found = items_page.page(
+                run.id, better, event_data.text(data, "task"), len(run.variants),
+                event_data.whole(sent.get("variant")),
+                event_data.text(data, "show"), event_data.whole(sent.get("offset")),
+            )  # fmt: skip
+            return inert(found | said)
+        except PlaygroundError as error:
+            return inert(said | {"error": [error.message, error.hint]})
+
+
+def _expected(asked: Asked, *, measure: bool) -> Expected:
+    """How long it will take. That nothing can be said of it is no reason not to run it."""
+    try:
+        return estimate.expected(asked, estimate.tasks_of(asked), measure=measure, busy=max(0.0, busy() - 1))
+    except (PlaygroundError, OSError, SQLAlchemyError) as error:
+        log.info("No estimate: %s", error)
+        return Expected(None, missing=(f"How long it takes cannot be said: {error}",))
+
+
+def start(queue: Queue, asked: Asked) -> str:
+    """Queue it, unless it is clear already that it cannot work; the job's id. Raises PlaygroundError."""
+    if isinstance(asked, EvaluateSpec):
+        tasks.resolve(asked.conditions.tasks)
+    return queue.submit(asked, best_device())
+
+
+def _run(run_id: str) -> Run:
+    if not database.exists():
+        raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="Nothing was stored here yet.")
+    return runs.get(run_id)
+
+
+def _remove(run_id: str) -> None:
+    if not database.exists() or not runs.remove(run_id):
+        raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted before.")

@@ -1,0 +1,151 @@
+"""The tasks of an evaluation, made ready before any model is loaded: names, permission, data, scores."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playground.core import Progress
+from playground.errors import EvaluationError, MissingData, PlaygroundError
+from playground.evaluate import answers, hub_access, local_data, tasks
+from playground.evaluate.answers import Metric
+from playground.evaluate.conditions import Conditions
+from playground.settings import settings
+
+BUILT_IN = ("json", "csv", "parquet", "text", "arrow", "pandas", "webdataset")  # readers of `datasets`, not data
+SEEDS = (0, 1234, 1234, 1234)  # lm-eval's own: random, numpy, torch, choice of examples
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Tasks whose names and data are known to be good.
+
+    rows     what was asked for and all below it, by name
+    metrics  the score of each task, by name: groups are gone
+    kinds    lm-eval's output types among them
+    digests  of local data, by task: part of what an answer depends on
+    """
+
+    conditions: Conditions
+    rows: Mapping[str, tasks.Row]
+    metrics: Mapping[str, Metric]
+    kinds: frozenset[str]
+    digests: Mapping[str, str]
+    _manager: Any = field(repr=False)
+
+    def load(self) -> dict[str, Any]:
+        """lm-eval's tasks and groups, fresh, as its own `simple_evaluate` prepares them.
+
+        Anew for every variant: some tasks shuffle their choices by the global random state, which is seeded here.
+        """
+        return _load(self._manager, self.conditions)
+
+
+def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Prepared:
+    """Look up the tasks and load their data once. `folder` gets the YAML files of those whose data is local.
+
+    Raises UnknownTask, UnsafeTask, MissingData, EvaluationError: all of it before anything is generated.
+    """
+    rows = tasks.resolve(conditions.tasks, allow_code=conditions.allow_code, on_progress=on_progress)
+    on_progress(Progress("reading the tasks"))
+    if settings().offline:
+        hub_access.stay_offline()
+    places = _places(rows)
+    index = _manager(rows, places).task_index
+    configs = {name: index[name].cfg or {} for name, row in rows.items() if not row.group and name in index}
+    local = {
+        name: found
+        for name, config in configs.items()
+        if (found := local_data.find(name, config, _examples(conditions, config))) is not None
+    }
+    for name, data in local.items():
+        packaged = rows[name].yaml
+        assert packaged is not None  # noqa: S101  only a tag has none
+        data.write(packaged, folder)
+    on_hub = [name for name, config in configs.items() if name not in local and _asks_the_hub(config)]
+    if on_hub and not hub_access.reachable():
+        hub_access.stay_offline()
+    manager = _manager(rows, [*places, folder] if local else places)
+    try:
+        loaded = _load(manager, conditions)
+        metrics = {name: answers.metric(name, task) for name, task in loaded["tasks"].items()}
+    except PlaygroundError:
+        raise
+    except Exception as error:  # whatever `datasets`, the network and the task's own code raise
+        raise _typed(error, on_hub, configs, local) from error
+    kinds = frozenset(str(task.OUTPUT_TYPE) for task in loaded["tasks"].values())
+    digests = {name: data.digest() for name, data in local.items()}
+    return Prepared(conditions, rows, metrics, kinds, digests, manager)
+
+
+def _places(rows: Mapping[str, tasks.Row]) -> list[Path]:
+    """The folders that hold these tasks: reading them takes milliseconds, all of lm-eval's ten seconds."""
+    folders = {row.yaml.parent for row in rows.values() if row.yaml is not None}
+    return sorted(one for one in folders if folders.isdisjoint(one.parents))
+
+
+def _manager(rows: Mapping[str, tasks.Row], places: Sequence[Path]) -> Any:
+    """lm-eval's own index of these folders. A tag over several of them would hold only the last one's tasks."""
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_defaults=False, include_path=[str(place) for place in places])
+    for row in rows.values():
+        if row.yaml is None and row.name in manager.task_index:
+            manager.task_index[row.name].tags = set(row.members)
+    return manager
+
+
+def _examples(conditions: Conditions, config: Mapping[str, Any]) -> int:
+    """Examples before each question. A task that fixes 0 keeps it, as in lm-eval."""
+    own = config.get("num_fewshot")
+    return int(own or 0) if own == 0 or conditions.few_shot is None else conditions.few_shot
+
+
+def _asks_the_hub(config: Mapping[str, Any]) -> bool:
+    return "custom_dataset" not in config and config.get("dataset_path", "") not in BUILT_IN
+
+
+def _load(manager: Any, conditions: Conditions) -> dict[str, Any]:
+    import numpy as np
+    from lm_eval.utils import set_torch_seed
+
+    own = (conditions.seed,) * 4 if conditions.seed is not None else SEEDS
+    random.seed(own[0])
+    np.random.seed(own[1])
+    set_torch_seed(own[2])
+    loaded: dict[str, Any] = manager.load(list(conditions.tasks))
+    arguments = conditions.generation_arguments()
+    for task in loaded["tasks"].values():
+        if arguments and task.get_config("output_type") == "generate_until":
+            task.set_config(key="generation_kwargs", value=arguments, update=True)
+        config = {"num_fewshot": task.get_config("num_fewshot")}
+        task.set_config(key="num_fewshot", value=_examples(conditions, config))
+        task.set_fewshot_seed(seed=own[3])
+    return loaded
+
+
+def _typed(
+    error: Exception, on_hub: list[str], configs: Mapping[str, Any], local: Mapping[str, Any]
+) -> PlaygroundError:
+    """One sentence for what a task's data or code said, and what to do."""
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    if "Duplicate task" in said:
+        return EvaluationError(f"{said}.", hint="Name each task once, alone or in its group.")
+    if on_hub:
+        name = next((one for one in on_hub if str(configs[one].get("dataset_path")) in str(error)), on_hub[0])
+        config = configs[name]
+        splits = [f"{split}.jsonl" for key in ("test_split", "validation_split") if (split := config.get(key))][:1]
+        return MissingData(
+            f"The data of {name} ({config.get('dataset_path')}) cannot be had: {said}",
+            hint=f"Connect to the hub once, or set PLAYGROUND_DATASETS to a folder with "
+            f"{name}/{(splits or ['test.jsonl'])[0]} ({local_data.GUIDE}); the bundled tasks need neither.",
+        )
+    if local:
+        return MissingData(
+            f"The local data of {', '.join(local)} cannot be used: {said}", hint=f"Correct it; {local_data.GUIDE}."
+        )
+    return EvaluationError(f"{', '.join(configs)} cannot be prepared: {said}", hint="Choose another task.")

@@ -1,0 +1,222 @@
+"""The tables of an evaluation and of a divergence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from playground import formatting
+from playground.evaluate.verdict import is_share, points
+from playground.report.parts import Cell, Heading, Interval, Kind, Table
+
+NOISE = "noise-floor"
+KINDS: dict[str, Kind] = {
+    "worse": "worse", "better": "better", "not distinguishable": "same", "withheld": "withheld",
+    "reference": "reference",
+}  # fmt: skip
+SAID = {"withheld": "no verdict"}
+PICTURED = 3  # tasks in the small table
+Row = Mapping[str, Any]
+
+
+def share_of(task: Row, verdicts: Sequence[Row]) -> bool:
+    """Whether the scores of a task are shares, which are shown in percent."""
+    return all(is_share(row, task) for row in verdicts if row["task"] == task["name"])
+
+
+def score_words(value: Any, share: bool) -> str:
+    if not formatting.known(value):
+        return formatting.UNKNOWN
+    return f"{100 * value:.1f}" if share else f"{value:.4g}"
+
+
+def row_of(rows: Sequence[Row], variant: Any, task: Any) -> Row | None:
+    return next((row for row in rows if row["variant"] == variant and row.get("task") == task), None)
+
+
+def moved_of(moved: Sequence[Row], variant: Any) -> Row:
+    """The divergence of a variant, {} where it was not measured."""
+    return next((row for row in moved if row["variant"] == variant), {})
+
+
+def summary(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row], moved: Sequence[Row]) -> Table:
+    timed = any(one.get("speed") for one in variants)
+    headings = [Heading("Variant", words=True), Heading("Size")]
+    headings += [Heading("Decode", "tok/s")] if timed else []
+    headings += [Heading("KLD", "nats")] if moved else []
+    shown = list(tasks[:PICTURED])
+    shares = {task["name"]: share_of(task, verdicts) for task in shown}
+    headings += [
+        Heading(str(task["name"]), f"{'%, ' if shares[task['name']] else ''}n = {task['n']:,}") for task in shown
+    ]
+    lines = []
+    for number, variant in enumerate(variants):
+        cells = [
+            Cell(str(variant["label"]), kind="" if number else "reference"),
+            Cell(formatting.size(variant.get("bytes"))),
+        ]
+        if timed:
+            cells.append(Cell(formatting.figure((variant.get("speed") or {}).get("decode_tok_s"))))
+        if moved:
+            cells.append(Cell(formatting.nats(moved_of(moved, variant["id"]).get("kld_mean"))))
+        for task in shown:
+            row = row_of(verdicts, variant["id"], task["name"])
+            share = shares[task["name"]]
+            cells.append(
+                Cell(formatting.UNKNOWN)
+                if row is None
+                else Cell(score_words(row["score"], share), _change(row, share), KINDS.get(row["verdict"], ""))
+            )
+        lines.append(tuple(cells))
+    return Table("", tuple(headings), tuple(lines))
+
+
+def _change(row: Row, share: bool) -> str:
+    """ "−3.1 points, worse"."""
+    if row["verdict"] in ("reference", "withheld"):
+        return SAID.get(row["verdict"], "reference")
+    by = signed_score(row["diff"], share) if formatting.known(row.get("diff")) else ""
+    return ", ".join(filter(None, [by, row["verdict"]]))
+
+
+def signed_score(difference: float, share: bool) -> str:
+    return formatting.signed(difference, f"{abs(100 * difference):.1f}" if share else f"{abs(difference):.3g}")
+
+
+def scores(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row]) -> Table | None:
+    """A row for each variant and task, grouped by task, the reference first."""
+    if not verdicts:
+        return None
+    lines: list[tuple[Cell, ...]] = []
+    for task in tasks:
+        share = share_of(task, verdicts)
+        own = [row for row in verdicts if row["task"] == task["name"]]
+        chance = f"chance {score_words(task['chance'], share)}" if formatting.known(task.get("chance")) else ""
+        unit = f"{task['metric']}, %" if share else str(task["metric"])
+        lines.append((Cell(str(task["name"]), " · ".join(filter(None, [unit, f"n = {task['n']:,}", chance]))),))
+        reach = max([abs(end) for row in own for end in row.get("diff_ci95") or ()] or [0.0])
+        for number, variant in enumerate(variants):
+            if (row := row_of(verdicts, variant["id"], task["name"])) is not None:
+                lines.append(_score_line(task, variant, row, share, reach, number == 0))
+    headings = (
+        Heading("Variant", words=True), Heading("Score"), Heading("n"), Heading("Recovery", "%"),
+        Heading("Difference", "95 %"), Heading("Flips", "lost, won"), Heading("p", "McNemar"),
+        Heading("Verdict", words=True),
+    )  # fmt: skip
+    said = "score ± standard error, in percent where it is a share; differences and intervals from a paired bootstrap"
+    return Table("Every number", headings, tuple(lines), said)
+
+
+def _score_line(task: Row, variant: Row, row: Row, share: bool, reach: float, reference: bool) -> tuple[Cell, ...]:
+    kind = KINDS.get(row["verdict"], "")
+    unit = "points" if share else str(row["metric"])
+    ends = row.get("diff_ci95")
+    change = Cell(formatting.UNKNOWN)
+    if formatting.known(row.get("diff")) and not reference:
+        between = f"{signed_score(ends[0], share)} to {signed_score(ends[1], share)}" if ends else ""
+        interval = Interval(ends[0], row["diff"], ends[1], reach) if ends and reach else None
+        change = Cell(f"{signed_score(row['diff'], share)} {unit}", between, kind, interval=interval)
+    lost, won, chance = row.get("flips_lost"), row.get("flips_won"), row.get("mcnemar_p")
+    cut = f"{row['truncated']:.0%} cut at the budget" if row.get("truncated") else ""
+    drop = row.get("smallest_drop")
+    sees = f"sees drops of {points(drop, row, task)} or more" if formatting.known(drop) else ""
+    word = SAID.get(row["verdict"], str(row["verdict"]))
+    recovery = row.get("recovery")
+    return (
+        Cell(str(variant["label"]), kind=kind if reference else ""),
+        Cell(formatting.plus_minus(score_words(row["score"], share), score_words(row.get("stderr"), share)), cut),
+        Cell(f"{row['n']:,}"),
+        Cell(
+            f"{recovery:.1f}" if formatting.known(recovery) else formatting.UNKNOWN,
+            share=min(1.0, max(0.0, recovery / 100)) if formatting.known(recovery) else None,
+        ),
+        change,
+        Cell(f"−{lost} +{won}" if formatting.known(lost) else formatting.UNKNOWN),
+        Cell(formatting.UNKNOWN if not formatting.known(chance) else "< 0.001" if chance < 0.001 else f"{chance:.3f}"),
+        Cell(word, "" if reference else sees, kind),
+    )
+
+
+def speeds(variants: Sequence[Row]) -> Table:
+    lines = []
+    for number, variant in enumerate(variants):
+        speed = variant.get("speed") or {}
+        lines.append(
+            (
+                Cell(str(variant["label"]), str(variant["id"]), "" if number else "reference"),
+                Cell(formatting.size(variant.get("bytes"))),
+                Cell(formatting.figure(variant.get("bits_per_weight"))),
+                Cell(
+                    formatting.plus_minus(
+                        formatting.figure(speed.get("decode_tok_s")), formatting.figure(speed.get("sd"))
+                    )
+                ),
+                Cell(formatting.figure(speed.get("prefill_tok_s"))),
+                Cell(str(speed.get("engine") or variant.get("engine") or formatting.UNKNOWN)),
+            )
+        )
+    headings = (
+        Heading("Variant", words=True), Heading("Size", "on disk"), Heading("Bits", "per weight"),
+        Heading("Decode", "tok/s"), Heading("Prefill", "tok/s"), Heading("Engine", words=True),
+    )  # fmt: skip
+    return Table("Size and speed", headings, tuple(lines), "one generation at a time; mean ± standard deviation")
+
+
+def divergence_table(variants: Sequence[Row], moved: Sequence[Row]) -> Table:
+    names = {variant["id"]: str(variant["label"]) for variant in variants}
+    floor = moved_of(moved, NOISE).get("kld_mean")
+    lines = []
+    for row in moved:
+        noise = row["variant"] == NOISE
+        reference = row["variant"] == (variants[0]["id"] if variants else None)
+        within = not noise and not reference and formatting.known(floor) and row["kld_mean"] <= floor
+        mean = formatting.plus_minus(formatting.nats(row["kld_mean"]), formatting.nats(row.get("kld_stderr") or None))
+        cells = [
+            Cell(
+                "noise floor" if noise else names.get(row["variant"], str(row["variant"])),
+                "the reference in another type" if noise else "within the noise" if within else "",
+                "reference" if reference else "same" if noise else "",
+            ),
+            Cell("0" if reference else mean),
+            *(Cell(formatting.nats(row.get(name))) for name in ("kld_median", "kld_p99", "kld_p999", "kld_max")),
+            Cell(formatting.percent(row.get("top1_agreement"))),
+            Cell(formatting.percent(row.get("dp_rms"), 2)),
+            Cell(f"{row['ppl_ratio']:.4f}" if formatting.known(row.get("ppl_ratio")) else formatting.UNKNOWN),
+            Cell(f"{row['tokens']:,}" if formatting.known(row.get("tokens")) else formatting.UNKNOWN),
+        ]
+        lines.append(tuple(cells))
+    headings = (
+        Heading("Variant", words=True), Heading("Mean KLD", "nats"), Heading("Median", "nats"), Heading("p99", "nats"),
+        Heading("p99.9", "nats"), Heading("Max", "nats"), Heading("Same top token"), Heading("Δp", "RMS"),
+        Heading("PPL ratio"), Heading("Tokens"),
+    )  # fmt: skip
+    return Table(
+        "Divergence from the reference", headings, tuple(lines), "on the same tokens; ± standard error by document"
+    )
+
+
+def moved_summary(variants: Sequence[Row], moved: Sequence[Row]) -> Table:
+    headings = (
+        Heading("Variant", words=True), Heading("Size"), Heading("Mean KLD", "nats"), Heading("p99", "nats"),
+        Heading("Same top token"), Heading("PPL ratio"),
+    )  # fmt: skip
+    facts = {variant["id"]: variant for variant in variants}
+    lines = []
+    for row in moved:
+        own = facts.get(row["variant"])
+        reference = bool(variants) and row["variant"] == variants[0]["id"]
+        ratio = row.get("ppl_ratio")
+        lines.append(
+            (
+                Cell(
+                    str(own["label"]) if own else "noise floor",
+                    kind="reference" if reference else "" if own else "same",
+                ),
+                Cell(formatting.size(own.get("bytes")) if own else formatting.UNKNOWN),
+                Cell(formatting.nats(row.get("kld_mean"))),
+                Cell(formatting.nats(row.get("kld_p99"))),
+                Cell(formatting.percent(row.get("top1_agreement"))),
+                Cell(f"{ratio:.4f}" if formatting.known(ratio) else formatting.UNKNOWN),
+            )
+        )
+    return Table("", headings, tuple(lines))

@@ -1,0 +1,216 @@
+"""A checkpoint as it lies on a disk or on the hub: config, tensors and where they are. No weight is read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from playground.errors import BrokenCheckpoint, UnknownModel, UnsupportedModel
+from playground.metrics import weights
+from playground.metrics.weights import Tensor
+from playground.models import bundled, gguf, gguf_reader, restore, scheme, screening
+
+GENERATION = "generation_config.json"
+_NO_SETTINGS = (
+    *("bos_token_id", "eos_token_id", "pad_token_id"),
+    *("transformers_version", "_from_model_config", "use_cache"),
+)
+_ENCODERS = frozenset({"t5", "t5encoder", "bert", "nomic-bert", "clip"})
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything a description needs.
+
+    path        local folder or file, or the hub repository
+    config      config.json; empty of a GGUF file
+    form        method, scheme and compute type
+    parameters  logical parameters
+    end_ids     token ids that end an answer: of generation_config.json and config.json, or of the header of a GGUF file
+    generation  generation_config.json; {} where there is none
+    tied        the output head is the input embedding
+    """
+
+    path: str
+    config: Mapping[str, Any]
+    tensors: tuple[Tensor, ...]
+    form: scheme.Scheme
+    parameters: int
+    source: str
+    revision: str | None = None
+    end_ids: tuple[int, ...] = ()
+    generation: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tied(self) -> bool:
+        return bool(self.config.get("tie_word_embeddings"))
+
+    @property
+    def generation_settings(self) -> dict[str, Any]:
+        """What generation_config.json sets beside token ids: sampling, penalties, suppressed tokens."""
+        return {
+            name: value
+            for name, value in self.generation.items()
+            if name not in _NO_SETTINGS and value not in (None, False)
+        }
+
+    @property
+    def bytes(self) -> int:
+        return weights.size_bytes(self.tensors)
+
+    @property
+    def loaded_bytes(self) -> int:
+        """Bytes of the weights in memory: unpacked where transformers unpacks them."""
+        if self.form.expands:
+            return max(self.bytes, self.parameters * weights.TORCH_BYTES[self.form.dtype])
+        return self.bytes
+
+
+def assemble(
+    model: str,
+    path: str,
+    config: Mapping[str, Any],
+    tensors: Sequence[Tensor],
+    source: str,
+    revision: str | None = None,
+    generation: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """A safetensors checkpoint from its parts. Raises UnsupportedModel."""
+    form = scheme.read(model, config, tensors)
+    count = weights.parameters(tensors, scheme.quantization(config))
+    generation = generation or {}
+    ends = _ids(generation.get("eos_token_id"), config.get("eos_token_id"))
+    return Checkpoint(path, config, tuple(tensors), form, count, source, revision, ends, generation)
+
+
+def _ids(*named: object) -> tuple[int, ...]:
+    """Token ids where each may be one, a list of them, or nothing."""
+    ids = [one for value in named for one in (value if isinstance(value, list) else [value])]
+    return tuple(sorted({one for one in ids if type(one) is int and one >= 0}))
+
+
+def screen(model: str, files: Sequence[str], read: Callable[[str], bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Refuse an unsafe or unsupported model by its file names and configs.
+
+    config.json and generation_config.json come back, {} for the latter where there is none. Raises CatalogError.
+    """
+    screening.refuse_files(model, files)
+    tables = {name: screening.parse_json(read(name), name) for name in screening.SCREENED if name in files}
+    screening.refuse_remote_code(model, tables)
+    screening.refuse_architecture(model, tables["config.json"])
+    return tables["config.json"], screening.parse_json(read(GENERATION), GENERATION) if GENERATION in files else {}
+
+
+def from_folder(model: str, folder: Path, source: str = "local folder", revision: str | None = None) -> Checkpoint:
+    """Describe a local folder. Raises CatalogError."""
+    names = [entry.name for entry in folder.iterdir()]
+    config, generation = screen(model, names, lambda name: _small(folder / name))
+    return assemble(model, str(folder), config, weights.read_tensors(folder), source, revision, generation)
+
+
+def _small(path: Path) -> bytes:
+    if path.stat().st_size > screening.MAX_JSON:
+        raise BrokenCheckpoint(f"{path.name} is too large to be a config file.", hint="Download or copy it again.")
+    return path.read_bytes()
+
+
+def from_gguf(
+    model: str, file: Path, source: str = "local file", revision: str | None = None, original: Path | None = None
+) -> Checkpoint:
+    """Describe a local GGUF file; `original` is the folder of the model it was made from. Raises CatalogError."""
+    config = None if original is None else screening.parse_json(_small(original / "config.json"), "config.json")
+    return from_gguf_header(model, str(file), _header(file), source, revision, config)
+
+
+def _header(file: Path) -> gguf.GgufHeader:
+    """Without its arrays (the vocabulary), and read once while the file stays as it is: a page describes every one."""
+    try:
+        now = file.stat()
+    except OSError:
+        return gguf.read_header(file)  # which says what is wrong
+    with _reading:
+        return _known_header(file, now.st_ino, now.st_size, now.st_mtime_ns)
+
+
+_reading = threading.Lock()  # whoever opens a page asks for the same files several times at once
+
+
+@lru_cache(maxsize=64)
+def _known_header(file: Path, *_stamp: int) -> gguf.GgufHeader:
+    header = gguf.read_header(file)
+    return replace(header, fields={name: value for name, value in header.fields.items() if not isinstance(value, list)})
+
+
+def from_gguf_header(
+    model: str,
+    path: str,
+    header: gguf.GgufHeader,
+    source: str,
+    revision: str | None = None,
+    original: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Describe a GGUF file by its header and the config.json of its original. Raises UnsupportedModel."""
+    refuse_gguf(model, header)
+    count = sum(tensor.numel for tensor in header.tensors)
+    dtype = scheme.compute_dtype(original or {}, (), packed=True)
+    unread = gguf_reader.unread(header, original)
+    form = scheme.gguf(header.weight_type, header.fields.get("general.file_type"), dtype, unread)
+    ends = _ids(*(header.fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")))
+    return Checkpoint(path, {}, header.tensors, form, count, source, revision, ends)
+
+
+def refuse_gguf(model: str, header: gguf.GgufHeader) -> None:
+    """Refuse what no engine here generates with. Raises UnsupportedModel."""
+    split = header.fields.get("split.count")
+    if isinstance(split, int) and split > 1:
+        raise UnsupportedModel(
+            f"{model} is one of {split} parts of a GGUF model.", hint="Join them with llama.cpp's gguf-split --merge."
+        )
+    name = header.architecture
+    if name in _ENCODERS:
+        raise UnsupportedModel(
+            f"{model} is not a causal language model ({name}).", hint="Choose one that generates text."
+        )
+
+
+def from_path(model: str, path: Path) -> Checkpoint:
+    """Describe a local folder or `.gguf` file. Raises CatalogError."""
+    try:
+        found = path.resolve(strict=True)
+        if found.is_dir():
+            return from_folder(model, found)
+        if found.is_file() and path.suffix == ".gguf":
+            return from_gguf(model, path.absolute())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UnknownModel(f"There is no folder or file {model!r}.", hint="Check the path.") from error
+    except PermissionError as error:
+        raise UnknownModel(f"{model} cannot be read.", hint="Check its permissions.") from error
+    except (OSError, RuntimeError) as error:
+        raise UnknownModel(f"{model} is not a usable path.", hint="Check the path.") from error
+    raise UnsupportedModel(
+        f"{model} is a single file.", hint="Give the folder that holds config.json, or a .gguf file."
+    )
+
+
+def from_bundled(model: str) -> Checkpoint:
+    """Describe the bundled model; before it is restored, from the header of its GGUF. Raises CatalogError."""
+    folder, source = bundled.folder(), bundled.gguf()
+    if source is None:
+        raise UnknownModel("The bundled model is not installed.", hint=f"Run `{bundled.INSTALL}`.")
+    provenance = f"bundled, restored from {bundled.WEIGHT_TYPE}"
+    if bundled.already_restored():
+        return from_folder(model, folder, provenance)
+    config, tensors = _before_restoring(source)
+    return assemble(model, str(folder), config, tensors, provenance)
+
+
+@lru_cache(maxsize=1)
+def _before_restoring(source: Path) -> tuple[dict[str, Any], tuple[Tensor, ...]]:
+    """Config and tensors that restoring this file will give."""
+    header = gguf.read_header(source)
+    tensors = tuple(Tensor(restore.original_name(tensor.name), "BF16", tensor.shape) for tensor in header.tensors)
+    return restore.config(header.fields), tensors

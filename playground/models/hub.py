@@ -1,0 +1,256 @@
+"""Models on the hub: described from their config and headers alone, downloaded at a pinned commit.
+
+Endpoint, cache folder, token and offline mode are the hub library's own settings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playground import process
+from playground.core import Progress
+from playground.errors import BrokenCheckpoint, HubUnreachable, UnknownModel
+from playground.metrics import weights
+from playground.metrics.weights import Tensor
+from playground.models import checkpoint, gguf, hub_errors, screening
+from playground.models.checkpoint import Checkpoint
+from playground.models.hub_cache import COMMIT, complete, is_cached, remember, snapshot
+from playground.models.names import Model
+from playground.settings import settings
+
+TIMEOUT_S = 5.0
+FRESH_S = 300.0  # how long a branch is believed to point at the same commit
+FIRST_READ = 256 << 10  # bytes; holds the header of most shards
+INDEX = "model.safetensors.index.json"
+_TOKENIZER = re.compile(r"[\w.-]+\.(json|jinja|model|txt|tiktoken)")
+_SKIPPED = re.compile(r"(.*\.index\.json|README.*|LICENSE.*|.*eval.*|requirements.*)")
+
+
+__all__ = ["download", "is_cached", "is_here", "open_checkpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A repository at one commit: file name to bytes; the licence that its card names, "" without one."""
+
+    repo: str
+    commit: str
+    files: Mapping[str, int]
+    license: str = ""
+
+
+_listings: dict[tuple[str, str, str | None], tuple[float, Listing]] = {}
+_described: dict[tuple[str, str], Checkpoint] = {}
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return constants.ENDPOINT
+
+
+@contextmanager
+def _hub_errors(model: Model) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise hub_errors.typed(error, model.repo, model.revision) from error
+
+
+def _offline() -> bool:
+    from huggingface_hub import constants
+
+    return settings().offline or constants.is_offline_mode()
+
+
+def listing(model: Model) -> Listing:
+    """Files and commit of a repository, asked once per few minutes. Raises CatalogError."""
+    key = (_endpoint(), model.repo, model.revision)
+    known = _listings.get(key)
+    if known is not None and time.monotonic() - known[0] < FRESH_S:
+        return known[1]
+    if _offline():
+        raise hub_errors.unreachable(model.repo)
+    from huggingface_hub import HfApi
+
+    with _hub_errors(model):
+        info = HfApi(endpoint=key[0]).model_info(
+            model.repo, revision=model.revision, files_metadata=True, timeout=TIMEOUT_S
+        )
+    files = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
+    if info.sha is None or not COMMIT.fullmatch(info.sha):
+        raise HubUnreachable(f"The hub named no commit for {model.repo}.", hint="Try again later.")
+    said = getattr(info.card_data, "license", None)
+    found = Listing(model.repo, info.sha, files, said if isinstance(said, str) else "")
+    _listings[key] = (time.monotonic(), found)
+    return found
+
+
+def _from_cache(model: Model) -> Checkpoint | None:
+    """The cached copy, described; None unless it is complete."""
+    found = snapshot(model)
+    if found is None:
+        return None
+    path, commit = found
+    try:
+        source = f"hub, commit {commit[:7]}"
+        if model.file:
+            return checkpoint.from_gguf(model.name, path, source, commit)
+        return checkpoint.from_folder(model.name, path, source, commit)
+    except BrokenCheckpoint:
+        return None
+
+
+def open_checkpoint(model: Model) -> Checkpoint:
+    """Describe a repository without its weights; the cached copy when the hub does not answer. Raises CatalogError."""
+    if model.revision and COMMIT.fullmatch(model.revision) and (cached := _from_cache(model)) is not None:
+        return cached
+    try:
+        listed = listing(model)
+        key = (model.name, listed.commit)
+        if key not in _described:
+            _described[key] = _describe_gguf(model, listed) if model.file else _describe(model, listed)
+        return _described[key]
+    except HubUnreachable:
+        if (cached := _from_cache(model)) is not None:
+            return cached
+        raise
+
+
+def _describe(model: Model, listed: Listing) -> Checkpoint:
+    config, generation = checkpoint.screen(model.name, list(listed.files), lambda name: _small(model, listed, name))
+    source = f"hub, commit {listed.commit[:7]}"
+    if "model.safetensors" in listed.files:
+        tensors = _remote_header(model, listed, "model.safetensors")
+    else:
+        shards = _shards(model, listed)
+        with ThreadPoolExecutor(8) as pool:
+            headers = pool.map(lambda name: _remote_header(model, listed, name), sorted(set(shards.values())))
+            held = dict(zip(sorted(set(shards.values())), headers, strict=True))
+        tensors = weights.merge_shards(shards, held, INDEX)
+    return checkpoint.assemble(model.name, model.repo, config, tensors, source, listed.commit, generation)
+
+
+def _shards(model: Model, listed: Listing) -> dict[str, str]:
+    shards = weights.parse_index(_small(model, listed, INDEX), INDEX)
+    if missing := sorted(set(shards.values()) - set(listed.files)):
+        raise BrokenCheckpoint(
+            f"{model.repo} lacks {len(missing)} of its weight files, {missing[0]} first.", hint="Use another revision."
+        )
+    return shards
+
+
+def _describe_gguf(model: Model, listed: Listing) -> Checkpoint:
+    size = _file_bytes(model, listed)
+    data, wanted = b"", min(size, 4 << 20)
+    while True:
+        data += _range(model, listed, model.file, len(data), wanted)
+        try:
+            header = gguf.parse_header(data, size, model.file)
+            break
+        except gguf.NeedMore as more:
+            wanted = min(size, max(more.size, 2 * len(data)))
+            if wanted > weights.MAX_HEADER:
+                raise BrokenCheckpoint(f"The header of {model.file} is too large.", hint="Use another file.") from more
+    source = f"hub, commit {listed.commit[:7]}"
+    return checkpoint.from_gguf_header(model.name, f"{model.repo}/{model.file}", header, source, listed.commit)
+
+
+def _file_bytes(model: Model, listed: Listing) -> int:
+    if model.file not in listed.files:
+        ggufs = [name for name in listed.files if name.endswith(".gguf")]
+        raise UnknownModel(
+            f"{model.repo} has no file {model.file}.", hint=f"It has: {', '.join(ggufs[:5]) or 'no GGUF files'}."
+        )
+    return listed.files[model.file]
+
+
+def _small(model: Model, listed: Listing, name: str) -> bytes:
+    size = listed.files[name]
+    if size > screening.MAX_JSON:
+        raise BrokenCheckpoint(f"{name} of {model.repo} is too large to be a config file.")
+    return _range(model, listed, name, 0, size) if size else b""
+
+
+def _remote_header(model: Model, listed: Listing, name: str) -> list[Tensor]:
+    size = listed.files[name]
+    data = _range(model, listed, name, 0, min(size, FIRST_READ))
+    length = weights.header_length(data, size, name)
+    if 8 + length > len(data):
+        data += _range(model, listed, name, len(data), 8 + length)
+    return weights.parse_safetensors_header(data[8 : 8 + length], size, name)
+
+
+def _range(model: Model, listed: Listing, name: str, begin: int, end: int) -> bytes:
+    """Bytes `begin` to `end` of a file; a server that ignores ranges is read no further than needed."""
+    from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    url = hf_hub_url(model.repo, name, revision=listed.commit, endpoint=_endpoint())
+    headers = {**build_hf_headers(), "Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"}
+    found = bytearray()
+    with (
+        _hub_errors(model),
+        get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=2 * TIMEOUT_S) as answer,
+    ):
+        if answer.is_error:
+            answer.read()
+        hf_raise_for_status(answer)
+        skip = 0 if answer.status_code == 206 else begin
+        for chunk in answer.iter_bytes():
+            found += chunk
+            if len(found) >= skip + end - begin:
+                break
+    if len(found) < skip + end - begin:
+        raise BrokenCheckpoint(f"{name} of {model.repo} is shorter than the hub says.", hint="Try again later.")
+    return bytes(found[skip : skip + end - begin])
+
+
+def needed(model: Model, listed: Listing) -> dict[str, int]:
+    """The files an engine needs, with sizes: weights in safetensors, configs, tokenizer. Raises CatalogError."""
+    if model.file:
+        return {model.file: _file_bytes(model, listed)}
+    small = [name for name in listed.files if _TOKENIZER.fullmatch(name) and not _SKIPPED.fullmatch(name)]
+    if "model.safetensors" in listed.files:
+        weights = ["model.safetensors"]
+    else:
+        weights = [INDEX, *sorted(set(_shards(model, listed).values()))]
+    return {name: listed.files[name] for name in [*small, *weights]}
+
+
+def is_here(model: Model) -> bool:
+    """Whether `download` would fetch nothing; where the hub cannot be asked, whether there are weights at all."""
+    try:
+        listed = listing(model)
+    except HubUnreachable:
+        return is_cached(model)
+    here = snapshot(Model(model.name, "hub", repo=model.repo, file=model.file, revision=listed.commit))
+    return here is not None and complete(here[0], needed(model, listed))
+
+
+def download(
+    model: Model, report: Callable[[Progress], None], stop: Callable[[], bool], *, force: bool = False
+) -> Path:
+    """Fetch a model at the commit it was described at; its folder or `.gguf` file. Raises CatalogError, Cancelled."""
+    try:
+        listed = listing(model)
+    except HubUnreachable:
+        found = snapshot(model)
+        if found is None or _from_cache(model) is None:
+            raise
+        return found[0]
+    files = needed(model, listed)
+    here = snapshot(Model(model.name, "hub", repo=model.repo, file=model.file, revision=listed.commit))
+    if not force and here is not None and complete(here[0], files):
+        return here[0]
+    request = {"repo": model.repo, "commit": listed.commit, "files": files, "force": force}
+    fetched = process.run("playground.models.fetch", [json.dumps(request)], report, stop, f"Downloading {model.repo}")
+    remember(model, listed.commit)
+    return Path(fetched["path"])

@@ -1,0 +1,182 @@
+"""What a name means: `smollm2`, a folder, a `.gguf` file, `owner/repo[/file.gguf][@revision]`, each with `:variant`.
+
+`@endpoint[/model]` is a model of an endpoint that the owner added; after the first slash comes the model's id there.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from playground.errors import InvalidRequest, InvalidSettings, StoreUnavailable, UnknownModel, UnknownVariant
+from playground.methods import did_you_mean, on_load_names
+from playground.models.bundled import WEIGHT_TYPE
+from playground.store import database, variants
+
+log = logging.getLogger(__name__)
+
+BUNDLED = "smollm2"
+BUNDLED_FILE = WEIGHT_TYPE.lower()  # the variant that is the bundled file itself
+BUNDLED_REPO = "HuggingFaceTB/SmolLM2-135M-Instruct"
+HUB_MODELS = (
+    BUNDLED_REPO,
+    "Qwen/Qwen2.5-0.5B-Instruct",
+    "Qwen/Qwen3-0.6B",
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
+)
+MAX_NAME = 1024
+MAX_VARIANT_NAME = 80
+
+_SEGMENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
+_REPO = re.compile(rf"{_SEGMENT}/{_SEGMENT}")
+_FILE = re.compile(r"(?:[\w.+-][\w.+ -]*/)*[\w.+-][\w.+ -]*\.gguf", re.ASCII)
+_REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
+_PATH_LIKE = re.compile(r"[~./\\]|[A-Za-z]:[\\/]")
+_SUFFIX = re.compile(r"[\w.-]+")
+_REMOTE = re.compile(r"@([a-z0-9-]{1,32})(?:/(\S+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by name, nothing looked up yet. `path` is local; `repo`, `file` and `revision` are on the hub.
+
+    Of a remote model, `endpoint` is the name of the endpoint and `repo` the model's id there ("": the endpoint's own).
+    """
+
+    name: str
+    kind: Literal["bundled", "local", "hub", "remote"]
+    path: Path | None = None
+    repo: str = ""
+    file: str = ""
+    revision: str | None = None
+    endpoint: str = ""
+
+
+def parse(model: str) -> Model:
+    """Read a model name without a variant. Raises UnknownModel with the forms that are allowed."""
+    if not model or len(model) > MAX_NAME or not model.isprintable():
+        raise _unknown(model)
+    if model == BUNDLED:
+        return Model(model, "bundled")
+    if model.startswith("@"):
+        return _remote(model)
+    path = Path(model).expanduser() if not model.startswith("~") or "/" in model else None
+    if _PATH_LIKE.match(model) or (path is not None and _exists(path)):
+        return Model(model, "local", path=path)
+    name, at, revision = model.partition("@")
+    if at and (not _REVISION.fullmatch(revision) or ".." in revision or revision.endswith("/")):
+        raise UnknownModel(
+            f"{revision[:80]!r} is not a revision.", hint="Use a branch, a tag or a commit hash after '@'."
+        )
+    owner_repo = "/".join(name.split("/")[:2])
+    file = name[len(owner_repo) + 1 :]
+    if not valid_repository(owner_repo) or (file and (not _FILE.fullmatch(file) or ".." in file)):
+        raise _unknown(model)
+    return Model(model, "hub", repo=owner_repo, file=file, revision=revision or None)
+
+
+def _remote(model: str) -> Model:
+    found = _REMOTE.fullmatch(model)
+    if found is None:
+        raise UnknownModel(
+            f"{model[:80]!r} is not a model of an endpoint.", hint="Write @NAME/MODEL, or @NAME for its own model."
+        )
+    return Model(model, "remote", endpoint=found[1], repo=found[2] or "")
+
+
+def valid_repository(repo: str) -> bool:
+    """The hub's own rule for `owner/name`: 96 characters, no '--' or '..', no '.git' at the end."""
+    return (
+        bool(_REPO.fullmatch(repo))
+        and len(repo) <= 96
+        and not re.search(r"--|\.\.", repo)
+        and not repo.endswith(".git")
+    )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _unknown(model: str) -> UnknownModel:
+    shown = model[:80] + ("…" if len(model) > 80 else "")
+    known = did_you_mean(model[:80], [BUNDLED, *HUB_MODELS])
+    hint = f"{known} Or give a hub repository (owner/name) or the path of a folder."
+    return UnknownModel(f"There is no model {shown!r}.", hint=hint)
+
+
+def variant_names(model: str) -> tuple[str, ...]:
+    """What may stand after the colon: what is made while loading, then what was made before and is stored."""
+    return (*built_in(model), *stored(model))
+
+
+def built_in(model: str) -> tuple[str, ...]:
+    """The variants that need no job, by name."""
+    return (*on_load_names(), BUNDLED_FILE) if model == BUNDLED else on_load_names()
+
+
+def stored(model: str) -> tuple[str, ...]:
+    """The variants that were made here, by name. A store that cannot be read has none: the rest goes on."""
+    try:
+        return tuple(variants.names(key(model))) if database.exists() else ()
+    except (SQLAlchemyError, InvalidSettings, StoreUnavailable) as error:
+        log.warning("%s", error)
+        return ()
+
+
+def key(model: str) -> str:
+    """How the store names a model: a local one by its resolved path, so that two ways to write it are one model."""
+    try:
+        parsed = parse(model)
+    except UnknownModel:
+        return model
+    return str(parsed.path.resolve()) if parsed.kind == "local" and parsed.path else model
+
+
+def check_variant_name(model: str, name: str) -> None:
+    """Refuse what cannot name a new variant of `model`. Raises InvalidRequest."""
+    if not _SUFFIX.fullmatch(name) or len(name) > MAX_VARIANT_NAME or name.startswith((".", "-")):
+        raise InvalidRequest(
+            f"{name[:80]!r} cannot be the name of a variant.",
+            hint=f"Use up to {MAX_VARIANT_NAME} letters, digits, '.', '_' and '-'.",
+        )
+    if name in built_in(model):
+        raise InvalidRequest(f"{model}:{name} is made while loading.", hint="Choose another name.")
+
+
+def _is_model(text: str) -> bool:
+    try:
+        parsed = parse(text)
+    except UnknownModel:
+        return False
+    return parsed.kind != "local" or (parsed.path is not None and _exists(parsed.path))
+
+
+def split(name: str) -> tuple[str, str]:
+    """Separate model and variant: "owner/repo:nf4" → ("owner/repo", "nf4"); the reference has the variant "".
+
+    A path may hold colons: what exists as a whole is a model. So may the id of a remote model. Raises UnknownModel,
+    UnknownVariant.
+    """
+    name = name.strip()
+    model, colon, suffix = name.rpartition(":")
+    if not colon or name.startswith("@") or (_PATH_LIKE.match(name) and _exists(Path(name).expanduser())):
+        parse(name)
+        return name, ""
+    if suffix in variant_names(model):
+        parse(model)
+        return model, suffix
+    if _is_model(model) and not _is_model(name):
+        raise UnknownVariant(
+            f"{model} has no variant {suffix[:80]!r}.", hint=did_you_mean(suffix[:80], variant_names(model))
+        )
+    parse(name)
+    return name, ""

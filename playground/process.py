@@ -1,0 +1,186 @@
+"""Long file work in a child process that reports JSON lines, so that a cancel takes effect at once, wherever it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+from playground.core import Progress
+from playground.errors import Cancelled, CatalogError, from_wire
+from playground.settings import settings
+
+POLL_S = 0.1
+GRACE_S = 2.0
+log = logging.getLogger(__name__)
+PAGE_SECRETS = {"PLAYGROUND_OWNER_TOKEN", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"}
+DATABASE_URL = "PLAYGROUND_DATABASE_URL"  # may hold a password
+
+
+def run(
+    module: str,
+    arguments: list[str],
+    report: Callable[[Progress], None],
+    stop: Callable[[], bool],
+    what: str,
+    message: str = "",
+) -> dict[str, Any]:
+    """Run `python -m module arguments` and return its `result`; `what` names the work in errors.
+
+    `message` is one line on its standard input, for what no list of processes may show. The
+    child prints `{"stage", "done", "total", "unit"}` lines, then `{"result"}` or an error body. Raises the
+    child's typed error, Cancelled, or CatalogError with the last log lines.
+    """
+    root = str(Path(__file__).resolve().parents[1])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", module, *arguments]
+    with tempfile.TemporaryFile("w+") as log:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if message else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**without_keys(os.environ), "PYTHONPATH": paths},
+            start_new_session=True,
+        )
+        try:
+            if child.stdin is not None:
+                _tell(child.stdin, message)
+            result = _listen(child, report, stop, what)
+        finally:
+            _end(child)
+        if result is None:
+            log.seek(0)
+            raise CatalogError(f"{what} failed.", hint="See the log lines.", log_tail=log.read()[-2000:])
+    return result
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """End the child whatever it is doing: politely first, so that it removes its partial files."""
+    if child.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(POLL_S)
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _tell(stdin: IO[str], message: str) -> None:
+    """The pipe stays open: its end tells the child that this process is gone."""
+    with contextlib.suppress(BrokenPipeError):  # a child that ended already says why
+        stdin.write(f"{message}\n")
+        stdin.flush()
+
+
+def _listen(
+    child: subprocess.Popen[str], report: Callable[[Progress], None], stop: Callable[[], bool], what: str
+) -> dict[str, Any] | None:
+    lines: queue.Queue[str | None] = queue.Queue()
+    assert child.stdout is not None  # noqa: S101  a pipe was asked for
+    reader = threading.Thread(target=_pump, args=(child.stdout, lines), daemon=True)
+    reader.start()
+    while True:
+        if stop():
+            raise Cancelled(f"{what} was stopped.")
+        try:
+            line = lines.get(timeout=POLL_S)
+        except queue.Empty:
+            continue
+        if line is None:
+            reader.join()
+            return None
+        message = json.loads(line)
+        if "error" in message:
+            raise from_wire(message)
+        if "result" in message:
+            result: dict[str, Any] = message["result"]
+            return result
+        report(Progress(message["stage"], message["done"], message["total"], message["unit"]))
+
+
+def _pump(stream: IO[str], lines: queue.Queue[str | None]) -> None:
+    with contextlib.suppress(ValueError):
+        for line in stream:
+            lines.put(line)
+    lines.put(None)
+
+
+def say(message: dict[str, Any]) -> None:
+    """Print one message for the parent (used by the children)."""
+    print(json.dumps(message), flush=True)
+
+
+def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process: without what holds a key, an endpoint's, the page's own or the database's."""
+    hidden = _key_variables() | PAGE_SECRETS | {DATABASE_URL}
+    return {name: value for name, value in environment.items() if name not in hidden}
+
+
+def _key_variables() -> set[str]:
+    """The variables that the owner's endpoints take their keys from, as `catalog.endpoints` stores them."""
+    path = settings().data / "endpoints.json"
+    try:
+        return {str(raw.get("key_env", "")) for raw in json.loads(path.read_bytes())["endpoints"].values()}
+    except FileNotFoundError:
+        return set()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        log.warning("%s cannot be read: the variables that hold keys are not known.", path.name)
+        return set()
+
+
+@cache
+def process_table() -> str:
+    """Where a process number means what it means here: one boot and, on Linux, one PID namespace (a container).
+
+    What was noted under another table counts as gone. After a reboot, or in the next container on the same volume, it
+    is. A process of a second container or machine that uses one home at the same time cannot be seen from here: a home
+    belongs to one table at a time.
+    """
+    if sys.platform == "linux":
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    boot_session = ["sysctl", "-n", "kern.bootsessionuuid"]
+    return subprocess.run(boot_session, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+
+
+def process_identity(pid: int) -> str:
+    """Which process has this number: "TABLE START", a text that no other process has and that setting the clock does
+    not change. "" for none, and for one that ended and is not collected yet.
+
+    START is field 22 of /proc/PID/stat, in ticks since the boot (proc_pid_stat(5)); where there is no /proc, the date
+    that the kernel wrote down at the start. psutil's create_time() adds the boot's date, which moves with the clock.
+    """
+    if sys.platform != "linux":
+        return _identity_by_ps(pid)
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    fields = stat.rpartition(")")[2].split()  # from the third on: the second, a name, may hold spaces and brackets
+    return "" if fields[0] in "ZX" else f"{process_table()} {fields[19]}"
+
+
+def _identity_by_ps(pid: int) -> str:
+    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    environment = os.environ | {"LC_ALL": "C", "TZ": "UTC0"}
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5, env=environment).stdout
+    state, _, start = found.strip().partition(" ")
+    return "" if not start or state.startswith("Z") else f"{process_table()} {' '.join(start.split())}"

@@ -1,0 +1,1 @@
+"""Quantize: from a model and a recipe to a variant."""

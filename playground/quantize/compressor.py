@@ -1,0 +1,157 @@
+"""Quantizing through llm-compressor: load, run the recipe, measure what each layer lost, answer the probe, save.
+
+The recipe is run from the YAML that is saved, with the samples in the order of the recipe, so the bare
+`oneshot(model=…, recipe="recipe.yaml", dataset=…)` gives the same tensors.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playground.core import Progress
+from playground.errors import QuantizeFailed
+from playground.jobs.report import Report
+from playground.methods.llm_compressor import to_yaml
+from playground.metrics.layer_errors import WHAT, LayerError
+from playground.models.weights import load_model, refuse_not_finite
+from playground.quantize import probe as quantize_probe
+from playground.quantize import side_files
+from playground.quantize.layer_errors import quantized_modules, rounding_errors
+from playground.quantize.progress import watched, without_pinning
+
+RECIPE = "recipe.yaml"
+MAX_CACHE_SCALE = 1e6  # a key or value of 448 million: no model has any
+
+
+def tokenizer(source: Path) -> Any:
+    """The original's tokenizer, from local files."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+
+
+def quantize(
+    source: Path,
+    target: Path,
+    modifiers: Mapping[str, Mapping[str, Any]],
+    tokens: Sequence[Sequence[int]],
+    probe: Path,
+    report: Report,
+    soon: Callable[[], None] = lambda: None,
+) -> list[LayerError]:
+    """Write the quantized checkpoint into `target` and what it answers into `probe`; the layers' errors come back.
+
+    `soon` is called, perhaps several times, when that is nearly done.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    recipe = target / RECIPE
+    recipe.write_text(to_yaml(modifiers))
+    report.progress(Progress("loading the model"))
+    encoder = tokenizer(source)
+    if not tokens:
+        soon()  # rounding takes a second
+    model = load(source)
+    side_files.rehearse(model)
+    refuse_not_finite(model)
+    original = quantize_probe.answers(model, quantize_probe.encode(encoder))
+    with watched(report, list(modifiers), soon) as watch, without_pinning(), same_types(model), unlooked_at():
+        _oneshot(model, encoder, recipe, tokens)
+    soon()
+    _refuse_nothing_done(model)
+    _refuse_unset_scales(model)
+    report.progress(Progress("measuring what each layer lost"))
+    errors = watch.errors or _told(model, report)
+    report.progress(Progress("answering the fixed prompts"))
+    quantize_probe.record(model, encoder, probe, original)
+    report.progress(Progress("saving"))
+    text = recipe.read_text()
+    model.save_pretrained(target, save_compressed=True)
+    recipe.write_text(text)  # llm-compressor's own copy holds what it inferred for this model, and may not load again
+    side_files.copy(source, target)
+    _forget()
+    return errors
+
+
+def load(source: Path) -> Any:
+    """The original in its own type. Of a mixture, `oneshot` takes the fused experts apart afterwards: llm-compressor's
+    `load_quantizable_moe` would save that copy, but patches transformers 5.17 in a way that needs torchvision."""
+    return load_model(source, dtype="auto")
+
+
+def _oneshot(model: Any, encoder: Any, recipe: Path, tokens: Sequence[Sequence[int]]) -> None:
+    from datasets import Dataset
+    from llmcompressor import oneshot
+
+    data: dict[str, Any] = {}
+    if tokens:
+        rows = {"input_ids": [list(row) for row in tokens], "attention_mask": [[1] * len(row) for row in tokens]}
+        data = {
+            "dataset": Dataset.from_dict(rows),
+            "num_calibration_samples": len(tokens),
+            "max_seq_length": max(map(len, tokens)),
+            "shuffle_calibration_samples": False,
+        }
+    oneshot(model=model, processor=encoder, recipe=str(recipe), **data)
+
+
+@contextmanager
+def unlooked_at() -> Iterator[None]:
+    """The garbage collector leaves alone what is there already: half a million objects that were imported, which it
+    would look through again and again, 2 % of the whole."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # the model is let go of later, and may be in a cycle
+
+
+@contextmanager
+def same_types(model: Any) -> Iterator[None]:
+    """Parameters that are there before and after keep their type.
+
+    auto-round 0.15.1 leaves its blocks in FP32 on a processor without BF16 instructions: the model then neither runs
+    nor is what its config says. The values lie on the quantization grid, so nothing is lost.
+    """
+    before = {name: parameter.dtype for name, parameter in model.named_parameters()}
+    yield
+    for name, parameter in model.named_parameters():
+        if parameter.dtype != before.get(name, parameter.dtype):
+            parameter.data = parameter.data.to(before[name])
+
+
+def _forget() -> None:
+    """llm-compressor's session holds the model; another process is about to load it again."""
+    from llmcompressor.core import active_session
+
+    active_session().reset()
+
+
+def _refuse_nothing_done(model: Any) -> None:
+    if next(quantized_modules(model), None) is None:
+        raise QuantizeFailed(
+            "llm-compressor found no linear layer in this model that the recipe names.",
+            hint="Shorten the ignore list, or choose another model.",
+        )
+
+
+def _refuse_unset_scales(model: Any) -> None:
+    """A KV-cache scale that nothing measured is uninitialised memory: often NaN, 0 or negative."""
+    for name, parameter in model.named_parameters():
+        if name.endswith(("k_scale", "v_scale")) and not bool(((parameter > 0) & (parameter < MAX_CACHE_SCALE)).all()):
+            raise QuantizeFailed(
+                f"llm-compressor measured no KV-cache scale for {name.rpartition('.')[0]}.",
+                hint="Leave the attention modules out of ignore and keep, or store no KV-cache scheme.",
+            )
+
+
+def _told(model: Any, report: Report) -> list[LayerError]:
+    errors = []
+    for error in rounding_errors(model):
+        errors.append(error)
+        report.layer(error.name, error.relative_error, WHAT)
+    return errors

@@ -1,0 +1,222 @@
+"""What a quantize job will cost, before it runs: size, memory, disk, time, and whether it fits.
+
+`estimate` is arithmetic on a checkpoint's tensor list, a recipe and facts of this machine; `facts` asks the machine.
+Sizes of llm-compressor's formats are exact. Memory and time are ranges, and a job is refused only where even the low
+end does not fit.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from playground import machine
+from playground.estimate import Measured, spread
+from playground.machine import busy
+from playground.methods.recipe import Recipe
+from playground.methods.schemes import SCHEMES
+from playground.metrics.weights import TORCH_BYTES
+from playground.models.checkpoint import Checkpoint
+from playground.quantize import machine_speed
+from playground.quantize.layers import linear_layers
+from playground.quantize.machine_speed import Speed
+from playground.quantize.recipes import complete
+from playground.quantize.size import SAFETENSORS, Size, assigned, size
+from playground.quantize.work import FP32, GRID, PROMPT_TOKENS, Job, Matrix, memory, seconds, waiting_memory
+from playground.store import folders
+
+UNMEASURED_BASE = 600 * 2**20  # bytes of Python, torch and llm-compressor where this machine was not measured
+DISK_MARGIN = 1.1
+SIDE_FILES = 80  # bytes of tokenizer files per token of the vocabulary
+PROBE = FP32 * PROMPT_TOKENS  # bytes per token of the vocabulary: logits that the reload is compared with, until then
+ITERATIONS = 200  # of AutoRound, its default
+_BLOCK = re.compile(r"^(.*?\.\d+)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """This machine now.
+
+    speed             None where it was not measured: then there is no time in the estimate
+    memory_available  bytes of RAM that a job may take
+    disk_free         bytes on the disk that the variant will lie on
+    busy              runnable threads of others per core
+    memory_held       bytes of RAM of engines and of jobs that this process started: before a job begins, the job before
+                      it has ended and idle models are unloaded
+    """
+
+    speed: Speed | None
+    memory_available: int
+    disk_free: int
+    busy: float = 0.0
+    memory_held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What to expect of a job. Ranges are (low, high).
+
+    bytes_after    all tensors of the variant, what `bytes_after` of the finished job will say
+    file_bytes     the weight files with their headers
+    peak_memory    resident bytes of the worker at its worst moment
+    room           bytes that are free if it surely works: of the worker, and of the process that waits to check
+    disk_bytes     written at the same time: the variant, its side files, what is downloaded, what is compared
+    seconds        None where the speed of this machine is not known
+    fits, refusal  False with one sentence; `hint` says what to do
+    reasons        sentences for the person who decides
+    """
+
+    bytes_before: int
+    bytes_after: int
+    bytes_is_exact: bool
+    file_bytes: int
+    bits_per_weight: float
+    peak_memory: tuple[int, int]
+    room: int
+    disk_bytes: int
+    seconds: tuple[float, float] | None
+    fits: bool
+    refusal: str = ""
+    hint: str = ""
+    reasons: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON's types only."""
+        found = asdict(self)
+        return found | {
+            "peak_memory": list(self.peak_memory),
+            "seconds": None if self.seconds is None else [round(second, 1) for second in self.seconds],
+            "bits_per_weight": round(self.bits_per_weight, 4),
+            "reasons": list(self.reasons),
+        }
+
+
+def facts(out: str = "", *, measure: bool = True) -> Facts:
+    """Ask this machine about the disk of `out` ("": the home's variants) and itself.
+
+    The first call measures for ten seconds of computing, in a child process; `measure=False` never does. Raises
+    EngineUnavailable when llm-compressor cannot be used here.
+    """
+    folder = Path(out).expanduser().absolute() if out else folders.variants()
+    existing = next(path for path in (folder, *folder.parents) if path.is_dir())
+    return Facts(
+        speed=machine_speed.speed() if measure else machine_speed.known(),
+        memory_available=machine.memory().available,
+        disk_free=shutil.disk_usage(existing).free,
+        busy=busy(),
+        memory_held=machine.held_by_children(),
+    )
+
+
+def estimate(checkpoint: Checkpoint, recipe: Recipe, here: Facts, history: Sequence[Measured] = ()) -> Estimate:
+    """What making `recipe` from the checkpoint will cost. What the recipe leaves open is filled in first.
+
+    `history`: jobs that ran on this machine, which correct the time. Raises InvalidRecipe, UnknownVariant.
+    """
+    completed = complete(checkpoint, recipe)
+    recipe = completed.recipe
+    after = size(checkpoint, recipe)
+    work = job(checkpoint, recipe, after)
+    base = here.speed.base_bytes if here.speed else UNMEASURED_BASE
+    low, high = map(int, memory(work, base).total)
+    waiting = int(waiting_memory(work, base))
+    download = 0 if Path(checkpoint.path).exists() else checkpoint.bytes
+    disk = after.files + work.vocabulary * (SIDE_FILES + PROBE) + download
+    times = spread(seconds(work, here.speed), recipe.method, history, here.busy) if here.speed else None
+    refusal, hint = _refusal(work, low + waiting, disk, here)
+    return Estimate(
+        bytes_before=checkpoint.bytes,
+        bytes_after=after.tensors,
+        bytes_is_exact=after.exact,
+        file_bytes=after.files,
+        bits_per_weight=8 * after.tensors / checkpoint.parameters,
+        peak_memory=(low, high),
+        room=high + waiting,
+        disk_bytes=disk,
+        seconds=times,
+        fits=not refusal,
+        refusal=refusal,
+        hint=hint,
+        reasons=(*completed.reasons, *_reasons(recipe, after, download, high + waiting, here)),
+    )
+
+
+def job(checkpoint: Checkpoint, recipe: Recipe, after: Size) -> Job:
+    """Shapes and counts of a completed recipe on this checkpoint."""
+    config = checkpoint.config
+    text = config.get("text_config") or config
+    if recipe.scheme in SCHEMES:
+        chosen = [layer for layer, _, _ in assigned(checkpoint, recipe)]
+    else:
+        chosen = linear_layers(checkpoint.tensors)
+    blocks: dict[str, list[Matrix]] = {}
+    for layer in chosen:
+        found = _BLOCK.match(layer.name)
+        blocks.setdefault(found[1] if found else layer.name, []).extend(
+            [Matrix(layer.rows, layer.columns)] * layer.copies
+        )
+    width = TORCH_BYTES[checkpoint.form.dtype]
+    hidden, vocabulary = int(text.get("hidden_size") or 0), int(text.get("vocab_size") or 0)
+    head = vocabulary * hidden
+    doubled = sum(one.bytes for one in checkpoint.tensors if checkpoint.tied and one.name == "lm_head.weight")
+    values = sum(one.numel for one in checkpoint.tensors if one.dtype in SAFETENSORS.values())
+    return Job(
+        method=recipe.method,
+        blocks=tuple(map(tuple, blocks.values())),
+        weight_bytes=values * width - doubled,
+        other_weights=head,
+        saved_bytes=after.files,
+        hidden=hidden,
+        vocabulary=vocabulary,
+        width=width,
+        samples=int(recipe.calibration.get("samples") or 0),
+        length=int(recipe.calibration.get("max_length") or 0),
+        grid=int(recipe.options.get("n_grid") or GRID),
+        iterations=int(recipe.options.get("iters") or ITERATIONS) if recipe.method == "autoround" else 0,
+    )
+
+
+def _refusal(work: Job, memory_low: int, disk: int, here: Facts) -> tuple[str, str]:
+    """The first reason why it cannot run, and what to do; ("", "") when there is none."""
+    if memory_low > here.memory_available + here.memory_held:
+        fewer = "use fewer or shorter calibration samples, or " if work.tokens else ""
+        more = f", {_gb(here.memory_held)} more without what is loaded" if here.memory_held else ""
+        return (
+            f"It needs at least {_gb(memory_low)} of memory and {_gb(here.memory_available)} are free{more}.",
+            f"Unload idle models, {fewer}choose a smaller model.",
+        )
+    if disk * DISK_MARGIN > here.disk_free:
+        return (
+            f"It writes {_gb(disk)} and the disk has {_gb(here.disk_free)} free; a tenth is kept as a margin.",
+            "Delete variants that are no longer needed, or choose a folder on another disk.",
+        )
+    return "", ""
+
+
+def _reasons(recipe: Recipe, after: Size, download: int, memory_high: int, here: Facts) -> list[str]:
+    found = [f"The size is approximate: {after.note}."] if after.note and not after.exact else []
+    scheme = SCHEMES.get(recipe.scheme)
+    if scheme and scheme.kind == "int" and scheme.activations and scheme.bits < 8:
+        found.append(
+            f"{scheme.name} is stored in 8 bits per weight: compressed-tensors packs nothing when inputs are quantized."
+        )
+    if download:
+        found.append(f"{_gb(download)} are downloaded first; the time does not count that.")
+    possible = here.memory_available + here.memory_held
+    if here.memory_available < memory_high <= possible:
+        found.append(f"Idle models are unloaded before it begins: {_gb(here.memory_available)} of memory are free.")
+    if memory_high > possible:
+        found.append(f"At worst it takes {_gb(memory_high)} of memory, more than the {_gb(possible)} that can be free.")
+    if here.speed and here.busy > 1:
+        found.append(
+            f"The machine is busy ({here.busy:.1f} other threads per core): the upper end of the time says so."
+        )
+    return found
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,153 @@
+"""A transformers checkpoint as GGUF tensors and metadata, by llama.cpp's own converter.
+
+The converter (`conversion`, behind convert_hf_to_gguf.py) is not on the package index by itself; auto-round, which
+llm-compressor brings, ships a copy of it. It knows every architecture that llama.cpp runs: names, permutations, rope,
+tokenizer. Tensors stay lazy, so one is in memory at a time and no intermediate file is written.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from playground.errors import BrokenCheckpoint, EngineUnavailable, PlaygroundError, QuantizeFailed, UnsupportedModel
+from playground.metrics.headers import read_tensors
+from playground.quantize import gguf_tokenizer
+
+PACKAGE = "auto_round"
+INSIDE = Path("export") / "export_to_gguf"
+MODULE = "conversion"
+LOGGER = "hf-to-gguf"
+_FILE_TYPE = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "BF16": "MOSTLY_BF16"}
+
+
+class Newer(str):
+    """A name that the converter uses and the installed gguf package does not have."""
+
+
+class _Names:
+    """An enumeration of the gguf package, and any name that it lacks as `Newer`."""
+
+    def __init__(self, known: Any) -> None:
+        self._known = known
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._known, name, Newer(name))
+
+
+class _Package:
+    """The gguf package as the converter sees it.
+
+    auto-round 0.15.1 copies a converter that is newer than gguf 0.19.0, the newest on the index: one unknown
+    architecture in a file would make all others of that file unusable, Qwen2 and Gemma among them.
+    """
+
+    def __init__(self, package: Any) -> None:
+        self._package = package
+        self.MODEL_ARCH = _Names(package.MODEL_ARCH)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._package, name)
+
+
+@lru_cache(maxsize=1)
+def converter() -> Any:
+    """The converter's package. Found without importing auto_round, which would take ten seconds."""
+    spec = importlib.util.find_spec(PACKAGE)
+    folders = [Path(folder) / INSIDE for folder in (spec.submodule_search_locations or ())] if spec else []
+    root = next((folder for folder in folders if (folder / MODULE / "__init__.py").is_file()), None)
+    if root is None:
+        raise EngineUnavailable(
+            "llama.cpp's converter is not installed here.",
+            hint="Run `make setup`, or `pip install auto-round==0.15.1`.",
+        )
+    sys.path.insert(0, str(root))
+    try:
+        found = importlib.import_module(MODULE)
+        base = importlib.import_module(f"{MODULE}.base")
+    finally:
+        sys.path.remove(str(root))
+    base.gguf = _Package(base.gguf)  # type: ignore[attr-defined]
+    # Its log is one line per tensor, and its warnings speak to llama.cpp's developers.
+    logging.getLogger(LOGGER).setLevel(logging.ERROR)
+    return found
+
+
+def architecture(source: Path) -> str:
+    """The architecture in config.json that the converter knows. Raises UnsupportedModel, BrokenCheckpoint."""
+    found, supported = _architecture(source), converter().TEXT_MODEL_MAP
+    if found not in supported:
+        raise UnsupportedModel(
+            f"llama.cpp's converter does not know {found or 'this architecture'}.",
+            hint="Choose another method; the methods of llm-compressor take every causal language model.",
+        )
+    return found
+
+
+def _architecture(source: Path) -> str:
+    conversion = converter()
+    try:
+        parameters = conversion.ModelBase.load_hparams(source, False)
+        return str(conversion.get_model_architecture(parameters, conversion.ModelType.TEXT))
+    except (OSError, ValueError, KeyError) as error:
+        raise BrokenCheckpoint(f"The config.json of {source.name} cannot be read.", hint="Copy it again.") from error
+
+
+def stored_type(source: Path) -> str:
+    """The floating-point type that holds most of the checkpoint's values: BF16, F16 or F32."""
+    count = dict.fromkeys(_FILE_TYPE, 0)
+    for tensor in read_tensors(source):
+        if tensor.dtype in count:
+            count[tensor.dtype] += tensor.numel
+    return max(count, key=lambda kind: count[kind])
+
+
+def load(source: Path, target: Path, kind: str, file_type: str) -> Any:
+    """The converter's model with all tensors indexed and the metadata set: its `gguf_writer` is ready to be written.
+
+    kind       type of the matrices: BF16, F16 or F32
+    file_type  name of the LlamaFileType that the metadata states
+    Raises UnsupportedModel, BrokenCheckpoint, QuantizeFailed with the converter's own sentence.
+    """
+    conversion = converter()
+    name = architecture(source)
+    import torch
+    from gguf import LlamaFileType
+
+    try:
+        with torch.inference_mode():
+            known = conversion.get_model_class(name)
+            if isinstance(known.model_arch, Newer):
+                raise UnsupportedModel(
+                    f"The installed gguf package does not know {name} yet.",
+                    hint="Choose another method, or install a newer gguf.",
+                )
+            model = known(source, LlamaFileType[_FILE_TYPE[kind]], target)
+            if "n_positions" in model.hparams:  # GPT-2; transformers 5 no longer writes both
+                model.hparams.setdefault("n_ctx", model.hparams["n_positions"])
+            model.prepare_tensors()
+            model.ftype = LlamaFileType[file_type]
+            gguf_tokenizer.patch(model, source)
+            model.prepare_metadata(vocab_only=False)
+    except PlaygroundError:
+        raise
+    except NotImplementedError as error:
+        raise UnsupportedModel(
+            f"llama.cpp's converter refuses this {name}: {_sentence(error)}.", hint="Choose another method."
+        ) from error
+    except Exception as error:  # whatever a converter of ninety architectures stumbles over is about this checkpoint
+        raise QuantizeFailed(
+            f"llama.cpp's converter failed on this {name}: {_sentence(error)}.",
+            hint="The job's log has the details; another method may still work.",
+        ) from error
+    return model
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}".rstrip(".: ")

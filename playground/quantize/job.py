@@ -1,0 +1,275 @@
+"""The body of a quantize job: from a model's name to a variant that can be compared.
+
+resolve → calibrate → quantize → save aside → reload in a fresh process and compare → publish. Each stage is in a
+module of its own; here they are in order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from playground import models, texts
+from playground.core import Progress
+from playground.engines.host.imports import without_sklearn
+from playground.errors import OutOfMemory, QuantizeFailed, ReloadMismatch
+from playground.jobs import memory
+from playground.jobs.clock import Clock
+from playground.jobs.report import Report
+from playground.methods import maker
+from playground.methods.naming import variant_name
+from playground.methods.recipe import Recipe
+from playground.metrics.content import content_hash
+from playground.metrics.layer_errors import WHAT, LayerError
+from playground.models import checkpoint, names
+from playground.models.checkpoint import Checkpoint
+from playground.models.variants import open_checkpoint
+from playground.openmp import wait_briefly
+from playground.quantize import compressor, publish, reload_gguf
+from playground.quantize import errors as quantize_errors
+from playground.quantize import probe as quantize_probe
+from playground.quantize import report as quantize_report
+from playground.quantize.estimate import Estimate, estimate, facts
+from playground.quantize.recipes import complete
+from playground.quantize.reload import FreshProcess
+from playground.quantize.spec import QuantizeSpec
+from playground.store import folders
+from playground.store.schema import StoredVariant
+from playground.texts import Calibration
+
+CONTENT_HASH = "content_hash"  # of the calibration's token ids, beside the fields of Calibration
+PROBE = "probe.safetensors"
+_PACKAGES = ("llmcompressor", "compressed-tensors", "torch", "transformers")
+Spec = QuantizeSpec
+
+
+def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
+    """Make the variant; the documented result of `quantize --json` comes back. `folder` is the job's, named by its id.
+
+    Raises PlaygroundError. What it leaves under `folders.partial` after an error, the worker removes.
+    """
+    wait_briefly()
+    clock = Clock()
+    without_sklearn()
+    source = Path(models.resolve(spec.model, report.progress).path)
+    original = checkpoint.from_path(spec.model, source)
+    completed = complete(original, spec.recipe)
+    recipe = completed.recipe
+    for reason in completed.reasons:
+        report.note(reason)
+    model, name = model_key(spec.model), spec.name or variant_name(recipe)
+    target = publish.destination(model, name, spec.out)
+    partial = folders.partial(folder.name, spec.out)
+    partial.mkdir(parents=True)
+    clock.lap("resolve")
+    recipe, tokens = _calibrate(recipe, source, report)
+    clock.lap("calibrate")
+    probe = folder / PROBE
+    with FreshProcess() as fresh, contextlib.ExitStack() as ending:
+        beside = ThreadPoolExecutor(1)
+        ending.callback(beside.shutdown, wait=False)  # a cancelled job does not wait for the hash of many gigabytes
+        errors = _make(recipe, source, partial, tokens, probe, report, fresh.start)
+        clock.lap("quantize")
+        made = _describe(partial)
+        hashes = beside.submit(lambda: (content_hash(Path(made.path)), content_hash(source)))
+        report.progress(Progress("reloading it in a fresh process"))
+        reload = _judged(fresh.compare(partial, probe)) if probe.exists() else None
+        answers = _asked(Path(made.path), source, recipe, original)
+        clock.lap("reload")
+        report.progress(Progress("checksums"))
+        digest, parent_digest = hashes.result()
+    clock.lap("checksums")
+    result: dict[str, Any] = {
+        "variant": f"{model}:{name}",
+        "path": str(target),
+        "method": recipe.method,
+        "scheme": recipe.scheme,
+        "group_size": recipe.group_size,
+        "bytes_before": original.bytes,
+        "bytes_after": made.bytes,
+        "bits_per_weight": round(8 * made.bytes / made.parameters, 4),
+        "seconds": clock.total,
+        "peak_memory_bytes": _peak_memory(),
+        "recipe_path": str(target / compressor.RECIPE) if (partial / compressor.RECIPE).exists() else None,
+        "content_hash": digest,
+        "layers": [error.as_row() for error in errors],
+        "reload": reload,
+        "llamacpp": answers,
+        "stages": clock.laps,
+        "reasons": list(completed.reasons),
+        "notes": [*_notes(recipe, partial), *_asked_notes(Path(made.path), original, answers)],
+    }
+    parent = {"id": model, "content_hash": parent_digest}
+    created = publish.now()
+    stored = StoredVariant(
+        id=f"{model}:{name}",
+        model=model,
+        name=name,
+        method=recipe.method,
+        scheme=recipe.scheme,
+        group_size=recipe.group_size,
+        path=str(target),
+        bytes=made.bytes,
+        bits_per_weight=8 * made.bytes / made.parameters,
+        parameters=made.parameters,
+        content_hash=digest,
+        recipe=recipe.as_dict(),
+        parent=parent,
+        job_id=folder.name,
+        created_at=created,
+        card=result,
+    )
+    publish.write_marker(
+        partial,
+        {
+            "job_id": folder.name,
+            "recipe": recipe.as_dict(),
+            "parent": parent,
+            "created_at": created,
+            "versions": _versions(),
+            "result": result,
+        },
+    )
+    measured = quantize_report.quantization(spec.title, stored, original, _device())
+    publish.publish(partial, target, stored, measured)
+    return result | {"run": measured.id}
+
+
+def needs(spec: QuantizeSpec) -> int:
+    return _expected(spec).room
+
+
+def check(spec: QuantizeSpec, device: str) -> None:  # noqa: ARG001 the same call for every kind
+    found = _expected(spec)
+    if not found.fits:
+        raise OutOfMemory(found.refusal, hint=found.hint)
+
+
+def _expected(spec: QuantizeSpec) -> Estimate:
+    """What could be unloaded has been: what engines still hold is not counted as free any more."""
+    here = replace(facts(spec.out, measure=False), memory_held=0)
+    return estimate(open_checkpoint(spec.model), spec.recipe, here)
+
+
+def model_key(model: str) -> str:
+    """How the store names a model: a local one by its resolved path, so that two ways to write it are one model."""
+    parsed = names.parse(model)
+    return str(parsed.path.expanduser().resolve()) if parsed.kind == "local" and parsed.path else model
+
+
+def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, list[tuple[int, ...]]]:
+    """The samples as token ids, and the recipe with their hash. A recipe that names another hash is refused."""
+    if not recipe.calibration:
+        return recipe, []
+    asked = Calibration.from_dict({key: value for key, value in recipe.calibration.items() if key != CONTENT_HASH})
+    report.progress(Progress("reading calibration text"))
+    drawn = texts.draw(asked, report.progress)
+    if drawn.skipped:
+        report.note(f"Rows of the text that are too short or use tools, and are left out: {drawn.skipped:,}.")
+    if drawn.note:
+        report.note(drawn.note)
+    found = texts.tokenize(list(drawn.samples), compressor.tokenizer(source), asked.max_length, asked.samples)
+    wanted = recipe.calibration.get(CONTENT_HASH)
+    if wanted and wanted != found.content_hash:
+        raise QuantizeFailed(
+            "The calibration text is not the one this recipe was made with: its hash differs.",
+            hint="Restore the text, or leave content_hash out of the recipe to use what is there now.",
+        )
+    report.note(f"Calibration: {len(found.ids)} samples, {found.tokens:,} tokens, {found.templated} conversations.")
+    return replace(recipe, calibration={**asked.as_dict(), CONTENT_HASH: found.content_hash}), list(found.ids)
+
+
+def _make(
+    recipe: Recipe,
+    source: Path,
+    partial: Path,
+    tokens: Sequence[tuple[int, ...]],
+    probe: Path,
+    report: Report,
+    soon: Callable[[], None],
+) -> list[LayerError]:
+    """Fill the folder and, where the model is in memory, the probe. llm-compressor's methods give modifiers; the others
+    write by themselves. `soon` is called when a checkpoint that can be reloaded is nearly there."""
+    how = maker(recipe.method)
+    if hasattr(how, "modifiers"):
+        with quantize_errors.explained(recipe):
+            return compressor.quantize(source, partial, how.modifiers(recipe), tokens, probe, report, soon)
+    errors: list[LayerError] = []
+
+    def told(error: LayerError) -> None:
+        errors.append(error)
+        report.layer(error.name, error.relative_error, WHAT)
+
+    # The worker is stopped by a signal. What comes back is the model in memory, or nothing where there is none.
+    model = how.make(source, partial, recipe, tokens, report.progress, lambda: False, told)
+    if model is not None:
+        soon()
+        quantize_probe.record(model, compressor.tokenizer(source), probe)
+    return errors
+
+
+def _notes(recipe: Recipe, partial: Path) -> tuple[str, ...]:
+    """What the method has to say of the files that it wrote."""
+    say = getattr(maker(recipe.method), "notes", None)
+    return tuple(say(partial, recipe)) if say else ()
+
+
+def _asked(file: Path, source: Path, recipe: Recipe, original: Checkpoint) -> dict[str, Any] | None:
+    """What llama.cpp answers from a GGUF file; None for any other checkpoint. Raises ReloadMismatch."""
+    if file.suffix != ".gguf":
+        return None
+    return reload_gguf.compare(file, source, recipe.scheme, original.bytes)
+
+
+def _asked_notes(file: Path, original: Checkpoint, answers: dict[str, Any] | None) -> tuple[str, ...]:
+    """What llama.cpp makes of a GGUF file; nothing of any other checkpoint."""
+    if answers is None:
+        return ()
+    return (*reload_gguf.window_notes(file, original.config), reload_gguf.sentence(answers))
+
+
+def _judged(found: dict[str, Any]) -> dict[str, Any]:
+    """What the comparison found, unless the two are not the same model. Raises ReloadMismatch."""
+    agrees = found.pop("agrees")
+    if not agrees:
+        raise ReloadMismatch(
+            f"The saved checkpoint does not answer as the model in memory did: mean KLD {found['kld_mean']:.3g} nats, "
+            f"the same top token in {found['top1_agreement']:.0%}{_farther(found)}.",
+            hint="It is broken on the disk and was removed; choose another scheme, method or option for this model.",
+        )
+    return found
+
+
+def _farther(found: dict[str, Any]) -> str:
+    """How far both are from the original, where that is known."""
+    if found.get("kld_memory") is None:
+        return ""
+    return f"; from the original, {found['kld_memory']:.3g} nats in memory and {found['kld_reloaded']:.3g} on the disk"
+
+
+def _describe(partial: Path) -> Checkpoint:
+    """The finished folder as the catalog reads it."""
+    file = next(partial.glob("*.gguf"), None)
+    return checkpoint.from_path(partial.name, file or partial)
+
+
+def _device() -> str:
+    from playground.engines.host.loading import device_of_choice
+
+    return str(device_of_choice())
+
+
+def _peak_memory() -> int:
+    """Bytes: of a GPU what was allocated there, else the peak of resident memory."""
+    import torch
+
+    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else memory.peak_bytes()
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -1,0 +1,227 @@
+"""The Quantize page: what happens on it. Jobs run elsewhere; nothing here lasts longer than a look at the store.
+
+The page asks (`look`) while it is open: twice a second at most while a job runs, rarely otherwise, never when another
+page is shown. A closed browser asks nothing, and the job goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from playground import models
+from playground.errors import InvalidRequest, PlaygroundError
+from playground.jobs.queue import best_device
+from playground.methods.naming import variant_name
+from playground.models import names, stored
+from playground.models.checkpoint import Checkpoint
+from playground.models.variants import open_checkpoint
+from playground.push import plan
+from playground.push.page import Pushes
+from playground.quantize import words
+from playground.quantize.board import Board
+from playground.quantize.estimate import estimate, facts
+from playground.quantize.form import spec
+from playground.quantize.recipes import complete
+from playground.quantize.spec import QuantizeSpec
+from playground.quantize.tab import Tab
+from playground.quantize.upload import MAX_PIECE, Uploads
+from playground.web import event_data
+from playground.web import gradio as gr
+from playground.web.jobs import Queue
+from playground.web.rules import Rules
+from playground.web.values import inert
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
+PATTERNS = ("ignore", "keep")  # of layers, as regular expressions: one can be written that takes hours
+
+
+class Quantize:
+    """The events of the page over one queue.
+
+    rules     who may start, end and delete, and which models visitors may look at
+    show      puts a variant beside its original on the Compare page, and `shown` are the components that it changes
+    """
+
+    def __init__(
+        self, tab: Tab, queue: Queue, rules: Rules, show: Callable[[str, gr.Request], Any], shown: list[Any]
+    ) -> None:
+        self.tab, self.queue, self.rules, self.owner, self.show, self.shown = (
+            tab,
+            queue,
+            rules,
+            rules.owner,
+            show,
+            shown,
+        )
+        self.uploads = Uploads()
+        self.pushes = Pushes()
+        self.board = Board(queue, self.pushes)
+        self._probing = threading.Lock()
+
+    def wire(self, demo: gr.Blocks) -> None:
+        form, board = self.tab.form, self.tab.board
+        form.model(self.choose, None, form, **QUICK)
+        form.estimate(self.estimate, None, self.tab.estimate, trigger_mode="always_last", **QUICK)
+        form.probe(self.probe, None, self.tab.estimate, concurrency_limit=2, **PRIVATE)
+        form.piece(self.piece, None, self.tab.upload, trigger_mode="multiple", **QUICK)
+        form.begin(self.begin, None, board, **QUICK)
+        acts = {board.look: self.look, board.cancel: self.cancel, board.again: self.again, board.remove: self.remove}
+        for event, act in acts.items():
+            event(act, None, board, trigger_mode="multiple", **QUICK)
+        for event, act in {board.preview: self.preview, board.push: self.push, board.halt: self.halt}.items():
+            event(act, None, self.tab.hub, trigger_mode="multiple", **QUICK)
+        board.compare(self.compare, None, self.shown, **PRIVATE)
+        demo.unload(self.leave)
+
+    def close(self) -> None:
+        """End the pushes."""
+        self.pushes.close()
+
+    def leave(self, request: gr.Request) -> None:
+        self.uploads.drop(request.session_hash or "")
+
+    # ---- the form
+    def choose(self, data: gr.EventData, request: gr.Request) -> str:
+        refusal = self.owner.refusal(request)
+        name = event_data.text(data, "name") or self.rules.opens_with(request)
+        try:
+            self.rules.check_model(request, name)
+            model, _ = models.split(name)
+            origin = models.describe(model)
+            open_checkpoint(model)
+        except PlaygroundError as error:
+            return words.form(name, error=error, refusal=refusal)
+        return words.form(model, origin, refusal=refusal)
+
+    def estimate(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._estimate(event_data.values(data), request, measure=False)
+
+    def probe(self, data: gr.EventData, request: gr.Request) -> str:
+        """The same once the speed of this machine is measured, which takes some ten seconds the first time."""
+        if refused := self.owner.refusal(request):
+            return words.refused(event_data.serial(event_data.values(data)), refused)
+        with self._probing:
+            return self._estimate(event_data.values(data), request, measure=True)
+
+    def _estimate(self, data: Mapping[str, Any], request: gr.Request, *, measure: bool) -> str:
+        serial = event_data.serial(data)
+        try:
+            self.rules.check_model(request, str(data.get("model") or ""))
+            if any(data.get(key) for key in PATTERNS):
+                self.owner.check(request)
+            asked = spec(data, self.uploads, draft=True)
+            checkpoint = open_checkpoint(asked.model)
+            here = facts(measure=measure)
+            found = estimate(checkpoint, asked.recipe, here)
+            name = _name(checkpoint, asked)
+        except PlaygroundError as error:
+            return words.refused(serial, error)
+        taken = name in names.stored(asked.model)
+        return words.estimated(serial, f"{asked.model}:{name}", found, here, taken)
+
+    def piece(self, data: gr.EventData, request: gr.Request) -> str:
+        sent = event_data.values(data)
+        number, text, answer = sent.get("number"), sent.get("text"), {"serial": event_data.serial(sent)}
+        if not isinstance(number, int) or not isinstance(text, str) or len(text) > MAX_PIECE:
+            return inert(answer | {"error": ["The file did not arrive in one piece.", "Choose it again."]})
+        try:
+            self.owner.check(request)
+            name = event_data.text(data, "name")
+            found = self.uploads.piece(request.session_hash or "", name, number, bool(sent.get("last")), text)
+        except PlaygroundError as error:
+            return inert(answer | {"number": number, "error": [error.message, error.hint]})
+        if found is None:
+            return inert(answer | {"number": number})
+        return inert(answer | {"number": number, "token": found.token, "rows": found.rows, "skipped": found.skipped})
+
+    def begin(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: start(self.queue, spec(event_data.values(data), self.uploads)))
+
+    # ---- jobs and variants
+    def look(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._value(data, request)
+
+    def cancel(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.cancel(event_data.text(data, "id")))
+
+    def again(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.again(event_data.text(data, "id")))
+
+    def remove(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: stored.delete(event_data.text(data, "id")))
+
+    # ---- to the hub. How far it is, the board tells; here is only what was answered.
+    def preview(self, data: gr.EventData, request: gr.Request) -> str:
+        """The card as it would be pushed, for the owner: the hub may be asked for the base model's licence."""
+
+        def act() -> dict[str, Any]:
+            planned = plan(event_data.text(data, "id"), event_data.text(data, "repository"))
+            return {"card": planned.card, "files": planned.files.names, "bytes": planned.bytes}
+
+        return self._answer(data, request, act)
+
+    def push(self, data: gr.EventData, request: gr.Request) -> str:
+        """Nothing of the token is kept here, and no answer holds it."""
+
+        def act() -> dict[str, Any]:
+            sent, variant, repository = (
+                event_data.values(data),
+                event_data.text(data, "id"),
+                event_data.text(data, "repository"),
+            )
+            private, replaces = sent.get("private") is not False, sent.get("replace") is True
+            self.pushes.begin(variant, repository, event_data.text(data, "token"), private=private, replace=replaces)
+            return {}
+
+        return self._answer(data, request, act)
+
+    def halt(self, data: gr.EventData, request: gr.Request) -> str:
+        def act() -> dict[str, Any]:
+            self.pushes.halt(event_data.text(data, "id"))
+            return {}
+
+        return self._answer(data, request, act)
+
+    def _answer(self, data: gr.EventData, request: gr.Request, act: Callable[[], dict[str, Any]]) -> str:
+        """What the owner asked for, or why not."""
+        serial = {"serial": event_data.serial(event_data.values(data))}
+        try:
+            self.owner.check(request)
+            return inert(serial | act())
+        except PlaygroundError as error:
+            return inert(serial | {"error": [error.message, error.hint]})
+
+    def compare(self, data: gr.EventData, request: gr.Request) -> Any:
+        return self.show(event_data.text(data, "id"), request)
+
+    def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[], Any]) -> str:
+        """Do what only the owner may, then look."""
+        return self._value(data, request, self.owner.attempt(request, act))
+
+    def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
+        owner = self.owner.refusal(request) is None
+        return self.board.value(
+            event_data.serial(event_data.values(data)),
+            event_data.ids(data, "logs"),
+            event_data.ids(data, "cards"),
+            error,
+            owner=owner,
+        )
+
+
+def start(queue: Queue, asked: QuantizeSpec) -> str:
+    """Queue it, unless it is clear already that it cannot work; the job's id. Raises PlaygroundError."""
+    checkpoint = open_checkpoint(asked.model)
+    found = estimate(checkpoint, asked.recipe, facts(measure=False))
+    if not found.fits:
+        raise InvalidRequest(found.refusal, hint=found.hint)
+    completed = complete(checkpoint, asked.recipe).recipe
+    return queue.submit(replace(asked, model=names.key(asked.model), recipe=completed), best_device())
+
+
+def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:
+    return asked.name or variant_name(complete(checkpoint, asked.recipe).recipe)

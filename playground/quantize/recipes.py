@@ -1,0 +1,293 @@
+"""From what a person asked for to a recipe that can run: what was left open is filled in, what cannot work is refused.
+
+Everything is decided from names and shapes, before a weight is read.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from playground.errors import InvalidRecipe
+from playground.methods.base import Method, Option
+from playground.methods.recipe import Recipe
+from playground.methods.schemes import GROUP_SIZES, SCHEMES, UNQUANTIZED, Scheme, scheme
+from playground.methods.table import method
+from playground.quantize import layers as layout
+from playground.quantize.layers import Layer
+from playground.spreadsheet import did_you_mean
+from playground.texts import Calibration
+
+if TYPE_CHECKING:
+    from playground.models.checkpoint import Checkpoint
+
+# Methods that write their files themselves. Every other one is modifiers of llm-compressor, in `playground.methods`.
+WRITERS = {"bitsandbytes": "playground.quantize.bitsandbytes", "gguf": "playground.quantize.gguf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A recipe with nothing left open, and why each open thing was decided so: one sentence each."""
+
+    recipe: Recipe
+    reasons: tuple[str, ...] = ()
+
+
+def complete(checkpoint: Checkpoint, recipe: Recipe) -> Completed:
+    """Fill in scheme spelling, ignore list, group size and calibration; refuse what cannot work on this checkpoint.
+
+    Completing a completed recipe changes nothing. Raises InvalidRecipe, UnknownVariant (no such method).
+    """
+    row = method(recipe.method)
+    _refuse_source(checkpoint, row)
+    named = next((name for name in row.schemes if name.lower() == recipe.scheme.lower()), None)
+    if named is None:
+        raise InvalidRecipe(
+            f"{row.title} has no scheme {recipe.scheme[:40]!r}.", hint=did_you_mean(recipe.scheme[:40], row.schemes)
+        )
+    _refuse_options(row, recipe)
+    recipe = replace(recipe, method=row.name, scheme=named)
+    reasons: list[str] = []
+    if "llmcompressor" in row.requires:
+        recipe = _layers(checkpoint, row, recipe, reasons)
+    elif recipe.kv_cache:
+        raise InvalidRecipe(
+            f"{row.title} has no KV-cache scheme.", hint="Leave it out, or use a method of llm-compressor: RTN, FP8 …"
+        )
+    else:
+        maker(row.name).check(recipe)
+    return Completed(_calibration(row, recipe, reasons), tuple(reasons))
+
+
+def _refuse_source(checkpoint: Checkpoint, row: Method) -> None:
+    name = checkpoint.path.rstrip("/").rpartition("/")[2]
+    if not row.job:
+        raise InvalidRecipe(
+            f"{row.title} is applied while a model loads: there is nothing to make beforehand.",
+            hint="Load the model with its variant name instead, for example MODEL:nf4.",
+        )
+    if checkpoint.form.quantized or checkpoint.path.endswith(".gguf"):
+        raise InvalidRecipe(
+            f"{name} is already quantized ({checkpoint.form.label}).",
+            hint="Start from the original checkpoint it was made from.",
+        )
+    built = [str(one) for one in checkpoint.config.get("architectures") or ()]
+    if row.architectures and not set(built) & set(row.architectures):
+        raise InvalidRecipe(
+            f"{row.title} does not know how to rotate {', '.join(built) or 'this architecture'}.",
+            hint=f"It works on {', '.join(row.architectures)}; GPTQ and AWQ work on more.",
+        )
+
+
+def _refuse_options(row: Method, recipe: Recipe) -> None:
+    known = {option.name: option for option in row.options}
+    for name, value in recipe.options.items():
+        if name not in known:
+            hint = did_you_mean(name[:40], list(known)) if known else f"{row.title} has no options."
+            raise InvalidRecipe(f"{row.title} has no option {name[:40]!r}.", hint=hint)
+        if problem := _problem(known[name], value):
+            raise InvalidRecipe(
+                f"{name} of {row.title} cannot be {str(value)[:40]!r}: {problem}.",
+                hint=f"The default is {known[name].default}.",
+            )
+
+
+def _problem(option: Option, value: Any) -> str:
+    """What is wrong with the value of an option, or ""."""
+    if option.choices:
+        chosen = list(value) if isinstance(option.default, tuple) and isinstance(value, list | tuple) else [value]
+        wrong = [one for one in chosen if one not in option.choices]
+        return f"it must be of {', '.join(option.choices)}" if wrong or not chosen else ""
+    if isinstance(option.default, bool):
+        return "" if isinstance(value, bool) else "it must be true or false"
+    whole = isinstance(option.default, int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return "it must be a whole number" if whole else "it must be a number"
+    if (option.low is not None and value < option.low) or (option.high is not None and value > option.high):
+        return f"it must be at least {option.low}" + ("" if option.high is None else f" and at most {option.high}")
+    return ""
+
+
+def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
+    """The ignore list, the layers that are kept, and the group size that fits all that are left."""
+    if (kind := checkpoint.config.get("model_type")) in layout.CONV1D:
+        raise InvalidRecipe(
+            f"Models of type {kind} keep their projections in Conv1D, where llm-compressor finds no linear layer.",
+            hint="Use bitsandbytes; for GPT-2 GGUF works too.",
+        )
+    if layout.loses_experts(kind, checkpoint.tensors):
+        raise InvalidRecipe(
+            f"transformers does not find the experts of a {kind} model again once llm-compressor has saved them.",
+            hint="Use GGUF, or bitsandbytes, which leaves the experts as they are.",
+        )
+    found = layout.linear_layers(checkpoint.tensors)
+    recipe = replace(recipe, ignore=_ignore(found, recipe, reasons))
+    targets = [layer for layer in found if not layout.matching([layer], recipe.ignore)]
+    if not targets:
+        raise InvalidRecipe(
+            f"No linear layer of this model is left to quantize with {row.title}.",
+            hint="Shorten the ignore list.",
+        )
+    assigned = _assign(targets, recipe)
+    _refuse_experts([layer for layer in found if layout.is_expert(layer)], dict(assigned), recipe)
+    chosen = [layer for layer, one in assigned if one.chooses_group]
+    if recipe.group_size is not None and not chosen:
+        fixed = f" ({row.group_size})" if row.group_size else ""
+        raise InvalidRecipe(f"{recipe.scheme} has no group size to choose{fixed}.", hint="Leave the group size out.")
+    size = _group_size(checkpoint, chosen, recipe, reasons) if chosen else None
+    for layer, one in assigned:
+        if one.divides and layer.columns % one.divides:
+            raise InvalidRecipe(
+                f"{one.name} needs input dimensions divisible by {one.divides}, and {layer.name} has {layer.columns}.",
+                hint=_alternative(one),
+            )
+    _warn_of_split_fusions(assigned, reasons)
+    return replace(recipe, group_size=size)
+
+
+def _ignore(found: Sequence[Layer], recipe: Recipe, reasons: list[str]) -> tuple[str, ...]:
+    """lm_head, then of the usual patterns those that match something, then what was asked for."""
+    for pattern in recipe.ignore:
+        if pattern != layout.HEAD and not layout.matching(found, [pattern]):
+            raise _no_such_layer(pattern, found)
+    usual = [layout.HEAD, *(pattern for pattern in layout.IGNORED if layout.matching(found, [pattern]))]
+    if len(usual) > 1:
+        left = len(layout.matching(found, usual[1:]))
+        reasons.append(f"{left} routers, gates or vision layers stay as they are, as does the output head.")
+    else:
+        reasons.append("The output head (lm_head) stays as it is.")
+    return tuple(dict.fromkeys([*usual, *recipe.ignore]))
+
+
+def _no_such_layer(pattern: str, found: Sequence[Layer]) -> InvalidRecipe:
+    example = found[0].name if found else "model.layers.0.mlp.down_proj"
+    return InvalidRecipe(
+        f"No layer matches {pattern[:80]!r}.",
+        hint=f"Give a name like {example}, or a pattern like re:.*{example.rpartition('.')[2]}$",
+    )
+
+
+def _assign(targets: Sequence[Layer], recipe: Recipe) -> list[tuple[Layer, Scheme]]:
+    """Each layer that will be quantized, with its scheme. The first pattern that names a layer decides."""
+    for pattern, kept in recipe.keep:
+        if kept.upper() not in UNQUANTIZED:
+            scheme(kept)
+        if not layout.matching(targets, [pattern]):
+            raise _no_such_layer(pattern, targets)
+    assigned = []
+    for layer in targets:
+        named = [kept.upper() for pattern, kept in recipe.keep if layout.matches(layer.name, pattern)]
+        # what stays unquantized goes to the ignore list, which wins over every target
+        if not set(named) & set(UNQUANTIZED):
+            assigned.append((layer, SCHEMES[named[0] if named else recipe.scheme]))
+    if not assigned:
+        raise InvalidRecipe("Every layer is kept as it is: nothing is left to quantize.", hint="Keep fewer layers.")
+    return assigned
+
+
+def _refuse_experts(experts: Sequence[Layer], of: Mapping[Layer, Scheme], recipe: Recipe) -> None:
+    """What transformers 5.17 cannot load again of a mixture, until its loader is mended (issue "What people bring").
+
+    It reads all experts in one scheme: that of the first pattern with "experts" in it, else that of the whole recipe.
+    """
+    kept = [one for pattern, one in recipe.keep if pattern.startswith("re:") and "experts" in pattern]
+    read_as = SCHEMES[next((one.upper() for one in kept if one.upper() not in UNQUANTIZED), recipe.scheme)]
+    for layer in experts:
+        stored = of.get(layer)
+        if stored is None and read_as.keeps_the_name:
+            continue
+        if stored is not None and not stored.loads_in_experts:
+            raise InvalidRecipe(
+                f"transformers cannot load the experts of a mixture in {stored.name} ({layer.name}).",
+                hint="W4A16, W8A16, MXFP4A16 and FP8_DYNAMIC work; or keep re:.*experts.* in one of these.",
+            )
+        if stored != read_as:
+            raise InvalidRecipe(
+                f"transformers reads all experts as {read_as.name}, and {layer.name} would be "
+                f"{stored.name if stored else 'left as it is'}.",
+                hint="Give all experts one scheme: keep re:.*experts.* in it, and ignore none of them.",
+            )
+
+
+def _group_size(checkpoint: Checkpoint, chosen: Sequence[Layer], recipe: Recipe, reasons: list[str]) -> int:
+    best = next((size for size in GROUP_SIZES if not _indivisible(chosen, size)), None)
+    if recipe.group_size is not None:
+        if recipe.group_size < 1 or (bad := _indivisible(chosen, recipe.group_size)):
+            where = f": {bad.name} has {bad.columns} inputs" if recipe.group_size >= 1 and bad else ""
+            hint = f"Use {best}, or leave it out." if best else "Ignore that layer, or use a scheme without groups."
+            raise InvalidRecipe(f"Group size {recipe.group_size} does not fit this model{where}.", hint=hint)
+        return recipe.group_size
+    if best is None:
+        bad = _indivisible(chosen, GROUP_SIZES[-1])
+        assert bad is not None  # noqa: S101  32 was tried and did not divide
+        raise InvalidRecipe(
+            f"None of {', '.join(map(str, GROUP_SIZES))} divides the {bad.columns} inputs of {bad.name}.",
+            hint="Ignore that layer, or use a scheme without groups: W8A8, FP8_DYNAMIC.",
+        )
+    refused = _indivisible(chosen, GROUP_SIZES[0])
+    if refused is None:
+        reasons.append(f"Group size {best}: it divides every layer's input dimension.")
+    else:
+        sizes = ("hidden_size", "intermediate_size")
+        named = next((key for key in sizes if checkpoint.config.get(key) == refused.columns), "")
+        which = named or f"the input dimension of {refused.name},"
+        larger = " or ".join(str(size) for size in GROUP_SIZES if size > best)
+        reasons.append(
+            f"Group size {best}: {which} {refused.columns} is not divisible by {larger}; {best} divides every layer."
+        )
+    return best
+
+
+def _indivisible(found: Sequence[Layer], size: int) -> Layer | None:
+    return next((layer for layer in found if layer.columns % size), None)
+
+
+def _alternative(refused: Scheme) -> str:
+    if refused.name == "FP8_BLOCK":
+        return "Use FP8_DYNAMIC, which has a scale for each channel."
+    return "Ignore that layer, or use W4A16."
+
+
+_FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
+
+
+def _warn_of_split_fusions(assigned: Sequence[tuple[Layer, Scheme]], reasons: list[str]) -> None:
+    """vLLM multiplies q, k and v as one matrix, and gate and up too: they need one scheme."""
+    of = {layer.name: one.name for layer, one in assigned}
+    for name in of:
+        stem, _, leaf = name.rpartition(".")
+        parts = next((parts for parts in _FUSED if leaf == parts[0]), ())
+        if len({of.get(f"{stem}.{part}", "") for part in parts}) > 1:
+            reasons.append(f"vLLM fuses {', '.join(parts)} into one matrix and will refuse their different schemes.")
+            return
+
+
+def _calibration(row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
+    kept = [scheme for _, scheme in recipe.keep]
+    if not any(row.calibrates(one) for one in (recipe.scheme, *kept)) and not recipe.kv_cache:
+        if recipe.calibration:
+            reasons.append(f"{row.title} {recipe.scheme} needs no calibration text: none is read.")
+        return replace(recipe, calibration={})
+    if recipe.calibration:
+        return recipe
+    asked = Calibration()
+    reasons.append(f"Calibrated on {asked.samples} bundled samples of {asked.max_length} tokens at most.")
+    return replace(recipe, calibration=asked.as_dict())
+
+
+def maker(name: str) -> ModuleType:
+    """The file of a method that a job runs. It has one of
+
+    modifiers(recipe)                              llm-compressor's modifiers, by name with their arguments
+    make(source, target, recipe, tokens, report, is_cancelled, lost)  writes the variant's files into the folder
+                                                   `target` and tells `lost` the error of each layer as it is stored
+                                                   there; returns the model in memory, where there is one
+
+    With `make` come check(recipe), which refuses what the method cannot do before anything runs, and perhaps
+    notes(folder, recipe): sentences about the files, for the card.
+    """
+    found = method(name).name
+    return importlib.import_module(WRITERS.get(found, f"playground.methods.{found}"))

@@ -1,0 +1,63 @@
+"""A section of a model card: the numbers of one run as Markdown, and as the hub's `model-index` where it has any."""
+
+from __future__ import annotations
+
+from playground import formatting
+from playground.report import model_index
+from playground.report.markdown import code, fence, plain, table
+from playground.report.parts import Account, Cell, Table
+from playground.store.schema import Run
+
+
+def model_card(told: Account, run: Run) -> str:
+    """Markdown that can be pasted into a README.md; the YAML belongs into its front matter. `run` is one without paths
+    of this machine.
+    """
+    parts = [
+        f"## {plain(told.kind)}: {plain(told.title)}",
+        *(f"{plain(one.text)} {plain(one.rest)}".strip() for one in told.said),
+        *([f"_{plain(' · '.join(told.caveats))}_"] if told.caveats else []),
+        *(f"- {plain(text)}" for doubt in told.doubts for text in doubt.texts),
+        *(f"{_heading(one)}{_table(one)}" for one in (told.tables or (told.summary,))),
+        _measured(told, run),
+        *_index(run),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _heading(one: Table) -> str:
+    said = f" ({plain(one.caption)})" if one.caption else ""
+    return f"**{plain(one.title)}**{said}\n\n" if one.title else ""
+
+
+def _table(one: Table) -> str:
+    left = next((number for number, heading in enumerate(one.headings) if not heading.words), len(one.headings))
+    names = [plain(f"{heading.name}, {heading.unit}" if heading.unit else heading.name) for heading in one.headings]
+    rows = [[f"**{_cell(row[0])}**"] if len(row) == 1 else [_cell(cell) for cell in row] for row in one.rows]
+    return table(names, [row + [""] * (len(names) - len(row)) for row in rows], max(1, left))
+
+
+def _cell(cell: Cell) -> str:
+    return f"{plain(cell.text)} ({plain(cell.note)})" if cell.note else plain(cell.text)
+
+
+def _measured(told: Account, run: Run) -> str:
+    place, packages = formatting.place(run.device), formatting.packages(run.versions)
+    where = f"Measured {plain(formatting.when(told.created_at))}" + (f" on {plain(place)}" if place else "")
+    with_ = f" with {plain(packages)}" if packages else ""
+    return f"{where}{with_}, in Quantization Playground; run {code(told.run_id)}."
+
+
+def _index(run: Run) -> list[str]:
+    """One entry for each variant, the reference first: whose README it is for is the reader's to choose."""
+    import yaml
+
+    entries = [
+        one
+        for variant in run.variants
+        for one in model_index.entry(str(variant["id"]), model_index.results(run, variant["id"]))
+    ]
+    if not entries:
+        return []
+    text = yaml.safe_dump({"model-index": entries}, sort_keys=False, allow_unicode=True)
+    return ["For the front matter, the entry of the model that the card is about:", fence(text, "yaml")]

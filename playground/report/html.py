@@ -1,0 +1,72 @@
+"""One HTML file for one run: everything in it, nothing fetched, readable without its script and on paper."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from playground import __version__, formatting
+from playground.report.parts import Account, Figure, Interval
+from playground.store.schema import Run
+
+HERE = Path(__file__).parent
+WIDE, HALF, PHONE = 1040, 492, 320  # pixels that a plot gets
+
+
+def html(told: Account, run: Run) -> str:
+    """The file. `run` is one without paths of this machine."""
+    script, style = _static("export.js"), _static("export.css")
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"script-src 'sha256-{_sha256(script)}'"
+    )
+    return _environment().get_template("run.html").render(
+        told=told,
+        policy=policy,
+        script=script,
+        style=style,
+        place=formatting.place(run.device),
+        packages=formatting.packages(run.versions),
+        variants=run.variants,
+        when=formatting.when(run.created_at),
+        version=__version__,
+    )  # fmt: skip
+
+
+def drawn(figure: Figure) -> str:
+    """A plot twice, for a desk and for a phone: the style sheet shows one. `Drawing` has escaped what is in it."""
+    wide = figure.draw(WIDE if figure.wide else HALF)
+    return f'<div class="desk">{wide}</div><div class="phone">{figure.draw(PHONE)}</div>'
+
+
+def at(interval: Interval, value: float) -> str:
+    """Where a value stands on the scale of an interval, in percent of its width."""
+    share = 0.5 + 0.48 * max(-1.0, min(1.0, value / interval.reach if interval.reach else 0.0))
+    return f"{100 * share:.1f}%"
+
+
+@cache
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"drawn": drawn, "at": at, "whole": formatting.whole}
+    return environment
+
+
+@cache
+def _static(name: str) -> str:
+    return (HERE / "static" / name).read_text(encoding="utf-8")
+
+
+def _sha256(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

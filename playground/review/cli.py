@@ -1,0 +1,185 @@
+"""`python -m playground review`: blind reviews made, listed, and what their votes say."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from playground.console_output import output
+from playground.errors import InvalidRequest
+
+app = typer.Typer(help="Blind reviews: make one, list them, show what people preferred.", no_args_is_help=True)
+out = output()
+err = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
+
+
+@app.command("make")
+def make_(
+    variants: Annotated[
+        list[str] | None, typer.Argument(help="With --prompts: who answers, the reference first.")
+    ] = None,
+    runs: Annotated[
+        list[str] | None, typer.Option("--runs", help="Stored comparisons by id: several times, or with commas.")
+    ] = None,
+    prompts: Annotated[str | None, typer.Option(help="bundled, or a .jsonl or .txt file.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="So many of the prompts, of each kind alike.")] = None,
+    reviewers: Annotated[str, typer.Option(help="Names, with commas: each gets a link.")] = "",
+    places: Annotated[int, typer.Option(min=0, help="People who may come through a common link.")] = 0,
+    title: Annotated[str | None, typer.Option(help="What reviewers read; it names no variant.")] = None,
+    pairs: Annotated[
+        str, typer.Option(help="reference: each against the first; all: each against each.")
+    ] = "reference",
+    reveal: Annotated[str, typer.Option(help="When reviewers learn the names: never, end, item.")] = "end",
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of each answer.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a blind review from stored comparisons, or let variants answer prompts."""
+    from playground.review import make
+    from playground.store import reviews
+
+    names = tuple(dict.fromkeys(name.strip() for name in reviewers.split(",") if name.strip()))
+    terms = make.Terms(
+        title=make.TITLE if title is None else title,
+        pairs=pairs,  # type: ignore[arg-type]
+        reveal=reveal,  # type: ignore[arg-type]
+        invitations=names,
+        places=places,
+    )
+    ids = [one.strip() for part in runs or () for one in part.split(",") if one.strip()]
+    if bool(ids) == bool(prompts):
+        raise InvalidRequest("Where do the answers come from?", hint="Give either --runs, or --prompts and variants.")
+    if ids:
+        if variants:
+            raise InvalidRequest("Stored comparisons have their variants.", hint="Leave the names out.")
+        review = make.from_runs(terms, ids)
+    else:
+        review = reviews.get(_answered(variants or [], str(prompts), count, terms, max_tokens, temperature, seed))
+    links = _links(review.id)
+    if as_json:
+        _print_json({"review": review.id, "links": links})
+        return
+    out.print(escape(f"Review {review.id}: {review.name}, {len(reviews.items(review.id))} pairs"), highlight=False)
+    for link in links:
+        out.print(escape(f"{link['reviewer'] or 'anyone'}: {link['link']}"), highlight=False, soft_wrap=True)
+
+
+def _answered(
+    variants: list[str],
+    source: str,
+    count: int | None,
+    terms: Any,
+    max_tokens: int | None,
+    temperature: float,
+    seed: int,
+) -> str:
+    """Through a job, as the page does it; the id of the review."""
+    from playground.console import follow
+    from playground.console_names import absolute
+    from playground.core import Sampling
+    from playground.jobs.queue import best_device, submit
+    from playground.review import prompts
+    from playground.review.spec import SAMPLING, ReviewSpec
+
+    chosen = prompts.of(source)
+    spec = ReviewSpec(
+        variants=tuple(absolute(name) for name in variants),
+        prompts=chosen.first(count) if count else chosen,
+        terms=terms,
+        sampling=Sampling(max_tokens=max_tokens or SAMPLING.max_tokens, temperature=temperature, seed=seed),
+    )
+    spec.check()
+    job = follow(submit(spec, best_device()))
+    return str((job.result or {})["review"])
+
+
+def _links(review_id: str) -> list[dict[str, str]]:
+    """On this machine's page, as the settings have it."""
+    from playground.settings import settings
+    from playground.store import reviews
+
+    now = settings()
+    host = "127.0.0.1" if now.host in ("0.0.0.0", "::") else now.host  # noqa: S104 - compared, not listened on
+    base = f"http://{f'[{host}]' if ':' in host else host}:{now.port}/?review={review_id}&key="
+    review = reviews.get(review_id)
+    found = [{"reviewer": one.label, "link": base + one.key} for one in reviews.reviewers(review_id) if one.invited]
+    return found + ([{"reviewer": "", "link": base + review.key}] if review.key else [])
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List reviews, the newest first."""
+    from playground.review.results import summary
+    from playground.store import database, reviews
+
+    rows = [summary(*row) for row in reviews.latest(1000)] if database.exists() else []
+    if as_json:
+        _print_json(rows)
+        return
+    if not rows:
+        out.print("No reviews. Make one: python -m playground review make --help")
+        return
+    table = Table(box=None, header_style="dim")
+    for heading in ("id", "what"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("pairs", "votes"):
+        table.add_column(heading, justify="right")
+    table.add_column("state")
+    for row in rows:
+        state = "closed" if row["closed"] else "open"
+        table.add_row(row["id"], escape(row["name"]), str(row["items"]), str(row["votes"]), state)
+    out.print(table)
+
+
+@app.command()
+def show(review_id: Annotated[str, typer.Argument(help="Id of a review.")], as_json: AsJson = False) -> None:
+    """Say what people preferred, how sure that is, and who has voted."""
+    from playground.review.results import results
+    from playground.store import database, reviews
+
+    if not database.exists():
+        raise reviews.unknown()
+    found = results(review_id)
+    if as_json:
+        _print_json(found)
+        return
+    _print(found)
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    out.print(escape(found["sentence"]), style="bold", highlight=False)
+    for pair in found["pairs"]:
+        if len(found["pairs"]) > 1:
+            out.print(escape(pair["sentence"]), highlight=False)
+        for words in pair.get("details", ()):
+            out.print(escape(f"  {words}"), style="dim", highlight=False)
+    for name in ("position", "agreement"):
+        if found[name]:
+            out.print(escape(found[name]["sentence"]), highlight=False)
+    if found["ranking"]:
+        table = Table(box=None, header_style="dim")
+        table.add_column("variant")
+        for heading in ("preferred to the reference", "95 % interval", "votes"):
+            table.add_column(heading, justify="right")
+        for row in found["ranking"]["rows"]:
+            rate = "–" if row["rate"] is None else f"{row['rate']:.0%}"
+            between = f"{row['ci95'][0]:.0%}–{row['ci95'][1]:.0%}" if row.get("ci95") else "–"
+            table.add_row(escape(row["label"]), rate, between, str(row["votes"]))
+        out.print(table)
+    for who in found["reviewers"]:
+        more = " · not counted" if who["excluded"] else ""
+        out.print(escape(f"{who['label']}: {who['done']} of {who['total']}{more}"), highlight=False)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

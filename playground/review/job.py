@@ -1,0 +1,137 @@
+"""The body of a review job: variants answer a set of prompts, and the answers become a blind review.
+
+What was answered until an error or an interruption stays in `folders.unfinished` for the next job that asks the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from playground import models
+from playground.compare.generate import messages
+from playground.compare.run import Comparison, PaneRequest, PaneResult
+from playground.core import Progress
+from playground.engines import address, choose
+from playground.engines.base import Engine
+from playground.engines.router import Engines
+from playground.engines.subjects import weights_hash
+from playground.evaluate import room
+from playground.jobs.clock import Clock
+from playground.jobs.report import Report
+from playground.review import make
+from playground.review.make import Answered
+from playground.review.spec import ReviewSpec
+from playground.store import folders
+
+ANSWERS = "answers.jsonl"
+Spec = ReviewSpec
+
+
+def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
+    """Answer and store; {"review": its id, "seconds"}. Raises PlaygroundError."""
+    clock = Clock()
+    report.progress(Progress("reading the variants"))
+    addresses = choose.together(spec.variants)
+    rows = [_row(name, report) for name in addresses]
+    make.distinct(rows)
+    make.check(spec.terms, rows)
+    place = folders.unfinished(_key(spec, rows))
+    with closing(Engines()) as engine:
+        answered = answers(engine, addresses, spec, place, report)
+    report.progress(Progress("storing the review"))
+    source = {
+        "source": "prompts",
+        "set": spec.prompts.name,
+        "set_hash": spec.prompts.hash,
+        "sampling": spec.as_dict()["sampling"],
+    }
+    review = make.make(spec.terms, rows, answered, source, spec.name, folder.name)
+    folders.remove(place)
+    return {"review": review.id, "seconds": clock.total}
+
+
+def needs(spec: ReviewSpec) -> int:
+    """All variants are loaded beside each other."""
+    return room.together(spec.variants)
+
+
+def check(spec: ReviewSpec, device: str) -> None:
+    """Nothing is refused beforehand: an engine says so when it cannot load a variant."""
+
+
+def _row(name: str, report: Report) -> dict[str, Any]:
+    asked = address.parse(name)
+    variant = models.variant(asked.variant)
+    remote = variant.engines == ("remote",)
+    bits = variant.bits_per_weight
+    return {
+        "id": asked.variant,
+        "label": variant.label,
+        "method": variant.method,
+        "scheme": variant.scheme,
+        "bytes": variant.bytes,
+        "bits_per_weight": None if bits is None else round(bits, 4),
+        "content_hash": "" if remote else weights_hash(models.resolve(asked.variant, report.progress)),
+        "engine": asked.engine or choose.default(variant),
+    }
+
+
+def answers(engine: Engine, addresses: Sequence[str], spec: ReviewSpec, place: Path, report: Report) -> list[Answered]:
+    """One prompt after the other, every variant on each. Raises what keeps a variant from being loaded."""
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / ANSWERS
+    found = _read(path)
+    if found:
+        report.note(f"{len(found)} prompts were answered before the interruption.")
+    total = len(spec.prompts.prompts)
+    with path.open("a", encoding="utf-8") as file:
+        for number in range(len(found), total):
+            report.progress(Progress("answering", number, total, "prompts"))
+            prompt = spec.prompts.prompts[number]
+            texts = _answer(engine, addresses, spec, prompt, number, report)
+            file.write(json.dumps({"prompt": prompt, "texts": texts}, ensure_ascii=True) + "\n")
+            file.flush()
+            found.append(Answered(prompt, tuple(texts)))
+    report.progress(Progress("answering", total, total, "prompts"))
+    return found
+
+
+def _answer(
+    engine: Engine, addresses: Sequence[str], spec: ReviewSpec, prompt: str, number: int, report: Report
+) -> list[str | None]:
+    results = [PaneResult(name) for name in addresses]
+    requests = [PaneRequest(name, messages=messages(prompt)) for name in addresses]
+    loading = ""
+    for event in Comparison(engine, requests, spec.sampling).events():
+        results[event.pane].add(event.item)
+        if isinstance(event.item, Progress) and event.item.stage != loading and not number:
+            loading = event.item.stage
+            report.progress(Progress(f"{addresses[event.pane]}: {loading}"))
+    for result in results:
+        if result.error is not None:
+            if result.loaded is None:
+                raise result.error
+            report.note(f"{result.variant_id} did not answer prompt {number + 1}: {result.error.message}")
+    return [None if result.error or result.finish is None else result.text for result in results]
+
+
+def _read(path: Path) -> list[Answered]:
+    """What a stopped job has written; a last line that was cut short is asked again."""
+    if not path.is_file():
+        return []
+    whole, newline, _ = path.read_bytes().rpartition(b"\n")
+    with path.open("r+b") as file:
+        file.truncate(len(whole) + len(newline))
+    rows = [json.loads(line) for line in whole.splitlines() if line.strip()]
+    return [Answered(row["prompt"], tuple(row["texts"])) for row in rows]
+
+
+def _key(spec: ReviewSpec, rows: Sequence[dict[str, Any]]) -> str:
+    """A hash of all that could change an answer."""
+    of = [[[row["id"], row["engine"], row["content_hash"]] for row in rows], spec.prompts.hash]
+    return hashlib.sha256(json.dumps([*of, spec.as_dict()["sampling"]]).encode()).hexdigest()

@@ -1,0 +1,193 @@
+"""The Reviews page: what happens on it. It is the owner's alone: results name what reviewers must not know."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from playground import models
+from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
+from playground.jobs.queue import best_device
+from playground.quantize.form import whole
+from playground.review import form, make, page_words
+from playground.review.results import results, summary
+from playground.review.tab import Tab
+from playground.settings import settings
+from playground.store import database, reviews
+from playground.store.schema import Job
+from playground.web import event_data
+from playground.web import gradio as gr
+from playground.web.jobs import JobCards, Queue
+from playground.web.owner import Owner
+from playground.web.values import inert
+
+log = logging.getLogger(__name__)
+QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+LISTED = 100
+
+
+class Reviews:
+    """The events of the page over one queue. `owner`: the only one who may see and do any of it."""
+
+    def __init__(self, tab: Tab, queue: Queue, owner: Owner) -> None:
+        self.tab, self.queue, self.owner = tab, queue, owner
+        self._jobs = JobCards(queue, ("review",), asked)
+        self._lock = threading.Lock()
+
+    def wire(self) -> None:
+        form, board, opened = self.tab.form, self.tab.board, self.tab.opened
+        for event, act, shown in (
+            (form.model, self.choose, form),
+            (form.plan, self.plan, self.tab.plan),
+            (form.begin, self.begin, board),
+            (board.look, self.look, board),
+            (board.cancel, self.cancel, board),
+            (board.again, self.again, board),
+            (board.remove, self.remove, board),
+            (opened.open, self.open, opened),
+            (opened.close, self.close, opened),
+            (opened.invite, self.invite, opened),
+            (opened.exclude, self.exclude, opened),
+            (opened.link, self.link, opened),
+        ):
+            event(act, None, shown, trigger_mode="multiple", **QUICK)
+
+    # ---- the form
+    def choose(self, data: gr.EventData, request: gr.Request) -> str:
+        name = event_data.text(data, "name") or settings().model
+        if refusal := self.owner.refusal(request):
+            return page_words.form(name, refusal=refusal)
+        try:
+            model, _ = models.split(name)
+            return page_words.form(model, models.variants(model), models.describe(model))
+        except PlaygroundError as error:
+            return page_words.form(name, error=error)
+
+    def plan(self, data: gr.EventData, request: gr.Request) -> str:
+        sent, serial = event_data.values(data), event_data.serial(data)
+        try:
+            self.owner.check(request)
+            if form.from_runs(sent):
+                return page_words.plan_of_runs(serial, len(form.run_ids(sent)), form.terms(sent))
+            return page_words.plan(serial, form.spec(sent))
+        except PlaygroundError as error:
+            return page_words.refused(serial, error)
+
+    def begin(self, data: gr.EventData, request: gr.Request) -> str:
+        """Queue a job, or make the review at once of answers that are there."""
+        sent, made = event_data.values(data), []
+
+        def act() -> None:
+            if form.from_runs(sent):
+                made.append(make.from_runs(form.terms(sent), form.run_ids(sent)).id)
+            else:
+                self.queue.submit(form.spec(sent), best_device())
+
+        return self._owned(data, request, act, made)
+
+    # ---- jobs and reviews
+    def look(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: None)
+
+    def cancel(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.cancel(event_data.text(data, "id")))
+
+    def again(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._owned(data, request, lambda: self.queue.again(event_data.text(data, "id")))
+
+    def remove(self, data: gr.EventData, request: gr.Request) -> str:
+        def act() -> None:
+            if not database.exists() or not reviews.remove(event_data.text(data, "id")):
+                raise reviews.unknown()
+
+        return self._owned(data, request, act)
+
+    def _owned(
+        self, data: gr.EventData, request: gr.Request, act: Callable[[], object], made: list[str] | None = None
+    ) -> str:
+        """Do what only the owner may, then look. Others get the reason and nothing else."""
+        error = self.owner.attempt(request, act)
+        said: dict[str, Any] = {
+            "serial": event_data.serial(data),
+            "error": [error.message, error.hint] if error else None,
+        }
+        if isinstance(error, OwnerOnly):
+            return inert(said | {"owner": False, "jobs": [], "older": 0, "active": False, "reviews": []})
+        with self._lock:
+            try:
+                rows = [summary(*row) for row in reviews.latest(LISTED)] if database.exists() else []
+                known = {row["id"] for row in rows}
+                cards = self._jobs.rows(
+                    event_data.ids(data, "logs"), True, lambda job: (job.result or {}).get("review") in known
+                )
+            except (SQLAlchemyError, OSError, PlaygroundError):
+                log.exception("The store cannot be read")
+                return inert(said | {"broken": ["The reviews cannot be read.", "Details are in the log."]})
+        return inert(said | cards | {"owner": True, "reviews": rows, "made": made[0] if made else None})
+
+    # ---- one review
+    def open(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._opened(data, request, lambda _: None)
+
+    def close(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._opened(data, request, reviews.close)
+
+    def invite(self, data: gr.EventData, request: gr.Request) -> str:
+        return self._opened(data, request, lambda review: make.invite(review, event_data.text(data, "label")))
+
+    def exclude(self, data: gr.EventData, request: gr.Request) -> str:
+        off = bool(event_data.values(data).get("off"))
+
+        def act(review: str) -> None:
+            wanted = event_data.text(data, "reviewer")
+            if wanted not in {one.id for one in reviews.reviewers(review)}:
+                raise reviews.unknown()
+            reviews.exclude(wanted, time.time() if off else None)
+
+        return self._opened(data, request, act)
+
+    def link(self, data: gr.EventData, request: gr.Request) -> str:
+        """A new common link with so many places, or none: the one before it opens no more."""
+
+        def act(review: str) -> None:
+            places = whole(event_data.values(data).get("places") or 0, "The number of places")
+            if not 0 <= places <= make.MAX_PLACES:
+                raise InvalidRequest(f"{places} places are asked for.", hint=f"Allowed: 0 to {make.MAX_PLACES}.")
+            if places and reviews.get(review).reveal == "item":
+                raise InvalidRequest("This review names the variants after each vote.", hint="Invite people by name.")
+            reviews.set_link(review, reviews.new_key() if places else None, places)
+
+        return self._opened(data, request, act)
+
+    def _opened(self, data: gr.EventData, request: gr.Request, act: Callable[[str], object]) -> str:
+        wanted = event_data.text(data, "id")
+        said: dict[str, Any] = {"id": wanted, "serial": event_data.serial(data)}
+        try:
+            self.owner.check(request)
+            if not database.exists():
+                raise reviews.unknown()
+            error = self.owner.attempt(request, lambda: act(wanted))
+            said["error"] = [error.message, error.hint] if error else None
+            return inert(said | results(wanted))
+        except PlaygroundError as error:
+            return inert(said | {"gone": [error.message, error.hint]})
+
+
+def asked(job: Job) -> dict[str, Any]:
+    """What a job prepares, in words; one that this version cannot read keeps its title."""
+    names, prompts = job.spec.get("variants"), job.spec.get("prompts")
+    if not isinstance(names, list) or not isinstance(prompts, dict) or len(names) < 2:
+        return {"title": job.title, "model": "", "words": ""}
+    model = str(names[0])
+    others = ", ".join(str(name).removeprefix(f"{model}:") for name in names[1:])
+    return {
+        "title": f"{others} against {model}",
+        "model": f"{len(prompts.get('prompts', ()))} {prompts.get('name', '')} prompts",
+        "words": "answers for a blind review",
+        "review": (job.result or {}).get("review"),
+    }

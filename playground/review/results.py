@@ -1,0 +1,192 @@
+"""What the owner sees of a review: all numbers from the votes that count, and sentences that say what they mean."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from playground.review import words
+from playground.review.bradley_terry import bradley_terry
+from playground.review.preference import Agreement, agreement, position, win_rate
+from playground.store import reviews
+from playground.store.review_tables import Review, Reviewer, ReviewItem, Vote
+
+ELO = 400 / 2.302585092994046  # points of Elo's scale in one unit of log odds
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One vote that counts, with its item. score: 1 for the second variant of the pair, 0 for the first."""
+
+    vote: Vote
+    item: ReviewItem
+
+    @property
+    def score(self) -> float:
+        return 0.5 if self.vote.winner is None else float(self.vote.winner == self.item.second)
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        return self.item.first, self.item.second
+
+    @property
+    def said(self) -> int:
+        """For agreement: the variant that was preferred, -1 for neither."""
+        return -1 if self.vote.winner is None else self.vote.winner
+
+
+def results(review_id: str) -> dict[str, Any]:
+    """The documented JSON of `review show`. Raises UnknownReview."""
+    review = reviews.get(review_id)
+    items = {item.number: item for item in reviews.items(review_id)}
+    people = reviews.reviewers(review_id)
+    votes = reviews.votes(review_id)
+    excluded = {one.id for one in people if one.excluded_at is not None}
+    ballots = [Ballot(vote, items[vote.number]) for vote in votes if vote.reviewer_id not in excluded]
+    pairs = [_pair(review, pair, ballots) for pair in dict.fromkeys((one.first, one.second) for one in items.values())]
+    sides = Counter(ballot.vote.choice for ballot in ballots)
+    lean, agreed = position(sides["a"], sides["b"]), _agreement(ballots)
+    return {
+        "review": summary(review, len(items), len(votes)),
+        "sentence": words.headline(pairs),
+        "pairs": pairs,
+        "ranking": _ranking(review, ballots) if len(review.variants) > 2 else None,
+        "position": lean and asdict(lean) | {"sentence": words.position(lean)},
+        "agreement": agreed and asdict(agreed) | {"sentence": words.agreement(agreed)},
+        "counted": len(ballots),
+        "bad": sides["bad"],
+        "ties": sides["tie"],
+        "reviewers": _reviewers(people, votes),
+        "items": _items(items.values(), ballots, people),
+    }
+
+
+def summary(review: Review, items: int, votes: int) -> dict[str, Any]:
+    """One line of the list of reviews."""
+    return {
+        "id": review.id,
+        "name": review.name,
+        "title": review.title,
+        "created": review.created_at,
+        "closed": review.closed_at,
+        "reveal": review.reveal,
+        "variants": [dict(row) for row in review.variants],
+        "items": items,
+        "votes": votes,
+        "settings": review.settings,
+        "key": review.key,
+        "places": review.places,
+    }
+
+
+def _pair(review: Review, pair: tuple[int, int], ballots: Sequence[Ballot]) -> dict[str, Any]:
+    """The second of the two against the first: of the reference's pairs, the variant against the reference."""
+    first, second = (str(review.variants[position]["label"]) for position in pair)
+    mine = [ballot for ballot in ballots if ballot.pair == pair]
+    same = sum(found[:2] == list(pair) for found in review.settings.get("same", ()))
+    row: dict[str, Any] = {"first": pair[0], "second": pair[1], "labels": [first, second], "same": same}
+    if not mine:
+        return row | {"win_rate": None, "agreement": None, "sentence": words.unvoted(second, first, same), "bad": 0}
+    rate = win_rate(
+        [ballot.score for ballot in mine],
+        [ballot.item.prompt_number for ballot in mine],
+        [ballot.vote.reviewer_id for ballot in mine],
+    )
+    agreed = _agreement(mine)
+    return row | {
+        "win_rate": asdict(rate),
+        "agreement": agreed and asdict(agreed),
+        "bad": sum(ballot.vote.choice == "bad" for ballot in mine),
+        "sentence": words.verdict(second, first, rate, agreed),
+        "details": words.details(second, first, rate, agreed, same),
+    }
+
+
+def _agreement(ballots: Sequence[Ballot]) -> Agreement | None:
+    units: defaultdict[int, list[int]] = defaultdict(list)
+    for ballot in ballots:
+        units[ballot.item.number].append(ballot.said)
+    return agreement([units[number] for number in sorted(units)])
+
+
+def _ranking(review: Review, ballots: Sequence[Ballot]) -> dict[str, Any] | None:
+    """The variants by strength, the reference among them; those without a vote last."""
+    if not ballots:
+        return None
+    found = bradley_terry(
+        [ballot.item.second for ballot in ballots],
+        [ballot.item.first for ballot in ballots],
+        [ballot.score for ballot in ballots],
+        [ballot.item.prompt_number for ballot in ballots],
+        len(review.variants),
+    )
+    rows = []
+    for number, strength in enumerate(found.strengths):
+        row: dict[str, Any] = {"variant": number, "label": review.variants[number]["label"], "votes": 0, "rate": None}
+        if strength is not None:
+            row |= asdict(strength) | {"elo": ELO * strength.log_odds}
+        rows.append(row)
+    rows.sort(key=lambda row: -1.0 if row["rate"] is None else row["rate"], reverse=True)
+    return {"rows": rows, "bounded": found.bounded}
+
+
+def _reviewers(people: Sequence[Reviewer], votes: Sequence[Vote]) -> list[dict[str, Any]]:
+    by: defaultdict[str, list[Vote]] = defaultdict(list)
+    for vote in votes:
+        by[vote.reviewer_id].append(vote)
+    rows, guests = [], 0
+    for one in people:
+        given = by[one.id]
+        guests += not one.invited
+        gaps = [later.created_at - earlier.created_at for earlier, later in pairwise(given)]
+        sides = Counter(vote.choice for vote in given)
+        rows.append(
+            {
+                "id": one.id,
+                "label": one.label or f"Guest {guests}",
+                "invited": one.invited,
+                "key": one.key if one.invited else None,
+                "done": len(given),
+                "total": len(one.order),
+                "excluded": one.excluded_at is not None,
+                "sides": {choice: sides[choice] for choice in ("a", "b", "tie", "bad")},
+                "seconds_per_vote": median(gaps) if gaps else None,
+                "last": given[-1].created_at if given else None,
+            }
+        )
+    return rows
+
+
+def _items(items: Any, ballots: Sequence[Ballot], people: Sequence[Reviewer]) -> list[dict[str, Any]]:
+    by: defaultdict[int, list[Ballot]] = defaultdict(list)
+    for ballot in ballots:
+        by[ballot.item.number].append(ballot)
+    labels: Mapping[str, str] = {one.id: one.label for one in people}
+    rows = []
+    for item in items:
+        mine = by[item.number]
+        rows.append(
+            {
+                "number": item.number,
+                "prompt": item.prompt,
+                "first": item.first,
+                "second": item.second,
+                "texts": [item.first_text, item.second_text],
+                "wins": [
+                    sum(one.vote.winner == item.first for one in mine),
+                    sum(one.vote.winner == item.second for one in mine),
+                ],
+                "ties": sum(one.vote.choice == "tie" for one in mine),
+                "bad": sum(one.vote.choice == "bad" for one in mine),
+                "comments": [
+                    {"reviewer": labels[one.vote.reviewer_id], "text": one.vote.comment, "said": one.said}
+                    for one in mine
+                    if one.vote.comment
+                ],
+            }
+        )
+    return rows

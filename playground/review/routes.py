@@ -1,0 +1,164 @@
+"""The reviewer's page and all that it asks: `/?review=ID&key=KEY`, a page of its own that a phone loads at once.
+
+The page is the same file for every review, so nothing stands in its source. What it asks is plain JSON, never kept by a
+cache. A vote comes as JSON from the page itself: another website's form could not send it, and its origin is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
+
+from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
+from playground.review import voting
+from playground.web.values import inert
+
+log = logging.getLogger(__name__)
+STATIC = Path(__file__).parent / "static/reviewer"
+STATE, START, VOTE = "/review/state", "/review/start", "/review/vote"
+FILES = {"page.js": "text/javascript", "page.css": "text/css"}
+MAX_BODY = 16_384  # bytes: a comment and two keys
+COOKIE = "review-"  # and the review's id
+DAYS = 180
+NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+
+
+class _Link(Route):
+    """`/`, where the address names a review; every other request goes on to gradio."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+        return super().matches(scope) if "review" in asked else (Match.NONE, {})
+
+
+def serve(app: Any) -> None:
+    """Answer in front of gradio's own routes. Nobody needs to be the owner for any of it."""
+    files = [Route(f"/review/{name}", _file(name, kind), methods=["GET"]) for name, kind in FILES.items()]
+    app.router.routes[:0] = [
+        _Link("/", page, methods=["GET"]),
+        *files,
+        Route(STATE, state, methods=["GET"]),
+        Route(START, start, methods=["POST"]),
+        Route(VOTE, vote, methods=["POST"]),
+    ]
+
+
+def page(_: Request) -> Response:
+    headers = {**NO_STORE, "Content-Security-Policy": POLICY}
+    return FileResponse(STATIC / "page.html", media_type="text/html", headers=headers)
+
+
+def _file(name: str, kind: str) -> Callable[[Request], Response]:
+    def answer(_: Request) -> Response:
+        headers = {**NO_STORE, "Cache-Control": "no-cache"}
+        return FileResponse(STATIC / name, media_type=kind, headers=headers)
+
+    return answer
+
+
+def state(request: Request) -> Response:
+    asked = request.query_params
+    review, key = asked.get("review", ""), asked.get("key", "")
+    return _answered(lambda: voting.state(review, key, _token(request, review)))
+
+
+async def start(request: Request) -> Response:
+    sent = await _sent(request)
+    if isinstance(sent, Response):
+        return sent
+    review, key = str(sent.get("review")), str(sent.get("key"))
+    tokens: list[str] = []
+
+    def act() -> dict[str, Any]:
+        found, token = voting.start(review, key, _token(request, review))
+        tokens.append(token)
+        return found
+
+    answer = await run_in_threadpool(_answered, act)
+    if tokens:
+        secure = request.url.scheme == "https"
+        answer.set_cookie(
+            f"{COOKIE}{review}",
+            tokens[0],
+            max_age=DAYS * 86_400,
+            path="/review",
+            httponly=True,
+            secure=secure,
+            samesite="none" if secure else "lax",  # a Space's page frames this one
+        )
+    return answer
+
+
+async def vote(request: Request) -> Response:
+    sent = await _sent(request)
+    if isinstance(sent, Response):
+        return sent
+    review, key = str(sent.get("review")), str(sent.get("key"))
+    at, choice, comment = sent.get("at"), sent.get("choice"), sent.get("comment", "")
+    return await run_in_threadpool(
+        _answered, lambda: voting.vote(review, key, _token(request, review), at, choice, comment)
+    )
+
+
+def _token(request: Request, review: str) -> str:
+    return request.cookies.get(f"{COOKIE}{review}", "")
+
+
+async def _sent(request: Request) -> dict[str, Any] | Response:
+    """The body, if this page itself sent it; else the answer."""
+    if why := foreign(request):
+        return _failed(OwnerOnly(why))
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY:
+            return _failed(InvalidRequest("This is too long.", hint="Shorten the comment."), 413)
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, dict) else _failed(InvalidRequest("This is no vote."))
+
+
+def foreign(request: Request) -> str:
+    """Why this is not what our own page sends; "" when it may be."""
+    origins, host = request.headers.getlist("origin"), request.headers.get("host", "").lower()
+    try:
+        own = len(origins) == 1 and urlsplit(origins[0]).netloc.lower() == host and bool(host)
+    except ValueError:
+        own = False
+    if not own or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return "Another website sent this request."
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        return "This request is not what the page sends."
+    return ""
+
+
+def _answered(act: Callable[[], dict[str, Any]]) -> Response:
+    try:
+        return Response(inert(act()), 200, NO_STORE, "application/json")
+    except PlaygroundError as error:
+        return _failed(error)
+    except Exception:
+        log.exception("a review could not answer")
+        body = inert({"error": ["This could not be saved or read.", "Try again in a moment."], "code": "error"})
+        return Response(body, 500, NO_STORE, "application/json")
+
+
+def _failed(error: PlaygroundError, status: int = 0) -> Response:
+    body = inert({"error": [error.message, error.hint], "code": error.code})
+    return Response(body, status or error.status, NO_STORE, "application/json")

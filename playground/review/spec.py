@@ -1,0 +1,91 @@
+"""What a review job is asked: which variants answer which prompts, and how the review of the answers is held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from playground import models
+from playground.compare import generate
+from playground.core import Sampling
+from playground.engines import address
+from playground.errors import InvalidRequest
+from playground.review import make
+from playground.review.make import MAX_ITEMS, MAX_VARIANTS, Terms
+from playground.review.prompts import PromptSet
+
+SAMPLING = Sampling(max_tokens=200)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSpec:
+    """Let variants answer prompts, and make a blind review of the answers.
+
+    variants  addresses, the reference first: smollm2, smollm2:nf4, smollm2@vllm …
+
+    Raises InvalidRequest.
+    """
+
+    variants: tuple[str, ...]
+    prompts: PromptSet
+    terms: Terms
+    sampling: Sampling = field(default_factory=lambda: SAMPLING)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.variants) <= MAX_VARIANTS:
+            raise InvalidRequest(
+                f"{len(self.variants)} variants are named.", hint=f"Allowed: 2 to {MAX_VARIANTS}, the reference first."
+            )
+        if twice := [name for name in self.variants if self.variants.count(name) > 1]:
+            raise InvalidRequest(f"{twice[0]} is named twice.", hint="Name each variant once.")
+        generate.check(self.sampling)
+        if self.items > MAX_ITEMS:
+            raise InvalidRequest(
+                f"That makes {self.items} pairs to vote on.",
+                hint=f"Allowed: {MAX_ITEMS}. Take fewer prompts or variants.",
+            )
+
+    def check(self) -> None:
+        """Whether each variant is known, and the title names none. Raises PlaygroundError."""
+        known = [models.variant(address.parse(name).variant) for name in self.variants]
+        make.check(
+            self.terms,
+            [{"id": one.id, "label": one.label, "scheme": one.scheme, "method": one.method} for one in known],
+        )
+
+    @property
+    def items(self) -> int:
+        """Pairs to vote on, when no two answers are the same."""
+        count = len(self.variants)
+        return len(self.prompts.prompts) * (count - 1 if self.terms.pairs == "reference" else count * (count - 1) // 2)
+
+    @property
+    def kind(self) -> str:
+        return "review"
+
+    @property
+    def title(self) -> str:
+        """ "smollm2, smollm2:nf4 · 48 bundled prompts" """
+        return f"{', '.join(self.variants)} · {len(self.prompts.prompts)} {self.prompts.name} prompts"[:1200]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "variants": list(self.variants),
+            "prompts": asdict(self.prompts) | {"prompts": list(self.prompts.prompts)},
+            "terms": asdict(self.terms) | {"invitations": list(self.terms.invitations)},
+            "sampling": asdict(self.sampling) | {"stop": list(self.sampling.stop)},
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> ReviewSpec:
+        prompts, terms, sampling = raw["prompts"], raw["terms"], raw["sampling"]
+        return cls(
+            variants=tuple(raw["variants"]),
+            prompts=PromptSet(**prompts | {"prompts": tuple(prompts["prompts"])}),
+            terms=Terms(**terms | {"invitations": tuple(terms["invitations"])}),
+            sampling=replace(Sampling(), **sampling | {"stop": tuple(sampling["stop"])}),
+            name=str(raw.get("name", "")),
+        )

@@ -1,0 +1,232 @@
+"""`python -m playground runs`: what was measured, to list, show, rename, annotate, revoke, delete and take away.
+
+Whoever types this sits at the machine: the owner, to whom revoked runs are there too.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from playground.console_output import Figures, output
+from playground.errors import InvalidRequest, UnknownRun
+
+if TYPE_CHECKING:
+    from playground.store.runs import Entry
+    from playground.store.schema import Run
+
+app = typer.Typer(help="List, show, rename, revoke, delete and export runs.", no_args_is_help=True)
+out = output()
+err = Console(stderr=True)
+SHOWN = 12  # characters of an id in the list: enough to name one, and room for its title
+KINDS = ("comparison", "evaluation", "divergence", "bench", "quantization")
+
+Id = Annotated[str, typer.Argument(help="Id of a run, or as much of its beginning as is not another's.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Option(help=f"Only {', '.join(KINDS[:-1])} or {KINDS[-1]} runs.")] = "",
+    model: Annotated[str, typer.Option(help="Only runs of this model.")] = "",
+    text: Annotated[str, typer.Option(help="Words in the title, the note, the model or the variants.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, the newest first."""
+    from playground.methods import did_you_mean
+    from playground.models import names
+    from playground.store import database, runs
+
+    if kind and kind not in KINDS:
+        raise InvalidRequest(f"There is no kind of run {kind[:40]!r}.", hint=did_you_mean(kind[:40], KINDS))
+    found: list[Entry] = []
+    total = 0
+    if database.exists():
+        asked = {"text": text, "kind": kind, "model": names.key(model) if model else "", "revoked": True}
+        found, total = runs.search(limit=limit, **asked), runs.count(**asked)  # type: ignore[arg-type]
+    if as_json:
+        _print_json([entry.as_row() for entry in found])
+        return
+    if not found:
+        nothing = "No run is like that." if kind or model or text else "No runs."
+        out.print(f'{nothing} Make one: python -m playground generate smollm2 smollm2:nf4 --prompt "What is gravity?"')
+        return
+    table = Table(box=None, header_style="dim")
+    for heading in ("id", "made", "kind", "what"):
+        table.add_column(heading, no_wrap=heading != "what")
+    for entry in found:
+        title = escape(entry.title) + (" [dim](revoked)[/]" if entry.revoked_at is not None else "")
+        table.add_row(entry.id[:SHOWN], _when(entry.run.created_at), entry.run.kind, title)
+    out.print(table)
+    if total > len(found):
+        err.print(f"{total - len(found):,} more: --limit {total}", style="dim", highlight=False)
+
+
+@app.command()
+def show(run_id: Id, as_json: AsJson = False) -> None:
+    """Show one run: what it is of, where and with what it was measured, and what came of it."""
+    entry = _entry(run_id)
+    if as_json:
+        _print_json(entry.as_row(result=True))
+        return
+    run = entry.run
+    out.print(f"[bold]{escape(entry.title)}[/]", highlight=False)
+    if entry.note:
+        out.print(escape(entry.note), highlight=False)
+    device = " · ".join(str(run.device[name]) for name in ("device", "name") if run.device.get(name))
+    rows = [
+        ("id", run.id),
+        ("kind", run.kind),
+        ("made", _when(run.created_at)),
+        ("device", device),
+        *(("variant" if not n else "", _variant(one)) for n, one in enumerate(run.variants)),
+    ]
+    if entry.revoked_at is not None:
+        rows.insert(3, ("revoked", f"{_when(entry.revoked_at)}: its link answers to nobody but you"))
+    table = Table(box=None, show_header=False)
+    for name, value in rows:
+        table.add_row(name, escape(value))
+    out.print(table)
+    for found in _tables(run):
+        out.print(found)
+    for line in _said(run):
+        out.print(escape(line), highlight=False, soft_wrap=True)
+    out.print(f"Everything: python -m playground runs show {run.id[:8]} --json", style="dim", highlight=False)
+
+
+@app.command()
+def rename(run_id: Id, title: Annotated[str, typer.Argument(help="An empty one gives it its own back.")]) -> None:
+    """Show a run under another title."""
+    from playground.store import runs
+
+    found = _entry(run_id).id
+    runs.rename(found, title)
+    out.print(escape(f"{found} is called {runs.entry(found, owner=True).title!r}."), highlight=False)
+
+
+@app.command()
+def note(run_id: Id, text: Annotated[str, typer.Argument(help="An empty one removes the note.")]) -> None:
+    """Say something about a run."""
+    from playground.store import runs
+
+    found = _entry(run_id).id
+    runs.annotate(found, text)
+    out.print(f"{found} has {'a note' if text.strip() else 'no note'}.", highlight=False)
+
+
+@app.command()
+def revoke(
+    run_id: Id, undo: Annotated[bool, typer.Option("--undo", help="Let its link answer again.")] = False
+) -> None:
+    """Let a run's link answer as if there were no run. It stays in your lists."""
+    from playground.store import runs
+
+    found = _entry(run_id).id
+    (runs.restore if undo else runs.revoke)(found)
+    out.print(f"The link of {found} {'answers again' if undo else 'is revoked'}.", highlight=False)
+
+
+@app.command()
+def delete(run_id: Id) -> None:
+    """Forget a run and remove its files. There is no way back."""
+    from playground.store import runs
+
+    found = _entry(run_id).id
+    runs.remove(found)
+    out.print(f"{found} is deleted.", highlight=False)
+
+
+@app.command()
+def export(
+    run_id: Id,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Everything, as JSON.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="The table.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="One page that opens without a network.")] = None,
+    png_file: Annotated[Path | None, typer.Option("--png", help="A picture of the verdict.")] = None,
+    card_file: Annotated[Path | None, typer.Option("--card", help="A section of a model card, Markdown.")] = None,
+) -> None:
+    """Write a run to files."""
+    files = {"json": json_file, "csv": csv_file, "html": html_file, "png": png_file, "md": card_file}
+    wanted = {form: path for form, path in files.items() if path is not None}
+    if not wanted:
+        raise InvalidRequest("Nothing is asked for.", hint="Give --html FILE, --json, --csv, --png or --card.")
+    entry = _entry(run_id)
+    for form, path in wanted.items():
+        _write(path, _as(form, entry))
+        out.print(escape(str(path)), highlight=False, soft_wrap=True)
+
+
+def _as(form: str, entry: Entry) -> bytes:
+    """The run in one of the forms of `playground.runs.export`."""
+    from playground.runs.export import FORMS
+
+    return FORMS[form].make(entry.run, entry.title, entry.note)
+
+
+def _entry(run_id: str) -> Entry:
+    """Raises UnknownRun, and InvalidRequest for an id that is cut too short."""
+    from playground.store import database, runs
+
+    if not database.exists():
+        raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="Nothing was measured here yet.")
+    return runs.entry(runs.whole_id(run_id), owner=True)
+
+
+def _variant(facts: dict[str, Any]) -> str:
+    """ "smollm2:nf4 · nf4 · 112 MB · 6.66 bits per weight" """
+    size, bits = facts.get("bytes"), facts.get("bits_per_weight")
+    parts = [facts["id"], facts["label"], size and f"{size / 1e6:,.0f} MB", bits and f"{bits:.2f} bits per weight"]
+    return " · ".join(str(part) for part in parts if part)
+
+
+def _said(run: Run) -> list[str]:
+    """What came of it, in sentences, beside its tables."""
+    if run.kind == "comparison":
+        said = [str(row["text"]) for row in run.result["verdict"]]
+        failed = [pane for pane in run.result["panes"] if "error" in pane]
+        return said + [
+            f"{pane['label']}: {pane['error']['message']} {pane['error']['hint']}".strip() for pane in failed
+        ]
+    if run.kind == "quantization":
+        row = run.result["row"]
+        return [f"{row['bytes_before'] / 1e6:,.0f} MB → {row['bytes_after'] / 1e6:,.0f} MB in {row['seconds']:,.1f} s."]
+    if run.kind in ("evaluation", "divergence"):
+        from playground.evaluate.report import left_out, named
+
+        settings = left_out(named(run.variants)) if run.kind == "evaluation" else ""
+        return [*(str(warning["text"]) for warning in run.result["warnings"]), *([settings] if settings else [])]
+    count = len(run.result.get("rows") or ())
+    return [f"{count} row{'s' if count != 1 else ''}."]
+
+
+def _tables(run: Run) -> list[Figures]:
+    """As the command that made it printed them."""
+    from playground.evaluate import cli, kld_cli
+
+    if run.kind == "evaluation":
+        return cli.tables(run)
+    return [kld_cli.table(run)] if run.kind == "divergence" else []
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.expanduser().write_bytes(content)
+    except OSError as error:
+        raise InvalidRequest(f"{path} cannot be written: {error.strerror}.", hint="Choose another file.") from error
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,153 @@
+"""A run to take away: one HTML file, JSON with a schema, CSV, a picture, a section of a model card.
+
+Each is a function of the run alone, and none holds a path of this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from playground import spreadsheet
+from playground.compare import report as compare_report
+from playground.errors import InvalidRequest
+from playground.evaluate import report as evaluate_report
+from playground.quantize import report as quantize_report
+from playground.report import card, document, picture
+from playground.report import html as report_html
+from playground.report.document import schema
+from playground.report.parts import Account
+from playground.report.paths import travelling
+from playground.speed import report as speed_report
+from playground.store.schema import Run
+
+__all__ = ["FORMS", "Form", "as_json", "csv", "form_of", "html", "model_card", "png", "schema", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a kind of run is told, and as which lines of which columns."""
+
+    account: Callable[[Run], Account]
+    rows: Callable[[Run], list[dict[str, Any]]]
+    columns: tuple[str, ...]
+
+
+KINDS = {
+    "comparison": Kind(compare_report.account, compare_report.rows, compare_report.COLUMNS),
+    "evaluation": Kind(evaluate_report.account, evaluate_report.rows, evaluate_report.COLUMNS),
+    "divergence": Kind(evaluate_report.divergence, evaluate_report.divergence_rows, evaluate_report.DIVERGENCE_COLUMNS),
+    "bench": Kind(speed_report.account, speed_report.rows, speed_report.COLUMNS),
+    "quantization": Kind(quantize_report.account, quantize_report.rows, quantize_report.COLUMNS),
+}
+
+
+def kind(name: str) -> Kind:
+    """Raises InvalidRequest."""
+    if name not in KINDS:
+        raise InvalidRequest(f"A run of the kind {name[:40]!r} cannot be exported.", hint=f"Known: {', '.join(KINDS)}.")
+    return KINDS[name]
+
+
+def account(run: Run, title: str = "", note: str = "") -> Account:
+    """What a run says, without paths of this machine. `title` and `note` are the owner's words, where there are any."""
+    told = kind(run.kind).account(travelling(run))
+    return replace(told, title=title or told.title, note=note)
+
+
+def html(run: Run, title: str = "", note: str = "") -> str:
+    """The file. `title` and `note` are the owner's words, where there are any. Raises InvalidRequest."""
+    return report_html.html(account(run, title, note), travelling(run))
+
+
+def png(run: Run, title: str = "") -> bytes:
+    """The picture. Raises InvalidRequest."""
+    return picture.png(account(run, title))
+
+
+def model_card(run: Run, title: str = "", note: str = "") -> str:
+    """Markdown that can be pasted into a README.md; the YAML belongs into its front matter. Raises InvalidRequest."""
+    return card.model_card(account(run, title, note), travelling(run))
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """Everything that is stored of it, without paths of this machine, as `schema()` says. Raises InvalidRequest."""
+    kind(run.kind)
+    return document.as_json(travelling(run))
+
+
+def csv(run: Run) -> str:
+    """One tidy table: a line for each thing that was measured, a column for each number, units in the names, after a
+    line of column names. Raises InvalidRequest.
+    """
+    how = kind(run.kind)
+    return spreadsheet.as_csv(how.columns, how.rows(travelling(run)))
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form. `make` takes the run, its title and its note as the owner wrote them."""
+
+    ending: str
+    media_type: str
+    make: Callable[[Run, str, str], bytes]
+
+
+def _json(run: Run, title: str, note: str) -> bytes:
+    found = as_json(run) | ({"title": title} if title else {}) | ({"note": note} if note else {})
+    return _utf8(json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def _utf8(text: str) -> bytes:
+    """Half characters, which a model may write, become question marks."""
+    return text.encode("utf-8", "replace")
+
+
+FORMS = {
+    form.ending: form
+    for form in (
+        Form("html", "text/html; charset=utf-8", lambda run, title, note: _utf8(html(run, title, note))),
+        Form("json", "application/json", _json),
+        Form("csv", "text/csv; charset=utf-8", lambda run, _title, _note: _utf8(csv(run))),
+        Form("png", "image/png", lambda run, title, _note: png(run, title)),
+        Form("md", "text/markdown; charset=utf-8", lambda run, title, note: _utf8(model_card(run, title, note))),
+    )
+}
+
+
+def form_of(name: str) -> Form:
+    """By the ending of a file's name. Raises InvalidRequest."""
+    ending = name.rpartition(".")[2].lower()
+    if ending not in FORMS:
+        raise InvalidRequest(
+            f"A run is not written as {Path(name).name[:80]!r}.",
+            hint=f"The name of the file ends in {', '.join(f'.{one}' for one in FORMS)}.",
+        )
+    return FORMS[ending]
+
+
+def write(run: Run, path: Path | str, title: str = "", note: str = "") -> Path:
+    """The file, complete or not at all. What was there before is replaced. Raises InvalidRequest, OSError."""
+    target = Path(path).expanduser()
+    body = form_of(target.name).make(run, title, note)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as aside:
+        aside.write(body)
+    try:
+        Path(aside.name).chmod(0o666 & ~_umask())
+        Path(aside.name).replace(target)
+    except OSError:
+        Path(aside.name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def _umask() -> int:
+    """What new files of this process are not readable by; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

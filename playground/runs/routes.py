@@ -1,0 +1,156 @@
+"""What a link shows, as plain JSON in front of gradio's own routes: fifty viewers must not queue behind a generation.
+
+Whoever has a run's id may read it. An answer is made once and kept, compressed; a browser that has it asks whether it
+still holds, so that a revoked run is gone at the next look.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from playground.errors import InvalidRequest, PlaygroundError
+from playground.evaluate import items_page
+from playground.runs import page
+from playground.runs import pair as runs_pair
+from playground.store import glances, runs
+from playground.web import gradio as gr
+from playground.web.owner import Owner
+from playground.web.values import inert
+
+log = logging.getLogger(__name__)
+DATA, ITEMS, PAIR = "/runs/data", "/runs/items", "/runs/pair"
+MAX_KEPT = 48_000_000  # bytes of answers
+MIN_GZIP = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    body: bytes
+    compressed: bytes
+    tag: str
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + len(self.compressed)
+
+
+class Answers:
+    """The last ones, by what they depend on."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Any, ...], Answer] = OrderedDict()
+        self._lock, self._making = threading.Lock(), threading.Lock()
+        self._bytes = 0
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> Answer:
+        """One is made at a time: whoever else wants the same finds it then, and an engine keeps its CPU."""
+        if found := self._known(key):
+            return found
+        with self._making:
+            if found := self._known(key):
+                return found
+            made = answer(make())
+            with self._lock:
+                self._kept[key] = made
+                self._bytes += made.size
+                while self._bytes > MAX_KEPT and len(self._kept) > 1:
+                    self._bytes -= self._kept.popitem(last=False)[1].size
+        return made
+
+    def _known(self, key: tuple[Any, ...]) -> Answer | None:
+        with self._lock:
+            if found := self._kept.get(key):
+                self._kept.move_to_end(key)
+            return found
+
+
+def answer(value: dict[str, Any]) -> Answer:
+    body = inert(value).encode()
+    compressed = gzip.compress(body, 6, mtime=0) if len(body) >= MIN_GZIP else b""
+    return Answer(body, compressed, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
+
+
+def serve(app: Any, owner: Owner) -> None:
+    """Answer in front of gradio's routes."""
+    kept = Answers()
+
+    def is_owner(request: Request) -> bool:
+        return owner.refusal(gr.Request(request)) is None
+
+    def data(request: Request) -> Response:
+        mine, wanted = is_owner(request), request.query_params.get("run", "")
+
+        def act() -> Answer:
+            known = glances.stamp(wanted, mine)
+            return kept.get((known, mine), lambda: page.view(runs.entry(wanted, mine), owner=mine))
+
+        return _answered(request, act)
+
+    def pair(request: Request) -> Response:
+        mine = is_owner(request)
+        ids = request.query_params.get("run", ""), request.query_params.get("with", "")
+
+        def act() -> Answer:
+            known = [glances.stamp(one, mine) for one in ids]
+
+            def make() -> dict[str, Any]:
+                first, second = (runs.entry(one, mine) for one in ids)
+                return runs_pair.view(first, second, owner=mine)
+
+            return kept.get((*known, mine), make)
+
+        return _answered(request, act)
+
+    def items(request: Request) -> Response:
+        mine, asked = is_owner(request), request.query_params
+
+        def act() -> Answer:
+            run = runs.get(glances.stamp(asked.get("run", ""), mine).id, mine)
+            better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
+            found = items_page.page(
+                run.id, better, asked.get("task", "")[:200], len(run.variants),
+                _whole(asked.get("variant")), asked.get("show", ""), _whole(asked.get("offset")),
+            )  # fmt: skip
+            return answer({"id": run.id, **found})
+
+        return _answered(request, act)
+
+    for address, act in ((DATA, data), (ITEMS, items), (PAIR, pair)):
+        app.router.routes.insert(0, Route(address, act, methods=["GET"]))
+
+
+def _answered(request: Request, act: Callable[[], Answer]) -> Response:
+    headers = {"Cache-Control": "private, no-cache", "Vary": "Accept-Encoding, Cookie"}
+    try:
+        found = act()
+    except PlaygroundError as error:
+        body = inert({"error": [error.message, error.hint]})
+        return Response(body, error.status, headers | {"Cache-Control": "no-store"}, "application/json")
+    except Exception:
+        log.exception("a run cannot be shown")
+        body = inert({"error": ["This run cannot be shown.", "Details are in the log of the app."]})
+        return Response(body, 500, headers | {"Cache-Control": "no-store"}, "application/json")
+    headers["ETag"] = found.tag
+    if found.tag in request.headers.get("if-none-match", ""):
+        return Response(None, 304, headers)
+    if found.compressed and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(found.compressed, 200, headers | {"Content-Encoding": "gzip"}, "application/json")
+    return Response(found.body, 200, headers, "application/json")
+
+
+def _whole(text: str | None) -> int:
+    try:
+        return int(text or 0)
+    except ValueError:
+        raise InvalidRequest(f"{(text or '')[:40]!r} is not a whole number.") from None

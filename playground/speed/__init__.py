@@ -1,0 +1,1 @@
+"""Speed: prefill and decode speed of variants, and what a server gives under load."""

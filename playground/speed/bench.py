@@ -1,0 +1,181 @@
+"""Prefill and decode speed of variants on their engines, one at a time, with repetitions: the numbers to quote.
+
+pp<N>: N prompt tokens are read. tg<N>: N tokens are generated after a prompt of one, or of D (`tg<N> @ d<D>`). As in
+llama-bench, end tokens are ignored, and a first repetition of each test is a warm-up and discarded. What cannot run is
+a row with its reason, and the others go on.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from playground.core import Clock, Loaded, Progress, Trace
+from playground.engines.address import parse
+from playground.engines.base import Engine
+from playground.errors import Cancelled, ContextOverflow, EngineError, InvalidRequest, PlaygroundError, UnknownVariant
+from playground.machine import Probe
+from playground.metrics.timing import timing
+from playground.metrics.weights import mbu
+from playground.settings import settings
+from playground.speed import sweep
+from playground.speed.requests import Answer, Prompts, Requests
+from playground.speed.spec import LOAD, BenchRow, BenchTest, Plan, Stage, failure
+
+OnStage = Callable[[Stage], None]
+OF_THIS_TEST_ONLY = (ContextOverflow, InvalidRequest)
+
+
+def bench(
+    engine: Engine,
+    addresses: Sequence[str],
+    plan: Plan | None = None,
+    probe: Probe | None = None,
+    on_stage: OnStage = lambda _: None,
+    requests: Requests | None = None,
+) -> Iterator[BenchRow]:
+    """Rows as they are measured. `probe`: this machine's device and its measured bandwidth, for the MBU of decoding.
+
+    `requests.stop()` ends it: Cancelled.
+    """
+    chosen, with_engine = plan or Plan(), requests or Requests(engine)
+    try:
+        for address in addresses:
+            yield from _one(engine, address, chosen, probe, on_stage, with_engine)
+    finally:
+        with_engine.abort()
+
+
+def _one(
+    engine: Engine, address: str, plan: Plan, probe: Probe | None, on_stage: OnStage, requests: Requests
+) -> Iterator[BenchRow]:
+    asked = parse(address)
+
+    def load() -> Loaded:
+        return engine.load(
+            address,
+            lambda progress: on_stage(Stage(address, LOAD, 0, 1, progress)),
+            lambda: requests.stopped,
+            [address],
+        )
+
+    try:
+        on_stage(Stage(address, LOAD, 0, 1, Progress("Loading")))
+        loaded = load()
+        # The engine holds it by its own name, which need not be the one that was asked for (a cast to the same type).
+        held = str(replace(asked, variant=parse(loaded.id).variant))
+        prompts = Prompts(engine, held)
+    except Cancelled:
+        raise
+    except PlaygroundError as error:
+        yield failure(asked.variant, asked.engine, LOAD, address, error)
+        return
+    for test in plan.tests():
+        try:
+            for attempt in (1, 2):
+                try:
+                    row = _measure(test, loaded, held, prompts, probe, on_stage, requests, address)
+                    break
+                except UnknownVariant:  # somebody else's load has unloaded it since
+                    if attempt == 2:
+                        raise
+                    load()
+        except Cancelled:
+            raise
+        except PlaygroundError as error:
+            yield failure(parse(loaded.id).variant, loaded.engine, test.name, address, error)
+            if not isinstance(error, OF_THIS_TEST_ONLY):
+                return
+        else:
+            yield row
+
+
+def _measure(
+    test: BenchTest,
+    loaded: Loaded,
+    held: str,
+    prompts: Prompts,
+    probe: Probe | None,
+    on_stage: OnStage,
+    requests: Requests,
+    address: str,
+) -> BenchRow:
+    base = BenchRow(
+        variant=parse(loaded.id).variant,
+        engine=loaded.engine,
+        test=test.name,
+        runs=test.runs,
+        weight_bytes=loaded.weight_bytes or None,
+        address=address,
+        depth=test.depth,
+        device=loaded.device,
+        kernel=loaded.kernel,
+    )
+
+    def at(step: int) -> None:
+        warm_up = test.concurrency or 1
+        words = "warm-up" if step < warm_up else f"{'request' if test.concurrency else 'run'} {step - warm_up + 1}"
+        runs = test.steps
+        on_stage(Stage(address, test.name, step, runs, Progress(f"{test.name}: {words}", step, runs, "runs")))
+
+    if test.concurrency is not None:
+        at(0)
+        found = sweep.measure(requests, held, prompts, test, lambda done: at(done) if done < test.steps else None)
+        return replace(
+            base,
+            tok_s_mean=found.output_tok_s,
+            clock="client",
+            concurrency=test.concurrency,
+            total_tok_s=found.total_tok_s,
+            ttft_p50_s=found.ttft_p50_s,
+            ttft_p99_s=found.ttft_p99_s,
+            tpot_p50_s=found.tpot_p50_s,
+            tpot_p99_s=found.tpot_p99_s,
+        )
+    answers = []
+    for run in range(test.steps):
+        at(run)
+        answers.append(requests.answer(held, prompts.take(test.prompt_tokens), test.output_tokens))
+    timed = [(_prefill if test.kind == "prefill" else _decode)(answer, loaded.clock) for answer in answers[1:]]
+    speeds = [speed for speed, _ in timed]
+    row = replace(
+        base,
+        tok_s_mean=statistics.fmean(speeds),
+        tok_s_sd=statistics.stdev(speeds) if len(speeds) > 1 else None,
+        clock="client" if any(clock == "client" for _, clock in timed) else "engine",
+        contended=any(answer.contended for answer in answers[1:]),
+    )
+    return _with_utilisation(row, test, loaded, probe) if test.kind == "decode" else row
+
+
+def _prefill(answer: Answer, clock: Clock) -> tuple[float, Clock]:
+    if answer.prefill_s <= 0:
+        raise EngineError("The engine's clock did not advance while it read the prompt.")
+    return answer.prompt_tokens / answer.prefill_s, "engine" if answer.prefill_reported else clock
+
+
+def _decode(answer: Answer, clock: Clock) -> tuple[float, Clock]:
+    """From the tokens' own times; an engine that gives none may report a speed, which beats arrival at the client."""
+    if clock == "client" and answer.decode_tok_s:
+        return answer.decode_tok_s, "engine"
+    speed = timing(Trace(answer.prompt_tokens, answer.times_s)).decode_tok_s
+    if speed is None:
+        raise EngineError("The engine's clock did not advance while it decoded.")
+    return speed, clock
+
+
+def _with_utilisation(row: BenchRow, test: BenchTest, loaded: Loaded, probe: Probe | None) -> BenchRow:
+    """MBU, or the reason why there is none."""
+    if loaded.streamed_bytes is None:
+        return replace(row, mbu_missing="the engine does not tell how many bytes one token reads")
+    mean_context = test.prompt_tokens + test.output_tokens / 2  # what was there, and half of the answer
+    row = replace(row, bytes_per_token=loaded.streamed_bytes + loaded.kv_bytes_per_token * mean_context)
+    if probe is None or not probe.bandwidth:
+        return replace(row, mbu_missing="the bandwidth of this device is not measured")
+    if loaded.device.split(":")[0] != probe.device:
+        return replace(row, mbu_missing=f"measured is the bandwidth of {probe.device}, this ran on {loaded.device}")
+    if loaded.engine == "vllm" and settings().vllm_tensor_parallel > 1:
+        return replace(row, mbu_missing="measured is the bandwidth of one GPU, this ran on several")
+    share = mbu(loaded.streamed_bytes, loaded.kv_bytes_per_token, mean_context, row.tok_s_mean or 0, probe.bandwidth)
+    return replace(row, mbu=share, bandwidth=probe.bandwidth)

@@ -1,0 +1,284 @@
+"""A bench: how fast each variant reads and writes, and how near that is to what the memory allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import partial
+from typing import Any
+
+from playground import formatting
+from playground.engines import table as engine_table
+from playground.engines.address import parse
+from playground.engines.subjects import described, known_variant, model_named
+from playground.models.names import key
+from playground.report import plots
+from playground.report.parts import Account, Cell, Figure, Heading, Said, Table
+from playground.speed.spec import BenchRow, Plan
+from playground.store.runs import device_facts, new_run, run_title
+from playground.store.schema import Run
+
+COLUMNS = tuple(field.name for field in fields(BenchRow))
+LOOKS = ("ref", "v1", "v2", "v3")
+Row = Mapping[str, Any]
+Lines = tuple[tuple[Cell, ...], ...]
+
+
+def account(run: Run) -> Account:
+    measured = [row for row in run.result.get("rows") or () if not row.get("error")]
+    failed = [row for row in run.result.get("rows") or () if row.get("error")]
+    names = _names(run)
+    single = [row for row in measured if row.get("concurrency") is None]
+    sweep = [row for row in measured if row.get("concurrency") is not None]
+    tables = [_single(single, names)] if single else []
+    tables += [_sweep(sweep, names)] if sweep else []
+    return Account(
+        kind="Speed",
+        title=run.title,
+        model=run.model,
+        run_id=run.id,
+        created_at=run.created_at,
+        said=(*_said(single, names), *(_failed(row, names) for row in failed)),
+        caveats=_caveats(measured),
+        summary=_summary(run, single, names),
+        tables=tuple(tables),
+        figures=(*_figures(single, names), *_levels(sweep, names)),
+        conditions=_conditions(run, measured, names),
+    )
+
+
+def rows(run: Run) -> list[dict[str, Any]]:
+    """The rows of `bench --json`."""
+    return [dict(row) for row in run.result.get("rows") or ()]
+
+
+def _address(row: Row) -> str:
+    return str(row.get("address") or row.get("variant"))
+
+
+def _names(run: Run) -> dict[str, str]:
+    """What each address is called: its variant's label, and the engine where several measured."""
+    facts = {parse(str(one["id"])).variant: str(one.get("label") or one["id"]) for one in run.variants}
+    measured = run.result.get("rows") or []
+    several = len({row.get("engine") for row in measured}) > 1
+    found: dict[str, str] = {}
+    for row in measured:
+        label = facts.get(str(row.get("variant")), str(row.get("variant")))
+        engine = engine_table.title(str(row["engine"])) if row.get("engine") else ""
+        found.setdefault(_address(row), f"{label} in {engine}" if several and engine else label)
+    return found
+
+
+def _decode(rows_of: Sequence[Row]) -> list[Row]:
+    """The generation test of each address, without tokens before it where there are several depths."""
+    found: dict[str, Row] = {}
+    for row in rows_of:
+        if row["test"].startswith("tg") and (_address(row) not in found or not row.get("depth")):
+            found[_address(row)] = row
+    return list(found.values())
+
+
+def _prefill(rows_of: Sequence[Row], address: str) -> Row:
+    return next((row for row in rows_of if _address(row) == address and row["test"].startswith("pp")), {})
+
+
+def _said(single: Sequence[Row], names: Mapping[str, str]) -> list[Said]:
+    decoded = [row for row in _decode(single) if row.get("tok_s_mean")]
+    if not decoded:
+        return [Said("Decode speed was not measured.")] if single else []
+    reference, *others = decoded
+    name = names[_address(reference)]
+    found = []
+    for row in sorted(others, key=lambda one: -one["tok_s_mean"]):
+        ratio = row["tok_s_mean"] / reference["tok_s_mean"]
+        words_of = f"{ratio:.2f}× faster than" if ratio > 1 else f"{1 / ratio:.2f}× slower than"
+        within = abs(row["tok_s_mean"] - reference["tok_s_mean"]) <= (row.get("tok_s_sd") or 0) + (
+            reference.get("tok_s_sd") or 0
+        )
+        speed = formatting.plus_minus(formatting.figure(row["tok_s_mean"]), formatting.figure(row.get("tok_s_sd")))
+        how = "as fast as" if within else words_of
+        mixed = ", on another engine" if row.get("engine") != reference.get("engine") else ""
+        found.append(Said(f"{names[_address(row)]} writes {speed} tok/s: {how} {name} here{mixed}.", note=_limit(row)))
+    speed = formatting.plus_minus(
+        formatting.figure(reference["tok_s_mean"]), formatting.figure(reference.get("tok_s_sd"))
+    )
+    return [*found, Said(f"{name} writes {speed} tok/s.", note=_limit(reference))]
+
+
+def _limit(row: Row) -> str:
+    return f"{row['mbu']:.0%} of what the memory’s bandwidth allows" if formatting.known(row.get("mbu")) else ""
+
+
+def _failed(row: Row, names: Mapping[str, str]) -> Said:
+    rest = str(row.get("hint") or "")
+    return Said(f"{names[_address(row)]}, {row['test']}: {row['error']}", "worse", rest)
+
+
+def _caveats(measured: Sequence[Row]) -> tuple[str, ...]:
+    found = []
+    if any(row.get("contended") for row in measured):
+        found.append("contended: others computed on the device meanwhile")
+    if any(row.get("clock") == "client" for row in measured):
+        found.append("timed at arrival: the way to the engine is in the numbers")
+    return tuple(found)
+
+
+def _summary(run: Run, single: Sequence[Row], names: Mapping[str, str]) -> Table:
+    sizes = {parse(str(one["id"])).variant: one.get("bytes") for one in run.variants}
+    headings = (
+        Heading("Variant", words=True), Heading("Weights"), Heading("Decode", "tok/s"), Heading("Prefill", "tok/s"),
+        Heading("MBU", "of the bandwidth"),
+    )  # fmt: skip
+    lines = []
+    for number, row in enumerate(_decode(single)):
+        size = row.get("weight_bytes") or sizes.get(str(row.get("variant")))
+        lines.append(
+            (
+                Cell(names[_address(row)], kind="" if number else "reference"),
+                Cell(formatting.size(size)),
+                Cell(formatting.figure(row.get("tok_s_mean"))),
+                Cell(formatting.figure(_prefill(single, _address(row)).get("tok_s_mean"))),
+                Cell(formatting.percent(row.get("mbu"), 0)),
+            )
+        )
+    return Table("", headings, tuple(lines))
+
+
+def _grouped(rows_of: Sequence[Row], names: Mapping[str, str], line: Callable[[Row], tuple[Cell, ...]]) -> Lines:
+    """The rows of each variant under its name and what computed them."""
+    found: list[tuple[Cell, ...]] = []
+    for address in dict.fromkeys(map(_address, rows_of)):
+        own = [row for row in rows_of if _address(row) == address]
+        found.append((Cell(names[address], str(own[0].get("kernel") or "")),))
+        found += [line(row) for row in own]
+    return tuple(found)
+
+
+def _single(single: Sequence[Row], names: Mapping[str, str]) -> Table:
+    def line(row: Row) -> tuple[Cell, ...]:
+        mbu, spread = row.get("mbu"), formatting.figure(row.get("tok_s_sd"))
+        return (
+            Cell(str(row["test"]), f"after {row['depth']:,} tokens" if row.get("depth") else ""),
+            Cell(formatting.plus_minus(formatting.figure(row.get("tok_s_mean")), spread)),
+            Cell(str(row.get("runs") or formatting.UNKNOWN)),
+            Cell(
+                formatting.percent(mbu, 0),
+                str(row.get("mbu_missing") or ""),
+                share=mbu if formatting.known(mbu) else None,
+            ),
+            Cell(formatting.size(row.get("weight_bytes"))),
+            Cell(str(row.get("clock") or formatting.UNKNOWN)),
+        )
+
+    headings = (
+        Heading("Test", words=True), Heading("Speed", "tok/s"), Heading("Runs"), Heading("MBU", "of the bandwidth"),
+        Heading("Weights"), Heading("Clock", words=True),
+    )  # fmt: skip
+    said = "pp: prompt tokens read, tg: tokens generated; mean ± standard deviation, the warm-up left out"
+    return Table("One request at a time", headings, _grouped(single, names, line), said)
+
+
+def _sweep(sweep: Sequence[Row], names: Mapping[str, str]) -> Table:
+    def line(row: Row) -> tuple[Cell, ...]:
+        return (
+            Cell(str(row["concurrency"])),
+            Cell(str(row.get("runs") or formatting.UNKNOWN)),
+            Cell(formatting.figure(row.get("tok_s_mean"))),
+            Cell(formatting.figure(row.get("total_tok_s"))),
+            *(
+                Cell(formatting.milliseconds(row.get(f"{name}_s")))
+                for name in ("ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
+            ),
+        )
+
+    headings = (
+        Heading("At once", words=True), Heading("Requests"), Heading("Output", "tok/s"), Heading("All tokens", "tok/s"),
+        Heading("First token", "p50, ms"), Heading("First token", "p99, ms"), Heading("Per token", "p50, ms"),
+        Heading("Per token", "p99, ms"),
+    )  # fmt: skip
+    said = "several requests at once, on the client’s clock: waiting in the queue is in the time to the first token"
+    return Table("Requests at once", headings, _grouped(sweep, names, line), said)
+
+
+def _figures(single: Sequence[Row], names: Mapping[str, str]) -> list[Figure]:
+    """Decode speed, each before what the memory would allow."""
+    found = []
+    for start, title, unit in (("tg", "Decode speed", "tok/s written"), ("pp", "Prefill speed", "tok/s read")):
+        bars = []
+        for row in single:
+            if not row["test"].startswith(start) or not formatting.known(row.get("tok_s_mean")):
+                continue
+            name = names[_address(row)] + (f", after {row['depth']:,}" if row.get("depth") else "")
+            look = "ref" if _address(row) == _address(single[0]) else "v1"
+            per_token = row.get("bytes_per_token")
+            limit = row["bandwidth"] / per_token if start == "tg" and row.get("bandwidth") and per_token else None
+            text, error = formatting.figure(row["tok_s_mean"]), row.get("tok_s_sd") or 0.0
+            tip = f"{name}: {formatting.plus_minus(text, formatting.figure(row.get('tok_s_sd')))} tok/s"
+            bars.append(plots.Bar(name, row["tok_s_mean"], text, look, error, tip, limit))
+        if bars:
+            keys = (("room", "what the memory’s bandwidth allows"),) if any(bar.limit for bar in bars) else ()
+            draw = partial(plots.bars, rows=bars, unit=unit)
+            found.append(Figure(title, draw, "whiskers: ± standard deviation", keys, wide=False))
+    return found
+
+
+def _levels(sweep: Sequence[Row], names: Mapping[str, str]) -> list[Figure]:
+    shown: tuple[tuple[str, str, str, float], ...] = (
+        ("tok_s_mean", "Throughput", "tok/s written", 1),
+        ("ttft_p99_s", "Time to first token, p99", "ms", 1e3),
+    )
+    found = []
+    for name, title, unit, by in shown:
+        series = []
+        for number, address in enumerate(dict.fromkeys(map(_address, sweep))):
+            points = [
+                (int(row["concurrency"]), by * row[name])
+                for row in sweep
+                if _address(row) == address and formatting.known(row.get(name))
+            ]
+            if points:
+                series.append((names[address], LOOKS[number % len(LOOKS)], points))
+        if series:
+            keys = tuple((look, label) for label, look, _ in series)
+            found.append(Figure(title, partial(plots.levels, series=series, unit=unit), "", keys, wide=False))
+    return found
+
+
+def _conditions(run: Run, measured: Sequence[Row], names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    asked = run.settings
+    found = [
+        ("Prompt", f"{asked['prompt_tokens']:,} tokens" if asked.get("prompt_tokens") else ""),
+        ("Answer", f"{asked['output_tokens']:,} tokens" if asked.get("output_tokens") else ""),
+        ("Repetitions", str(asked["runs"]) if asked.get("runs") else ""),
+        (
+            "Kernels",
+            "; ".join(dict.fromkeys(f"{names[_address(r)]}: {r['kernel']}" for r in measured if r.get("kernel"))),
+        ),
+    ]
+    return tuple((name, value) for name, value in found if value)
+
+
+def bench(rows: Sequence[BenchRow], addresses: Sequence[str], plan: Plan, stopped: bool = False) -> Run | None:
+    """A measurement of speed. None where it was stopped before its first row."""
+    if not rows:
+        return None
+    found = [known_variant(name) for name in addresses]
+    first = found[0]
+    model = first.model if first else model_named(addresses[0])
+    tests = ", ".join(dict.fromkeys(row.test for row in rows if row.test != "load"))
+    variants = []
+    for name, variant in zip(addresses, found, strict=True):
+        row = next((row for row in rows if row.address == name and not row.error), None)
+        facts = described(name, variant.label if variant else name, variant, None, row.engine if row else "")
+        variants.append(
+            facts | {"kernel": row.kernel if row else "", "loaded_bytes": row.weight_bytes if row else None}
+        )
+    return new_run(
+        "bench",
+        title=run_title(model, [str(one["label"]) for one in variants], tests),
+        model=key(model),
+        device=device_facts(row.device for row in rows if row.device),
+        settings={"addresses": list(addresses), **asdict(plan)},
+        variants=variants,
+        result={"rows": [row.as_dict() for row in rows], "stopped": stopped},
+    )

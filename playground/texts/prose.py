@@ -1,0 +1,116 @@
+"""Text to measure divergence on: the prose written for this project, a file, or a data set on the hub.
+
+It is read by the same readers as calibration text and kept apart from it: what a method was calibrated on flatters it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from playground import texts
+from playground.errors import EvaluationError, InvalidCalibration
+from playground.texts import Sample, files, hub
+from playground.texts.rows import MIN_CHARACTERS
+from playground.texts.sources import bundled as bundled_calibration
+
+BUNDLED = "bundled"
+PROSE = Path(__file__).parent / "data/prose"
+BLOCK = 2048  # characters of a document cut from running text: about one window, so that errors have many clusters
+MAX_CHARACTERS = 4 * 2**20
+SOURCES = "bundled, a .jsonl or .txt file, or a hub data set as owner/name[:config][:split]"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Documents in a fixed order.
+
+    name   "bundled prose", the file's name, or the data set as it was asked for
+    hash   sha256, hex, of all documents
+    notes  what was left out, and what of it is calibration text too: sentences for a person
+    """
+
+    name: str
+    hash: str
+    documents: list[str]
+    notes: tuple[str, ...] = ()
+
+
+def text(source: str) -> Text:
+    """Read `source`: "bundled", the path of a .jsonl, .json or .txt file, or `owner/name[:config][:split]` on the hub.
+
+    Raises EvaluationError, HubUnreachable.
+    """
+    name, rows = _rows(source)
+    try:
+        documents, notes = _bounded(rows, name)
+    except InvalidCalibration as error:  # the readers are calibration's
+        raise EvaluationError(error.message, hint=error.hint) from error
+    shared = shared_documents(documents, (sample.plain for sample in bundled_calibration()))
+    if shared:
+        notes.append(
+            f"{shared:,} of the {len(documents):,} documents of {name} share text with the bundled calibration samples."
+        )
+    return Text(name, _hash(documents), documents, tuple(notes))
+
+
+def on_hub(source: str) -> bool:
+    """Whether reading it asks the hub."""
+    return source != BUNDLED and Path(source).suffix.lower() not in files.SUFFIXES and hub.parse(source) is not None
+
+
+def bundled() -> list[Sample]:
+    """The prose of this project, one document of each domain in turn: the beginning is as mixed as the whole."""
+    domains = [files.read(path, 0, lambda _: None) for path in sorted(PROSE.glob("*.jsonl"))]
+    return [sample for sample in chain.from_iterable(zip_longest(*domains)) if sample is not None]
+
+
+def shared_documents(documents: Sequence[str], calibration_text: Iterable[str]) -> int:
+    """How many documents have a run of 13 words in common with the calibration text."""
+    return len({found.evaluation for found in texts.overlap(calibration_text, documents)})
+
+
+def _rows(source: str) -> tuple[str, Iterator[Sample | None]]:
+    """The name of a source, and its samples; None for one that cannot be used."""
+    if source == BUNDLED:
+        return "bundled prose", iter(bundled())
+    path = Path(source).expanduser() if source.isprintable() else Path()
+    if path.suffix.lower() in files.SUFFIXES:
+        return path.name, files.read(path, BLOCK, lambda _: None)
+    if path.is_file():
+        raise EvaluationError(
+            f"{path.name} is no text file by its name.", hint=f"It ends in {', '.join(files.SUFFIXES)}."
+        )
+    if (dataset := hub.parse(source)) is None:
+        raise EvaluationError(f"{source[:200]!r} is no text to measure on.", hint=f"Use {SOURCES}.")
+    return source, hub.read(dataset)
+
+
+def _bounded(rows: Iterable[Sample | None], name: str) -> tuple[list[str], list[str]]:
+    """Documents of MAX_CHARACTERS together at most, and notes on what is not among them. Raises EvaluationError."""
+    documents: list[str] = []
+    notes: list[str] = []
+    left, skipped = MAX_CHARACTERS, 0
+    for row in rows:
+        if row is None:
+            skipped += 1
+            continue
+        if len(row.plain) > left:
+            notes.append(f"Only the first {MAX_CHARACTERS / 1e6:.1f} million characters of {name} are used.")
+            break
+        documents.append(row.plain)
+        left -= len(row.plain)
+    if not documents:
+        what = f"has no document of at least {MIN_CHARACTERS} characters" if skipped else "is empty"
+        raise EvaluationError(f"{name} {what}.", hint=f"Use other text: {SOURCES}.")
+    if skipped:
+        notes.append(f"{skipped:,} documents of {name} are too short to be used.")
+    return documents, notes
+
+
+def _hash(documents: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(documents, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,247 @@
+"""What to calibrate on, and the draw of samples from it: bundled, a file, a hub data set, or pasted text.
+
+The draw is a uniform sample without replacement in one pass (every row gets a random key, the smallest keys stay), so
+memory does not grow with the source. The same seed gives the same samples in the same order, and asking for more keeps
+the ones there were, in front.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from playground.core import Progress
+from playground.errors import Cancelled, InvalidCalibration, InvalidRequest
+from playground.texts import files, hub
+from playground.texts.rows import MIN_CHARACTERS, Sample, sample
+
+BUNDLED = "bundled"
+PASTED = "pasted"
+DATA = Path(__file__).parent / "data"
+MAX_SAMPLES = 2048
+MIN_LENGTH, MAX_LENGTH = 16, 32_768
+MAX_PASTED = 4 * 2**20
+REPORT_EVERY = 2**20
+CHARACTERS_PER_TOKEN = 4  # of English text, roughly: how long a sample cut from plain text is
+SOURCES = "bundled, a .jsonl, .json or .txt file, or a hub data set as owner/name[:config][:split]"
+READING = "Reading the calibration text"
+
+OnProgress = Callable[[Progress], None]
+IsCancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a method is calibrated on; part of the recipe.
+
+    source      "bundled", "pasted", a path, or `owner/name[:config][:split]` on the hub
+    text        the text, when it is pasted
+    samples     how many sequences
+    max_length  tokens of a sequence at most
+    seed        which of the source's samples, and in what order
+
+    Raises InvalidRequest.
+    """
+
+    source: str = BUNDLED
+    text: str = ""
+    samples: int = 32
+    max_length: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _whole_number("samples", self.samples, 1, MAX_SAMPLES)
+        _whole_number("max_length", self.max_length, MIN_LENGTH, MAX_LENGTH)
+        _whole_number("seed", self.seed, 0, 2**32 - 1)
+        if not isinstance(self.source, str) or not isinstance(self.text, str):
+            raise InvalidRequest("The calibration source must be text.", hint=f"Use {SOURCES}.")
+        if self.source == PASTED and not self.text.strip():
+            raise InvalidRequest(
+                "The pasted calibration text is empty.", hint="Paste some, or use the bundled samples."
+            )
+        if self.source != PASTED and self.text:
+            raise InvalidRequest("Calibration text was pasted, but another source is chosen.", hint="Use one of them.")
+        if len(self.text) > MAX_PASTED:
+            raise InvalidRequest(
+                f"The pasted calibration text has {len(self.text):,} characters; {MAX_PASTED:,} are allowed.",
+                hint="Upload it as a .txt file.",
+            )
+        if self.source not in (BUNDLED, PASTED) and self.path is None and hub.parse(self.source) is None:
+            raise InvalidRequest(f"{self.source[:200]!r} is no calibration source.", hint=f"Use {SOURCES}.")
+
+    @property
+    def path(self) -> Path | None:
+        """The file, when the source is one."""
+        if self.source in (BUNDLED, PASTED) or not self.source.isprintable():
+            return None
+        path = Path(self.source)
+        return path if path.suffix.lower() in files.SUFFIXES else None
+
+    @property
+    def label(self) -> str:
+        """What messages call the source."""
+        if self.source == BUNDLED:
+            return "The bundled text"
+        if self.source == PASTED:
+            return "The pasted text"
+        return self.source if self.path is None else self.path.name
+
+    @property
+    def is_prose(self) -> bool:
+        """Whether samples are cut from running text, and their number depends on `max_length`."""
+        return self.source == PASTED or (self.path is not None and self.path.suffix.lower() == ".txt")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Calibration:
+        """Read what `as_dict` wrote; fields that are missing get their defaults. Raises InvalidRequest."""
+        if unknown := sorted(set(raw) - set(cls.__dataclass_fields__)):
+            raise InvalidRequest(
+                f"Calibration has no field {unknown[0]!r}.", hint=f"It has: {', '.join(cls.__dataclass_fields__)}."
+            )
+        return cls(**raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The samples that were drawn, and from what: `seen` usable rows, `skipped` others, `note` a limit that was met."""
+
+    samples: tuple[Sample, ...]
+    seen: int
+    skipped: int
+    note: str = ""
+
+
+def draw(
+    calibration: Calibration,
+    on_progress: OnProgress = lambda _: None,
+    is_cancelled: IsCancelled = lambda: False,
+) -> Draw:
+    """As many samples as were asked for: fewer is an error, so that a recipe never means less than it says.
+
+    Raises InvalidCalibration, HubUnreachable, Cancelled.
+    """
+    rows = _polled(_rows(calibration, on_progress), is_cancelled)
+    chosen, seen, skipped = choose(rows, calibration.samples, calibration.seed)
+    if len(chosen) < calibration.samples:
+        raise _too_few(calibration, seen, skipped)
+    return Draw(tuple(chosen), seen, skipped, _limit_met(calibration, seen + skipped))
+
+
+def samples(
+    calibration: Calibration,
+    on_progress: OnProgress = lambda _: None,
+    is_cancelled: IsCancelled = lambda: False,
+) -> list[Sample]:
+    """The samples of `draw` alone."""
+    return list(draw(calibration, on_progress, is_cancelled).samples)
+
+
+def bundled() -> Iterator[Sample]:
+    """All samples written for this project, file by file."""
+    for path in sorted(DATA.glob("*.jsonl")):
+        yield from (found for found in files.read(path, 0, lambda _: None) if found is not None)
+
+
+def choose(rows: Iterable[Sample | None], count: int, seed: int) -> tuple[list[Sample], int, int]:
+    """`count` of the rows at random, in random order, then how many there were, and how many were None."""
+    generator = random.Random(seed)  # noqa: S311 - for a draw that can be repeated
+    kept: list[tuple[float, int, Sample]] = []
+    seen = skipped = 0
+    for row in rows:
+        if row is None:
+            skipped += 1
+            continue
+        seen += 1
+        entry = (-generator.random(), -seen, row)
+        if len(kept) < count:
+            heapq.heappush(kept, entry)
+        else:
+            heapq.heappushpop(kept, entry)
+    return [row for _, _, row in sorted(kept, key=lambda entry: entry[:2], reverse=True)], seen, skipped
+
+
+def _rows(calibration: Calibration, on_progress: OnProgress) -> Iterator[Sample | None]:
+    block = CHARACTERS_PER_TOKEN * calibration.max_length
+    if calibration.source == BUNDLED:
+        return bundled()
+    if calibration.source == PASTED:
+        return (sample(found, "The pasted text") for found in files.blocks([calibration.text], block))
+    if calibration.path is not None:
+        return _file(calibration.path.expanduser(), block, on_progress)
+    dataset = hub.parse(calibration.source)
+    assert dataset is not None, "checked when the calibration was made"  # noqa: S101
+    on_progress(Progress(f"Reading {dataset.repo} from the hub"))
+    return hub.read(dataset)
+
+
+def _file(path: Path, block: int, on_progress: OnProgress) -> Iterator[Sample | None]:
+    size = min(path.stat().st_size, files.READ_LIMIT) if path.is_file() else 0
+
+    told = 0
+
+    def on_bytes(done: int) -> None:
+        nonlocal told
+        if done - told >= REPORT_EVERY or done >= size:
+            told = done
+            on_progress(Progress(READING, min(done, size), size, "bytes"))
+
+    return files.read(path, block, on_bytes)
+
+
+def _polled(rows: Iterator[Sample | None], is_cancelled: IsCancelled) -> Iterator[Sample | None]:
+    for row in rows:
+        if is_cancelled():
+            raise Cancelled("Reading the calibration text was cancelled.")
+        yield row
+
+
+def _limit_met(calibration: Calibration, rows: int) -> str:
+    """What was not looked at, as a sentence; "" when everything was."""
+    if calibration.path is not None:
+        size = calibration.path.expanduser().stat().st_size
+        if size > files.READ_LIMIT:
+            return (
+                f"Only the first {files.READ_LIMIT // 2**20} MiB of {calibration.label} were read "
+                f"(it has {size / 2**20:,.0f}); the samples were drawn from there."
+            )
+    elif calibration.source not in (BUNDLED, PASTED) and rows >= hub.HUB_ROWS:
+        return f"The samples were drawn from the first {hub.HUB_ROWS:,} rows of {calibration.label}."
+    return ""
+
+
+def _too_few(calibration: Calibration, seen: int, skipped: int) -> InvalidCalibration:
+    if not seen:
+        if skipped:
+            reason = f"has no usable sample: {skipped:,} rows have less than {MIN_CHARACTERS} characters or use tools."
+            return InvalidCalibration(f"{calibration.label} {reason}", hint="Use other text, or the bundled samples.")
+        return InvalidCalibration(f"{calibration.label} is empty.", hint="Use other text, or the bundled samples.")
+    have = "1 usable sample" if seen == 1 else f"{seen:,} usable samples"
+    left_out = f" (and {skipped:,} too short or with tools)" if skipped else ""
+    ask = "Ask for 1 sample" if seen == 1 else f"Ask for {seen:,} samples"
+    hint = f"{ask}, or add text."
+    if calibration.is_prose:
+        block = CHARACTERS_PER_TOKEN * calibration.max_length
+        hint = (
+            f"A sample of {calibration.max_length} tokens takes about {block:,} characters: add text, "
+            f"or a{ask.removeprefix('A')} or a smaller length."
+        )
+    return InvalidCalibration(
+        f"{calibration.label} has {have}{left_out}, and {calibration.samples:,} were asked for.", hint=hint
+    )
+
+
+def _whole_number(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        what = re.sub("_", " ", name)
+        raise InvalidRequest(
+            f"Calibration {what} is {value!r:.40}, and must be a whole number from {low:,} to {high:,}.",
+            hint="Correct it.",
+        )

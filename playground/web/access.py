@@ -1,0 +1,100 @@
+"""Who gets in: the one place where the gate, the owner's login and the page's door are put together.
+
+Routes and events need nothing of it. The gate stands in front of all of them, and a function that matters asks `Owner`
+or `Rules` itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from playground.settings import settings
+from playground.web import access_routes
+from playground.web.components import drawn
+from playground.web.gate import Bodies, Gate
+from playground.web.hosts import Hosts, listed
+from playground.web.login import Logins
+from playground.web.owner import Owner
+from playground.web.visitor import hub_login
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The gate of one served page, and what is said on the terminal about it."""
+
+    owner: Owner
+    hosts: Hosts
+    made: str = ""  # the token that was made for a share link
+
+    @property
+    def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+        """Shuts the gate before the server answers anybody: gradio takes requests before `launch` returns.
+
+        Around gradio's own middleware, not inside it: that answers any website's CORS questions by itself.
+        """
+
+        @asynccontextmanager
+        async def gated(app: Any) -> AsyncIterator[None]:
+            access_routes.serve(app, self.owner)
+            app.middleware_stack = Gate(app.middleware_stack, self.hosts)
+            yield
+
+        return gated
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of gradio's app. Its middleware is the innermost: in front of it the sign-ins of a Space are read."""
+        return {"lifespan": self.lifespan, "middleware": [Middleware(Bodies, owner=self.owner)]}
+
+    def opened(self, demo: gr.Blocks) -> None:
+        """After the launch: learn the share link's name, and serve the same page there as here.
+
+        With `share` set, gradio's page would take its script from another server.
+        """
+        if demo.share_url:
+            self.hosts.also(demo.share_url)
+        demo.share = False
+        if self.made:
+            print(f"* Token of the owner, for the login on the page: {self.made}", flush=True)
+
+
+def guard(address: str, shared: bool) -> tuple[Owner, Guard]:
+    """Who owns a page on `address`, and its gate. A share link without a token of the owner's gets one."""
+    now = settings()
+    token, made = now.owner_token.get_secret_value() if now.owner_token else "", ""
+    if shared and not token:
+        token = made = secrets.token_urlsafe(24)
+    owner = Owner(address, shared, Logins(token))
+    if owner.public:
+        log.warning("%s", _said(owner))
+    return owner, Guard(owner, Hosts.of(address, shared, listed(now.allowed_hosts)), made)
+
+
+def _said(owner: Owner) -> str:
+    """One sentence on who may do what, for the terminal."""
+    where = "through the share link" if owner.shared else f"on {owner.address}"
+    may = "open links and generate" if owner.role(None) == "user" else "open links"
+    if owner.can_log_in:
+        return f"Anyone who reaches this page {where} can {may}; the rest is for the owner, who logs in."
+    return (
+        f"Anyone who reaches this page {where} can {may}. Nobody can log in as its owner: "
+        f"set PLAYGROUND_OWNER_TOKEN{' or PLAYGROUND_OWNERS' if hub_login() else ''} for that."
+    )
+
+
+def door(top: gr.Row) -> None:
+    """Who one is, and the way to log in, at the end of the bar at the top. On a local page there is nothing to say."""
+    with top:
+        drawn("door", elem_id="pg-door")
+        if hub_login():
+            gr.LoginButton(visible=False)  # makes gradio open its routes of the hub's login

@@ -1,0 +1,95 @@
+"""Colours, type and the page script: everything that `launch` wants, read once from the `static/` of each room."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from playground.web.values import inert
+
+HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?(:\d{1,5})?", re.ASCII)
+ROOMS = Path(__file__).parents[1]
+SCRIPTS = (
+    *(
+        "web/static/core.js",
+        "compare/static/engines.js",
+        "compare/static/endpoints.js",
+        "compare/static/divergence.js",
+        "compare/static/pane.js",
+        "compare/static/verdict.js",
+        "web/static/pages.js",
+    ),
+    *(
+        "speed/static/page.js",
+        "speed/static/plots.js",
+        "web/static/parts.js",
+        "web/static/plots.js",
+        "web/static/jobs.js",
+    ),
+    *("quantize/static/page.js", "quantize/static/board.js", "quantize/static/plots.js", "push/static/page.js"),
+    *(
+        "evaluate/static/page.js",
+        "evaluate/static/board.js",
+        "evaluate/static/table.js",
+        "evaluate/static/plots.js",
+        "evaluate/static/items.js",
+    ),
+    *("evaluate/static/divergence.js", "evaluate/static/run.js", "web/static/access.js"),
+    *(
+        "web/static/links.js",
+        "runs/static/replay.js",
+        "runs/static/files.js",
+        "runs/static/page.js",
+        "runs/static/pair.js",
+        "runs/static/list.js",
+    ),
+    *("review/static/page.js", "review/static/board.js", "review/static/opened.js", "web/static/page.js"),
+)
+STYLES = (
+    *(
+        "web/static/page.css",
+        "compare/static/pane.css",
+        "compare/static/divergence.css",
+        "compare/static/endpoints.css",
+        "compare/static/composer.css",
+        "speed/static/page.css",
+    ),
+    *(
+        "web/static/parts.css",
+        "web/static/jobs.css",
+        "quantize/static/page.css",
+        "quantize/static/board.css",
+        "push/static/page.css",
+    ),
+    *("evaluate/static/page.css", "evaluate/static/run.css", "evaluate/static/items.css", "web/static/access.css"),
+    *(
+        "runs/static/replay.css",
+        "runs/static/page.css",
+        "runs/static/list.css",
+        "review/static/page.css",
+        "review/static/opened.css",
+    ),
+)
+FONT = ("Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+
+
+def space_host() -> str:
+    """Where a Space answers by itself, outside the hub's frame: links lead there. "" anywhere else."""
+    found = os.environ.get("SPACE_HOST", "")
+    return found if HOST.fullmatch(found) else ""
+
+
+def options() -> dict[str, Any]:
+    """Keyword arguments of `launch` for how the page looks. Fonts are the system's: nothing is fetched."""
+    script, style = (
+        "\n".join((ROOMS / name).read_text(encoding="utf-8") for name in names) for names in (SCRIPTS, STYLES)
+    )
+    return {
+        "theme": gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=list(FONT), font_mono=list(MONO)),
+        "head": f"<style>{style}</style><script>{script}\nPlayground.host = {inert(space_host())};</script>",
+    }
