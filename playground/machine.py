@@ -23,7 +23,6 @@ from typing import Any, Literal
 
 import psutil
 
-from playground import cgroup
 from playground.errors import EngineUnavailable
 from playground.process import without_keys
 from playground.settings import settings
@@ -47,6 +46,7 @@ PACKAGES = (
 _FORMAT = 1  # raise it when the probe measures differently
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_bf16", "amx_int8")
 _ARM_FLAGS = ("asimddp", "i8mm", "bf16", "sve", "sve2")
+ROOT = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,14 @@ def cores() -> int:
     process = psutil.Process()
     allowed = len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else 0
     count = allowed or os.cpu_count() or 1
-    quota = cgroup.cpu_quota(cgroup.own_groups())
+    quota = cpu_quota(own_groups())
     return count if quota is None else max(1, min(count, -int(-quota // 1)))
 
 
 def memory() -> Memory:
     """RAM of the machine, or of the container where that is tighter."""
     machine = psutil.virtual_memory()
-    return tightest(int(machine.total), int(machine.available), cgroup.memory_limits(cgroup.own_groups()))
+    return tightest(int(machine.total), int(machine.available), memory_limits(own_groups()))
 
 
 def held_by_children() -> int:
@@ -265,3 +265,69 @@ def _store(entry: dict[str, Any]) -> None:
 def busy() -> float:
     """Runnable threads per core in the last minute; 0 where a system does not say."""
     return os.getloadavg()[0] / cores() if hasattr(os, "getloadavg") else 0.0
+
+
+# The limits a container sets on this process, read from control groups of version 2 and of version 1.
+
+
+def own_groups() -> dict[str, str]:
+    """Controller → path of this process's control group; "" is the one of cgroup v2."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return {}
+    fields = [line.split(":", 2) for line in lines if line.count(":") >= 2]
+    return {controller: path for _, names, path in fields for controller in names.split(",")}
+
+
+def _up(root: Path, own: str) -> list[Path]:
+    """The folder of a control group and of everything above it: any of them may set the limit."""
+    inside = root / own.strip("/")
+    return [inside, *(parent for parent in inside.parents if parent.is_relative_to(root))]
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # absent, or "max"
+        return None
+
+
+def _reclaimable(path: Path, name: str) -> int:
+    """Page cache that a control group counts as used, though it gives way."""
+    with contextlib.suppress(OSError):
+        for line in path.read_text().splitlines():
+            if line.startswith(f"{name} "):
+                return int(line.split()[1])
+    return 0
+
+
+def memory_limits(groups: dict[str, str], root: Path = ROOT) -> list[tuple[int, int]]:
+    """`(limit, used)` in bytes of every group with a memory limit, reclaimable page cache left out."""
+    found = []
+    places = [
+        *((where, "memory.max", "memory.current", "inactive_file") for where in _up(root, groups.get("", "/"))),
+        *(
+            (where, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            for where in _up(root / "memory", groups.get("memory", "/"))
+        ),
+    ]
+    for where, limit_name, used_name, cache_name in places:
+        limit, used = _number(where / limit_name), _number(where / used_name)
+        if limit is not None and used is not None:
+            found.append((limit, max(0, used - _reclaimable(where / "memory.stat", cache_name))))
+    return found
+
+
+def cpu_quota(groups: dict[str, str], root: Path = ROOT) -> float | None:
+    """Cores' worth of CPU time the tightest group grants; None without a quota."""
+    quotas = []
+    for where in _up(root, groups.get("", "/")):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (where / "cpu.max").read_text().split()
+            quotas.append(int(quota) / int(period))
+    for where in _up(root / "cpu", groups.get("cpu", "/")):
+        limit, span = _number(where / "cpu.cfs_quota_us"), _number(where / "cpu.cfs_period_us")
+        if limit is not None and limit > 0 and span:
+            quotas.append(limit / span)
+    return min(quotas, default=None)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground import cgroup, machine
+from playground import machine
 from playground import process as process_module
 from playground.errors import EngineUnavailable
 from playground.machine import Probe
@@ -44,7 +44,7 @@ def test_cgroup_v2_limit_of_a_parent_counts_and_page_cache_does_not(tmp_path: Pa
             "pod/app/memory.current": "1\n",
         },
     )
-    limits = cgroup.memory_limits({"": "/pod/app"}, root)
+    limits = machine.memory_limits({"": "/pod/app"}, root)
     assert limits == [(4 * GIB, 2 * GIB)]
     assert machine.tightest(16 * GIB, 12 * GIB, limits) == machine.Memory(4 * GIB, 2 * GIB, "cgroup")
 
@@ -59,12 +59,12 @@ def test_cgroup_v1_limit(tmp_path: Path) -> None:
             "memory/memory.usage_in_bytes": str(GIB),
         },
     )
-    limits = cgroup.memory_limits({"memory": "/docker/x"}, root)
+    limits = machine.memory_limits({"memory": "/docker/x"}, root)
     assert machine.tightest(16 * GIB, 12 * GIB, limits) == machine.Memory(2 * GIB, GIB, "cgroup")
 
 
 def test_no_limit_is_the_machine(tmp_path: Path) -> None:
-    assert cgroup.memory_limits({}, tmp_path) == []
+    assert machine.memory_limits({}, tmp_path) == []
     assert machine.tightest(16, 12, [(2**63, 1)]) == machine.Memory(16, 12)
 
 
@@ -90,13 +90,13 @@ def test_a_limit_never_adds_memory(total: int, available: int, limits: list[tupl
     ],
 )
 def test_cpu_quota(tmp_path: Path, files: dict[str, str], expected: float | None) -> None:
-    assert cgroup.cpu_quota({}, write(tmp_path, files)) == expected
+    assert machine.cpu_quota({}, write(tmp_path, files)) == expected
 
 
 def test_a_quota_is_rounded_up_to_whole_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroup, "cpu_quota", lambda _: 0.5)
+    monkeypatch.setattr(machine, "cpu_quota", lambda _: 0.5)
     assert machine.cores() == 1
-    monkeypatch.setattr(cgroup, "cpu_quota", lambda _: 10_000.0)
+    monkeypatch.setattr(machine, "cpu_quota", lambda _: 10_000.0)
     assert 1 <= machine.cores() <= (os.cpu_count() or 1)
 
 
