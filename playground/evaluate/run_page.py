@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground import spreadsheet
+from playground import formatting
 from playground.evaluate import report
 from playground.evaluate.items_page import available
 from playground.evaluate.report import conditions, named, warnings
@@ -56,8 +56,8 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
 def _csv(run: Run) -> str:
     """As the run's file, `/run/ID.csv`."""
     if run.kind == "divergence":
-        return spreadsheet.as_csv(report.DIVERGENCE_COLUMNS, report.divergence_rows(travelling(run)))
-    return spreadsheet.as_csv(report.COLUMNS, report.rows(travelling(run)))
+        return formatting.as_csv(report.DIVERGENCE_COLUMNS, report.divergence_rows(travelling(run)))
+    return formatting.as_csv(report.COLUMNS, report.rows(travelling(run)))
 
 
 def _as_evaluation(row: Mapping[str, Any]) -> dict[str, Any]:

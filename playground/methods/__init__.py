@@ -1,8 +1,8 @@
 """The methods table: one row per method, one file per method. Everything that lists methods reads it."""
 
+from playground.formatting import did_you_mean
 from playground.methods.base import Method, OnLoad
 from playground.methods.table import TABLE, method, on_load, on_load_names
 from playground.quantize.recipes import maker
-from playground.spreadsheet import did_you_mean
 
 __all__ = ["TABLE", "Method", "OnLoad", "did_you_mean", "maker", "method", "on_load", "on_load_names"]

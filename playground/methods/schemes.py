@@ -103,7 +103,7 @@ def scheme(name: str) -> Scheme:
     """The preset called `name`, in any case. Raises InvalidRecipe."""
     found = SCHEMES.get(name.upper())
     if found is None:
-        from playground.spreadsheet import did_you_mean
+        from playground.formatting import did_you_mean
 
         raise InvalidRecipe(f"There is no scheme {name[:40]!r}.", hint=did_you_mean(name.upper()[:40], list(SCHEMES)))
     return found

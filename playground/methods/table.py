@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from playground.errors import UnknownVariant
+from playground.formatting import did_you_mean
 from playground.methods import (
     autoround,
     awq,
@@ -18,7 +19,6 @@ from playground.methods import (
     spinquant,
 )
 from playground.methods.base import Method, OnLoad
-from playground.spreadsheet import did_you_mean
 
 TABLE: tuple[Method, ...] = (
     cast.ROW,

@@ -12,13 +12,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from playground.errors import InvalidRecipe
+from playground.formatting import did_you_mean
 from playground.methods.base import Method, Option
 from playground.methods.recipe import Recipe
 from playground.methods.schemes import GROUP_SIZES, SCHEMES, UNQUANTIZED, Scheme, scheme
 from playground.methods.table import method
 from playground.quantize import layers as layout
 from playground.quantize.layers import Layer
-from playground.spreadsheet import did_you_mean
 from playground.texts import Calibration
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from playground import spreadsheet
+from playground import formatting
 from playground.compare import report as compare_report
 from playground.errors import InvalidRequest
 from playground.evaluate import report as evaluate_report
@@ -86,7 +86,7 @@ def csv(run: Run) -> str:
     line of column names. Raises InvalidRequest.
     """
     how = kind(run.kind)
-    return spreadsheet.as_csv(how.columns, how.rows(travelling(run)))
+    return formatting.as_csv(how.columns, how.rows(travelling(run)))
 
 
 @dataclass(frozen=True, slots=True)

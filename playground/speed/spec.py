@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from playground import spreadsheet
+from playground import formatting
 from playground.core import Clock, Progress
 from playground.errors import InvalidRequest, PlaygroundError
 
@@ -163,4 +163,4 @@ def failure(variant: str, engine: str, test: str, address: str, error: Playgroun
 
 def as_csv(rows: Iterable[BenchRow]) -> str:
     """One line a test, with a heading; an unknown number is an empty cell."""
-    return spreadsheet.as_csv([field.name for field in fields(BenchRow)], (row.as_dict() for row in rows))
+    return formatting.as_csv([field.name for field in fields(BenchRow)], (row.as_dict() for row in rows))

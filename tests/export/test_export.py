@@ -23,10 +23,10 @@ from playground import formatting
 from playground.core import Trace
 from playground.engines.forcing import nats
 from playground.errors import InvalidRequest
+from playground.formatting import inert_cell
 from playground.metrics.timing import timing
 from playground.report import drawing, html, picture
 from playground.runs import export
-from playground.spreadsheet import inert
 from playground.store.schema import Run
 from tests.fakes import catalog, exported_runs
 from tests.fakes.engine import FakeEngine, Script
@@ -286,7 +286,7 @@ def test_no_cell_is_a_formula(home: Path, start: str) -> None:
     run.variants[1]["scheme"] = f'{start}HYPERLINK("http://evil.example")'
     cell = lines(run)[1]["scheme"]
     assert cell.startswith("'") and cell[1:].lstrip().startswith(start.strip())
-    assert inert(-3.5) == -3.5 and inert("") == "" and inert("plain") == "plain"
+    assert inert_cell(-3.5) == -3.5 and inert_cell("") == "" and inert_cell("plain") == "plain"
 
 
 # ---- the rest
