@@ -22,8 +22,7 @@ from playground.jobs import memory
 from playground.jobs.clock import Clock
 from playground.jobs.report import Report
 from playground.methods import maker
-from playground.methods.naming import variant_name
-from playground.methods.recipe import Recipe
+from playground.methods.recipe import Recipe, variant_name
 from playground.metrics.content import content_hash
 from playground.metrics.layer_errors import WHAT, LayerError
 from playground.models import checkpoint, names

@@ -14,7 +14,7 @@ from typing import Any
 from playground import models
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.jobs.queue import best_device
-from playground.methods.naming import variant_name
+from playground.methods.recipe import variant_name
 from playground.models import names, stored
 from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint

@@ -10,8 +10,7 @@ import pytest
 
 from playground.errors import InvalidRecipe, PlaygroundError, UnknownVariant
 from playground.methods import TABLE
-from playground.methods.naming import variant_name
-from playground.methods.recipe import Recipe
+from playground.methods.recipe import Recipe, variant_name
 from playground.metrics.weights import Tensor
 from playground.models.checkpoint import Checkpoint, assemble
 from playground.quantize.layers import CONV1D

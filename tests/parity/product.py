@@ -16,8 +16,7 @@ from playground.engines.host.decode import Step, decode
 from playground.engines.host.forced import force
 from playground.engines.host.loading import Resident
 from playground.engines.host.memory import DeviceMemory
-from playground.methods.naming import variant_name
-from playground.methods.recipe import Recipe
+from playground.methods.recipe import Recipe, variant_name
 from playground.models import checkpoint, names
 from playground.quantize import gguf
 from playground.store import variants
