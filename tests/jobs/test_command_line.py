@@ -18,8 +18,7 @@ from playground import cli, console
 from playground.errors import Cancelled, InvalidRequest, OutOfMemory, PlaygroundError, UnknownJob
 from playground.jobs import ending
 from playground.jobs import queue as queue_module
-from playground.methods.command import command
-from playground.methods.recipe import Recipe
+from playground.methods.recipe import Recipe, command
 from playground.quantize import estimate
 from playground.quantize.spec import QuantizeSpec
 from playground.store import folders, jobs

@@ -17,8 +17,7 @@ import typer
 from playground import cli, machine
 from playground.errors import InvalidCalibration, PlaygroundError
 from playground.methods import TABLE
-from playground.methods.command import command
-from playground.methods.recipe import Recipe
+from playground.methods.recipe import Recipe, command
 from playground.metrics.layer_errors import where_it_hurt
 from playground.push.page import Pushes
 from playground.quantize import page as quantize_page
