@@ -15,7 +15,7 @@ import yaml
 from playground.methods import method
 from playground.methods.base import Method
 from playground.methods.recipe import Recipe, command, variant_name, without_paths
-from playground.methods.words import calibration_words, scheme_words
+from playground.methods.table import calibration_words, scheme_words
 from playground.metrics.layer_errors import where_it_hurt
 from playground.push import results
 from playground.push.loading import loading

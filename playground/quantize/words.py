@@ -13,7 +13,7 @@ from playground.errors import PlaygroundError
 from playground.methods import TABLE
 from playground.methods.base import Method, Option
 from playground.methods.schemes import GROUP_SIZES, SCHEMES
-from playground.methods.words import scheme_words
+from playground.methods.table import scheme_words
 from playground.quantize.estimate import Estimate, Facts
 from playground.quantize.upload import MAX_BYTES, SUFFIXES
 from playground.texts import Calibration
