@@ -18,7 +18,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from playground.metrics import student
+from playground.metrics import stats
 from playground.metrics.clusters import Clustered, Floats, clustered, design_effect
 
 CHANGED = 10  # clusters in which an item's score changed; from here on resampling covers what it says
@@ -80,7 +80,7 @@ def changed_clusters(difference: Floats, clusters: npt.ArrayLike | None = None) 
 def _quantile(clusters: npt.ArrayLike | None, count: int) -> float:
     if clusters is None:
         return Z
-    return student.quantile(0.975, _freedom(clustered(np.zeros(count), clusters)))
+    return stats.quantile(0.975, _freedom(clustered(np.zeros(count), clusters)))
 
 
 def _freedom(of: Clustered) -> float:
@@ -102,7 +102,7 @@ def paired_bootstrap(
     if len(found.sums) < 2:
         raise ValueError("resampling needs two clusters")
     freedom = _freedom(found)
-    outwards = math.sqrt((freedom + 1) / freedom) * student.quantile(0.975, freedom)
+    outwards = math.sqrt((freedom + 1) / freedom) * stats.quantile(0.975, freedom)
     tail = NormalDist().cdf(-outwards)
     low, high = np.quantile(_means(found, np.random.default_rng(seed), resamples), [tail, 1 - tail])
     return float(low), float(high)

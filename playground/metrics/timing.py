@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from playground.core import Trace
-from playground.metrics import student
+from playground.metrics import stats
 
 BLOCK = 4  # steps that share their luck
 
@@ -87,5 +87,5 @@ def speed_ratio_interval(
         variance += float(blocks.var(ddof=1)) / len(blocks) / mean**2
         freedom = min(freedom, len(blocks) - 1)
     ratio = means[0] / means[1]
-    spread = math.exp(student.quantile(1 - (1 - level) / 2, freedom) * math.sqrt(variance))
+    spread = math.exp(stats.quantile(1 - (1 - level) / 2, freedom) * math.sqrt(variance))
     return ratio, ratio / spread, ratio * spread

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from playground.metrics import student
+from playground.metrics import stats
 from playground.metrics.clusters import Floats
 
 STEPS = 60
@@ -96,7 +96,7 @@ def _strength(variant: int, log_odds: float, variance: float, votes: int, prompt
     stderr = float(np.sqrt(variance)) if variant and prompts > 1 else None
     interval = None
     if stderr is not None:
-        reach = student.quantile(0.975, prompts - 1) * stderr
+        reach = stats.quantile(0.975, prompts - 1) * stderr
         interval = (_logistic(log_odds - reach), _logistic(log_odds + reach))
     return Strength(float(log_odds), stderr, _logistic(log_odds), interval, votes)
 

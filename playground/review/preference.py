@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from playground.metrics import student
+from playground.metrics import stats
 from playground.metrics.clusters import Floats, clustered, design_effect
 from playground.metrics.intervals import CHANGED, Z, score_interval
 from playground.metrics.stats import LEVEL, mcnemar_exact, smallest_drop
@@ -66,7 +66,7 @@ def win_rate(scores: npt.ArrayLike, prompts: Sequence[Hashable], reviewers: Sequ
     effective = _effective(values, on, _codes(reviewers))
     share = effective / n
     several = len(set(on.tolist())) < n
-    quantile = student.quantile(1 - LEVEL / 2, max(1.0, clustered(values, on).effective - 1)) if several else Z
+    quantile = stats.quantile(1 - LEVEL / 2, max(1.0, clustered(values, on).effective - 1)) if several else Z
     low, high = score_interval(losses * share, wins * share, effective, quantile)
     rate, interval = 0.5 + float(values.mean()) / 2, (0.5 + low / 2, 0.5 + high / 2)
     sees = 0.5 + smallest_drop(effective, (wins + losses) / n) / 2
