@@ -26,8 +26,7 @@ import numpy.typing as npt
 
 from playground.metrics import stats
 from playground.metrics.clusters import Floats, clustered, design_effect
-from playground.metrics.intervals import CHANGED, Z, score_interval
-from playground.metrics.stats import LEVEL, mcnemar_exact, smallest_drop
+from playground.metrics.stats import CHANGED, LEVEL, Z, mcnemar_exact, score_interval, smallest_drop
 
 RESAMPLES = 2000
 UNSEEN = 0.85  # where only a win rate beyond this would have shown, there are too few votes to say anything

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from playground.metrics import intervals
-from playground.metrics.intervals import CHANGED, difference_interval, paired_bootstrap, score_interval
+from playground.metrics import stats
+from playground.metrics.stats import CHANGED, difference_interval, paired_bootstrap, score_interval
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 Draw = Callable[[np.random.Generator], Sample]
@@ -108,8 +108,8 @@ def test_few_conversations_are_where_percentiles_alone_are_too_narrow() -> None:
         change = random.normal(-0.02, 0.05, 10)[clusters] + random.normal(0, 0.1, len(clusters))
         low, high = paired_bootstrap(np.zeros(len(clusters)), change, clusters, seed=seed, resamples=1000)
         hits += low <= -0.02 <= high
-        of = intervals.clustered(change, clusters)
-        low, high = np.quantile(intervals._means(of, np.random.default_rng(seed), 1000), [0.025, 0.975])
+        of = stats.clustered(change, clusters)
+        low, high = np.quantile(stats._means(of, np.random.default_rng(seed), 1000), [0.025, 0.975])
         plain += low <= -0.02 <= high
     assert plain < 910 and 930 <= hits <= 970
 
@@ -170,8 +170,8 @@ def test_both_ways_of_resampling_draw_from_one_distribution(monkeypatch: pytest.
     random = np.random.default_rng(2)
     reference, other = np.zeros(500), random.integers(0, kinds, 500) / kinds
     usual = paired_bootstrap(reference, other)
-    monkeypatch.setattr(intervals, "DISTINCT", 0 if kinds == 3 else 1000)
-    monkeypatch.setattr(intervals, "DRAWN", 700)
+    monkeypatch.setattr(stats, "DISTINCT", 0 if kinds == 3 else 1000)
+    monkeypatch.setattr(stats, "DRAWN", 700)
     again = paired_bootstrap(reference, other)
     assert again == pytest.approx(usual, abs=0.003)
 

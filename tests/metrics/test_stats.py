@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from playground.metrics.intervals import score_interval
-from playground.metrics.stats import mcnemar_exact, paired, paired_bootstrap, smallest_drop
+from playground.metrics.stats import mcnemar_exact, paired, paired_bootstrap, score_interval, smallest_drop
 
 answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
