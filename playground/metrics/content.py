@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playground.metrics.headers import header_length, read_safetensors_header
+from playground.metrics.weights import header_length, read_safetensors_header
 
 CHUNK = 1 << 22
 

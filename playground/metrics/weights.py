@@ -5,20 +5,15 @@ Pure arithmetic on the names, types and shapes that `metrics.headers` reads; not
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from playground.metrics.headers import (
-    MAX_HEADER,
-    Tensor,
-    header_length,
-    merge_shards,
-    parse_index,
-    parse_safetensors_header,
-    read_safetensors_header,
-    read_tensors,
-)
+from playground.errors import BrokenCheckpoint
 
 if TYPE_CHECKING:
     from playground.methods import OnLoad
@@ -53,6 +48,15 @@ _AUXILIARY = re.compile(
 )
 _NOT_LINEAR = re.compile(r"(^|[._])(embed\w*|\w*embeddings?|wte|wpe|token_embd|lm_head|experts)([._]|$)|^output\.")
 _QUANT_STATE = ".quant_state."
+MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library itself
+MAX_RANK = 16
+BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
 
 
 def size_bytes(tensors: Iterable[Tensor]) -> int:
@@ -170,3 +174,155 @@ def mbu(
     if bandwidth <= 0:
         raise ValueError("bandwidth must be positive")
     return (weight_bytes_streamed + kv_bytes_per_token * mean_context) * tok_s / bandwidth
+
+
+# Tensors of safetensors files, from their headers. No weight is read.
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor of a checkpoint. `stored` is its size in bytes where dtype and shape do not tell (GGUF blocks)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    stored: int | None = None
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        if self.stored is not None:
+            return self.stored
+        return (self.numel * BITS[self.dtype] + 7) // 8
+
+
+def _broken(where: str, what: str) -> NoReturn:
+    raise BrokenCheckpoint(f"{where} is not a complete safetensors file: {what}.", hint="Download or copy it again.")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def header_length(prefix: bytes, file_bytes: int, where: str) -> int:
+    """The length of the JSON header, from the first 8 bytes. Raises BrokenCheckpoint if it cannot be one."""
+    if file_bytes < 8 or len(prefix) < 8:
+        _broken(where, f"it has {file_bytes} bytes")
+    length = int.from_bytes(prefix[:8], "little")
+    if length > MAX_HEADER:
+        _broken(where, f"its header claims {length:,} bytes, more than the {MAX_HEADER:,} allowed")
+    if length < 2 or 8 + length > file_bytes:
+        _broken(where, f"its header claims {length:,} bytes and the file has {file_bytes:,}")
+    return length
+
+
+def parse_safetensors_header(header: bytes, file_bytes: int, where: str) -> list[Tensor]:
+    """The tensors of a header of a file of `file_bytes`.
+
+    Offsets must start at 0, touch without gap or overlap and end with the file; every range must be what dtype and
+    shape say. Raises BrokenCheckpoint otherwise.
+    """
+    try:
+        raw = json.loads(header, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        _broken(where, f"its header cannot be read ({str(error)[:80]})")
+    if not isinstance(raw, dict):
+        _broken(where, "its header is not a table")
+    raw.pop("__metadata__", None)
+    spans = sorted(((_span(where, name, entry), name, entry) for name, entry in raw.items()), key=lambda span: span[:2])
+    tensors: list[Tensor] = []
+    position = 0
+    for (begin, end), name, entry in spans:
+        if begin != position:
+            _broken(where, f"tensor {name[:80]!r} starts at {begin:,} where {position:,} is expected")
+        tensor = Tensor(name, entry["dtype"], tuple(entry["shape"]))
+        if (tensor.numel * BITS[tensor.dtype]) % 8 or end - begin != tensor.bytes:
+            _broken(where, f"tensor {name[:80]!r} has {end - begin:,} bytes, its shape needs {tensor.bytes:,}")
+        tensors.append(tensor)
+        position = end
+    expected = 8 + len(header) + position
+    if file_bytes != expected:
+        _broken(where, f"it has {file_bytes:,} of {expected:,} bytes")
+    return tensors
+
+
+def _span(where: str, name: str, entry: object) -> tuple[int, int]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str) or entry["dtype"] not in BITS:
+        _broken(where, f"tensor {name[:80]!r} has no known type")
+    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(shape, list) or len(shape) > MAX_RANK or not all(_is_size(size) for size in shape):
+        _broken(where, f"tensor {name[:80]!r} has no valid shape")
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(_is_size(offset) for offset in offsets):
+        _broken(where, f"tensor {name[:80]!r} has no valid offsets")
+    return offsets[0], offsets[1]
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+
+
+def read_safetensors_header(path: Path) -> list[Tensor]:
+    """The tensors of one local file, in file order. Raises BrokenCheckpoint."""
+    try:
+        file_bytes = path.stat().st_size
+        with path.open("rb") as file:
+            length = header_length(file.read(8), file_bytes, path.name)
+            header = file.read(length)
+    except OSError as error:
+        raise BrokenCheckpoint(f"{path.name} cannot be read: {error.strerror}.", hint="Check the file.") from error
+    return parse_safetensors_header(header, file_bytes, path.name)
+
+
+def parse_index(text: bytes, where: str) -> dict[str, str]:
+    """`weight_map` of a model.safetensors.index.json: tensor name to shard name, both checked."""
+    try:
+        index = json.loads(text)
+        weight_map = index["weight_map"]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise BrokenCheckpoint(f"{where} has no readable weight map.", hint="Download it again.") from error
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BrokenCheckpoint(f"{where} has no readable weight map.", hint="Download it again.")
+    for shard in weight_map.values():
+        if not isinstance(shard, str) or not re.fullmatch(r"[\w][\w.\-]*\.safetensors", shard) or ".." in shard:
+            raise BrokenCheckpoint(
+                f"{where} names {str(shard)[:80]!r} as a shard, which is not a file name of its own."
+            )
+    return weight_map
+
+
+def merge_shards(weight_map: Mapping[str, str], shards: Mapping[str, Sequence[Tensor]], where: str) -> list[Tensor]:
+    """All tensors of a sharded checkpoint; index and shards must agree. Raises BrokenCheckpoint."""
+    tensors: list[Tensor] = []
+    for shard, held in shards.items():
+        expected = {name for name, owner in weight_map.items() if owner == shard}
+        found = {tensor.name for tensor in held}
+        if missing := sorted(expected - found):
+            raise BrokenCheckpoint(
+                f"{shard} lacks {missing[0]!r}, which {where} says it holds.",
+                hint="The shards are of different versions.",
+            )
+        tensors += [tensor for tensor in held if tensor.name in expected]
+    return tensors
+
+
+def read_tensors(folder: Path) -> list[Tensor]:
+    """The tensors of a local checkpoint folder, one file or shards with their index. Raises BrokenCheckpoint."""
+    index = folder / "model.safetensors.index.json"
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return read_safetensors_header(single)
+    if not index.is_file():
+        raise BrokenCheckpoint(f"{folder.name} has no model.safetensors.", hint="Download or copy it again.")
+    weight_map = parse_index(index.read_bytes(), index.name)
+    names = sorted(set(weight_map.values()))
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise BrokenCheckpoint(
+            f"{len(missing)} of {len(names)} weight files are missing, {missing[0]} first.", hint="Download the rest."
+        )
+    return merge_shards(weight_map, {name: read_safetensors_header(folder / name) for name in names}, index.name)

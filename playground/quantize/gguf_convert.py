@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.errors import BrokenCheckpoint, EngineUnavailable, PlaygroundError, QuantizeFailed, UnsupportedModel
-from playground.metrics.headers import read_tensors
+from playground.metrics.weights import read_tensors
 from playground.quantize import gguf_tokenizer
 
 PACKAGE = "auto_round"

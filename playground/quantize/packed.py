@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from playground.metrics.headers import Tensor
+from playground.metrics.weights import Tensor
 
 if TYPE_CHECKING:
     from playground.methods.schemes import Scheme

@@ -10,7 +10,7 @@ from playground.methods import gguf as methods_gguf
 from playground.methods.recipe import Recipe
 from playground.methods.schemes import SCHEMES, UNQUANTIZED, Scheme
 from playground.metrics import weights
-from playground.metrics.headers import Tensor
+from playground.metrics.weights import Tensor
 from playground.models.checkpoint import Checkpoint
 from playground.quantize import gguf as quantize_gguf
 from playground.quantize import gguf_types, layers, packed

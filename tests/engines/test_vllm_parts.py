@@ -15,7 +15,7 @@ from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, 
 from playground.engines.vllm import command, facts, host, memory, metrics, server_log
 from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
-from playground.metrics.headers import Tensor
+from playground.metrics.weights import Tensor
 from tests.fakes.vllm_environment import make_environment
 
 ROOT = Path(__file__).parents[2]

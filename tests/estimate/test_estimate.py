@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from playground.errors import EngineUnavailable, InvalidRecipe
 from playground.estimate import Measured, spread
 from playground.methods.recipe import Recipe
-from playground.metrics.headers import Tensor
+from playground.metrics.weights import Tensor
 from playground.models import checkpoint
 from playground.models.checkpoint import Checkpoint
 from playground.models.gguf import read_header

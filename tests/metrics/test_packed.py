@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.methods.schemes import SCHEMES, Scheme
-from playground.metrics.headers import Tensor, read_tensors
+from playground.metrics.weights import Tensor, read_tensors
 from playground.quantize import packed
 
 GROUP = 64
