@@ -35,7 +35,7 @@ from playground.core import Progress
 from playground.methods import maker
 from playground.methods.llm_compressor import to_yaml
 from playground.methods.recipe import Recipe
-from playground.metrics.content import content_hash
+from playground.metrics.weights import content_hash
 from playground.models import checkpoint
 from playground.openmp import briefly
 from playground.quantize import compressor

@@ -14,7 +14,7 @@ from playground.core import Loaded, LoadSpec, Progress, Variant
 from playground.engines import address, choose
 from playground.errors import EvaluationError, PlaygroundError
 from playground.methods import did_you_mean
-from playground.metrics.content import content_hash
+from playground.metrics.weights import content_hash
 from playground.models import checkpoint, hashes, names
 
 ENGINES = ("transformers", "vllm", "remote")

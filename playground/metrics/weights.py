@@ -5,10 +5,11 @@ Pure arithmetic on the names, types and shapes that `metrics.headers` reads; not
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -57,6 +58,7 @@ BITS = {
     "I32": 32, "U32": 32, "F32": 32,
     "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
+CHUNK = 1 << 22
 
 
 def size_bytes(tensors: Iterable[Tensor]) -> int:
@@ -326,3 +328,50 @@ def read_tensors(folder: Path) -> list[Tensor]:
             f"{len(missing)} of {len(names)} weight files are missing, {missing[0]} first.", hint="Download the rest."
         )
     return merge_shards(weight_map, {name: read_safetensors_header(folder / name) for name in names}, index.name)
+
+
+# What a checkpoint holds, as one hash that does not depend on how it is cut into files or ordered in them.
+
+
+def content_hash(path: Path) -> str:
+    """sha256, hex: of the tensors of a checkpoint folder, or of the bytes of a file (a folder with one .gguf: of that).
+
+    Over every tensor by name: name, type, shape, bytes. Raises BrokenCheckpoint.
+    """
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    if not files:
+        return _of_file(path if path.is_file() else next(path.glob("*.gguf")))
+    tensors = sorted(
+        ((name, entry, file, start) for file in files for name, entry, start in _entries(file)), key=lambda one: one[0]
+    )
+    digest = hashlib.sha256()
+    for name, entry, file, start in tensors:
+        begin, end = entry["data_offsets"]
+        digest.update(json.dumps([name, entry["dtype"], entry["shape"]], separators=(",", ":")).encode() + b"\n")
+        with file.open("rb") as opened:
+            opened.seek(start + begin)
+            _feed(digest, opened, end - begin)
+    return digest.hexdigest()
+
+
+def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any], int]]:
+    """Name, header entry and where the data begins, of every tensor of a file that has been checked."""
+    read_safetensors_header(file)
+    with file.open("rb") as opened:
+        length = header_length(opened.read(8), file.stat().st_size, file.name)
+        header = json.loads(opened.read(length))
+    header.pop("__metadata__", None)
+    yield from ((name, entry, 8 + length) for name, entry in header.items())
+
+
+def _of_file(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        _feed(digest, opened, file.stat().st_size)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, opened: Any, count: int) -> None:
+    while count > 0 and (chunk := opened.read(min(CHUNK, count))):
+        digest.update(chunk)
+        count -= len(chunk)

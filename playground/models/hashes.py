@@ -12,7 +12,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from playground.metrics.content import content_hash
+from playground.metrics.weights import content_hash
 from playground.settings import settings
 
 

@@ -26,7 +26,7 @@ from playground.errors import (
 )
 from playground.jobs import report
 from playground.methods.recipe import Recipe
-from playground.metrics.content import content_hash
+from playground.metrics.weights import content_hash
 from playground.quantize import compressor, probe, reload
 from playground.quantize import job as quantize_job
 from playground.quantize.progress import NEARLY

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from playground.errors import BrokenCheckpoint
-from playground.metrics.content import content_hash
+from playground.metrics.weights import content_hash
 
 A, B = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(4, dtype=np.int8)
 
