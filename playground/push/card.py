@@ -16,7 +16,7 @@ from playground.methods import method
 from playground.methods.base import Method
 from playground.methods.recipe import Recipe, command, variant_name, without_paths
 from playground.methods.table import calibration_words, scheme_words
-from playground.metrics.layer_errors import where_it_hurt
+from playground.metrics.weights import where_it_hurt
 from playground.push import results
 from playground.push.loading import loading
 from playground.push.origin import Origin

@@ -11,7 +11,7 @@ from playground.core import Progress
 from playground.errors import Cancelled
 from playground.methods.bitsandbytes import check, quantization_config
 from playground.methods.recipe import Recipe
-from playground.metrics.layer_errors import LayerError, relative_error
+from playground.metrics.weights import LayerError, relative_error
 from playground.quantize import side_files
 from playground.quantize.layers import CONV1D
 

@@ -18,7 +18,7 @@ from playground.errors import PlaygroundError, StoreUnavailable
 from playground.methods import method
 from playground.methods.recipe import Recipe, command, variant_name, without_paths
 from playground.methods.table import calibration_words, scheme_words
-from playground.metrics.layer_errors import where_it_hurt
+from playground.metrics.weights import where_it_hurt
 from playground.models import names, stored
 from playground.models.variants import open_checkpoint
 from playground.push.page import Pushes

@@ -17,7 +17,7 @@ from playground.core import Progress
 from playground.errors import QuantizeFailed
 from playground.jobs.report import Report
 from playground.methods.llm_compressor import to_yaml
-from playground.metrics.layer_errors import WHAT, LayerError
+from playground.metrics.weights import WHAT, LayerError
 from playground.models.weights import load_model, refuse_not_finite
 from playground.quantize import probe as quantize_probe
 from playground.quantize import side_files

@@ -21,7 +21,7 @@ from playground.errors import Cancelled, InvalidRecipe, QuantizeFailed
 from playground.methods import gguf
 from playground.methods.gguf import ROW
 from playground.methods.recipe import Recipe
-from playground.metrics.layer_errors import LayerError
+from playground.metrics.weights import LayerError
 from playground.quantize import gguf_convert, gguf_kernels, gguf_types
 from playground.settings import settings
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from playground.errors import Cancelled, EngineUnavailable, QuantizeFailed
-from playground.metrics.layer_errors import of_parts
+from playground.metrics.weights import of_parts
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,8 +23,7 @@ from playground.jobs.clock import Clock
 from playground.jobs.report import Report
 from playground.methods import maker
 from playground.methods.recipe import Recipe, variant_name
-from playground.metrics.layer_errors import WHAT, LayerError
-from playground.metrics.weights import content_hash
+from playground.metrics.weights import WHAT, LayerError, content_hash
 from playground.models import checkpoint, names
 from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from playground.metrics.layer_errors import LayerError, relative_error
+from playground.metrics.weights import LayerError, relative_error
 
 
 def quantized_modules(model: Any) -> Iterator[tuple[str, Any]]:

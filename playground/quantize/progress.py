@@ -13,7 +13,7 @@ from typing import Any
 
 from playground.core import Progress
 from playground.jobs.report import Report
-from playground.metrics.layer_errors import WHAT, LayerError, relative_error
+from playground.metrics.weights import WHAT, LayerError, relative_error
 
 _BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")
 _WORK, _AGAIN = 0.3, 0.8  # of a layer: measuring ends and quantizing begins; its output is computed again

@@ -9,7 +9,7 @@ from typing import Any
 
 from playground import formatting
 from playground.methods.recipe import without_paths
-from playground.metrics.layer_errors import where_it_hurt
+from playground.metrics.weights import where_it_hurt
 from playground.models import names, stored
 from playground.models.checkpoint import Checkpoint
 from playground.report import plots

@@ -15,7 +15,7 @@ from typing import Any
 from playground.core import Variant
 from playground.engines.address import parse
 from playground.evaluate import run_page
-from playground.metrics.layer_errors import where_it_hurt
+from playground.metrics.weights import where_it_hurt
 from playground.models import stored
 from playground.runs import how, replay
 from playground.runs.verdict import outcomes

@@ -11,8 +11,7 @@ from playground.jobs.report import Report
 from playground.methods import autoround, method
 from playground.methods.llm_compressor import Modifiers
 from playground.methods.recipe import Recipe
-from playground.metrics.layer_errors import LayerError
-from playground.metrics.weights import read_tensors
+from playground.metrics.weights import LayerError, read_tensors
 from playground.models import checkpoint
 from playground.quantize import compressor
 from playground.quantize.reload import FreshProcess

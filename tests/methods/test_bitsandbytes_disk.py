@@ -16,7 +16,7 @@ from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
 from playground.methods import on_load
 from playground.methods.recipe import Recipe
 from playground.metrics import weights
-from playground.metrics.layer_errors import LayerError
+from playground.metrics.weights import LayerError
 from playground.models import checkpoint
 from playground.quantize import bitsandbytes
 from playground.quantize.size import size

@@ -18,7 +18,7 @@ from playground.core import Finish, Generation, Message, Progress, Sampling, Tok
 from playground.engines.llamacpp import LlamaCppEngine
 from playground.errors import BrokenCheckpoint, Cancelled, InvalidRecipe, QuantizeFailed, UnsupportedModel
 from playground.methods.recipe import Recipe
-from playground.metrics.layer_errors import LayerError
+from playground.metrics.weights import LayerError
 from playground.models import bundled
 from playground.models.gguf import GgufHeader, read_header
 from playground.quantize import gguf, gguf_convert, gguf_kernels, gguf_tokenizer, gguf_types

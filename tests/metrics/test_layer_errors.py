@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.metrics.layer_errors import LayerError, of_parts, relative_error
+from playground.metrics.weights import LayerError, of_parts, relative_error
 
 
 def test_a_relative_error_is_a_ratio_of_norms() -> None:

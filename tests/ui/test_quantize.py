@@ -18,7 +18,7 @@ from playground import cli, machine
 from playground.errors import InvalidCalibration, PlaygroundError
 from playground.methods import TABLE
 from playground.methods.recipe import Recipe, command
-from playground.metrics.layer_errors import where_it_hurt
+from playground.metrics.weights import where_it_hurt
 from playground.push.page import Pushes
 from playground.quantize import page as quantize_page
 from playground.quantize import upload, words
