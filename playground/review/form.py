@@ -13,7 +13,7 @@ from playground.review import prompts
 from playground.review.make import MAX_INVITATIONS, MAX_RUNS, TITLE, Pairs, Terms
 from playground.review.prompts import PromptSet
 from playground.review.spec import SAMPLING, ReviewSpec
-from playground.store.review_tables import Reveal
+from playground.store.schema import Reveal
 
 MAX_NAMES = 20_000  # characters of the reviewers' names
 

@@ -14,8 +14,7 @@ from playground.core import Message
 from playground.engines import address
 from playground.errors import InvalidRequest
 from playground.store import reviews, runs
-from playground.store.review_tables import Reveal, Review, Reviewer, ReviewItem
-from playground.store.schema import Run
+from playground.store.schema import Reveal, Review, Reviewer, ReviewItem, Run
 
 TITLE = "Which answer is better?"
 MAX_VARIANTS = 8

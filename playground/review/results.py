@@ -13,7 +13,7 @@ from playground.review import words
 from playground.review.bradley_terry import bradley_terry
 from playground.review.preference import Agreement, agreement, position, win_rate
 from playground.store import reviews
-from playground.store.review_tables import Review, Reviewer, ReviewItem, Vote
+from playground.store.schema import Review, Reviewer, ReviewItem, Vote
 
 ELO = 400 / 2.302585092994046  # points of Elo's scale in one unit of log odds
 

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from playground.errors import InvalidRequest, ReviewOver, VoteRefused
 from playground.review import make
 from playground.store import database, reviews
-from playground.store.review_tables import Choice, Review, Reviewer, ReviewItem, Vote
+from playground.store.schema import Choice, Review, Reviewer, ReviewItem, Vote
 
 MAX_COMMENT = 1000
 CHOICES: tuple[Choice, ...] = get_args(Choice)

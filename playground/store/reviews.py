@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from playground.errors import ReviewOver, UnknownReview, VoteRefused
 from playground.store import database
-from playground.store.review_tables import Review, Reviewer, ReviewItem, Vote
+from playground.store.schema import Review, Reviewer, ReviewItem, Vote
 
 
 def new_key() -> str:

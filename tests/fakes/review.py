@@ -9,8 +9,7 @@ from typing import Any
 from playground.review import make, voting
 from playground.review.make import Answered, Terms
 from playground.store import reviews, runs
-from playground.store.review_tables import Review, Reviewer
-from playground.store.schema import Run
+from playground.store.schema import Review, Reviewer, Run
 
 VARIANTS: list[dict[str, Any]] = [
     {"id": "fake", "label": "BF16", "method": "cast", "scheme": "BF16", "bytes": 269_030_016, "engine": "transformers"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from playground.store import review_tables  # noqa: F401 - its tables are part of the metadata
+from playground.store import schema  # noqa: F401 - its tables are part of the metadata
 from playground.store.schema import Base
 
 # SQLite alters a table by copying it: "batch" in alembic's words.
