@@ -25,6 +25,9 @@ GRACE_S = 2.0
 log = logging.getLogger(__name__)
 PAGE_SECRETS = {"PLAYGROUND_OWNER_TOKEN", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"}
 DATABASE_URL = "PLAYGROUND_DATABASE_URL"  # may hold a password
+_OWN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # what a user may have said
+_BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
+_said: dict[str, str] = {}  # by `wait_briefly`, in this process
 
 
 def run(
@@ -184,3 +187,23 @@ def _identity_by_ps(pid: int) -> str:
     found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5, env=environment).stdout
     state, _, start = found.strip().partition(" ")
     return "" if not start or state.startswith("Z") else f"{process_table()} {' '.join(start.split())}"
+
+
+# How the threads of torch wait for each other in a job.
+
+
+def briefly(environment: Mapping[str, str]) -> dict[str, str]:
+    """What to add to the environment of a process that works like a job, unless the user has said how to wait."""
+    return {} if any(name in environment for name in _OWN) else dict(_BRIEFLY)
+
+
+def wait_briefly() -> None:
+    """In this process. It is read when torch is loaded, so it has to come before that."""
+    added = briefly(os.environ)
+    _said.update(added)
+    os.environ.update(added)
+
+
+def as_user_said(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what `wait_briefly` added: an engine that a job starts is to be as fast as one that the page starts."""
+    return {name: value for name, value in environment.items() if name not in _said}

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playground.openmp import briefly
+from playground.process import briefly
 
 os.environ.update(briefly(os.environ))  # as in a job
 

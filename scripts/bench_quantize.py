@@ -37,7 +37,7 @@ from playground.methods.llm_compressor import to_yaml
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import content_hash
 from playground.models import checkpoint
-from playground.openmp import briefly
+from playground.process import briefly
 from playground.quantize import compressor
 from playground.quantize.recipes import complete
 from playground.texts import Calibration

@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from playground import machine, openmp, orphans
+from playground import machine, orphans, process
 from playground.engines.environments import importable
 from playground.errors import Cancelled, EngineDied, EngineUnavailable
 from playground.process import without_keys
@@ -192,7 +192,7 @@ def thread_count() -> str:
 
 def _environment(key: str) -> dict[str, str]:
     environment = {
-        name: value for name, value in openmp.as_user_said(without_keys(os.environ)).items() if name not in _SECRETS
+        name: value for name, value in process.as_user_said(without_keys(os.environ)).items() if name not in _SECRETS
     }
     return environment | {
         "OMP_NUM_THREADS": thread_count(),

@@ -23,7 +23,7 @@ from playground.evaluate.items import Warned
 from playground.evaluate.room import check, needs
 from playground.jobs.clock import Clock
 from playground.jobs.report import Report
-from playground.openmp import wait_briefly
+from playground.process import wait_briefly
 from playground.store import folders, runs
 from playground.store.schema import Run
 from playground.texts import prose

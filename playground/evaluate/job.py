@@ -42,7 +42,7 @@ from playground.evaluate.spec import EvaluateSpec
 from playground.evaluate.unfinished import Variant
 from playground.jobs.clock import Clock
 from playground.jobs.report import Report
-from playground.openmp import wait_briefly
+from playground.process import wait_briefly
 from playground.settings import settings
 from playground.store import folders, runs
 from playground.store.schema import Run

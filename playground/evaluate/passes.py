@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from playground import machine, openmp
+from playground import machine, process
 from playground.core import LoadSpec
 from playground.errors import EngineUnavailable
 from playground.process import without_keys
@@ -108,7 +108,11 @@ def _store(fresh: dict[str, Any]) -> None:
 
 def _ask(specs: Sequence[LoadSpec]) -> list[Pass | None]:
     root = str(Path(__file__).resolve().parents[2])
-    environment = {**without_keys(os.environ), "HF_HUB_OFFLINE": "1", **openmp.briefly(os.environ)}  # as a job's worker
+    environment = {
+        **without_keys(os.environ),
+        "HF_HUB_OFFLINE": "1",
+        **process.briefly(os.environ),
+    }  # as a job's worker
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     if (threads := settings().threads) is not None:
         environment["OMP_NUM_THREADS"] = str(threads)

@@ -27,7 +27,7 @@ from playground.metrics.weights import WHAT, LayerError, content_hash
 from playground.models import checkpoint, names
 from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint
-from playground.openmp import wait_briefly
+from playground.process import wait_briefly
 from playground.quantize import compressor, publish, reload_gguf
 from playground.quantize import errors as quantize_errors
 from playground.quantize import probe as quantize_probe
