@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from playground.errors import PlaygroundError, ReloadMismatch, from_wire, to_wire
-from playground.leaving import leave
+from playground.process import leave
 from playground.quantize import probe as quantize_probe
 
 PATIENCE_S = 5.0  # for imports when the checkpoint is there; starting again costs about as much
