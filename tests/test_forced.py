@@ -9,8 +9,7 @@ import pytest
 from playground.compare.forced import ForcedComparison, ForcedResult, Side, blocked, measure
 from playground.compare.generate import generate
 from playground.compare.run import Comparison, PaneRequest, PaneResult
-from playground.core import UNKNOWN_ID, Finish, Progress, Prompt, Sampling, Token
-from playground.engines.forcing import ForcedTokens
+from playground.core import UNKNOWN_ID, Finish, ForcedTokens, Progress, Prompt, Sampling, Token
 from playground.errors import EngineDied
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script

@@ -9,9 +9,8 @@ from typing import Any
 from playground import formatting
 from playground.compare.run import PaneResult
 from playground.compare.verdict import diverges_at
-from playground.core import Token
+from playground.core import Token, nats
 from playground.engines import table as engine_table
-from playground.engines.forcing import nats
 from playground.report.drawing import quantile
 from playground.report.parts import Answer, Exchange, Number, Piece, Scale
 from playground.store.schema import Run

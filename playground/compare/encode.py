@@ -24,11 +24,10 @@ from typing import Any
 
 from playground.compare.run import PaneResult
 from playground.compare.verdict import Divergence
-from playground.core import Finish, Loaded, Progress, Reported, Sampling, Token, Variant
+from playground.core import Finish, ForcedToken, Loaded, Progress, Reported, Sampling, Token, Variant
 from playground.engines import table
 from playground.engines.address import NAMES
 from playground.engines.choose import Option
-from playground.engines.forcing import ForcedToken
 from playground.errors import PlaygroundError
 from playground.web.values import inert, megabytes
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from playground.compare.run import PaneResult
-from playground.core import UNKNOWN_ID, Finish, Progress
+from playground.core import UNKNOWN_ID, Finish, ForcedSummary, ForcedToken, ForcedTokens, Forcing, Progress, summary
 from playground.engines import address, table
 from playground.engines.base import Engine
-from playground.engines.forcing import ForcedSummary, ForcedToken, ForcedTokens, Forcing, summary
 from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,7 @@ from playground.compare import stored
 from playground.compare.answers import Forced, engine_of, exchange, facts_of, positions
 from playground.compare.run import PaneResult
 from playground.compare.verdict import verdict
-from playground.core import Sampling
-from playground.engines.forcing import nats
+from playground.core import Sampling, nats
 from playground.report import plots
 from playground.report.parts import Account, Cell, Figure, Heading, Number, Said, Table, labels
 from playground.store.schema import Run

@@ -14,8 +14,7 @@ from rich.text import Text
 
 from playground.compare.run import Event, PaneResult
 from playground.compare.verdict import verdict
-from playground.core import Progress
-from playground.engines.forcing import ForcedSummary
+from playground.core import ForcedSummary, Progress
 
 HEIGHT = 18
 

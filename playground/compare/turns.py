@@ -12,9 +12,8 @@ from playground.compare.forced import ForcedResult
 from playground.compare.forced import Item as ForcedItem
 from playground.compare.generate import messages
 from playground.compare.run import Item, PaneRequest, PaneResult
-from playground.core import Finish, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
+from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
 from playground.engines import address, choose, table
-from playground.engines.forcing import ForcedTokens
 from playground.errors import PlaygroundError
 
 NUMBERS_EVERY_S = 0.25

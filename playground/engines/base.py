@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
-from playground.engines.forcing import ForcedTokens, Forcing
+from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
 
 OnProgress = Callable[[Progress], None]
 IsCancelled = Callable[[], bool]

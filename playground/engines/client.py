@@ -10,8 +10,7 @@ from typing import Any
 
 import httpx
 
-from playground.core import Finish, Generation, Progress, Token
-from playground.engines.forcing import ForcedTokens, Forcing
+from playground.core import Finish, ForcedTokens, Forcing, Generation, Progress, Token
 from playground.engines.process import ServerProcess
 from playground.engines.wire import forced_from, progress_from, token_from_chunk
 from playground.errors import EngineError, PlaygroundError, from_wire

@@ -9,13 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from playground import models, orphans
-from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
+from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import address, choose, table
 from playground.engines.base import Engine, IsCancelled, OnDevice, OnProgress
 from playground.engines.choose import NO_SECOND_PROCESS
 from playground.engines.device_turns import DeviceTurns
 from playground.engines.environments import zero_gpu
-from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu import ZeroGpuEngine
 from playground.errors import Cancelled, EngineUnavailable

@@ -11,10 +11,9 @@ from typing import Any
 import httpx
 
 from playground import models
-from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
+from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import client as http
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.process import Restarting, ServerProcess
 from playground.engines.wire import progress_from
 from playground.errors import Cancelled, EngineError, from_wire

@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from playground.core import Alternative, Finish, LoadSpec, Progress, Sampling, Token
-from playground.engines.forcing import ForcedToken, ForcedTokens, Forcing
+from playground.core import Alternative, Finish, ForcedToken, ForcedTokens, Forcing, LoadSpec, Progress, Sampling, Token
 from playground.settings import settings
 
 

@@ -15,8 +15,7 @@ from playground.compare.run import PaneResult
 from playground.compare.stored import alternatives
 from playground.compare.stored import pane as one_pane
 from playground.compare.verdict import Divergence, diverges_at
-from playground.core import Progress, Sampling
-from playground.engines.forcing import ForcedToken, summary
+from playground.core import ForcedToken, Progress, Sampling, summary
 
 KEY = "run"  # of the one turn there is
 NUMBERS_EVERY_S = 0.25

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from playground.compare.strip import WORDS
-from playground.engines.forcing import ForcedSummary
+from playground.core import ForcedSummary
 
 
 def outcomes(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from playground import models
-from playground.core import Finish, Generation, Loaded, Progress, Sampling, Token
-from playground.engines.forcing import ForcedTokens, Forcing
+from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Progress, Sampling, Token
 from playground.engines.router import WAITING, Engines
 from playground.errors import Cancelled, EngineError, EngineUnavailable
 from tests.engines.calls import eventually, never, quiet

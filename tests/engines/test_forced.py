@@ -15,8 +15,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from playground.core import Finish, Generation, LoadSpec, Progress, Sampling
-from playground.engines.forcing import ForcedTokens, Forcing, nats, summary
+from playground.core import Finish, ForcedTokens, Forcing, Generation, LoadSpec, Progress, Sampling, nats, summary
 from playground.engines.host import forced
 from playground.engines.host.memory import DeviceMemory
 from playground.engines.host.scheduler import DecodeThread

@@ -15,9 +15,8 @@ import psutil
 import pytest
 
 from playground.compare.run import Comparison, PaneRequest, PaneResult
-from playground.core import Finish, Generation, Message, Progress, Sampling, Token
+from playground.core import Finish, ForcedTokens, Forcing, Generation, Message, Progress, Sampling, Token
 from playground.engines import choose
-from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.router import Engines
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu import ZeroGpuEngine

@@ -20,8 +20,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from playground import formatting
-from playground.core import Trace
-from playground.engines.forcing import nats
+from playground.core import Trace, nats
 from playground.errors import InvalidRequest
 from playground.formatting import inert_cell
 from playground.metrics.timing import timing

@@ -8,10 +8,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import log
 
-from playground.core import Alternative, Finish, Generation, Loaded, Message, Progress, Prompt, Token
+from playground.core import (
+    Alternative,
+    Finish,
+    ForcedToken,
+    ForcedTokens,
+    Forcing,
+    Generation,
+    Loaded,
+    Message,
+    Progress,
+    Prompt,
+    Token,
+)
 from playground.engines import address
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.forcing import ForcedToken, ForcedTokens, Forcing
 from playground.errors import Cancelled, PlaygroundError, UnknownVariant
 
 GRAVITY = (

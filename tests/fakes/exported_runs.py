@@ -16,8 +16,7 @@ import numpy as np
 from playground.compare import record2
 from playground.compare.forced import ForcedResult
 from playground.compare.run import PaneResult
-from playground.core import Alternative, Finish, Loaded, Prompt, Sampling, Token
-from playground.engines.forcing import ForcedToken
+from playground.core import Alternative, Finish, ForcedToken, Loaded, Prompt, Sampling, Token
 from playground.speed.spec import BenchRow
 from playground.store import runs
 from playground.store.schema import Run

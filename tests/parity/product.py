@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 
 from playground import models
-from playground.core import LoadSpec, Progress, Sampling
-from playground.engines.forcing import ForcedTokens
+from playground.core import ForcedTokens, LoadSpec, Progress, Sampling
 from playground.engines.host import loading
 from playground.engines.host.decode import Step, decode
 from playground.engines.host.forced import force

@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from playground.core import Alternative, Finish, FinishReason, Progress
-from playground.engines.forcing import ForcedToken, ForcedTokens, Forcing
+from playground.core import Alternative, Finish, FinishReason, ForcedToken, ForcedTokens, Forcing, Progress
 from playground.engines.host.active import as_error, refuse_unknown_ids
 from playground.engines.host.decode import PrefillChunk
 from playground.engines.host.loading import Resident

@@ -17,8 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from playground.core import Generation, Loaded, LoadSpec, Progress
-from playground.engines.forcing import Forcing
+from playground.core import Forcing, Generation, Loaded, LoadSpec, Progress
 from playground.engines.host import forced, loading
 from playground.engines.host.active import Active, Emit, validate
 from playground.engines.host.forced import Forced

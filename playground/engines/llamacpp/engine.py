@@ -14,11 +14,21 @@ from typing import Any
 import psutil
 
 from playground import models
-from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Token
+from playground.core import (
+    Finish,
+    ForcedTokens,
+    Forcing,
+    Generation,
+    Loaded,
+    LoadSpec,
+    Message,
+    Progress,
+    Prompt,
+    Token,
+)
 from playground.engines import client as http
 from playground.engines import table
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.llamacpp import facts
 from playground.engines.llamacpp.completion import Completion
 from playground.engines.llamacpp.facts import Facts

@@ -14,10 +14,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
+from playground.core import (
+    Finish,
+    ForcedTokens,
+    Forcing,
+    Generation,
+    Loaded,
+    Message,
+    Progress,
+    Prompt,
+    Sampling,
+    Token,
+)
 from playground.engines import table
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.remote.chunks import Chunks
 from playground.engines.remote.errors import Missing, Rejected, Scrub, TooLarge, missing_model, shown, unreadable
 from playground.engines.remote.http import IsStopped, RemoteHttp

@@ -11,10 +11,22 @@ from pathlib import Path
 import httpx
 
 from playground import models as catalog
-from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Reported, Sampling, Token
+from playground.core import (
+    Finish,
+    ForcedTokens,
+    Forcing,
+    Generation,
+    Loaded,
+    LoadSpec,
+    Message,
+    Progress,
+    Prompt,
+    Reported,
+    Sampling,
+    Token,
+)
 from playground.engines import client, table
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.forcing import ForcedTokens, Forcing
 from playground.engines.process import ServerProcess
 from playground.engines.servers import Servers
 from playground.engines.vllm import command, facts, memory, metrics, server_log

@@ -14,9 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground import models
-from playground.core import Finish, Generation, Loaded, LoadSpec, Message, Progress, Prompt, Token
+from playground.core import (
+    Finish,
+    ForcedTokens,
+    Forcing,
+    Generation,
+    Loaded,
+    LoadSpec,
+    Message,
+    Progress,
+    Prompt,
+    Token,
+)
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.forcing import ForcedTokens, Forcing
 from playground.errors import Cancelled, EngineError, EngineUnavailable, UnknownVariant, from_wire
 from playground.settings import settings
 

@@ -14,8 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from playground.core import Finish, Generation, Loaded, LoadSpec, Progress, Token
-from playground.engines.forcing import ForcedTokens, Forcing
+from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, LoadSpec, Progress, Token
 from playground.engines.host import forced, loading
 from playground.engines.host.active import Active, validate
 from playground.engines.host.forced import Forced
