@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from playground.errors import EvaluationError
-from playground.metrics.clusters import mean_stderr
+from playground.metrics.stats import mean_stderr
 
 CONFIDENCE = (0.0, 0.3, 0.6, 0.9, 0.99, 1.0)  # bucket edges: how sure the reference was
 LOWEST, HIGHEST, STEP = -8.0, 2.0, 0.25  # log10 nats; FP32 rounds at about 1e-7

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from playground.metrics import stats
-from playground.metrics.clusters import Floats
+from playground.metrics.stats import Floats
 
 STEPS = 60
 CLOSE = 1e-12

@@ -25,8 +25,17 @@ import numpy as np
 import numpy.typing as npt
 
 from playground.metrics import stats
-from playground.metrics.clusters import Floats, clustered, design_effect
-from playground.metrics.stats import CHANGED, LEVEL, Z, mcnemar_exact, score_interval, smallest_drop
+from playground.metrics.stats import (
+    CHANGED,
+    LEVEL,
+    Floats,
+    Z,
+    clustered,
+    design_effect,
+    mcnemar_exact,
+    score_interval,
+    smallest_drop,
+)
 
 RESAMPLES = 2000
 UNSEEN = 0.85  # where only a win rate beyond this would have shown, there are too few votes to say anything

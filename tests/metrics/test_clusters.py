@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from playground.metrics.clusters import clustered, design_effect, mean_stderr
+from playground.metrics.stats import clustered, design_effect, mean_stderr
 
 numbers = st.lists(st.floats(-100, 100), min_size=4, max_size=40)
 
