@@ -25,7 +25,7 @@ from playground.push.page import Pushes
 from playground.quantize.estimate import estimate, facts
 from playground.quantize.spec import QuantizeSpec
 from playground.settings import settings
-from playground.store import database, glances, variants
+from playground.store import database, runs, variants
 from playground.store.schema import Job, StoredVariant
 from playground.web.jobs import JobCards, Queue
 from playground.web.values import inert
@@ -157,7 +157,7 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
         "estimate": _estimate(row),
         "paper": method(row.method).paper,
         "hash": row.content_hash,
-        "run": glances.of_job(row.job_id),
+        "run": runs.id_of_job(row.job_id),
         "json": inert({**row.card, **paths, "recipe": recipe, "parent": row.parent}),
     }
 

@@ -23,7 +23,7 @@ from playground.errors import InvalidRequest, PlaygroundError
 from playground.evaluate import items_page
 from playground.runs import page
 from playground.runs import pair as runs_pair
-from playground.store import glances, runs
+from playground.store import runs
 from playground.web import gradio as gr
 from playground.web.owner import Owner
 from playground.web.values import inert
@@ -92,7 +92,7 @@ def serve(app: Any, owner: Owner) -> None:
         mine, wanted = is_owner(request), request.query_params.get("run", "")
 
         def act() -> Answer:
-            known = glances.stamp(wanted, mine)
+            known = runs.stamp(wanted, mine)
             return kept.get((known, mine), lambda: page.view(runs.entry(wanted, mine), owner=mine))
 
         return _answered(request, act)
@@ -102,7 +102,7 @@ def serve(app: Any, owner: Owner) -> None:
         ids = request.query_params.get("run", ""), request.query_params.get("with", "")
 
         def act() -> Answer:
-            known = [glances.stamp(one, mine) for one in ids]
+            known = [runs.stamp(one, mine) for one in ids]
 
             def make() -> dict[str, Any]:
                 first, second = (runs.entry(one, mine) for one in ids)
@@ -116,7 +116,7 @@ def serve(app: Any, owner: Owner) -> None:
         mine, asked = is_owner(request), request.query_params
 
         def act() -> Answer:
-            run = runs.get(glances.stamp(asked.get("run", ""), mine).id, mine)
+            run = runs.get(runs.stamp(asked.get("run", ""), mine).id, mine)
             better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
             found = items_page.page(
                 run.id, better, asked.get("task", "")[:200], len(run.variants),

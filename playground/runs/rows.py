@@ -12,7 +12,7 @@ from playground.evaluate.report import named
 from playground.evaluate.run_page import NOISE
 from playground.evaluate.verdict_table import WITHHELD
 from playground.runs.how import KINDS
-from playground.store import glances
+from playground.store import runs
 from playground.store.runs import Entry
 
 PARTS = {
@@ -39,7 +39,7 @@ class Rows:
     def _read(self, entries: Sequence[Entry]) -> None:
         for kind, names in PARTS.items():
             new = [entry for entry in entries if entry.run.kind == kind and entry.id not in self._numbers]
-            found = glances.parts([entry.id for entry in new], names)
+            found = runs.parts([entry.id for entry in new], names)
             for entry in new:
                 self._numbers[entry.id] = number(kind, found.get(entry.id) or {}, labels(entry))
         while len(self._numbers) > MAX_KEPT:
