@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.errors import Cancelled, to_wire
-from playground.models.hub_errors import typed
+from playground.models.hub import typed
 from playground.process import say
 
 REPORT_S = 0.1

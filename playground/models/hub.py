@@ -16,13 +16,22 @@ from pathlib import Path
 
 from playground import process
 from playground.core import Progress
-from playground.errors import BrokenCheckpoint, HubUnreachable, UnknownModel
+from playground.errors import (
+    BrokenCheckpoint,
+    CatalogError,
+    GatedModel,
+    HubUnreachable,
+    PlaygroundError,
+    UnknownModel,
+    UnsupportedModel,
+)
+from playground.methods import did_you_mean
 from playground.metrics import weights
 from playground.metrics.weights import Tensor
-from playground.models import checkpoint, gguf, hub_errors, screening
+from playground.models import checkpoint, gguf, screening
 from playground.models.checkpoint import Checkpoint
 from playground.models.hub_cache import COMMIT, complete, is_cached, remember, snapshot
-from playground.models.names import Model
+from playground.models.names import BUNDLED, HUB_MODELS, Model
 from playground.settings import settings
 
 TIMEOUT_S = 5.0
@@ -34,6 +43,7 @@ _SKIPPED = re.compile(r"(.*\.index\.json|README.*|LICENSE.*|.*eval.*|requirement
 
 
 __all__ = ["download", "is_cached", "is_here", "open_checkpoint"]
+LOG_IN = "set HF_TOKEN or run `hf auth login`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ def _hub_errors(model: Model) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise hub_errors.typed(error, model.repo, model.revision) from error
+        raise typed(error, model.repo, model.revision) from error
 
 
 def _offline() -> bool:
@@ -77,7 +87,7 @@ def listing(model: Model) -> Listing:
     if known is not None and time.monotonic() - known[0] < FRESH_S:
         return known[1]
     if _offline():
-        raise hub_errors.unreachable(model.repo)
+        raise unreachable(model.repo)
     from huggingface_hub import HfApi
 
     with _hub_errors(model):
@@ -254,3 +264,63 @@ def download(
     fetched = process.run("playground.models.fetch", [json.dumps(request)], report, stop, f"Downloading {model.repo}")
     remember(model, listed.commit)
     return Path(fetched["path"])
+
+
+# The hub library's exceptions as ours: one sentence, and what to do.
+
+
+def typed(error: Exception, repo: str, revision: str | None = None) -> PlaygroundError:
+    """The typed error for what the hub said about `repo`."""
+    import httpx
+    from huggingface_hub import errors
+
+    if isinstance(error, PlaygroundError):
+        return error
+    if isinstance(error, errors.GatedRepoError):
+        return GatedModel(
+            f"{repo} wants you to accept its terms before it can be downloaded.",
+            hint=f"Accept them on its page on the hub, then {LOG_IN}.",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        near = did_you_mean(repo, HUB_MODELS).split(" Known:")[0]
+        guess = f"{near} " if near.startswith("Did you mean") else ""
+        return UnknownModel(
+            f"The hub has no model {repo}, or it is private.",
+            hint=f"{guess}Check the name; if it is private, {LOG_IN}.",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return UnknownModel(
+            f"{repo} has no revision {(revision or 'of that name')[:80]}.", hint="Check what follows the '@'."
+        )
+    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+        return unreachable(repo)
+    if isinstance(error, errors.EntryNotFoundError):
+        return BrokenCheckpoint(f"A file of {repo} is missing on the hub.", hint="Check its page on the hub.")
+    if isinstance(error, errors.DisabledRepoError):
+        return UnsupportedModel(f"The hub has disabled {repo}.", hint="Choose another model.")
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code
+        if status in (401, 403):
+            return GatedModel(
+                f"The hub does not let you read {repo}.", hint=f"To log in, {LOG_IN}; check the token's rights."
+            )
+        return HubUnreachable(
+            f"The hub answered {status} for {repo}.", hint="Try again later; cached models still work."
+        )
+    if isinstance(error, errors.HFValidationError):
+        return UnknownModel(f"{repo} is not a repository name.", hint="Use owner/name.")
+    if isinstance(error, httpx.HTTPError):
+        return unreachable(repo)
+    if isinstance(error, OSError):
+        return CatalogError(
+            f"{repo} could not be stored: {error.strerror or 'the download was incomplete'}.", hint="Check the disk."
+        )
+    return CatalogError(f"{repo} could not be read from the hub ({type(error).__name__}).", hint="Try again.")
+
+
+def unreachable(repo: str) -> HubUnreachable:
+    """The hub does not answer, or must not be asked, and the cache does not hold what is needed."""
+    return HubUnreachable(
+        f"The hub cannot be reached, and {repo} is not completely on this machine.",
+        hint=f"Check the connection, or use {BUNDLED} or a local folder.",
+    )
