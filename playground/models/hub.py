@@ -30,7 +30,6 @@ from playground.metrics import weights
 from playground.metrics.weights import Tensor
 from playground.models import checkpoint, gguf, screening
 from playground.models.checkpoint import Checkpoint
-from playground.models.hub_cache import COMMIT, complete, is_cached, remember, snapshot
 from playground.models.names import BUNDLED, HUB_MODELS, Model
 from playground.settings import settings
 
@@ -44,6 +43,7 @@ _SKIPPED = re.compile(r"(.*\.index\.json|README.*|LICENSE.*|.*eval.*|requirement
 
 __all__ = ["download", "is_cached", "is_here", "open_checkpoint"]
 LOG_IN = "set HF_TOKEN or run `hf auth login`"
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,3 +324,55 @@ def unreachable(repo: str) -> HubUnreachable:
         f"The hub cannot be reached, and {repo} is not completely on this machine.",
         hint=f"Check the connection, or use {BUNDLED} or a local folder.",
     )
+
+
+# The hub library's cache folder: which revision is there, whole or not, and which commit a branch was at.
+
+
+def _store(model: Model) -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{model.repo.replace('/', '--')}"
+
+
+def snapshot(model: Model) -> tuple[Path, str] | None:
+    """Folder (or file) and commit of the cached copy of a revision, whether complete or not."""
+    store = _store(model)
+    commit = model.revision or "main"
+    if not COMMIT.fullmatch(commit):
+        try:
+            commit = (store / "refs" / commit).read_text().strip()
+        except OSError:
+            return None
+    folder = store / "snapshots" / commit
+    path = folder / model.file if model.file else folder
+    return (path, commit) if COMMIT.fullmatch(commit) and path.exists() else None
+
+
+def is_cached(model: Model) -> bool:
+    """Whether the weights of this revision are on this machine, by the files' names."""
+    found = snapshot(model)
+    if found is None:
+        return False
+    path = found[0]
+    return path.is_file() or (path / "model.safetensors").exists() or any(path.glob("model-*.safetensors"))
+
+
+def complete(path: Path, files: Mapping[str, int]) -> bool:
+    """Whether every file is there with its size."""
+    try:
+        if path.is_file():
+            return path.stat().st_size == next(iter(files.values()))
+        return all((path / name).stat().st_size == size for name, size in files.items())
+    except OSError:
+        return False
+
+
+def remember(model: Model, commit: str) -> None:
+    """Note which commit the branch was at, as the library does, so that the name works without the hub."""
+    name = model.revision or "main"
+    if COMMIT.fullmatch(name):
+        return
+    ref = _store(model) / "refs" / name
+    ref.parent.mkdir(parents=True, exist_ok=True)
+    ref.write_text(commit)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground.core import LoadSpec, Variant
 from playground.errors import BrokenCheckpoint, CatalogError, InvalidSettings, StoreUnavailable, UnknownVariant
 from playground.methods import TABLE, did_you_mean
-from playground.models import bundled, checkpoint, hub_cache, names
+from playground.models import bundled, checkpoint, hub, names
 from playground.models.checkpoint import Checkpoint
 from playground.store import database, folders, variants
 from playground.store.schema import StoredVariant
@@ -81,7 +81,7 @@ def _original(row: StoredVariant) -> Path | None:
     since: it may be another model's. Asks nobody."""
     parsed = names.parse(row.model)
     if parsed.kind == "hub":
-        cached = hub_cache.snapshot(parsed)
+        cached = hub.snapshot(parsed)
         folder = None if cached is None else cached[0]
     else:
         folder = bundled.folder() if parsed.kind == "bundled" else parsed.path
