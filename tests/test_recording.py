@@ -20,7 +20,7 @@ from playground.core import Finish, Sampling, Trace
 from playground.engines import subjects
 from playground.errors import EngineDied, OutOfMemory
 from playground.metrics.timing import timing
-from playground.models import hashes
+from playground.models import checkpoint
 from playground.speed import report
 from playground.speed.spec import BenchRow, Plan
 from playground.store import database, runs
@@ -201,11 +201,11 @@ def test_a_measurement_of_speed_is_a_run() -> None:
 def test_weights_are_read_once(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a.gguf"
     file.write_bytes(b"weights")
-    first = hashes.known(file)
-    monkeypatch.setattr(hashes, "content_hash", lambda _: "c" * 64)
-    assert hashes.known(file) == first != "c" * 64
+    first = checkpoint.known(file)
+    monkeypatch.setattr(checkpoint, "content_hash", lambda _: "c" * 64)
+    assert checkpoint.known(file) == first != "c" * 64
     file.write_bytes(b"other weights")
-    assert hashes.known(file) == "c" * 64
+    assert checkpoint.known(file) == "c" * 64
 
 
 def test_a_remote_variant_ran_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from playground.engines import address, choose
 from playground.errors import EvaluationError, PlaygroundError
 from playground.methods import did_you_mean
 from playground.metrics.weights import content_hash
-from playground.models import checkpoint, hashes, names
+from playground.models import checkpoint, names
 
 ENGINES = ("transformers", "vllm", "remote")
 OnProgress = Callable[[Progress], None]
@@ -107,7 +107,7 @@ def known_hash(variant: Variant) -> str:
     """
     if variant.engines == ("remote",):
         return _remote_hash(variant)
-    return weights_hash(models.resolve(variant.id, lambda _: None), hashes.known)
+    return weights_hash(models.resolve(variant.id, lambda _: None), checkpoint.known)
 
 
 def _remote_hash(variant: Variant) -> str:
