@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from playground.models import screening
+from playground.models import checkpoint
 from playground.models.gguf import GgufHeader
 
 # Model types whose GGUF file, read with the configuration of the original, gives the original's logits in every variant
@@ -57,7 +57,7 @@ MISTRAL_WINDOW = 4096  # of a config.json that leaves out what its class takes a
 @lru_cache(maxsize=1)
 def architectures() -> frozenset[str]:
     """The GGUF architectures the installed transformers reads; empty if that cannot be found out."""
-    fast = screening.literal("transformers.integrations.gguf.gguf_conversion_mapping", "GGUF_ARCHS")
+    fast = checkpoint.literal("transformers.integrations.gguf.gguf_conversion_mapping", "GGUF_ARCHS")
     keys = fast.keys if isinstance(fast, ast.Dict) else ()
     spelt = (name for name, here in _SPELT.items() if here in _table())
     return frozenset({*_table(), *spelt, *(str(key.value) for key in keys if isinstance(key, ast.Constant))})
@@ -66,14 +66,14 @@ def architectures() -> frozenset[str]:
 @lru_cache(maxsize=1)
 def _table() -> dict[str, dict[str, str | None]]:
     """The reader's: architecture → key of the header without it → field of the configuration, None where dropped."""
-    table = screening.literal("transformers.integrations.ggml", "GGUF_CONFIG_MAPPING")
+    table = checkpoint.literal("transformers.integrations.ggml", "GGUF_CONFIG_MAPPING")
     return ast.literal_eval(table) if isinstance(table, ast.Dict) else {}
 
 
 @lru_cache(maxsize=1)
 def _converters() -> dict[str, str]:
     """The reader's converters of tokenizers: architecture → name of the class."""
-    table = screening.literal("transformers.integrations.ggml", "GGUF_TO_FAST_CONVERTERS")
+    table = checkpoint.literal("transformers.integrations.ggml", "GGUF_TO_FAST_CONVERTERS")
     pairs = zip(table.keys, table.values, strict=True) if isinstance(table, ast.Dict) else ()
     return {
         str(key.value): value.id

@@ -28,7 +28,7 @@ from playground.errors import (
 from playground.methods import did_you_mean
 from playground.metrics import weights
 from playground.metrics.weights import Tensor
-from playground.models import checkpoint, gguf, screening
+from playground.models import checkpoint, gguf
 from playground.models.checkpoint import Checkpoint
 from playground.models.names import BUNDLED, HUB_MODELS, Model
 from playground.settings import settings
@@ -184,7 +184,7 @@ def _file_bytes(model: Model, listed: Listing) -> int:
 
 def _small(model: Model, listed: Listing, name: str) -> bytes:
     size = listed.files[name]
-    if size > screening.MAX_JSON:
+    if size > checkpoint.MAX_JSON:
         raise BrokenCheckpoint(f"{name} of {model.repo} is too large to be a config file.")
     return _range(model, listed, name, 0, size) if size else b""
 
