@@ -18,7 +18,7 @@ from playground.engines.environments import SETUP, missing_vllm
 from playground.errors import PlaygroundError
 from playground.methods import TABLE as METHODS
 from playground.methods import Method
-from playground.models import bundled, formats
+from playground.models import bundled, checkpoint
 from playground.settings import settings
 from playground.store import database
 
@@ -43,7 +43,7 @@ def report() -> dict[str, Any]:
         "bundled_model": model,
         "engines": engines,
         "methods": [_method(row, kind) for row in METHODS],
-        "formats": [_format(row, device) for row in formats.FORMATS] if device else [],
+        "formats": [_format(row, device) for row in checkpoint.FORMATS] if device else [],
         "folders": {name: str(getattr(settings(), name)) for name in ("data", "cache", "logs")},
     }
 
@@ -126,14 +126,14 @@ def _method(row: Method, device: str | None) -> dict[str, Any]:
     return {"name": row.name, "title": row.title, "schemes": list(row.schemes), "runs": not why, "why": why, "do": do}
 
 
-def _format(row: formats.Format, device: dict[str, Any]) -> dict[str, Any]:
+def _format(row: checkpoint.Format, device: dict[str, Any]) -> dict[str, Any]:
     major, _, minor = (device["capability"] or "").partition(".")
     capability = (int(major), int(minor)) if major else None
-    versions = machine.versions(formats.PACKAGES)
+    versions = machine.versions(checkpoint.PACKAGES)
     return {
         "name": row.name,
         "title": row.title,
-        **asdict(formats.support(row, device["device"], capability, versions)),
+        **asdict(checkpoint.support(row, device["device"], capability, versions)),
     }
 
 

@@ -19,7 +19,7 @@ from playground.engines.environments import missing_vllm
 from playground.errors import EngineUnavailable
 from playground.machine import Probe
 from playground.methods import TABLE as METHODS
-from playground.models import bundled, formats
+from playground.models import bundled, checkpoint
 
 PROBE = Probe("cpu", "a CPU", 16 * 2**30, 8 * 2**30, "2.13.0", 4, 25e9)
 
@@ -68,12 +68,12 @@ def test_the_report_is_json_and_lists_every_row(home: Path, monkeypatch: pytest.
     report = json.loads(json.dumps(doctor.report()))
     assert [row["name"] for row in report["engines"]] == [row.name for row in table.TABLE]
     assert [row["name"] for row in report["methods"]] == [row.name for row in METHODS]
-    assert [row["name"] for row in report["formats"]] == [row.name for row in formats.FORMATS]
+    assert [row["name"] for row in report["formats"]] == [row.name for row in checkpoint.FORMATS]
     assert report["device"]["bandwidth"] == 25e9
     assert all(row["runs"] for row in report["engines"] if row["name"] != "vllm" or not missing_vllm())
     text = shown(report)
     assert "25.0 GB/s, measured" in text
-    for row in (*METHODS, *formats.FORMATS):
+    for row in (*METHODS, *checkpoint.FORMATS):
         assert row.title in text
 
 
@@ -132,7 +132,7 @@ def test_the_bundled_model_has_three_states(home: Path, monkeypatch: pytest.Monk
     assert bundled.INSTALL in shown(report)
 
 
-GPU = {"triton": "3.7.1", "kernels": "0.16.2", **{name: "99" for row in formats.FORMATS for name in row.needs}}
+GPU = {"triton": "3.7.1", "kernels": "0.16.2", **{name: "99" for row in checkpoint.FORMATS for name in row.needs}}
 
 
 @pytest.mark.parametrize(
@@ -151,10 +151,10 @@ GPU = {"triton": "3.7.1", "kernels": "0.16.2", **{name: "99" for row in formats.
     ],
 )
 def test_formats_elsewhere(
-    name: str, device: str, capability: formats.Capability, versions: formats.Versions, state: str
+    name: str, device: str, capability: checkpoint.Capability, versions: checkpoint.Versions, state: str
 ) -> None:
-    row = next(row for row in formats.FORMATS if row.name == name)
-    found = formats.support(row, device, capability, versions)
+    row = next(row for row in checkpoint.FORMATS if row.name == name)
+    found = checkpoint.support(row, device, capability, versions)
     assert found.state == state
     assert bool(found.why) == (state != "runs")
     assert found.do or state != "missing"
@@ -214,7 +214,7 @@ def test_formats_here_are_what_the_quantizers_of_transformers_say() -> None:
     )
     assert child.returncode == 0, child.stderr[-2000:]
     asked = json.loads(child.stdout.splitlines()[-1])
-    versions = machine.versions(formats.PACKAGES)
-    table_says = {row.name: formats.support(row, "cpu", None, versions).state for row in formats.FORMATS}
+    versions = machine.versions(checkpoint.PACKAGES)
+    table_says = {row.name: checkpoint.support(row, "cpu", None, versions).state for row in checkpoint.FORMATS}
     assert asked == {name: state for name, state in table_says.items() if name in asked}
     assert set(table_says) - set(asked) == {"gguf"}  # has no quantization_config to ask; the catalog's tests load one
