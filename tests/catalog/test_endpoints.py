@@ -23,7 +23,7 @@ from playground.errors import (
     UnsafeAddress,
     UnsupportedModel,
 )
-from playground.models import addresses, endpoints, names
+from playground.models import endpoints, names
 from playground.models.endpoints import Endpoint
 from tests.fakes.command_line import playground
 
@@ -44,12 +44,12 @@ ALLOWED = [
 
 @pytest.mark.parametrize("address", REFUSED)
 def test_refused_addresses(address: str) -> None:
-    assert addresses.refusal(address)
+    assert endpoints.refusal(address)
 
 
 @pytest.mark.parametrize("address", ALLOWED)
 def test_the_owners_own_networks_and_the_internet_are_allowed(address: str) -> None:
-    assert addresses.refusal(address) == ""
+    assert endpoints.refusal(address) == ""
 
 
 def spellings(ip: ipaddress.IPv4Address) -> list[str]:
@@ -77,7 +77,7 @@ def test_no_spelling_of_a_refused_address_gets_through(number: int, form: int, p
         return
     inside = url.removeprefix("http://").rsplit(":8000", 1)[0].strip("[]")
     try:
-        found = addresses.resolve(inside, 8000, 5)
+        found = endpoints.resolve(inside, 8000, 5)
     except (UnsafeAddress, OSError):
         return  # an address that is refused, or a spelling that leads nowhere on this system
     raise AssertionError(f"{host} leads to {found}")
@@ -87,14 +87,14 @@ def test_no_spelling_of_a_refused_address_gets_through(number: int, form: int, p
 def test_an_address_inside_an_ipv6_one_is_judged_as_itself(number: int) -> None:
     ip = ipaddress.IPv4Address(number)
     for host in spellings(ip)[9:]:
-        assert addresses.refusal(host.strip("[]")) == addresses.refusal(str(ip))
+        assert endpoints.refusal(host.strip("[]")) == endpoints.refusal(str(ip))
 
 
 @pytest.mark.parametrize("name", ["metadata.google.internal", "METADATA.google.internal.", "metadata", "instance-data"])
 def test_metadata_names_are_refused_without_asking(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("a name server was asked"))
     with pytest.raises(UnsafeAddress, match="metadata"):
-        addresses.resolve(name, 80, 1)
+        endpoints.resolve(name, 80, 1)
 
 
 def answer(*found: str) -> list[tuple[object, ...]]:
@@ -104,7 +104,7 @@ def answer(*found: str) -> list[tuple[object, ...]]:
 def test_one_bad_answer_among_good_ones_refuses_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer("8.8.8.8", "169.254.169.254"))
     with pytest.raises(UnsafeAddress, match=r"leads to 169\.254\.169\.254, link-local"):
-        addresses.resolve("innocent.example", 80, 1)
+        endpoints.resolve("innocent.example", 80, 1)
 
 
 def test_a_name_server_that_hangs_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +113,7 @@ def test_a_name_server_that_hangs_has_a_limit(monkeypatch: pytest.MonkeyPatch) -
     never = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [never.wait(5)][1:])
     with pytest.raises(TimeoutError):
-        addresses.resolve("slow.example", 80, 0.05)
+        endpoints.resolve("slow.example", 80, 0.05)
     never.set()
 
 

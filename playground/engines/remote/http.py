@@ -23,7 +23,7 @@ import httpx
 from playground import __version__
 from playground.engines.remote.errors import Scrub, failed, from_status, too_large, unreadable
 from playground.errors import Cancelled
-from playground.models import addresses
+from playground.models import endpoints
 from playground.models.endpoints import Endpoint
 from playground.settings import settings
 
@@ -138,7 +138,7 @@ class _Backend(httpcore.NetworkBackend):
         deadline = time.monotonic() + limit
         with _mapped(httpcore.ConnectTimeout, httpcore.ConnectError):
             failure: OSError = OSError("no address")
-            for address in addresses.resolve(host, port, limit):
+            for address in endpoints.resolve(host, port, limit):
                 try:
                     connection = socket.create_connection((address, port), max(0.1, deadline - time.monotonic()), None)
                 except OSError as error:
