@@ -22,7 +22,7 @@ from packaging.specifiers import SpecifierSet
 from playground.errors import BrokenCheckpoint, UnknownModel, UnsafeModel, UnsupportedModel
 from playground.metrics import weights
 from playground.metrics.weights import Tensor, content_hash
-from playground.models import bundled, gguf, gguf_reader, restore, scheme
+from playground.models import bundled, gguf, restore, scheme
 from playground.settings import settings
 
 GENERATION = "generation_config.json"
@@ -183,7 +183,7 @@ def from_gguf_header(
     refuse_gguf(model, header)
     count = sum(tensor.numel for tensor in header.tensors)
     dtype = scheme.compute_dtype(original or {}, (), packed=True)
-    unread = gguf_reader.unread(header, original)
+    unread = gguf.unread(header, original)
     form = scheme.gguf(header.weight_type, header.fields.get("general.file_type"), dtype, unread)
     ends = _ids(*(header.fields.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")))
     return Checkpoint(path, {}, header.tensors, form, count, source, revision, ends)

@@ -16,7 +16,7 @@ import psutil
 from playground.core import UNKNOWN_ID, Generation, Message, Prompt, Sampling, Token
 from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.errors import EngineError, ReloadMismatch
-from playground.models import gguf, gguf_reader
+from playground.models import gguf
 from playground.models.weights import refuse_not_finite
 from playground.quantize import compressor, probe
 
@@ -76,7 +76,7 @@ def sentence(found: dict[str, Any]) -> str:
 
 def window_notes(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     """For the card: where llama.cpp attends to more than the original, whose config.json is given."""
-    tokens = gguf_reader.lost_window(gguf.read_header(file), config)
+    tokens = gguf.lost_window(gguf.read_header(file), config)
     if tokens is None:
         return ()
     return (

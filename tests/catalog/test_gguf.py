@@ -15,7 +15,6 @@ from gguf import GGUFWriter
 from playground import models
 from playground.errors import BrokenCheckpoint, CatalogError, UnknownVariant, UnsupportedModel
 from playground.models import gguf as models_gguf
-from playground.models import gguf_reader
 from tests.cases import gguf_files
 from tests.fakes.gguf import gguf_bytes, text_field, write_gguf
 
@@ -139,12 +138,12 @@ def test_what_the_reader_leaves_out_is_taken_from_the_classes() -> None:
 
     kinds = ("falcon", "gemma2", "gemma3_text", "nemotron", "qwen3", "stablelm", "starcoder2", "mistral")
     falcon, gemma2, gemma3, nemotron, qwen3, stablelm, starcoder2, mistral = map(AutoConfig.for_model, kinds)
-    taken = gguf_reader.CLASS_VALUES
+    taken = models_gguf.CLASS_VALUES
     assert (falcon.multi_query, taken["falcon"]["attention.head_count_kv"]) == (True, 1)
     assert falcon.layer_norm_epsilon == taken["falcon"]["attention.layer_norm_epsilon"]
     assert gemma2.attn_logit_softcapping == taken["gemma2"]["attn_logit_softcapping"]
     assert gemma2.final_logit_softcapping == taken["gemma2"]["final_logit_softcapping"]
-    assert gemma2.query_pre_attn_scalar == gemma3.query_pre_attn_scalar == gguf_reader.QUERY_SCALE
+    assert gemma2.query_pre_attn_scalar == gemma3.query_pre_attn_scalar == models_gguf.QUERY_SCALE
     assert gemma3.rope_parameters["full_attention"]["rope_theta"] == taken["gemma3"]["rope.freq_base"]
     assert gemma3.rope_parameters["sliding_attention"]["rope_theta"] == taken["gemma3"]["rope.freq_base_swa"]
     assert nemotron.norm_eps == taken["nemotron"]["attention.layer_norm_epsilon"]
@@ -152,8 +151,8 @@ def test_what_the_reader_leaves_out_is_taken_from_the_classes() -> None:
     assert stablelm.rope_parameters["rope_theta"] == taken["stablelm"]["rope.freq_base"]
     assert starcoder2.rope_parameters["rope_theta"] == taken["starcoder2"]["rope.freq_base"]
     parts = {"nemotron": nemotron, "stablelm": stablelm}
-    assert {name: one.rope_parameters["partial_rotary_factor"] for name, one in parts.items()} == gguf_reader.ROTARY
-    assert mistral.sliding_window == gguf_reader.MISTRAL_WINDOW
+    assert {name: one.rope_parameters["partial_rotary_factor"] for name, one in parts.items()} == models_gguf.ROTARY
+    assert mistral.sliding_window == models_gguf.MISTRAL_WINDOW
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_models_that_cannot_run(tmp_path: Path, change: dict[str, object], words
 
 def test_known_architectures_come_from_the_installed_transformers() -> None:
     from playground.models.checkpoint import causal_architectures
-    from playground.models.gguf_reader import architectures
+    from playground.models.gguf import architectures
 
     assert {"LlamaForCausalLM", "Qwen2ForCausalLM", "GPT2LMHeadModel", "GptOssForCausalLM"} <= causal_architectures()
     assert {"llama", "qwen2", "qwen3moe", "qwen35"} <= architectures()

@@ -26,8 +26,7 @@ from playground.engines.host.reading import TRIAL, Reading, trial
 from playground.errors import BrokenCheckpoint, EngineUnavailable, OutOfMemory, PlaygroundError, UnsupportedModel
 from playground.methods import bitsandbytes
 from playground.models import checkpoint
-from playground.models.gguf import read_header
-from playground.models.gguf_reader import WITH_CONFIG
+from playground.models.gguf import WITH_CONFIG, read_header
 from playground.models.weights import load_model
 
 log = logging.getLogger(__name__)
