@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from playground import machine
-from playground.engines import table
+from playground.engines import base
 from playground.engines.environments import SETUP, missing_vllm
 from playground.errors import PlaygroundError
 from playground.methods import TABLE as METHODS
@@ -31,7 +31,7 @@ def report() -> dict[str, Any]:
     kind = device["device"] if device else None
     versions = machine.versions()
     model = _bundled()
-    engines = [_engine(row, kind) for row in table.TABLE]
+    engines = [_engine(row, kind) for row in base.TABLE]
     return {
         "ok": any(row["runs"] for row in engines) and not model["do"],
         "machine": _machine(),
@@ -100,7 +100,7 @@ def _bundled() -> dict[str, Any]:
     return {"installed": True, "restored": restored, "path": str(bundled.folder()), "do": "" if restored else SETUP}
 
 
-def _engine(row: table.EngineRow, device: str | None) -> dict[str, Any]:
+def _engine(row: base.EngineRow, device: str | None) -> dict[str, Any]:
     missing = [name for name, version in machine.versions(row.requires).items() if version is None]
     why, do = "", ""
     if missing:

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from playground import doctor, machine
-from playground.engines import table
+from playground.engines import base
 from playground.engines.environments import missing_vllm
 from playground.errors import EngineUnavailable
 from playground.machine import Probe
@@ -66,7 +66,7 @@ def test_wal_reset_bug(version: tuple[int, int, int], bad: bool) -> None:
 def test_the_report_is_json_and_lists_every_row(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_probe(monkeypatch, PROBE)
     report = json.loads(json.dumps(doctor.report()))
-    assert [row["name"] for row in report["engines"]] == [row.name for row in table.TABLE]
+    assert [row["name"] for row in report["engines"]] == [row.name for row in base.TABLE]
     assert [row["name"] for row in report["methods"]] == [row.name for row in METHODS]
     assert [row["name"] for row in report["formats"]] == [row.name for row in checkpoint.FORMATS]
     assert report["device"]["bandwidth"] == 25e9
@@ -99,7 +99,7 @@ def test_whatever_cannot_run_says_why(home: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_missing_package_says_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_probe(monkeypatch, PROBE)
     monkeypatch.setattr(doctor, "METHODS", (replace(METHODS[-1], requires=("no_such_package",)),))
-    monkeypatch.setattr(table, "TABLE", (replace(table.TABLE[0], requires=("no-such-package",)),))
+    monkeypatch.setattr(base, "TABLE", (replace(base.TABLE[0], requires=("no-such-package",)),))
     report = doctor.report()
     for row in (*report["methods"], *report["engines"]):
         assert not row["runs"]

@@ -14,7 +14,7 @@ from playground import models
 from playground.cli import app
 from playground.compare.generate import generate
 from playground.core import Message, Sampling
-from playground.engines import subjects, table
+from playground.engines import base, subjects
 from playground.engines.llamacpp import LlamaCppEngine
 from playground.engines.router import Engines
 from playground.errors import PlaygroundError, UnsafeModel, UnsupportedModel
@@ -45,7 +45,7 @@ def repository(tmp_path: Path, canary: Path) -> Path:
 
 
 def _generate(model: str) -> None:
-    for engine in (row.name for row in table.TABLE if row.name != "remote"):
+    for engine in (row.name for row in base.TABLE if row.name != "remote"):
         with pytest.raises(UnsafeModel, match="auto_map"):
             Engines().load(f"{model}@{engine}", quiet, never)
     (pane,) = generate(Engines(), [model], "Hi", sampling=Sampling(max_tokens=1)).as_json()["panes"]

@@ -10,7 +10,7 @@ from playground import formatting
 from playground.compare.run import PaneResult
 from playground.compare.verdict import diverges_at
 from playground.core import Token, nats
-from playground.engines import table as engine_table
+from playground.engines import base
 from playground.report.drawing import quantile
 from playground.report.parts import Answer, Exchange, Number, Piece, Scale
 from playground.store.schema import Run
@@ -20,7 +20,7 @@ Forced = Mapping[str, Any]
 
 
 def engine_of(pane: PaneResult) -> str:
-    return engine_table.title(pane.engine) if pane.engine else ""
+    return base.title(pane.engine) if pane.engine else ""
 
 
 def facts_of(run: Run, number: int) -> Mapping[str, Any]:

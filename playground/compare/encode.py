@@ -25,7 +25,7 @@ from typing import Any
 from playground.compare.run import PaneResult
 from playground.compare.verdict import Divergence
 from playground.core import Finish, ForcedToken, Loaded, Progress, Reported, Sampling, Token, Variant
-from playground.engines import table
+from playground.engines import base
 from playground.engines.address import NAMES
 from playground.engines.choose import Option
 from playground.errors import PlaygroundError
@@ -111,7 +111,7 @@ def made(sampling: Sampling, raw: bool, loaded: Loaded | None, template: str | N
         chip += " · timed at arrival"
     if loaded is None:
         return line("made", chip, "", "")
-    return line("made", chip, f"{table.title(loaded.engine)} on {loaded.device}, {loaded.dtype}", loaded.kernel)
+    return line("made", chip, f"{base.title(loaded.engine)} on {loaded.device}, {loaded.dtype}", loaded.kernel)
 
 
 def _share(logprob: float | None) -> float | None:

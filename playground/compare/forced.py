@@ -11,7 +11,7 @@ from typing import Any
 
 from playground.compare.run import PaneResult
 from playground.core import UNKNOWN_ID, Finish, ForcedSummary, ForcedToken, ForcedTokens, Forcing, Progress, summary
-from playground.engines import address, table
+from playground.engines import address, base
 from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
 
@@ -41,9 +41,9 @@ def blocked(reference: Side, other: Side) -> str:
         return "The reference wrote nothing that could be forced through it."
     if b.loaded is None:
         return "It was not loaded."
-    if why := table.no_distribution(a.loaded.engine):
+    if why := base.no_distribution(a.loaded.engine):
         return f"The reference runs elsewhere: {why}"
-    if why := table.no_distribution(b.loaded.engine):
+    if why := base.no_distribution(b.loaded.engine):
         return why
     if a.loaded.tokenizer_hash != b.loaded.tokenizer_hash:
         return "Its tokenizer is another one than the reference's: the same ids mean different texts."

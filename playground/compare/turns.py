@@ -13,7 +13,7 @@ from playground.compare.forced import Item as ForcedItem
 from playground.compare.generate import messages
 from playground.compare.run import Item, PaneRequest, PaneResult
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
-from playground.engines import address, choose, table
+from playground.engines import address, base, choose
 from playground.errors import PlaygroundError
 
 NUMBERS_EVERY_S = 0.25
@@ -233,7 +233,7 @@ class Pane:
         if self.facts is None:
             return self.variant
         own = self.engine in ("", choose.default(self.facts))
-        return self.facts.label if own else f"{self.facts.label} · {table.title(self.engine)}"
+        return self.facts.label if own else f"{self.facts.label} · {base.title(self.engine)}"
 
     @property
     def value(self) -> str:

@@ -8,7 +8,7 @@ from math import exp
 
 from playground.compare.run import PaneResult
 from playground.core import Token
-from playground.engines import table
+from playground.engines import base
 from playground.metrics.timing import speed_ratio_interval
 
 MIN_GAPS = 16  # below this a speed ratio is anecdote: a mean of a dozen steps moves by tens of percent
@@ -127,7 +127,7 @@ def verdict(panes: Sequence[PaneResult]) -> list[Outcome]:
 def outcome(reference: PaneResult, pane: PaneResult) -> Outcome:
     label = pane.variant.label if pane.variant else pane.variant_id
     if pane.engine != reference.engine:
-        label += f" in {table.title(pane.engine)}"
+        label += f" in {base.title(pane.engine)}"
     size = _ratio(pane.variant.bytes if pane.variant else None, reference.variant.bytes if reference.variant else None)
     memory = _ratio(pane.peak_memory_bytes, reference.peak_memory_bytes)
     same_engine = pane.engine == reference.engine

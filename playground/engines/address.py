@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from playground.engines.table import TABLE
+from playground.engines.base import TABLE
 
 NAMES = tuple(row.name for row in TABLE)
 

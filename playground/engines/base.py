@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
@@ -56,3 +57,83 @@ class OnDevice(Engine, Protocol):
     def unload_idle(self) -> str | None:
         """Free the memory of one variant that nobody uses; its name, None when there is none."""
         ...
+
+
+# The engines table: one row per engine of this version. Doctor, documentation and tests read it.
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    """One engine: what runs it, where, and what it is for.
+
+    requires   distributions as pip names them, in this environment
+    stepped    one thread steps its generations in turn, so that none disturbs another's clock
+    on_device  computes on this machine's device, and so takes turns with the others there
+    no_distribution  why the full distribution of a position cannot be had from it; empty where it can
+    """
+
+    name: str
+    title: str
+    devices: tuple[str, ...]
+    requires: tuple[str, ...]
+    good_at: str
+    bad_at: str
+    stepped: bool = False
+    on_device: bool = True
+    no_distribution: str = ""
+
+
+TABLE: tuple[EngineRow, ...] = (
+    EngineRow(
+        name="transformers",
+        title="transformers host",
+        devices=("cuda", "mps", "cpu"),
+        requires=("torch", "transformers", "tokenizers", "safetensors", "accelerate"),
+        good_at="Every token with its own time, probability and alternatives; several variants in one process.",
+        bad_at="One sequence at a time, and few fused kernels for quantized weights.",
+        stepped=True,
+    ),
+    EngineRow(
+        name="vllm",
+        title="vLLM",
+        devices=("cuda", "cpu"),
+        requires=(),
+        good_at="What servers run: many requests at once, kernels for most quantized formats.",
+        bad_at="Starts slowly, one process per variant, and tells no times per token.",
+        no_distribution="vLLM tells the most probable tokens only, and a divergence needs the whole distribution.",
+    ),
+    EngineRow(
+        name="llamacpp",
+        title="llama.cpp",
+        devices=("cuda", "mps", "cpu"),
+        requires=("xllamacpp",),
+        good_at="Decodes GGUF blocks directly: the fastest engine on a laptop's processor.",
+        bad_at="GGUF files only.",
+        no_distribution="llama.cpp tells the most probable tokens only, and a divergence needs the whole distribution.",
+    ),
+    EngineRow(
+        name="remote",
+        title="remote endpoint",
+        devices=("cuda", "mps", "cpu"),
+        requires=("httpcore",),
+        good_at="Models that outgrow this machine, and services as their users see them.",
+        bad_at="Timed at arrival here: the network is in every number.",
+        on_device=False,
+        no_distribution="A remote endpoint tells a few probable tokens at most, and a divergence needs all of them.",
+    ),
+)
+
+
+def row(name: str) -> EngineRow:
+    """The row of the engine called `name`; KeyError when there is none."""
+    return {found.name: found for found in TABLE}[name]
+
+
+def title(name: str) -> str:
+    """What a person calls the engine; a name that is not in the table is its own title."""
+    return next((found.title for found in TABLE if found.name == name), name)
+
+
+def no_distribution(name: str) -> str:
+    """Why no divergence can be measured on the engine `name`; empty where it can."""
+    return next((found.no_distribution for found in TABLE if found.name == name), "")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from playground import machine, models
 from playground.core import Variant
-from playground.engines import address, table
+from playground.engines import address, base
 from playground.engines.environments import missing_vllm, zero_gpu
 from playground.errors import CatalogError, EngineUnavailable
 
@@ -31,8 +31,8 @@ class Option:
 
 def options(variant: Variant) -> list[Option]:
     """Every engine of the table, those that the variant names first and in its order."""
-    named = [table.row(name) for name in variant.engines]
-    rest = [row for row in table.TABLE if row.name not in variant.engines]
+    named = [base.row(name) for name in variant.engines]
+    rest = [row for row in base.TABLE if row.name not in variant.engines]
     return [_option(row, variant) for row in [*named, *rest]]
 
 
@@ -85,7 +85,7 @@ def _look_up(name: str) -> Variant | None:
         return None
 
 
-def _option(row: table.EngineRow, variant: Variant) -> Option:
+def _option(row: base.EngineRow, variant: Variant) -> Option:
     if row.name not in variant.engines:
         return Option(row.name, row.title, False, _WHY_NOT[row.name](variant))
     if zero_gpu() and row.on_device and not row.stepped:

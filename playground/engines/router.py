@@ -10,7 +10,7 @@ from typing import Any
 
 from playground import models, orphans
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
-from playground.engines import address, choose, table
+from playground.engines import address, base, choose
 from playground.engines.base import Engine, IsCancelled, OnDevice, OnProgress
 from playground.engines.choose import NO_SECOND_PROCESS
 from playground.engines.device_turns import DeviceTurns
@@ -83,7 +83,7 @@ class Engines:
     def unload_idle(self) -> str | None:
         """Free the memory of one variant that nobody uses, on whichever engine; its name, None when there is none."""
         with self._lock:
-            made = [engine for name, engine in self._made.items() if table.row(name).on_device]
+            made = [engine for name, engine in self._made.items() if base.row(name).on_device]
         return next((name for engine in made if (name := engine.unload_idle())), None)
 
     def engine(self, name: str) -> Any:
@@ -91,16 +91,16 @@ class Engines:
         with self._lock:
             if self._closed:
                 raise EngineUnavailable("The engines are shut down.")
-            if zero_gpu() and table.row(name).on_device and name != self.transformers.name:
-                raise EngineUnavailable(f"{table.title(name)} cannot run here: {NO_SECOND_PROCESS}.")
+            if zero_gpu() and base.row(name).on_device and name != self.transformers.name:
+                raise EngineUnavailable(f"{base.title(name)} cannot run here: {NO_SECOND_PROCESS}.")
             if name not in self._made:
                 self._made[name] = self._makers[name](self.transformers)
             return self._made[name]
 
-    def _of(self, text: str) -> tuple[Engine, table.EngineRow, str]:
+    def _of(self, text: str) -> tuple[Engine, base.EngineRow, str]:
         found = address.parse(text)
         name = found.engine or choose.default(models.variant(found.variant))
-        return self.engine(name), table.row(name), found.variant
+        return self.engine(name), base.row(name), found.variant
 
     def load(
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from playground import formatting
-from playground.engines import table as engine_table
+from playground.engines import base
 from playground.engines.address import parse
 from playground.engines.subjects import described, known_variant, model_named
 from playground.models.names import key
@@ -64,7 +64,7 @@ def _names(run: Run) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in measured:
         label = facts.get(str(row.get("variant")), str(row.get("variant")))
-        engine = engine_table.title(str(row["engine"])) if row.get("engine") else ""
+        engine = base.title(str(row["engine"])) if row.get("engine") else ""
         found.setdefault(_address(row), f"{label} in {engine}" if several and engine else label)
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from playground import models as catalog
 from playground.core import Variant
-from playground.engines import choose, table
+from playground.engines import base, choose
 from playground.engines.address import Address, parse
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.speed import spec
@@ -37,7 +37,7 @@ class Labels:
 
 def engine_title(name: str) -> str:
     """ "transformers", "llama.cpp": short enough for a label."""
-    return table.title(name).removesuffix(" host")
+    return base.title(name).removesuffix(" host")
 
 
 def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundError | None = None) -> str:

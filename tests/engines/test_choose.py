@@ -9,7 +9,7 @@ import pytest
 
 from playground import models
 from playground.core import Variant
-from playground.engines import address, choose, environments, table
+from playground.engines import address, base, choose, environments
 from playground.engines.address import Address
 from playground.errors import EngineUnavailable, UnknownModel
 from tests.fakes.catalog import fake_variant
@@ -52,7 +52,7 @@ def test_an_address_ends_with_a_known_engine_or_has_none(text: str, variant: str
 def test_every_engine_is_an_option_with_a_reason_where_it_cannot(with_vllm: None) -> None:
     for variant in (REFERENCE, GGUF):
         found = choose.options(variant)
-        assert {option.engine for option in found} == {row.name for row in table.TABLE}
+        assert {option.engine for option in found} == {row.name for row in base.TABLE}
         assert all(option.runs or option.why for option in found)
     assert [o.engine for o in choose.options(REFERENCE) if o.runs] == ["transformers", "vllm"]
     assert choose.default(REFERENCE) == "transformers" and choose.default(GGUF) == "llamacpp"

@@ -26,8 +26,8 @@ from playground.core import (
     Prompt,
     Token,
 )
+from playground.engines import base
 from playground.engines import client as http
-from playground.engines import table
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.llamacpp import facts
 from playground.engines.llamacpp.completion import Completion
@@ -177,7 +177,7 @@ class LlamaCppEngine:
             yield from completion.items(time.monotonic() - began)
 
     def force(self, _forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
-        raise EngineUnavailable(table.no_distribution(self.name))
+        raise EngineUnavailable(base.no_distribution(self.name))
 
     def abort(self, request_id: str) -> None:
         if completion := self._running.get(request_id):

@@ -26,7 +26,7 @@ from playground.core import (
     Sampling,
     Token,
 )
-from playground.engines import table
+from playground.engines import base
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.remote.chunks import Chunks
 from playground.engines.remote.errors import Missing, Rejected, Scrub, TooLarge, missing_model, shown, unreadable
@@ -143,7 +143,7 @@ class RemoteEngine:
             self._aborted.pop(request, None)
 
     def force(self, _forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
-        raise EngineUnavailable(table.no_distribution(self.name))
+        raise EngineUnavailable(base.no_distribution(self.name))
 
     def abort(self, request_id: str) -> None:
         if aborted := self._aborted.get(request_id):

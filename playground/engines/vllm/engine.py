@@ -25,7 +25,7 @@ from playground.core import (
     Sampling,
     Token,
 )
-from playground.engines import client, table
+from playground.engines import base, client
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.process import ServerProcess
 from playground.engines.servers import Servers
@@ -168,7 +168,7 @@ class VllmEngine:
         yield replace(tokens.finish(), reported=reported, peak_memory_bytes=peak)
 
     def force(self, _forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
-        raise EngineUnavailable(table.no_distribution(self.name))
+        raise EngineUnavailable(base.no_distribution(self.name))
 
     def abort(self, request_id: str) -> None:
         if stream := self._streams.get(request_id):
