@@ -8,13 +8,13 @@ from pathlib import Path
 def absolute(name: str) -> str:
     """The address of a variant, a local model by its path from the root."""
     from playground import models
-    from playground.engines import address
+    from playground.engines import base
     from playground.models import names
 
-    asked = address.parse(name)
+    asked = base.parse(name)
     model, suffix = models.split(asked.variant)
     variant = f"{names.key(model)}:{suffix}" if suffix else names.key(model)
-    return str(address.Address(variant, asked.engine))
+    return str(base.Address(variant, asked.engine))
 
 
 def source(text: str) -> str:

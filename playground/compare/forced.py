@@ -11,7 +11,7 @@ from typing import Any
 
 from playground.compare.run import PaneResult
 from playground.core import UNKNOWN_ID, Finish, ForcedSummary, ForcedToken, ForcedTokens, Forcing, Progress, summary
-from playground.engines import address, base
+from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
 
@@ -30,7 +30,7 @@ class Side:
     def loaded_as(self) -> str:
         """What the engine calls the variant: a cast to the checkpoint's own type is the reference."""
         loaded = self.result.loaded
-        found = address.parse(self.address)
+        found = base.parse(self.address)
         return str(replace(found, variant=loaded.id) if loaded else found)
 
 

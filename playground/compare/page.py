@@ -14,7 +14,7 @@ from playground.compare.session import MAX_PANES, MIN_PANES, Session, Sessions
 from playground.compare.tab import Tab
 from playground.compare.turns import Ask, Pane
 from playground.core import Variant
-from playground.engines import address, choose
+from playground.engines import base, choose
 from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError, TooMany
 from playground.web import gradio as gr
@@ -194,7 +194,7 @@ class Compare:
         typed = str(inputs[self.tab.slots[slot].variant] or "").strip()
         known = {variant.name: variant.id for variant in session.choices}
         known |= {variant.label: variant.id for variant in session.choices}
-        where = address.parse(typed)
+        where = base.parse(typed)
         where = replace(where, variant=known.get(where.variant, where.variant))
         name = str(where)
         facts, error = None, None
@@ -217,14 +217,14 @@ class Compare:
         with session.lock:
             pane = session.panes[slot]
             facts = pane.facts
-            if facts is None or session.busy or wanted not in address.NAMES:
+            if facts is None or session.busy or wanted not in base.NAMES:
                 return {self.tab.trouble: gr.skip()}
             error: PlaygroundError | None = None
             try:
                 choose.check(facts, wanted)
             except PlaygroundError as failed:
                 error = failed
-            pane.show(str(address.Address(facts.id, wanted)), facts, slot == 0, error, session.origin)
+            pane.show(str(base.Address(facts.id, wanted)), facts, slot == 0, error, session.origin)
         return self._panes(session, request)
 
     def add(self, request: gr.Request) -> Update:

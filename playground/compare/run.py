@@ -13,7 +13,7 @@ from typing import Any
 
 from playground import models
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token, Trace, Variant
-from playground.engines import address
+from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
 from playground.metrics.timing import Timing, inter_token_latencies, timing
@@ -222,7 +222,7 @@ class Comparison:
 
     def _address(self, pane: int, state: Loaded) -> str:
         """What the engine calls the variant of a pane: a cast to the checkpoint's own type is the reference."""
-        return str(replace(address.parse(self._panes[pane].variant), variant=state.id))
+        return str(replace(base.parse(self._panes[pane].variant), variant=state.id))
 
     def _load_all(self) -> dict[int, Loaded]:
         loaded: dict[int, Loaded] = {}
@@ -230,7 +230,7 @@ class Comparison:
             try:
                 if self._stopped[pane].is_set():
                     raise Cancelled("Stopped before it began.")
-                self._put(pane, models.variant(address.parse(request.variant).variant))
+                self._put(pane, models.variant(base.parse(request.variant).variant))
                 loaded[pane] = self._load(pane)
                 self._put(pane, loaded[pane])
             except Exception as error:  # noqa: BLE001 - one pane's failure must not end the others

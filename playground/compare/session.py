@@ -15,7 +15,7 @@ from playground.compare.saving import Saved, Shown
 from playground.compare.turns import Ask, Pane, Turn
 from playground.compare.verdict import diverges_at
 from playground.core import Variant
-from playground.engines import address, choose
+from playground.engines import base, choose
 from playground.engines.base import Engine
 from playground.errors import EngineError, PlaygroundError, TooMany
 from playground.store import runs
@@ -111,7 +111,7 @@ class Session:
     def share_engine(self) -> None:
         """Panes whose engine nobody chose run on the reference's, where it can run them."""
         panes = [self.panes[slot] for slot in self.shown]
-        chosen = [address.parse(pane.variant).engine for pane in panes]
+        chosen = [base.parse(pane.variant).engine for pane in panes]
         for pane, name in zip(panes, choose.common([pane.facts for pane in panes], chosen), strict=True):
             if name != pane.engine:
                 pane.run_on(name)

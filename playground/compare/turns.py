@@ -13,7 +13,7 @@ from playground.compare.forced import Item as ForcedItem
 from playground.compare.generate import messages
 from playground.compare.run import Item, PaneRequest, PaneResult
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
-from playground.engines import address, base, choose
+from playground.engines import base, choose
 from playground.errors import PlaygroundError
 
 NUMBERS_EVERY_S = 0.25
@@ -210,7 +210,7 @@ class Pane:
             self.turns = []
         self.variant, self.facts, self.error = name, facts, error
         self._drawn = (reference, origin)
-        self.run_on(address.parse(name).engine or (choose.default(facts) if facts else ""))
+        self.run_on(base.parse(name).engine or (choose.default(facts) if facts else ""))
 
     def run_on(self, engine: str) -> None:
         """Settle the engine, and draw the head that names it."""
@@ -225,7 +225,7 @@ class Pane:
         """What is asked of the engines."""
         if self.facts is None or self.engine in ("", choose.default(self.facts)):
             return self.variant
-        return str(replace(address.parse(self.variant), engine=self.engine))
+        return str(replace(base.parse(self.variant), engine=self.engine))
 
     @property
     def label(self) -> str:

@@ -137,3 +137,32 @@ def title(name: str) -> str:
 def no_distribution(name: str) -> str:
     """Why no divergence can be measured on the engine `name`; empty where it can."""
     return next((found.no_distribution for found in TABLE if found.name == name), "")
+
+
+# `variant@engine`: which variant, on which engine. Without an engine it is the first that can run the variant
+# here.
+
+
+NAMES = tuple(row.name for row in TABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`engine` "" leaves the choice to `choose.default`."""
+
+    variant: str
+    engine: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.variant}@{self.engine}" if self.engine else self.variant
+
+
+def parse(text: str) -> Address:
+    """Read an address. Only a known engine's name after the last "@" is one: `owner/repo@main` has a revision.
+
+    A revision that is called like an engine is written in full (`owner/repo@refs/heads/vllm`).
+    """
+    variant, at, engine = text.strip().rpartition("@")
+    if at and variant and engine in NAMES:
+        return Address(variant, engine)
+    return Address(text.strip())

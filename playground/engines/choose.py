@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from playground import machine, models
 from playground.core import Variant
-from playground.engines import address, base
+from playground.engines import base
 from playground.engines.environments import missing_vllm, zero_gpu
 from playground.errors import CatalogError, EngineUnavailable
 
@@ -68,7 +68,7 @@ def common(variants: Sequence[Variant | None], chosen: Sequence[str] = ()) -> li
 
 def together(names: Sequence[str]) -> list[str]:
     """The addresses of one run: where one names no engine, the engine is that of the first wherever it can run it."""
-    addresses = [address.parse(name) for name in names]
+    addresses = [base.parse(name) for name in names]
     variants = [_look_up(found.variant) for found in addresses]
     engines = common(variants, [found.engine for found in addresses])
     return [

@@ -10,7 +10,7 @@ from typing import Any
 
 from playground import models, orphans
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
-from playground.engines import address, base, choose
+from playground.engines import base, choose
 from playground.engines.base import Engine, IsCancelled, OnDevice, OnProgress
 from playground.engines.choose import NO_SECOND_PROCESS
 from playground.engines.device_turns import DeviceTurns
@@ -98,7 +98,7 @@ class Engines:
             return self._made[name]
 
     def _of(self, text: str) -> tuple[Engine, base.EngineRow, str]:
-        found = address.parse(text)
+        found = base.parse(text)
         name = found.engine or choose.default(models.variant(found.variant))
         return self.engine(name), base.row(name), found.variant
 
@@ -106,7 +106,7 @@ class Engines:
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
     ) -> Loaded:
         engine, row, name = self._of(variant)
-        together = [address.parse(other) for other in keep]
+        together = [base.parse(other) for other in keep]
         wanted = [other.variant for other in together if (other.engine or row.name) == row.name]
         if not row.on_device:  # a remote one loads nothing here
             return engine.load(name, on_progress, is_cancelled, wanted)

@@ -11,7 +11,7 @@ from typing import Any
 
 from playground import models
 from playground.core import Loaded, LoadSpec, Progress, Variant
-from playground.engines import address, choose
+from playground.engines import base, choose
 from playground.errors import EvaluationError, PlaygroundError
 from playground.methods import did_you_mean
 from playground.metrics.weights import content_hash
@@ -74,7 +74,7 @@ def find(asked: Sequence[str], engine: str = "", on_progress: OnProgress = lambd
 
 
 def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
-    asked = address.parse(name)
+    asked = base.parse(name)
     variant = models.variant(asked.variant)
     chosen = asked.engine or engine or "transformers"
     if variant.engines == ("remote",):
@@ -132,7 +132,7 @@ def described(
     name: str, label: str, variant: Variant | None, loaded: Loaded | None, ran_on: str = ""
 ) -> dict[str, Any]:
     """An entry of a run's `variants`. `content_hash` is None of weights that nobody loaded: they need not be here."""
-    where = (loaded.engine if loaded else ran_on) or address.parse(name).engine or "transformers"
+    where = (loaded.engine if loaded else ran_on) or base.parse(name).engine or "transformers"
     if variant is None:
         unknown = dict.fromkeys(("method", "scheme", "bytes", "bits_per_weight", "content_hash", "dtype"))
         return {"id": name, "label": label, **unknown, "engine": where}
@@ -142,7 +142,7 @@ def described(
 
 
 def _variant_name(name: str) -> str:
-    return address.parse(name).variant
+    return base.parse(name).variant
 
 
 def model_named(name: str) -> str:

@@ -62,7 +62,7 @@ def evaluate(
         _list(search, as_json)
         return
     from playground import models
-    from playground.engines import address
+    from playground.engines import base
     from playground.evaluate.conditions import BATCH_SIZE, Conditions
     from playground.evaluate.report import left_out, named
     from playground.evaluate.spec import EvaluateSpec
@@ -87,7 +87,7 @@ def evaluate(
     spec = EvaluateSpec(tuple(chosen), conditions, engine, divergence, speed)
     resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: say([f"{progress.stage} …"]))
     for name in chosen:
-        models.variant(address.parse(name).variant)
+        models.variant(base.parse(name).variant)
     say_expected(spec)
     job = follow(submit(spec, best_device()))
     run = runs.get(str((job.result or {})["run"]))

@@ -13,7 +13,7 @@ from typing import Any
 
 from playground import machine, models
 from playground.core import Loaded, Progress
-from playground.engines import address
+from playground.engines import base
 from playground.engines.host.imports import without_sklearn
 from playground.engines.subjects import Subject, model_key, refuse_unread, weights_hash
 from playground.errors import EvaluationError
@@ -96,7 +96,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
 
 def _subject(name: str, report: Report) -> Subject:
     """A variant as transformers loads it: also one that only llama.cpp generates with. Raises PlaygroundError."""
-    asked = address.parse(name)
+    asked = base.parse(name)
     if asked.engine not in ("", "transformers"):
         raise EvaluationError(
             f"Divergence is measured in transformers, not in {asked.engine}: it takes the whole distribution.",

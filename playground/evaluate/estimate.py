@@ -13,7 +13,7 @@ from typing import Any
 
 from playground import machine, models
 from playground.core import LoadSpec
-from playground.engines import address
+from playground.engines import base
 from playground.errors import PlaygroundError
 from playground.estimate import Measured, Parts, Range, spread
 from playground.evaluate import counts, passes, task_sizes
@@ -123,7 +123,7 @@ def kept(spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, resumed:
 
 def _to_restore(spec: EvaluateSpec | DivergenceSpec) -> bool:
     """Whether the bundled model is asked for and yet to be restored: some seconds, and on the disk."""
-    kinds = {names.parse(models.split(address.parse(name).variant)[0]).kind for name in spec.variants}
+    kinds = {names.parse(models.split(base.parse(name).variant)[0]).kind for name in spec.variants}
     return "bundled" in kinds and bundled.gguf() is not None and bundled.record(bundled.folder()) is None
 
 
@@ -133,7 +133,7 @@ def _here(spec: EvaluateSpec | DivergenceSpec) -> tuple[dict[str, LoadSpec], lis
     found: dict[str, LoadSpec] = {}
     missing = []
     for name in spec.variants:
-        asked = address.parse(name)
+        asked = base.parse(name)
         model, _ = models.split(asked.variant)
         parsed = names.parse(model)
         if parsed.kind == "remote" or (asked.engine or engine) == "vllm":

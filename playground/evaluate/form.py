@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from playground import models
-from playground.engines.address import Address
-from playground.engines.address import parse as parse_address
+from playground.engines.base import Address
+from playground.engines.base import parse as parse_address
 from playground.errors import InvalidRequest
 from playground.evaluate.conditions import BATCH_SIZE, Conditions
 from playground.evaluate.divergence_spec import DivergenceSpec

@@ -33,7 +33,7 @@ def kld(
 ) -> None:
     """Measure divergence from a reference. Ctrl+C stops it; the same command goes on from there."""
     from playground import models
-    from playground.engines import address
+    from playground.engines import base
     from playground.engines.subjects import refuse_unread
     from playground.evaluate.divergence import MAX_LENGTH, TOKENS
     from playground.evaluate.divergence_spec import DivergenceSpec
@@ -49,7 +49,7 @@ def kld(
         MAX_LENGTH if max_length is None else max_length,
     )
     for name in names:
-        refuse_unread(models.variant(address.parse(name).variant))
+        refuse_unread(models.variant(base.parse(name).variant))
     if not prose.on_hub(spec.text):
         prose.text(spec.text)  # said at once, instead of by a worker that has to start first
     say_expected(spec)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from playground import machine, models
 from playground.core import Variant
-from playground.engines import address
+from playground.engines import base
 from playground.errors import OutOfMemory
 from playground.evaluate.divergence_spec import DivergenceSpec
 from playground.evaluate.spec import EvaluateSpec
@@ -30,7 +30,7 @@ class Room:
 
 def needed(spec: EvaluateSpec | DivergenceSpec) -> Room:
     """Of a job of this spec. A remote variant takes nothing here. Raises CatalogError for one that is not there."""
-    asked = [address.parse(name) for name in spec.variants]
+    asked = [base.parse(name) for name in spec.variants]
     found = [(one.engine, models.variant(one.variant)) for one in asked]
     here = [variant for engine, variant in found if engine != "vllm" and variant.engines != ("remote",)]
     diverges = isinstance(spec, DivergenceSpec) or spec.divergence is not None
@@ -58,7 +58,7 @@ def check(spec: EvaluateSpec | DivergenceSpec, device: str) -> None:
 
 def together(names: Sequence[str]) -> int:
     """Bytes of variants that are loaded beside each other and answer. Raises CatalogError for one that is not there."""
-    found = [models.variant(address.parse(name).variant) for name in names]
+    found = [models.variant(base.parse(name).variant) for name in names]
     return BASE + sum(_loaded(variant) for variant in found if variant.engines != ("remote",)) + PASS
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from playground.core import Progress
 from playground.engines import choose
-from playground.engines.address import parse
+from playground.engines.base import parse
 from playground.engines.router import Engines
 from playground.engines.subjects import Subject
 from playground.evaluate.items import Warned

@@ -16,7 +16,7 @@ from playground import models
 from playground.compare.generate import messages
 from playground.compare.run import Comparison, PaneRequest, PaneResult
 from playground.core import Progress
-from playground.engines import address, choose
+from playground.engines import base, choose
 from playground.engines.base import Engine
 from playground.engines.router import Engines
 from playground.engines.subjects import weights_hash
@@ -65,7 +65,7 @@ def check(spec: ReviewSpec, device: str) -> None:
 
 
 def _row(name: str, report: Report) -> dict[str, Any]:
-    asked = address.parse(name)
+    asked = base.parse(name)
     variant = models.variant(asked.variant)
     remote = variant.engines == ("remote",)
     bits = variant.bits_per_weight

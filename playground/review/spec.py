@@ -9,7 +9,7 @@ from typing import Any
 from playground import models
 from playground.compare import generate
 from playground.core import Sampling
-from playground.engines import address
+from playground.engines import base
 from playground.errors import InvalidRequest
 from playground.review import make
 from playground.review.make import MAX_ITEMS, MAX_VARIANTS, Terms
@@ -49,7 +49,7 @@ class ReviewSpec:
 
     def check(self) -> None:
         """Whether each variant is known, and the title names none. Raises PlaygroundError."""
-        known = [models.variant(address.parse(name).variant) for name in self.variants]
+        known = [models.variant(base.parse(name).variant) for name in self.variants]
         make.check(
             self.terms,
             [{"id": one.id, "label": one.label, "scheme": one.scheme, "method": one.method} for one in known],

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from playground.core import Variant
-from playground.engines.address import parse
+from playground.engines.base import parse
 from playground.evaluate import run_page
 from playground.metrics.weights import where_it_hurt
 from playground.models import stored

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from playground.compare.stored import pane as one_pane
-from playground.engines.address import parse
+from playground.engines.base import parse
 from playground.evaluate.report import named
 from playground.evaluate.run_page import NOISE
 from playground.metrics.timing import timing

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.core import REFERENCE
-from playground.engines.address import parse
+from playground.engines.base import parse
 from playground.evaluate.report import named
 from playground.evaluate.run_page import NOISE
 from playground.evaluate.verdict_table import WITHHELD

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from playground.core import Clock, Loaded, Progress, Trace
-from playground.engines.address import parse
-from playground.engines.base import Engine
+from playground.engines.base import Engine, parse
 from playground.errors import Cancelled, ContextOverflow, EngineError, InvalidRequest, PlaygroundError, UnknownVariant
 from playground.machine import Probe
 from playground.metrics.timing import timing

@@ -98,7 +98,7 @@ def _counts(option: str, text: str) -> tuple[int, ...]:
 
 def _with_engine(name: str, engine: str) -> str:
     """`name` on `engine`, unless it names one itself."""
-    from playground.engines.address import NAMES, Address, parse
+    from playground.engines.base import NAMES, Address, parse
     from playground.methods import did_you_mean
 
     if engine and engine not in NAMES:

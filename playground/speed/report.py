@@ -9,7 +9,7 @@ from typing import Any
 
 from playground import formatting
 from playground.engines import base
-from playground.engines.address import parse
+from playground.engines.base import parse
 from playground.engines.subjects import described, known_variant, model_named
 from playground.models.names import key
 from playground.report import plots

@@ -11,8 +11,7 @@ from typing import Any
 
 from playground import machine
 from playground.core import Progress, Variant
-from playground.engines.address import parse
-from playground.engines.base import Engine
+from playground.engines.base import Engine, parse
 from playground.errors import Cancelled, EngineError, PlaygroundError
 from playground.speed import words
 from playground.speed.bench import bench

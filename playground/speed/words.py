@@ -9,7 +9,7 @@ from typing import Any
 from playground import models as catalog
 from playground.core import Variant
 from playground.engines import base, choose
-from playground.engines.address import Address, parse
+from playground.engines.base import Address, parse
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.speed import spec
 from playground.speed.spec import BenchRow, Plan

@@ -15,7 +15,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from playground import models
-from playground.engines import address
+from playground.engines import base
 from playground.errors import InvalidRequest, NotOffered, OutOfQuota, OwnerOnly, PlaygroundError, TooMany
 from playground.settings import settings
 from playground.store import database
@@ -75,7 +75,7 @@ class Rules:
             return
         known = offered()
         for name in names:
-            where = address.parse(name).variant
+            where = base.parse(name).variant
             if not any(where == one or _VARIANT.fullmatch(where.removeprefix(one)) for one in known):
                 raise NotOffered(
                     f"{name[:80]!r} is not offered to visitors of this page.",

@@ -16,7 +16,7 @@ from playground import machine
 from playground import models as real_catalog
 from playground.core import Loaded, Variant
 from playground.engines import choose
-from playground.engines.address import parse
+from playground.engines.base import parse
 from playground.engines.choose import Option
 from playground.errors import OutOfMemory
 from tests.fakes.engine import FakeEngine, Script

@@ -9,8 +9,8 @@ import pytest
 
 from playground import models
 from playground.core import Variant
-from playground.engines import address, base, choose, environments
-from playground.engines.address import Address
+from playground.engines import base, choose, environments
+from playground.engines.base import Address
 from playground.errors import EngineUnavailable, UnknownModel
 from tests.fakes.catalog import fake_variant
 
@@ -45,8 +45,8 @@ def without_vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ],
 )
 def test_an_address_ends_with_a_known_engine_or_has_none(text: str, variant: str, engine: str) -> None:
-    assert address.parse(text) == Address(variant, engine)
-    assert address.parse(str(address.parse(text))) == address.parse(text)
+    assert base.parse(text) == Address(variant, engine)
+    assert base.parse(str(base.parse(text))) == base.parse(text)
 
 
 def test_every_engine_is_an_option_with_a_reason_where_it_cannot(with_vllm: None) -> None:

@@ -21,7 +21,7 @@ from playground.core import (
     Prompt,
     Token,
 )
-from playground.engines import address
+from playground.engines import base
 from playground.engines.base import IsCancelled, OnProgress
 from playground.errors import Cancelled, PlaygroundError, UnknownVariant
 
@@ -105,7 +105,7 @@ class FakeEngine:
             raise script.load_error
         self.loaded.add(variant)
         return Loaded(
-            id=address.parse(variant).variant,
+            id=base.parse(variant).variant,
             engine=self.name,
             device="cpu",
             dtype="bfloat16",
