@@ -14,7 +14,7 @@ from rich.text import Text
 
 from playground import machine
 from playground.engines import base
-from playground.engines.environments import SETUP, missing_vllm
+from playground.engines.base import SETUP, missing_vllm
 from playground.errors import PlaygroundError
 from playground.methods import TABLE as METHODS
 from playground.methods import Method

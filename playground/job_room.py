@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from playground import machine
-from playground.engines.environments import zero_gpu
+from playground.engines.base import zero_gpu
 from playground.errors import EngineUnavailable
 from playground.jobs import kinds
 from playground.store.schema import Job

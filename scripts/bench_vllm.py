@@ -26,7 +26,7 @@ import httpx
 
 from playground import models
 from playground.core import Progress
-from playground.engines.environments import vllm_python
+from playground.engines.base import vllm_python
 from playground.engines.process import thread_count
 from playground.engines.router import Engines
 from playground.engines.vllm import metrics

@@ -67,4 +67,4 @@ until inside python -c "$check" 2>/dev/null; do
 done
 say "healthy after $(($(date +%s) - began)) s"
 inside python -m playground generate smollm2 --prompt "What is gravity?" --max-tokens 16 --json | head -c 600
-say "vLLM: $(inside python -c 'from playground.engines.environments import missing_vllm; print(missing_vllm() or "there")')"
+say "vLLM: $(inside python -c 'from playground.engines.base import missing_vllm; print(missing_vllm() or "there")')"

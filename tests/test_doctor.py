@@ -15,7 +15,7 @@ from rich.console import Console
 
 from playground import doctor, machine
 from playground.engines import base
-from playground.engines.environments import missing_vllm
+from playground.engines.base import missing_vllm
 from playground.errors import EngineUnavailable
 from playground.machine import Probe
 from playground.methods import TABLE as METHODS

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from playground import __version__
 from playground.cli import app
-from playground.engines import environments
+from playground.engines import base
 from playground.errors import CatalogError
 from playground.models import bundled
 from tests.test_house import requirements
@@ -143,7 +143,7 @@ def test_an_engine_finds_the_installed_program_and_not_the_packages_beside_it(ho
         (site / name).mkdir(parents=True)
     (site / "playground/__init__.py").touch()
     for _ in range(2):
-        folder = environments.importable(site, checkout=False)
+        folder = base.importable(site, checkout=False)
         assert [path.name for path in folder.iterdir()] == ["playground"]
         assert (folder / "playground/__init__.py").is_file()
-    assert environments.importable() == ROOT
+    assert base.importable() == ROOT

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from playground import machine, models
 from playground.core import Variant
 from playground.engines import base
-from playground.engines.environments import missing_vllm, zero_gpu
+from playground.engines.base import missing_vllm, zero_gpu
 from playground.errors import CatalogError, EngineUnavailable
 
 NO_SECOND_PROCESS = "a ZeroGPU Space has one process, and this engine is a second one"

@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from playground import machine, orphans, process
-from playground.engines.environments import importable
+from playground.engines.base import importable
 from playground.errors import Cancelled, EngineDied, EngineUnavailable
 from playground.process import without_keys
 from playground.settings import settings

@@ -11,10 +11,9 @@ from typing import Any
 from playground import models, orphans
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import base, choose
-from playground.engines.base import Engine, IsCancelled, OnDevice, OnProgress
+from playground.engines.base import Engine, IsCancelled, OnDevice, OnProgress, zero_gpu
 from playground.engines.choose import NO_SECOND_PROCESS
 from playground.engines.device_turns import DeviceTurns
-from playground.engines.environments import zero_gpu
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu import ZeroGpuEngine
 from playground.errors import Cancelled, EngineUnavailable

@@ -9,7 +9,7 @@ import pytest
 
 from playground import models
 from playground.core import Variant
-from playground.engines import base, choose, environments
+from playground.engines import base, choose
 from playground.engines.base import Address
 from playground.errors import EngineUnavailable, UnknownModel
 from tests.fakes.catalog import fake_variant
@@ -60,7 +60,7 @@ def test_every_engine_is_an_option_with_a_reason_where_it_cannot(with_vllm: None
 
 
 def test_a_missing_environment_says_what_to_run(without_vllm: None) -> None:
-    assert "not there" in environments.missing_vllm()
+    assert "not there" in base.missing_vllm()
     with pytest.raises(EngineUnavailable) as caught:
         choose.check(REFERENCE, "vllm")
     assert "make vllm" in caught.value.hint

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from playground.core import Finish, Generation, Sampling, Token
-from playground.engines.environments import missing_vllm
+from playground.engines.base import missing_vllm
 from playground.engines.transformers import TransformersEngine
 from playground.engines.vllm import VllmEngine, memory
 from tests.engines.calls import never, quiet

@@ -10,7 +10,7 @@ import pytest
 
 from playground import models
 from playground.core import Finish, Generation, Loaded, Message, Sampling, Token
-from playground.engines.environments import missing_vllm
+from playground.engines.base import missing_vllm
 from playground.engines.transformers import TransformersEngine
 from playground.engines.vllm import VllmEngine
 from playground.engines.vllm.metrics import RUNNING, read

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from playground.engines import subjects
-from playground.engines.environments import missing_vllm
+from playground.engines.base import missing_vllm
 from playground.engines.router import Engines
 from playground.errors import EngineDied, EngineError, EvaluationError
 from playground.evaluate import models

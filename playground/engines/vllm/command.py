@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from playground.core import LoadSpec
-from playground.engines.environments import missing_vllm, vllm_python
+from playground.engines.base import missing_vllm, vllm_python
 from playground.engines.vllm import facts
 from playground.errors import EngineUnavailable, InvalidSettings, UnsupportedModel
 from playground.settings import settings
