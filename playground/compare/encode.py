@@ -26,8 +26,7 @@ from playground.compare.run import PaneResult
 from playground.compare.verdict import Divergence
 from playground.core import Finish, ForcedToken, Loaded, Progress, Reported, Sampling, Token, Variant
 from playground.engines import base
-from playground.engines.base import NAMES
-from playground.engines.choose import Option
+from playground.engines.base import NAMES, Option
 from playground.errors import PlaygroundError
 from playground.web.values import inert, megabytes
 

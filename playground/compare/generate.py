@@ -10,7 +10,7 @@ from playground.compare import record2
 from playground.compare.forced import ForcedResult, Side, measure
 from playground.compare.run import Comparison, Event, PaneRequest, PaneResult
 from playground.core import Message, Progress, Sampling
-from playground.engines import choose
+from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import InvalidRequest
 from playground.settings import settings
@@ -120,7 +120,7 @@ def generate(
     if not 1 <= len(variants) <= most:
         raise InvalidRequest(f"{len(variants)} variants were asked for.", hint=f"Allowed: 1 to {most}.")
     turn = messages(prompt, system)
-    addresses = choose.together(variants)
+    addresses = base.together(variants)
     requests = [PaneRequest(name, text=prompt) if raw else PaneRequest(name, messages=turn) for name in addresses]
     results = [PaneResult(name) for name in variants]
     for event in Comparison(engine, requests, chosen, at_once).events():

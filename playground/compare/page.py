@@ -14,7 +14,7 @@ from playground.compare.session import MAX_PANES, MIN_PANES, Session, Sessions
 from playground.compare.tab import Tab
 from playground.compare.turns import Ask, Pane
 from playground.core import Variant
-from playground.engines import base, choose
+from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError, TooMany
 from playground.web import gradio as gr
@@ -202,7 +202,7 @@ class Compare:
             self.rules.check_model(request, where.variant)
             facts = catalog.variant(where.variant)
             name = str(replace(where, variant=facts.id))
-            choose.check(facts, where.engine)
+            base.check(facts, where.engine)
         except PlaygroundError as failed:
             error = failed
         with session.lock:
@@ -221,7 +221,7 @@ class Compare:
                 return {self.tab.trouble: gr.skip()}
             error: PlaygroundError | None = None
             try:
-                choose.check(facts, wanted)
+                base.check(facts, wanted)
             except PlaygroundError as failed:
                 error = failed
             pane.show(str(base.Address(facts.id, wanted)), facts, slot == 0, error, session.origin)

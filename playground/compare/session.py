@@ -15,7 +15,7 @@ from playground.compare.saving import Saved, Shown
 from playground.compare.turns import Ask, Pane, Turn
 from playground.compare.verdict import diverges_at
 from playground.core import Variant
-from playground.engines import base, choose
+from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import EngineError, PlaygroundError, TooMany
 from playground.store import runs
@@ -112,7 +112,7 @@ class Session:
         """Panes whose engine nobody chose run on the reference's, where it can run them."""
         panes = [self.panes[slot] for slot in self.shown]
         chosen = [base.parse(pane.variant).engine for pane in panes]
-        for pane, name in zip(panes, choose.common([pane.facts for pane in panes], chosen), strict=True):
+        for pane, name in zip(panes, base.common([pane.facts for pane in panes], chosen), strict=True):
             if name != pane.engine:
                 pane.run_on(name)
 

@@ -13,7 +13,7 @@ from playground.compare.forced import Item as ForcedItem
 from playground.compare.generate import messages
 from playground.compare.run import Item, PaneRequest, PaneResult
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
-from playground.engines import base, choose
+from playground.engines import base
 from playground.errors import PlaygroundError
 
 NUMBERS_EVERY_S = 0.25
@@ -210,20 +210,20 @@ class Pane:
             self.turns = []
         self.variant, self.facts, self.error = name, facts, error
         self._drawn = (reference, origin)
-        self.run_on(base.parse(name).engine or (choose.default(facts) if facts else ""))
+        self.run_on(base.parse(name).engine or (base.default(facts) if facts else ""))
 
     def run_on(self, engine: str) -> None:
         """Settle the engine, and draw the head that names it."""
         self.engine = engine
         reference, origin = self._drawn
-        options = choose.options(self.facts) if self.facts else []
+        options = base.options(self.facts) if self.facts else []
         self._head = encode.head(self.facts, self.variant, reference, origin, engine, options)
         self._head += encode.fail(self.error) if self.error else ""
 
     @property
     def address(self) -> str:
         """What is asked of the engines."""
-        if self.facts is None or self.engine in ("", choose.default(self.facts)):
+        if self.facts is None or self.engine in ("", base.default(self.facts)):
             return self.variant
         return str(replace(base.parse(self.variant), engine=self.engine))
 
@@ -232,7 +232,7 @@ class Pane:
         """What other panes and the picker call it: with the engine where it is not the variant's own."""
         if self.facts is None:
             return self.variant
-        own = self.engine in ("", choose.default(self.facts))
+        own = self.engine in ("", base.default(self.facts))
         return self.facts.label if own else f"{self.facts.label} · {base.title(self.engine)}"
 
     @property

@@ -10,9 +10,8 @@ from typing import Any
 
 from playground import models, orphans
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
-from playground.engines import base, choose
-from playground.engines.base import Engine, IsCancelled, OnDevice, OnProgress, zero_gpu
-from playground.engines.choose import NO_SECOND_PROCESS
+from playground.engines import base
+from playground.engines.base import NO_SECOND_PROCESS, Engine, IsCancelled, OnDevice, OnProgress, zero_gpu
 from playground.engines.device_turns import DeviceTurns
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu import ZeroGpuEngine
@@ -98,7 +97,7 @@ class Engines:
 
     def _of(self, text: str) -> tuple[Engine, base.EngineRow, str]:
         found = base.parse(text)
-        name = found.engine or choose.default(models.variant(found.variant))
+        name = found.engine or base.default(models.variant(found.variant))
         return self.engine(name), base.row(name), found.variant
 
     def load(

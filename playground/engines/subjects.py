@@ -11,7 +11,7 @@ from typing import Any
 
 from playground import models
 from playground.core import Loaded, LoadSpec, Progress, Variant
-from playground.engines import base, choose
+from playground.engines import base
 from playground.errors import EvaluationError, PlaygroundError
 from playground.methods import did_you_mean
 from playground.metrics.weights import content_hash
@@ -85,7 +85,7 @@ def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
             hint=f"Write {asked.variant}@transformers or {asked.variant}@vllm.",
         )
     if chosen != "transformers" or variant.unread or not variant.path.endswith(".gguf"):  # unpacked: right for scores
-        choose.check(variant, chosen)
+        base.check(variant, chosen)
     spec = models.resolve(asked.variant, on_progress)
     left_out = checkpoint.from_path(spec.id, Path(spec.path)).generation_settings
     return Subject(name, chosen, variant, spec, weights_hash(spec), left_out)

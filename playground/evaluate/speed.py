@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from playground.core import Progress
-from playground.engines import choose
+from playground.engines import base
 from playground.engines.base import parse
 from playground.engines.router import Engines
 from playground.engines.subjects import Subject
@@ -34,7 +34,7 @@ def measure(
 
     found: dict[str, dict[str, Any]] = {}
     doubts = []
-    for subject, address in zip(chosen, choose.together(list(map(_address, chosen))), strict=True):
+    for subject, address in zip(chosen, base.together(list(map(_address, chosen))), strict=True):
         tests = {row.test: row for row in bench(engines, [address], PLAN, on_stage=on_stage)}
         failed = next((row for row in tests.values() if row.error), None)
         if failed is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from playground import models as catalog
 from playground.core import Variant
-from playground.engines import choose
+from playground.engines import base
 from playground.errors import PlaygroundError
 from playground.evaluate import counts, tasks
 from playground.evaluate.conditions import BATCH_SIZE
@@ -59,7 +59,7 @@ def form(
 
 def variant_row(variant: Variant, stored: bool) -> dict[str, Any]:
     """One variant of a form: what it is, and why it cannot be chosen."""
-    options = choose.options(variant)
+    options = base.options(variant)
     why = "" if any(option.runs for option in options) else next((option.why for option in options), "")
     return {
         "id": variant.id,

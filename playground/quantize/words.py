@@ -8,7 +8,7 @@ from typing import Any
 from playground import machine
 from playground import models as catalog
 from playground.core import Variant
-from playground.engines import choose
+from playground.engines import base
 from playground.errors import PlaygroundError
 from playground.methods import TABLE
 from playground.methods.base import Method, Option
@@ -85,7 +85,7 @@ def _said(error: PlaygroundError | None) -> list[str] | None:
 
 
 def _method(row: Method) -> dict[str, Any]:
-    engines = {option.engine: option for option in choose.options(_made_by(row))}
+    engines = {option.engine: option for option in base.options(_made_by(row))}
     return {
         "name": row.name,
         "title": row.title,
@@ -109,7 +109,7 @@ def _method(row: Method) -> dict[str, Any]:
     }
 
 
-def _why(option: choose.Option) -> str:
+def _why(option: base.Option) -> str:
     return f"{option.why} ({option.do})" if option.do else option.why
 
 

@@ -16,7 +16,7 @@ from playground import models
 from playground.compare.generate import messages
 from playground.compare.run import Comparison, PaneRequest, PaneResult
 from playground.core import Progress
-from playground.engines import base, choose
+from playground.engines import base
 from playground.engines.base import Engine
 from playground.engines.router import Engines
 from playground.engines.subjects import weights_hash
@@ -36,7 +36,7 @@ def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
     """Answer and store; {"review": its id, "seconds"}. Raises PlaygroundError."""
     clock = Clock()
     report.progress(Progress("reading the variants"))
-    addresses = choose.together(spec.variants)
+    addresses = base.together(spec.variants)
     rows = [_row(name, report) for name in addresses]
     make.distinct(rows)
     make.check(spec.terms, rows)
@@ -77,7 +77,7 @@ def _row(name: str, report: Report) -> dict[str, Any]:
         "bytes": variant.bytes,
         "bits_per_weight": None if bits is None else round(bits, 4),
         "content_hash": "" if remote else weights_hash(models.resolve(asked.variant, report.progress)),
-        "engine": asked.engine or choose.default(variant),
+        "engine": asked.engine or base.default(variant),
     }
 
 

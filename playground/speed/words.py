@@ -8,7 +8,7 @@ from typing import Any
 
 from playground import models as catalog
 from playground.core import Variant
-from playground.engines import base, choose
+from playground.engines import base
 from playground.engines.base import Address, parse
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.speed import spec
@@ -44,7 +44,7 @@ def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundErr
     """The value of the form: what there is to choose, and why not the rest."""
     rows = []
     for variant in found:
-        options = [asdict(option) for option in choose.options(variant)]
+        options = [asdict(option) for option in base.options(variant)]
         rows.append(
             {
                 "id": variant.id,

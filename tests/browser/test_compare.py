@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from playground.engines import choose
+from playground.engines import base
 from playground.errors import EngineDied
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 
@@ -335,7 +335,7 @@ def test_the_engine_picker_gives_reasons_and_the_way_out(
 def test_another_engine_by_keyboard_and_the_others_follow_where_they_can(
     serve: Serve, visit: Visit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choose, "missing_vllm", lambda: "")
+    monkeypatch.setattr(base, "missing_vllm", lambda: "")
     engine = FakeEngine()
     page = visit(serve(engine))
     page.locator("#pg-pick-1 input").fill("BF16")

@@ -15,9 +15,8 @@ from playwright.sync_api import Locator, Page, expect
 from playground import machine
 from playground import models as real_catalog
 from playground.core import Loaded, Variant
-from playground.engines import choose
-from playground.engines.base import parse
-from playground.engines.choose import Option
+from playground.engines import base
+from playground.engines.base import Option, parse
 from playground.errors import OutOfMemory
 from tests.fakes.engine import FakeEngine, Script
 
@@ -44,7 +43,7 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
         return [*able, Option("vllm", "vLLM", False, "vLLM is not installed", "make vllm")]
 
     probe = machine.Probe("cpu", "a processor", 2**33, 2**32, "2", 1, 1e11)
-    monkeypatch.setattr(choose, "options", options)
+    monkeypatch.setattr(base, "options", options)
     monkeypatch.setattr(machine, "probe", lambda **_: probe)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from playground import models
 from playground.core import Variant
-from playground.engines import base, choose
+from playground.engines import base
 from playground.engines.base import Address
 from playground.errors import EngineUnavailable, UnknownModel
 from tests.fakes.catalog import fake_variant
@@ -51,32 +51,32 @@ def test_an_address_ends_with_a_known_engine_or_has_none(text: str, variant: str
 
 def test_every_engine_is_an_option_with_a_reason_where_it_cannot(with_vllm: None) -> None:
     for variant in (REFERENCE, GGUF):
-        found = choose.options(variant)
+        found = base.options(variant)
         assert {option.engine for option in found} == {row.name for row in base.TABLE}
         assert all(option.runs or option.why for option in found)
-    assert [o.engine for o in choose.options(REFERENCE) if o.runs] == ["transformers", "vllm"]
-    assert choose.default(REFERENCE) == "transformers" and choose.default(GGUF) == "llamacpp"
-    assert choose.default(REFERENCE, "vllm") == "vllm"
+    assert [o.engine for o in base.options(REFERENCE) if o.runs] == ["transformers", "vllm"]
+    assert base.default(REFERENCE) == "transformers" and base.default(GGUF) == "llamacpp"
+    assert base.default(REFERENCE, "vllm") == "vllm"
 
 
 def test_a_missing_environment_says_what_to_run(without_vllm: None) -> None:
     assert "not there" in base.missing_vllm()
     with pytest.raises(EngineUnavailable) as caught:
-        choose.check(REFERENCE, "vllm")
+        base.check(REFERENCE, "vllm")
     assert "make vllm" in caught.value.hint
-    choose.check(REFERENCE, "transformers")
-    assert choose.default(REFERENCE, "vllm") == "transformers"
+    base.check(REFERENCE, "transformers")
+    assert base.default(REFERENCE, "vllm") == "transformers"
 
 
 def test_the_first_ones_engine_is_everybodys_who_can(with_vllm: None) -> None:
-    assert choose.common([REFERENCE, GGUF, REFERENCE]) == ["transformers", "llamacpp", "transformers"]
-    assert choose.common([]) == []
+    assert base.common([REFERENCE, GGUF, REFERENCE]) == ["transformers", "llamacpp", "transformers"]
+    assert base.common([]) == []
 
 
 def test_what_was_chosen_stays_and_what_is_unknown_is_left_alone(with_vllm: None) -> None:
-    assert choose.common([REFERENCE, REFERENCE, GGUF], ["vllm", "", ""]) == ["vllm", "vllm", "llamacpp"]
-    assert choose.common([REFERENCE, REFERENCE], ["vllm", "transformers"]) == ["vllm", "transformers"]
-    assert choose.common([REFERENCE, None], ["vllm", ""]) == ["vllm", ""]
+    assert base.common([REFERENCE, REFERENCE, GGUF], ["vllm", "", ""]) == ["vllm", "vllm", "llamacpp"]
+    assert base.common([REFERENCE, REFERENCE], ["vllm", "transformers"]) == ["vllm", "transformers"]
+    assert base.common([REFERENCE, None], ["vllm", ""]) == ["vllm", ""]
 
 
 def test_the_addresses_of_one_run_name_an_engine_only_where_it_is_not_the_variants_own(
@@ -88,11 +88,11 @@ def test_the_addresses_of_one_run_name_an_engine_only_where_it_is_not_the_varian
         return GGUF if name == "fake:q4_1" else REFERENCE
 
     monkeypatch.setattr(models, "variant", variant)
-    assert choose.together(["fake", "fake:bf16"]) == ["fake", "fake:bf16"]
-    assert choose.together(["fake@vllm", "fake:bf16", "fake:q4_1", "nothing"]) == [
+    assert base.together(["fake", "fake:bf16"]) == ["fake", "fake:bf16"]
+    assert base.together(["fake@vllm", "fake:bf16", "fake:q4_1", "nothing"]) == [
         "fake@vllm",
         "fake:bf16@vllm",
         "fake:q4_1",
         "nothing",
     ]
-    assert choose.together(["fake:bf16", "fake@vllm"]) == ["fake:bf16", "fake@vllm"]
+    assert base.together(["fake:bf16", "fake@vllm"]) == ["fake:bf16", "fake@vllm"]

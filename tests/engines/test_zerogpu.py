@@ -16,7 +16,7 @@ import pytest
 
 from playground.compare.run import Comparison, PaneRequest, PaneResult
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Message, Progress, Sampling, Token
-from playground.engines import choose
+from playground.engines import base
 from playground.engines.router import Engines
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu import ZeroGpuEngine
@@ -209,8 +209,8 @@ def test_a_comparison_asks_in_the_visitors_name_and_starts_no_process(
 
 def test_engines_with_a_process_of_their_own_say_why_not(platform: FakeSpaces, home: Path) -> None:
     both = replace(fake_variant("fake"), engines=("vllm", "llamacpp", "transformers"))
-    found = {option.engine: option for option in choose.options(both)}
-    assert choose.default(both) == "transformers"
+    found = {option.engine: option for option in base.options(both)}
+    assert base.default(both) == "transformers"
     assert "one process" in found["vllm"].why and "one process" in found["llamacpp"].why
     engines = Engines()
     for name in ("vllm", "llamacpp"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from playground import models
-from playground.engines import choose, subjects
+from playground.engines import base, subjects
 from playground.errors import EngineUnavailable, EvaluationError
 from tests.parity import product, tiny
 from tests.parity.gguf_reader import SILENT, mean_kld, reading
@@ -49,7 +49,7 @@ def test_what_would_be_another_model_is_for_llama_cpp_alone(case: str, home: Pat
     model = next(tmp_path.glob("source-*"))
     name = f"{model}:gguf-f16"
     assert models.variant(name).engines == ("llamacpp",)
-    assert choose.together([str(model), name])[1] == name, "llama.cpp, though the original runs in transformers"
+    assert base.together([str(model), name])[1] == name, "llama.cpp, though the original runs in transformers"
     with pytest.raises(EngineUnavailable, match=REFUSED[case]):
         subjects.find([name])
     with pytest.raises(EvaluationError, match=REFUSED[case]):

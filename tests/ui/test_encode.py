@@ -15,7 +15,7 @@ from playground.compare import encode
 from playground.compare.run import PaneResult
 from playground.compare.verdict import Divergence
 from playground.core import Alternative, Finish, Progress, Reported, Sampling, Token, Variant
-from playground.engines import choose
+from playground.engines import base
 from playground.errors import EngineDied
 from playground.web import values
 from tests.fakes.catalog import fake_variant
@@ -132,9 +132,7 @@ def test_a_note_about_an_engine_stands_in_its_own_panes() -> None:
 
 
 def test_the_head_offers_every_engine_with_its_reason() -> None:
-    head = read(
-        encode.head(fake_variant("fake"), "fake", True, "", "transformers", choose.options(fake_variant("fake")))
-    )
+    head = read(encode.head(fake_variant("fake"), "fake", True, "", "transformers", base.options(fake_variant("fake"))))
     found = {option["engine"]: option for option in head[0][1]["engines"]}
     assert head[0][1]["engine"] == "transformers" and found["transformers"]["runs"]
     assert not found["llamacpp"]["runs"] and "GGUF" in found["llamacpp"]["why"]

@@ -14,7 +14,7 @@ from playground.compare import strip
 from playground.compare.session import Session, Sessions
 from playground.compare.turns import Ask
 from playground.core import Sampling
-from playground.engines import choose
+from playground.engines import base
 from playground.errors import EngineDied
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
@@ -244,7 +244,7 @@ def test_a_session_that_runs_never_goes() -> None:
 
 def test_panes_share_the_references_engine_unless_one_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     able = {"fake": ("transformers", "vllm"), "fake:nf4": ("transformers",), "fake:int8": ("transformers", "vllm")}
-    monkeypatch.setattr(choose, "missing_vllm", lambda: "")
+    monkeypatch.setattr(base, "missing_vllm", lambda: "")
     session = Session()
     session.shown = [0, 1, 2]
     for slot, (name, engines) in enumerate(able.items()):
