@@ -7,7 +7,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.engines.device_turns import DeviceTurns
+from playground.engines.router import DeviceTurns
 
 
 def test_stepped_generations_share_the_device() -> None:
