@@ -6,14 +6,26 @@ import contextlib
 import json
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import httpx
+from pydantic import BaseModel, ConfigDict, Field
 
-from playground.core import Finish, ForcedTokens, Forcing, Generation, Progress, Token
+from playground.core import (
+    Alternative,
+    Finish,
+    ForcedToken,
+    ForcedTokens,
+    Forcing,
+    Generation,
+    LoadSpec,
+    Progress,
+    Sampling,
+    Token,
+)
 from playground.engines.process import ServerProcess
-from playground.engines.wire import forced_from, progress_from, token_from_chunk
 from playground.errors import EngineError, PlaygroundError, from_wire
+from playground.settings import settings
 
 # A token may take long (a cold 7B on a CPU), so that reads have no limit; the process is watched instead.
 TIMEOUT = httpx.Timeout(10.0, read=None)
@@ -145,3 +157,193 @@ def item_of(chunk: dict[str, Any]) -> Progress | Token | Finish:
         waited_s=engine["waited_s"],
         text=choice["text"],
     )
+
+
+# What travels over HTTP: OpenAI's completion requests and chunks, with the engine's own clock beside them.
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LoadRequest(_Closed):
+    id: str
+    path: str
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    quantize: str | None = None
+    weight_bytes: int = Field(0, ge=0)
+    end_ids: tuple[int, ...] = ()
+    original: str = ""
+    keep: list[str] = []
+
+    def spec(self) -> LoadSpec:
+        return LoadSpec(self.id, self.path, self.dtype, self.quantize, self.weight_bytes, self.end_ids, self.original)
+
+
+class UnloadRequest(_Closed):
+    id: str
+
+
+class ChatMessage(_Closed):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class TokenizeRequest(_Closed):
+    """As vLLM's /tokenize: a text, or messages to render with the model's chat template.
+
+    `model` is a loaded variant; `path` a local folder whose tokenizer alone is wanted, for the engines that have none.
+    """
+
+    model: str = ""
+    path: str = ""
+    prompt: str | None = None
+    messages: list[ChatMessage] | None = None
+    add_generation_prompt: bool = True
+
+
+class _Sampled(_Closed):
+    model: str
+    max_tokens: int = Field(128, ge=1)
+    temperature: float = Field(1.0, ge=0, le=10)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=-1)
+    repetition_penalty: float = Field(1.0, gt=0, le=10)
+    seed: int = Field(0, ge=0, lt=2**63)
+    stop: str | list[str] | None = None
+    stream: bool = False
+    ignore_eos: bool = False
+    request_id: str = ""
+    n: Literal[1] = 1
+    user: str | None = None
+    stream_options: dict[str, Any] | None = None
+
+    def sampling(self) -> Sampling:
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return Sampling(
+            max_tokens=min(self.max_tokens, settings().max_tokens),
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=max(0, self.top_k),
+            repetition_penalty=self.repetition_penalty,
+            seed=self.seed,
+            stop=tuple(stops),
+            ignore_eos=self.ignore_eos,
+        )
+
+
+class CompletionRequest(_Sampled):
+    """`prompt` is a text or token ids. `logprobs`: how many alternatives each token carries."""
+
+    prompt: str | list[int]
+    logprobs: int | None = Field(None, ge=0, le=20)
+    echo: Literal[False] = False
+
+
+class ChatRequest(_Sampled):
+    messages: list[ChatMessage] = Field(min_length=1)
+    logprobs: bool = False
+    top_logprobs: int = Field(5, ge=0, le=20)
+    max_completion_tokens: int | None = Field(None, ge=1)
+
+
+class ForceRequest(_Closed):
+    """A text to be forced through variants that are loaded; no field of OpenAI's."""
+
+    reference: str
+    others: list[str] = Field(min_length=1, max_length=16)
+    prompt_ids: list[int] = Field(min_length=1)
+    token_ids: list[int] = Field(min_length=1)
+    top: int = Field(5, ge=0, le=20)
+    request_id: str = ""
+
+    def forcing(self) -> Forcing:
+        ids = tuple(self.prompt_ids), tuple(self.token_ids)
+        return Forcing(self.reference, tuple(self.others), *ids, self.top, self.request_id)
+
+
+def token_chunk(token: Token) -> dict[str, Any]:
+    """The choice of one streamed completion chunk: OpenAI's fields, and `timing`, the engine's."""
+    return {
+        "index": 0,
+        "text": token.text,
+        "token_ids": [token.id],
+        "logprobs": {
+            "tokens": [token.piece],
+            "token_logprobs": [token.logprob],
+            "top_logprobs": [{a.text: a.logprob for a in token.top}],
+            "top_ids": [[[a.id, a.text, a.logprob] for a in token.top]],
+        },
+        "timing": {"time_s": token.time_s, "step_s": token.step_s},
+        "finish_reason": None,
+    }
+
+
+def token_from_chunk(choice: dict[str, Any]) -> Token:
+    """Inverse of `token_chunk`."""
+    logprobs, clock = choice["logprobs"], choice["timing"]
+    return Token(
+        id=choice["token_ids"][0],
+        text=choice["text"],
+        piece=logprobs["tokens"][0],
+        time_s=clock["time_s"],
+        step_s=clock["step_s"],
+        logprob=logprobs["token_logprobs"][0],
+        top=tuple(Alternative(*entry) for entry in logprobs["top_ids"][0]),
+    )
+
+
+def finish_chunk(finish: Finish) -> dict[str, Any]:
+    return {"index": 0, "text": finish.text, "token_ids": [], "logprobs": None, "finish_reason": finish.reason}
+
+
+def finish_fields(finish: Finish) -> dict[str, Any]:
+    """`usage` as OpenAI has it, and what the engine measured."""
+    return {
+        "usage": {
+            "prompt_tokens": finish.prompt_tokens,
+            "completion_tokens": finish.output_tokens,
+            "total_tokens": finish.prompt_tokens + finish.output_tokens,
+        },
+        "engine": {"peak_memory_bytes": finish.peak_memory_bytes, "waited_s": finish.waited_s},
+    }
+
+
+def progress_body(progress: Progress) -> dict[str, Any]:
+    return {"stage": progress.stage, "done": progress.done, "total": progress.total, "unit": progress.unit}
+
+
+def progress_from(body: dict[str, Any]) -> Progress:
+    return Progress(body["stage"], body["done"], body["total"], body["unit"])
+
+
+def forced_body(item: Progress | ForcedTokens | Finish) -> dict[str, Any]:
+    """One line of a forced text's answer. Alternatives are [id, text, logprob], as in `token_chunk`."""
+    match item:
+        case Progress():
+            return {"progress": progress_body(item)}
+        case Finish():
+            return {"finish": {"reason": item.reason, "tokens": item.output_tokens}}
+        case ForcedTokens():
+            tokens = [
+                [
+                    *(token.kld, token.agrees, token.logprob_reference, token.logprob),
+                    *([[a.id, a.text, a.logprob] for a in top] for top in (token.top_reference, token.top)),
+                ]
+                for token in item.tokens
+            ]
+            return {"forced": {"other": item.other, "start": item.start, "tokens": tokens}}
+
+
+def forced_from(body: dict[str, Any], prompt_tokens: int) -> Progress | ForcedTokens | Finish:
+    """Inverse of `forced_body`."""
+    if "progress" in body:
+        return progress_from(body["progress"])
+    if "finish" in body:
+        return Finish(body["finish"]["reason"], prompt_tokens, body["finish"]["tokens"])
+    found = body["forced"]
+    tokens = tuple(
+        ForcedToken(*row[:4], *(tuple(Alternative(*entry) for entry in top) for top in row[4:]))
+        for row in found["tokens"]
+    )
+    return ForcedTokens(found["other"], found["start"], tokens)

@@ -14,8 +14,8 @@ from playground import models
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import client as http
 from playground.engines.base import IsCancelled, OnProgress
+from playground.engines.client import progress_from
 from playground.engines.process import Restarting, ServerProcess
-from playground.engines.wire import progress_from
 from playground.errors import Cancelled, EngineError, from_wire
 
 MODULE = "playground.engines.host"

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Request
 
 from playground.core import Finish, Generation, Progress, Token
-from playground.engines import wire
+from playground.engines import client
 from playground.engines.host.active import Active
 from playground.engines.host.forced import Forced
 from playground.errors import PlaygroundError, to_wire
@@ -89,11 +89,13 @@ async def sse(request: Request, stream: Stream, generation: Generation, shape: S
             async for item in items:
                 match item:
                     case Progress():
-                        yield line([], progress=wire.progress_body(item))
+                        yield line([], progress=client.progress_body(item))
                     case Token():
-                        yield line([{**wire.token_chunk(item), **shape.delta(item.text)}])
+                        yield line([{**client.token_chunk(item), **shape.delta(item.text)}])
                     case Finish():
-                        yield line([{**wire.finish_chunk(item), **shape.delta(item.text)}], **wire.finish_fields(item))
+                        yield line(
+                            [{**client.finish_chunk(item), **shape.delta(item.text)}], **client.finish_fields(item)
+                        )
     except PlaygroundError as error:
         yield f"data: {json.dumps(to_wire(error))}\n\n"
     yield "data: [DONE]\n\n"
@@ -108,12 +110,12 @@ async def collect(request: Request, stream: Stream, generation: Generation, shap
             elif isinstance(item, Finish):
                 text = "".join(token.text for token in tokens) + item.text
                 choice = {
-                    **wire.finish_chunk(item),
+                    **client.finish_chunk(item),
                     **shape.whole(text),
                     "token_ids": [token.id for token in tokens],
                     "timing": {"times_s": [t.time_s for t in tokens], "steps_s": [t.step_s for t in tokens]},
                 }
-                return {**shape.envelope(generation, [choice], chunk=False), **wire.finish_fields(item)}
+                return {**shape.envelope(generation, [choice], chunk=False), **client.finish_fields(item)}
     return {}
 
 
@@ -122,6 +124,6 @@ async def lines(request: Request, stream: Stream) -> AsyncIterator[str]:
     try:
         async with contextlib.aclosing(stream.items(request)) as items:
             async for item in items:
-                yield json.dumps(wire.forced_body(item)) + "\n"
+                yield json.dumps(client.forced_body(item)) + "\n"
     except PlaygroundError as error:
         yield json.dumps(to_wire(error)) + "\n"

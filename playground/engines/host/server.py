@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from playground.core import Generation, Progress
-from playground.engines import wire
+from playground.engines import client
 from playground.engines.host.answer import CHAT, COMPLETION, Shape, Stream, collect, lines, sse
 from playground.engines.host.memory import DeviceMemory
 from playground.engines.host.prompt import render, tokenizer_of
@@ -74,15 +74,15 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
         return {"object": "list", "data": data}
 
     @app.post("/v1/load", dependencies=private)
-    async def load(body: wire.LoadRequest) -> StreamingResponse:
+    async def load(body: client.LoadRequest) -> StreamingResponse:
         return StreamingResponse(_load_events(engine, body), media_type="application/x-ndjson")
 
     @app.post("/v1/unload", dependencies=private)
-    async def unload(body: wire.UnloadRequest) -> dict[str, bool]:
+    async def unload(body: client.UnloadRequest) -> dict[str, bool]:
         return {"unloaded": await asyncio.wrap_future(engine.unload(body.id))}
 
     @app.post("/tokenize", dependencies=private)
-    def tokenize(body: wire.TokenizeRequest) -> dict[str, Any]:
+    def tokenize(body: client.TokenizeRequest) -> dict[str, Any]:
         messages = None if body.messages is None else [m.model_dump() for m in body.messages]
         if body.path:
             tokenizer, context = tokenizer_of(body.path), None
@@ -100,7 +100,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
         }
 
     @app.post("/v1/force", dependencies=private)
-    async def force(request: Request, body: wire.ForceRequest) -> StreamingResponse:
+    async def force(request: Request, body: client.ForceRequest) -> StreamingResponse:
         items = Stream(lambda emit: engine.force(body.forcing(), emit))
         return StreamingResponse(lines(request, items), media_type="application/x-ndjson")
 
@@ -115,7 +115,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
         return await collect(request, items, generation, shape)
 
     @app.post("/v1/completions", dependencies=private)
-    async def completions(request: Request, body: wire.CompletionRequest) -> Any:
+    async def completions(request: Request, body: client.CompletionRequest) -> Any:
         resident = engine.resident(body.model)
         if isinstance(body.prompt, str):
             ids = (await asyncio.to_thread(render, resident.tokenizer, None, body.prompt)).ids
@@ -126,7 +126,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
         return await answer(request, generation, COMPLETION, body.stream)
 
     @app.post("/v1/chat/completions", dependencies=private)
-    async def chat(request: Request, body: wire.ChatRequest) -> Any:
+    async def chat(request: Request, body: client.ChatRequest) -> Any:
         resident = engine.resident(body.model)
         messages = [m.model_dump() for m in body.messages]
         ids = (await asyncio.to_thread(render, resident.tokenizer, messages, None)).ids
@@ -140,7 +140,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
     return app
 
 
-async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncIterator[str]:
+async def _load_events(engine: DecodeThread, body: client.LoadRequest) -> AsyncIterator[str]:
     """Newline-delimited JSON: progress records, then `loaded` or `error`."""
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[Progress | None] = asyncio.Queue()
@@ -155,7 +155,7 @@ async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncIte
     done.add_done_callback(lambda _: events.put_nowait(None))
     try:
         while (progress := await events.get()) is not None:
-            yield json.dumps({"progress": wire.progress_body(progress)}) + "\n"
+            yield json.dumps({"progress": client.progress_body(progress)}) + "\n"
         yield json.dumps({"loaded": done.result().as_dict()}) + "\n"
     except PlaygroundError as error:
         yield json.dumps(to_wire(error)) + "\n"
