@@ -27,8 +27,8 @@ import httpx
 from playground import models
 from playground.core import Progress
 from playground.engines.base import vllm_python
-from playground.engines.process import thread_count
 from playground.engines.router import Engines
+from playground.engines.servers import thread_count
 from playground.engines.vllm import metrics
 from playground.speed import sweep
 from playground.speed.requests import Prompts, Requests

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from playground import process as process_module
-from playground.engines import process as engines_process
+from playground.engines import servers
 
 BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
 
@@ -37,7 +37,7 @@ def test_what_the_user_said_stays(said: dict[str, str]) -> None:
 def test_a_job_waits_briefly_and_its_engines_as_the_pages_do() -> None:
     process_module.wait_briefly()
     assert os.environ["GOMP_SPINCOUNT"] == "1000"
-    assert not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & engines_process._environment("key").keys()
+    assert not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & servers._environment("key").keys()
 
 
 def test_asking_twice_is_asking_once() -> None:

@@ -23,7 +23,7 @@ from playground.core import (
     Sampling,
     Token,
 )
-from playground.engines.process import ServerProcess
+from playground.engines.servers import ServerProcess
 from playground.errors import EngineError, PlaygroundError, from_wire
 from playground.settings import settings
 

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from playground import machine
+import httpx
+import psutil
+
+from playground import machine, orphans, process
 from playground.core import Loaded
-from playground.engines.process import ServerProcess
-from playground.errors import EngineUnavailable, OutOfMemory, UnknownVariant
+from playground.engines.base import importable
+from playground.errors import Cancelled, EngineDied, EngineUnavailable, OutOfMemory, UnknownVariant
+from playground.process import without_keys
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 5.0
+LOG_LINES = 20
+_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
 @dataclass(slots=True)
@@ -165,3 +180,239 @@ class Servers:
             names = list(self._held)
         for name in names:
             self.stop(name)
+
+
+# One engine server process: started on a socket that the parent has bound, watched, and ended with its
+# children.
+
+
+class ServerProcess:
+    """A Python module that serves HTTP on loopback, in a process group of its own.
+
+    The child's standard input is a pipe from this process, so that it ends when this process does, even by kill -9. It
+    gets no hub token and works offline: whatever it loads is already on this machine. Our own host inherits a listening
+    socket that is bound here (`--fd`), so that no port can be taken in between; a server that must bind for itself is
+    told one that was free a moment ago (`--port`), and whoever starts it tries another when it was taken.
+
+    name         what messages call it
+    python       interpreter of the environment that has the module
+    environment  added to what the child inherits
+    log_name     its log is logs/<log_name>.log
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        binds: bool = False,
+        python: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+        log_name: str = "",
+    ) -> None:
+        self.name = name
+        self.key = secrets.token_urlsafe(24)
+        self.log_path = settings().logs / f"{log_name or name}.log"
+        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        _keep_previous(self.log_path)
+        self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
+        if binds:
+            listener.close()
+            address, fds = ["--port", str(port)], []
+        else:
+            os.set_inheritable(listener.fileno(), True)
+            address, fds = ["--fd", str(listener.fileno())], [listener.fileno()]
+        with listener, self.log_path.open("ab") as log_file:
+            self._process = subprocess.Popen(
+                [python, "-m", module, *address, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=log_file,
+                stderr=subprocess.STDOUT,
+                pass_fds=fds,
+                env=_environment(self.key) | dict(environment or {}),
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        self._note = orphans.note(self.pid, name)
+        log.info("%s started: pid %d at %s", name, self.pid, self.url)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_ready(
+        self,
+        client: httpx.Client,
+        timeout_s: float = START_TIMEOUT_S,
+        on_log: Callable[[str], None] = lambda _: None,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Until /health answers; `on_log` gets every new line of its log meanwhile.
+
+        Raises EngineDied with the last log lines when the process ends first, Cancelled, EngineUnavailable.
+        """
+        deadline = time.monotonic() + timeout_s
+        position = self._log_start
+        while time.monotonic() < deadline:
+            position = self._follow(position, on_log)
+            if not self.alive:
+                error = self.obituary("could not start")
+                self.stop()
+                raise error
+            if is_cancelled():
+                self.stop()
+                raise Cancelled(f"Starting {self.name} was stopped.")
+            with contextlib.suppress(httpx.TransportError):
+                if client.get(f"{self.url}/health", timeout=1.0).is_success:
+                    return
+            time.sleep(0.05)
+        self.stop()
+        raise EngineUnavailable(
+            f"The {self.name} engine did not answer within {timeout_s:.0f} s.", hint=f"Its log: {self.log_path}"
+        )
+
+    def _follow(self, position: int, on_log: Callable[[str], None]) -> int:
+        """Hand on the whole lines of the log after `position`; returns where the next one begins."""
+        with self.log_path.open("rb") as file:
+            file.seek(position)
+            whole, _, _ = file.read(1 << 20).rpartition(b"\n")
+        if not whole:
+            return position
+        for line in whole.decode(errors="replace").splitlines():
+            on_log(line)
+        return position + len(whole) + 1
+
+    def log_text(self) -> str:
+        """Everything this process has written, 4 MiB at most."""
+        with self.log_path.open("rb") as file:
+            file.seek(self._log_start)
+            return file.read(1 << 22).decode(errors="replace")
+
+    def obituary(self, what: str = "died") -> EngineDied:
+        """The error for a process that is gone, with how it ended and its last log lines."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1.0)
+        code = self._process.returncode
+        how = "" if code is None else f" ({_ending(code)})"
+        return EngineDied(
+            f"The {self.name} engine {what}{how}.", hint="Run again: it starts anew.", log_tail=self.log_tail()
+        )
+
+    def log_tail(self, lines: int = LOG_LINES) -> str:
+        try:
+            with self.log_path.open("rb") as file:
+                file.seek(max(0, self.log_path.stat().st_size - 16_384))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """End the whole process group: politely, then not. Safe to call more than once."""
+        children = _descendants(self.pid)
+        if self._process.stdin:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait(timeout=STOP_TIMEOUT_S)
+        self._signal(signal.SIGKILL)  # what the leader left: one that was killed itself could not end its workers
+        for child in psutil.wait_procs(children, timeout=1.0)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        self._note.unlink(missing_ok=True)
+
+    def _signal(self, number: int) -> None:
+        orphans.end_group(self.pid, number)
+
+
+def thread_count() -> str:
+    """OMP_NUM_THREADS of an engine: PLAYGROUND_THREADS, else the user's own, else all cores but one.
+
+    OpenMP's threads meet hundreds of times a token, spinning. When something else holds one of their cores, all of
+    them wait: 5 to 20 times slower was measured beside one busy process. So one core is left for the page and the
+    browser (docs/measurements.md).
+    """
+    if (chosen := settings().threads) is not None:
+        return str(chosen)
+    return os.environ.get("OMP_NUM_THREADS") or str(max(1, machine.cores() - 1))
+
+
+def _environment(key: str) -> dict[str, str]:
+    environment = {
+        name: value for name, value in process.as_user_said(without_keys(os.environ)).items() if name not in _SECRETS
+    }
+    return environment | {
+        "OMP_NUM_THREADS": thread_count(),
+        "PLAYGROUND_ENGINE_KEY": key,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join([str(importable()), *filter(None, [os.environ.get("PYTHONPATH", "")])]),
+    }
+
+
+def _ending(code: int) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"killed by {name}{', often the system running out of memory' if name == 'SIGKILL' else ''}"
+    return f"exit code {code}"
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _keep_previous(path: Path, limit: int = 4 * 2**20) -> None:
+    """One older log is kept beside the current one, so that a log never fills the disk."""
+    if path.exists() and path.stat().st_size > limit:
+        path.replace(path.with_suffix(".log.1"))
+
+
+class Restarting:
+    """A server that is started when it is first needed, and again after it died."""
+
+    def __init__(self, name: str, module: str, client: httpx.Client) -> None:
+        self._name, self._module, self._client = name, module, client
+        self._process: ServerProcess | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def current(self) -> ServerProcess | None:
+        return self._process
+
+    def ready(self) -> ServerProcess:
+        """The running process; starts one if there is none. Concurrent callers wait for the same start."""
+        with self._lock:
+            if self._closed:
+                raise EngineUnavailable(f"The {self._name} engine is shut down.")
+            if self._process is None or not self._process.alive:
+                if self._process is not None:
+                    self._process.stop()
+                self._process = ServerProcess(self._name, self._module)
+                if not self._closed:
+                    self._process.wait_ready(self._client)
+            return self._process
+
+    def close(self) -> None:
+        """End the process, also one that is still starting: whoever waits for it then gets an EngineDied."""
+        self._closed = True
+        if self._process is not None:
+            self._process.stop()
+        with self._lock:  # whoever was starting one has seen that it is closed, or has left a process behind
+            if self._process is not None:
+                self._process.stop()
+                self._process = None

@@ -15,7 +15,7 @@ from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, M
 from playground.engines import client as http
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.client import progress_from
-from playground.engines.process import Restarting, ServerProcess
+from playground.engines.servers import Restarting, ServerProcess
 from playground.errors import Cancelled, EngineError, from_wire
 
 MODULE = "playground.engines.host"

@@ -187,7 +187,7 @@ def _range(low: float | None, high: float | None) -> str:
 
 def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool) -> None:
     from playground import console
-    from playground.engines.process import thread_count
+    from playground.engines.servers import thread_count
 
     environment = {**without_keys(os.environ), "OMP_NUM_THREADS": thread_count()}
     rows = []

@@ -186,7 +186,7 @@ def test_a_key_may_stay_in_the_environment(home: Path, monkeypatch: pytest.Monke
 
 
 def test_no_child_process_inherits_a_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from playground.engines.process import ServerProcess
+    from playground.engines.servers import ServerProcess
 
     monkeypatch.setenv("LAB_KEY", KEY)
     assert process_module.without_keys(os.environ)["LAB_KEY"] == KEY

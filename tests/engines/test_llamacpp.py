@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 from playground import models as catalog
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
 from playground.engines.llamacpp import LlamaCppEngine, server
-from playground.engines.process import ServerProcess
+from playground.engines.servers import ServerProcess
 from playground.errors import (
     Cancelled,
     ContextOverflow,

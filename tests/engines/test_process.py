@@ -18,7 +18,7 @@ import pytest
 from playground import orphans
 from playground.core import Finish, Generation, Sampling, Token
 from playground.engines import client as http
-from playground.engines.process import ServerProcess
+from playground.engines.servers import ServerProcess
 from playground.engines.transformers import TransformersEngine
 from playground.errors import EngineDied
 from tests.engines.calls import LONG, eventually, load, never, quiet, run

@@ -19,7 +19,7 @@ import psutil
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Progress, Token
 from playground.engines import client as http
 from playground.engines.llamacpp.stream import Piece, Stream, body, finish, piece
-from playground.engines.process import ServerProcess
+from playground.engines.servers import ServerProcess
 from playground.errors import EngineError
 
 _DATA = "data: "

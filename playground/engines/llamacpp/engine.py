@@ -33,8 +33,7 @@ from playground.engines.llamacpp import facts
 from playground.engines.llamacpp.completion import Completion
 from playground.engines.llamacpp.facts import Facts
 from playground.engines.llamacpp.server import start
-from playground.engines.process import ServerProcess
-from playground.engines.servers import Servers
+from playground.engines.servers import ServerProcess, Servers
 from playground.errors import ContextOverflow, EngineError, EngineUnavailable, InvalidRequest, UnsupportedModel
 from playground.models.gguf import GgufHeader, read_header
 from playground.settings import settings

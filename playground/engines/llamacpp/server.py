@@ -12,8 +12,7 @@ from playground.core import LoadSpec, Progress
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.llamacpp import facts
 from playground.engines.llamacpp.facts import Facts
-from playground.engines.process import START_TIMEOUT_S, ServerProcess
-from playground.engines.servers import Servers
+from playground.engines.servers import START_TIMEOUT_S, ServerProcess, Servers
 from playground.errors import EngineDied, EngineError, EngineUnavailable, OutOfMemory
 from playground.settings import settings
 

@@ -27,8 +27,7 @@ from playground.core import (
 )
 from playground.engines import base, client
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.process import ServerProcess
-from playground.engines.servers import Servers
+from playground.engines.servers import ServerProcess, Servers
 from playground.engines.vllm import command, facts, memory, metrics, server_log
 from playground.engines.vllm.pieces import pieces
 from playground.engines.vllm.server import models, refusal, start

@@ -12,8 +12,7 @@ import httpx
 from playground.core import LoadSpec
 from playground.engines import client
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.process import ServerProcess
-from playground.engines.servers import Servers
+from playground.engines.servers import ServerProcess, Servers
 from playground.engines.vllm import command, facts, server_log
 from playground.errors import EngineDied, EngineUnavailable, OutOfMemory, PlaygroundError, UnsupportedModel
 

@@ -6,7 +6,7 @@ import re
 
 from playground.core import Progress
 from playground.engines.base import OnProgress
-from playground.engines.process import LOG_LINES
+from playground.engines.servers import LOG_LINES
 
 FIRST = Progress("Starting vLLM: importing")
 WARM_UP = Progress("Warming up")
