@@ -30,9 +30,9 @@ from playground.engines import base
 from playground.engines import client as http
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.llamacpp import facts
-from playground.engines.llamacpp.completion import Completion
 from playground.engines.llamacpp.facts import Facts
 from playground.engines.llamacpp.server import start
+from playground.engines.llamacpp.stream import Completion
 from playground.engines.servers import ServerProcess, Servers
 from playground.errors import ContextOverflow, EngineError, EngineUnavailable, InvalidRequest, UnsupportedModel
 from playground.models.gguf import GgufHeader, read_header
