@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
-from playground.engines.vllm import command, facts, host, memory, metrics, server_log
+from playground.engines.vllm import command, facts, host, metrics, server, server_log
 from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
 from playground.metrics.weights import Tensor
@@ -290,10 +290,10 @@ def test_a_gpu_is_asked_for_its_memory(tmp_path: Path, home: Path, monkeypatch: 
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("PLAYGROUND_VLLM_MEMORY_SHARE", "0.5")
-    assert memory.free("cuda") == 70_000 * 2**20
-    assert memory.needed(1, "cuda") == 40_000 * 2**20
+    assert server.free("cuda") == 70_000 * 2**20
+    assert server.needed(1, "cuda") == 40_000 * 2**20
     tool.write_text("#!/bin/sh\nexit 9\n")
-    assert (memory.free("cuda"), memory.needed(1, "cuda")) == (0, 0), "then vLLM itself decides"
+    assert (server.free("cuda"), server.needed(1, "cuda")) == (0, 0), "then vLLM itself decides"
 
 
 def test_sampling_that_is_off_is_off() -> None:

@@ -28,7 +28,7 @@ from playground.core import (
 from playground.engines import base, client
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.servers import ServerProcess, Servers
-from playground.engines.vllm import command, facts, memory, metrics, server_log
+from playground.engines.vllm import command, facts, metrics, server, server_log
 from playground.engines.vllm.pieces import pieces
 from playground.engines.vllm.server import models, refusal, start
 from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body
@@ -104,8 +104,8 @@ class VllmEngine:
             self._places[spec.id] = _Place(spec.path, pieces(Path(spec.path)), spec.end_ids)
             prompt = self._tokenize(spec.path, [{"role": "user", "content": _WARM_UP}])
             kept = [self._ids.get(name, name) for name in keep]
-            needed = memory.needed(catalog.variant(spec.id).bytes or spec.weight_bytes, on)
-            self.servers.make_room(spec.id, needed, kept, lambda: memory.free(on))
+            needed = server.needed(catalog.variant(spec.id).bytes or spec.weight_bytes, on)
+            self.servers.make_room(spec.id, needed, kept, lambda: server.free(on))
             process = start(spec, on, interpreter, self.servers, self._client, on_progress, is_cancelled)
             try:
                 context = self._warm_up(process, spec, prompt, on_progress, is_cancelled)
@@ -163,7 +163,7 @@ class VllmEngine:
             stream.close()
         reported = None if before is None or tokens.unfinished else self._reported(process, before)
         measured = self._device(request.variant) == "cpu" and not request.at_once
-        peak = memory.of_processes(process.pid) if measured else None
+        peak = server.of_processes(process.pid) if measured else None
         yield replace(tokens.finish(), reported=reported, peak_memory_bytes=peak)
 
     def force(self, _forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
@@ -268,7 +268,7 @@ def _loaded(
         weight_bytes=weights,
         streamed_bytes=facts.streamed_bytes(config, tensors, weights),
         kv_bytes_per_token=facts.kv_bytes_per_token(config, spec.dtype, settings().vllm_kv_cache),
-        resident_bytes=server_log.memory_bytes(log) if on == "cuda" else memory.of_processes(process.pid),
+        resident_bytes=server_log.memory_bytes(log) if on == "cuda" else server.of_processes(process.pid),
         context=context,
         tokenizer_hash=prompt.tokenizer_hash,
         has_chat_template=prompt.template == "chat",
