@@ -29,7 +29,7 @@ from playground.core import Progress
 from playground.engines.base import vllm_python
 from playground.engines.router import Engines
 from playground.engines.servers import thread_count
-from playground.engines.vllm import metrics
+from playground.engines.vllm import server
 from playground.speed import sweep
 from playground.speed.requests import Prompts, Requests
 from playground.speed.spec import BenchTest
@@ -58,7 +58,7 @@ class Server:
     def counted(self) -> dict[str, float]:
         """Its metrics, once it has counted what has ended."""
         time.sleep(SETTLED_S)
-        return metrics.read(httpx.get(f"{self.url}/metrics", trust_env=False).raise_for_status().text)
+        return server.read(httpx.get(f"{self.url}/metrics", trust_env=False).raise_for_status().text)
 
 
 def means(before: dict[str, float], after: dict[str, float], test: BenchTest) -> dict[str, float]:

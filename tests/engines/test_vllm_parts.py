@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
-from playground.engines.vllm import command, facts, host, metrics, server, server_log
+from playground.engines.vllm import command, facts, host, server, server_log
 from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
 from playground.metrics.weights import Tensor
@@ -128,7 +128,7 @@ def test_the_memory_of_a_gpu_is_weights_and_cache() -> None:
 
 def page(finished: int, ttft: float = 0.0, gaps: int = 0, gap_s: float = 0.0, running: int = 0) -> dict[str, float]:
     label = '{engine="0",model_name="a {b}=1.5"}'
-    return metrics.read(
+    return server.read(
         "# TYPE vllm:num_requests_running gauge\n"
         f"vllm:num_requests_running{label} {float(running)}\n"
         f"vllm:e2e_request_latency_seconds_count{label} {float(finished)}\n"
@@ -142,7 +142,7 @@ def page(finished: int, ttft: float = 0.0, gaps: int = 0, gap_s: float = 0.0, ru
 
 
 def test_metrics_are_the_difference_of_one_request() -> None:
-    found = metrics.difference(page(3, 1.0, 100, 4.0), page(4, 1.5, 163, 10.3))
+    found = server.difference(page(3, 1.0, 100, 4.0), page(4, 1.5, 163, 10.3))
     assert found is not None
     assert found == Reported("vLLM /metrics", ttft_s=0.5, prefill_s=0.25, decode_tok_s=pytest.approx(10.0))
 
@@ -158,11 +158,11 @@ def test_metrics_are_the_difference_of_one_request() -> None:
     ids=["none", "two", "one before", "one after"],
 )
 def test_metrics_of_anything_else_are_not_one_requests(before: dict[str, float], after: dict[str, float]) -> None:
-    assert metrics.difference(before, after) is None
+    assert server.difference(before, after) is None
 
 
 def test_a_single_token_has_no_rate() -> None:
-    found = metrics.difference(page(3), page(4, 0.5))
+    found = server.difference(page(3), page(4, 0.5))
     assert found is not None and found.decode_tok_s is None and found.ttft_s == 0.5
 
 

@@ -28,7 +28,7 @@ from playground.core import (
 from playground.engines import base, client
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.servers import ServerProcess, Servers
-from playground.engines.vllm import command, facts, metrics, server, server_log
+from playground.engines.vllm import command, facts, server, server_log
 from playground.engines.vllm.pieces import pieces
 from playground.engines.vllm.server import models, refusal, start
 from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body
@@ -184,7 +184,7 @@ class VllmEngine:
 
     def _metrics(self, process: ServerProcess) -> dict[str, float]:
         answer = self._client.get(f"{process.url}/metrics", timeout=10.0)
-        return metrics.read(answer.raise_for_status().text)
+        return server.read(answer.raise_for_status().text)
 
     def _reported(self, process: ServerProcess, before: dict[str, float]) -> Reported | None:
         """What vLLM measured, once it has counted the request as finished: a moment after the last token was sent."""
@@ -192,8 +192,8 @@ class VllmEngine:
         with contextlib.suppress(httpx.HTTPError):  # a run without them is still a run
             while time.monotonic() < deadline:
                 after = self._metrics(process)
-                if after.get(metrics.FINISHED, 0.0) > before.get(metrics.FINISHED, 0.0):
-                    return metrics.difference(before, after)
+                if after.get(server.FINISHED, 0.0) > before.get(server.FINISHED, 0.0):
+                    return server.difference(before, after)
                 time.sleep(0.01)
         return None
 
