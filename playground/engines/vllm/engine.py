@@ -29,9 +29,8 @@ from playground.engines import base, client
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.servers import ServerProcess, Servers
 from playground.engines.vllm import command, facts, server, server_log
-from playground.engines.vllm.pieces import pieces
 from playground.engines.vllm.server import models, refusal, start
-from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body
+from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body, pieces
 from playground.errors import (
     Cancelled,
     ContextOverflow,

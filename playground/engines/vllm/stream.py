@@ -15,8 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from tokenizers import Tokenizer
 
 from playground.core import UNKNOWN_ID, Alternative, Finish, FinishReason, Generation, Token
 from playground.engines.client import authorization
@@ -227,3 +231,20 @@ def _texts(text: str, pieces: Sequence[str]) -> list[str]:
     if len(pieces) > 1 and "".join(pieces) == text:
         return list(pieces)
     return ["" for _ in pieces[1:]] + [text]
+
+
+# Token ids as readable text, one at a time, for the tooltip: with the checkpoint's own tokenizer.json.
+
+
+def pieces(folder: Path) -> Piece | None:
+    """A function from id to text that remembers its answers; None for a checkpoint without tokenizer.json."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    tokenizer = Tokenizer.from_file(str(path))
+
+    @cache
+    def piece(token_id: int) -> str:
+        return str(tokenizer.decode([token_id], skip_special_tokens=False))
+
+    return piece
