@@ -30,10 +30,9 @@ from playground.engines import base
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.remote.chunks import Chunks
 from playground.engines.remote.errors import Missing, Rejected, Scrub, TooLarge, missing_model, shown, unreadable
-from playground.engines.remote.http import IsStopped, RemoteHttp
+from playground.engines.remote.http import IsStopped, RemoteHttp, stream
 from playground.engines.remote.requests import KINDS, UNKNOWN, neutral
 from playground.engines.remote.served import Served
-from playground.engines.remote.stream import stream
 from playground.errors import (
     Cancelled,
     EngineError,

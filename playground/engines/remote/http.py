@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import httpcore
 import httpx
 
 from playground import __version__
-from playground.engines.remote.errors import Scrub, failed, from_status, too_large, unreadable
+from playground.core import Message, Sampling, Token
+from playground.engines.remote.chunks import Chunks
+from playground.engines.remote.errors import Rejected, Scrub, cut, failed, from_status, in_stream, too_large, unreadable
+from playground.engines.remote.requests import body, refused_by
+from playground.engines.remote.served import Served
 from playground.errors import Cancelled
 from playground.models import endpoints
 from playground.models.endpoints import Endpoint
@@ -36,6 +42,7 @@ IDLE_S = 30.0  # a connection that nobody uses is closed
 _DATA = b"data:"
 IsStopped = Callable[[], bool]
 _stop = threading.local()
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -290,3 +297,58 @@ def _parsed(endpoint: Endpoint, content: bytes) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError):
         raise unreadable(endpoint, "no JSON") from None
+
+
+# The tokens of one request at an endpoint, as it streams them.
+
+
+def stream(
+    http: RemoteHttp,
+    served: Served,
+    source: Sequence[int] | Sequence[Message],
+    sampling: Sampling,
+    top_logprobs: int,
+    is_stopped: IsStopped,
+    chunks: Chunks,
+    learned: list[Served] | None = None,
+) -> Generator[Token, None, None]:
+    """The tokens of one request; asked again without the fields that the endpoint says it does not know."""
+    endpoint = served.endpoint
+    path = "chat/completions" if isinstance(source[0], dict) else "completions"
+    while True:
+        sent = body(served.kind, served.model, source, sampling, top_logprobs, served.refused)
+        began = time.monotonic()
+        try:
+            with contextlib.closing(http.stream(endpoint, f"{endpoint.url}/{path}", sent, is_stopped)) as events:
+                yield from _tokens(endpoint, events, began, sampling, chunks)
+            return
+        except Rejected as error:
+            if chunks.count or not (more := refused_by(error.said, sent)):
+                raise
+            log.info("%s does not take %s", endpoint.host, ", ".join(sorted(more)))
+            served = replace(served, refused=served.refused | more)
+            if learned is not None:
+                learned.append(served)
+
+
+def _tokens(
+    endpoint: Endpoint,
+    events: Iterator[tuple[float, dict[str, Any] | None]],
+    began: float,
+    sampling: Sampling,
+    chunks: Chunks,
+) -> Iterator[Token]:
+    for arrival, event in events:
+        if event is None:
+            return
+        if event.get("error"):
+            raise in_stream(endpoint, event, chunks.scrub)
+        try:
+            tokens = list(chunks.add(event, arrival - began))
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError):
+            raise unreadable(endpoint, "a chunk that is no completion") from None
+        if chunks.count > sampling.max_tokens:
+            raise unreadable(endpoint, f"more than the {sampling.max_tokens} tokens that it was asked for")
+        yield from tokens
+    if chunks.finish is None:
+        raise cut(endpoint)
