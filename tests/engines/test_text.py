@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playground.engines.host.text import Detokenizer, StopStrings
+from playground.engines.host.decode import Detokenizer, StopStrings
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from playground.core import Alternative, Finish, FinishReason, Generation, Progress, Token
-from playground.engines.host.decode import PrefillChunk, Step, decode
+from playground.engines.host.decode import Detokenizer, PrefillChunk, Step, StopStrings, decode
 from playground.engines.host.loading import Resident
 from playground.engines.host.memory import DeviceMemory
-from playground.engines.host.text import Detokenizer, StopStrings
 from playground.errors import ContextOverflow, EngineError, InvalidRequest, OutOfMemory, PlaygroundError
 
 log = logging.getLogger(__name__)
