@@ -30,8 +30,7 @@ from playground import machine
 from playground import models as catalog
 from playground.core import LoadSpec, Progress
 from playground.engines.host import loading
-from playground.engines.host.loading import Resident
-from playground.engines.host.prompt import tokenizer_of
+from playground.engines.host.loading import Resident, tokenizer_of
 from playground.evaluate import divergence
 from playground.evaluate.windows import Plan, plan
 from playground.texts import prose

@@ -107,7 +107,7 @@ def hostile_gguf(tmp_path: Path, canary: Path) -> Path:
 def test_a_template_in_a_gguf_file_runs_nothing_in_transformers(hostile_gguf: Path, canary: Path) -> None:
     from transformers import AutoTokenizer
 
-    from playground.engines.host.prompt import render
+    from playground.engines.host.loading import render
 
     tokenizer = AutoTokenizer.from_pretrained(hostile_gguf.parent, gguf_file=hostile_gguf.name)
     assert "lipsum" in tokenizer.chat_template

@@ -108,8 +108,7 @@ def common_tokenizer(reference: LoadSpec, others: Sequence[LoadSpec]) -> Any:
     Two that are written differently may still be one: a GGUF file keeps the vocabulary and rebuilds the rest. What
     counts is that each id means the same token.
     """
-    from playground.engines.host.loading import tokenizer_hash
-    from playground.engines.host.prompt import tokenizer_of
+    from playground.engines.host.loading import tokenizer_hash, tokenizer_of
 
     own = tokenizer_of(reference.path)
     for other in others:
@@ -134,8 +133,7 @@ class _Loader:
         """The model. Raises OutOfMemory, EvaluationError for windows that are too long, and InvalidRequest for tokens
         without an embedding; beside it what loading raises."""
         from playground.engines.host.active import refuse_unknown_ids
-        from playground.engines.host.loading import load
-        from playground.engines.host.prompt import tokenizer_of
+        from playground.engines.host.loading import load, tokenizer_of
 
         self._memory.release()
         needed, free = spec.weight_bytes + HEADROOM, self._memory.free()

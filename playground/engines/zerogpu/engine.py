@@ -119,7 +119,7 @@ class ZeroGpuEngine:
 
     def tokenize(self, folder: str, messages: Sequence[Message] | str) -> Prompt:
         """The same with the tokenizer of a local folder whose model another engine runs; loads no weights."""
-        from playground.engines.host.prompt import render, tokenizer_of
+        from playground.engines.host.loading import render, tokenizer_of
 
         if isinstance(messages, str):
             return render(tokenizer_of(folder), None, messages)
