@@ -25,7 +25,7 @@ from playground.metrics.token_divergence import TokenDivergence, token_divergenc
 from playground.texts.prose import Text
 
 if TYPE_CHECKING:
-    from playground.engines.host.memory import DeviceMemory
+    from playground.engines.host.loading import DeviceMemory
 
 NOISE_FLOOR = "noise-floor"
 TOKENS = 8192  # of the bundled prose: about half, with all its domains
@@ -65,8 +65,7 @@ def measure(
 
     Raises DifferentTokenizer, EvaluationError, OutOfMemory and what loading raises.
     """
-    from playground.engines.host.loading import device_of_choice
-    from playground.engines.host.memory import DeviceMemory
+    from playground.engines.host.loading import DeviceMemory, device_of_choice
 
     report.progress(Progress("reading the tokenizers"))
     wanted = plan(text, common_tokenizer(reference, others), tokens, max_length)

@@ -75,8 +75,7 @@ def check(subject: Subject, conditions: Conditions, kinds: frozenset[str]) -> No
 
 @contextmanager
 def _here(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[Asked]:
-    from playground.engines.host.loading import device_of_choice, load
-    from playground.engines.host.memory import DeviceMemory
+    from playground.engines.host.loading import DeviceMemory, device_of_choice, load
     from playground.evaluate.local_model import LocalModel
 
     assert subject.spec is not None  # noqa: S101  only a remote one has none

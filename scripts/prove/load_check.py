@@ -27,7 +27,7 @@ import transformers
 
 from playground import models
 from playground.engines.host import loading, reading
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory
 from playground.engines.host.reading import MAX_DEVIATION, MAX_NOISE, TRIAL, Reading
 from playground.errors import PlaygroundError
 from tests.parity import product, tiny

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from playground.core import Finish, ForcedTokens, Forcing, Generation, LoadSpec, Progress, Sampling, nats, summary
 from playground.engines.host import forced
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory
 from playground.engines.host.scheduler import DecodeThread
 from playground.engines.transformers import TransformersEngine
 from playground.errors import (

@@ -10,7 +10,7 @@ import torch
 from playground.core import Finish, Generation, LoadSpec, Sampling, Token
 from playground.engines.host import loading
 from playground.engines.host.bench import compare
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory
 from playground.engines.host.scheduler import DecodeThread
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]

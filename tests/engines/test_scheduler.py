@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from playground.core import Finish, Generation, LoadSpec, Progress, Sampling, Token
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory
 from playground.engines.host.scheduler import DecodeThread
 from playground.errors import BrokenCheckpoint, EngineError, OutOfMemory, UnsupportedModel
 

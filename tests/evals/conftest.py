@@ -110,8 +110,7 @@ def loaded(tiny: Path) -> Callable[[Conditions], Any]:
     """The tiny model as a language model of lm-eval, under any conditions, loaded once."""
     from torch import device
 
-    from playground.engines.host.loading import load
-    from playground.engines.host.memory import DeviceMemory
+    from playground.engines.host.loading import DeviceMemory, load
     from playground.evaluate.local_model import LocalModel
 
     (subject,) = subjects.find([str(tiny)])

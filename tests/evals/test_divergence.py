@@ -17,8 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Llama
 
 from playground import models as catalog
 from playground.core import LoadSpec, Progress
-from playground.engines.host.loading import device_of_choice
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory, device_of_choice
 from playground.errors import DifferentTokenizer, EvaluationError, InvalidRequest, OutOfMemory
 from playground.evaluate import divergence
 from playground.evaluate.divergence import NOISE_FLOOR, measure, noise_floor

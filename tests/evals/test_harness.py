@@ -222,7 +222,7 @@ from playground.evaluate import harness, prepare; from playground.engines import
 from playground.evaluate.local_model import LocalModel
 from tests.evals.test_harness import CONDITIONS
 from playground.engines.host.loading import load
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory
 import torch
 
 class Slow(LocalModel):

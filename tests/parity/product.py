@@ -13,8 +13,7 @@ from playground.core import ForcedTokens, LoadSpec, Progress, Sampling
 from playground.engines.host import loading
 from playground.engines.host.decode import Step, decode
 from playground.engines.host.forced import force
-from playground.engines.host.loading import Resident
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory, Resident
 from playground.methods.recipe import Recipe, variant_name
 from playground.models import checkpoint, names
 from playground.quantize import gguf

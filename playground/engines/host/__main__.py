@@ -60,8 +60,7 @@ def _serve(listener: socket.socket) -> None:
 
     without_sklearn()  # before the next line imports transformers
 
-    from playground.engines.host.loading import device_of_choice
-    from playground.engines.host.memory import DeviceMemory
+    from playground.engines.host.loading import DeviceMemory, device_of_choice
     from playground.engines.host.scheduler import DecodeThread
     from playground.engines.host.server import create_app
 

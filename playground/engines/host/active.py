@@ -13,8 +13,7 @@ from typing import Any
 
 from playground.core import Alternative, Finish, FinishReason, Generation, Progress, Token
 from playground.engines.host.decode import Detokenizer, PrefillChunk, Step, StopStrings, decode
-from playground.engines.host.loading import Resident
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory, Resident
 from playground.errors import ContextOverflow, EngineError, InvalidRequest, OutOfMemory, PlaygroundError
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,7 @@ import torch
 
 from playground.core import LoadSpec, Sampling
 from playground.engines.host.decode import Step, decode
-from playground.engines.host.loading import device_of_choice, load
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory, device_of_choice, load
 
 PROMPT = "What is gravity?"
 

@@ -15,8 +15,7 @@ import torch
 from playground.core import Alternative, Finish, FinishReason, ForcedToken, ForcedTokens, Forcing, Progress
 from playground.engines.host.active import as_error, refuse_unknown_ids
 from playground.engines.host.decode import PrefillChunk
-from playground.engines.host.loading import Resident
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory, Resident
 from playground.engines.host.reading import Reading
 from playground.errors import ContextOverflow, DifferentTokenizer, InvalidRequest, PlaygroundError, UnknownVariant
 from playground.metrics.token_divergence import token_divergence

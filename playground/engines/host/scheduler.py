@@ -21,8 +21,7 @@ from playground.core import Forcing, Generation, Loaded, LoadSpec, Progress
 from playground.engines.host import forced, loading
 from playground.engines.host.active import Active, Emit, validate
 from playground.engines.host.forced import Forced
-from playground.engines.host.loading import Resident
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory, Resident
 from playground.errors import EngineError, OutOfMemory, PlaygroundError, UnknownVariant
 from playground.settings import settings
 

@@ -23,8 +23,7 @@ from playground.core import Finish, Generation, Progress, Token
 from playground.engines import client
 from playground.engines.host.active import Active
 from playground.engines.host.forced import Forced
-from playground.engines.host.loading import render, tokenizer_of
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory, render, tokenizer_of
 from playground.engines.host.scheduler import DecodeThread
 from playground.errors import Cancelled, InvalidRequest, PlaygroundError, to_wire
 

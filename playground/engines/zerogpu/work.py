@@ -18,8 +18,7 @@ from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, L
 from playground.engines.host import forced, loading
 from playground.engines.host.active import Active, validate
 from playground.engines.host.forced import Forced
-from playground.engines.host.loading import Resident, device_of_choice
-from playground.engines.host.memory import DeviceMemory
+from playground.engines.host.loading import DeviceMemory, Resident, device_of_choice
 from playground.engines.host.scheduler import HEADROOM
 from playground.errors import OutOfMemory, PlaygroundError, to_wire
 
