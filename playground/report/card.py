@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from playground import formatting
+import json
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from playground import __version__, formatting
 from playground.report import model_index
 from playground.report.markdown import code, fence, plain, table
 from playground.report.parts import Account, Cell, Table
@@ -61,3 +67,34 @@ def _index(run: Run) -> list[str]:
         return []
     text = yaml.safe_dump({"model-index": entries}, sort_keys=False, allow_unicode=True)
     return ["For the front matter, the entry of the model that the card is about:", fence(text, "yaml")]
+
+
+# A run as JSON, and the schema that says what stands where (JSON Schema, draft 2020-12).
+
+
+FORMAT = "quantization-playground/run"
+VERSION = 1
+SCHEMA = Path(__file__).parent / "run.schema.json"
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """Everything that is stored of it, as `schema()` says. `run` is one without paths of this machine."""
+    row = run.as_row()
+    row.pop("job_id", None)  # means nothing elsewhere
+    found = {"format": FORMAT, "version": VERSION, "playground": __version__, **row}
+    return dict(_finite(found))
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """What `as_json` gives, as a JSON schema."""
+    return dict(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows neither infinity nor what is no number."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value

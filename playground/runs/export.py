@@ -18,9 +18,9 @@ from playground.compare import report as compare_report
 from playground.errors import InvalidRequest
 from playground.evaluate import report as evaluate_report
 from playground.quantize import report as quantize_report
-from playground.report import card, document, picture
+from playground.report import card, picture
 from playground.report import html as report_html
-from playground.report.document import schema
+from playground.report.card import schema
 from playground.report.parts import Account
 from playground.report.paths import travelling
 from playground.speed import report as speed_report
@@ -78,7 +78,7 @@ def model_card(run: Run, title: str = "", note: str = "") -> str:
 def as_json(run: Run) -> dict[str, Any]:
     """Everything that is stored of it, without paths of this machine, as `schema()` says. Raises InvalidRequest."""
     kind(run.kind)
-    return document.as_json(travelling(run))
+    return card.as_json(travelling(run))
 
 
 def csv(run: Run) -> str:
