@@ -21,7 +21,7 @@ from playground.push import results
 from playground.push.loading import loading
 from playground.push.origin import Origin
 from playground.report import model_index
-from playground.report.markdown import code, fence, plain, table
+from playground.report.card import code, fence, plain, table
 from playground.store.schema import Run, StoredVariant
 
 WORST = 5  # layers in the table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from playground.methods.base import Method
-from playground.report.markdown import code, fence
+from playground.report.card import code, fence
 from playground.store.schema import StoredVariant
 
 PLACE = "OWNER/NAME"  # in a preview without a name yet

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from playground.report import model_index
-from playground.report.markdown import code, plain, table
+from playground.report.card import code, plain, table
 from playground.store import database, runs
 from playground.store.schema import Run, StoredVariant
 

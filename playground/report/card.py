@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from playground import __version__, formatting
 from playground.report import model_index
-from playground.report.markdown import code, fence, plain, table
 from playground.report.parts import Account, Cell, Table
 from playground.store.schema import Run
 
@@ -98,3 +99,33 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _finite(one) for key, one in value.items()}
     return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+# Pieces of a model card. Names and sentences from elsewhere are text in it: never markup, never another table
+# cell.
+
+
+_MARKUP = re.compile(r"([\\`*\[\]<>|#&!~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+
+
+def plain(text: object) -> str:
+    """Text that reads as it is, on one line."""
+    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def code(text: object) -> str:
+    """A name in monospace, on one line; what would end it is left out."""
+    return f"`{' '.join(str(text).replace('`', '').replace('|', '').split())}`"
+
+
+def fence(text: str, language: str = "") -> str:
+    """A block that nothing inside can end."""
+    longest = max(map(len, re.findall(r"`{3,}", text)), default=2)
+    ticks = "`" * (longest + 1)
+    return f"{ticks}{language}\n{text.rstrip()}\n{ticks}"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """Headings and cells are Markdown already; the first `left` columns hold words, the others numbers."""
+    marks = ["---" if number < left else "---:" for number in range(len(headings))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, marks, *rows))

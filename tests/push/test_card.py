@@ -14,7 +14,7 @@ from playground.methods import TABLE
 from playground.methods.recipe import Recipe
 from playground.push import plan
 from playground.push.origin import origin
-from playground.report.markdown import code, fence, plain
+from playground.report.card import code, fence, plain
 from playground.store import runs
 from playground.store.schema import Run, StoredVariant
 from tests.catalog.conftest import make_folder
