@@ -20,7 +20,7 @@ from playground.metrics.weights import where_it_hurt
 from playground.push import results
 from playground.push.loading import loading
 from playground.push.origin import Origin
-from playground.report import model_index
+from playground.report import card as report_card
 from playground.report.card import code, fence, plain, table
 from playground.store.schema import Run, StoredVariant
 
@@ -66,7 +66,7 @@ def _front_matter(variant: StoredVariant, row: Method, base: Origin, repository:
         "pipeline_tag": "text-generation",
         "license": base.license,
         "tags": list(dict.fromkeys(tags)),
-        "model-index": model_index.entry(repository.rpartition("/")[2] or variant.name, results.index(variant, found)),
+        "model-index": report_card.entry(repository.rpartition("/")[2] or variant.name, results.index(variant, found)),
     }
     said = {key: value for key, value in front.items() if value}
     return f"---\n{yaml.safe_dump(said, sort_keys=False, allow_unicode=True)}---"
