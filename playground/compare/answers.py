@@ -11,8 +11,8 @@ from playground.compare.run import PaneResult
 from playground.compare.verdict import diverges_at
 from playground.core import Token, nats
 from playground.engines import base
-from playground.report.drawing import quantile
 from playground.report.parts import Answer, Exchange, Number, Piece, Scale
+from playground.report.plots import quantile
 from playground.store.schema import Run
 
 ENDINGS = {"stop": "stopped by itself", "length": "reached its length limit", "abort": "was stopped", "error": "failed"}
