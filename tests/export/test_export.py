@@ -300,7 +300,7 @@ def test_a_kind_that_nobody_knows_is_refused(home: Path) -> None:
 
 def test_colours_are_the_pages() -> None:
     own = (html.HERE / "static/export.css").read_text()
-    theirs = (Path(html.__file__).parents[1] / "ui/static/page.css").read_text()
+    theirs = (Path(html.__file__).parents[1] / "web/static/page.css").read_text()
     read: Callable[[str], list[tuple[str, str]]] = lambda text: re.findall(r"(--[a-z-]+):\s*([^;]+);", text)  # noqa: E731
     light, dark = theirs[: theirs.index("body.dark")], theirs[theirs.index("body.dark") :]
     names = dict(read(own[: own.index("@media")]))

@@ -1,4 +1,4 @@
-"""Run llama.cpp's server on loopback: `python -m playground.engines.llamacpp.ready --port N --model FILE.gguf`.
+"""Run llama.cpp's server on loopback: `python -m playground.engines.llamacpp.host --port N --model FILE.gguf`.
 
 The parent passes the key in PLAYGROUND_ENGINE_KEY and holds the other end of standard input: when the parent is gone,
 however it went, the pipe closes and so does this process.
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m playground.engines.llamacpp.ready")
+    parser = argparse.ArgumentParser(prog="python -m playground.engines.llamacpp.host")
     parser.add_argument("--port", type=int, required=True, help="loopback port to listen on")
     parser.add_argument("--model", required=True, help="a .gguf file")
     parser.add_argument("--context", type=int, required=True, help="tokens of KV cache")

@@ -16,7 +16,7 @@ from playground.engines.servers import START_TIMEOUT_S, ServerProcess, Servers
 from playground.errors import EngineDied, EngineError, EngineUnavailable, OutOfMemory
 from playground.settings import settings
 
-MODULE = "playground.engines.llamacpp.ready"
+MODULE = "playground.engines.llamacpp.host"
 PORTS = 3  # attempts to find a port that nobody takes before the server does
 LOAD_TIMEOUT_S = 3600.0  # of a file on a slow disk; a dead process is noticed at once
 
