@@ -106,9 +106,9 @@ def noted(home: Path) -> Iterator[tuple[subprocess.Popen[str], psutil.Process, P
     pid, note = app.stdout.readline().split()
     engine = psutil.Process(int(pid))
     yield app, engine, Path(note)
-    for process in (engine, app):
+    for child in (engine, app):
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+            child.kill()
     app.communicate()
 
 

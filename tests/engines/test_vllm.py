@@ -77,10 +77,10 @@ def engine(home: Path, interpreter: Path, script: Script, monkeypatch: pytest.Mo
 def strays(interpreter: Path) -> list[psutil.Process]:
     """Servers of this stand-in that still run; a real one may belong to somebody else."""
     found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        line = process.info["cmdline"] or []
-        if line[:1] == [str(interpreter)] and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
+    for server in psutil.process_iter(["cmdline", "status"]):
+        line = server.info["cmdline"] or []
+        if line[:1] == [str(interpreter)] and server.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(server)
     return found
 
 
