@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from playground import models, orphans
+from playground import models, process
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import base
 from playground.engines.base import NO_SECOND_PROCESS, Engine, IsCancelled, OnDevice, OnProgress, zero_gpu
@@ -53,7 +53,7 @@ class Engines:
     name = "engines"
 
     def __init__(self, transformers: Host | None = None, makers: Mapping[str, Maker] = MAKERS) -> None:
-        orphans.sweep()
+        process.sweep_orphans()
         self.transformers = transformers or (ZeroGpuEngine() if zero_gpu() else TransformersEngine())
         self._makers = makers
         self._made: dict[str, Any] = {"transformers": self.transformers}

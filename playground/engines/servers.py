@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from playground import machine, orphans, process
+from playground import machine, process
 from playground.core import Loaded
 from playground.engines.base import importable
 from playground.errors import Cancelled, EngineDied, EngineUnavailable, OutOfMemory, UnknownVariant
@@ -237,7 +237,7 @@ class ServerProcess:
                 start_new_session=True,
             )
         self.pid = self._process.pid
-        self._note = orphans.note(self.pid, name)
+        self._note = process.note_group(self.pid, name)
         log.info("%s started: pid %d at %s", name, self.pid, self.url)
 
     @property
@@ -330,7 +330,7 @@ class ServerProcess:
         self._note.unlink(missing_ok=True)
 
     def _signal(self, number: int) -> None:
-        orphans.end_group(self.pid, number)
+        process.end_group(self.pid, number)
 
 
 def thread_count() -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from playground import orphans
+from playground import process
 from playground.core import Finish, Generation, Sampling, Token
 from playground.engines import client as http
 from playground.engines.servers import ServerProcess
@@ -91,7 +91,7 @@ def test_the_host_ends_when_its_parent_is_killed(home: Path) -> None:
 
 ORPHAN = """
 import subprocess, sys, time
-from playground import orphans
+from playground import process as orphans
 engine = subprocess.Popen(["sleep", "600"], start_new_session=True)
 print(engine.pid, orphans.note(engine.pid, "sleep"), flush=True)
 time.sleep(600)
@@ -123,10 +123,10 @@ def test_engines_of_a_running_app_are_left_alone_whatever_the_clock_says(
     boot = psutil.boot_time()
     for step in (1, 5, -5, 3600):
         monkeypatch.setattr("psutil._pslinux.boot_time", lambda step=step: boot + step)
-        assert orphans.sweep() == [] and lives(engine)
+        assert process.sweep_orphans() == [] and lives(engine)
     app.kill()
     app.wait()
-    assert orphans.sweep() == ["sleep"] and not lives(engine)
+    assert process.sweep_orphans() == ["sleep"] and not lives(engine)
 
 
 @pytest.mark.parametrize("change", ["start", "boot"])
@@ -139,7 +139,7 @@ def test_a_process_that_only_has_the_number_of_an_engine_is_left_alone(
     body = json.loads(note.read_text())
     now = body["identity"]
     note.write_text(json.dumps(body | {"identity": f"{now}0" if change == "start" else f"x{now}"}))
-    assert orphans.sweep() == [] and lives(engine) and not note.exists()
+    assert process.sweep_orphans() == [] and lives(engine) and not note.exists()
 
 
 def test_the_host_gets_no_hub_token_and_no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-from playground import orphans
+from playground import process
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
 from playground.engines.vllm import VllmEngine
 from playground.errors import (
@@ -596,9 +596,9 @@ def test_a_worker_that_outlived_app_and_launcher_is_swept(app: App) -> None:
     app.kill()
     eventually(lambda: gone(app.server), 2, "the launcher is gone")
     assert not gone(app.worker)
-    assert orphans.sweep() == ["vllm"]
+    assert process.sweep_orphans() == ["vllm"]
     assert gone(app.worker)
-    assert orphans.sweep() == []
+    assert process.sweep_orphans() == []
 
 
 def test_the_launcher_loads_nothing_but_the_standard_library(interpreter: Path) -> None:
