@@ -7,6 +7,7 @@ import json
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from typing import Any, Literal
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
@@ -347,3 +348,48 @@ def forced_from(body: dict[str, Any], prompt_tokens: int) -> Progress | ForcedTo
         for row in found["tokens"]
     )
     return ForcedTokens(found["other"], found["start"], tokens)
+
+
+class Scrub:
+    """Replaces a key wherever a server repeats it, also in a text that arrives in pieces.
+
+    What is shorter than MINIMUM is a placeholder ("EMPTY") and left alone, lest it be cut out of ordinary words.
+    """
+
+    MARK = "[key]"
+    MINIMUM = 8
+    _CHANCE = 4  # characters of the key's beginning that are no coincidence any more
+
+    def __init__(self, key: str) -> None:
+        self._key = key if len(key) >= self.MINIMUM else ""
+        forms = {self._key, quote(self._key, safe=""), json.dumps(self._key)[1:-1]} - {""}
+        self._forms = sorted(forms, key=len, reverse=True)
+        self._sent = ""  # the last characters that were shown
+        self._tail = ""  # what may be the beginning of the key, not shown yet
+
+    def __repr__(self) -> str:
+        return "Scrub()"
+
+    def whole(self, text: str) -> str:
+        for form in self._forms:
+            text = text.replace(form, self.MARK)
+        return text
+
+    def piece(self, text: str) -> str:
+        """The part of a stream that can be shown now; what may be the beginning of the key waits for the next piece."""
+        if not self._key:
+            return text
+        pending, out, done = self._sent + self._tail + self.whole(text), "", len(self._sent)
+        while (at := pending.find(self._key)) >= 0:
+            out += pending[done:at] + self.MARK
+            pending, done = pending[at + len(self._key) :], 0
+        longest = range(min(len(self._key) - 1, len(pending)), self._CHANCE - 1, -1)
+        held = next((size for size in longest if pending.endswith(self._key[:size])), 0)
+        end = max(done, len(pending) - held)
+        self._tail, self._sent = pending[end:], pending[:end][-(self._CHANCE - 1) :]
+        return out + pending[done:end]
+
+    def rest(self) -> str:
+        """What `piece` still holds when the stream has ended."""
+        held, self._tail = self._tail, ""
+        return self.MARK if len(held) >= self.MINIMUM else held

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from playground.core import UNKNOWN_ID, Alternative, FinishReason, Token
-from playground.engines.remote.errors import Scrub
+from playground.engines.client import Scrub
 
 Counting = Literal["ids", "logprobs", "usage", "chunks"]
 _REASONS: Mapping[str, FinishReason] = {"length": "length", "abort": "abort", "max_tokens": "length"}

@@ -24,8 +24,9 @@ import httpx
 
 from playground import __version__
 from playground.core import Message, Sampling, Token
+from playground.engines.client import Scrub
 from playground.engines.remote.chunks import Chunks
-from playground.engines.remote.errors import Rejected, Scrub, cut, failed, from_status, in_stream, too_large, unreadable
+from playground.engines.remote.errors import Rejected, cut, failed, from_status, in_stream, too_large, unreadable
 from playground.engines.remote.requests import body, refused_by
 from playground.engines.remote.served import Served
 from playground.errors import Cancelled
