@@ -28,8 +28,7 @@ from playground.core import (
 )
 from playground.engines import base
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.client import Scrub
-from playground.engines.remote.chunks import Chunks
+from playground.engines.client import Chunks, Scrub
 from playground.engines.remote.errors import Missing, Rejected, TooLarge, missing_model, shown, unreadable
 from playground.engines.remote.http import IsStopped, RemoteHttp, stream
 from playground.engines.remote.requests import KINDS, UNKNOWN, neutral

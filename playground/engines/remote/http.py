@@ -24,8 +24,7 @@ import httpx
 
 from playground import __version__
 from playground.core import Message, Sampling, Token
-from playground.engines.client import Scrub
-from playground.engines.remote.chunks import Chunks
+from playground.engines.client import Chunks, Scrub
 from playground.engines.remote.errors import Rejected, cut, failed, from_status, in_stream, too_large, unreadable
 from playground.engines.remote.requests import body, refused_by
 from playground.engines.remote.served import Served

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.core import Loaded
-from playground.engines.remote.chunks import Counting
+from playground.engines.client import Counting
 from playground.engines.remote.errors import shown
 from playground.engines.remote.requests import KINDS, Kind, not_taken
 from playground.models.endpoints import Endpoint
