@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
-from playground.engines.vllm import command, facts, host, server, server_log
+from playground.engines.vllm import command, facts, host, server
 from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
 from playground.metrics.weights import Tensor
@@ -64,12 +64,12 @@ encountered an issue. See stack trace (above) for the root cause.
     ],
 )
 def test_the_reason_of_a_refusal_is_vllms_own_sentence(log: str, said: str) -> None:
-    assert server_log.rejection(log) == said
+    assert server.rejection(log) == said
 
 
 def test_the_last_words_are_not_what_nanobind_says_at_every_exit() -> None:
     noise = "nanobind: leaked 4 instances!\n - leaked instance 0x7f of type x\n - ... skipped remainder\n\n"
-    assert server_log.tail(f"one\ntwo\nKilled\n{noise}", lines=2) == "two\nKilled"
+    assert server.log_tail(f"one\ntwo\nKilled\n{noise}", lines=2) == "two\nKilled"
 
 
 EAGER_LINES = [
@@ -81,10 +81,10 @@ EAGER_LINES = [
 
 def test_progress_does_not_claim_what_a_warning_denies() -> None:
     told: list[Progress] = []
-    stages = server_log.Stages(told.append)
+    stages = server.Stages(told.append)
     for line in EAGER_LINES:
         stages.line(line)
-    assert told == [server_log.FIRST]
+    assert told == [server.FIRST]
     stages.line(
         "(EngineCore pid=8) INFO 11-24 00:50:12 [cpu_model_runner.py:87] Warming up model for the compilation..."
     )
@@ -117,13 +117,13 @@ FALLBACK = (
     ],
 )  # fmt: skip
 def test_the_kernel_in_words(log: str, scheme: str, device: str, eager: str, said: str) -> None:
-    assert said in server_log.kernel(log, scheme, "bfloat16", device, eager)
+    assert said in server.kernel(log, scheme, "bfloat16", device, eager)
 
 
 def test_the_memory_of_a_gpu_is_weights_and_cache() -> None:
     log = "[r.py:1] Model loading took 0.25 GiB memory and 1.5 seconds\n[w.py:1] Available KV cache memory: 60.75 GiB"
-    assert server_log.memory_bytes(log) == 61 * 2**30
-    assert server_log.memory_bytes("") == 0
+    assert server.memory_bytes(log) == 61 * 2**30
+    assert server.memory_bytes("") == 0
 
 
 def page(finished: int, ttft: float = 0.0, gaps: int = 0, gap_s: float = 0.0, running: int = 0) -> dict[str, float]:

@@ -28,7 +28,7 @@ from playground.core import (
 from playground.engines import base, client
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.servers import ServerProcess, Servers
-from playground.engines.vllm import command, facts, server, server_log
+from playground.engines.vllm import command, facts, server
 from playground.engines.vllm.server import models, refusal, start
 from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body, pieces
 from playground.errors import (
@@ -121,7 +121,7 @@ class VllmEngine:
         self, process: ServerProcess, spec: LoadSpec, prompt: Prompt, on_progress: OnProgress, is_cancelled: IsCancelled
     ) -> int:
         """One generation that nobody sees. Returns the context vLLM made room for."""
-        on_progress(server_log.WARM_UP)
+        on_progress(server.WARM_UP)
         context = int(str(models(process, self._client)[0]["max_model_len"]))
         tokens = min(WARM_UP_TOKENS, context - 1)
         sampling = Sampling(max_tokens=tokens, ignore_eos=True)
@@ -211,7 +211,7 @@ class VllmEngine:
                 if isinstance(error, EngineError):
                     raise
                 raise EngineError(
-                    "vLLM broke the stream off.", hint="Run again.", log_tail=server_log.tail(process.log_text())
+                    "vLLM broke the stream off.", hint="Run again.", log_tail=server.log_tail(process.log_text())
                 ) from error
             died = _death(process)
             self.servers.stop(variant)
@@ -246,7 +246,7 @@ def _death(process: ServerProcess) -> EngineDied:
     deadline = time.monotonic() + ENDED_S
     while process.alive and time.monotonic() < deadline:
         time.sleep(0.01)
-    tail = server_log.tail(process.log_text())
+    tail = server.log_tail(process.log_text())
     if process.alive:
         return EngineDied("vLLM's engine process died.", hint="Run again: it starts anew.", log_tail=tail)
     found = process.obituary()
@@ -267,11 +267,11 @@ def _loaded(
         weight_bytes=weights,
         streamed_bytes=facts.streamed_bytes(config, tensors, weights),
         kv_bytes_per_token=facts.kv_bytes_per_token(config, spec.dtype, settings().vllm_kv_cache),
-        resident_bytes=server_log.memory_bytes(log) if on == "cuda" else server.of_processes(process.pid),
+        resident_bytes=server.memory_bytes(log) if on == "cuda" else server.of_processes(process.pid),
         context=context,
         tokenizer_hash=prompt.tokenizer_hash,
         has_chat_template=prompt.template == "chat",
-        kernel=server_log.kernel(log, variant.scheme, spec.dtype, on, command.eager(on)),
+        kernel=server.kernel(log, variant.scheme, spec.dtype, on, command.eager(on)),
         load_s=load_s,
         clock="client",
         stepped=False,
