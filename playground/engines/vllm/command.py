@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from playground.core import LoadSpec
 from playground.engines.base import missing_vllm, vllm_python
-from playground.engines.vllm import facts
+from playground.engines.vllm import engine
 from playground.errors import EngineUnavailable, InvalidSettings, UnsupportedModel
 from playground.settings import settings
 
@@ -69,7 +69,7 @@ def arguments(spec: LoadSpec, on: Device, config: Mapping[str, Any]) -> list[str
     refuse(spec, on)
     chosen = settings()
     found = ["--host", "127.0.0.1", "--model", spec.path, "--served-model-name", spec.id, "--dtype", spec.dtype]
-    longest = chosen.vllm_max_model_len or min(facts.context(config) or LONGEST, LONGEST)
+    longest = chosen.vllm_max_model_len or min(engine.context(config) or LONGEST, LONGEST)
     found += ["--max-model-len", str(longest), "--max-num-seqs", str(chosen.max_generations)]
     # A prompt that is partly cached has no prefill to measure, and defaults of the model's would be hidden sampling.
     found += ["--no-enable-prefix-caching", "--generation-config", "vllm", "--disable-uvicorn-access-log"]
@@ -97,7 +97,7 @@ def environment(on: Device, config: Mapping[str, Any]) -> dict[str, str]:
     if on == "cpu":
         found["VLLM_CPU_KVCACHE_SPACE"] = str(settings().vllm_kv_cache_gb)
         found["VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"] = "1800"  # emulated FP8 needs minutes for its first prompt
-        if facts.multiplies_fp8(config):
+        if engine.multiplies_fp8(config):
             found[FP8] = "1"
         # Its own choice ties the threads to fixed cores, the same ones for every server, and overrides OMP_NUM_THREADS.
         found["VLLM_CPU_OMP_THREADS_BIND"] = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind")

@@ -18,7 +18,7 @@ from playground.core import LoadSpec, Progress, Reported
 from playground.engines import client
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.servers import LOG_LINES, ServerProcess, Servers
-from playground.engines.vllm import command, facts
+from playground.engines.vllm import command, engine
 from playground.engines.vllm.command import Device
 from playground.errors import EngineDied, EngineUnavailable, OutOfMemory, PlaygroundError, UnsupportedModel
 from playground.settings import settings
@@ -80,7 +80,7 @@ def start(
 
     vLLM binds after a long import, so its port may be taken by then; it is given another, three in all.
     """
-    config = facts.config(Path(spec.path))
+    config = engine.read_config(Path(spec.path))
     arguments = command.arguments(spec, on, config)
     for _ in range(PORTS):
         process = ServerProcess(
