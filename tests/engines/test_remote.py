@@ -23,7 +23,7 @@ from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Pro
 from playground.engines.client import Chunks, Scrub, entries_of
 from playground.engines.remote import RemoteEngine
 from playground.engines.remote.errors import from_status
-from playground.engines.remote.requests import KINDS, UNKNOWN, body, not_taken, refused_by
+from playground.engines.remote.served import KINDS, UNKNOWN, body, not_taken, refused_by
 from playground.engines.transformers import TransformersEngine
 from playground.errors import (
     ContextOverflow,

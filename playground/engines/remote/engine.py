@@ -31,8 +31,7 @@ from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.client import Chunks, Scrub
 from playground.engines.remote.errors import Missing, Rejected, TooLarge, missing_model, shown, unreadable
 from playground.engines.remote.http import IsStopped, RemoteHttp, stream
-from playground.engines.remote.requests import KINDS, UNKNOWN, neutral
-from playground.engines.remote.served import Served
+from playground.engines.remote.served import KINDS, UNKNOWN, Served, neutral
 from playground.errors import (
     Cancelled,
     EngineError,

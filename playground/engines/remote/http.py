@@ -26,8 +26,7 @@ from playground import __version__
 from playground.core import Message, Sampling, Token
 from playground.engines.client import Chunks, Scrub
 from playground.engines.remote.errors import Rejected, cut, failed, from_status, in_stream, too_large, unreadable
-from playground.engines.remote.requests import body, refused_by
-from playground.engines.remote.served import Served
+from playground.engines.remote.served import Served, body, refused_by
 from playground.errors import Cancelled
 from playground.models import endpoints
 from playground.models.endpoints import Endpoint

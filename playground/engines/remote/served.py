@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playground.core import Loaded
+from playground.core import Loaded, Message, Sampling
 from playground.engines.client import Counting
 from playground.engines.remote.errors import shown
-from playground.engines.remote.requests import KINDS, Kind, not_taken
 from playground.models.endpoints import Endpoint
 
 _COUNTED: Mapping[Counting, str] = {
@@ -19,6 +20,9 @@ _COUNTED: Mapping[Counting, str] = {
     "usage": "counted by the endpoint",
     "chunks": "not told one by one, so that a chunk counts as one token",
 }
+Extensions = Callable[[Sampling], Mapping[str, Any]]
+_LOGPROBS = frozenset({"logprobs", "top_logprobs"})
+_NEEDED = frozenset({"model", "prompt", "messages", "temperature", "top_p", "stream", "stop"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +101,126 @@ class Served:
             clock="client",
             stepped=False,
         )
+
+
+# What an endpoint is asked: OpenAI's fields, and of the rest what this kind of server is known to take.
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of server, as `owned_by` in its list of models tells it.
+
+    extensions       sampling fields beyond OpenAI's. All are sent, also where nothing was asked for: such a server
+                     otherwise takes its own defaults (llama.cpp's top-k 40, a generation_config.json in vLLM). No
+                     prompt is taken from a cache, so that a second run's TTFT is not the time of a look-up
+    running_count    `usage` can come with every chunk
+    tells_ids        chunks carry token ids without log-probabilities being asked for
+    """
+
+    title: str
+    extensions: Extensions = lambda _: {}
+    running_count: bool = False
+    tells_ids: bool = False
+
+
+UNKNOWN = Kind("OpenAI-compatible")
+KINDS: Mapping[str, Kind] = {
+    "vllm": Kind(
+        "vLLM",
+        lambda s: {
+            "top_k": s.top_k,
+            "min_p": 0.0,
+            "repetition_penalty": s.repetition_penalty,
+            "ignore_eos": s.ignore_eos,
+            "return_token_ids": True,
+            "cache_salt": uuid.uuid4().hex,
+        },
+        running_count=True,
+        tells_ids=True,
+    ),
+    "sglang": Kind(
+        "SGLang",
+        lambda s: {
+            "top_k": s.top_k or -1,
+            "min_p": 0.0,
+            "repetition_penalty": s.repetition_penalty,
+            "ignore_eos": s.ignore_eos,
+        },
+        running_count=True,
+    ),
+    "llamacpp": Kind(
+        "llama.cpp",
+        lambda s: {
+            "top_k": s.top_k,
+            "min_p": 0.0,
+            "repeat_penalty": s.repetition_penalty,
+            "ignore_eos": s.ignore_eos,
+            "cache_prompt": False,
+        },
+    ),
+    "playground": Kind(
+        "Quantization Playground",
+        lambda s: {"top_k": s.top_k, "repetition_penalty": s.repetition_penalty, "ignore_eos": s.ignore_eos},
+        tells_ids=True,
+    ),
+}
+
+
+def body(
+    kind: Kind,
+    model: str,
+    source: Sequence[int] | Sequence[Message],
+    sampling: Sampling,
+    top_logprobs: int,
+    refused: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """One streamed request: token ids to /completions, or a chat to /chat/completions, without the `refused` fields."""
+    chat = bool(source) and isinstance(source[0], dict)
+    limit = "max_completion_tokens" if "max_tokens" in refused else "max_tokens"
+    made: dict[str, Any] = {
+        "model": model,
+        "messages" if chat else "prompt": list(source),
+        limit: sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        **kind.extensions(sampling),
+    }
+    if sampling.stop:
+        made["stop"] = list(sampling.stop)
+    if kind.running_count and "continuous_usage_stats" not in refused:
+        made["stream_options"]["continuous_usage_stats"] = True
+    if top_logprobs or not kind.tells_ids:
+        # Where ids come no other way, one entry per token is how tokens are counted.
+        number = max(1, top_logprobs)
+        made |= {"logprobs": True, "top_logprobs": number} if chat else {"logprobs": number}
+    return {name: value for name, value in made.items() if name not in refused or name in _NEEDED}
+
+
+def neutral(kind: Kind, refused: frozenset[str]) -> dict[str, Any]:
+    """What keeps a server from sampling by defaults of its own, among what it takes."""
+    made = {"top_p": 1.0, **kind.extensions(Sampling())}
+    return {name: value for name, value in made.items() if name not in refused}
+
+
+def refused_by(said: str, sent: Mapping[str, Any]) -> frozenset[str]:
+    """The fields of a request that an error message names and that can be done without."""
+    optional = (set(sent) - _NEEDED) | (set(sent.get("stream_options") or ()) - {"include_usage"})
+    if "max_completion_tokens" not in said:
+        optional.discard("max_tokens")
+    named = {name for name in optional if re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", said)}
+    return frozenset(named | (_LOGPROBS if named & _LOGPROBS else set()))
+
+
+def not_taken(kind: Kind, refused: frozenset[str]) -> list[str]:
+    """Sampling parameters of the playground that this endpoint does not get, in words."""
+    sent = set(kind.extensions(Sampling())) - refused
+    words = {
+        "top-k": {"top_k"},
+        "repetition penalty": {"repetition_penalty", "repeat_penalty"},
+        "ignore EOS": {"ignore_eos"},
+    }
+    missing = [word for word, names in words.items() if not names & sent]
+    return [*missing, *(["seed"] if "seed" in refused else [])]
