@@ -46,7 +46,7 @@ def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
     Raises Cancelled, and the error that it failed with.
     """
     from playground.jobs import ending
-    from playground.jobs.runner import WORKER, Runner
+    from playground.jobs.queue import WORKER, Runner
     from playground.store import jobs
 
     runner = Runner(job.device, worker=worker or WORKER, last=job.id)

@@ -6,19 +6,218 @@ device's lock and then the job.
 
 from __future__ import annotations
 
+import logging
+import os
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground import machine
-from playground.errors import StoreUnavailable
+from playground.errors import PlaygroundError, StoreUnavailable
 from playground.jobs import ending, report
+from playground.jobs.failures import explain
 from playground.jobs.kinds import Spec
-from playground.jobs.runner import IDLE_S, WORKER, BeforeStart, Runner, log
+from playground.process import DATABASE_URL, without_keys
+from playground.settings import settings
 from playground.store import folders, jobs
 from playground.store.schema import Job
+
+# One device's jobs, one after the other: start the worker of the oldest, follow it to its end, go on with the
+# next.
+
+
+log = logging.getLogger(__name__)
+WORKER = "playground.jobs.worker"
+LOOK_S = 1.0  # until a cancellation by another process is seen: each look asks the store
+POLL_S = 0.1  # until a worker's end is seen
+IDLE_S = 1.0  # until a job that another process has queued is seen
+GRACE_S = 1.0  # for the process that started a worker to say how it ended: only that one knows the signal
+
+BeforeStart = Callable[[Job], None]
+
+
+class Runner:
+    """Runs until `close`, or until the job `last` is over.
+
+    worker        module of the worker
+    before_start  called before a job begins, to make room; what it raises fails the job
+    nice          added to the worker's niceness
+    """
+
+    def __init__(
+        self,
+        device: str,
+        *,
+        worker: str = WORKER,
+        before_start: BeforeStart | None = None,
+        nice: int = 0,
+        last: str = "",
+    ) -> None:
+        self.device = device
+        self._worker, self._nice, self._last = worker, nice, last
+        self._before_start = before_start or (lambda _: None)
+        self._closing = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"jobs on {device}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look now: a job was queued or shall end."""
+        self._wake.set()
+
+    def wait(self, seconds: float) -> None:
+        """Returns early when the job `last` is over; its thread may have ended before."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        else:
+            time.sleep(seconds)
+
+    def close(self) -> None:
+        """End the worker that is this process's to end; its job is then interrupted. Returns within 10 s."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                if self._last and jobs.get(self._last).over:
+                    return
+                if not self._step():
+                    self._pause(IDLE_S)
+            except (SQLAlchemyError, OSError, PlaygroundError):  # a full disk, for one, may have room again later
+                log.exception("The queue of %s goes on after an error", self.device)
+                self._closing.wait(IDLE_S)
+
+    def _step(self) -> bool:
+        """Bring one job to its end; False when there is none."""
+        if running := jobs.first("running", self.device):
+            self._follow(running)
+        elif queued := jobs.first("queued", self.device):
+            self._start(queued)
+        else:
+            return False
+        return True
+
+    def _pause(self, seconds: float) -> None:
+        self._wake.wait(seconds)
+        self._wake.clear()
+
+    def _start(self, job: Job) -> None:
+        try:
+            self._before_start(job)
+        except Exception as error:
+            log.warning("Job %s is not begun", job.id, exc_info=error)
+            ending.refuse(job.id, explain(error, folders.jobs()))
+            return
+        if self._closing.is_set():
+            return
+        process = spawn(job.id, self._worker, self._nice)
+        log.info("Job %s (%s) started: pid %d", job.id, job.title, process.pid)
+        try:
+            self._attend(job.id, process)
+        finally:
+            if process.poll() is None:
+                ending.end_processes(job.id)
+            process.wait()
+
+    def _attend(self, job_id: str, process: subprocess.Popen[bytes]) -> None:
+        """Follow a worker that this process started."""
+        while True:
+            code = process.poll()
+            job = jobs.get(job_id)
+            mine = job.state == "running" and job.pid == process.pid
+            if code is not None:
+                if mine:
+                    ending.settle(job_id, code)
+                elif job.state == "queued":
+                    ending.never_began(job_id, code)
+                return
+            if mine and (job.cancelled_at is not None or self._closing.is_set()):
+                self._stop(job)
+                return
+            if job.over or self._closing.is_set():
+                return
+            self._until_news(process)
+
+    def _until_news(self, process: subprocess.Popen[bytes]) -> None:
+        """Until the worker has ended, somebody wakes this runner, or it is time to look into the store."""
+        until = time.monotonic() + LOOK_S
+        while process.poll() is None and time.monotonic() < until:
+            if self._wake.wait(POLL_S):
+                self._wake.clear()
+                return
+
+    def _follow(self, job: Job) -> None:
+        """Follow a worker that another process started, or an earlier life of this one."""
+        if not ending.worker_lives(job):
+            self._closing.wait(GRACE_S if ending.app_lives(job) else 0)
+            ending.settle(job.id, interrupted="the app and its worker had ended before it was done")
+            return
+        log.info("Job %s (%s) is running: pid %s", job.id, job.title, job.pid)
+        while (job := jobs.get(job.id)).state == "running":
+            if not ending.worker_lives(job):
+                self._closing.wait(GRACE_S if ending.app_lives(job) else 0)
+                ending.settle(job.id)
+            elif job.cancelled_at is not None:
+                self._stop(job)
+            elif self._closing.is_set():
+                if not ending.app_lives(job):
+                    self._stop(job)
+                return
+            else:
+                self._pause(LOOK_S)
+
+    def _stop(self, job: Job) -> None:
+        ending.settle_running(job, interrupted="the app was closed")
+
+
+def spawn(job_id: str, module: str, nice: int) -> subprocess.Popen[bytes]:
+    """A worker in a session of its own, so that it outlives this process; its log is its standard output.
+
+    Unlike an engine it may ask the hub, with the user's token: it fetches the model that it works on. It takes all
+    cores, as the same work in a script would.
+    """
+    folder = folders.job(job_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ending.LOG).open("ab") as log_file:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, job_id, "--app", str(os.getpid()), "--nice", str(nice)],
+            stdin=subprocess.DEVNULL,
+            stdout=log_file,
+            stderr=subprocess.STDOUT,
+            env=_environment() | {ending.ENVIRONMENT: job_id},
+            start_new_session=True,
+        )
+
+
+def _environment() -> dict[str, str]:
+    environment = without_keys(os.environ)
+    if DATABASE_URL in os.environ:  # unlike other children a worker stores what it made
+        environment[DATABASE_URL] = os.environ[DATABASE_URL]
+    if (threads := settings().threads) is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    if settings().offline:
+        environment["HF_HUB_OFFLINE"] = "1"
+    return environment | {
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+        ),
+    }
+
 
 Events = list[dict[str, Any]]
 NICE = 5  # whoever chats with a model while a job runs goes first
