@@ -136,7 +136,7 @@ class Watch:
 
     def update(self, job: Job) -> None:
         """Show what has been told since the last time."""
-        from playground.jobs import report
+        from playground.jobs import progress
         from playground.store import folders, jobs
 
         if job.state == "queued":
@@ -145,7 +145,7 @@ class Watch:
             self._show(
                 "waiting for 1 other job" if ahead == 1 else f"waiting for {ahead} jobs" if ahead else "starting"
             )
-        events, self._position = report.read(folders.job(self._folder_of), self._position)
+        events, self._position = progress.read(folders.job(self._folder_of), self._position)
         for event in events:
             match event["kind"]:
                 case "stage":

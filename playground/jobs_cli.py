@@ -48,7 +48,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def show(job_id: Id, as_json: AsJson = False) -> None:
     """Show one job: how far it is, what it made, or why it failed."""
-    from playground.jobs import ending, report
+    from playground.jobs import ending, progress
     from playground.store import folders, jobs
 
     job = jobs.get(job_id)
@@ -56,7 +56,7 @@ def show(job_id: Id, as_json: AsJson = False) -> None:
         _print_json(job.as_row() | {"folder": str(folders.job(job.id))})
         return
     out.print(f"[bold]{escape(job.title)}[/] · {job.device} · {job.state}", highlight=False)
-    stages = [event for event in report.read(folders.job(job.id))[0] if event["kind"] == "stage"]
+    stages = [event for event in progress.read(folders.job(job.id))[0] if event["kind"] == "stage"]
     if job.state == "running" and stages:
         out.print(escape(stage_words(stages[-1])), highlight=False)
     if job.result is not None:

@@ -22,7 +22,7 @@ from playground.errors import InvalidRequest, UnknownTask, UnknownVariant
 from playground.evaluate import cli, passes
 from playground.evaluate import job as evaluate_job
 from playground.evaluate.spec import EvaluateSpec
-from playground.jobs import report
+from playground.jobs import progress
 from playground.models import bundled
 from playground.store import folders, jobs, runs
 from playground.store.schema import Job
@@ -67,7 +67,7 @@ def here(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
     def follow(job: Job) -> Job:
         folders.job(job.id).mkdir(parents=True)
-        told = report.Report(folders.job(job.id))
+        told = progress.Report(folders.job(job.id))
         with contextlib.closing(told):
             job.result = evaluate_job.run(EvaluateSpec.from_dict(job.spec), folders.job(job.id), told)
         return job
@@ -238,7 +238,7 @@ def test_kill_9_of_the_worker_then_the_same_command_again(tiny: Path, tmp_path: 
 
         def answering() -> Job | None:
             job = next(iter(jobs.all_jobs(("running",))), None)
-            events = report.read(folders.job(job.id))[0] if job else []
+            events = progress.read(folders.job(job.id))[0] if job else []
             return job if any(event.get("unit") == "answers" and event["done"] >= 2 for event in events) else None
 
         job = wait(answering)
@@ -248,7 +248,7 @@ def test_kill_9_of_the_worker_then_the_same_command_again(tiny: Path, tmp_path: 
     assert jobs.get(job.id).state == "failed"
     resumed = evaluated(*arguments)
     (after,) = [one for one in jobs.all_jobs() if one.id != job.id]
-    told = report.read(folders.job(after.id))[0]
+    told = progress.read(folders.job(after.id))[0]
     assert any("goes on from where it was" in event.get("text", "") for event in told)
     assert next(event["done"] for event in told if event.get("unit") == "answers") >= 1
     assert resumed == evaluated(*arguments)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, cast
 
 from playground.errors import JobError
-from playground.jobs.report import Report
+from playground.jobs.progress import Report
 
 # "divergence" is the second job of Evaluate: `kld` on the command line. Stored jobs go by these names.
 KINDS = {

@@ -15,7 +15,7 @@ from types import TracebackType
 
 import psutil
 
-from playground.jobs.report import Report
+from playground.jobs.progress import Report
 from playground.machine import resident
 
 EVERY_S = 1.0

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from playground import machine
 from playground.errors import PlaygroundError, StoreUnavailable
-from playground.jobs import ending, report
+from playground.jobs import ending, progress
 from playground.jobs.failures import explain
 from playground.jobs.kinds import Spec
 from playground.process import DATABASE_URL, without_keys
@@ -277,7 +277,7 @@ class JobQueue:
 
     def events(self, job_id: str, position: int = 0) -> tuple[Events, int]:
         """What the worker told after `position`, and the position of what comes next (`jobs.report`)."""
-        return report.read(folders.job(job_id), position)
+        return progress.read(folders.job(job_id), position)
 
     def log(self, job_id: str, lines: int = ending.LOG_LINES) -> str:
         """The last lines that the worker printed."""

@@ -27,7 +27,7 @@ from playground import process
 from playground.errors import Cancelled, to_wire
 from playground.jobs import failures, kinds
 from playground.jobs.memory import Sampler
-from playground.jobs.report import Report
+from playground.jobs.progress import Report
 from playground.process import leave
 from playground.store import folders, jobs
 from playground.store.schema import Job

@@ -15,7 +15,7 @@ from typing import Any
 
 from playground.core import Progress
 from playground.errors import QuantizeFailed
-from playground.jobs.report import Report
+from playground.jobs.progress import Report
 from playground.methods.llm_compressor import to_yaml
 from playground.metrics.weights import WHAT, LayerError
 from playground.models.weights import load_model, refuse_not_finite

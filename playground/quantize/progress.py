@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from playground.core import Progress
-from playground.jobs.report import Report
+from playground.jobs.progress import Report
 from playground.metrics.weights import WHAT, LayerError, relative_error
 
 _BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")

@@ -19,7 +19,7 @@ from typing import Any
 from playground.core import Progress
 from playground.errors import Cancelled, InvalidRequest
 from playground.jobs import kinds, worker
-from playground.jobs.report import Report
+from playground.jobs.progress import Report
 from playground.store import folders, variants
 from playground.store.schema import StoredVariant
 

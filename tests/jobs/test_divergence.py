@@ -22,7 +22,7 @@ from playground.errors import (
 )
 from playground.evaluate import contamination, divergence_job, document_files, kld_cli
 from playground.evaluate.divergence_spec import DivergenceSpec
-from playground.jobs import kinds, report
+from playground.jobs import kinds, progress
 from playground.settings import settings
 from playground.store import folders, jobs, runs, variants
 from playground.store.schema import StoredVariant
@@ -49,7 +49,7 @@ def run(spec: DivergenceSpec, job_id: str = "job") -> dict[str, Any]:
     """The body in the folder of a job."""
     folder = folders.job(job_id)
     folder.mkdir(parents=True)
-    told = report.Report(folder)
+    told = progress.Report(folder)
     try:
         return divergence_job.run(spec, folder, told)
     finally:

@@ -15,7 +15,7 @@ from playground.evaluate import job as evaluate_job
 from playground.evaluate.conditions import Conditions
 from playground.evaluate.local_model import LocalModel
 from playground.evaluate.spec import EvaluateSpec
-from playground.jobs import ending, kinds, report
+from playground.jobs import ending, kinds, progress
 from playground.store import folders, jobs, runs
 from tests.fakes.engine import FakeEngine, Script
 from tests.fakes.model import make_tiny
@@ -50,7 +50,7 @@ def job(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
         spec = EvaluateSpec(variants, more.pop("conditions", CONDITIONS), **more)
         folder = folders.job(name)
         folder.mkdir(parents=True, exist_ok=True)
-        told = report.Report(folder)
+        told = progress.Report(folder)
         try:
             return evaluate_job.run(EvaluateSpec.from_dict(json.loads(json.dumps(spec.as_dict()))), folder, told)
         finally:
@@ -60,11 +60,11 @@ def job(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 
 def stages(name: str = "job") -> list[str]:
-    return [event["stage"] for event in report.read(folders.job(name))[0] if event["kind"] == "stage"]
+    return [event["stage"] for event in progress.read(folders.job(name))[0] if event["kind"] == "stage"]
 
 
 def notes(name: str = "job") -> list[str]:
-    return [event["text"] for event in report.read(folders.job(name))[0] if event["kind"] == "note"]
+    return [event["text"] for event in progress.read(folders.job(name))[0] if event["kind"] == "note"]
 
 
 def kept(home: Path) -> list[Path]:

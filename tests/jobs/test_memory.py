@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from playground.jobs import memory, report
-from playground.jobs.report import Report
+from playground.jobs import memory, progress
+from playground.jobs.progress import Report
 from playground.machine import resident
 from tests.engines.calls import eventually
 
@@ -21,7 +21,7 @@ def test_the_last_sample_is_the_peak_of_the_process(tmp_path: Path, monkeypatch:
     told = Report(tmp_path)
 
     def sampled() -> list[int]:
-        return [event["bytes"] for event in report.read(tmp_path)[0] if event["kind"] == "memory"]
+        return [event["bytes"] for event in progress.read(tmp_path)[0] if event["kind"] == "memory"]
 
     with memory.Sampler(told, every_s=60):
         eventually(lambda: bool(sampled()), 10, "the first sample is there")
@@ -51,7 +51,7 @@ def test_a_child_that_comes_later_is_found(tmp_path: Path) -> None:
     hold = "held = b'x' * (100 << 20); print(flush=True); input()"
 
     def sampled() -> list[int]:
-        return [event["bytes"] for event in report.read(tmp_path)[0] if event["kind"] == "memory"]
+        return [event["bytes"] for event in progress.read(tmp_path)[0] if event["kind"] == "memory"]
 
     with memory.Sampler(told, every_s=0.01):
         eventually(lambda: bool(sampled()), 10, "the first sample is there")

@@ -24,7 +24,7 @@ from playground.errors import (
     QuantizeFailed,
     ReloadMismatch,
 )
-from playground.jobs import report
+from playground.jobs import progress as jobs_progress
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import content_hash
 from playground.quantize import compressor, probe, reload
@@ -76,7 +76,7 @@ def job(home: Path) -> Job:
     def run(model: Path | str, recipe: Recipe, job_id: str = "job", **more: Any) -> dict[str, Any]:
         folder = folders.job(job_id)
         folder.mkdir(parents=True)
-        told = report.Report(folder)
+        told = jobs_progress.Report(folder)
         try:
             return quantize_job.run(QuantizeSpec(str(model), recipe, **more), folder, told)
         finally:
@@ -86,7 +86,7 @@ def job(home: Path) -> Job:
 
 
 def events(name: str = "job") -> list[dict[str, Any]]:
-    return report.read(folders.job(name))[0]
+    return jobs_progress.read(folders.job(name))[0]
 
 
 def test_end_to_end_with_a_fresh_process(models: Callable[[str], Path], job: Job) -> None:
@@ -495,14 +495,14 @@ def started_at(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[Progres
     """How much had been told when the fresh process was asked for, each time, and all that was told."""
     at: list[int] = []
     told: list[Progress] = []
-    progress = report.Report.progress
+    progress = jobs_progress.Report.progress
 
-    def tell(self: report.Report, item: Progress) -> None:
+    def tell(self: jobs_progress.Report, item: Progress) -> None:
         told.append(item)
         progress(self, item)
 
     monkeypatch.setattr(quantize_job.FreshProcess, "start", lambda _: at.append(len(told)))
-    monkeypatch.setattr(report.Report, "progress", tell)
+    monkeypatch.setattr(jobs_progress.Report, "progress", tell)
     return at, told
 
 

@@ -11,7 +11,7 @@ import pytest
 from playground.compare.run import Comparison
 from playground.core import Sampling
 from playground.errors import Cancelled, EngineError, InvalidRequest, OutOfMemory
-from playground.jobs import kinds, report
+from playground.jobs import kinds, progress
 from playground.review import job
 from playground.review.make import Terms
 from playground.review.prompts import pasted
@@ -45,9 +45,9 @@ def spec(*variants: str, **terms: Any) -> ReviewSpec:
 def run(asked: ReviewSpec, job_id: str = "job") -> tuple[dict[str, Any], list[dict[str, Any]]]:
     folder = folders.job(job_id)
     folder.mkdir(parents=True)
-    told = report.Report(folder)
+    told = progress.Report(folder)
     try:
-        return job.run(asked, folder, told), report.read(folder)[0]
+        return job.run(asked, folder, told), progress.read(folder)[0]
     finally:
         told.close()
 

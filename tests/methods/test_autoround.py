@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.jobs.report import Report
+from playground.jobs.progress import Report
 from playground.methods import autoround, method
 from playground.methods.llm_compressor import Modifiers
 from playground.methods.recipe import Recipe
