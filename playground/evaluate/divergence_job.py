@@ -21,8 +21,7 @@ from playground.evaluate import contamination, divergence, estimate, unfinished
 from playground.evaluate.divergence_spec import DivergenceSpec
 from playground.evaluate.items import Warned
 from playground.evaluate.room import check, needs
-from playground.jobs.clock import Clock
-from playground.jobs.progress import Report
+from playground.jobs.progress import Clock, Report
 from playground.process import wait_briefly
 from playground.store import folders, runs
 from playground.store.schema import Run

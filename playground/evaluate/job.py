@@ -40,8 +40,7 @@ from playground.evaluate.prepare import Prepared
 from playground.evaluate.room import check, needs
 from playground.evaluate.spec import EvaluateSpec
 from playground.evaluate.unfinished import Variant
-from playground.jobs.clock import Clock
-from playground.jobs.progress import Report
+from playground.jobs.progress import Clock, Report
 from playground.process import wait_briefly
 from playground.settings import settings
 from playground.store import folders, runs

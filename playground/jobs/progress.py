@@ -12,6 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,25 @@ def _parse(lines: bytes) -> Iterator[dict[str, Any]]:
     for line in lines.splitlines():
         if line.strip():
             yield json.loads(line)
+
+
+# How long each stage of a job took.
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds of each stage."""
+
+    laps: dict[str, float] = field(default_factory=dict)
+    _began: float = field(default_factory=time.monotonic)
+    _lap: float = field(default_factory=time.monotonic)
+
+    def lap(self, name: str) -> None:
+        """The stage that ends now."""
+        now = time.monotonic()
+        self.laps[name] = round(now - self._lap, 3)
+        self._lap = now
+
+    @property
+    def total(self) -> float:
+        return round(time.monotonic() - self._began, 3)

@@ -19,8 +19,7 @@ from playground.core import Progress
 from playground.engines.host.imports import without_sklearn
 from playground.errors import OutOfMemory, QuantizeFailed, ReloadMismatch
 from playground.jobs import memory
-from playground.jobs.clock import Clock
-from playground.jobs.progress import Report
+from playground.jobs.progress import Clock, Report
 from playground.methods import maker
 from playground.methods.recipe import Recipe, variant_name
 from playground.metrics.weights import WHAT, LayerError, content_hash

@@ -21,8 +21,7 @@ from playground.engines.base import Engine
 from playground.engines.router import Engines
 from playground.engines.subjects import weights_hash
 from playground.evaluate import room
-from playground.jobs.clock import Clock
-from playground.jobs.progress import Report
+from playground.jobs.progress import Clock, Report
 from playground.review import make
 from playground.review.make import Answered
 from playground.review.spec import ReviewSpec
