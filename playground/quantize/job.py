@@ -18,7 +18,7 @@ from playground import models, texts
 from playground.core import Progress
 from playground.engines.host.imports import without_sklearn
 from playground.errors import OutOfMemory, QuantizeFailed, ReloadMismatch
-from playground.jobs import memory
+from playground.jobs import worker
 from playground.jobs.progress import Clock, Report
 from playground.methods import maker
 from playground.methods.recipe import Recipe, variant_name
@@ -265,7 +265,7 @@ def _peak_memory() -> int:
     """Bytes: of a GPU what was allocated there, else the peak of resident memory."""
     import torch
 
-    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else memory.peak_bytes()
+    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else worker.peak_bytes()
 
 
 def _versions() -> dict[str, str]:
