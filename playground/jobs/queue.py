@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground import machine
 from playground.errors import PlaygroundError, StoreUnavailable
 from playground.jobs import ending, progress
-from playground.jobs.failures import explain
+from playground.jobs.ending import explain
 from playground.jobs.kinds import Spec
 from playground.process import DATABASE_URL, without_keys
 from playground.settings import settings

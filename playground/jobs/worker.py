@@ -30,7 +30,7 @@ import psutil
 
 from playground import process
 from playground.errors import Cancelled, to_wire
-from playground.jobs import failures, kinds
+from playground.jobs import ending, kinds
 from playground.jobs.progress import Report
 from playground.machine import resident
 from playground.process import leave
@@ -100,7 +100,7 @@ def _work(job: Job) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with contextlib.suppress(OSError):  # on a full disk nor can the log be written
             traceback.print_exc()
-        told = failures.explain(error, partial.parent)
+        told = ending.explain(error, partial.parent)
         with contextlib.suppress(OSError):
             folders.remove(partial)  # first: what comes next needs room
         _write(folder / ERROR, to_wire(told))

@@ -9,7 +9,7 @@ import pytest
 
 from playground.errors import InvalidRequest, JobError, OutOfDisk, OutOfMemory, PlaygroundError
 from playground.jobs import ending
-from playground.jobs.failures import explain
+from playground.jobs.ending import explain
 from playground.store import folders
 
 
