@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Any
 
 from playground import api as api_module
-from playground import job_room
 from playground.compare import tab as compare_tab
 from playground.compare.endpoints import Endpoints
 from playground.compare.page import Compare
@@ -19,6 +18,7 @@ from playground.engines.base import Engine
 from playground.evaluate import api as evaluate_api
 from playground.evaluate import tab as evaluate_tab
 from playground.evaluate.page import Evaluate
+from playground.jobs import room
 from playground.quantize import files
 from playground.quantize import tab as quantize_tab
 from playground.quantize.page import Quantize
@@ -90,7 +90,7 @@ def launch(
     if queue is None:
         from playground.jobs.queue import JobQueue
 
-        queue = JobQueue(before_start=job_room.before_start(engine))
+        queue = JobQueue(before_start=room.before_start(engine))
     demo = build(engine, owner, queue)
     over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
     demo.queue(default_concurrency_limit=8, api_open=False, max_size=MAX_EVENTS)

@@ -21,7 +21,7 @@ from playground.engines.router import Engines
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu import ZeroGpuEngine
 from playground.errors import Cancelled, ContextOverflow, EngineUnavailable, OutOfMemory, UnknownVariant
-from playground.job_room import before_start
+from playground.jobs.room import before_start
 from playground.store.schema import Job
 from tests.engines.calls import eventually, load, never, quiet, run
 from tests.fakes import spaces

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from playground import job_room, machine
+from playground import machine
 from playground.errors import OutOfMemory
-from playground.evaluate import room
+from playground.evaluate import room as evaluate_room
 from playground.evaluate.conditions import Conditions
 from playground.evaluate.divergence_spec import DivergenceSpec
 from playground.evaluate.spec import EvaluateSpec
+from playground.jobs import room as jobs_room
 from playground.jobs.kinds import Spec
 from playground.methods.recipe import Recipe
 from playground.quantize.spec import QuantizeSpec
@@ -35,7 +36,7 @@ def test_idle_models_make_room_before_a_job_and_only_then(
     job = queue.get(queue.submit(spec))
     free = {"bytes": 10**12}
     monkeypatch.setattr(machine, "memory", lambda: machine.Memory(10**12, free["bytes"]))
-    begin = job_room.before_start(engine)
+    begin = jobs_room.before_start(engine)
     begin(job)
     assert engine.loaded == {"a", "b", "c"}
     free["bytes"] = 10**6
@@ -56,10 +57,12 @@ def test_idle_models_make_room_before_a_job_and_only_then(
 
 
 def test_a_divergence_holds_two_models_and_tasks_hold_one(home: Path) -> None:
-    tasks, both = room.needed(EvaluateSpec(BOTH, TASKS)), room.needed(DivergenceSpec(BOTH))
+    tasks, both = evaluate_room.needed(EvaluateSpec(BOTH, TASKS)), evaluate_room.needed(DivergenceSpec(BOTH))
     weights = 269_030_016
-    assert tasks.low - room.BASE == pytest.approx(weights, rel=0.01)
-    assert both.low - room.BASE == pytest.approx(3 * weights, rel=0.01), "BF16, and FP32 for the noise floor"
-    beside = room.needed(EvaluateSpec(BOTH, TASKS, divergence={"text": "bundled", "tokens": 64}))
+    assert tasks.low - evaluate_room.BASE == pytest.approx(weights, rel=0.01)
+    assert both.low - evaluate_room.BASE == pytest.approx(3 * weights, rel=0.01), "BF16, and FP32 for the noise floor"
+    beside = evaluate_room.needed(EvaluateSpec(BOTH, TASKS, divergence={"text": "bundled", "tokens": 64}))
     assert beside == both
-    assert room.needed(EvaluateSpec(("smollm2@vllm",), TASKS)).low == room.BASE, "vLLM keeps its own account"
+    assert evaluate_room.needed(EvaluateSpec(("smollm2@vllm",), TASKS)).low == evaluate_room.BASE, (
+        "vLLM keeps its own account"
+    )
