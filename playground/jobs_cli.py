@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console_output import output
+from playground.console import output
 
 app = typer.Typer(help="List, show and cancel jobs.", no_args_is_help=True)
 out = output()

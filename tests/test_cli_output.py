@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from playground.console_output import WIDE, Figures, output
+from playground.console import WIDE, Figures, output
 
 NAMES = ("smollm2", "smollm2:rtn-w4a16_asym-g64", "noise-floor")
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console_output import output
+from playground.console import output
 from playground.core import Progress
 from playground.models import endpoints
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.console import err, follow, say
+from playground.console import Figures, err, follow, output, say
 from playground.console_names import absolute, source
-from playground.console_output import Figures, output
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.console import err, follow
+from playground.console import Figures, err, follow, output
 from playground.console_names import absolute, source
-from playground.console_output import Figures, output
 from playground.evaluate.cli import say_expected
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from playground.console_output import output
+from playground.console import output
 from playground.errors import Cancelled
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console import follow, say
-from playground.console_output import output
+from playground.console import follow, output, say
 from playground.errors import InvalidRequest, OutOfMemory
 
 if TYPE_CHECKING:

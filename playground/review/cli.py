@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console_output import output
+from playground.console import output
 from playground.errors import InvalidRequest
 
 app = typer.Typer(help="Blind reviews: make one, list them, show what people preferred.", no_args_is_help=True)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console_output import Figures, output
+from playground.console import Figures, output
 from playground.errors import InvalidRequest, UnknownRun
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from playground import models
-from playground.console_output import Figures
+from playground.console import Figures
 from playground.errors import InvalidRequest
 from playground.process import without_keys
 from playground.settings import settings
