@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -286,3 +287,24 @@ def tell_kept(kept: Kept) -> None:
 def with_status(words: str, work: Callable[[], T]) -> T:
     with err.status(words):
         return work()
+
+
+# What a command line names, written so that it means the same in another process and folder.
+
+
+def absolute(name: str) -> str:
+    """The address of a variant, a local model by its path from the root."""
+    from playground import models
+    from playground.engines import base
+    from playground.models import names
+
+    asked = base.parse(name)
+    model, suffix = models.split(asked.variant)
+    variant = f"{names.key(model)}:{suffix}" if suffix else names.key(model)
+    return str(base.Address(variant, asked.engine))
+
+
+def source(text: str) -> str:
+    """Where text comes from: a file by its path from the root, all else as it is."""
+    path = Path(text).expanduser()
+    return str(path.absolute()) if path.is_file() else text

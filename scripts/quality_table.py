@@ -134,7 +134,7 @@ def arguments(names: Sequence[str], tasks: str, limit: int, tokens: int, batch: 
 
 def specification(names: Sequence[str], tasks: Sequence[str], limit: int, tokens: int, batch: int = BATCH) -> Any:
     """What `arguments` ask, as the job has it."""
-    from playground.console_names import absolute
+    from playground.console import absolute
     from playground.evaluate.conditions import Conditions
     from playground.evaluate.spec import EvaluateSpec
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.console import Figures, err, follow, output, say
-from playground.console_names import absolute, source
+from playground.console import Figures, absolute, err, follow, output, say, source
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:

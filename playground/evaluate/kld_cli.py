@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.console import Figures, err, follow, output
-from playground.console_names import absolute, source
+from playground.console import Figures, absolute, err, follow, output, source
 from playground.evaluate.cli import say_expected
 
 if TYPE_CHECKING:

@@ -84,8 +84,7 @@ def _answered(
     seed: int,
 ) -> str:
     """Through a job, as the page does it; the id of the review."""
-    from playground.console import follow
-    from playground.console_names import absolute
+    from playground.console import absolute, follow
     from playground.core import Sampling
     from playground.jobs.queue import best_device, submit
     from playground.review import prompts
