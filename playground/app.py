@@ -6,10 +6,12 @@ import logging
 import signal
 import socket
 import threading
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
 from playground import api as api_module
+from playground import machine
 from playground.compare import tab as compare_tab
 from playground.compare.endpoints import Endpoints
 from playground.compare.page import Compare
@@ -35,7 +37,6 @@ from playground.speed.page import Speed
 from playground.speed.session import SpeedTabs
 from playground.web import access, health, mcp_answers, pages, theme
 from playground.web import gradio as gr
-from playground.web.device import device_line
 from playground.web.jobs import Queue
 from playground.web.owner import Owner
 from playground.web.rules import Rules
@@ -166,3 +167,33 @@ def _prewarm(engine: Any) -> None:
         engine.start()
     except Exception as error:  # noqa: BLE001 - the first run tries again and shows the error where it belongs
         log.warning("the engine did not start: %s", error)
+
+
+# One line about the machine: what is known, nothing else.
+
+
+def device_line(engine: Engine) -> str:
+    """ "CPU · 2 cores · 29 GB/s · 3.1 of 23 GB used". Never measures, never waits for an engine to start."""
+    health = getattr(engine, "health", lambda: None)()
+    return words(machine.known(), machine.memory(), machine.cores(), health)
+
+
+def words(
+    probe: machine.Probe | None, memory: machine.Memory, cores: int, health: Mapping[str, Any] | None = None
+) -> str:
+    """The line from its facts. A GPU's memory is known while its engine runs, a CPU's always."""
+    device = probe.device if probe else str(health["device"]) if health else ""
+    parts = [probe.name if probe and device == "cuda" else {"cpu": "CPU", "mps": "Apple GPU"}.get(device, device)]
+    if device == "cpu":
+        parts.append(f"{cores} core{'s' if cores > 1 else ''}")
+    if probe and probe.bandwidth:
+        parts.append(f"{probe.bandwidth / 1e9:.0f} GB/s")
+    if device == "cuda" and health:
+        parts.append(_used(health["memory_used_bytes"], health["memory_total_bytes"]))
+    elif device != "cuda":
+        parts.append(_used(memory.total - memory.available, memory.total))
+    return " · ".join(part for part in parts if part)
+
+
+def _used(used: float, total: float) -> str:
+    return f"{used / 1e9:.1f} of {total / 1e9:.0f} GB used"

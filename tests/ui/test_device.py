@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from playground.app import words
 from playground.machine import Memory, Probe
-from playground.web.device import words
 
 RAM = Memory(total=23_400_000_000, available=20_300_000_000)
 
