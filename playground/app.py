@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
 from playground import api as api_module
 from playground import machine
 from playground.compare import tab as compare_tab
@@ -35,7 +39,7 @@ from playground.settings import settings
 from playground.speed import tab as speed_tab
 from playground.speed.page import Speed
 from playground.speed.session import SpeedTabs
-from playground.web import access, health, mcp_answers, pages, theme
+from playground.web import access, mcp_answers, pages, theme
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
 from playground.web.owner import Owner
@@ -43,6 +47,7 @@ from playground.web.rules import Rules
 
 log = logging.getLogger(__name__)
 MAX_EVENTS = 200  # that wait or run in gradio's queue: whoever comes then is told to try again
+ADDRESS = "/health"
 
 
 def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
@@ -115,7 +120,7 @@ def launch(
     files.serve(demo.app, owner)
     downloads.serve(demo.app, owner)
     runs_routes.serve(demo.app, owner)
-    health.serve(demo.app)
+    serve(demo.app)
     if demo.mcp_server_obj is not None:
         mcp_answers.as_json(demo.mcp_server_obj)
     if demo.mcp_error:
@@ -197,3 +202,19 @@ def words(
 
 def _used(used: float, total: float) -> str:
     return f"{used / 1e9:.1f} of {total / 1e9:.0f} GB used"
+
+
+# Whether the page answers: what a container's HEALTHCHECK, a load balancer and a probe of uptime ask.
+
+
+async def health(_request: Request) -> JSONResponse:
+    """In the event loop, without a thread, an engine or the disk: late only when the page itself is stuck.
+
+    Says nothing of this machine or of who uses it, because it answers everybody, before any login.
+    """
+    return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
+
+
+def serve(app: Any) -> None:
+    """Answer in front of gradio's own routes."""
+    app.router.routes.insert(0, Route(ADDRESS, health, methods=["GET"]))
