@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import socket
@@ -39,7 +40,7 @@ from playground.settings import settings
 from playground.speed import tab as speed_tab
 from playground.speed.page import Speed
 from playground.speed.session import SpeedTabs
-from playground.web import access, mcp_answers, pages, theme
+from playground.web import access, pages, theme
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
 from playground.web.owner import Owner
@@ -122,7 +123,7 @@ def launch(
     runs_routes.serve(demo.app, owner)
     serve(demo.app)
     if demo.mcp_server_obj is not None:
-        mcp_answers.as_json(demo.mcp_server_obj)
+        as_json(demo.mcp_server_obj)
     if demo.mcp_error:
         log.warning("There are no MCP tools: %s", demo.mcp_error)
     review_routes.serve(demo.app)
@@ -218,3 +219,18 @@ async def health(_request: Request) -> JSONResponse:
 def serve(app: Any) -> None:
     """Answer in front of gradio's own routes."""
     app.router.routes.insert(0, Route(ADDRESS, health, methods=["GET"]))
+
+
+# What an MCP tool answers: JSON. Gradio 6.31 sends Python's `str` of it, which no client can read back.
+
+
+def as_json(server: Any) -> None:
+    """`server` is gradio's, of a page whose tools answer with JSON's types only."""
+    original = server.postprocess_output_data
+
+    def told(data: Any, root_url: str) -> Any:
+        return original(
+            [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in data], root_url
+        )
+
+    server.postprocess_output_data = told
