@@ -19,7 +19,7 @@ from playground.texts import Calibration
 from playground.web import gradio as gr
 from playground.web import outsiders
 from playground.web.jobs import Queue
-from playground.web.rules import Rules
+from playground.web.owner import Rules
 
 DEFAULT = Calibration()
 

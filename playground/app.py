@@ -43,8 +43,7 @@ from playground.speed.session import SpeedTabs
 from playground.web import access, pages, theme
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
-from playground.web.owner import Owner
-from playground.web.rules import Rules
+from playground.web.owner import Owner, Rules
 
 log = logging.getLogger(__name__)
 MAX_EVENTS = 200  # that wait or run in gradio's queue: whoever comes then is told to try again

@@ -19,7 +19,7 @@ from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError, TooMany
 from playground.web import gradio as gr
 from playground.web import values
-from playground.web.rules import Rules
+from playground.web.owner import Rules
 
 Update = dict[Any, Any]
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

@@ -31,7 +31,7 @@ from playground.quantize.upload import MAX_PIECE, Uploads
 from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
-from playground.web.rules import Rules
+from playground.web.owner import Rules
 from playground.web.values import inert
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

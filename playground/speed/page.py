@@ -12,7 +12,7 @@ from playground.speed import words
 from playground.speed.session import SpeedTabs
 from playground.speed.tab import Tab
 from playground.web import gradio as gr
-from playground.web.rules import Rules
+from playground.web.owner import Rules
 from playground.web.values import inert
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

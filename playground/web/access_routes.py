@@ -17,8 +17,7 @@ from starlette.routing import Route
 from playground.errors import PlaygroundError, WrongLogin
 from playground.settings import settings
 from playground.web.login import COOKIE, HOURS
-from playground.web.owner import Owner
-from playground.web.rules import offered, rate_words
+from playground.web.owner import Owner, offered, rate_words
 from playground.web.visitor import hub_login, hub_user, visitor
 
 PREFIX = "/access"

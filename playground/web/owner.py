@@ -8,17 +8,27 @@ machine, is always there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 import gradio as gr
+from limits import RateLimitItem, parse_many
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 
-from playground.errors import OwnerOnly, PlaygroundError
+from playground import models
+from playground.engines import base
+from playground.errors import InvalidRequest, NotOffered, OutOfQuota, OwnerOnly, PlaygroundError, TooMany
 from playground.settings import settings
+from playground.store import database
 from playground.web.hosts import listed, loopback, name_of, same
 from playground.web.login import Logins
-from playground.web.visitor import header, headers_of, hub_login, hub_user
+from playground.web.visitor import header, headers_of, hub_login, hub_user, visitor
 
 __all__ = ["Owner", "Role", "loopback"]
 
@@ -29,6 +39,9 @@ FORWARDED = frozenset(
 )
 HINT = "Use the command line on the machine that serves it."
 HINT_LOGIN = "Log in as the owner, or use the command line on the machine that serves it."
+_VARIANT = re.compile(r":[\w.-]+")
+EACH = 2  # runs of one visitor at once; several people may come from one address
+VIEW = "Visitors of this page open links; generating is for its owner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +125,149 @@ def _sender(request: gr.Request | None) -> str:
     if any(site not in ("same-origin", "none") for site in header(request, "sec-fetch-site")):
         return "another website sent this request"
     return ""
+
+
+# What visitors of a public page may do: which models, how often, how much at once. Nothing of it binds the
+# owner.
+
+
+def offered() -> list[str]:
+    """The models and variants that visitors may use, the one that the page opens with first."""
+    wanted, page = settings().public_models, settings().model
+    names = [part.strip() for part in wanted.split(",") if part.strip()] or [page]
+    return sorted(names, key=lambda name: name != page)
+
+
+def rate_words() -> str:
+    """ "6 runs per minute, 60 per hour"."""
+    windows = parse_many(settings().public_rate)
+    said = [f"{window.amount:,} per {_window(window)}" for window in windows]
+    return ", ".join(said).replace(" per", " runs per", 1)
+
+
+def _window(window: RateLimitItem) -> str:
+    name, count = window.GRANULARITY.name, window.multiples
+    return name if count == 1 else f"{count} {name}s"
+
+
+@dataclass
+class Rules:
+    """Asked by every function that loads, generates or reads a model by name."""
+
+    owner: Owner
+    _running: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _rates: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
+
+    def visitor(self, request: gr.Request | None) -> str | None:
+        """The key that a visitor's limits count by; None for the owner."""
+        return None if self._owns(request) else _who(request)
+
+    # ---- models
+    def models(self, request: gr.Request | None) -> list[str]:
+        """What the pickers offer."""
+        return models.models() if self._owns(request) else offered()
+
+    def opens_with(self, request: gr.Request | None) -> str:
+        return settings().model if self._owns(request) else offered()[0]
+
+    def check_model(self, request: gr.Request | None, *names: str) -> None:
+        """Raise NotOffered unless all of them may be used. Names are compared as text: nothing is looked up for them,
+        neither on the disk nor on the hub.
+        """
+        if self._owns(request):
+            return
+        known = offered()
+        for name in names:
+            where = base.parse(name).variant
+            if not any(where == one or _VARIANT.fullmatch(where.removeprefix(one)) for one in known):
+                raise NotOffered(
+                    f"{name[:80]!r} is not offered to visitors of this page.",
+                    hint=f"Choose {' or '.join(known[:4])}.",
+                )
+
+    # ---- generating
+    def begin(
+        self, request: gr.Request | None, names: Iterable[str], max_tokens: int, chars: int, *, counts: bool = True
+    ) -> None:
+        """Before a run starts. Raises OwnerOnly, NotOffered, InvalidRequest, TooMany."""
+        role = self.owner.role(request)
+        if role == "owner":
+            return
+        if role == "viewer":
+            raise OwnerOnly(f"{VIEW}.", hint="Open a link, or ask the owner for one.")
+        self.check_model(request, *names)
+        now = settings()
+        if max_tokens > now.public_max_tokens:
+            raise InvalidRequest(f"Max tokens is {max_tokens:,}.", hint=f"Visitors get {now.public_max_tokens:,}.")
+        if chars > now.public_max_prompt_chars:
+            raise InvalidRequest(
+                f"Prompt, system prompt and conversation have {chars:,} characters.",
+                hint=f"Visitors get {now.public_max_prompt_chars:,}; clear the conversation or shorten the prompt.",
+            )
+        self._room(_who(request))
+        if counts:
+            self._count(_who(request))
+
+    @contextmanager
+    def running(self, request: gr.Request | None) -> Iterator[PlaygroundError | None]:
+        """While a run goes on. It is told why it may not, rather than thrown out of a stream."""
+        if self.owner.role(request) == "owner":
+            yield None
+            return
+        who = _who(request)
+        with self._lock:
+            refused = self._full(who)
+            if refused is None:
+                self._running[who] += 1
+        try:
+            yield refused
+        finally:
+            if refused is None:
+                with self._lock:
+                    self._running[who] -= 1
+                    self._running += Counter()  # forget who has none
+
+    def _room(self, who: str) -> None:
+        with self._lock:
+            if refused := self._full(who):
+                raise refused
+
+    def _full(self, who: str) -> TooMany | None:
+        if self._running[who] >= EACH:
+            return TooMany("Your other runs are not over yet.", hint="Wait for one, or stop it.")
+        most, active = settings().public_generations, self._running.total()
+        if active >= most:
+            return TooMany(f"{active} runs of visitors are going on.", hint="Try again in a moment.")
+        return None
+
+    def _count(self, who: str) -> None:
+        windows = parse_many(settings().public_rate)
+        if full := [window for window in windows if not self._rates.test(window, who)]:
+            raise TooMany(
+                f"You started {full[0].amount:,} runs within a {_window(full[0])}, as many as a visitor may.",
+                hint="Wait a little. Links open at any time.",
+            )
+        for window in windows:
+            self._rates.hit(window, who)
+
+    # ---- storing
+    def check_room(self, request: gr.Request | None) -> None:
+        """Raise OutOfQuota where a visitor's result may not be stored any more. Nothing is deleted for a new one: what
+        has a link keeps it.
+        """
+        if self._owns(request):
+            return
+        most = settings().public_disk_mb
+        if database.size() >= most * 1_000_000:
+            raise OutOfQuota(
+                f"Stored results take the {most:,} MB that they may already.",
+                hint="The owner can delete some, or raise PLAYGROUND_PUBLIC_DISK_MB.",
+            )
+
+    def _owns(self, request: gr.Request | None) -> bool:
+        return self.owner.refusal(request) is None
+
+
+def _who(request: gr.Request | None) -> str:
+    return hub_user(request) or visitor(request)

@@ -29,8 +29,7 @@ from playground.web import access
 from playground.web.gate import Gate
 from playground.web.hosts import Hosts
 from playground.web.login import COOKIE, Logins
-from playground.web.owner import Owner
-from playground.web.rules import Rules
+from playground.web.owner import Owner, Rules
 from playground.web.visitor import visitor
 from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine, Script

@@ -33,8 +33,7 @@ from playground.evaluate.spec import EvaluateSpec
 from playground.evaluate.verdict import points, sentences
 from playground.store import folders, runs
 from playground.web import outsiders
-from playground.web.owner import Owner
-from playground.web.rules import Rules
+from playground.web.owner import Owner, Rules
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation
 from tests.fakes.queue import FakeQueue

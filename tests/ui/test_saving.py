@@ -10,8 +10,7 @@ import pytest
 from playground.compare.session import Session
 from playground.compare.turns import Ask
 from playground.store import database, runs
-from playground.web.owner import Owner
-from playground.web.rules import Rules
+from playground.web.owner import Owner, Rules
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 
