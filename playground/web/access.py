@@ -6,6 +6,7 @@ or `Rules` itself.
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -14,18 +15,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from playground.errors import PlaygroundError, WrongLogin
 from playground.settings import settings
-from playground.web import access_routes
 from playground.web.components import drawn
 from playground.web.gate import Bodies, Gate
 from playground.web.hosts import Hosts, listed
-from playground.web.login import Logins
-from playground.web.owner import Owner
-from playground.web.visitor import hub_login
+from playground.web.login import COOKIE, HOURS, Logins
+from playground.web.owner import Owner, offered, rate_words
+from playground.web.visitor import hub_login, hub_user, visitor
 
 log = logging.getLogger(__name__)
+PREFIX = "/access"
+MAX_BODY = 4096
+NO_STORE = {"Cache-Control": "no-store"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Guard:
 
         @asynccontextmanager
         async def gated(app: Any) -> AsyncIterator[None]:
-            access_routes.serve(app, self.owner)
+            serve(app, self.owner)
             app.middleware_stack = Gate(app.middleware_stack, self.hosts)
             yield
 
@@ -98,3 +106,74 @@ def door(top: gr.Row) -> None:
         drawn("door", elem_id="pg-door")
         if hub_login():
             gr.LoginButton(visible=False)  # makes gradio open its routes of the hub's login
+
+
+# The owner's door: `POST access/login` with the token, `POST access/logout`, and `GET access/me`, who one is.
+
+
+def serve(app: Any, owner: Owner) -> None:
+    """Answer in front of gradio's own routes."""
+
+    async def me(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(state, owner, gr.Request(request)), headers=NO_STORE)
+
+    async def login(request: Request) -> Response:
+        try:
+            made = owner.logins.enter(await _token(request), visitor(gr.Request(request)))
+        except PlaygroundError as error:
+            body = {"error": [error.message, error.hint]}
+            return JSONResponse(body, error.status, headers=NO_STORE)
+        answer = JSONResponse({"role": "owner"}, headers=NO_STORE)
+        answer.set_cookie(
+            COOKIE,
+            made,
+            max_age=HOURS * 3600,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            path="/",
+        )
+        return answer
+
+    async def logout(request: Request) -> Response:
+        owner.logins.leave(gr.Request(request))
+        answer = JSONResponse({"role": owner.role(None)}, headers=NO_STORE)
+        answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        return answer
+
+    routes = [
+        Route(f"{PREFIX}/me", me, methods=["GET"]),
+        Route(f"{PREFIX}/login", login, methods=["POST"]),
+        Route(f"{PREFIX}/logout", logout, methods=["POST"]),
+    ]
+    app.router.routes[:0] = routes
+
+
+def state(owner: Owner, request: gr.Request) -> dict[str, Any]:
+    """What the page says of whoever opened it."""
+    role, now = owner.role(request), settings()
+    how = owner.how(request)
+    return {
+        "role": role,
+        "how": how or ("local" if role == "owner" else ""),
+        "name": hub_user(request),
+        "token": bool(owner.logins.token),
+        "hub": hub_login() and bool(now.owners),
+        "models": offered() if role == "user" else [],
+        "limits": {"tokens": now.public_max_tokens, "chars": now.public_max_prompt_chars, "rate": rate_words()}
+        if role == "user"
+        else None,
+    }
+
+
+async def _token(request: Request) -> str:
+    """From a body like {"token": "…"}. Raises WrongLogin."""
+    body = await request.body()
+    try:
+        sent = json.loads(body) if len(body) <= MAX_BODY else None
+    except (ValueError, RecursionError):
+        sent = None
+    token = sent.get("token") if isinstance(sent, dict) else None
+    if not isinstance(token, str) or not token:
+        raise WrongLogin("No token was sent.", hint='Send {"token": "…"} as JSON.')
+    return token.strip()
