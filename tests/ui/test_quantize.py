@@ -29,7 +29,7 @@ from playground.quantize.spec import QuantizeSpec
 from playground.quantize.upload import Uploads
 from playground.store import variants
 from playground.texts import Calibration, sources
-from playground.web.job_view import MAX_POINTS, View
+from playground.web.jobs import MAX_POINTS, View
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving
