@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from playground.web import gradio as gr
-from playground.web.components import drawn
+from playground.web.theme import drawn
 
 # Events of its script: `look` when it opens; `enter` {name, url, model, key, key_env}; `forget`, `ask`, `halt` {name};
 # `use` {model, where}, which the Compare tab takes.

@@ -9,7 +9,7 @@ from typing import Any
 from playground.compare import endpoints_panel, form
 from playground.compare.session import MAX_PANES
 from playground.web import gradio as gr
-from playground.web.components import drawn, notice, pane, text
+from playground.web.theme import drawn, notice, pane, text
 
 EXAMPLES = {
     "What is gravity?": "What is gravity?",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from playground.web import gradio as gr
-from playground.web.components import drawn
+from playground.web.theme import drawn
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from playground.web.components import drawn
+from playground.web.theme import drawn
 
 
 def navigation(top: gr.Row) -> None:

@@ -76,6 +76,7 @@ STYLES = (
 )
 FONT = ("Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+TEMPLATE = "<div class='pg-mount'></div>"
 
 
 def space_host() -> str:
@@ -93,3 +94,33 @@ def options() -> dict[str, Any]:
         "theme": gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=list(FONT), font_mono=list(MONO)),
         "head": f"<style>{style}</style><script>{script}\nPlayground.host = {inert(space_host())};</script>",
     }
+
+
+# The drawn parts of the page: gr.HTML with a constant template, filled by our script through `textContent`
+# only.
+
+
+def drawn(part: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
+    """A mount point. `part` names the function of the page script that draws it, `signals` the events it may send."""
+    return gr.HTML(
+        value=value,
+        html_template=TEMPLATE,
+        js_on_load=f"Playground.{part}(element, props, watch, trigger); /* {signals} */",
+        apply_default_css=False,
+        **kw,
+    )
+
+
+def pane(value: str = "", **kw: Any) -> gr.HTML:
+    """One pane; its value is the lines of `encode`. Its own buttons send `halt`, `again`, `engine`, `measure`."""
+    return drawn("pane", value, signals="'halt' 'again' 'engine' 'measure'", **kw)
+
+
+def notice(**kw: Any) -> gr.HTML:
+    """A sentence in place: the value of `encode.notice`, or nothing."""
+    return drawn("notice", **kw)
+
+
+def text(**kw: Any) -> gr.HTML:
+    """A line of text: the value of `encode.text`."""
+    return drawn("text", **kw)
