@@ -40,7 +40,7 @@ from playground.settings import settings
 from playground.speed import tab as speed_tab
 from playground.speed.page import Speed
 from playground.speed.session import SpeedTabs
-from playground.web import access, pages, theme
+from playground.web import access, theme
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
 from playground.web.owner import Owner, Rules
@@ -55,7 +55,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
     sessions, speeds, rules = Sessions(), SpeedTabs(), Rules(owner)
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
         tab = compare_tab.layout()
-        pages.navigation(tab.device.parent)
+        theme.navigation(tab.device.parent)
         access.door(tab.device.parent)
         compare = Compare(tab, engine, sessions, lambda: device_line(engine), rules)
         compare.wire(demo)

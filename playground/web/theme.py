@@ -124,3 +124,13 @@ def notice(**kw: Any) -> gr.HTML:
 def text(**kw: Any) -> gr.HTML:
     """A line of text: the value of `encode.text`."""
     return drawn("text", **kw)
+
+
+# The pages of the app and the way between them.
+
+
+def navigation(top: gr.Row) -> None:
+    """Put the names of the pages into the bar at the top, right after the title."""
+    with top:
+        drawn("pages", elem_id="pg-pages")
+    top.children.insert(1, top.children.pop())
