@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console import output
+from playground.console import AsJson, err, out, print_json, progress_words
 
 app = typer.Typer(help="List, show and cancel jobs.", no_args_is_help=True)
-out = output()
-err = Console(stderr=True)
 
 Id = Annotated[str, typer.Argument(help="Id of a job, as `jobs list` shows it.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
 
 
 @app.command("list")
@@ -29,7 +24,7 @@ def list_(as_json: AsJson = False) -> None:
 
     found = jobs.all_jobs()[::-1] if database.exists() else []
     if as_json:
-        _print_json([job.as_row() for job in found])
+        print_json([job.as_row() for job in found])
         return
     if not found:
         out.print("No jobs. Make one: python -m playground quantize MODEL --method rtn --scheme W4A16")
@@ -53,7 +48,7 @@ def show(job_id: Id, as_json: AsJson = False) -> None:
 
     job = jobs.get(job_id)
     if as_json:
-        _print_json(job.as_row() | {"folder": str(folders.job(job.id))})
+        print_json(job.as_row() | {"folder": str(folders.job(job.id))})
         return
     out.print(f"[bold]{escape(job.title)}[/] · {job.device} · {job.state}", highlight=False)
     stages = [event for event in progress.read(folders.job(job.id))[0] if event["kind"] == "stage"]
@@ -93,11 +88,6 @@ def log(job_id: Id, lines: Annotated[int, typer.Option("-n", min=1, help="How ma
 
 def stage_words(event: dict[str, Any]) -> str:
     """ "quantizing with GPTQ 3 of 30 layers" """
-    from playground.console import progress_words
     from playground.core import Progress
 
     return progress_words(Progress(event["stage"], event["done"], event["total"], event["unit"]))
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -7,17 +7,14 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console import output
+from playground.console import err, out
 from playground.core import Progress
 from playground.models import endpoints
 
 app = typer.Typer(help="Add, list, test and remove OpenAI-compatible endpoints.", no_args_is_help=True)
-out = output()
-err = Console(stderr=True)
 
 Name = Annotated[str, typer.Argument(help="Short name; its models are called @NAME/MODEL.")]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.console import Figures, absolute, err, follow, output, say, source
+from playground.console import Figures, absolute, err, follow, out, say, source
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from playground.evaluate.spec import EvaluateSpec
     from playground.store.schema import Run
 
-out = output()
 LISTED = 60  # tasks that a search shows
 log = logging.getLogger(__name__)
 

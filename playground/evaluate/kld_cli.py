@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.console import Figures, absolute, err, follow, output, source
+from playground.console import Figures, absolute, err, follow, out, source
 from playground.evaluate.cli import say_expected
 
 if TYPE_CHECKING:
     from playground.store.schema import Run
-
-out = output()
 
 
 def kld(

@@ -8,18 +8,14 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from playground.console import output
+from playground.console import err, out
 from playground.errors import Cancelled
 
 if TYPE_CHECKING:
     from playground.core import Progress
     from playground.push import Plan, Pushed
-
-out = output()
-err = Console(stderr=True)
 
 
 def push(

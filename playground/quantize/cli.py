@@ -11,15 +11,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console import follow, output, say
+from playground.console import follow, out, say
 from playground.errors import InvalidRequest, OutOfMemory
 
 if TYPE_CHECKING:
     from playground.methods.recipe import Recipe
     from playground.quantize.estimate import Estimate
     from playground.store.schema import Job
-
-out = output()
 
 
 def quantize(

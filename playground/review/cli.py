@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console import output
+from playground.console import AsJson, out, print_json
 from playground.errors import InvalidRequest
 
 app = typer.Typer(help="Blind reviews: make one, list them, show what people preferred.", no_args_is_help=True)
-out = output()
-err = Console(stderr=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
 
 
 @app.command("make")
@@ -67,7 +60,7 @@ def make_(
         review = reviews.get(_answered(variants or [], str(prompts), count, terms, max_tokens, temperature, seed))
     links = _links(review.id)
     if as_json:
-        _print_json({"review": review.id, "links": links})
+        print_json({"review": review.id, "links": links})
         return
     out.print(escape(f"Review {review.id}: {review.name}, {len(reviews.items(review.id))} pairs"), highlight=False)
     for link in links:
@@ -123,7 +116,7 @@ def list_(as_json: AsJson = False) -> None:
 
     rows = [summary(*row) for row in reviews.latest(1000)] if database.exists() else []
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     if not rows:
         out.print("No reviews. Make one: python -m playground review make --help")
@@ -150,7 +143,7 @@ def show(review_id: Annotated[str, typer.Argument(help="Id of a review.")], as_j
         raise reviews.unknown()
     found = results(review_id)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     _print(found)
 
@@ -178,7 +171,3 @@ def _print(found: Mapping[str, Any]) -> None:
     for who in found["reviewers"]:
         more = " · not counted" if who["excluded"] else ""
         out.print(escape(f"{who['label']}: {who['done']} of {who['total']}{more}"), highlight=False)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

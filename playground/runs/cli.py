@@ -5,18 +5,15 @@ Whoever types this sits at the machine: the owner, to whom revoked runs are ther
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console import Figures, output
+from playground.console import AsJson, Figures, err, out, print_json
 from playground.errors import InvalidRequest, UnknownRun
 
 if TYPE_CHECKING:
@@ -24,13 +21,10 @@ if TYPE_CHECKING:
     from playground.store.schema import Run
 
 app = typer.Typer(help="List, show, rename, revoke, delete and export runs.", no_args_is_help=True)
-out = output()
-err = Console(stderr=True)
 SHOWN = 12  # characters of an id in the list: enough to name one, and room for its title
 KINDS = ("comparison", "evaluation", "divergence", "bench", "quantization")
 
 Id = Annotated[str, typer.Argument(help="Id of a run, or as much of its beginning as is not another's.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
 
 
 @app.command("list")
@@ -54,7 +48,7 @@ def list_(
         asked = {"text": text, "kind": kind, "model": names.key(model) if model else "", "revoked": True}
         found, total = runs.search(limit=limit, **asked), runs.count(**asked)  # type: ignore[arg-type]
     if as_json:
-        _print_json([entry.as_row() for entry in found])
+        print_json([entry.as_row() for entry in found])
         return
     if not found:
         nothing = "No run is like that." if kind or model or text else "No runs."
@@ -76,7 +70,7 @@ def show(run_id: Id, as_json: AsJson = False) -> None:
     """Show one run: what it is of, where and with what it was measured, and what came of it."""
     entry = _entry(run_id)
     if as_json:
-        _print_json(entry.as_row(result=True))
+        print_json(entry.as_row(result=True))
         return
     run = entry.run
     out.print(f"[bold]{escape(entry.title)}[/]", highlight=False)
@@ -226,7 +220,3 @@ def _write(path: Path, content: bytes) -> None:
         path.expanduser().write_bytes(content)
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be written: {error.strerror}.", hint="Choose another file.") from error
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
