@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from playground.engines.llamacpp import facts
+from playground.engines.llamacpp import server
 from playground.engines.llamacpp.ready import READY
 from playground.metrics.weights import Tensor
 from playground.models import bundled, gguf
@@ -36,24 +36,24 @@ def matrix(name: str, kind: str, stored: int = 100) -> Tensor:
     return Tensor(name, kind, (8, 32), stored=stored)
 
 
-def said(log: str = LOG, gpus: tuple[dict[str, str], ...] = (), info: str = CPU) -> facts.Facts:
-    return facts.Facts(info, gpus, "1", log)
+def said(log: str = LOG, gpus: tuple[dict[str, str], ...] = (), info: str = CPU) -> server.Facts:
+    return server.Facts(info, gpus, "1", log)
 
 
 def test_facts_are_there_once_the_host_is_ready() -> None:
     line = READY + json.dumps({"system_info": CPU, "gpus": [], "version": "1", "address": "x"})
-    assert facts.facts(LOG) is None
-    assert facts.facts(LOG + line) is None, "the line is still being written"
-    assert facts.facts(f"{LOG}{line}\nmore") == said()
-    assert facts.facts(f"{LOG}{line}0.01 I srv: another thread's words\n\n") == said()
+    assert server.facts(LOG) is None
+    assert server.facts(LOG + line) is None, "the line is still being written"
+    assert server.facts(f"{LOG}{line}\nmore") == said()
+    assert server.facts(f"{LOG}{line}0.01 I srv: another thread's words\n\n") == said()
 
 
 def test_tied_and_untied_bytes() -> None:
     tied = (matrix("token_embd.weight", "Q8_0", 300), matrix("blk.0.attn_q.weight", "Q4_1"))
-    assert facts.weight_bytes(header(tied)) == facts.streamed_bytes(header(tied)) == 400
+    assert server.weight_bytes(header(tied)) == server.streamed_bytes(header(tied)) == 400
     untied = header((*tied, matrix("output.weight", "Q6_K", 200)))
-    assert (facts.weight_bytes(untied), facts.streamed_bytes(untied)) == (600, 300)
-    assert facts.streamed_bytes(replace(untied, fields={**untied.fields, "llama.expert_count": 8})) is None
+    assert (server.weight_bytes(untied), server.streamed_bytes(untied)) == (600, 300)
+    assert server.streamed_bytes(replace(untied, fields={**untied.fields, "llama.expert_count": 8})) is None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_tied_and_untied_bytes() -> None:
 def test_cache_bytes(fields: dict[str, Any], k: str, v: str, expected: int) -> None:
     attention = {f"llama.attention.{name}": value for name, value in fields.items()}
     found = header(**{"llama.block_count": 30, "llama.embedding_length": 576, **attention})
-    assert facts.kv_bytes_per_token(found, k, v) == expected
+    assert server.kv_bytes_per_token(found, k, v) == expected
 
 
 def test_every_cache_type_the_host_takes_has_a_size() -> None:
@@ -81,27 +81,27 @@ def test_every_cache_type_the_host_takes_has_a_size() -> None:
     found = header(**{"llama.block_count": 1, "llama.embedding_length": 256, "llama.attention.head_count": 1})
     for name in TYPES:
         values, size = GGML_QUANT_SIZES[GGMLQuantizationType[name.upper()]]
-        assert facts.kv_bytes_per_token(found, name, "f16") == 256 * size // values + 512, name
+        assert server.kv_bytes_per_token(found, name, "f16") == 256 * size // values + 512, name
 
 
 def test_kernel_of_the_bundled_file_on_a_processor() -> None:
     source = bundled.gguf()
     assert source is not None
     found = gguf.read_header(source)
-    assert facts.kernel(found, said()) == (
+    assert server.kernel(found, said()) == (
         "Q4_1 blocks multiplied directly with 8-bit activations, AVX2, output matrix Q8_0, flash attention"
     )
-    assert facts.kv_bytes_per_token(found, "f16", "f16") * 2048 == 45 * 2**20, "as llama.cpp's log says"
-    assert facts.context(found, 10**6) == 8192 and facts.context(found, 512) == 512
-    assert facts.has_chat_template(found) and len(facts.vocabulary(found)) == 49152
+    assert server.kv_bytes_per_token(found, "f16", "f16") * 2048 == 45 * 2**20, "as llama.cpp's log says"
+    assert server.context(found, 10**6) == 8192 and server.context(found, 512) == 512
+    assert server.has_chat_template(found) and len(server.vocabulary(found)) == 49152
 
 
 def test_kernel_claims_only_what_is_known() -> None:
     plain = header((matrix("blk.0.attn_q.weight", "F16"), matrix("token_embd.weight", "F16")))
-    assert facts.kernel(plain, said("", info="CPU : NEON = 1 |")) == "F16 weights multiplied as F16, NEON"
+    assert server.kernel(plain, said("", info="CPU : NEON = 1 |")) == "F16 weights multiplied as F16, NEON"
     blocks = header((matrix("blk.0.attn_q.weight", "Q4_0"), matrix("token_embd.weight", "Q4_0")))
     repacked = said("0.1 I load_tensors:   CPU_REPACK model buffer size =    60.00 MiB\n", info="")
-    assert facts.kernel(blocks, repacked) == (
+    assert server.kernel(blocks, repacked) == (
         "Q4_0 blocks repacked for this processor multiplied directly with 8-bit activations"
     )
 
@@ -117,7 +117,7 @@ def test_kernel_claims_only_what_is_known() -> None:
 def test_a_gpu_is_named_where_layers_are_on_it(layers: int, device: str, words: str) -> None:
     found = said(OFFLOAD.format(layers), ({"name": "CUDA0", "description": "NVIDIA"},))
     assert found.device == device
-    assert words in facts.kernel(header((matrix("blk.0.attn_q.weight", "Q4_1"),)), found)
+    assert words in server.kernel(header((matrix("blk.0.attn_q.weight", "Q4_1"),)), found)
     assert found.gpu_bytes == int(112.5 * 2**20)
 
 
@@ -132,17 +132,17 @@ def test_a_refusal_is_the_first_error_in_llamacpps_words() -> None:
         "0.00.042.189 E llama_model_load: error loading model: unknown model architecture: 'klama'\n"
         "0.00.042.268 E llama_model_load_from_file_impl: failed to load model\n"
     )
-    assert facts.refusal(log) == "error loading model: unknown model architecture: 'klama'"
-    assert facts.refusal("0.00.1 I fine: all well\n") == ""
+    assert server.refusal(log) == "error loading model: unknown model architecture: 'klama'"
+    assert server.refusal("0.00.1 I fine: all well\n") == ""
 
 
 def test_a_taken_port_is_recognized() -> None:
     log = "0.00.003.551 E srv         start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 45555\n"
-    assert facts.port_taken(log) and not facts.port_taken(LOG)
+    assert server.port_taken(log) and not server.port_taken(LOG)
 
 
 def test_the_hash_follows_the_tokens() -> None:
     one = header(**{"tokenizer.ggml.tokens": ["a", "b"]})
     other = header(**{"tokenizer.ggml.tokens": ["b", "a"]})
-    assert facts.tokenizer_hash(one) != facts.tokenizer_hash(other)
-    assert facts.tokenizer_hash(one) == facts.tokenizer_hash(header(**one.fields))
+    assert server.tokenizer_hash(one) != server.tokenizer_hash(other)
+    assert server.tokenizer_hash(one) == server.tokenizer_hash(header(**one.fields))

@@ -29,9 +29,8 @@ from playground.core import (
 from playground.engines import base
 from playground.engines import client as http
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.llamacpp import facts
-from playground.engines.llamacpp.facts import Facts
-from playground.engines.llamacpp.server import start
+from playground.engines.llamacpp import server
+from playground.engines.llamacpp.server import Facts, start
 from playground.engines.llamacpp.stream import Completion
 from playground.engines.servers import ServerProcess, Servers
 from playground.errors import ContextOverflow, EngineError, EngineUnavailable, InvalidRequest, UnsupportedModel
@@ -108,8 +107,8 @@ class LlamaCppEngine:
                 )
             spec = models.resolve(variant, on_progress, is_cancelled)
             model = self._models[variant] = self._read(spec, on_progress, is_cancelled)
-            context = facts.context(model.header, settings().llamacpp_context)
-            weights, cache = facts.weight_bytes(model.header), _kv_bytes_per_token(model.header) * context
+            context = server.context(model.header, settings().llamacpp_context)
+            weights, cache = server.weight_bytes(model.header), _kv_bytes_per_token(model.header) * context
             self._servers.make_room(variant, weights + cache + OVERHEAD, keep)
             began = time.monotonic()
             try:
@@ -132,7 +131,7 @@ class LlamaCppEngine:
         header = read_header(Path(spec.path))
         name = models.split(spec.id)[0]
         if name == spec.id:
-            return _Model(header, "", facts.tokenizer_hash(header))
+            return _Model(header, "", server.tokenizer_hash(header))
         reference = models.resolve(name, on_progress, is_cancelled).path
         on_progress(Progress("Reading the tokenizer"))
         return _Model(header, reference, self._tokenize(reference, "a").tokenizer_hash, frozenset(spec.end_ids))
@@ -144,7 +143,7 @@ class LlamaCppEngine:
         with self._servers.using(variant) as process:
             if model is None:
                 raise EngineError(f"{variant} is not loaded in llama.cpp.", hint="Run it again.")
-            chat = not isinstance(messages, str) and facts.has_chat_template(model.header)
+            chat = not isinstance(messages, str) and server.has_chat_template(model.header)
             if chat:
                 text = str(http.post(self._client, process, "/apply-template", {"messages": list(messages)})["prompt"])
             else:
@@ -162,7 +161,7 @@ class LlamaCppEngine:
             loaded = next(found for found in self._servers.loaded() if found.id == variant)
             model = self._models[variant]
             _validate(generation, loaded, model.header)
-            names, ends = facts.vocabulary(model.header), model.end_ids
+            names, ends = server.vocabulary(model.header), model.end_ids
             completion = self._running[request] = Completion(self._client, process, loaded, generation, names, ends)
             stack.callback(self._running.pop, request, None)
             began = time.monotonic()
@@ -185,7 +184,7 @@ class LlamaCppEngine:
 
 def _kv_bytes_per_token(header: GgufHeader) -> int:
     chosen = settings()
-    return facts.kv_bytes_per_token(header, chosen.llamacpp_cache_k, chosen.llamacpp_cache_v)
+    return server.kv_bytes_per_token(header, chosen.llamacpp_cache_k, chosen.llamacpp_cache_v)
 
 
 def _describe(
@@ -197,14 +196,14 @@ def _describe(
         engine=LlamaCppEngine.name,
         device=said.device,
         dtype=header.weight_type,
-        weight_bytes=facts.weight_bytes(header),
-        streamed_bytes=facts.streamed_bytes(header),
+        weight_bytes=server.weight_bytes(header),
+        streamed_bytes=server.streamed_bytes(header),
         kv_bytes_per_token=_kv_bytes_per_token(header),
         resident_bytes=said.gpu_bytes if said.device != "cpu" else psutil.Process(process.pid).memory_info().rss,
         context=context,
         tokenizer_hash=model.tokenizer_hash,
-        has_chat_template=facts.has_chat_template(header),
-        kernel=facts.kernel(header, said),
+        has_chat_template=server.has_chat_template(header),
+        kernel=server.kernel(header, said),
         load_s=load_s,
         stepped=False,
     )
@@ -214,7 +213,7 @@ def _validate(generation: Generation, loaded: Loaded, header: GgufHeader) -> Non
     ids, most = generation.prompt_ids, generation.sampling.max_tokens
     if not ids:
         raise InvalidRequest("The prompt is empty.", hint="Type something first.")
-    vocabulary = len(facts.vocabulary(header))
+    vocabulary = len(server.vocabulary(header))
     if min(ids) < 0 or (vocabulary and max(ids) >= vocabulary):
         raise InvalidRequest("The prompt holds token ids that this model's vocabulary does not have.")
     if len(ids) + most > loaded.context:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
 from playground.core import LoadSpec, Progress
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.llamacpp import facts
-from playground.engines.llamacpp.facts import Facts
+from playground.engines.llamacpp.ready import READY
 from playground.engines.servers import START_TIMEOUT_S, ServerProcess, Servers
 from playground.errors import EngineDied, EngineError, EngineUnavailable, OutOfMemory
+from playground.models.gguf import GgufHeader
 from playground.settings import settings
 
 MODULE = "playground.engines.llamacpp.host"
 PORTS = 3  # attempts to find a port that nobody takes before the server does
 LOAD_TIMEOUT_S = 3600.0  # of a file on a slow disk; a dead process is noticed at once
+
+# Bytes per value of the types that a KV cache can have.
+_CACHE_BYTES = {
+    "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32, "q4_1": 20 / 32, "iq4_nl": 18 / 32,
+    "q5_0": 22 / 32, "q5_1": 24 / 32,
+}  # fmt: skip
+_BUFFER = re.compile(r"\s(\S+)\s+(model|KV|RS|compute|output) buffer size =\s*([\d.]+) MiB")
+_OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
+_ERROR = re.compile(r"^[\d.]+ E (?P<who>[^:]*:) (?P<what>.+)$", re.MULTILINE)
+_EXTENSIONS = ("AMX_INT8", "AVX512_VNNI", "AVX_VNNI", "AVX512", "AVX2", "AVX", "SVE", "MATMUL_INT8", "DOTPROD", "NEON")
+_PLAIN = ("F32", "F16", "BF16")
 
 
 def start(
@@ -40,10 +55,10 @@ def start(
             return process, _wait_facts(process)
         except EngineDied as error:
             log = process.log_text()
-            if facts.port_taken(log):
+            if port_taken(log):
                 servers.stop(spec.id)
                 continue
-            raise _refused(spec.id, facts.refusal(log), error) from None
+            raise _refused(spec.id, refusal(log), error) from None
     raise EngineUnavailable(
         f"llama.cpp found its port taken {PORTS} times in a row.", hint="Run it again.", log_tail=process.log_tail()
     )
@@ -70,7 +85,7 @@ def _stages(on_progress: OnProgress) -> Callable[[str], None]:
 def _wait_facts(process: ServerProcess) -> Facts:
     """What the host says when it is ready. Another program's answer on a taken port is not mistaken for ours."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while (found := facts.facts(process.log_text())) is None:
+    while (found := facts(process.log_text())) is None:
         if not process.alive:
             raise process.obituary("could not start")
         if time.monotonic() > deadline:
@@ -91,3 +106,143 @@ def _refused(variant: str, why: str, error: EngineDied) -> EngineError:
         hint="Use another file of this model, or another setting of PLAYGROUND_LLAMACPP_*.",
         log_tail=error.log_tail,
     )
+
+
+# What a GGUF header and llama.cpp's own log say of a loaded model: bytes, devices, kernels, and why it refused.
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the host printed when it was ready, and the log before it."""
+
+    system_info: str
+    gpus: tuple[Mapping[str, str], ...]
+    version: str
+    log: str
+
+    @property
+    def layers(self) -> tuple[int, int] | None:
+        """Layers on a GPU, and how many there are; None where there is no GPU."""
+        found = _OFFLOADED.search(self.log) if self.gpus else None
+        return (int(found[1]), int(found[2])) if found else None
+
+    @property
+    def device(self) -> str:
+        """ "cuda", "mps" or "cpu", as the rest of the program calls them."""
+        if not self.layers or not self.layers[0]:
+            return "cpu"
+        return "mps" if self.gpus[0]["name"].startswith(("Metal", "MTL")) else "cuda"
+
+    @property
+    def gpu_bytes(self) -> int:
+        """What llama.cpp allocated on GPUs: all of it at load time, so also the peak."""
+        names = tuple(gpu["name"] for gpu in self.gpus)
+        return sum(size for name, size in _buffers(self.log) if names and name.startswith(names))
+
+
+def _buffers(log: str) -> Iterator[tuple[str, int]]:
+    for name, _, size in _BUFFER.findall(log):
+        yield name, int(float(size) * 2**20)
+
+
+def facts(log: str) -> Facts | None:
+    """From the log of a host; None while it is not ready."""
+    before, mark, after = log.partition(READY)
+    if not mark or "\n" not in after:
+        return None
+    said, _ = json.JSONDecoder().raw_decode(after.lstrip(" "))  # llama.cpp's threads write to the same line
+    return Facts(said["system_info"], tuple(said["gpus"]), said["version"], before)
+
+
+def refusal(log: str) -> str:
+    """llama.cpp's first error, without its function's name; "" where it wrote none."""
+    found = _ERROR.search(log)
+    return found["what"].strip() if found else ""
+
+
+def port_taken(log: str) -> bool:
+    return "couldn't bind HTTP server socket" in log
+
+
+def context(header: GgufHeader, wanted: int) -> int:
+    """`wanted` tokens, the length the model was trained for at most."""
+    trained = header.fields.get(f"{header.architecture}.context_length")
+    return min(wanted, trained) if isinstance(trained, int) and trained > 0 else wanted
+
+
+def weight_bytes(header: GgufHeader) -> int:
+    return sum(tensor.bytes for tensor in header.tensors)
+
+
+def streamed_bytes(header: GgufHeader) -> int | None:
+    """Bytes that each decoded token reads: all, but for an input embedding with an output matrix of its own.
+
+    None for a mixture of experts.
+    """
+    if header.fields.get(f"{header.architecture}.expert_count"):
+        return None
+    untied = any(tensor.name == "output.weight" for tensor in header.tensors)
+    return sum(tensor.bytes for tensor in header.tensors if not (untied and tensor.name == "token_embd.weight"))
+
+
+def kv_bytes_per_token(header: GgufHeader, cache_k: str, cache_v: str) -> int:
+    """Of all layers, from the header's head counts; 0 where the architecture has no such cache."""
+    fields, name = header.fields, header.architecture
+    layers, heads = fields.get(f"{name}.block_count"), fields.get(f"{name}.attention.head_count")
+    kv_heads = fields.get(f"{name}.attention.head_count_kv", heads)
+    if not isinstance(layers, int) or kv_heads is None:
+        return 0
+    per_layer = kv_heads if isinstance(kv_heads, list) else [kv_heads] * layers
+    most = max(heads) if isinstance(heads, list) else heads or 0
+    width = fields.get(f"{name}.embedding_length", 0) // most if most else 0
+    key, value = (fields.get(f"{name}.attention.{kind}_length", width) for kind in ("key", "value"))
+    return int(sum(per_layer) * (key * _CACHE_BYTES[cache_k] + value * _CACHE_BYTES[cache_v]))
+
+
+def tokenizer_hash(header: GgufHeader) -> str:
+    """Same hash, same token ids for the same text; comparable between GGUF files only."""
+    names = ("model", "pre", "tokens", "merges", "scores", "add_bos_token", "add_space_prefix")
+    parts = [header.fields.get(f"tokenizer.ggml.{name}") for name in names]
+    return "gguf-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def kernel(header: GgufHeader, found: Facts) -> str:
+    """How the weights are multiplied, as a phrase: the blocks' types from the file, the rest from llama.cpp's log."""
+    parts = [_product(header.weight_type, found), *_output(header)]
+    if "Flash Attention enabled" in found.log or re.search(r"flash_attn\s+= (enabled|on)\b", found.log):
+        parts.append("flash attention")
+    return ", ".join(parts)
+
+
+def _product(kind: str, found: Facts) -> str:
+    if found.layers and found.layers[0]:
+        done, total = found.layers
+        where = "" if done == total else f" for {done} of {total} layers, the rest on the processor"
+        return (
+            f"{kind} {'weights' if kind in _PLAIN else 'blocks'} in llama.cpp's {found.gpus[0]['name']} kernels{where}"
+        )
+    has = {name for name, value in re.findall(r"(\w+) = (\d)", found.system_info) if value != "0"}
+    extension = next((name for name in _EXTENSIONS if name in has), "")
+    by = f", {extension}" if extension else ""
+    if kind in _PLAIN:
+        return f"{kind} weights multiplied as {kind}{by}"
+    packed = " repacked for this processor" if any("REPACK" in name for name, _ in _buffers(found.log)) else ""
+    # ggml's vec_dot_type: every block format is multiplied with activations in Q8_0, Q8_1 or Q8_K.
+    return f"{kind} blocks{packed} multiplied directly with 8-bit activations{by}"
+
+
+def _output(header: GgufHeader) -> Sequence[str]:
+    """The output matrix, where it is in another format than the rest."""
+    kinds = {tensor.name: tensor.dtype for tensor in header.tensors}
+    kind = kinds.get("output.weight", kinds.get("token_embd.weight", header.weight_type))
+    return [] if kind == header.weight_type else [f"output matrix {kind}"]
+
+
+def has_chat_template(header: GgufHeader) -> bool:
+    return bool(header.fields.get("tokenizer.chat_template"))
+
+
+def vocabulary(header: GgufHeader) -> list[str]:
+    """The tokens as the file writes them; empty where it does not."""
+    tokens: Any = header.fields.get("tokenizer.ggml.tokens")
+    return tokens if isinstance(tokens, list) else []
