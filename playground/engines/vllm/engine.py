@@ -31,7 +31,7 @@ from playground.core import (
 from playground.engines import base, client
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.servers import ServerProcess, Servers
-from playground.engines.vllm import command, server
+from playground.engines.vllm import server
 from playground.engines.vllm.server import models, refusal, start
 from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body, pieces
 from playground.errors import (
@@ -98,14 +98,14 @@ class VllmEngine:
     def load(
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
     ) -> Loaded:
-        interpreter = command.python()
+        interpreter = server.python()
         spec = catalog.resolve(variant, on_progress, is_cancelled)
         self._ids[variant] = spec.id
         with self.servers.starting(spec.id) as loaded:
             if loaded is not None:
                 return loaded
-            on = command.device(interpreter)
-            command.refuse(spec, on)
+            on = server.device(interpreter)
+            server.refuse(spec, on)
             began = time.monotonic()
             self._places[spec.id] = _Place(spec.path, pieces(Path(spec.path)), spec.end_ids)
             prompt = self._tokenize(spec.path, [{"role": "user", "content": _WARM_UP}])
@@ -261,7 +261,7 @@ def _death(process: ServerProcess) -> EngineDied:
 
 
 def _loaded(
-    spec: LoadSpec, on: command.Device, process: ServerProcess, prompt: Prompt, context: int, load_s: float
+    spec: LoadSpec, on: server.Device, process: ServerProcess, prompt: Prompt, context: int, load_s: float
 ) -> Loaded:
     folder, variant, log = Path(spec.path), catalog.variant(spec.id), process.log_text()
     config, tensors = read_config(folder), read_tensors(folder)
@@ -278,7 +278,7 @@ def _loaded(
         context=context,
         tokenizer_hash=prompt.tokenizer_hash,
         has_chat_template=prompt.template == "chat",
-        kernel=server.kernel(log, variant.scheme, spec.dtype, on, command.eager(on)),
+        kernel=server.kernel(log, variant.scheme, spec.dtype, on, server.eager(on)),
         load_s=load_s,
         clock="client",
         stepped=False,
