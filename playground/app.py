@@ -49,7 +49,7 @@ from playground.speed.session import SpeedTabs
 from playground.store import runs
 from playground.store.schema import Job, Run
 from playground.texts import Calibration
-from playground.web import access, outsiders, theme
+from playground.web import access, owner, theme
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
 from playground.web.owner import Owner, Rules
@@ -418,7 +418,7 @@ def _texts(variants: object, prompt: object, system: object) -> None:
 def _job(job: Job) -> dict[str, Any]:
     """Its row without the server's paths, and without pasted text."""
     if job.kind in ("evaluate", "divergence"):
-        return outsiders.measuring_job(job, job.as_row())
+        return owner.measuring_job(job, job.as_row())
     row = job.as_row()
     row["spec"] = row["spec"] | {"recipe": without_paths(row["spec"].get("recipe") or {}), "out": ""}
     if row["result"] is not None:

@@ -11,7 +11,7 @@ from playground.evaluate.page import start
 from playground.store import database, runs
 from playground.store.schema import Run
 from playground.web import gradio as gr
-from playground.web import outsiders
+from playground.web import owner as web_owner
 from playground.web.jobs import Queue
 from playground.web.owner import Owner
 
@@ -83,7 +83,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         try:
             owner.check(request)
             job = queue.get(start(queue, spec(asked)))
-            return outsiders.measuring_job(job, job.as_row())
+            return web_owner.measuring_job(job, job.as_row())
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -104,10 +104,10 @@ def endpoints(owner: Owner, queue: Queue) -> None:
             if id:
                 if not database.exists():
                     raise UnknownRun(f"There is no run {id[:40]!r}.")
-                return [outsiders.run(runs.get(id).as_row())]
+                return [web_owner.run(runs.get(id).as_row())]
             owner.check(request)
             found = runs.latest(kind, limit=max(1, min(limit, MOST))) if database.exists() else []
-            return [outsiders.run(_summary(run)) for run in found]
+            return [web_owner.run(_summary(run)) for run in found]
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

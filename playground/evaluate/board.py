@@ -16,7 +16,7 @@ from playground.errors import PlaygroundError, StoreUnavailable
 from playground.evaluate.report import named
 from playground.store import database, runs
 from playground.store.schema import Job, Run
-from playground.web import outsiders
+from playground.web import owner
 from playground.web.jobs import JobCards, Queue
 from playground.web.values import inert
 
@@ -30,7 +30,7 @@ class Board:
     """The evaluations of this home, divergences alone among them, and the jobs that make them."""
 
     def __init__(self, queue: Queue) -> None:
-        self._jobs = JobCards(queue, JOBS, asked, outsiders.measuring_job)
+        self._jobs = JobCards(queue, JOBS, asked, owner.measuring_job)
         self._lock = threading.Lock()
 
     def value(

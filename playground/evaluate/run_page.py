@@ -15,7 +15,7 @@ from playground.evaluate.report import conditions, named, warnings
 from playground.evaluate.verdict import is_share, sentences
 from playground.report.paths import travelling
 from playground.store.schema import Run
-from playground.web import outsiders
+from playground.web import owner as web_owner
 from playground.web.values import inert
 
 NOISE = "noise-floor"
@@ -25,7 +25,7 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
     """What the page draws. Who is not the owner is told no path of this machine."""
     row = run.as_row()
     if not owner:
-        row = outsiders.run(row)
+        row = web_owner.run(row)
     stored, row = row, _as_evaluation(row)
     result, variants = row["result"], named(row["variants"])
     tasks = result.get("tasks") or []

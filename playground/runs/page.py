@@ -22,13 +22,13 @@ from playground.runs.verdict import outcomes
 from playground.speed import words
 from playground.speed.spec import BenchRow
 from playground.store.runs import Entry
-from playground.web import outsiders
+from playground.web import owner as web_owner
 
 
 def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
     """What the page draws. Who is not the owner is told no path of this machine."""
     run = entry.run
-    row = run.as_row() if owner else outsiders.run(run.as_row())
+    row = run.as_row() if owner else web_owner.run(run.as_row())
     shown = {
         "id": run.id,
         "kind": run.kind,

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import gradio as gr
 from limits import RateLimitItem, parse_many
@@ -24,13 +24,13 @@ from limits.strategies import MovingWindowRateLimiter
 from playground import models
 from playground.engines import base
 from playground.errors import InvalidRequest, NotOffered, OutOfQuota, OwnerOnly, PlaygroundError, TooMany
+from playground.report.paths import without_paths
 from playground.settings import settings
 from playground.store import database
+from playground.store.schema import Job
 from playground.web.hosts import listed, loopback, name_of, same
 from playground.web.login import Logins
 from playground.web.visitor import header, headers_of, hub_login, hub_user, visitor
-
-__all__ = ["Owner", "Role", "loopback"]
 
 Role = Literal["viewer", "user", "owner"]
 # A proxy on this machine connects from loopback for everybody; by one of these it tells. What they say does not matter.
@@ -271,3 +271,17 @@ class Rules:
 
 def _who(request: gr.Request | None) -> str:
     return hub_user(request) or visitor(request)
+
+
+# What those see who are not the owner: names and numbers, and no path of this machine.
+
+
+def measuring_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The card or row of an evaluate or divergence job, its errors included."""
+    return dict(without_paths(dict(shown), [*(job.spec.get("variants") or ()), *_texts(job.spec)]))
+
+
+def _texts(asked: Mapping[str, Any]) -> list[str]:
+    """Where the text of a divergence comes from, beside tasks or alone."""
+    beside = asked.get("divergence")
+    return [str(beside.get("text", "")) if isinstance(beside, Mapping) else "", str(asked.get("text") or "")]

@@ -32,7 +32,7 @@ from playground.evaluate.run_page import view
 from playground.evaluate.spec import EvaluateSpec
 from playground.evaluate.verdict import points, sentences
 from playground.store import folders, runs
-from playground.web import outsiders
+from playground.web import owner
 from playground.web.owner import Owner, Rules
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation
@@ -262,9 +262,9 @@ def test_a_local_model_keeps_its_folder_to_itself(home: Path) -> None:
 
 
 def test_paths_are_cut_wherever_they_stand() -> None:
-    found = outsiders.without_paths({"/a/b": ["/a/b:nf4 and /a/b/c.txt", 3]}, ["/a/b:nf4", "owner/name"])
+    found = owner.without_paths({"/a/b": ["/a/b:nf4 and /a/b/c.txt", 3]}, ["/a/b:nf4", "owner/name"])
     assert found == {"b": ["b:nf4 and b/c.txt", 3]}
-    assert outsiders.without_paths("owner/name", ["owner/name"]) == "owner/name"
+    assert owner.without_paths("owner/name", ["owner/name"]) == "owner/name"
 
 
 # ---- items
@@ -453,7 +453,7 @@ def test_the_text_of_a_divergence_keeps_its_folder_to_itself(home: Path) -> None
     assert "secret" not in other and "private" not in other
     job = FakeQueue()
     queued = job.get(job.submit(DivergenceSpec((model, f"{model}:nf4"), settings["text"])))  # type: ignore[arg-type]
-    assert "secret" not in json.dumps(outsiders.measuring_job(queued, queued.as_row()))
+    assert "secret" not in json.dumps(owner.measuring_job(queued, queued.as_row()))
 
 
 def test_the_pace_is_measured_for_the_owner_alone(queue: FakeQueue) -> None:
