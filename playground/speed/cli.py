@@ -22,7 +22,7 @@ from playground.process import without_keys
 from playground.settings import settings
 
 if TYPE_CHECKING:
-    from playground.speed.pace import Pace
+    from playground.speed.bench import Pace
     from playground.speed.spec import BenchRow, Stage
 
 OnStage = Callable[["Stage"], None]
@@ -58,7 +58,7 @@ def bench(
     from playground import console, machine
     from playground.speed import bench as measurement
     from playground.speed import report
-    from playground.speed.pace import Pace
+    from playground.speed.bench import Pace
     from playground.speed.spec import Plan, as_csv
     from playground.store import runs as store_runs
 
