@@ -30,7 +30,7 @@ from playground.engines.base import vllm_python
 from playground.engines.router import Engines
 from playground.engines.servers import thread_count
 from playground.engines.vllm import server
-from playground.speed import sweep
+from playground.speed import bench
 from playground.speed.requests import Prompts, Requests
 from playground.speed.spec import BenchTest
 
@@ -137,7 +137,7 @@ def ours(requests: Requests, address: str, prompts: Prompts, server: Server, tes
         if done == test.concurrency:  # the warm-up is over
             before.update(server.counted())
 
-    answers = sweep.answered(requests, address, prompts, test, on_answer)
+    answers = bench.answered(requests, address, prompts, test, on_answer)
     if wrong := [answer.prompt_tokens for answer in answers if answer.prompt_tokens != test.prompt_tokens]:
         raise RuntimeError(f"Prompts of {wrong} tokens instead of {test.prompt_tokens}.")
     counted = means(before, server.counted(), test)

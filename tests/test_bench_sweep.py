@@ -10,7 +10,7 @@ import pytest
 
 from playground.core import Finish, Generation, Progress, Token
 from playground.errors import EngineDied, EngineError
-from playground.speed import sweep
+from playground.speed import bench as speed_bench
 from playground.speed.bench import bench
 from playground.speed.requests import Answer, Prompts, Requests
 from playground.speed.spec import BenchTest, Plan
@@ -25,7 +25,7 @@ def answer(sent: float, *arrived: float, prompt: int = 10) -> Answer:
 
 def test_definitions_in_closed_form() -> None:
     answers = [answer(1.0, 2.0, 2.5, 3.0), answer(1.5, 4.0, 4.2, 4.4, 4.6, prompt=30), answer(2.0, 2.1, 6.0, prompt=5)]
-    found = sweep.level(answers)
+    found = speed_bench.level(answers)
     assert found.requests == 3
     assert found.output_tok_s == pytest.approx(9 / 5.0), "9 tokens from the first sending (1.0) to the last token (6.0)"
     assert found.total_tok_s == pytest.approx((9 + 45) / 5.0)
@@ -37,7 +37,7 @@ def test_definitions_in_closed_form() -> None:
 
 def test_a_clock_that_stands_still_measures_nothing() -> None:
     with pytest.raises(ValueError, match="clock"):
-        sweep.level([answer(1.0, 1.0, 1.0)])
+        speed_bench.level([answer(1.0, 1.0, 1.0)])
 
 
 class Crowd(FakeEngine):
@@ -66,7 +66,7 @@ def test_a_level_has_exactly_its_number_of_requests_at_once() -> None:
     (test,) = [test for test in plan.tests() if test.concurrency]
     crowd.loaded.add("fake")
     done: list[int] = []
-    found = sweep.measure(Requests(crowd), "fake", Prompts(crowd, "fake"), test, done.append)
+    found = speed_bench.measure(Requests(crowd), "fake", Prompts(crowd, "fake"), test, done.append)
     assert crowd.most == 4 and found.requests == 8
     assert len(crowd.asked) == 12 == test.steps and done == list(range(1, 13)), "four are the warm-up"
     assert all(request.at_once and request.group and len(request.prompt_ids) == 8 for request in crowd.asked)
@@ -91,7 +91,7 @@ class Serial(FakeEngine):
 def test_waiting_in_the_servers_queue_is_in_the_time_to_the_first_token() -> None:
     serial = Serial({"fake": Script()})
     requests = Requests(serial, clock=lambda: serial.now)
-    found = sweep.measure(
+    found = speed_bench.measure(
         requests, "fake", Prompts(serial, "fake"), BenchTest("load", 2, 3, 4, concurrency=2), lambda _: None
     )
     assert found.output_tok_s == pytest.approx(1.0) and found.total_tok_s == pytest.approx((12 + 8) / 12)
@@ -119,7 +119,7 @@ def test_one_failed_request_ends_its_level_and_the_other_requests() -> None:
     fake.loaded.add("fake")
     requests = Requests(fake)
     with pytest.raises(EngineError, match="It died"):
-        sweep.measure(
+        speed_bench.measure(
             requests, "fake", Prompts(fake, "fake"), BenchTest("load", 2, 4, 6, concurrency=3), lambda _: None
         )
     assert not fake.active and not requests.stopped, "the measurement itself goes on with the next address"

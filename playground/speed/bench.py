@@ -8,10 +8,14 @@ a row with its reason, and the others go on.
 from __future__ import annotations
 
 import statistics
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from statistics import fmean
+
+import numpy as np
 
 from playground.core import Clock, Loaded, Progress, Trace
 from playground.engines.base import Engine, parse
@@ -20,7 +24,6 @@ from playground.machine import Probe
 from playground.metrics.timing import timing
 from playground.metrics.weights import mbu
 from playground.settings import settings
-from playground.speed import sweep
 from playground.speed.requests import Answer, Prompts, Requests
 from playground.speed.spec import LOAD, BenchRow, BenchTest, Plan, Stage, failure
 
@@ -122,7 +125,7 @@ def _measure(
 
     if test.concurrency is not None:
         at(0)
-        found = sweep.measure(requests, held, prompts, test, lambda done: at(done) if done < test.steps else None)
+        found = measure(requests, held, prompts, test, lambda done: at(done) if done < test.steps else None)
         return replace(
             base,
             tok_s_mean=found.output_tok_s,
@@ -231,3 +234,76 @@ class Pace:
         otherwise = {LOAD: means.get(LOAD, 0.0)}
         ahead = [means.get(name, otherwise.get(name, fmean(runs))) for _, name in self._steps()[self._position :]]
         return max(0.0, sum(ahead) - min(now - self._since, ahead[0] if ahead else 0.0))
+
+
+# The concurrency sweep: what a server gives when several requests come at once.
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level. Seconds and tokens per second."""
+
+    requests: int
+    output_tok_s: float
+    total_tok_s: float
+    ttft_p50_s: float
+    ttft_p99_s: float
+    tpot_p50_s: float
+    tpot_p99_s: float
+
+
+def level(answers: Sequence[Answer]) -> Level:
+    """The numbers of one level from its requests, of at least two tokens each. Raises ValueError without a span."""
+    span = max(answer.arrived_s[-1] for answer in answers) - min(answer.sent_s for answer in answers)
+    if span <= 0:
+        raise ValueError("the clock did not advance")
+    output = sum(len(answer.arrived_s) for answer in answers)
+    ttft = [answer.ttft_s for answer in answers]
+    tpot = [answer.tpot_s for answer in answers]
+    return Level(
+        requests=len(answers),
+        output_tok_s=output / span,
+        total_tok_s=(output + sum(answer.prompt_tokens for answer in answers)) / span,
+        ttft_p50_s=float(np.percentile(ttft, 50)),
+        ttft_p99_s=float(np.percentile(ttft, 99)),
+        tpot_p50_s=float(np.percentile(tpot, 50)),
+        tpot_p99_s=float(np.percentile(tpot, 99)),
+    )
+
+
+def measure(
+    requests: Requests, address: str, prompts: Prompts, test: BenchTest, on_answer: Callable[[int], None]
+) -> Level:
+    """One level of the sweep. `on_answer` gets how many are done."""
+    return level(answered(requests, address, prompts, test, on_answer))
+
+
+def answered(
+    requests: Requests, address: str, prompts: Prompts, test: BenchTest, on_answer: Callable[[int], None]
+) -> list[Answer]:
+    """The requests of one level as they ended; a first request of every worker is the warm-up and is not among them."""
+    workers = test.concurrency or 1
+    _wave(requests, address, prompts, test, workers, on_answer)
+    return _wave(requests, address, prompts, test, test.runs, lambda done: on_answer(workers + done))
+
+
+def _wave(
+    requests: Requests, address: str, prompts: Prompts, test: BenchTest, count: int, on_answer: Callable[[int], None]
+) -> list[Answer]:
+    group = f"sweep-{uuid.uuid4().hex}"
+
+    def one() -> Answer:
+        return requests.answer(address, prompts.take(test.prompt_tokens), test.output_tokens, group)
+
+    found = []
+    with ThreadPoolExecutor(test.concurrency, thread_name_prefix="sweep") as pool:
+        waiting = [pool.submit(one) for _ in range(count)]
+        try:
+            for done in as_completed(waiting):
+                found.append(done.result())
+                on_answer(len(found))
+        except BaseException:  # Ctrl+C too: leaving the pool waits for its workers, so they must end now
+            pool.shutdown(wait=False, cancel_futures=True)
+            requests.abort()
+            raise
+    return found
