@@ -43,7 +43,7 @@ from playground.runs import routes as runs_routes
 from playground.runs import tab as runs_tab
 from playground.runs.list import Runs
 from playground.settings import settings
-from playground.speed import tab as speed_tab
+from playground.speed import page
 from playground.speed.page import Speed
 from playground.speed.session import SpeedTabs
 from playground.store import runs
@@ -74,7 +74,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         quantize = Quantize(quantize_tab.layout(), queue, rules, compare.show, compare.picked)
         quantize.wire(demo)
         Evaluate(evaluate_tab.layout(), queue, rules).wire()
-        Speed(speed_tab.layout(), engine, speeds, rules).wire(demo)
+        Speed(page.layout(), engine, speeds, rules).wire(demo)
         Runs(runs_tab.layout(), owner).wire()
         Reviews(review_tab.layout(), queue, owner).wire()
         add_endpoints(engine, rules, queue)

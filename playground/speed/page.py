@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from playground import models
@@ -10,9 +11,9 @@ from playground.engines.base import Engine
 from playground.errors import PlaygroundError
 from playground.speed import words
 from playground.speed.session import SpeedTabs
-from playground.speed.tab import Tab
 from playground.web import gradio as gr
 from playground.web.owner import Rules
+from playground.web.theme import drawn
 from playground.web.values import inert
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -75,3 +76,22 @@ class Speed:
         measurement = self.tabs.current(request.session_hash or "")
         if measurement:
             measurement.stop()
+
+
+# The Speed page: what is on it. What happens there is in `speed_events`.
+
+
+@dataclass(frozen=True)
+class Tab:
+    """Two drawn parts: what to measure, and what came of it."""
+
+    form: gr.HTML
+    result: gr.HTML
+
+
+def layout() -> Tab:
+    """Draw the page in the current Blocks; the script shows one page at a time."""
+    with gr.Column(elem_id="pg-speed"):
+        form = drawn("speedForm", signals="'measure' 'halt' 'model'", elem_id="pg-speed-form")
+        result = drawn("speedResult", elem_id="pg-speed-result")
+    return Tab(form, result)
