@@ -44,8 +44,7 @@ from playground.runs import tab as runs_tab
 from playground.runs.list import Runs
 from playground.settings import settings
 from playground.speed import page
-from playground.speed.page import Speed
-from playground.speed.session import SpeedTabs
+from playground.speed.page import Speed, SpeedTabs
 from playground.store import runs
 from playground.store.schema import Job, Run
 from playground.texts import Calibration

@@ -13,7 +13,7 @@ import pytest
 from playground import machine
 from playground.errors import EngineUnavailable, InvalidRequest, UnknownVariant
 from playground.speed import words
-from playground.speed.session import Measurement, SpeedTabs
+from playground.speed.page import Measurement, SpeedTabs
 from playground.speed.spec import BenchRow, Plan
 from playground.speed.words import Labels
 from playground.store import database, runs
