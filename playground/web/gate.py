@@ -17,8 +17,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from playground.settings import settings
-from playground.web.hosts import Hosts, space_hosts
 from playground.web.owner import Owner
+from playground.web.visitor import Hosts, space_hosts
 
 log = logging.getLogger(__name__)
 OWNER_BODY = 8 * 2**20  # bytes of one request: a piece of a calibration file is 1 Mi characters

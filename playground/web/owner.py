@@ -28,9 +28,8 @@ from playground.report.paths import without_paths
 from playground.settings import settings
 from playground.store import database
 from playground.store.schema import Job
-from playground.web.hosts import listed, loopback, name_of, same
 from playground.web.login import Logins
-from playground.web.visitor import header, headers_of, hub_login, hub_user, visitor
+from playground.web.visitor import header, headers_of, hub_login, hub_user, listed, loopback, name_of, same, visitor
 
 Role = Literal["viewer", "user", "owner"]
 # A proxy on this machine connects from loopback for everybody; by one of these it tells. What they say does not matter.
