@@ -24,8 +24,7 @@ from starlette.routing import Route
 from playground.errors import PlaygroundError, WrongLogin
 from playground.settings import settings
 from playground.web.gate import Bodies, Gate
-from playground.web.login import COOKIE, HOURS, Logins
-from playground.web.owner import Owner, offered, rate_words
+from playground.web.owner import COOKIE, HOURS, Logins, Owner, offered, rate_words
 from playground.web.theme import drawn
 from playground.web.visitor import Hosts, hub_login, hub_user, listed, visitor
 

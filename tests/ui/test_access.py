@@ -27,8 +27,7 @@ from playground.settings import settings
 from playground.store import database
 from playground.web import access
 from playground.web.gate import Gate
-from playground.web.login import COOKIE, Logins
-from playground.web.owner import Owner, Rules
+from playground.web.owner import COOKIE, Logins, Owner, Rules
 from playground.web.visitor import Hosts, visitor
 from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine, Script
