@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from playground import machine
 from playground import models as catalog
-from playground.compare import tab as compare_tab
+from playground.compare import page as compare_page
 from playground.compare.endpoints import Endpoints
 from playground.compare.generate import generate as run
 from playground.compare.page import Compare
@@ -63,7 +63,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
     """The whole page; starts nothing. `owner` decides who may change what outlives a visit."""
     sessions, speeds, rules = Sessions(), SpeedTabs(), Rules(owner)
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
-        tab = compare_tab.layout()
+        tab = compare_page.layout()
         theme.navigation(tab.device.parent)
         access.door(tab.device.parent)
         compare = Compare(tab, engine, sessions, lambda: device_line(engine), rules)
