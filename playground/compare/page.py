@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from playground import models as catalog
-from playground.compare import endpoints_panel, form, strip
+from playground.compare import endpoints_panel, form
+from playground.compare import session as compare_session
 from playground.compare.generate import check_prompt
 from playground.compare.session import MAX_PANES, MIN_PANES, Session, Sessions
 from playground.compare.turns import Ask, Pane
@@ -277,7 +278,7 @@ class Compare:
                 )
                 update[slot.view] = pane.value if index in session.shown else ""
         update[tab.notice] = ""
-        update[tab.verdict] = strip.value(session, "running" if session.busy else "none")
+        update[tab.verdict] = compare_session.value(session, "running" if session.busy else "none")
         if not session.busy:
             update[tab.run] = gr.Button(self._run_words(session))
         return update
@@ -331,7 +332,7 @@ class Compare:
             return {tab.trouble: gr.skip()}
         return {
             tab.trouble: "",
-            tab.verdict: strip.value(session, "running"),
+            tab.verdict: compare_session.value(session, "running"),
             tab.run: gr.Button("Running…", interactive=False),
             tab.stop: gr.Button(interactive=True),
         }
@@ -357,7 +358,7 @@ class Compare:
             return {self.tab.device: gr.skip()}
         session.measure(self.engine)
         return {
-            self.tab.verdict: strip.value(session),
+            self.tab.verdict: compare_session.value(session),
             self.tab.run: gr.Button(self._run_words(session), interactive=True),
             self.tab.stop: gr.Button(interactive=False),
             self.tab.device: values.text(self.device()),
@@ -370,7 +371,7 @@ class Compare:
         except PlaygroundError as error:
             return {self.tab.verdict: gr.skip(), self.tab.trouble: values.notice(error)}
         session.measure(self.engine, wanted=True)
-        return {self.tab.verdict: gr.skip() if session.busy else strip.value(session), self.tab.trouble: ""}
+        return {self.tab.verdict: gr.skip() if session.busy else compare_session.value(session), self.tab.trouble: ""}
 
     def measure(self, request: gr.Request) -> Iterator[list[str]]:
         session = self.session(request)
@@ -382,7 +383,7 @@ class Compare:
         if session.busy:
             return {self.tab.verdict: gr.skip()}
         trouble = {self.tab.trouble: values.notice(session.not_saved)} if session.not_saved else {}
-        return {self.tab.verdict: strip.value(session), **trouble}
+        return {self.tab.verdict: compare_session.value(session), **trouble}
 
     def stop_all(self, request: gr.Request) -> None:
         self.session(request).stop()
@@ -398,7 +399,7 @@ class Compare:
             for pane in session.panes:
                 pane.turns = []
         update: Update = {self.tab.views[slot]: session.panes[slot].value for slot in session.shown}
-        return update | {self.tab.verdict: strip.value(session), self.tab.trouble: ""}
+        return update | {self.tab.verdict: compare_session.value(session), self.tab.trouble: ""}
 
     def describe(self, inputs: Mapping[Any, Any]) -> Update:
         try:

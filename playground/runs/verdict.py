@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from playground.compare.strip import WORDS
+from playground.compare.session import WORDS
 from playground.core import ForcedSummary
 
 

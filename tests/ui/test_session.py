@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from playground.compare import strip
+from playground.compare import session as compare_session
 from playground.compare.session import Session, Sessions
 from playground.compare.turns import Ask
 from playground.core import Sampling
@@ -178,15 +178,18 @@ def test_an_error_keeps_what_was_written(session: Session) -> None:
 
 def test_the_strip_has_a_row_per_variant_and_a_caveat_for_other_settings(session: Session) -> None:
     engine = FakeEngine({name: Script(tokens=["x"] * 40) for name in ("fake", "fake:nf4")})
-    assert json.loads(strip.value(session))["words"] == strip.WORDS["empty"]
+    assert json.loads(compare_session.value(session))["words"] == compare_session.WORDS["empty"]
     run(session, engine)
-    row = json.loads(strip.value(session))["outcomes"][0]
+    row = json.loads(compare_session.value(session))["outcomes"][0]
     assert row["size"] == pytest.approx(110 / 269) and "this prompt only" in row["caveats"]
     session.drop_last(1)
     session.begin(engine, {1: Ask("What is gravity?", sampling=Sampling(seed=5))})
     list(session.changes())
-    assert "made with other settings than the reference" in json.loads(strip.value(session))["outcomes"][0]["caveats"]
-    assert json.loads(strip.value(session, "running"))["words"] == strip.WORDS["running"]
+    assert (
+        "made with other settings than the reference"
+        in json.loads(compare_session.value(session))["outcomes"][0]["caveats"]
+    )
+    assert json.loads(compare_session.value(session, "running"))["words"] == compare_session.WORDS["running"]
 
 
 def test_sessions_are_independent_and_a_closed_one_stops() -> None:
@@ -297,7 +300,7 @@ def test_after_a_run_the_references_answer_is_forced_through_the_others(session:
         "Mean KLD 0.31 nats, same top token 58% on BF16’s 12 tokens, this prompt only.",
     ]
     assert not forced_lines(session, 0, "forced")
-    found = [row["divergence"] for row in json.loads(strip.value(session))["outcomes"]]
+    found = [row["divergence"] for row in json.loads(compare_session.value(session))["outcomes"]]
     assert [row["words"] for row in found] == [
         "Mean KLD 0.31 nats, same top token 58%",
         "Mean KLD 0.0010 nats, same top token 100%",
@@ -359,7 +362,7 @@ def test_an_engine_killed_while_it_measures_is_an_error_in_place_and_the_texts_s
     state, words = lines(session, 1)[-1][1:]
     assert state == "open" and words.endswith("It died. Run again.")
     assert text(session, 0) == text(session, 1) == "".join(GRAVITY)
-    assert "over the first 2 tokens" in json.loads(strip.value(session))["outcomes"][0]["divergence"]["words"]
+    assert "over the first 2 tokens" in json.loads(compare_session.value(session))["outcomes"][0]["divergence"]["words"]
 
 
 def test_what_cannot_be_measured_says_why_and_asks_nobody(session: Session) -> None:
@@ -368,7 +371,7 @@ def test_what_cannot_be_measured_says_why_and_asks_nobody(session: Session) -> N
     measure(session, engine)
     assert lines(session, 1)[-1][1] == "blocked" and "Its tokenizer is another one" in lines(session, 1)[-1][2]
     assert not engine.forced
-    assert json.loads(strip.value(session))["outcomes"][0]["divergence"]["kld"] is None
+    assert json.loads(compare_session.value(session))["outcomes"][0]["divergence"]["kld"] is None
 
 
 def test_a_run_that_was_stopped_is_not_measured_by_itself(session: Session) -> None:
