@@ -19,12 +19,17 @@ from playground.errors import EngineError, OwnerOnly, PlaygroundError
 from playground.models import endpoints
 from playground.web import gradio as gr
 from playground.web.owner import Owner
+from playground.web.theme import drawn
 
 log = logging.getLogger(__name__)
 # "multiple": a second endpoint is tested while gradio still waits for the first one's answer.
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
 MAX_VISITS = 200
 STREAMS = 8
+
+# Events of its script: `look` when it opens; `enter` {name, url, model, key, key_env}; `forget`, `ask`, `halt` {name};
+# `use` {model, where}, which the Compare tab takes.
+SIGNALS = "'look' 'enter' 'forget' 'ask' 'halt' 'use'"
 
 
 @dataclass(slots=True)
@@ -164,3 +169,12 @@ def _fields(data: gr.EventData) -> dict[str, Any]:
 
 def _name(data: gr.EventData) -> str:
     return str(_fields(data).get("name") or "")
+
+
+# The endpoints panel: a button beside the model picker, and what it opens. What happens there:
+# `endpoints_events`.
+
+
+def layout() -> gr.HTML:
+    """Draw it in the current Blocks; its value is `endpoints_words.panel`."""
+    return drawn("endpoints", signals=SIGNALS, elem_id="pg-endpoints")

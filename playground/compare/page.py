@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from playground import models as catalog
-from playground.compare import endpoints_panel, form
+from playground.compare import endpoints as compare_endpoints
+from playground.compare import form
 from playground.compare import session as compare_session
 from playground.compare.generate import check_prompt
 from playground.compare.session import MAX_PANES, MIN_PANES, Session, Sessions
@@ -463,7 +464,7 @@ def layout() -> Tab:
             with gr.Column(elem_id="pg-model", min_width=0):
                 model = _picker("Model: bundled, a hub repository or a local folder", "pg-model-pick")
                 origin = text(elem_id="pg-origin")
-            endpoints = endpoints_panel.layout()
+            endpoints = compare_endpoints.layout()
             pickers = [_slot_picker(index) for index in range(MAX_PANES)]
             add = gr.Button("+ variant", elem_id="pg-add", size="sm", min_width=0)
             drawn("legend", elem_id="pg-legend")
