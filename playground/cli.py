@@ -211,8 +211,8 @@ def generate(
     as_json: AsJson = False,
 ) -> None:
     """Stream one prompt through several variants, side by side."""
+    from playground.compare.cli import SideBySide, divergence_words
     from playground.compare.generate import generate as generate_all
-    from playground.compare.terminal import SideBySide, divergence_words
     from playground.store.runs import Kept, keep
 
     sampling = Sampling(
