@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from playground import models as catalog
-from playground.compare import endpoints_cli
+from playground.compare import cli
 from playground.console import (
     AsJson,
     Variants,
@@ -252,7 +252,7 @@ app.command()(push_cli.push)
 app.command()(kld_cli.kld)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(runs_cli.app, name="runs")
-app.add_typer(endpoints_cli.app, name="endpoints")
+app.add_typer(cli.app, name="endpoints")
 app.add_typer(review_cli.app, name="review")
 
 
