@@ -19,7 +19,7 @@ from playground.metrics.weights import where_it_hurt
 from playground.models import stored
 from playground.runs import how, replay
 from playground.runs.verdict import outcomes
-from playground.speed import words
+from playground.speed import page
 from playground.speed.spec import BenchRow
 from playground.store.runs import Entry
 from playground.web import owner as web_owner
@@ -63,13 +63,13 @@ def _prompt(row: Mapping[str, Any]) -> list[list[str]]:
 def speed(row: Mapping[str, Any]) -> dict[str, Any]:
     """As the Speed page's value when it is done."""
     found = bench_rows(row)
-    labels = words.Labels({parse(str(one["id"])).variant: _variant(row, one) for one in row["variants"]})
+    labels = page.Labels({parse(str(one["id"])).variant: _variant(row, one) for one in row["variants"]})
     return {
         "state": "done",
-        "rows": [words.row(one, labels) for one in found],
+        "rows": [page.row(one, labels) for one in found],
         "error": None,
-        "headline": words.headline(found, labels),
-        "files": words.files(found),
+        "headline": page.headline(found, labels),
+        "files": page.files(found),
     }
 
 

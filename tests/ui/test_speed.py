@@ -12,10 +12,9 @@ import pytest
 
 from playground import machine
 from playground.errors import EngineUnavailable, InvalidRequest, UnknownVariant
-from playground.speed import words
-from playground.speed.page import Measurement, SpeedTabs
+from playground.speed import page
+from playground.speed.page import Labels, Measurement, SpeedTabs
 from playground.speed.spec import BenchRow, Plan
-from playground.speed.words import Labels
 from playground.store import database, runs
 from tests.fakes import catalog
 from tests.fakes.catalog import fake_variant
@@ -66,7 +65,7 @@ def test_a_store_that_fails_is_said_beside_the_rows() -> None:
 
 
 def test_the_form_becomes_addresses_and_a_plan() -> None:
-    addresses, plan = words.asked({**FORM, "addresses": ["a", "b@vllm", "a", 3, " "], "concurrency": "1 2,4"})
+    addresses, plan = page.asked({**FORM, "addresses": ["a", "b@vllm", "a", 3, " "], "concurrency": "1 2,4"})
     assert addresses == ["a", "b@vllm"]
     assert plan == Plan(8, 4, (0, 16), 2, (1, 2, 4))
 
@@ -89,7 +88,7 @@ def test_the_form_becomes_addresses_and_a_plan() -> None:
 )
 def test_nothing_that_the_browser_sends_is_trusted(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        words.asked({**FORM, "addresses": ["fake"], **wrong})
+        page.asked({**FORM, "addresses": ["fake"], **wrong})
 
 
 def decode(address: str, engine: str, speed: float, **more: Any) -> BenchRow:
@@ -102,17 +101,17 @@ def test_the_answer_names_the_fastest_and_compares_it_with_the_reference_on_the_
         decode("fake@vllm", "vllm", 40.0),
         decode("fake:nf4@vllm", "vllm", 60.0, mbu=0.5),
     ]
-    said, caveats = words.headline(rows, LABELS)
+    said, caveats = page.headline(rows, LABELS)
     assert said == "nf4 in vLLM is the fastest here: 60 tok/s, 1.50× BF16 in vLLM."
     assert caveats == "50% of what this memory allows for its size"
-    said, caveats = words.headline([rows[0], rows[2]], LABELS)
+    said, caveats = page.headline([rows[0], rows[2]], LABELS)
     assert said.endswith("3.00× BF16 in transformers.") and caveats.startswith("different engines")
-    assert words.headline(rows[:1], LABELS)[0] == "BF16 in transformers decodes 20 tok/s."
-    assert words.headline([BenchRow("fake", "vllm", "pp8", 5.0)], LABELS) == ("", "")
+    assert page.headline(rows[:1], LABELS)[0] == "BF16 in transformers decodes 20 tok/s."
+    assert page.headline([BenchRow("fake", "vllm", "pp8", 5.0)], LABELS) == ("", "")
 
 
 def test_form_lists_engines_with_their_reasons_and_holds_no_tag() -> None:
-    value = words.form("<b>", [fake_variant("fake")], "<i>")
+    value = page.form("<b>", [fake_variant("fake")], "<i>")
     assert "<" not in value
     (variant,) = json.loads(value)["variants"]
     assert variant["reference"] and {"engine", "title", "runs", "why", "do", "address"} <= set(variant["options"][0])
