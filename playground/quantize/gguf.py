@@ -22,7 +22,7 @@ from playground.methods import gguf
 from playground.methods.gguf import ROW
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError
-from playground.quantize import gguf_convert, gguf_kernels, gguf_types
+from playground.quantize import gguf_convert, gguf_types
 from playground.settings import settings
 
 LOST = 1.0  # a relative error that zeros would have: every type is nearer, two bits of noise 0.3
@@ -54,7 +54,7 @@ def make(
     if scheme not in ROW.schemes:
         raise InvalidRecipe(f"GGUF has no scheme {scheme!r}.", hint=f"Known: {', '.join(ROW.schemes)}.")
     check(recipe)
-    gguf_kernels.library()
+    gguf_convert.library()
     report(Progress("Reading the checkpoint"))
     path = target / file_name(scheme)
     # As FP32, which every source type fits in, the values go straight to the kernels.
@@ -168,7 +168,7 @@ def _write(
             if name in kinds:
                 values = dequantize(data, stored[name])
                 try:
-                    data = gguf_kernels.quantize(values, kinds[name], threads, is_cancelled)
+                    data = gguf_convert.quantize(values, kinds[name], threads, is_cancelled)
                 except QuantizeFailed as refusal:
                     raise not_finite(name) from refusal
             data.tofile(file)
@@ -176,7 +176,7 @@ def _write(
             if name in kinds:
                 file.flush()
                 written = np.memmap(path, np.uint8, "r", begin, data.shape)
-                error = gguf_kernels.relative_error(values, written, kinds[name], threads)
+                error = gguf_convert.relative_error(values, written, kinds[name], threads)
                 if not error <= LOST:
                     if not np.isfinite(values).all():
                         raise not_finite(name)

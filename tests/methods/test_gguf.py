@@ -21,7 +21,7 @@ from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError
 from playground.models import bundled
 from playground.models.gguf import GgufHeader, read_header
-from playground.quantize import gguf, gguf_convert, gguf_kernels, gguf_tokenizer, gguf_types
+from playground.quantize import gguf, gguf_convert, gguf_tokenizer, gguf_types
 from tests.fakes.model import make_tiny
 
 ASK: list[Message] = [{"role": "user", "content": "What is gravity?"}]
@@ -146,7 +146,7 @@ def test_small_and_routing_tensors_are_never_quantized(name: str) -> None:
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "BF16"])
 def test_the_kernels_agree_with_the_gguf_package(kind: str) -> None:
     values = np.random.default_rng(0).standard_normal((70, 512)).astype(np.float32)
-    found = gguf_kernels.quantize(values, kind, 2, lambda: False)
+    found = gguf_convert.quantize(values, kind, 2, lambda: False)
     assert np.array_equal(found, quantize_in_python(values, GGMLQuantizationType[kind]).view(np.uint8))
 
 
@@ -156,15 +156,15 @@ def test_the_kernels_agree_with_the_gguf_package(kind: str) -> None:
 def test_k_quants_come_back_near_what_they_were(kind: str, error: float) -> None:
     """Chunks of several threads land where they belong: every row comes back, not only the first."""
     values = np.random.default_rng(0).standard_normal((5000, 512)).astype(np.float32)
-    back = dequantize(gguf_kernels.quantize(values, kind, 2, lambda: False), GGMLQuantizationType[kind])
+    back = dequantize(gguf_convert.quantize(values, kind, 2, lambda: False), GGMLQuantizationType[kind])
     assert np.sqrt(((values - back) ** 2).mean(axis=1)).max() < 1.5 * error
 
 
 def test_a_stack_of_experts_is_quantized_row_by_row() -> None:
     values = np.random.default_rng(0).standard_normal((3, 8, 64)).astype(np.float32)
-    found = gguf_kernels.quantize(values, "Q4_0", 1, lambda: False)
+    found = gguf_convert.quantize(values, "Q4_0", 1, lambda: False)
     assert found.shape == (24, 36)
-    assert np.array_equal(found[8:16], gguf_kernels.quantize(values[1], "Q4_0", 1, lambda: False))
+    assert np.array_equal(found[8:16], gguf_convert.quantize(values[1], "Q4_0", 1, lambda: False))
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ def test_a_stack_of_experts_is_quantized_row_by_row() -> None:
 )
 def test_blocks_are_read_as_the_gguf_package_reads_them(kind: str) -> None:
     values = np.random.default_rng(0).standard_normal((3000, 512)).astype(np.float32)
-    blocks = gguf_kernels.quantize(values, kind, 2, lambda: False)
+    blocks = gguf_convert.quantize(values, kind, 2, lambda: False)
     halves = blocks.view(np.float16) if kind == "F16" else blocks
     expected = dequantize(halves.view(np.float32) if kind == "F32" else halves, GGMLQuantizationType[kind])
-    assert np.allclose(gguf_kernels.dequantize(blocks, kind), expected, rtol=0, atol=1e-6)
+    assert np.allclose(gguf_convert.dequantize(blocks, kind), expected, rtol=0, atol=1e-6)
     error = np.linalg.norm(expected - values) / np.linalg.norm(values)
-    assert gguf_kernels.relative_error(values.reshape(30, 100, 512), blocks, kind, 2) == pytest.approx(
+    assert gguf_convert.relative_error(values.reshape(30, 100, 512), blocks, kind, 2) == pytest.approx(
         error, rel=1e-4, abs=1e-9
     )
 
@@ -185,7 +185,7 @@ def test_blocks_are_read_as_the_gguf_package_reads_them(kind: str) -> None:
 def test_nan_in_the_weights_is_a_sentence() -> None:
     values = np.full((4, 256), np.nan, dtype=np.float32)
     with pytest.raises(QuantizeFailed, match="NaN"):
-        gguf_kernels.quantize(values, "Q8_0", 1, lambda: False)
+        gguf_convert.quantize(values, "Q8_0", 1, lambda: False)
 
 
 # The tokenizer
@@ -270,8 +270,8 @@ def test_every_tensor_tells_what_it_lost(tiny: Path, tmp_path: Path, scheme: str
 def test_a_tensor_that_is_not_where_it_belongs_ends_it(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quantize = gguf_kernels.quantize
-    monkeypatch.setattr(gguf_kernels, "quantize", lambda values, *more: quantize(-values, *more))
+    quantize = gguf_convert.quantize
+    monkeypatch.setattr(gguf_convert, "quantize", lambda values, *more: quantize(-values, *more))
     with pytest.raises(QuantizeFailed, match="is not in the file as it was written"):
         make(tiny, tmp_path, "Q8_0")
 
