@@ -10,9 +10,10 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.util
+import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +28,6 @@ from playground.errors import (
     UnsupportedModel,
 )
 from playground.metrics.weights import of_parts, read_tensors
-from playground.quantize import gguf_tokenizer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +41,10 @@ _FILE_TYPE = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "BF16": "MOSTLY_BF16"}
 CHUNK = 1 << 20  # values per call: short enough to be cancelled between two
 _LIBRARIES = ("*.so", "*.pyd", "*.dylib")
 _FLOATS = {"BF16": "ggml_bf16_to_fp32_row", "F16": "ggml_fp16_to_fp32_row"}
+_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_LLAMA3 = _CONTRACTIONS + (r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+_QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+_BY_REGEX = {_LLAMA3: "llama-bpe", _QWEN2: "qwen2"}
 
 
 class Newer(str):
@@ -149,7 +153,7 @@ def load(source: Path, target: Path, kind: str, file_type: str) -> Any:
                 model.hparams.setdefault("n_ctx", model.hparams["n_positions"])
             model.prepare_tensors()
             model.ftype = LlamaFileType[file_type]
-            gguf_tokenizer.patch(model, source)
+            patch(model, source)
             model.prepare_metadata(vocab_only=False)
     except PlaygroundError:
         raise
@@ -276,3 +280,54 @@ def relative_error(values: npt.NDArray[np.float32], blocks: npt.NDArray[np.uint8
     step = max(1, CHUNK // source.shape[1])
     with ThreadPoolExecutor(threads) as pool:
         return of_parts(pool.map(part, range(0, source.shape[0], step)))
+
+
+# How llama.cpp cuts text before it merges: the field `tokenizer.ggml.pre`.
+
+
+def _steps(found: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(found, dict):
+        return []
+    if found.get("type") == "Sequence":
+        return [step for step in found.get("pretokenizers", ()) if isinstance(step, dict)]
+    return [found]
+
+
+def pre_tokenizer(table: Mapping[str, Any]) -> str | None:
+    """llama.cpp's name for the pre-tokenizer of a tokenizer.json; None where none cuts the same way.
+
+    Only where nothing normalizes the text first, which llama.cpp would not do.
+    """
+    normalizer = table.get("normalizer")
+    steps = _steps(table.get("pre_tokenizer"))
+    kinds = [step.get("type") for step in steps]
+    if kinds == ["ByteLevel"] and normalizer is None:
+        return "gpt-2" if steps[0].get("use_regex", True) and not steps[0].get("add_prefix_space") else None
+    if kinds == ["Digits", "ByteLevel"] and normalizer is None:
+        whole = steps[0].get("individual_digits") and steps[1].get("use_regex", True)
+        return "smollm" if whole and not steps[1].get("add_prefix_space") else None
+    if kinds == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):
+        # Qwen normalizes to NFC; llama.cpp takes the text as it is, as it does for Qwen's own files.
+        pattern = steps[0].get("pattern", {}).get("Regex")
+        return _BY_REGEX.get(pattern) if normalizer is None or normalizer.get("type") == "NFC" else None
+    return None
+
+
+def patch(model: Any, source: Path) -> None:
+    """Let the converter's `model` fall back on tokenizer.json for a tokenizer that it does not recognise."""
+    recognise = model.get_vocab_base_pre
+
+    def by_hash_or_by_rule(tokenizer: Any) -> str:
+        try:
+            return str(recognise(tokenizer))
+        except NotImplementedError:
+            table = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
+            found = pre_tokenizer(table)
+            if found is None:
+                raise UnsupportedModel(
+                    "llama.cpp has no pre-tokenizer that cuts text as this model's tokenizer does.",
+                    hint="Choose another method; prompts would be read wrongly.",
+                ) from None
+            return found
+
+    model.get_vocab_base_pre = by_hash_or_by_rule

@@ -21,7 +21,7 @@ from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError
 from playground.models import bundled
 from playground.models.gguf import GgufHeader, read_header
-from playground.quantize import gguf, gguf_convert, gguf_tokenizer, gguf_types
+from playground.quantize import gguf, gguf_convert, gguf_types
 from tests.fakes.model import make_tiny
 
 ASK: list[Message] = [{"role": "user", "content": "What is gravity?"}]
@@ -195,10 +195,10 @@ def test_the_rule_names_the_pre_tokenizer(tiny: Path, smollm2: Path) -> None:
     def read(folder: Path) -> Any:
         return json.loads((folder / "tokenizer.json").read_text())
 
-    assert gguf_tokenizer.pre_tokenizer(read(tiny)) == "gpt-2"
-    assert gguf_tokenizer.pre_tokenizer(read(smollm2)) == "smollm"
-    assert gguf_tokenizer.pre_tokenizer(read(tiny) | {"normalizer": {"type": "Lowercase"}}) is None
-    assert gguf_tokenizer.pre_tokenizer({"pre_tokenizer": {"type": "Whitespace"}}) is None
+    assert gguf_convert.pre_tokenizer(read(tiny)) == "gpt-2"
+    assert gguf_convert.pre_tokenizer(read(smollm2)) == "smollm"
+    assert gguf_convert.pre_tokenizer(read(tiny) | {"normalizer": {"type": "Lowercase"}}) is None
+    assert gguf_convert.pre_tokenizer({"pre_tokenizer": {"type": "Whitespace"}}) is None
 
 
 # Files
