@@ -28,7 +28,6 @@ from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint
 from playground.process import wait_briefly
 from playground.quantize import compressor, publish, reload_gguf
-from playground.quantize import errors as quantize_errors
 from playground.quantize import probe as quantize_probe
 from playground.quantize import report as quantize_report
 from playground.quantize.estimate import Estimate, estimate, facts
@@ -194,7 +193,7 @@ def _make(
     write by themselves. `soon` is called when a checkpoint that can be reloaded is nearly there."""
     how = maker(recipe.method)
     if hasattr(how, "modifiers"):
-        with quantize_errors.explained(recipe):
+        with compressor.explained(recipe):
             return compressor.quantize(source, partial, how.modifiers(recipe), tokens, probe, report, soon)
     errors: list[LayerError] = []
 
