@@ -19,11 +19,10 @@ from playground.jobs.progress import Report
 from playground.methods import method
 from playground.methods.llm_compressor import to_yaml
 from playground.methods.recipe import Recipe
-from playground.metrics.weights import WHAT, LayerError
+from playground.metrics.weights import WHAT, LayerError, relative_error
 from playground.models.weights import load_model, refuse_not_finite
 from playground.quantize import probe as quantize_probe
 from playground.quantize import side_files
-from playground.quantize.layer_errors import quantized_modules, rounding_errors
 from playground.quantize.progress import watched, without_pinning
 
 RECIPE = "recipe.yaml"
@@ -222,3 +221,26 @@ def _sentence(error: Exception, recipe: Recipe) -> QuantizeFailed:
         f"{title} {recipe.scheme} failed on this model: {first.rstrip('.')}.",
         hint=f"The log has the details. {others(('RTN', 'FP8_DYNAMIC', 'bitsandbytes'))} may still work.",
     )
+
+
+# How far each layer's stored weight is from the one that went into the quantizer.
+
+
+def quantized_modules(model: Any) -> Iterator[tuple[str, Any]]:
+    """Every module whose weight has a quantization scheme."""
+    for name, module in model.named_modules():
+        scheme = getattr(module, "quantization_scheme", None)
+        if scheme is not None and scheme.weights is not None and getattr(module, "weight", None) is not None:
+            yield name, module
+
+
+def rounding_errors(model: Any) -> Iterator[LayerError]:
+    """For modules that still hold the weight that goes into the quantizer (all but GPTQ's)."""
+    import torch
+    from compressed_tensors.quantization import forward_quantize
+
+    with torch.no_grad():
+        for name, module in quantized_modules(model):
+            weight = module.weight
+            stored = forward_quantize(module, weight, "weight", module.quantization_scheme.weights)
+            yield LayerError(name, relative_error(weight, stored))
