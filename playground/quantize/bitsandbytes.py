@@ -12,7 +12,7 @@ from playground.errors import Cancelled
 from playground.methods.bitsandbytes import check, quantization_config
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError, relative_error
-from playground.quantize import side_files
+from playground.quantize import compressor
 from playground.quantize.layers import CONV1D
 
 
@@ -42,14 +42,14 @@ def make(
     if recipe.ignore:
         config.llm_int8_skip_modules = list(dict.fromkeys(("lm_head", *recipe.ignore)))
     model = load_model(source, dtype="auto", quantization_config=config)
-    side_files.rehearse(model)
+    compressor.rehearse(model)
     refuse_not_finite(model)
     if is_cancelled():
         raise Cancelled("Quantizing was stopped.")
     # Before any forward pass: the first one repacks 4-bit weights on processors with BF16 instructions.
     report(Progress("Saving"))
     model.save_pretrained(target)
-    side_files.copy(source, target)
+    compressor.copy(source, target)
     for error in layer_errors(source, target, report, transposed=original.model_type in CONV1D):
         if is_cancelled():
             raise Cancelled("Quantizing was stopped.")

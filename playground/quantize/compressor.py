@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +24,6 @@ from playground.methods.recipe import Recipe
 from playground.metrics.weights import WHAT, LayerError, relative_error
 from playground.models.weights import load_model, refuse_not_finite
 from playground.quantize import probe as quantize_probe
-from playground.quantize import side_files
 from playground.quantize.progress import watched, without_pinning
 
 RECIPE = "recipe.yaml"
@@ -60,6 +61,11 @@ _KNOWN: tuple[tuple[tuple[str, ...], str, str, tuple[str, ...]], ...] = (
         (),
     ),
 )
+GENERATION = "generation_config.json"
+PATTERNS = (
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "chat_template*"),
+    *(GENERATION, "preprocessor_config.json", "processor_config.json", "LICENSE*"),
+)
 
 
 def tokenizer(source: Path) -> Any:
@@ -90,7 +96,7 @@ def quantize(
     if not tokens:
         soon()  # rounding takes a second
     model = load(source)
-    side_files.rehearse(model)
+    rehearse(model)
     refuse_not_finite(model)
     original = quantize_probe.answers(model, quantize_probe.encode(encoder))
     with watched(report, list(modifiers), soon) as watch, without_pinning(), same_types(model), unlooked_at():
@@ -106,7 +112,7 @@ def quantize(
     text = recipe.read_text()
     model.save_pretrained(target, save_compressed=True)
     recipe.write_text(text)  # llm-compressor's own copy holds what it inferred for this model, and may not load again
-    side_files.copy(source, target)
+    copy(source, target)
     _forget()
     return errors
 
@@ -244,3 +250,35 @@ def rounding_errors(model: Any) -> Iterator[LayerError]:
             weight = module.weight
             stored = forward_quantize(module, weight, "weight", module.quantization_scheme.weights)
             yield LayerError(name, relative_error(weight, stored))
+
+
+# The small files of a checkpoint that say how to read its text: copied as they are, so that the token ids stay
+# so.
+
+
+def rehearse(model: Any) -> None:
+    """Save the configuration of a loaded model into a folder that is thrown away: what transformers refuses to save is
+    refused before the work is done. The model loses its generation defaults, since transformers refuses to save
+    sampling values without sampling; `copy` brings the original's file. Raises QuantizeFailed.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    model.generation_config = type(model.generation_config)()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            model.config.save_pretrained(folder)
+        except (ValueError, StrictDataclassError) as error:
+            reason = " ".join(str(error).split())[:300].rstrip(".")
+            raise QuantizeFailed(
+                f"transformers loads this model's config.json and refuses to save it: {reason}.",
+                hint="Correct config.json, then start again.",
+            ) from error
+
+
+def copy(source: Path, target: Path) -> None:
+    """Tokenizer, chat template and generation defaults of a folder, byte for byte; none where the folder has none."""
+    (target / GENERATION).unlink(missing_ok=True)
+    for pattern in PATTERNS:
+        for file in source.glob(pattern):
+            if file.is_file():
+                shutil.copyfile(file, target / file.name)

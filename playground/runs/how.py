@@ -7,7 +7,7 @@ from typing import Any
 
 from playground.core import Sampling
 from playground.evaluate.report import left_out, named
-from playground.quantize.side_files import GENERATION
+from playground.quantize.compressor import GENERATION
 from playground.web.values import megabytes
 
 KINDS = {
