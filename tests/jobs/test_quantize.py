@@ -29,7 +29,7 @@ from playground.methods.recipe import Recipe
 from playground.metrics.weights import content_hash
 from playground.quantize import compressor, probe, reload
 from playground.quantize import job as quantize_job
-from playground.quantize.progress import NEARLY
+from playground.quantize.compressor import NEARLY
 from playground.quantize.spec import QuantizeSpec
 from playground.store import folders, runs, variants
 from playground.texts import files
@@ -307,7 +307,7 @@ def test_the_saved_recipe_gives_the_same_tensors_without_us(
     from llmcompressor import oneshot
 
     from playground import texts
-    from playground.quantize.progress import without_pinning
+    from playground.quantize.compressor import without_pinning
 
     source = models("Llama")
     ours = job(source, Recipe(method, scheme, calibration=CALIBRATION))
