@@ -27,7 +27,7 @@ from playground.models import checkpoint, names
 from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint
 from playground.process import wait_briefly
-from playground.quantize import compressor, publish, reload_gguf
+from playground.quantize import compressor, publish, reload
 from playground.quantize import probe as quantize_probe
 from playground.quantize import report as quantize_report
 from playground.quantize.estimate import Estimate, estimate, facts
@@ -219,14 +219,14 @@ def _asked(file: Path, source: Path, recipe: Recipe, original: Checkpoint) -> di
     """What llama.cpp answers from a GGUF file; None for any other checkpoint. Raises ReloadMismatch."""
     if file.suffix != ".gguf":
         return None
-    return reload_gguf.compare(file, source, recipe.scheme, original.bytes)
+    return reload.compare(file, source, recipe.scheme, original.bytes)
 
 
 def _asked_notes(file: Path, original: Checkpoint, answers: dict[str, Any] | None) -> tuple[str, ...]:
     """What llama.cpp makes of a GGUF file; nothing of any other checkpoint."""
     if answers is None:
         return ()
-    return (*reload_gguf.window_notes(file, original.config), reload_gguf.sentence(answers))
+    return (*reload.window_notes(file, original.config), reload.sentence(answers))
 
 
 def _judged(found: dict[str, Any]) -> dict[str, Any]:
