@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from playground.methods.schemes import SCHEMES, Scheme
 from playground.metrics.weights import Tensor, read_tensors
-from playground.quantize import packed
+from playground.quantize import size
 
 GROUP = 64
 KV = {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False, "symmetric": True}
@@ -73,7 +73,7 @@ def by_scheme(scheme: str, group: int | None = None) -> Callable[[str], tuple[Sc
 def same(estimated: list[Tensor], saved: Path) -> None:
     real = read_tensors(saved)
     assert {(t.name, t.dtype, t.shape) for t in estimated} == {(t.name, t.dtype, t.shape) for t in real}
-    assert packed.file_bytes(estimated) == (saved / "model.safetensors").stat().st_size
+    assert size.file_bytes(estimated) == (saved / "model.safetensors").stat().st_size
 
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what llm-compressor and its parts warn of is not ours
@@ -84,7 +84,7 @@ def test_every_scheme_to_the_byte(original: Path, tmp_path: Path, scheme: str) -
     calibrated = SCHEMES[scheme].needs_calibration
     saved = save_quantized(original, tmp_path / "made", calibrated=calibrated, scheme=scheme, targets="Linear")
     tensors = read_tensors(original)
-    same(packed.quantized_tensors(tensors, by_scheme(scheme, 128), "BF16", tied=True), saved)
+    same(size.quantized_tensors(tensors, by_scheme(scheme, 128), "BF16", tied=True), saved)
 
 
 def test_mixed_schemes_and_kv_cache_scales(original: Path, tmp_path: Path) -> None:
@@ -102,18 +102,18 @@ def test_mixed_schemes_and_kv_cache_scales(original: Path, tmp_path: Path) -> No
     def chosen(module: str) -> tuple[Scheme, int | None] | None:
         return by_scheme("W8A16" if module.endswith("down_proj") else "W4A16_ASYM", GROUP)(module)
 
-    estimated = packed.quantized_tensors(read_tensors(original), chosen, "BF16", tied=True, kv_cache=True)
+    estimated = size.quantized_tensors(read_tensors(original), chosen, "BF16", tied=True, kv_cache=True)
     same(estimated, saved)
 
 
 def test_groups_that_do_not_divide_are_an_error() -> None:
     with pytest.raises(ValueError, match="576 columns"):
-        packed.layer_tensors("l", 8, 576, SCHEMES["W4A16"], 128, "BF16")
+        size.layer_tensors("l", 8, 576, SCHEMES["W4A16"], 128, "BF16")
 
 
 @functools.cache
 def bytes_of(scheme: str, rows: int, columns: int, group: int) -> int:
-    found = packed.layer_tensors("layer", rows, columns, SCHEMES[scheme], group, "BF16")
+    found = size.layer_tensors("layer", rows, columns, SCHEMES[scheme], group, "BF16")
     return sum(tensor.bytes for tensor in found)
 
 
@@ -133,6 +133,6 @@ def test_more_bits_more_bytes_larger_groups_fewer(bits: int, rows: int, columns:
 
 def test_fused_experts_are_taken_apart() -> None:
     tensors = [Tensor("model.layers.0.mlp.experts.down_proj", "BF16", (4, 64, 128))]
-    found = packed.quantized_tensors(tensors, lambda _: (SCHEMES["W8A8"], None), "BF16", tied=False)
+    found = size.quantized_tensors(tensors, lambda _: (SCHEMES["W8A8"], None), "BF16", tied=False)
     assert sum(tensor.bytes for tensor in found) == 4 * (64 * 128 + 2 * 64)
     assert len(found) == 8
