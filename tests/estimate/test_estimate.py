@@ -21,9 +21,8 @@ from playground.models.checkpoint import Checkpoint
 from playground.models.gguf import read_header
 from playground.models.variants import open_checkpoint
 from playground.quantize import machine_speed as estimate_speed
-from playground.quantize.estimate import Facts, estimate, facts
+from playground.quantize.estimate import FRESH_SHARE, Facts, Job, Matrix, estimate, facts, memory, seconds
 from playground.quantize.machine_speed import Speed
-from playground.quantize.work import FRESH_SHARE, Job, Matrix, memory, seconds
 
 SPEED = Speed(
     imports_s=10.0, base_bytes=550_000_000, gemm=1e11, gemm_fp32=1e11, factorize=1e10,
