@@ -31,7 +31,7 @@ from playground.evaluate.page import Evaluate
 from playground.jobs import room
 from playground.methods.recipe import without_paths
 from playground.quantize import files
-from playground.quantize import tab as quantize_tab
+from playground.quantize import page as quantize_page
 from playground.quantize.form import spec
 from playground.quantize.page import Quantize, start
 from playground.quantize.upload import Uploads
@@ -70,7 +70,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         compare.wire(demo)
         endpoints = Endpoints(tab.endpoints, owner)
         endpoints.wire(demo, compare.offered, [tab.model, *(slot.variant for slot in tab.slots)])
-        quantize = Quantize(quantize_tab.layout(), queue, rules, compare.show, compare.picked)
+        quantize = Quantize(quantize_page.layout(), queue, rules, compare.show, compare.picked)
         quantize.wire(demo)
         Evaluate(evaluate_tab.layout(), queue, rules).wire()
         Speed(page.layout(), engine, speeds, rules).wire(demo)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from playground import models
@@ -26,12 +26,12 @@ from playground.quantize.estimate import estimate, facts
 from playground.quantize.form import spec
 from playground.quantize.recipes import complete
 from playground.quantize.spec import QuantizeSpec
-from playground.quantize.tab import Tab
 from playground.quantize.upload import MAX_PIECE, Uploads
 from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
 from playground.web.owner import Rules
+from playground.web.theme import drawn
 from playground.web.values import inert
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -225,3 +225,36 @@ def start(queue: Queue, asked: QuantizeSpec) -> str:
 
 def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:
     return asked.name or variant_name(complete(checkpoint, asked.recipe).recipe)
+
+
+# The Quantize page: what is on it. What happens there is in `quantize_events`.
+
+
+@dataclass(frozen=True)
+class Tab:
+    """Five drawn parts: what to make, what that will cost, how far a calibration file is, what came of it all, and what
+    was answered about the hub."""
+
+    form: gr.HTML
+    estimate: gr.HTML
+    upload: gr.HTML
+    board: gr.HTML
+    hub: gr.HTML
+
+
+def layout() -> Tab:
+    """Draw the page in the current Blocks; the script shows one page at a time."""
+    with gr.Column(elem_id="pg-quantize"):
+        with gr.Row(elem_id="pg-quantize-ask"):
+            form = drawn(
+                "quantizeForm", signals="'model' 'estimate' 'probe' 'piece' 'begin'", elem_id="pg-quantize-form"
+            )
+            estimate = drawn("quantizeEstimate", elem_id="pg-quantize-estimate")
+        upload = drawn("quantizeUpload", elem_id="pg-quantize-upload")
+        board = drawn(
+            "quantizeBoard",
+            signals="'look' 'cancel' 'again' 'remove' 'compare' 'preview' 'push' 'halt'",
+            elem_id="pg-quantize-board",
+        )
+        hub = drawn("quantizeHub", elem_id="pg-quantize-hub")
+    return Tab(form, estimate, upload, board, hub)
