@@ -13,7 +13,7 @@ from playground.evaluate.conditions import BATCH_SIZE, Conditions
 from playground.evaluate.divergence_spec import DivergenceSpec
 from playground.evaluate.spec import EvaluateSpec
 from playground.models import names
-from playground.quantize.form import whole
+from playground.quantize.page import whole
 from playground.texts.hub import parse as parse_hub
 
 MAX_VARIANTS = 16

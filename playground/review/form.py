@@ -8,7 +8,7 @@ from typing import Any, cast
 from playground.core import Sampling
 from playground.errors import InvalidRequest
 from playground.evaluate import form
-from playground.quantize.form import whole
+from playground.quantize.page import whole
 from playground.review import prompts
 from playground.review.make import MAX_INVITATIONS, MAX_RUNS, TITLE, Pairs, Terms
 from playground.review.prompts import PromptSet

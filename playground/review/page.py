@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground import models
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
 from playground.jobs.queue import best_device
-from playground.quantize.form import whole
+from playground.quantize.page import whole
 from playground.review import form, make, page_words
 from playground.review.results import results, summary
 from playground.review.tab import Tab

@@ -24,7 +24,7 @@ from playground.quantize import page as quantize_page
 from playground.quantize import upload, words
 from playground.quantize.board import Board
 from playground.quantize.estimate import Facts
-from playground.quantize.form import spec
+from playground.quantize.page import spec
 from playground.quantize.spec import QuantizeSpec
 from playground.quantize.upload import Uploads
 from playground.store import variants
