@@ -32,8 +32,8 @@ from playground.jobs import room
 from playground.methods.recipe import without_paths
 from playground.quantize import files
 from playground.quantize import page as quantize_page
+from playground.quantize.files import Uploads
 from playground.quantize.page import Quantize, spec, start
-from playground.quantize.upload import Uploads
 from playground.review import routes as review_routes
 from playground.review import tab as review_tab
 from playground.review.page import Reviews

@@ -25,9 +25,9 @@ from playground.push.page import Pushes
 from playground.quantize import words
 from playground.quantize.board import Board
 from playground.quantize.estimate import estimate, facts
+from playground.quantize.files import MAX_PIECE, Uploads
 from playground.quantize.recipes import complete
 from playground.quantize.spec import QuantizeSpec
-from playground.quantize.upload import MAX_PIECE, Uploads
 from playground.texts import Calibration
 from playground.texts.hub import parse as parse_hub
 from playground.web import event_data

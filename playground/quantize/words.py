@@ -15,7 +15,7 @@ from playground.methods.base import Method, Option
 from playground.methods.schemes import GROUP_SIZES, SCHEMES
 from playground.methods.table import scheme_words
 from playground.quantize.estimate import Estimate, Facts
-from playground.quantize.upload import MAX_BYTES, SUFFIXES
+from playground.quantize.files import MAX_BYTES, SUFFIXES
 from playground.texts import Calibration
 from playground.texts.sources import bundled
 from playground.web.values import inert

@@ -20,13 +20,13 @@ from playground.methods import TABLE
 from playground.methods.recipe import Recipe, command
 from playground.metrics.weights import where_it_hurt
 from playground.push.page import Pushes
+from playground.quantize import files, words
 from playground.quantize import page as quantize_page
-from playground.quantize import upload, words
 from playground.quantize.board import Board
 from playground.quantize.estimate import Facts
+from playground.quantize.files import Uploads
 from playground.quantize.page import spec
 from playground.quantize.spec import QuantizeSpec
-from playground.quantize.upload import Uploads
 from playground.store import variants
 from playground.texts import Calibration, sources
 from playground.web.jobs import MAX_POINTS, View
@@ -130,9 +130,9 @@ def test_a_file_in_pieces_is_calibration_text(home: Path) -> None:
     assert found and (found.rows, found.skipped, found.bytes) == (9, 0, len(LINES))
     assert uploads.path(found.token).read_text() == LINES
     asked = spec(calibrated(source="upload", upload=found.token, samples="9"), uploads)
-    assert asked.recipe.calibration["source"] == str(upload.folder() / found.token)
+    assert asked.recipe.calibration["source"] == str(files.folder() / found.token)
     again = uploads.piece("b", "other.jsonl", 0, True, LINES)
-    assert again and again.token == found.token and len(list(upload.folder().iterdir())) == 1
+    assert again and again.token == found.token and len(list(files.folder().iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -155,16 +155,16 @@ def test_a_file_that_cannot_be_used_says_so_and_leaves_nothing(
         assert uploads.piece("a", name, earlier, False, part) is None
     with pytest.raises(InvalidCalibration, match=said):
         uploads.piece("a", name, number, True, text)
-    assert not upload.folder().exists() or not list(upload.folder().iterdir())
+    assert not files.folder().exists() or not list(files.folder().iterdir())
 
 
 def test_a_file_has_a_limit_and_so_has_their_number(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "MAX_BYTES", 1000)
+    monkeypatch.setattr(files, "MAX_BYTES", 1000)
     uploads = Uploads()
     uploads.piece("a", "a.txt", 0, False, "x" * 900)
     with pytest.raises(InvalidCalibration, match="limit"):
         uploads.piece("a", "a.txt", 1, False, "x" * 900)
-    for key in range(upload.MAX_OPEN):
+    for key in range(files.MAX_OPEN):
         uploads.piece(str(key), "a.txt", 0, False, "x")
     with pytest.raises(InvalidCalibration, match="Several"):
         uploads.piece("more", "a.txt", 0, False, "x")
@@ -472,5 +472,5 @@ def test_nobody_else_starts_ends_sends_or_deletes_anything(
     assert not [word for word in private if word in json.dumps(seen)]
     assert len(seen["cards"]) == 2 and own["variants"][-1]["path"] == row.path and own["jobs"][0]["log"] == "a log"
     assert list(queue.jobs) == [job] and queue.jobs[job].state == "queued" and Path(row.path).exists()
-    assert not upload.folder().exists()
+    assert not files.folder().exists()
     assert httpx.get(f"{page.url}/quantize/files", params={"variant": row.id}, headers=headers).status_code == 403
