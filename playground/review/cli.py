@@ -80,10 +80,10 @@ def _answered(
     from playground.console import absolute, follow
     from playground.core import Sampling
     from playground.jobs.queue import best_device, submit
-    from playground.review import prompts
+    from playground.review import make
     from playground.review.spec import SAMPLING, ReviewSpec
 
-    chosen = prompts.of(source)
+    chosen = make.of(source)
     spec = ReviewSpec(
         variants=tuple(absolute(name) for name in variants),
         prompts=chosen.first(count) if count else chosen,

@@ -9,9 +9,8 @@ from playground.core import Sampling
 from playground.errors import InvalidRequest
 from playground.evaluate import form
 from playground.quantize.page import whole
-from playground.review import prompts
-from playground.review.make import MAX_INVITATIONS, MAX_RUNS, TITLE, Pairs, Terms
-from playground.review.prompts import PromptSet
+from playground.review import make
+from playground.review.make import MAX_INVITATIONS, MAX_RUNS, TITLE, Pairs, PromptSet, Terms
 from playground.review.spec import SAMPLING, ReviewSpec
 from playground.store.schema import Reveal
 
@@ -52,12 +51,12 @@ def prompt_set(data: Mapping[str, Any]) -> PromptSet:
     if data.get("prompts") == "own":
         typed = text if isinstance(text, str) else ""
         if isinstance(name, str) and name:
-            return prompts.read(name[-200:], typed.encode("utf-8", errors="replace"))
-        return prompts.pasted(typed)
-    count = whole(data.get("count") or len(prompts.bundled().prompts), "The number of prompts")
+            return make.read(name[-200:], typed.encode("utf-8", errors="replace"))
+        return make.pasted(typed)
+    count = whole(data.get("count") or len(make.bundled().prompts), "The number of prompts")
     if count < 1:
         raise InvalidRequest("No prompt is asked for.", hint="Take 1 or more.")
-    return prompts.bundled().first(count)
+    return make.bundled().first(count)
 
 
 def terms(data: Mapping[str, Any]) -> Terms:

@@ -11,7 +11,7 @@ from playground.errors import PlaygroundError
 from playground.evaluate.words import variant_row
 from playground.metrics.stats import smallest_drop
 from playground.models import names
-from playground.review import prompts
+from playground.review import make
 from playground.review.make import TITLE, Terms
 from playground.review.spec import SAMPLING, ReviewSpec
 from playground.store import database, runs
@@ -42,7 +42,7 @@ def form(
             "origin": origin,
             "variants": [variant_row(variant, variant.name in made) for variant in found],
             "runs": _comparisons(),
-            "bundled": len(prompts.bundled().prompts),
+            "bundled": len(make.bundled().prompts),
             "default": {"title": TITLE, "max_tokens": SAMPLING.max_tokens, "places": 20},
         }
     )

@@ -12,8 +12,7 @@ from playground.core import Sampling
 from playground.engines import base
 from playground.errors import InvalidRequest
 from playground.review import make
-from playground.review.make import MAX_ITEMS, MAX_VARIANTS, Terms
-from playground.review.prompts import PromptSet
+from playground.review.make import MAX_ITEMS, MAX_VARIANTS, PromptSet, Terms
 
 SAMPLING = Sampling(max_tokens=200)
 

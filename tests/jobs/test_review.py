@@ -13,8 +13,7 @@ from playground.core import Sampling
 from playground.errors import Cancelled, EngineError, InvalidRequest, OutOfMemory
 from playground.jobs import kinds, progress
 from playground.review import job
-from playground.review.make import Terms
-from playground.review.prompts import pasted
+from playground.review.make import Terms, pasted
 from playground.review.spec import ReviewSpec
 from playground.store import folders, reviews
 from tests.fakes import catalog

@@ -10,14 +10,14 @@ import pytest
 
 from playground.errors import InvalidRequest
 from playground.evaluate.bundled import documents
-from playground.review import prompts
+from playground.review import make
 from playground.texts import overlap, prose
 from playground.texts.sources import bundled as bundled_calibration
 
 
 def test_the_bundled_prompts_are_many_short_and_of_several_kinds() -> None:
-    rows = prompts.bundled_rows()
-    found = prompts.bundled()
+    rows = make.bundled_rows()
+    found = make.bundled()
     assert len(found.prompts) == len(set(found.prompts)) == len(rows) >= 40
     assert len({row["id"] for row in rows}) == len(rows)
     assert len(Counter(row["kind"] for row in rows)) >= 6
@@ -27,7 +27,7 @@ def test_the_bundled_prompts_are_many_short_and_of_several_kinds() -> None:
 
 
 def test_they_are_neither_calibration_nor_evaluation_text() -> None:
-    own = prompts.bundled().prompts
+    own = make.bundled().prompts
     data = sorted((Path(documents.__file__).parent / "data").glob("*.jsonl"))
     others = [sample.plain for sample in bundled_calibration()] + [sample.plain for sample in prose.bundled()]
     others += [text for path in data for line in path.read_text().splitlines() for text in _strings(json.loads(line))]
@@ -52,7 +52,7 @@ def _strings(value: object) -> list[str]:
     ],
 )
 def test_pasted(text: str, expected: tuple[str, ...]) -> None:
-    assert prompts.pasted(text).prompts == expected
+    assert make.pasted(text).prompts == expected
 
 
 def test_rows_of_a_file() -> None:
@@ -62,9 +62,9 @@ def test_rows_of_a_file() -> None:
         "c",
         {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "d"}]},
     ]
-    found = prompts.read("x.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    found = make.read("x.jsonl", "\n".join(map(json.dumps, rows)).encode())
     assert found.prompts == ("a", "b", "c", "d") and found.name == "x.jsonl" and len(found.hash) == 64
-    assert prompts.read("x.txt", b"\xef\xbb\xbfa\nb").prompts == ("a", "b")
+    assert make.read("x.txt", b"\xef\xbb\xbfa\nb").prompts == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -76,19 +76,19 @@ def test_rows_of_a_file() -> None:
         ("x.txt", b"\xff\xfe", "not text in UTF-8"),
         ("x.py", b"a", "no file of prompts"),
         ("x.txt", b" \n", "no prompt in it"),
-        ("x.txt", b"a" * (prompts.MAX_BYTES + 1), "MiB"),
-        ("x.txt", b"a" * (prompts.MAX_CHARACTERS + 1), "characters"),
-        ("x.txt", "\n".join(map(str, range(prompts.MAX_PROMPTS + 1))).encode(), "too many"),
+        ("x.txt", b"a" * (make.MAX_BYTES + 1), "MiB"),
+        ("x.txt", b"a" * (make.MAX_CHARACTERS + 1), "characters"),
+        ("x.txt", "\n".join(map(str, range(make.MAX_PROMPTS + 1))).encode(), "too many"),
     ],
 )
 def test_what_is_no_set_is_refused(name: str, data: bytes, match: str) -> None:
     with pytest.raises(InvalidRequest, match=match):
-        prompts.read(name, data)
+        make.read(name, data)
 
 
 def test_a_source_of_the_command_line(tmp_path: Path) -> None:
-    assert prompts.of("bundled") == prompts.bundled()
+    assert make.of("bundled") == make.bundled()
     (tmp_path / "mine.txt").write_text("a\nb")
-    assert prompts.of(str(tmp_path / "mine.txt")).prompts == ("a", "b")
+    assert make.of(str(tmp_path / "mine.txt")).prompts == ("a", "b")
     with pytest.raises(InvalidRequest, match="no file"):
-        prompts.of(str(tmp_path / "other.txt"))
+        make.of(str(tmp_path / "other.txt"))
