@@ -10,8 +10,7 @@ from statistics import median
 from typing import Any
 
 from playground.review import words
-from playground.review.bradley_terry import bradley_terry
-from playground.review.preference import Agreement, agreement, position, win_rate
+from playground.review.preference import Agreement, agreement, bradley_terry, position, win_rate
 from playground.store import reviews
 from playground.store.schema import Review, Reviewer, ReviewItem, Vote
 

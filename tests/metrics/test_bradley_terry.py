@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from playground.review.bradley_terry import bradley_terry
+from playground.review.preference import bradley_terry
 
 
 def draw(rng: np.random.Generator, strengths: list[float], prompts: int, spread: float = 0.0) -> tuple[list[int], ...]:
