@@ -34,8 +34,8 @@ from playground.quantize import files
 from playground.quantize import page as quantize_page
 from playground.quantize.files import Uploads
 from playground.quantize.page import Quantize, spec, start
+from playground.review import page as review_page
 from playground.review import routes as review_routes
-from playground.review import tab as review_tab
 from playground.review.page import Reviews
 from playground.runs import downloads
 from playground.runs import routes as runs_routes
@@ -74,7 +74,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         Evaluate(evaluate_tab.layout(), queue, rules).wire()
         Speed(page.layout(), engine, speeds, rules).wire(demo)
         Runs(runs_tab.layout(), owner).wire()
-        Reviews(review_tab.layout(), queue, owner).wire()
+        Reviews(review_page.layout(), queue, owner).wire()
         add_endpoints(engine, rules, queue)
         evaluate_api.endpoints(owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +17,6 @@ from playground.jobs.queue import best_device
 from playground.quantize.page import whole
 from playground.review import form, make, page_words
 from playground.review.results import results, summary
-from playground.review.tab import Tab
 from playground.settings import settings
 from playground.store import database, reviews
 from playground.store.schema import Job
@@ -24,6 +24,7 @@ from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.jobs import JobCards, Queue
 from playground.web.owner import Owner
+from playground.web.theme import drawn
 from playground.web.values import inert
 
 log = logging.getLogger(__name__)
@@ -191,3 +192,28 @@ def asked(job: Job) -> dict[str, Any]:
         "words": "answers for a blind review",
         "review": (job.result or {}).get("review"),
     }
+
+
+# The Reviews page: what is on it, all of it the owner's. What happens there is in `review_events`.
+
+
+@dataclass(frozen=True)
+class Tab:
+    """What is to be reviewed and by whom, what so many votes can show; jobs and reviews; one review and its results."""
+
+    form: gr.HTML
+    plan: gr.HTML
+    board: gr.HTML
+    opened: gr.HTML
+
+
+def layout() -> Tab:
+    """Draw the page in the current Blocks; the script shows one page at a time."""
+    with gr.Column(elem_id="pg-reviews"):
+        with gr.Row(elem_id="pg-reviews-ask"):
+            form = drawn("reviewForm", signals="'model' 'plan' 'begin'", elem_id="pg-reviews-form")
+            plan = drawn("reviewPlan", elem_id="pg-reviews-plan")
+        board = drawn("reviewBoard", signals="'look' 'cancel' 'again' 'remove'", elem_id="pg-reviews-board")
+        opened = drawn("reviewOpened", signals="'open' 'close' 'invite' 'exclude' 'link'", elem_id="pg-reviews-opened")
+        drawn("reviewList", elem_id="pg-reviews-list")
+    return Tab(form, plan, board, opened)
