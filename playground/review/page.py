@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground import models
+from playground.core import Sampling
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
+from playground.evaluate import form
 from playground.jobs.queue import best_device
 from playground.quantize.page import whole
-from playground.review import form, make, page_words
+from playground.review import make, page_words
+from playground.review.make import MAX_INVITATIONS, MAX_RUNS, TITLE, Pairs, PromptSet, Terms
 from playground.review.results import results, summary
+from playground.review.spec import SAMPLING, ReviewSpec
 from playground.settings import settings
 from playground.store import database, reviews
-from playground.store.schema import Job
+from playground.store.schema import Job, Reveal
 from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.jobs import JobCards, Queue
@@ -30,6 +34,7 @@ from playground.web.values import inert
 log = logging.getLogger(__name__)
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 LISTED = 100
+MAX_NAMES = 20_000  # characters of the reviewers' names
 
 
 class Reviews:
@@ -73,9 +78,9 @@ class Reviews:
         sent, serial = event_data.values(data), event_data.serial(data)
         try:
             self.owner.check(request)
-            if form.from_runs(sent):
-                return page_words.plan_of_runs(serial, len(form.run_ids(sent)), form.terms(sent))
-            return page_words.plan(serial, form.spec(sent))
+            if from_runs(sent):
+                return page_words.plan_of_runs(serial, len(run_ids(sent)), terms(sent))
+            return page_words.plan(serial, spec(sent))
         except PlaygroundError as error:
             return page_words.refused(serial, error)
 
@@ -84,10 +89,10 @@ class Reviews:
         sent, made = event_data.values(data), []
 
         def act() -> None:
-            if form.from_runs(sent):
-                made.append(make.from_runs(form.terms(sent), form.run_ids(sent)).id)
+            if from_runs(sent):
+                made.append(make.from_runs(terms(sent), run_ids(sent)).id)
             else:
-                self.queue.submit(form.spec(sent), best_device())
+                self.queue.submit(spec(sent), best_device())
 
         return self._owned(data, request, act, made)
 
@@ -217,3 +222,83 @@ def layout() -> Tab:
         opened = drawn("reviewOpened", signals="'open' 'close' 'invite' 'exclude' 'link'", elem_id="pg-reviews-opened")
         drawn("reviewList", elem_id="pg-reviews-list")
     return Tab(form, plan, board, opened)
+
+
+# What the Reviews form sends, turned into a job's spec or into runs. Nothing of it is trusted.
+
+
+def from_runs(data: Mapping[str, Any]) -> bool:
+    """Whether the answers are those of stored comparisons."""
+    return data.get("source") == "runs"
+
+
+def run_ids(data: Mapping[str, Any]) -> list[str]:
+    """Raises InvalidRequest."""
+    found = data.get("runs")
+    listed = [one[:64] for one in found if isinstance(one, str)] if isinstance(found, list) else []
+    if not listed:
+        raise InvalidRequest("No comparison is chosen.", hint="Each one is a prompt with its answers.")
+    if len(listed) > MAX_RUNS:
+        raise InvalidRequest(f"{len(listed)} comparisons are chosen.", hint=f"Allowed: {MAX_RUNS}.")
+    return list(dict.fromkeys(listed))
+
+
+def spec(data: Mapping[str, Any]) -> ReviewSpec:
+    """Raises PlaygroundError."""
+    found = ReviewSpec(
+        variants=form.variants(data),
+        prompts=prompt_set(data),
+        terms=terms(data),
+        sampling=sampling(data),
+    )
+    found.check()
+    return found
+
+
+def prompt_set(data: Mapping[str, Any]) -> PromptSet:
+    """Bundled, pasted or a file's. Raises InvalidRequest."""
+    text, name = data.get("text"), data.get("file")
+    if data.get("prompts") == "own":
+        typed = text if isinstance(text, str) else ""
+        if isinstance(name, str) and name:
+            return make.read(name[-200:], typed.encode("utf-8", errors="replace"))
+        return make.pasted(typed)
+    count = whole(data.get("count") or len(make.bundled().prompts), "The number of prompts")
+    if count < 1:
+        raise InvalidRequest("No prompt is asked for.", hint="Take 1 or more.")
+    return make.bundled().first(count)
+
+
+def terms(data: Mapping[str, Any]) -> Terms:
+    """Raises InvalidRequest."""
+    typed = data.get("invitations")
+    lines = (typed if isinstance(typed, str) else "")[:MAX_NAMES].replace(",", "\n").splitlines()
+    names = tuple(dict.fromkeys(name.strip()[:100] for name in lines if name.strip()))
+    if len(names) > MAX_INVITATIONS:
+        raise InvalidRequest(f"{len(names)} reviewers are named.", hint=f"Allowed: {MAX_INVITATIONS}.")
+    return Terms(
+        title=_text(data, "title") or TITLE,
+        pairs=cast(Pairs, _text(data, "pairs") or "reference"),
+        reveal=cast(Reveal, _text(data, "reveal") or "end"),
+        invitations=names,
+        places=whole(data.get("places") or 0, "The number of places") if data.get("common") else 0,
+    )
+
+
+def sampling(data: Mapping[str, Any]) -> Sampling:
+    """Raises InvalidRequest."""
+    typed = _text(data, "temperature")
+    try:
+        temperature = float(typed or SAMPLING.temperature)
+    except ValueError:
+        raise InvalidRequest(f"{typed[:40]!r} is no temperature.", hint="0 is greedy.") from None
+    return Sampling(
+        max_tokens=whole(data.get("max_tokens") or SAMPLING.max_tokens, "Max tokens"),
+        temperature=temperature,
+        seed=whole(data.get("seed") or 0, "The seed"),
+    )
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    found = data.get(key)
+    return found.strip()[:300] if isinstance(found, str) else ""

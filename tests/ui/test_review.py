@@ -12,8 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from playground.errors import InvalidRequest
-from playground.review import form as review_form
-from playground.review import routes, voting
+from playground.review import page, routes, voting
 from playground.review.spec import ReviewSpec
 from playground.store import reviews
 from tests.fakes import catalog
@@ -136,11 +135,11 @@ def test_the_form_becomes_a_spec_or_a_sentence(monkeypatch: pytest.MonkeyPatch, 
         "count": "8",
         "seed": "3",
     }
-    spec = review_form.spec(form)
+    spec = page.spec(form)
     assert isinstance(spec, ReviewSpec) and spec.terms.invitations == ("Anna", "Ben")
     assert len(spec.prompts.prompts) == 8 and spec.sampling.seed == 3 and spec.terms.places == 0
     own = {**form, "prompts": "own", "text": '{"prompt": "Why?"}', "file": "mine.jsonl", "common": True, "places": "5"}
-    assert review_form.spec(own).prompts.prompts == ("Why?",) and review_form.spec(own).terms.places == 5
+    assert page.spec(own).prompts.prompts == ("Why?",) and page.spec(own).terms.places == 5
     for more, match in (
         ({"count": "many"}, "whole number"),
         ({"count": "0"}, "No prompt"),
@@ -152,6 +151,6 @@ def test_the_form_becomes_a_spec_or_a_sentence(monkeypatch: pytest.MonkeyPatch, 
         ({"invitations": None}, "Nobody could vote"),
     ):
         with pytest.raises(InvalidRequest, match=match):
-            review_form.spec({**form, **more})
+            page.spec({**form, **more})
     with pytest.raises(InvalidRequest, match="No comparison"):
-        review_form.run_ids({"runs": [3, None]})
+        page.run_ids({"runs": [3, None]})
