@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.errors import PlaygroundError, UnknownRun
-from playground.runs.how import KINDS
+from playground.runs.page import KINDS
 from playground.runs.rows import Rows
 from playground.runs.tab import Tab
 from playground.store import database, runs

@@ -14,7 +14,7 @@ from playground.engines.base import parse
 from playground.evaluate.report import named
 from playground.evaluate.run_page import NOISE
 from playground.metrics.timing import timing
-from playground.runs import how, replay
+from playground.runs import page, replay
 from playground.store.runs import Entry
 from playground.web import owner as web_owner
 
@@ -41,7 +41,7 @@ def _head(entry: Entry, row: Row) -> dict[str, Any]:
     return {
         "id": run.id,
         "kind": run.kind,
-        "kind_words": how.KINDS.get(run.kind, run.kind),
+        "kind_words": page.KINDS.get(run.kind, run.kind),
         "title": entry.title if entry.title != run.title else row["title"],
         "note": entry.note,
         "model": row["model"],
@@ -53,7 +53,7 @@ def _head(entry: Entry, row: Row) -> dict[str, Any]:
 def changed(first: Row, second: Row) -> dict[str, Any]:
     """Groups of [name, before, after]; of each group how many are the same. None: it was not there."""
     groups = []
-    for name, read in (("Settings", how.settings), ("Machine", _device), ("Versions", _versions)):
+    for name, read in (("Settings", page.settings), ("Machine", _device), ("Versions", _versions)):
         groups.append(_group(name, dict(_pairs(read(first))), dict(_pairs(read(second)))))
     groups.append(_group("Variants", *(_variants(row) for row in (first, second))))
     if (told := [str(_asked(row)) for row in (first, second)]) and any(told):
@@ -66,7 +66,7 @@ def _pairs(found: Iterable[Sequence[str]]) -> Iterable[tuple[str, str]]:
 
 
 def _device(row: Row) -> list[list[str]]:
-    return how.device(row.get("device") or {})
+    return page.device(row.get("device") or {})
 
 
 def _versions(row: Row) -> list[list[str]]:
@@ -76,7 +76,7 @@ def _versions(row: Row) -> list[list[str]]:
 def _variants(row: Row) -> dict[str, str]:
     """What a variant is, in one line: another hash is other weights."""
     shown = {}
-    for one in map(how.variant, row["variants"]):
+    for one in map(page.variant, row["variants"]):
         size = f"{one['bytes']:,} bytes" if one["bytes"] else ""
         weights = f"weights {one['hash'][:12]}" if one["hash"] else ""
         shown[one["id"]] = " · ".join(filter(None, (one["made"], size, one["engine"], weights))) or "there"

@@ -11,7 +11,7 @@ from playground.engines.base import parse
 from playground.evaluate.report import named
 from playground.evaluate.run_page import NOISE
 from playground.evaluate.verdict_table import WITHHELD
-from playground.runs.how import KINDS
+from playground.runs.page import KINDS
 from playground.store import runs
 from playground.store.runs import Entry
 

@@ -12,7 +12,6 @@ import pytest
 
 from playground.compare.stored import pane as stored_pane
 from playground.metrics.timing import timing
-from playground.runs import how as runs_how
 from playground.runs import page, replay
 from playground.runs import pair as runs_pair
 from playground.runs import rows as runs_rows
@@ -106,15 +105,15 @@ def test_how_it_was_measured_is_in_words(home: Path) -> None:
     )
     assert ["bandwidth", "17.1 GB/s"] in how["device"] and ["torch", "2.13.0"] in how["versions"]
     assert [one["hash"] for one in how["variants"]] == [REFERENCE["content_hash"], NF4["content_hash"]]
-    assert runs_how.words({"a_b": [1, None, 0.5], "c": True}) == "a b 1, –, 0.5, c yes"
+    assert page.words({"a_b": [1, None, 0.5], "c": True}) == "a b 1, –, 0.5, c yes"
 
 
 def test_settings_of_a_checkpoint_that_no_answer_was_asked_with_are_among_the_settings() -> None:
     variants = [{**REFERENCE, "left_out": {"repetition_penalty": 1.5}}, {**NF4, "left_out": {}}]
     row = {"settings": {"tasks": ["math"]}, "variants": variants}
-    assert runs_how.settings(row)[-1] == ["generation_config.json", "not read (BF16: repetition_penalty 1.5)"]
+    assert page.settings(row)[-1] == ["generation_config.json", "not read (BF16: repetition_penalty 1.5)"]
     older = row | {"variants": [REFERENCE, NF4]}
-    assert runs_how.settings(older) == [["tasks", "math"]]
+    assert page.settings(older) == [["tasks", "math"]]
 
 
 def test_a_kind_that_nobody_knows_still_has_its_head(home: Path) -> None:
