@@ -38,8 +38,8 @@ from playground.review import page as review_page
 from playground.review import routes as review_routes
 from playground.review.page import Reviews
 from playground.runs import downloads
+from playground.runs import page as runs_page
 from playground.runs import routes as runs_routes
-from playground.runs import tab as runs_tab
 from playground.runs.list import Runs
 from playground.settings import settings
 from playground.speed import page
@@ -73,7 +73,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         quantize.wire(demo)
         Evaluate(evaluate_tab.layout(), queue, rules).wire()
         Speed(page.layout(), engine, speeds, rules).wire(demo)
-        Runs(runs_tab.layout(), owner).wire()
+        Runs(runs_page.layout(), owner).wire()
         Reviews(review_page.layout(), queue, owner).wire()
         add_endpoints(engine, rules, queue)
         evaluate_api.endpoints(owner, queue)

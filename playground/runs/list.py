@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.errors import PlaygroundError, UnknownRun
-from playground.runs.page import KINDS
+from playground.runs.page import KINDS, Tab
 from playground.runs.rows import Rows
-from playground.runs.tab import Tab
 from playground.store import database, runs
 from playground.web import event_data
 from playground.web import gradio as gr
