@@ -12,9 +12,8 @@ import pytest
 
 from playground.compare.stored import pane as stored_pane
 from playground.metrics.timing import timing
-from playground.runs import page, replay
+from playground.runs import list, page, replay
 from playground.runs import pair as runs_pair
-from playground.runs import rows as runs_rows
 from playground.store import folders, runs
 from playground.store.schema import Run
 from playground.web import theme
@@ -168,7 +167,7 @@ def test_runs_of_different_kinds_have_no_common_number(home: Path) -> None:
 def test_a_line_says_the_number_that_matters(home: Path) -> None:
     for make in (comparison, bench, quantization, evaluation):
         make()  # type: ignore[operator]
-    rows = runs_rows.Rows()
+    rows = list.Rows()
     found = {line["kind"]: line for line in rows.lines(runs.search())}
     assert found["comparison"]["number"] == ("0.57×", "decode speed, nf4")
     assert found["bench"]["number"] == ("24.1", "tok/s decode, BF16 in transformers")
