@@ -18,7 +18,6 @@ from playground.methods.recipe import Recipe, command, variant_name, without_pat
 from playground.methods.table import calibration_words, scheme_words
 from playground.metrics.weights import where_it_hurt
 from playground.push import results
-from playground.push.loading import loading
 from playground.push.origin import Origin
 from playground.report import card as report_card
 from playground.report.card import code, fence, plain, table
@@ -26,6 +25,8 @@ from playground.store.schema import Run, StoredVariant
 
 WORST = 5  # layers in the table
 HASH = "content_hash"  # of the calibration's token ids, in a stored recipe
+PLACE = "OWNER/NAME"  # in a preview without a name yet
+_PACKAGE = {"bitsandbytes": "bitsandbytes", "gguf": "gguf"}  # what transformers needs beside itself, by method
 
 
 def card(
@@ -142,3 +143,36 @@ def _calibration(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _digest(what: str, value: object) -> str:
     return f" {what}: SHA-256 {code(value)}." if value else ""
+
+
+# How a pushed variant is loaded: one block of code for each engine that the methods table names for it.
+
+
+def loading(variant: StoredVariant, row: Method, files: Sequence[str], repository: str) -> str:
+    """Markdown; engines in the order of the methods table."""
+    place = repository or PLACE
+    gguf = next((name for name in files if name.endswith(".gguf")), "")
+    blocks = {
+        "transformers": f"### transformers\n\n{_transformers(row, place, gguf)}",
+        "vllm": f"### vLLM\n\n{fence(f'vllm serve {place}', 'bash')}\n\n"
+        f"Whether vLLM has a kernel for {code(variant.scheme)} depends on the device; it says so when it starts.",
+        "llamacpp": f"### llama.cpp\n\n{fence(f'llama-server --hf-repo {place} --hf-file {gguf}', 'bash')}",
+    }
+    return "\n\n".join([*(blocks[engine] for engine in row.engines), row.hardware])
+
+
+def _transformers(row: Method, place: str, gguf: str) -> str:
+    package = _PACKAGE.get(row.name, "compressed-tensors")
+    more = f", gguf_file={gguf!r}" if gguf else ""
+    return fence(
+        f"# pip install transformers accelerate {package}\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f'tokenizer = AutoTokenizer.from_pretrained("{place}"{more})\n'
+        f'model = AutoModelForCausalLM.from_pretrained("{place}"{more}, dtype="auto")\n'
+        'messages = [{"role": "user", "content": "What is gravity?"}]\n'
+        "inputs = tokenizer.apply_chat_template(\n"
+        '    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True\n'
+        ").to(model.device)\n"
+        "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=128)[0]))",
+        "python",
+    )
