@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass
 from playground import process
 from playground.core import Progress
 from playground.errors import CatalogError, HubUnreachable, MissingToken, PlaygroundError, PushError, WrongToken
-from playground.push.files import README
-from playground.push.plan import Plan, check_repository
+from playground.push.plan import README, Plan, check_repository
 from playground.settings import settings
 
 QUIET_S = 60.0  # as long as the hub may say nothing
