@@ -20,7 +20,7 @@ import httpx
 
 from playground.errors import HubUnreachable, NameTaken, to_wire
 from playground.process import say
-from playground.push.hub_errors import AGAIN, typed, unreachable
+from playground.push.hub import AGAIN, typed, unreachable
 
 CONNECT_S = 10.0
 REPORT_S = 0.1

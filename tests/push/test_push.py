@@ -29,7 +29,7 @@ from playground.errors import (
     PushError,
     WrongToken,
 )
-from playground.push import Plan, hub_errors, plan, push
+from playground.push import Plan, hub, plan, push
 from playground.store import jobs, runs
 from playground.store.schema import StoredVariant
 from tests.fakes.hub import Hub
@@ -251,10 +251,10 @@ def test_the_token_is_nowhere_afterwards(
 
 
 def test_what_nobody_foresaw_is_a_push_error() -> None:
-    assert type(hub_errors.typed(ValueError("odd"), NAME)) is PushError
+    assert type(hub.typed(ValueError("odd"), NAME)) is PushError
     wrapped = RuntimeError("Error while uploading 'x' to the Hub.")
     wrapped.__cause__ = FileNotFoundError(2, "No such file or directory")
-    assert "could not be read: No such file" in str(hub_errors.typed(wrapped, NAME))
+    assert "could not be read: No such file" in str(hub.typed(wrapped, NAME))
 
 
 def children() -> list[psutil.Process]:
