@@ -32,14 +32,13 @@ import psutil
 
 from playground import models, texts
 from playground.core import Progress
-from playground.methods import maker
 from playground.methods.llm_compressor import to_yaml
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import content_hash
 from playground.models import checkpoint
 from playground.process import briefly
 from playground.quantize import compressor
-from playground.quantize.recipes import complete
+from playground.quantize.recipes import complete, maker
 from playground.texts import Calibration
 
 BARE = """

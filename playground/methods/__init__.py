@@ -3,6 +3,5 @@
 from playground.formatting import did_you_mean
 from playground.methods.base import Method, OnLoad
 from playground.methods.table import TABLE, method, on_load, on_load_names
-from playground.quantize.recipes import maker
 
-__all__ = ["TABLE", "Method", "OnLoad", "did_you_mean", "maker", "method", "on_load", "on_load_names"]
+__all__ = ["TABLE", "Method", "OnLoad", "did_you_mean", "method", "on_load", "on_load_names"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from playground.report import card
+from playground.report import card as report_card
 from playground.report.card import code, plain, table
 from playground.store import database, runs
 from playground.store.schema import Run, StoredVariant
@@ -42,7 +42,7 @@ def index(variant: StoredVariant, found: Sequence[Run]) -> list[EvalResult]:
     newest: dict[tuple[str, str], EvalResult] = {}
     for run in found:
         if here := _measured(run, variant):
-            for one in card.results(run, here["id"]):
+            for one in report_card.results(run, here["id"]):
                 newest.setdefault((one.dataset_type, one.metric_type), one)
     return list(newest.values())
 

@@ -20,7 +20,6 @@ from playground.engines.host.imports import without_sklearn
 from playground.errors import OutOfMemory, QuantizeFailed, ReloadMismatch
 from playground.jobs import worker
 from playground.jobs.progress import Clock, Report
-from playground.methods import maker
 from playground.methods.recipe import Recipe, variant_name
 from playground.metrics.weights import WHAT, LayerError, content_hash
 from playground.models import checkpoint, names
@@ -31,7 +30,7 @@ from playground.quantize import compressor, publish, reload
 from playground.quantize import probe as quantize_probe
 from playground.quantize import report as quantize_report
 from playground.quantize.estimate import Estimate, estimate, facts
-from playground.quantize.recipes import complete
+from playground.quantize.recipes import complete, maker
 from playground.quantize.reload import FreshProcess
 from playground.quantize.spec import QuantizeSpec
 from playground.store import folders

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from playground.methods import TABLE, maker
+from playground.methods import TABLE
 from playground.methods.llm_compressor import to_yaml
 from playground.methods.recipe import Recipe
+from playground.quantize.recipes import maker
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 CASES = [(row.name, scheme) for row in TABLE if hasattr(maker(row.name), "modifiers") for scheme in row.schemes]
