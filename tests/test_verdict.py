@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from playground.compare.run import PaneResult
-from playground.compare.verdict import diverges_at, outcome, verdict
+from playground.compare.verdict import PaneResult, diverges_at, outcome, verdict
 from playground.core import Finish, FinishReason, Loaded, Prompt, Token
 from tests.fakes.catalog import fake_variant
 

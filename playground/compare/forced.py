@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from playground.compare.run import PaneResult
+from playground.compare.verdict import PaneResult
 from playground.core import UNKNOWN_ID, Finish, ForcedSummary, ForcedToken, ForcedTokens, Forcing, Progress, summary
 from playground.engines import base
 from playground.engines.base import Engine

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from playground.compare.forced import ForcedResult
-from playground.compare.run import PaneResult
-from playground.compare.verdict import Outcome, outcome
+from playground.compare.verdict import Outcome, PaneResult, outcome
 from playground.core import Alternative, Message, Prompt, Sampling, Token
 from playground.engines.subjects import described, model_named
 from playground.models import names

@@ -9,8 +9,7 @@ from typing import Any
 
 from playground import formatting
 from playground.compare import stored
-from playground.compare.run import PaneResult
-from playground.compare.verdict import diverges_at, verdict
+from playground.compare.verdict import PaneResult, diverges_at, verdict
 from playground.core import Sampling, Token, nats
 from playground.engines import base
 from playground.report import plots

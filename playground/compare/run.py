@@ -8,19 +8,16 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextvars import copy_context
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from playground import models
-from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token, Trace, Variant
+from playground.compare.verdict import Item
+from playground.core import Finish, Generation, Loaded, Message, Prompt, Sampling
 from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
-from playground.metrics.timing import Timing, inter_token_latencies, timing
 
 log = logging.getLogger(__name__)
-
-Item = Variant | Progress | Loaded | Prompt | Token | Finish | PlaygroundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,97 +47,6 @@ class Event:
 
     pane: int
     item: Item
-
-
-@dataclass(slots=True)
-class PaneResult:
-    """What has arrived in one pane so far; feed it every item of the pane."""
-
-    variant_id: str
-    engine: str = "transformers"
-    variant: Variant | None = None
-    loaded: Loaded | None = None
-    prompt: Prompt | None = None
-    progress: Progress | None = None
-    tokens: list[Token] = field(default_factory=list)
-    finish: Finish | None = None
-    error: PlaygroundError | None = None
-
-    def add(self, item: Item) -> None:
-        match item:
-            case Variant():
-                self.variant = item
-            case Loaded():
-                self.loaded, self.engine = item, item.engine
-            case Prompt():
-                self.prompt = item
-            case Progress():
-                self.progress = item
-            case Token():
-                self.tokens.append(item)
-                self.progress = None
-            case Finish():
-                self.finish = item
-                self.progress = None
-            case PlaygroundError():
-                self.error = item
-                self.progress = None
-
-    @property
-    def done(self) -> bool:
-        return self.finish is not None or self.error is not None
-
-    @property
-    def text(self) -> str:
-        return "".join(token.text for token in self.tokens) + (self.finish.text if self.finish else "")
-
-    @property
-    def token_ids(self) -> list[int]:
-        return [token.id for token in self.tokens]
-
-    @property
-    def gaps_s(self) -> list[float]:
-        return inter_token_latencies([token.time_s for token in self.tokens])
-
-    def trace(self) -> Trace:
-        prompt_tokens = len(self.prompt.ids) if self.prompt else 0
-        steps = tuple(token.step_s for token in self.tokens)
-        return Trace(
-            prompt_tokens=self.finish.prompt_tokens if self.finish else prompt_tokens,
-            times_s=tuple(token.time_s for token in self.tokens),
-            steps_s=steps,
-            prefill_s=steps[0] if steps else None,
-            clock=self.loaded.clock if self.loaded else "engine",
-        )
-
-    def timing(self) -> Timing:
-        return timing(self.trace())
-
-    @property
-    def peak_memory_bytes(self) -> int | None:
-        return self.finish.peak_memory_bytes if self.finish else None
-
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `panes` in the documented JSON of `generate`."""
-        trace = self.trace()
-        row: dict[str, Any] = {
-            "variant": self.variant_id,
-            "engine": self.engine,
-            "text": self.text,
-            "token_ids": self.token_ids,
-            "times_s": list(trace.times_s),
-            "steps_s": list(trace.steps_s),
-            "finish_reason": "error" if self.error else self.finish.reason if self.finish else None,
-            "metrics": {**timing(trace).as_dict(), "peak_memory_bytes": self.peak_memory_bytes},
-            "waited_s": self.finish.waited_s if self.finish else 0.0,
-            "clock": trace.clock,
-            "contended": self.finish.contended if self.finish else False,
-            "kernel": self.loaded.kernel if self.loaded else "",
-            "reported": asdict(self.finish.reported) if self.finish and self.finish.reported else None,
-        }
-        if self.error:
-            row["error"] = {"code": self.error.code, "message": self.error.message, "hint": self.error.hint}
-        return row
 
 
 class Comparison:

@@ -11,7 +11,8 @@ from playground.compare import encode
 from playground.compare.forced import ForcedResult
 from playground.compare.forced import Item as ForcedItem
 from playground.compare.generate import messages
-from playground.compare.run import Item, PaneRequest, PaneResult
+from playground.compare.run import PaneRequest
+from playground.compare.verdict import Item, PaneResult
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
 from playground.engines import base
 from playground.errors import PlaygroundError
