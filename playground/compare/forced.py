@@ -6,17 +6,15 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from playground.compare.verdict import PaneResult
-from playground.core import UNKNOWN_ID, Finish, ForcedSummary, ForcedToken, ForcedTokens, Forcing, Progress, summary
+from playground.compare.verdict import ForcedResult, Forcing_Item, PaneResult
+from playground.core import UNKNOWN_ID, Finish, ForcedTokens, Forcing, Progress
 from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
 
 log = logging.getLogger(__name__)
-Item = Progress | ForcedTokens | Finish | PlaygroundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +50,6 @@ def blocked(reference: Side, other: Side) -> str:
     return ""
 
 
-@dataclass(slots=True)
-class ForcedResult:
-    """What is known of one variant so far; feed it every item of its own.
-
-    total   tokens of the text
-    reason  why there is nothing or no more: blocked, failed or stopped
-    """
-
-    total: int
-    reason: str = ""
-    tokens: list[ForcedToken] = field(default_factory=list)
-
-    def add(self, item: Item) -> None:
-        match item:
-            case ForcedTokens():
-                self.tokens += item.tokens
-            case PlaygroundError():
-                self.reason = str(item)
-            case Finish(reason="abort"):
-                self.reason = self.reason or "It was stopped."
-
-    @property
-    def summary(self) -> ForcedSummary | None:
-        return summary(self.tokens)
-
-    @property
-    def complete(self) -> bool:
-        return 0 < self.total == len(self.tokens)
-
-    def as_json(self) -> dict[str, Any]:
-        """`divergence` of one entry of `panes` in the documented JSON of `generate`."""
-        found = self.summary
-        row = found.as_dict() if found else {"kld_mean": None, "top1_agreement": None, "tokens": 0}
-        return row | ({"reason": self.reason} if self.reason else {})
-
-
 class ForcedComparison:
     """The text of `reference` through each of `others`, none of which is `blocked`.
 
@@ -116,7 +78,7 @@ class ForcedComparison:
         except PlaygroundError as error:
             log.info("abort of a forced text: %s", error)
 
-    def events(self) -> Iterator[tuple[int, Item]]:
+    def events(self) -> Iterator[tuple[int, Forcing_Item]]:
         everyone = range(len(self._forcing.others))
         try:
             for item in self._items():

@@ -10,11 +10,10 @@ from contextvars import copy_context
 from dataclasses import dataclass
 
 from playground.compare import encode, record2, verdict
-from playground.compare.forced import ForcedResult
 from playground.compare.measuring import Measuring
 from playground.compare.run import Comparison
 from playground.compare.turns import Ask, Pane, Turn
-from playground.compare.verdict import diverges_at
+from playground.compare.verdict import ForcedResult, diverges_at
 from playground.core import Variant
 from playground.engines import base
 from playground.engines.base import Engine

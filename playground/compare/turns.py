@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from playground.compare import encode
-from playground.compare.forced import ForcedResult
-from playground.compare.forced import Item as ForcedItem
 from playground.compare.generate import messages
 from playground.compare.run import PaneRequest
-from playground.compare.verdict import Item, PaneResult
+from playground.compare.verdict import ForcedResult, Item, PaneResult
+from playground.compare.verdict import Forcing_Item as ForcedItem
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
 from playground.engines import base
 from playground.errors import PlaygroundError

@@ -7,13 +7,26 @@ from dataclasses import asdict, dataclass, field
 from math import exp
 from typing import Any
 
-from playground.core import Finish, Loaded, Progress, Prompt, Token, Trace, Variant
+from playground.core import (
+    Finish,
+    ForcedSummary,
+    ForcedToken,
+    ForcedTokens,
+    Loaded,
+    Progress,
+    Prompt,
+    Token,
+    Trace,
+    Variant,
+    summary,
+)
 from playground.engines import base
 from playground.errors import PlaygroundError
 from playground.metrics.timing import Timing, inter_token_latencies, speed_ratio_interval, timing
 
 MIN_GAPS = 16  # below this a speed ratio is anecdote: a mean of a dozen steps moves by tens of percent
 Item = Variant | Progress | Loaded | Prompt | Token | Finish | PlaygroundError
+Forcing_Item = Progress | ForcedTokens | Finish | PlaygroundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,3 +299,39 @@ class PaneResult:
         if self.error:
             row["error"] = {"code": self.error.code, "message": self.error.message, "hint": self.error.hint}
         return row
+
+
+@dataclass(slots=True)
+class ForcedResult:
+    """What is known of one variant so far; feed it every item of its own.
+
+    total   tokens of the text
+    reason  why there is nothing or no more: blocked, failed or stopped
+    """
+
+    total: int
+    reason: str = ""
+    tokens: list[ForcedToken] = field(default_factory=list)
+
+    def add(self, item: Forcing_Item) -> None:
+        match item:
+            case ForcedTokens():
+                self.tokens += item.tokens
+            case PlaygroundError():
+                self.reason = str(item)
+            case Finish(reason="abort"):
+                self.reason = self.reason or "It was stopped."
+
+    @property
+    def summary(self) -> ForcedSummary | None:
+        return summary(self.tokens)
+
+    @property
+    def complete(self) -> bool:
+        return 0 < self.total == len(self.tokens)
+
+    def as_json(self) -> dict[str, Any]:
+        """`divergence` of one entry of `panes` in the documented JSON of `generate`."""
+        found = self.summary
+        row = found.as_dict() if found else {"kld_mean": None, "top1_agreement": None, "tokens": 0}
+        return row | ({"reason": self.reason} if self.reason else {})
