@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from playground.compare.result import PaneResult
 from playground.compare.run import Comparison, Event, PaneRequest
-from playground.compare.verdict import PaneResult
 from playground.core import Finish, Generation, Loaded, Progress, Prompt, Reported, Sampling, Token, Variant
 from playground.errors import Cancelled, EngineDied, OutOfMemory, UnknownVariant
 from tests.fakes import catalog

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from playground.compare.verdict import PaneResult, diverges_at, outcome, verdict
+from playground.compare.result import PaneResult, diverges_at, outcome, verdict
 from playground.core import Finish, FinishReason, Loaded, Prompt, Token
 from tests.fakes.catalog import fake_variant
 

@@ -17,8 +17,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from playground.compare.result import PaneResult, verdict
 from playground.compare.run import Event
-from playground.compare.verdict import PaneResult, verdict
 from playground.console import err, out
 from playground.core import ForcedSummary, Progress
 from playground.models import endpoints

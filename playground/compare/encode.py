@@ -22,7 +22,7 @@ from dataclasses import asdict
 from math import exp, isfinite
 from typing import Any
 
-from playground.compare.verdict import Divergence, PaneResult
+from playground.compare.result import Divergence, PaneResult
 from playground.core import Finish, ForcedToken, Loaded, Progress, Reported, Sampling, Token, Variant
 from playground.engines import base
 from playground.engines.base import NAMES, Option

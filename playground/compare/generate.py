@@ -8,8 +8,8 @@ from typing import Any
 
 from playground.compare import record2
 from playground.compare.forced import Side, measure
+from playground.compare.result import ForcedResult, PaneResult
 from playground.compare.run import Comparison, Event, PaneRequest
-from playground.compare.verdict import ForcedResult, PaneResult
 from playground.core import Message, Progress, Sampling
 from playground.engines import base
 from playground.engines.base import Engine

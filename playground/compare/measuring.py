@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextvars import copy_context
 
 from playground.compare.forced import ForcedComparison, Side, blocked
+from playground.compare.result import diverges_at
 from playground.compare.turns import Pane, Turn
-from playground.compare.verdict import diverges_at
 from playground.engines.base import Engine
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from playground.compare.verdict import ForcedResult, Outcome, PaneResult, outcome
+from playground.compare.result import ForcedResult, Outcome, PaneResult, outcome
 from playground.core import Alternative, Message, Prompt, Sampling, Token
 from playground.engines.subjects import described, model_named
 from playground.models import names

@@ -9,7 +9,7 @@ from typing import Any
 
 from playground import formatting
 from playground.compare import stored
-from playground.compare.verdict import PaneResult, diverges_at, verdict
+from playground.compare.result import PaneResult, diverges_at, verdict
 from playground.core import Sampling, Token, nats
 from playground.engines import base
 from playground.report import plots

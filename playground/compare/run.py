@@ -11,7 +11,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 
 from playground import models
-from playground.compare.verdict import Item
+from playground.compare.result import Item
 from playground.core import Finish, Generation, Loaded, Message, Prompt, Sampling
 from playground.engines import base
 from playground.engines.base import Engine

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 
-from playground.compare import encode, record2, verdict
+from playground.compare import encode, record2, result
 from playground.compare.measuring import Measuring
+from playground.compare.result import ForcedResult, diverges_at
 from playground.compare.run import Comparison
 from playground.compare.turns import Ask, Pane, Turn
-from playground.compare.verdict import ForcedResult, diverges_at
 from playground.core import Variant
 from playground.engines import base
 from playground.engines.base import Engine
@@ -402,7 +402,7 @@ def value(session: Session, state: str = "none") -> str:
     there = [turn for turn in turns if turn]
     rows = []
     for found, turn in zip(
-        verdict.verdict([turn.result for turn in there]),
+        result.verdict([turn.result for turn in there]),
         [turn for turn in there[1:] if turn.result.tokens],
         strict=False,
     ):

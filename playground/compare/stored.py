@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.compare.verdict import PaneResult
+from playground.compare.result import PaneResult
 from playground.core import Alternative, Finish, Loaded, Prompt, Reported, Token, Variant
 from playground.errors import from_wire
 from playground.store.schema import Run

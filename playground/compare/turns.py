@@ -9,9 +9,9 @@ from typing import Literal
 
 from playground.compare import encode
 from playground.compare.generate import messages
+from playground.compare.result import ForcedResult, Item, PaneResult
+from playground.compare.result import Forcing_Item as ForcedItem
 from playground.compare.run import PaneRequest
-from playground.compare.verdict import ForcedResult, Item, PaneResult
-from playground.compare.verdict import Forcing_Item as ForcedItem
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
 from playground.engines import base
 from playground.errors import PlaygroundError

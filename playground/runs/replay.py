@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from playground.compare import encode
+from playground.compare.result import Divergence, PaneResult, diverges_at
 from playground.compare.stored import alternatives
 from playground.compare.stored import pane as one_pane
-from playground.compare.verdict import Divergence, PaneResult, diverges_at
 from playground.core import ForcedToken, Progress, Sampling, summary
 
 KEY = "run"  # of the one turn there is

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from playground import models
+from playground.compare.result import PaneResult
 from playground.compare.run import Comparison, PaneRequest
-from playground.compare.verdict import PaneResult
 from playground.core import Sampling
 from playground.engines.transformers import TransformersEngine
 from playground.methods.bitsandbytes import quantization_config

@@ -14,8 +14,8 @@ import numpy as np
 import psutil
 import pytest
 
+from playground.compare.result import PaneResult
 from playground.compare.run import Comparison, PaneRequest
-from playground.compare.verdict import PaneResult
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Message, Progress, Sampling, Token
 from playground.engines import base
 from playground.engines.router import Engines

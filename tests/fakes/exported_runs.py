@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from playground.compare import record2
-from playground.compare.verdict import ForcedResult, PaneResult
+from playground.compare.result import ForcedResult, PaneResult
 from playground.core import Alternative, Finish, ForcedToken, Loaded, Prompt, Sampling, Token
 from playground.speed.spec import BenchRow
 from playground.store import runs

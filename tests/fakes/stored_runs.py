@@ -9,7 +9,7 @@ from math import log
 from typing import Any
 
 from playground.compare import record2
-from playground.compare.verdict import ForcedResult, PaneResult
+from playground.compare.result import ForcedResult, PaneResult
 from playground.core import Alternative, Finish, ForcedToken, Loaded, Prompt, Sampling, Token, Variant
 from playground.speed.spec import BenchRow
 from playground.store import runs

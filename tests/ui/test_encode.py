@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.compare import encode
-from playground.compare.verdict import Divergence, PaneResult
+from playground.compare.result import Divergence, PaneResult
 from playground.core import Alternative, Finish, Progress, Reported, Sampling, Token, Variant
 from playground.engines import base
 from playground.errors import EngineDied
