@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from playground import machine
-from playground.compare import record2
+from playground.compare import stored as compare_stored
 from playground.compare.generate import Answered, generate
 from playground.core import Finish, Sampling, Trace
 from playground.engines import subjects
@@ -126,15 +126,15 @@ def test_panes_that_were_asked_otherwise_say_how() -> None:
     history = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, *made.source)
     made.panes[1].prompt = replace(made.panes[1].prompt, ids=(1, 2))  # type: ignore[type-var]
     panes = [
-        record2.Pane("fake", "BF16", made.panes[0], Sampling(), made.source),
-        record2.Pane("fake:nf4", "nf4", made.panes[1], Sampling(temperature=1.0), history),  # type: ignore[arg-type]
+        compare_stored.Pane("fake", "BF16", made.panes[0], Sampling(), made.source),
+        compare_stored.Pane("fake:nf4", "nf4", made.panes[1], Sampling(temperature=1.0), history),  # type: ignore[arg-type]
     ]
-    kept = keep(lambda: record2.comparison(panes, False, False))
+    kept = keep(lambda: compare_stored.comparison(panes, False, False))
     run = runs.get(kept.id)
     first, second = run.result["panes"]
     assert first["prompt"] is None and second["prompt"]["ids"] == [1, 2] and len(second["prompt"]["messages"]) == 4
     assert second["sampling"]["temperature"] == 1.0 and run.result["forced"] is None
-    assert record2.OTHER_SETTINGS in run.result["verdict"][0]["caveats"]
+    assert compare_stored.OTHER_SETTINGS in run.result["verdict"][0]["caveats"]
 
 
 KILLED = """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playground.compare import record2
+from playground.compare import stored
 from playground.compare.forced import Side, measure
 from playground.compare.result import ForcedResult, PaneResult
 from playground.compare.run import Comparison, Event, PaneRequest
@@ -86,11 +86,11 @@ class Answered:
         """As a run to be stored; None where there is nothing to keep."""
         forced = (None, *(self.forced or (None,) * (len(self.panes) - 1)))
         panes = [
-            record2.Pane(address, result.variant.label if result.variant else address, result, self.sampling,
+            stored.Pane(address, result.variant.label if result.variant else address, result, self.sampling,
                            self.source, found)
             for address, result, found in zip(self.addresses, self.panes, forced, strict=True)
         ]  # fmt: skip
-        return record2.comparison(panes, self.at_once, self.forced is not None)
+        return stored.comparison(panes, self.at_once, self.forced is not None)
 
 
 def generate(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 
-from playground.compare import encode, record2, result
+from playground.compare import encode, result, stored
 from playground.compare.measuring import Measuring
 from playground.compare.result import ForcedResult, diverges_at
 from playground.compare.run import Comparison
@@ -367,13 +367,13 @@ class Shown:
         if not self.answers:
             return None
         panes = [
-            record2.Pane(
+            stored.Pane(
                 *(one.turn.address, one.label, one.turn.result, one.turn.ask.sampling, one.turn.source), one.forced
             )
             for one in self.answers
         ]
         asked = self.answers[0].turn.ask
-        return record2.comparison(panes, asked.at_once, any(one.forced for one in self.answers))
+        return stored.comparison(panes, asked.at_once, any(one.forced for one in self.answers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from playground.compare import record2
+from playground.compare import stored as compare_stored
 from playground.compare.result import ForcedResult, PaneResult
 from playground.core import Alternative, Finish, ForcedToken, Loaded, Prompt, Sampling, Token
 from playground.speed.spec import BenchRow
@@ -47,7 +47,7 @@ def comparison(
     rng = np.random.default_rng(seed)
     pieces = [_words(ANSWER)] + [_words(ANSWER)[:PART] + _words(OTHER) for _ in variants[1:]]
     panes = [_pane(rng, variant, own, prompt) for variant, own in zip(variants, pieces, strict=True)]
-    stored = [record2.pane_row(pane, variant.label) for pane, variant in zip(panes, variants, strict=True)]
+    stored = [compare_stored.pane_row(pane, variant.label) for pane, variant in zip(panes, variants, strict=True)]
     if error:
         stored[-1] |= {"finish_reason": "error", "error": error}
     values: dict[str, Any] = {
@@ -204,7 +204,7 @@ def _forced(rng: np.random.Generator, reference: PaneResult, variant: FakeVarian
         kld, share = float(variant.kld * rng.lognormal(-0.5, 1.2)), token.logprob or 0.0
         agrees = bool(rng.random() > variant.kld)
         found.tokens.append(ForcedToken(kld, agrees, share, share - kld, token.top, token.top[:1]))
-    return record2.forced_row(found)
+    return compare_stored.forced_row(found)
 
 
 def _sampling() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from math import log
 from typing import Any
 
-from playground.compare import record2
+from playground.compare import stored as compare_stored
 from playground.compare.result import ForcedResult, PaneResult
 from playground.core import Alternative, Finish, ForcedToken, Loaded, Prompt, Sampling, Token, Variant
 from playground.speed.spec import BenchRow
@@ -98,18 +98,18 @@ def comparison(
     sources = ({"role": "user", "content": asked},)
     measured = (None, forced(len(words[0])))
     sides = [
-        record2.Pane(side["id"], side["label"], one, Sampling(), sources, known)  # type: ignore[arg-type]
+        compare_stored.Pane(side["id"], side["label"], one, Sampling(), sources, known)  # type: ignore[arg-type]
         for one, side, known in zip(found, facts, measured, strict=True)
     ]
     prompt_row = {"messages": list(sources), "text": prompt.text, "ids": list(prompt.ids), "template": "chat"}
     result = {
         "prompt": prompt_row,
         "panes": [
-            record2.pane_row(one, side["label"]) | {"prompt": None, "sampling": None}
+            compare_stored.pane_row(one, side["label"]) | {"prompt": None, "sampling": None}
             for one, side in zip(found, facts, strict=True)
         ],
-        "verdict": record2.verdict(sides),
-        "forced": [None if one is None else record2.forced_row(one) for one in measured],
+        "verdict": compare_stored.verdict(sides),
+        "forced": [None if one is None else compare_stored.forced_row(one) for one in measured],
     }
     settings = {"sampling": asdict(Sampling()), "at_once": False, "divergence": True}
     return stored("comparison", title, result, **({"settings": settings} | more))
