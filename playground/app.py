@@ -19,8 +19,8 @@ from playground import machine
 from playground import models as catalog
 from playground.compare import page as compare_page
 from playground.compare.endpoints import Endpoints
-from playground.compare.generate import generate as run
 from playground.compare.page import Compare
+from playground.compare.run import generate as run
 from playground.compare.session import Sessions
 from playground.core import Sampling
 from playground.engines.base import Engine

@@ -212,7 +212,7 @@ def generate(
 ) -> None:
     """Stream one prompt through several variants, side by side."""
     from playground.compare.cli import SideBySide, divergence_words
-    from playground.compare.generate import generate as generate_all
+    from playground.compare.run import generate as generate_all
     from playground.store.runs import Kept, keep
 
     sampling = Sampling(

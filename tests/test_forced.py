@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from playground.compare.forced import ForcedComparison, Side, blocked, measure
-from playground.compare.generate import generate
 from playground.compare.result import ForcedResult, PaneResult
-from playground.compare.run import Comparison, PaneRequest
+from playground.compare.run import Comparison, PaneRequest, generate
 from playground.core import UNKNOWN_ID, Finish, ForcedTokens, Progress, Prompt, Sampling, Token
 from playground.errors import EngineDied
 from tests.fakes import catalog

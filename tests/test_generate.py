@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.compare.generate import generate
-from playground.compare.run import Event
+from playground.compare.run import Event, generate
 from playground.core import Sampling
 from playground.engines.router import Engines
 from playground.errors import InvalidRequest

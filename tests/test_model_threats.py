@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from playground import models
 from playground.cli import app
-from playground.compare.generate import generate
+from playground.compare.run import generate
 from playground.core import Message, Sampling
 from playground.engines import base, subjects
 from playground.engines.llamacpp import LlamaCppEngine

@@ -15,7 +15,7 @@ import pytest
 
 from playground import machine
 from playground.compare import stored as compare_stored
-from playground.compare.generate import Answered, generate
+from playground.compare.run import Answered, generate
 from playground.core import Finish, Sampling, Trace
 from playground.engines import subjects
 from playground.errors import EngineDied, OutOfMemory
@@ -145,7 +145,7 @@ from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine
 with pytest.MonkeyPatch.context() as patch:
     catalog.install(patch)
-    from playground.compare.generate import generate
+    from playground.compare.run import generate
     from playground.store.runs import keep
     made = generate(FakeEngine(), ["fake", "fake:nf4"], "What is gravity?")
     print(keep(made.run).id, flush=True)

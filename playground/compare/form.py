@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from playground.compare.generate import check
+from playground.compare.run import check
 from playground.compare.turns import Ask
 from playground.core import Sampling
 from playground.errors import InvalidRequest

@@ -12,7 +12,7 @@ from playground import models as catalog
 from playground.compare import endpoints as compare_endpoints
 from playground.compare import form
 from playground.compare import session as compare_session
-from playground.compare.generate import check_prompt
+from playground.compare.run import check_prompt
 from playground.compare.session import MAX_PANES, MIN_PANES, Session, Sessions
 from playground.compare.turns import Ask, Pane
 from playground.core import Variant

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from playground import models
-from playground.compare.generate import messages
 from playground.compare.result import PaneResult
-from playground.compare.run import Comparison, PaneRequest
+from playground.compare.run import Comparison, PaneRequest, messages
 from playground.core import Progress
 from playground.engines import base
 from playground.engines.base import Engine

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from playground import models
-from playground.compare import generate
+from playground.compare import run
 from playground.core import Sampling
 from playground.engines import base
 from playground.errors import InvalidRequest
@@ -39,7 +39,7 @@ class ReviewSpec:
             )
         if twice := [name for name in self.variants if self.variants.count(name) > 1]:
             raise InvalidRequest(f"{twice[0]} is named twice.", hint="Name each variant once.")
-        generate.check(self.sampling)
+        run.check(self.sampling)
         if self.items > MAX_ITEMS:
             raise InvalidRequest(
                 f"That makes {self.items} pairs to vote on.",

@@ -166,7 +166,7 @@ def test_numbers_of_a_comparison_follow_from_its_tokens(home: Path) -> None:
 def test_a_comparison_from_the_engine_to_the_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the code that runs and stores it, so that a change of what is stored is noticed here."""
     from playground import machine
-    from playground.compare.generate import generate
+    from playground.compare.run import generate
 
     catalog.install(monkeypatch)
     monkeypatch.setattr(machine, "described", lambda device: {"device": device, "name": "Two cores", "cores": 2})
