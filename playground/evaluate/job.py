@@ -32,7 +32,7 @@ from playground.evaluate import (
     task_sizes,
     trust,
     unfinished,
-    verdict_table,
+    verdict,
 )
 from playground.evaluate import estimate as evaluate_estimate
 from playground.evaluate.items import Measured, TaskFacts, Warned
@@ -89,7 +89,7 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
     ]
     facts = _facts([variant for _, variant in done])
     warnings = slow + doubts + trust.trust_checks(measured[0], measured[1:], facts, divergence)
-    rows = verdict_table.rows(measured[0], measured[1:], facts, warnings)
+    rows = verdict.rows(measured[0], measured[1:], facts, warnings)
     clock.lap("verdicts")
     stored = _run(spec, chosen[0], measured, facts, rows, divergence, warnings, clock, folder.name)
     stored.result |= _expected(spec, measured, facts, resumed=resumed)

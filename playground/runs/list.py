@@ -14,7 +14,7 @@ from playground.engines.base import parse
 from playground.errors import PlaygroundError, UnknownRun
 from playground.evaluate.report import named
 from playground.evaluate.run_page import NOISE
-from playground.evaluate.verdict_table import WITHHELD
+from playground.evaluate.verdict import WITHHELD
 from playground.runs.page import KINDS, Tab
 from playground.store import database, runs
 from playground.store.runs import Entry

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from playground.evaluate import items, verdict_table
+from playground.evaluate import items, verdict
 from playground.evaluate.items import Warned
 from playground.metrics.stats import paired
 from tests.fakes.evaluation import FACTS, MATH, NF4, chosen, generated, item, measured, scores
@@ -26,7 +26,7 @@ WORSE = replace(
 
 
 def test_every_row_has_the_documented_fields_and_is_json() -> None:
-    rows = verdict_table.rows(BASE, [WORSE], TASKS, [])
+    rows = verdict.rows(BASE, [WORSE], TASKS, [])
     assert [(row["variant"], row["task"], row["verdict"]) for row in rows] == [
         ("m", "math", "reference"),
         ("m", "facts", "reference"),
@@ -38,7 +38,7 @@ def test_every_row_has_the_documented_fields_and_is_json() -> None:
 
 
 def test_the_references_row_compares_nothing() -> None:
-    row = verdict_table.rows(BASE, [], {"math": MATH}, [])[0]
+    row = verdict.rows(BASE, [], {"math": MATH}, [])[0]
     assert (row["n"], row["score"], row["recovery"]) == (100, 0.8, 100.0)
     assert row["stderr"] == pytest.approx(math.sqrt(0.8 * 0.2 / 99))
     nothing = ("flips_lost", "flips_won", "mcnemar_p", "diff", "diff_ci95", "discordance", "smallest_drop")
@@ -46,7 +46,7 @@ def test_the_references_row_compares_nothing() -> None:
 
 
 def test_a_variants_row_holds_the_paired_comparison() -> None:
-    row = verdict_table.rows(BASE, [WORSE], {"math": MATH}, [])[1]
+    row = verdict.rows(BASE, [WORSE], {"math": MATH}, [])[1]
     expected = paired(scores(80, 20), scores(40, 60))
     assert (row["flips_lost"], row["flips_won"], row["recovery"]) == (40, 0, 50)
     assert row["mcnemar_p"] == expected.mcnemar_p
@@ -58,8 +58,8 @@ def test_items_are_paired_by_document_whatever_their_order() -> None:
     random = np.random.default_rng(1)
     mixed = [WORSE.tasks["math"][n] for n in random.permutation(100)]
     shuffled = replace(WORSE, tasks={"math": mixed})
-    expected = verdict_table.rows(BASE, [WORSE], {"math": MATH}, [])
-    assert verdict_table.rows(BASE, [shuffled], {"math": MATH}, []) == expected
+    expected = verdict.rows(BASE, [WORSE], {"math": MATH}, [])
+    assert verdict.rows(BASE, [shuffled], {"math": MATH}, []) == expected
 
 
 def test_a_document_that_occurs_twice_is_paired_copy_by_copy() -> None:
@@ -71,14 +71,14 @@ def test_a_document_that_occurs_twice_is_paired_copy_by_copy() -> None:
 
 def test_only_items_of_both_sides_are_compared() -> None:
     fewer = replace(WORSE, tasks={"math": WORSE.tasks["math"][:90]})
-    row = verdict_table.rows(BASE, [fewer], {"math": MATH}, [])[1]
+    row = verdict.rows(BASE, [fewer], {"math": MATH}, [])[1]
     assert row["n"] == 90
     assert row["recovery"] == pytest.approx(50)
 
 
 def test_no_item_in_common_is_no_verdict() -> None:
     elsewhere = replace(WORSE, tasks={"math": [item(n, 1.0, doc_hash=f"e{n}") for n in range(10)]})
-    row = verdict_table.rows(BASE, [elsewhere], {"math": MATH}, [])[1]
+    row = verdict.rows(BASE, [elsewhere], {"math": MATH}, [])[1]
     assert (row["n"], row["score"], row["verdict"], row["recovery"], row["diff"]) == (10, 1, "withheld", None, None)
 
 
@@ -87,7 +87,7 @@ def test_a_warning_that_withholds_leaves_the_numbers_and_takes_the_word() -> Non
         Warned("same-answers", "Measured twice.", ("m:nf4",), "math", withholds=True),
         Warned("sample", "A sample.", ("m", "m:nf4"), None),
     ]
-    rows = verdict_table.rows(BASE, [WORSE], TASKS, warnings)
+    rows = verdict.rows(BASE, [WORSE], TASKS, warnings)
     assert [row["verdict"] for row in rows] == ["reference", "reference", "withheld", "not distinguishable"]
     assert [row["warnings"] for row in rows] == [["A sample."]] * 2 + [["Measured twice.", "A sample."], ["A sample."]]
     assert rows[2]["flips_lost"] == 40
@@ -95,7 +95,7 @@ def test_a_warning_that_withholds_leaves_the_numbers_and_takes_the_word() -> Non
 
 def test_the_reference_stays_the_reference_when_its_task_is_withheld() -> None:
     warnings = [Warned("floor", "Nothing right.", ("m", "m:nf4"), "math", withholds=True)]
-    assert [row["verdict"] for row in verdict_table.rows(BASE, [WORSE], {"math": MATH}, warnings)] == [
+    assert [row["verdict"] for row in verdict.rows(BASE, [WORSE], {"math": MATH}, warnings)] == [
         "reference",
         "withheld",
     ]
@@ -109,9 +109,9 @@ def test_graded_tasks_have_no_mcnemar_and_conversations_are_clusters() -> None:
         return [item(n, float(0.5 + by), cluster=f"story {n // 4}") for n, by in enumerate(moved)]
 
     base, other = measured("m", answers(0)), measured("m:nf4", answers(-0.02))
-    row = verdict_table.rows(base, [other], {"math": replace(MATH, graded=True)}, [])[1]
+    row = verdict.rows(base, [other], {"math": replace(MATH, graded=True)}, [])[1]
     alone = [replace(one, cluster="") for one in other.tasks["math"]]
-    single = verdict_table.rows(base, [measured("m:nf4", alone)], {"math": replace(MATH, graded=True)}, [])[1]
+    single = verdict.rows(base, [measured("m:nf4", alone)], {"math": replace(MATH, graded=True)}, [])[1]
     assert row["mcnemar_p"] is None
     assert row["stderr"] > 1.8 * single["stderr"], "four equal answers of a story count once"
 
@@ -125,14 +125,14 @@ def test_items_without_a_cluster_stand_alone() -> None:
 
 def test_truncated_is_a_share() -> None:
     cut = replace(WORSE, tasks={"math": [item(n, 1.0, truncated=n < 3) for n in range(100)]})
-    assert [row["truncated"] for row in verdict_table.rows(BASE, [cut], {"math": MATH}, [])] == [0, 0.03]
+    assert [row["truncated"] for row in verdict.rows(BASE, [cut], {"math": MATH}, [])] == [0, 0.03]
 
 
 def test_lower_is_better_turns_the_verdict() -> None:
     lower = {"math": replace(MATH, higher_is_better=False)}
-    assert verdict_table.rows(BASE, [WORSE], lower, [])[1]["verdict"] == "better"
+    assert verdict.rows(BASE, [WORSE], lower, [])[1]["verdict"] == "better"
 
 
 def test_a_task_that_a_variant_lacks_has_no_row() -> None:
-    rows = verdict_table.rows(BASE, [replace(WORSE, tasks={"facts": WORSE.tasks["facts"]})], TASKS, [])
+    rows = verdict.rows(BASE, [replace(WORSE, tasks={"facts": WORSE.tasks["facts"]})], TASKS, [])
     assert [(row["variant"], row["task"]) for row in rows] == [("m", "math"), ("m", "facts"), ("m:nf4", "facts")]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from playground.evaluate import items
 from playground.evaluate.items import Item, Measured, TaskFacts
 from playground.evaluate.trust import trust_checks
-from playground.evaluate.verdict_table import rows
+from playground.evaluate.verdict import rows
 from playground.metrics.divergence import DocumentDivergence, summarize
 from playground.store import folders, runs
 from playground.store.schema import Run
