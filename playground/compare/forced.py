@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from playground.compare.result import ForcedResult, Forcing_Item, PaneResult
+from playground.compare.result import ForcedResult, ForcedItem, PaneResult
 from playground.core import UNKNOWN_ID, Finish, ForcedTokens, Forcing, Progress
 from playground.engines import base
 from playground.engines.base import Engine
@@ -78,7 +78,7 @@ class ForcedComparison:
         except PlaygroundError as error:
             log.info("abort of a forced text: %s", error)
 
-    def events(self) -> Iterator[tuple[int, Forcing_Item]]:
+    def events(self) -> Iterator[tuple[int, ForcedItem]]:
         everyone = range(len(self._forcing.others))
         try:
             for item in self._items():

@@ -26,7 +26,7 @@ from playground.metrics.timing import Timing, inter_token_latencies, speed_ratio
 
 MIN_GAPS = 16  # below this a speed ratio is anecdote: a mean of a dozen steps moves by tens of percent
 Item = Variant | Progress | Loaded | Prompt | Token | Finish | PlaygroundError
-Forcing_Item = Progress | ForcedTokens | Finish | PlaygroundError
+ForcedItem = Progress | ForcedTokens | Finish | PlaygroundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +313,7 @@ class ForcedResult:
     reason: str = ""
     tokens: list[ForcedToken] = field(default_factory=list)
 
-    def add(self, item: Forcing_Item) -> None:
+    def add(self, item: ForcedItem) -> None:
         match item:
             case ForcedTokens():
                 self.tokens += item.tokens

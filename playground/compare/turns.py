@@ -9,7 +9,7 @@ from typing import Literal
 
 from playground.compare import encode
 from playground.compare.result import ForcedResult, Item, PaneResult
-from playground.compare.result import Forcing_Item as ForcedItem
+from playground.compare.result import ForcedItem as ForcedItem
 from playground.compare.run import PaneRequest, messages
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
 from playground.engines import base
