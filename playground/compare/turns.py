@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from playground.compare import encode
-from playground.compare.result import ForcedResult, Item, PaneResult
-from playground.compare.result import ForcedItem as ForcedItem
+from playground.compare.result import ForcedItem, ForcedResult, Item, PaneResult
 from playground.compare.run import PaneRequest, messages
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
 from playground.engines import base
