@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.compare import endpoints_words
-from playground.compare.endpoints_trials import Trials
-from playground.compare.endpoints_words import Said
-from playground.errors import EngineError, OwnerOnly, PlaygroundError
+from playground.compare.endpoints_trials import Asked, Trials
+from playground.errors import CatalogError, EngineError, InvalidRequest, OwnerOnly, PlaygroundError
 from playground.models import endpoints
+from playground.models import endpoints as models_endpoints
+from playground.models.endpoints import Endpoint
 from playground.web import gradio as gr
 from playground.web.owner import Owner
 from playground.web.theme import drawn
+from playground.web.values import inert
 
 log = logging.getLogger(__name__)
 # "multiple": a second endpoint is tested while gradio still waits for the first one's answer.
@@ -30,6 +31,8 @@ STREAMS = 8
 # Events of its script: `look` when it opens; `enter` {name, url, model, key, key_env}; `forget`, `ask`, `halt` {name};
 # `use` {model, where}, which the Compare tab takes.
 SIGNALS = "'look' 'enter' 'forget' 'ask' 'halt' 'use'"
+SHOWN = 20  # models of one endpoint
+MAX_FIELD = 8192  # characters; the catalog's own limits are below it
 
 
 @dataclass(slots=True)
@@ -92,7 +95,7 @@ class Endpoints:
             visit.trials.close()
 
     def _value(self, visit: Visit, request: gr.Request) -> str:
-        return endpoints_words.panel(visit.trials.asked(), visit.said, self.owner.refusal(request))
+        return panel(visit.trials.asked(), visit.said, self.owner.refusal(request))
 
     def look(self, request: gr.Request) -> str:
         return self._value(self.visit(request), request)
@@ -105,7 +108,7 @@ class Endpoints:
             act(visit)
         except PlaygroundError as error:
             said = error
-            visit.say(lambda number: endpoints_words.failed(said, number))
+            visit.say(lambda number: failure_shown(said, number))
             if isinstance(error, OwnerOnly):
                 log.warning("Refused to change the endpoints: %s", error)
         except OSError as error:
@@ -113,18 +116,18 @@ class Endpoints:
                 f"The endpoints cannot be written: {error.strerror or type(error).__name__}.",
                 hint="Is the disk full, or the data folder not yours?",
             )
-            visit.say(lambda number: endpoints_words.failed(failed, number))
+            visit.say(lambda number: failure_shown(failed, number))
         return self._value(visit, request)
 
     def enter(self, data: gr.EventData, request: gr.Request) -> str:
         """Add an endpoint, checked as on the command line; one of the same name is replaced."""
 
         def act(visit: Visit) -> None:
-            wanted = endpoints_words.entered(_fields(data))
-            replaced = any(known.name == wanted.name for known in endpoints.endpoints())
-            made = endpoints.add(wanted)
+            wanted = entered(_fields(data))
+            replaced = any(known.name == wanted.name for known in models_endpoints.endpoints())
+            made = models_endpoints.add(wanted)
             visit.trials.drop(made.name)
-            visit.say(lambda number: endpoints_words.added(made, replaced, number))
+            visit.say(lambda number: added(made, replaced, number))
 
         return self._try(request, act)
 
@@ -133,7 +136,7 @@ class Endpoints:
 
         def act(visit: Visit) -> None:
             name = _name(data)
-            endpoints.remove(name)
+            models_endpoints.remove(name)
             visit.trials.drop(name)
             visit.say(lambda number: Said(number, f"{name} is removed."))
 
@@ -143,7 +146,7 @@ class Endpoints:
         """Begin to test an endpoint."""
 
         def act(visit: Visit) -> None:
-            visit.trials.begin(endpoints.find(_name(data)).name)
+            visit.trials.begin(models_endpoints.find(_name(data)).name)
 
         return self._try(request, act)
 
@@ -178,3 +181,80 @@ def _name(data: gr.EventData) -> str:
 def layout() -> gr.HTML:
     """Draw it in the current Blocks; its value is `endpoints_words.panel`."""
     return drawn("endpoints", signals=SIGNALS, elem_id="pg-endpoints")
+
+
+# What the endpoints panel shows, as inert JSON. Of a key it says whether there is one, and no more.
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The answer to what was last entered. `number` counts the answers, so that the page knows a new one."""
+
+    number: int
+    words: str
+    hint: str = ""
+    good: bool = True
+
+
+def panel(asked: Mapping[str, Asked], said: Said | None, refused: OwnerOnly | None) -> str:
+    """The value: the list, what was tried, and whether the one who looks may change it. Visitors learn no address."""
+    trouble: list[str] | None = None
+    rows: list[dict[str, Any]] = []
+    try:
+        known = [] if refused else endpoints.endpoints()
+        rows = [_row(endpoint, asked.get(endpoint.name)) for endpoint in known]
+    except CatalogError as error:
+        trouble = [error.message, error.hint]
+    return inert(
+        {
+            "rows": rows,
+            "trouble": trouble,
+            "refused": [refused.message, refused.hint] if refused else None,
+            "said": said and [said.number, said.good, said.words, said.hint],
+        }
+    )
+
+
+def _row(endpoint: Endpoint, asked: Asked | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "name": endpoint.name,
+        "url": endpoint.url,
+        "host": endpoint.host,
+        "model": endpoint.model,
+        "key": endpoint.has_key,
+        "caution": endpoint.caution,
+    }
+    if asked is None:
+        return row
+    now = asked.now()
+    if now.trial:
+        ids = [f"@{endpoint.name}/{model}" for model in now.trial.models or ()]
+        if not ids and endpoint.model:
+            ids = [f"@{endpoint.name}/{endpoint.model}"]
+        row |= {"said": now.trial.said, "learned": now.trial.learned, "models": ids[:SHOWN], "more": len(ids[SHOWN:])}
+    row["stage"] = [now.stage, round(now.seconds)] if now.running else None
+    row["error"] = [now.error.message, now.error.hint] if now.error else None
+    return row
+
+
+def entered(data: Mapping[str, Any]) -> Endpoint:
+    """The endpoint of the form, unchecked; the catalog checks. Raises InvalidRequest for what no form sends."""
+    fields = {}
+    for name in ("name", "url", "model", "key", "key_env"):
+        value = data.get(name, "")
+        if not isinstance(value, str) or len(value) > MAX_FIELD:
+            raise InvalidRequest(f"The field {name} is no text or too long.", hint="Shorten it.")
+        fields[name] = value.strip()
+    return Endpoint(**fields)
+
+
+def added(made: Endpoint, replaced: bool, number: int) -> Said:
+    """What was stored, as the command line says it."""
+    words = (
+        f"{made.name} is {'replaced' if replaced else 'added'}: {made.url}, key: {'set' if made.has_key else 'none'}."
+    )
+    return Said(number, words, made.caution or "Test it to see what it serves.")
+
+
+def failure_shown(error: PlaygroundError, number: int) -> Said:
+    return Said(number, error.message, error.hint, good=False)

@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.compare import endpoints_trials, endpoints_words
+from playground.compare import endpoints as compare_endpoints
+from playground.compare import endpoints_trials
 from playground.compare.endpoints_trials import Asked, Trials
 from playground.errors import CatalogError, InvalidRequest, OwnerOnly
-from playground.models import endpoints
+from playground.models import endpoints as models_endpoints
 from playground.models.endpoints import Endpoint
 from playground.models.variants import models
 from tests.fakes import catalog, endpoint
@@ -59,7 +60,7 @@ def page(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
 
 
 def names() -> list[str]:
-    return [one.name for one in endpoints.endpoints()]
+    return [one.name for one in models_endpoints.endpoints()]
 
 
 def test_the_owner_adds_replaces_and_removes(page: Page) -> None:
@@ -75,10 +76,10 @@ def test_the_owner_adds_replaces_and_removes(page: Page) -> None:
             "caution": "",
         }
     ]
-    assert endpoints.find("lab").key == KEY and "@lab/a/b" in models()
+    assert models_endpoints.find("lab").key == KEY and "@lab/a/b" in models()
     value = page.send("enter", {**LAB, "key": "", "key_env": "LAB_KEY", "url": "http://10.0.0.5"})
     assert value["said"][2] == "lab is replaced: http://10.0.0.5/v1, key: set."
-    assert "unencrypted" in value["said"][3] and endpoints.find("lab") == Endpoint(
+    assert "unencrypted" in value["said"][3] and models_endpoints.find("lab") == Endpoint(
         "lab", "http://10.0.0.5/v1", "", "LAB_KEY", "a/b"
     ), "a key that was stored for one address does not go to another"
     value = page.send("forget", {"name": "lab"})
@@ -111,7 +112,7 @@ def test_the_key_comes_back_nowhere(page: Page, home: Path, caplog: pytest.LogCa
     ],
 )
 def test_nobody_else_changes_or_contacts_anything(page: Page, headers: dict[str, str], why: str) -> None:
-    endpoints.add(Endpoint("mine", "http://127.0.0.1:9", model="x"))
+    models_endpoints.add(Endpoint("mine", "http://127.0.0.1:9", model="x"))
     for event, data in (("enter", LAB), ("forget", {"name": "mine"}), ("ask", {"name": "mine"})):
         value = page.send(event, data, headers)
         assert value["said"][1] is False and why in value["said"][2]
@@ -122,7 +123,7 @@ def test_nobody_else_changes_or_contacts_anything(page: Page, headers: dict[str,
 
 def test_a_page_that_others_reach_has_no_owner(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     catalog.install(monkeypatch)
-    endpoints.add(Endpoint("mine", "http://127.0.0.1:9", model="x"))
+    models_endpoints.add(Endpoint("mine", "http://127.0.0.1:9", model="x"))
     with serving(FakeEngine(), host="0.0.0.0") as url:  # noqa: S104
         page = Page(url.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
         for event, data in (("enter", LAB), ("forget", {"name": "mine"}), ("ask", {"name": "mine"})):
@@ -146,24 +147,24 @@ def test_what_cannot_be_written_is_a_sentence(page: Page, home: Path) -> None:
 @pytest.mark.parametrize("wrong", [{"key": 3}, {"name": ["x"]}, {"url": "x" * 100_000}])
 def test_nothing_that_the_browser_sends_is_trusted(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        endpoints_words.entered({**LAB, **wrong})
+        compare_endpoints.entered({**LAB, **wrong})
 
 
 def test_the_sentences_are_the_catalogs(page: Page) -> None:
     for wrong in ({"name": "No!"}, {"url": "ftp://x"}, {"model": "a b"}, {"key_env": "1X", "key": ""}, {"key": "a\nb"}):
         entered = {**LAB, **wrong}
         with pytest.raises(CatalogError) as caught:
-            endpoints.checked(endpoints_words.entered(entered))
+            models_endpoints.checked(compare_endpoints.entered(entered))
         value = page.send("enter", entered)
         assert value["said"][1:] == [False, caught.value.message, caught.value.hint]
     assert names() == []
 
 
 def test_the_value_holds_no_tag(home: Path) -> None:
-    endpoints.add(Endpoint("lab", "http://127.0.0.1:9", model="<b>"))
+    models_endpoints.add(Endpoint("lab", "http://127.0.0.1:9", model="<b>"))
     error = OwnerOnly("<i>")
-    value = endpoints_words.panel({}, endpoints_words.failed(error, 1), None)
-    assert "<" not in endpoints_words.panel({}, None, error)
+    value = compare_endpoints.panel({}, compare_endpoints.failure_shown(error, 1), None)
+    assert "<" not in compare_endpoints.panel({}, None, error)
     assert "<" not in value and json.loads(value)["rows"][0]["model"] == "<b>"
 
 
@@ -177,20 +178,20 @@ def finished(asked: Asked, seconds: float = 10.0) -> endpoints_trials.Now:
 
 def test_a_test_tells_what_it_finds(home: Path) -> None:
     with endpoint.serving("fine", KEY) as url:
-        endpoints.add(Endpoint("lab", url, KEY))
+        models_endpoints.add(Endpoint("lab", url, KEY))
         trials = Trials()
         trials.begin("lab")
         steps = sum(1 for _ in trials.changes())
         now = trials.asked()["lab"].now()
     assert steps >= 2 and not now.running and now.error is None
     assert now.trial and now.trial.models == (MODEL,) and now.trial.learned
-    row = json.loads(endpoints_words.panel(trials.asked(), None, None))["rows"][0]
+    row = json.loads(compare_endpoints.panel(trials.asked(), None, None))["rows"][0]
     assert row["said"] == "1 model" and row["models"] == [f"@lab/{MODEL}"] and row["stage"] is None
 
 
 def test_a_test_ends_at_its_limit_and_when_it_is_stopped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with endpoint.serving("hang") as url:
-        endpoints.add(Endpoint("lab", url, model=MODEL))
+        models_endpoints.add(Endpoint("lab", url, model=MODEL))
         stopped = Asked("lab")
         stopped.stop()
         assert str(finished(stopped).error) == "Stopped. Test it again whenever you like."
@@ -201,7 +202,7 @@ def test_a_test_ends_at_its_limit_and_when_it_is_stopped(home: Path, monkeypatch
 
 def test_every_running_test_is_watched_and_what_changed_is_forgotten(home: Path) -> None:
     with endpoint.serving("hang") as url:
-        endpoints.add(Endpoint("lab", url, model=MODEL))
+        models_endpoints.add(Endpoint("lab", url, model=MODEL))
         trials = Trials()
         trials.begin("lab")
         watching = trials.changes()
