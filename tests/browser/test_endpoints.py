@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Request, Response, expect
 
-from playground.compare import endpoints_trials
-from playground.models import endpoints
+from playground.compare import endpoints as compare_endpoints
+from playground.models import endpoints as models_endpoints
 from playground.models.endpoints import Endpoint
 from tests.fakes import catalog, endpoint
 from tests.fakes.endpoint import WithRemote
@@ -108,12 +108,12 @@ def test_add_test_generate_and_remove(opened: Callable[..., Page], start: Start)
     button(page, "Remove lab").click()
     expect(row(page, "lab")).to_contain_text("Remove lab and its key?")
     button(page, "Keep it").click()
-    assert [one.name for one in endpoints.endpoints()] == ["lab"]
+    assert [one.name for one in models_endpoints.endpoints()] == ["lab"]
     button(page, "Remove lab").click()
     button(page, "Remove it").click()
     expect(answer(page)).to_have_text("lab is removed.")
     expect(panel(page)).to_contain_text("None yet.")
-    assert endpoints.endpoints() == []
+    assert models_endpoints.endpoints() == []
 
 
 def test_the_pickers_offer_what_was_added(opened: Callable[..., Page], start: Start) -> None:
@@ -161,7 +161,7 @@ def test_a_server_that_hangs_can_be_stopped_and_blocks_nothing(
     expect(row(page, "other").locator(".ep-said")).to_contain_text("Answers: 1 model.")
     button(page, "Stop lab").click()
     expect(row(page, "lab").locator(".pg-notice")).to_have_text("Stopped. Test it again whenever you like.")
-    monkeypatch.setattr(endpoints_trials, "LIMIT_S", 1.0)
+    monkeypatch.setattr(compare_endpoints, "LIMIT_S", 1.0)
     button(page, "Test lab").click()
     expect(row(page, "lab").locator(".pg-notice")).to_contain_text("Endpoint lab has not answered within 1 s.")
 
@@ -171,15 +171,15 @@ def test_a_refused_address_is_not_stored_and_the_form_stays(opened: Callable[...
     enter(page, "meta", "http://169.254.169.254/latest", key=KEY)
     expect(answer(page)).to_contain_text("169.254.169.254 leads to 169.254.169.254, link-local")
     expect(panel(page).locator("input[name=url]")).to_have_value("http://169.254.169.254/latest")
-    assert endpoints.endpoints() == []
+    assert models_endpoints.endpoints() == []
     button(page, "Close").click()
     toggle(page).click()
     expect(panel(page).locator("input[name=key]")).to_have_value("")
 
 
 def test_two_endpoints_are_tested_at_once(opened: Callable[..., Page], start: Start) -> None:
-    endpoints.add(Endpoint("a", start("fine"), model=MODEL))
-    endpoints.add(Endpoint("b", start("401")))
+    models_endpoints.add(Endpoint("a", start("fine"), model=MODEL))
+    models_endpoints.add(Endpoint("b", start("401")))
     page = opened()
     page.evaluate("for (const name of ['a', 'b']) document.querySelector(`[aria-label='Test ${name}']`).click()")
     expect(row(page, "a").locator(".ep-said")).to_contain_text("Answers: 1 model.")
@@ -195,7 +195,7 @@ def test_the_key_may_stay_in_a_variable(opened: Callable[..., Page], start: Star
 
 
 def test_names_and_errors_stay_text(opened: Callable[..., Page], home: Path) -> None:
-    endpoints.add(Endpoint("evil", "http://127.0.0.1:9", model=EVIL.replace(" ", "/")))
+    models_endpoints.add(Endpoint("evil", "http://127.0.0.1:9", model=EVIL.replace(" ", "/")))
     page = opened()
     expect(row(page, "evil").locator(".ep-host")).to_contain_text(EVIL.replace(" ", "/"))
     enter(page, EVIL, "http://127.0.0.1:9")
@@ -207,7 +207,7 @@ def test_names_and_errors_stay_text(opened: Callable[..., Page], home: Path) -> 
 
 def test_a_page_that_others_reach_says_why_not(home: Path, monkeypatch: pytest.MonkeyPatch, visit: Visit) -> None:
     catalog.install(monkeypatch)
-    endpoints.add(Endpoint("mine", "http://127.0.0.1:9", KEY))
+    models_endpoints.add(Endpoint("mine", "http://127.0.0.1:9", KEY))
     with serving(FakeEngine(), host="0.0.0.0") as url:  # noqa: S104
         page = visit(url.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
         toggle(page).click()

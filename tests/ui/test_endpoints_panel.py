@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from playground.compare import endpoints
 from playground.compare import endpoints as compare_endpoints
-from playground.compare import endpoints_trials
-from playground.compare.endpoints_trials import Asked, Trials
+from playground.compare.endpoints import Asked, Trials
 from playground.errors import CatalogError, InvalidRequest, OwnerOnly
 from playground.models import endpoints as models_endpoints
 from playground.models.endpoints import Endpoint
@@ -168,7 +168,7 @@ def test_the_value_holds_no_tag(home: Path) -> None:
     assert "<" not in value and json.loads(value)["rows"][0]["model"] == "<b>"
 
 
-def finished(asked: Asked, seconds: float = 10.0) -> endpoints_trials.Now:
+def finished(asked: Asked, seconds: float = 10.0) -> endpoints.Now:
     end = time.monotonic() + seconds
     while asked.running:
         asked.wait(0.05)
@@ -195,7 +195,7 @@ def test_a_test_ends_at_its_limit_and_when_it_is_stopped(home: Path, monkeypatch
         stopped = Asked("lab")
         stopped.stop()
         assert str(finished(stopped).error) == "Stopped. Test it again whenever you like."
-        monkeypatch.setattr(endpoints_trials, "LIMIT_S", 0.2)
+        monkeypatch.setattr(endpoints, "LIMIT_S", 0.2)
         error = finished(Asked("lab")).error
         assert error and error.message == "Endpoint lab has not answered within 0.2 s."
 
