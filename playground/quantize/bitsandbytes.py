@@ -13,7 +13,7 @@ from playground.methods.bitsandbytes import check, quantization_config
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError, relative_error
 from playground.quantize import compressor
-from playground.quantize.layers import CONV1D
+from playground.quantize.recipes import CONV1D
 
 
 def make(

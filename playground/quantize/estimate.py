@@ -22,9 +22,8 @@ from playground.methods.schemes import SCHEMES
 from playground.metrics.weights import TORCH_BYTES
 from playground.models.checkpoint import Checkpoint
 from playground.quantize import machine_speed
-from playground.quantize.layers import linear_layers
 from playground.quantize.machine_speed import Speed
-from playground.quantize.recipes import complete
+from playground.quantize.recipes import complete, linear_layers
 from playground.quantize.size import SAFETENSORS, Size, assigned, size
 from playground.store import folders
 

@@ -6,7 +6,8 @@ Everything is decided from names and shapes, before a weight is read.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,7 @@ from playground.methods.base import Method, Option
 from playground.methods.recipe import Recipe
 from playground.methods.schemes import GROUP_SIZES, SCHEMES, UNQUANTIZED, Scheme, scheme
 from playground.methods.table import method
-from playground.quantize import layers as layout
-from playground.quantize.layers import Layer
+from playground.metrics.weights import Tensor
 from playground.texts import Calibration
 
 if TYPE_CHECKING:
@@ -26,6 +26,25 @@ if TYPE_CHECKING:
 
 # Methods that write their files themselves. Every other one is modifiers of llm-compressor, in `playground.methods`.
 WRITERS = {"bitsandbytes": "playground.quantize.bitsandbytes", "gguf": "playground.quantize.gguf"}
+HEAD = "lm_head"  # always ignored: tied to the embedding in small models, and no engine runs it packed
+# What rounding hurts most for the bytes it saves, or what llm-compressor's text calibration never reaches.
+IGNORED = (
+    r"re:.*mlp\.gate$",
+    r"re:.*block_sparse_moe\.gate$",
+    r"re:.*shared_expert_gate$",
+    r"re:.*router(\.\w+)?$",
+    r"re:.*(vision_tower|vision_model|visual|audio_tower|multi_modal_projector)\..*",
+)
+CONV1D = ("gpt2", "openai-gpt")  # model types whose projections are transformers' Conv1D: transposed, and no Linear
+# Mixtures whose quantized experts transformers 5.17 does not find again: llm-compressor saves experts.N.gate_proj,
+# up_proj and down_proj, and from there these have no way back. They are fused in the file, or have other names.
+_LOST_EXPERTS = (
+    *("gpt_oss", "granitemoe", "granitemoehybrid", "granitemoeshared", "granitemoe_swa"),
+    *("hy_v4", "inkling_text", "longcat_flash", "zaya"),
+)
+_LOST_NAMES = re.compile(r"\.experts\.\d+\.w[123]\.weight$")  # Mixtral's, also of MiniMax, LFM2-MoE, PhiMoE
+_EXPERT = re.compile(r"\.experts\.(\d+\.)?(gate_up_proj|gate_proj|up_proj|down_proj)$")
+_NOT_LINEAR = re.compile(r"(^|[._])(embed\w*|\w*embeddings?|wte|wpe|token_embd)([._]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +132,26 @@ def _problem(option: Option, value: Any) -> str:
 
 def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
     """The ignore list, the layers that are kept, and the group size that fits all that are left."""
-    if (kind := checkpoint.config.get("model_type")) in layout.CONV1D:
+    if (kind := checkpoint.config.get("model_type")) in CONV1D:
         raise InvalidRecipe(
             f"Models of type {kind} keep their projections in Conv1D, where llm-compressor finds no linear layer.",
             hint="Use bitsandbytes; for GPT-2 GGUF works too.",
         )
-    if layout.loses_experts(kind, checkpoint.tensors):
+    if loses_experts(kind, checkpoint.tensors):
         raise InvalidRecipe(
             f"transformers does not find the experts of a {kind} model again once llm-compressor has saved them.",
             hint="Use GGUF, or bitsandbytes, which leaves the experts as they are.",
         )
-    found = layout.linear_layers(checkpoint.tensors)
+    found = linear_layers(checkpoint.tensors)
     recipe = replace(recipe, ignore=_ignore(found, recipe, reasons))
-    targets = [layer for layer in found if not layout.matching([layer], recipe.ignore)]
+    targets = [layer for layer in found if not matching([layer], recipe.ignore)]
     if not targets:
         raise InvalidRecipe(
             f"No linear layer of this model is left to quantize with {row.title}.",
             hint="Shorten the ignore list.",
         )
     assigned = _assign(targets, recipe)
-    _refuse_experts([layer for layer in found if layout.is_expert(layer)], dict(assigned), recipe)
+    _refuse_experts([layer for layer in found if is_expert(layer)], dict(assigned), recipe)
     chosen = [layer for layer, one in assigned if one.chooses_group]
     if recipe.group_size is not None and not chosen:
         fixed = f" ({row.group_size})" if row.group_size else ""
@@ -151,11 +170,11 @@ def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[s
 def _ignore(found: Sequence[Layer], recipe: Recipe, reasons: list[str]) -> tuple[str, ...]:
     """lm_head, then of the usual patterns those that match something, then what was asked for."""
     for pattern in recipe.ignore:
-        if pattern != layout.HEAD and not layout.matching(found, [pattern]):
+        if pattern != HEAD and not matching(found, [pattern]):
             raise _no_such_layer(pattern, found)
-    usual = [layout.HEAD, *(pattern for pattern in layout.IGNORED if layout.matching(found, [pattern]))]
+    usual = [HEAD, *(pattern for pattern in IGNORED if matching(found, [pattern]))]
     if len(usual) > 1:
-        left = len(layout.matching(found, usual[1:]))
+        left = len(matching(found, usual[1:]))
         reasons.append(f"{left} routers, gates or vision layers stay as they are, as does the output head.")
     else:
         reasons.append("The output head (lm_head) stays as it is.")
@@ -175,11 +194,11 @@ def _assign(targets: Sequence[Layer], recipe: Recipe) -> list[tuple[Layer, Schem
     for pattern, kept in recipe.keep:
         if kept.upper() not in UNQUANTIZED:
             scheme(kept)
-        if not layout.matching(targets, [pattern]):
+        if not matching(targets, [pattern]):
             raise _no_such_layer(pattern, targets)
     assigned = []
     for layer in targets:
-        named = [kept.upper() for pattern, kept in recipe.keep if layout.matches(layer.name, pattern)]
+        named = [kept.upper() for pattern, kept in recipe.keep if matches(layer.name, pattern)]
         # what stays unquantized goes to the ignore list, which wins over every target
         if not set(named) & set(UNQUANTIZED):
             assigned.append((layer, SCHEMES[named[0] if named else recipe.scheme]))
@@ -291,3 +310,63 @@ def maker(name: str) -> ModuleType:
     """
     found = method(name).name
     return importlib.import_module(WRITERS.get(found, f"playground.methods.{found}"))
+
+
+# The linear layers of a checkpoint, by the names and shapes of its tensors: what a recipe can target, keep or
+# ignore.
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A linear layer: `rows` outputs, `columns` inputs, `copies` of it in one tensor (the experts of a mixture)."""
+
+    name: str
+    rows: int
+    columns: int
+    copies: int = 1
+
+    @property
+    def weights(self) -> int:
+        return self.rows * self.columns * self.copies
+
+
+def linear_layers(tensors: Iterable[Tensor]) -> list[Layer]:
+    """Every layer that could be quantized, in the checkpoint's order; fused experts as one layer with copies."""
+    found = []
+    for tensor in tensors:
+        name = tensor.name.removesuffix(".weight")
+        if _NOT_LINEAR.search(name):
+            continue
+        if len(tensor.shape) == 2 and tensor.name.endswith(".weight"):
+            found.append(Layer(name, *tensor.shape))
+        elif len(tensor.shape) == 3 and ".experts." in name and "bias" not in name:
+            copies, rows, columns = tensor.shape
+            found.append(Layer(name, rows, columns, copies))
+    return found
+
+
+def loses_experts(kind: object, tensors: Iterable[Tensor]) -> bool:
+    """Whether the experts of this model type are not found again once llm-compressor has saved them."""
+    return kind in _LOST_EXPERTS or any(_LOST_NAMES.search(tensor.name) for tensor in tensors)
+
+
+def is_expert(layer: Layer) -> bool:
+    """Whether llm-compressor takes this layer for one of a mixture's experts, or for all of a block's."""
+    return _EXPERT.search(layer.name) is not None
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether compressed-tensors' `match_name` would take `pattern` for this module. Raises InvalidRecipe."""
+    if not pattern.startswith("re:"):
+        return name == pattern
+    try:
+        return re.match(pattern.removeprefix("re:"), name) is not None
+    except re.error as error:
+        raise InvalidRecipe(
+            f"{pattern[:80]!r} is not a regular expression: {error}.", hint=r"For example re:.*down_proj$"
+        ) from None
+
+
+def matching(layers: Iterable[Layer], patterns: Sequence[str]) -> list[Layer]:
+    """The layers that one of the patterns names."""
+    return [layer for layer in layers if any(matches(layer.name, pattern) for pattern in patterns)]

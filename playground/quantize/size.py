@@ -16,7 +16,7 @@ from playground.metrics import weights
 from playground.metrics.weights import Tensor
 from playground.models.checkpoint import Checkpoint
 from playground.quantize import gguf as quantize_gguf
-from playground.quantize import gguf_types, layers
+from playground.quantize import gguf_types, recipes
 
 if TYPE_CHECKING:
     from playground.methods.schemes import Scheme
@@ -46,16 +46,16 @@ class Size:
     note: str = ""
 
 
-Assigned = list[tuple[layers.Layer, Scheme, int | None]]
+Assigned = list[tuple[recipes.Layer, Scheme, int | None]]
 
 
 def assigned(checkpoint: Checkpoint, recipe: Recipe) -> Assigned:
     """The layers that a completed recipe quantizes, each with its scheme and group size."""
     found: Assigned = []
-    for layer in layers.linear_layers(checkpoint.tensors):
-        if any(layers.matches(layer.name, pattern) for pattern in recipe.ignore):
+    for layer in recipes.linear_layers(checkpoint.tensors):
+        if any(recipes.matches(layer.name, pattern) for pattern in recipe.ignore):
             continue
-        named = [kept.upper() for pattern, kept in recipe.keep if layers.matches(layer.name, pattern)]
+        named = [kept.upper() for pattern, kept in recipe.keep if recipes.matches(layer.name, pattern)]
         if set(named) & set(UNQUANTIZED):
             continue
         scheme = SCHEMES[named[0] if named else recipe.scheme]
@@ -83,7 +83,7 @@ def _left_out(checkpoint: Checkpoint, recipe: Recipe) -> list[Tensor]:
     for name in recipe.ignore:
         of = [t for t in checkpoint.tensors if bitsandbytes.stays(t.name.removesuffix(".weight"), [name])]
         found += [tensor for tensor in of if tensor not in found and weights.is_linear_weight(tensor)]
-        if not of and name != layers.HEAD:
+        if not of and name != recipes.HEAD:
             raise InvalidRecipe(f"No layer matches {name[:80]!r}.", hint="Give a name like model.layers.0.mlp")
     return found
 

@@ -13,8 +13,7 @@ from playground.methods import TABLE
 from playground.methods.recipe import Recipe, variant_name
 from playground.metrics.weights import Tensor
 from playground.models.checkpoint import Checkpoint, assemble
-from playground.quantize.layers import CONV1D
-from playground.quantize.recipes import complete
+from playground.quantize.recipes import CONV1D, complete
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 
