@@ -12,21 +12,38 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from playground.core import Progress
 from playground.errors import Cancelled, InvalidRecipe, QuantizeFailed
-from playground.methods import gguf
-from playground.methods.gguf import ROW
+from playground.methods import gguf as methods_gguf
+from playground.methods.gguf import BASE, ROW
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError
-from playground.quantize import gguf_convert, gguf_types
+from playground.quantize import gguf_convert
 from playground.settings import settings
 
+if TYPE_CHECKING:
+    from playground.models.gguf import GgufHeader
+
 LOST = 1.0  # a relative error that zeros would have: every type is nearer, two bits of noise 0.3
-TYPES = tuple(dict.fromkeys((*gguf.BASE.values(), *gguf.FLOATS)))  # what `keep` may name
+TYPES = tuple(dict.fromkeys((*methods_gguf.BASE.values(), *methods_gguf.FLOATS)))  # what `keep` may name
+SUPER_BLOCK, BLOCK = 256, 32  # values per block of the K-quants, and of all other types
+# A row that is no multiple of 256 cannot hold super-blocks: the next type up with blocks of 32.
+FALLBACK = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+_EIGHT_EXPERTS = 8
+_BLOCK_NAME = re.compile(r"blk\.(\d+)\.")
+# Never quantized: routing, norms, convolutions, relative positions; all small, and read by kernels that want floats.
+_KEPT = re.compile(
+    r"_norm\.weight|ffn_gate_inp\.weight|ffn_gate_tid2eid|altup|laurel|per_layer_model_proj|ssm_conv1d"
+    r"|shortconv\.conv\.weight|indexer\.[kq]_proj|time_mix_(first|[wvag]\d|decay_w\d|lerp_fused)\.weight"
+    r"|attn_rel_b\.weight|position_embd|token_types"
+)
+_VALUES = ("attn_v", "attn_qkv", "attn_kv_b")
 
 
 def file_name(scheme: str) -> str:
@@ -58,7 +75,7 @@ def make(
     report(Progress("Reading the checkpoint"))
     path = target / file_name(scheme)
     # As FP32, which every source type fits in, the values go straight to the kernels.
-    model = gguf_convert.load(source, path, scheme if scheme in gguf.FLOATS else "F32", f"MOSTLY_{scheme}")
+    model = gguf_convert.load(source, path, scheme if scheme in methods_gguf.FLOATS else "F32", f"MOSTLY_{scheme}")
     stored = gguf_convert.stored_type(source)
     kinds = _kinds(model.gguf_writer, recipe, stored)
 
@@ -82,7 +99,7 @@ def notes(folder: Path, recipe: Recipe) -> tuple[str, ...]:
     """Sentences for the card of a finished variant: tensors per type, and which fell back to another type."""
     from playground.models.gguf import read_header
 
-    return gguf_types.notes(read_header(folder / file_name(recipe.scheme)), recipe.scheme)
+    return type_notes(read_header(folder / file_name(recipe.scheme)), recipe.scheme)
 
 
 def _kinds(writer: Any, recipe: Recipe, stored: str) -> dict[str, str]:
@@ -91,15 +108,15 @@ def _kinds(writer: Any, recipe: Recipe, stored: str) -> dict[str, str]:
     matrices = {
         name: int(info.shape[-1])
         for name, info in tensors.items()
-        if gguf_types.quantizable(name, len(info.shape)) and info.dtype.name in (*gguf.FLOATS, "F32")
+        if quantizable(name, len(info.shape)) and info.dtype.name in (*methods_gguf.FLOATS, "F32")
     }
     found: dict[str, str] = {}
-    if recipe.scheme in gguf.BASE:
+    if recipe.scheme in methods_gguf.BASE:
         fields = {name: value.value for name, value in writer.kv_data[0].items()}
-        choices = gguf_types.choose(recipe.scheme, gguf_types.Shape.of(fields, tensors), list(matrices.items()))
+        choices = choose(recipe.scheme, Shape.of(fields, tensors), list(matrices.items()))
         found = {name: choice.kind for name, choice in choices.items()}
     for pattern, wanted in recipe.keep:
-        found |= {name: gguf_types.fits(wanted, matrices[name]) for name in matching(pattern, matrices)}
+        found |= {name: fits(wanted, matrices[name]) for name in matching(pattern, matrices)}
     for pattern in recipe.ignore:
         found |= dict.fromkeys(matching(pattern, matrices), stored)
     return {name: kind for name, kind in found.items() if kind != tensors[name].dtype.name}
@@ -193,3 +210,187 @@ def _write(
     finally:
         writer.close()
     read_header(path)
+
+
+# Which block type each tensor gets under a scheme: llama.cpp's own mixtures, so that a Q4_K_M here is a Q4_K_M
+# there.
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the mixtures look at beside the tensors' names.
+
+    tied: the output head is the input embedding, which is then quantized as one
+    """
+
+    architecture: str
+    layers: int
+    heads: int
+    kv_heads: int
+    experts: int = 0
+    tied: bool = False
+
+    @property
+    def grouped(self) -> int:
+        """Query heads that share one key/value head."""
+        return self.heads // self.kv_heads if self.kv_heads else 0
+
+    @property
+    def is_70b(self) -> bool:
+        """80 layers with grouped heads: its small value matrices are worth more bits."""
+        return self.layers == 80 and self.grouped > 1
+
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], names: Iterable[str]) -> Shape:
+        """From a file's metadata. Counts that differ from layer to layer are taken at their largest."""
+        architecture = str(fields.get("general.architecture", ""))
+
+        def number(key: str) -> int:
+            found = fields.get(f"{architecture}.{key}", 0)
+            return max((int(one) for one in found), default=0) if isinstance(found, list | tuple) else int(found)
+
+        heads = number("attention.head_count")
+        kv_heads = number("attention.head_count_kv") or heads
+        tied = "output.weight" not in set(names)
+        return cls(architecture, number("block_count"), heads, kv_heads, number("expert_count"), tied)
+
+
+def quantizable(name: str, dimensions: int) -> bool:
+    """Whether a tensor is quantized at all: matrices named `.weight`, except the small ones that kernels want wide."""
+    return dimensions >= 2 and name.endswith("weight") and not _KEPT.search(name)
+
+
+def _layer(name: str) -> int:
+    found = _BLOCK_NAME.match(name)
+    return int(found[1]) if found else -1
+
+
+def _category(name: str) -> str:
+    if name == "output.weight":
+        return "output"
+    if name in ("token_embd.weight", "per_layer_token_embd.weight"):
+        return "embedding"
+    for part in ("attn_qkv", "attn_kv_b", "attn_v", "attn_k", "attn_q", "attn_output"):
+        if f"{part}.weight" in name:
+            return part
+    return "ffn_down" if "ffn_down" in name else ""
+
+
+def _more_bits(at: int, count: int) -> bool:
+    """The first and last eighth of the layers, and every third one between."""
+    return at < count // 8 or at >= 7 * count // 8 or (at - count // 8) % 3 == 2
+
+
+@dataclass(slots=True)
+class _Mixture:
+    """One walk over the tensors in the order of their layers; counts what it has seen of each kind."""
+
+    scheme: str
+    shape: Shape
+    values: int  # how many value matrices there are
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def choose(self, name: str, columns: int) -> str:
+        """The type for one matrix, before it is known whether its rows hold whole blocks."""
+        base, kind = BASE[self.scheme], _category(name)
+        if kind == "output" or (kind == "embedding" and self.shape.tied):
+            whole = columns % (SUPER_BLOCK if base.endswith("_K") else BLOCK) == 0
+            return "Q8_0" if base == "Q8_0" or self.shape.architecture == "falcon" or not whole else "Q6_K"
+        at = self.seen[kind]
+        if kind in _VALUES:
+            at = sum(self.seen[value] for value in _VALUES)
+        self.seen[kind] += 1
+        if kind in _VALUES:
+            return self._value(at, base)
+        eight = self.shape.experts == _EIGHT_EXPERTS
+        if kind == "attn_k" and eight:
+            return "Q8_0"
+        if kind == "ffn_down":
+            return self._down(_layer(name) if self.shape.experts > 1 else at, base)
+        if kind == "attn_output" and self.shape.architecture != "falcon":
+            mixed = {"Q2_K": "Q3_K", "Q3_K_M": "Q4_K"}
+            if eight:
+                mixed = dict.fromkeys(("Q2_K", "Q3_K_M", "Q4_K_S", "Q4_K_M"), "Q5_K")
+            return mixed.get(self.scheme, base)
+        return base
+
+    def _value(self, at: int, base: str) -> str:
+        found = base
+        match self.scheme:
+            case "Q2_K":
+                found = "Q4_K" if self.shape.grouped >= 4 else "Q3_K"
+            case "Q3_K_M":
+                found = "Q5_K" if at < 2 else "Q4_K"
+            case "Q4_K_M" | "Q5_K_M" if _more_bits(at, self.values):
+                found = "Q6_K"
+            case "Q4_K_S" if at < 4:
+                found = "Q5_K"
+        if self.shape.is_70b and found in ("Q3_K", "Q4_K"):
+            found = "Q5_K"
+        return "Q8_0" if self.shape.experts == _EIGHT_EXPERTS else found
+
+    def _down(self, at: int, base: str) -> str:
+        layers, falcon = self.shape.layers, self.shape.architecture == "falcon"
+        more = _more_bits(at, layers)
+        match self.scheme:
+            case "Q2_K":
+                return "Q3_K"
+            case "Q3_K_M":
+                return "Q5_K" if at < layers // 16 else "Q4_K" if more or not falcon else "Q3_K"
+            case "Q4_K_M" if falcon:
+                return "Q6_K" if at < layers // 16 else "Q5_K" if more else "Q4_K"
+            case "Q4_K_M" | "Q5_K_M" if more:
+                return "Q6_K"
+            case "Q4_K_S" if at < layers // 8 and not falcon:
+                return "Q5_K"
+        return base
+
+
+def fits(kind: str, columns: int) -> str:
+    """The type that rows of `columns` values can hold: `kind`, its fallback with blocks of 32, or F16."""
+    if columns % (SUPER_BLOCK if kind.endswith("_K") else BLOCK) == 0:
+        return kind
+    fallback = FALLBACK.get(kind, "")
+    return fallback if fallback and columns % BLOCK == 0 else "F16"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`wanted` by the scheme's mixture, `kind` what the row length allows."""
+
+    wanted: str
+    kind: str
+
+
+def choose(scheme: str, shape: Shape, matrices: Sequence[tuple[str, int]]) -> dict[str, Choice]:
+    """The type of every matrix (name, columns) under a quantized scheme; only quantizable ones may be given."""
+    ordered = sorted(matrices, key=lambda matrix: (_layer(matrix[0]), matrix[0]))
+    mixture = _Mixture(scheme, shape, sum(_category(name) in _VALUES for name, _ in ordered))
+    found: dict[str, Choice] = {}
+    for name, columns in ordered:
+        wanted = mixture.choose(name, columns)
+        found[name] = Choice(wanted, fits(wanted, columns))
+    return found
+
+
+def type_notes(header: GgufHeader, scheme: str) -> tuple[str, ...]:
+    """What a finished file holds, for its card: tensors per type, and why some are not what the scheme's name says."""
+    count = Counter(tensor.dtype for tensor in header.tensors if len(tensor.shape) > 1)
+    found = [f"{sum(count.values())} matrices: " + ", ".join(f"{n} in {kind}" for kind, n in count.most_common()) + "."]
+    if scheme not in BASE:
+        return tuple(found)
+    names = [tensor.name for tensor in header.tensors]
+    matrices = [(t.name, t.shape[-1]) for t in header.tensors if quantizable(t.name, len(t.shape))]
+    choices = choose(scheme, Shape.of(header.fields, names), matrices)
+    actual = {tensor.name: tensor.dtype for tensor in header.tensors}
+    columns = dict(matrices)
+    fell = [name for name, choice in choices.items() if choice.wanted != choice.kind == actual[name]]
+    if fell:
+        kinds = Counter((choices[name].wanted, choices[name].kind) for name in fell)
+        pairs = ", ".join(f"{n} from {wanted} to {kind}" for (wanted, kind), n in kinds.most_common())
+        widths = ", ".join(str(width) for width in sorted({columns[name] for name in fell}))
+        found.append(
+            f"{len(fell)} of {len(choices)} matrices fell back to blocks of {BLOCK} ({pairs}):"
+            f" their rows of {widths} values are no multiple of {SUPER_BLOCK}."
+        )
+    return tuple(found)

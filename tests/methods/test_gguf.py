@@ -21,7 +21,7 @@ from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError
 from playground.models import bundled
 from playground.models.gguf import GgufHeader, read_header
-from playground.quantize import gguf, gguf_convert, gguf_types
+from playground.quantize import gguf, gguf_convert
 from tests.fakes.model import make_tiny
 
 ASK: list[Message] = [{"role": "user", "content": "What is gravity?"}]
@@ -93,9 +93,7 @@ def mixture(scheme: str, *, layers: int = 32, columns: int = 4096, **shape: Any)
     names = [f"blk.{layer}.{part}.weight" for layer in range(layers) for part in parts]
     names += ["token_embd.weight", "output.weight"]
     size = {"heads": 32, "kv_heads": 8} | shape
-    found = gguf_types.choose(
-        scheme, gguf_types.Shape("llama", layers, **size), [(name, columns) for name in reversed(names)]
-    )
+    found = gguf.choose(scheme, gguf.Shape("llama", layers, **size), [(name, columns) for name in reversed(names)])
     return {name: choice.kind for name, choice in found.items()}
 
 
@@ -126,7 +124,7 @@ def test_the_mixtures_of_llama_3_8b(scheme: str, expected: dict[str, int]) -> No
 def test_rows_that_hold_no_super_blocks_fall_back_to_small_ones() -> None:
     found = mixture("Q4_K_M", columns=576)
     assert set(found.values()) == {"Q5_0", "Q8_0"}
-    assert gguf_types.fits("Q2_K", 33) == "F16"
+    assert gguf.fits("Q2_K", 33) == "F16"
 
 
 def test_eight_experts_keep_keys_and_values_in_8_bits() -> None:
@@ -137,7 +135,7 @@ def test_eight_experts_keep_keys_and_values_in_8_bits() -> None:
 
 @pytest.mark.parametrize("name", ["blk.0.attn_norm.weight", "blk.0.ffn_gate_inp.weight", "blk.0.attn_q.bias"])
 def test_small_and_routing_tensors_are_never_quantized(name: str) -> None:
-    assert not gguf_types.quantizable(name, 2)
+    assert not gguf.quantizable(name, 2)
 
 
 # The kernels
