@@ -31,7 +31,6 @@ from playground.errors import (
     to_wire,
 )
 from playground.jobs import kinds
-from playground.jobs.worker import ERROR, RESULT
 from playground.process import process_identity
 from playground.store import folders, jobs, runs, variants
 from playground.store.schema import Job
@@ -44,6 +43,8 @@ LOG_LINES = 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_WORDS = ("No space left on device", "(os error 28)", "disk is full", "Disk quota exceeded")
 _MEMORY_WORDS = ("can't allocate memory", "Cannot allocate memory", "CUDA out of memory", "std::bad_alloc")
+RESULT = "result.json"
+ERROR = "error.json"
 
 
 def worker_lives(job: Job) -> bool:

@@ -31,14 +31,13 @@ import psutil
 from playground import process
 from playground.errors import Cancelled, to_wire
 from playground.jobs import ending, kinds
+from playground.jobs.ending import ERROR, RESULT
 from playground.jobs.progress import Report
 from playground.machine import resident
 from playground.process import leave
 from playground.store import folders, jobs
 from playground.store.schema import Job
 
-RESULT = "result.json"
-ERROR = "error.json"
 LOOK_S = 0.2  # while it waits for its device
 EVERY_S = 1.0
 SHARE = 0.01  # of the worker's time
