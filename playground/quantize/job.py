@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-from collections.abc import Callable, Sequence
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +21,7 @@ from typing import Any
 from playground import models, texts
 from playground.core import Progress
 from playground.engines.host.imports import without_sklearn
-from playground.errors import OutOfMemory, QuantizeFailed, ReloadMismatch
+from playground.errors import InvalidRequest, OutOfMemory, QuantizeFailed, ReloadMismatch
 from playground.jobs import worker
 from playground.jobs.progress import Clock, Report
 from playground.methods.recipe import Recipe, variant_name
@@ -26,21 +30,22 @@ from playground.models import checkpoint, names
 from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint
 from playground.process import wait_briefly
-from playground.quantize import compressor, publish, reload
+from playground.quantize import compressor, reload
 from playground.quantize import probe as quantize_probe
 from playground.quantize import report as quantize_report
 from playground.quantize.estimate import Estimate, estimate, facts
 from playground.quantize.recipes import complete, maker
 from playground.quantize.reload import FreshProcess
 from playground.quantize.spec import QuantizeSpec
-from playground.store import folders
-from playground.store.schema import StoredVariant
+from playground.store import folders, variants
+from playground.store.schema import Run, StoredVariant
 from playground.texts import Calibration
 
 CONTENT_HASH = "content_hash"  # of the calibration's token ids, beside the fields of Calibration
 PROBE = "probe.safetensors"
 _PACKAGES = ("llmcompressor", "compressed-tensors", "torch", "transformers")
 Spec = QuantizeSpec
+MAX_SLUG = 80
 
 
 def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
@@ -58,7 +63,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     for reason in completed.reasons:
         report.note(reason)
     model, name = model_key(spec.model), spec.name or variant_name(recipe)
-    target = publish.destination(model, name, spec.out)
+    target = destination(model, name, spec.out)
     partial = folders.partial(folder.name, spec.out)
     partial.mkdir(parents=True)
     clock.lap("resolve")
@@ -100,7 +105,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         "notes": [*_notes(recipe, partial), *_asked_notes(Path(made.path), original, answers)],
     }
     parent = {"id": model, "content_hash": parent_digest}
-    created = publish.now()
+    created = now()
     stored = StoredVariant(
         id=f"{model}:{name}",
         model=model,
@@ -119,7 +124,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         created_at=created,
         card=result,
     )
-    publish.write_marker(
+    write_marker(
         partial,
         {
             "job_id": folder.name,
@@ -131,7 +136,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         },
     )
     measured = quantize_report.quantization(spec.title, stored, original, _device())
-    publish.publish(partial, target, stored, measured)
+    publish(partial, target, stored, measured)
     return result | {"run": measured.id}
 
 
@@ -268,3 +273,57 @@ def _peak_memory() -> int:
 
 def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+# From a complete folder to a variant in the catalog: on the disk first, then under its name, then in the store.
+
+
+def destination(model: str, name: str, out: str) -> Path:
+    """Where a variant will lie. Raises InvalidRequest when something that is not a variant is there."""
+    if not out:
+        return folders.variants() / f"{_slug(model)}-{name}"
+    target = Path(out).expanduser().absolute()
+    if target.exists() and not (target / folders.MARKER).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise InvalidRequest(f"{target} exists and holds something else.", hint="Choose an empty or a new folder.")
+    return target
+
+
+def _slug(model: str) -> str:
+    """A folder name for a model name; what had to be changed is told apart by a checksum."""
+    import zlib
+
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-.")[-MAX_SLUG:]
+    return plain if plain == model else f"{plain}-{zlib.crc32(model.encode()):08x}"
+
+
+def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
+    """`playground.json`: what this folder is, readable without the store."""
+    (folder / folders.MARKER).write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def publish(partial: Path, target: Path, variant: StoredVariant, run: Run) -> None:
+    """Everything to the disk, then the name, then the store: the variant and the run that made it, together. A variant
+    that was there before is replaced."""
+    for path in (*partial.rglob("*"), partial):
+        _sync(path)
+    before = folders.set_aside(partial)
+    if target.is_dir() and any(target.iterdir()):
+        target.rename(before)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial.replace(target)
+    _sync(target.parent)
+    variants.add(variant, run)
+    folders.remove(before)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def now() -> float:
+    """Seconds since the epoch, as the store keeps them."""
+    return time.time()
