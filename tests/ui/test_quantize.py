@@ -20,7 +20,7 @@ from playground.methods import TABLE
 from playground.methods.recipe import Recipe, command
 from playground.metrics.weights import where_it_hurt
 from playground.push.page import Pushes
-from playground.quantize import files, words
+from playground.quantize import files
 from playground.quantize import page as quantize_page
 from playground.quantize.board import Board
 from playground.quantize.estimate import Facts
@@ -178,8 +178,8 @@ def test_a_file_has_a_limit_and_so_has_their_number(home: Path, monkeypatch: pyt
 def test_every_scheme_that_a_job_makes_is_said_in_words() -> None:
     for row in (row for row in TABLE if row.job):
         for scheme in row.schemes:
-            assert words.scheme_words(scheme), (row.name, scheme)
-    said = words.scheme_words
+            assert quantize_page.scheme_words(scheme), (row.name, scheme)
+    said = quantize_page.scheme_words
     assert said("W4A16_ASYM") == "4-bit integer weights with zero points, 16-bit activations"
     assert said("W8A8") == "8-bit integer weights, 8-bit activations, scaled while it runs"
     assert said("NVFP4") == ("4-bit floating-point weights in groups of 16, 4-bit activations, scales from calibration")
@@ -188,7 +188,7 @@ def test_every_scheme_that_a_job_makes_is_said_in_words() -> None:
 
 def test_the_form_lists_every_method_and_holds_no_tag(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "versions", lambda names: dict.fromkeys(names))
-    value = words.form("<b>", "<i>")
+    value = quantize_page.form("<b>", "<i>")
     assert "<" not in value
     shown = json.loads(value)
     assert [one["name"] for one in shown["methods"]] == [row.name for row in TABLE if row.job]
