@@ -15,8 +15,7 @@ from playground.console import Figures, absolute, err, follow, out, say, source
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from playground.evaluate.divergence_spec import DivergenceSpec
-    from playground.evaluate.spec import EvaluateSpec
+    from playground.evaluate.spec import DivergenceSpec, EvaluateSpec
     from playground.store.schema import Run
 
 LISTED = 60  # tasks that a search shows

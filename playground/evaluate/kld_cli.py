@@ -32,7 +32,7 @@ def kld(
     from playground.engines import base
     from playground.engines.subjects import refuse_unread
     from playground.evaluate.divergence import MAX_LENGTH, TOKENS
-    from playground.evaluate.divergence_spec import DivergenceSpec
+    from playground.evaluate.spec import DivergenceSpec
     from playground.jobs.queue import best_device, submit
     from playground.store import runs
     from playground.texts import prose

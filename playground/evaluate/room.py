@@ -12,8 +12,7 @@ from playground import machine, models
 from playground.core import Variant
 from playground.engines import base
 from playground.errors import OutOfMemory
-from playground.evaluate.divergence_spec import DivergenceSpec
-from playground.evaluate.spec import EvaluateSpec
+from playground.evaluate.spec import DivergenceSpec, EvaluateSpec
 
 BASE = 900 * 2**20  # bytes of a worker with torch, transformers and lm-eval before it loads a model
 PASS = 512 * 2**20  # logits of a window or of a batch, twice, and what is between layers

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from playground.errors import InvalidRequest
 from playground.evaluate.conditions import Conditions
+from playground.evaluate.divergence import MAX_LENGTH, TOKENS
+from playground.texts.prose import BUNDLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +64,62 @@ class EvaluateSpec:
             divergence=raw.get("divergence"),
             speed=bool(raw.get("speed", False)),
         )
+
+
+# What a divergence job is asked: which variants against which reference, on what text.
+
+
+MOST_TOKENS = 10_000_000
+LENGTHS = 16, 4096  # logits of a window are held twice: 4,096 × 150,000 words × 2 bytes are 1.2 GB
+
+
+@dataclass(frozen=True, slots=True)
+class DivergenceSpec:
+    """Measure how far variants moved from their reference.
+
+    variants    names, the reference first
+    text        "bundled", a path, or `owner/name[:config][:split]` on the hub
+    tokens      to predict at most, from the text's beginning; 0: all
+    max_length  tokens of a window
+
+    Raises InvalidRequest.
+    """
+
+    variants: tuple[str, ...]
+    text: str = BUNDLED
+    tokens: int = TOKENS
+    max_length: int = MAX_LENGTH
+
+    def __post_init__(self) -> None:
+        if len(self.variants) < 2:
+            raise InvalidRequest("There is nothing to compare.", hint="Name the reference, then its variants.")
+        if twice := [name for name in self.variants if self.variants.count(name) > 1]:
+            raise InvalidRequest(f"{twice[0]} is named twice.", hint="Name each variant once.")
+        _within("tokens", self.tokens, 0, MOST_TOKENS)
+        _within("max length", self.max_length, *LENGTHS)
+
+    @property
+    def kind(self) -> str:
+        return "divergence"
+
+    @property
+    def title(self) -> str:
+        """ "smollm2 · divergence of smollm2:nf4, smollm2:int8" """
+        return f"{self.variants[0]} · divergence of {', '.join(self.variants[1:])}"[:1200]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"variants": list(self.variants)}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> DivergenceSpec:
+        return cls(
+            variants=tuple(raw["variants"]),
+            text=str(raw.get("text", BUNDLED)),
+            tokens=raw.get("tokens", TOKENS),
+            max_length=raw.get("max_length", MAX_LENGTH),
+        )
+
+
+def _within(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise InvalidRequest(f"{name} is {value!r:.40}.", hint=f"It is a whole number from {low:,} to {high:,}.")

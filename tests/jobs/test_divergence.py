@@ -21,7 +21,7 @@ from playground.errors import (
     UnknownVariant,
 )
 from playground.evaluate import contamination, divergence_job, document_files, kld_cli
-from playground.evaluate.divergence_spec import DivergenceSpec
+from playground.evaluate.spec import DivergenceSpec
 from playground.jobs import kinds, progress
 from playground.settings import settings
 from playground.store import folders, jobs, runs, variants
