@@ -135,8 +135,7 @@ def arguments(names: Sequence[str], tasks: str, limit: int, tokens: int, batch: 
 def specification(names: Sequence[str], tasks: Sequence[str], limit: int, tokens: int, batch: int = BATCH) -> Any:
     """What `arguments` ask, as the job has it."""
     from playground.console import absolute
-    from playground.evaluate.conditions import Conditions
-    from playground.evaluate.spec import EvaluateSpec
+    from playground.evaluate.spec import Conditions, EvaluateSpec
 
     conditions = Conditions(tuple(tasks), limit=limit or None, batch_size=batch)
     return EvaluateSpec(tuple(map(absolute, names)), conditions, "", {"text": "bundled", "tokens": tokens}, True)

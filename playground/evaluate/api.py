@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from playground.errors import PlaygroundError, UnknownRun
-from playground.evaluate.conditions import BATCH_SIZE
 from playground.evaluate.form import BUNDLED_TEXT, TOKENS, spec
 from playground.evaluate.page import start
+from playground.evaluate.spec import BATCH_SIZE
 from playground.store import database, runs
 from playground.store.schema import Run
 from playground.web import gradio as gr

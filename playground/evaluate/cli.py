@@ -59,9 +59,8 @@ def evaluate(
         return
     from playground import models
     from playground.engines import base
-    from playground.evaluate.conditions import BATCH_SIZE, Conditions
     from playground.evaluate.report import left_out, named
-    from playground.evaluate.spec import EvaluateSpec
+    from playground.evaluate.spec import BATCH_SIZE, Conditions, EvaluateSpec
     from playground.evaluate.tasks import resolve
     from playground.jobs.queue import best_device, submit
     from playground.store import runs

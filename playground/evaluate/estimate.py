@@ -17,10 +17,9 @@ from playground.engines import base
 from playground.errors import PlaygroundError
 from playground.estimate import Measured, Parts, Range, spread
 from playground.evaluate import counts, passes, task_sizes
-from playground.evaluate.conditions import Conditions
 from playground.evaluate.divergence import noise_floor
 from playground.evaluate.passes import Pass
-from playground.evaluate.spec import DivergenceSpec, EvaluateSpec
+from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
 from playground.evaluate.speed import PLAN
 from playground.evaluate.task_sizes import CHARACTERS, Size
 from playground.models import bundled, hub, names

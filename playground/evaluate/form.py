@@ -9,8 +9,7 @@ from playground import models
 from playground.engines.base import Address
 from playground.engines.base import parse as parse_address
 from playground.errors import InvalidRequest
-from playground.evaluate.conditions import BATCH_SIZE, Conditions
-from playground.evaluate.spec import DivergenceSpec, EvaluateSpec
+from playground.evaluate.spec import BATCH_SIZE, Conditions, DivergenceSpec, EvaluateSpec
 from playground.models import names
 from playground.quantize.page import whole
 from playground.texts.hub import parse as parse_hub

@@ -13,8 +13,8 @@ from playground.core import Loaded, Progress
 from playground.engines.router import Engines
 from playground.engines.subjects import Subject
 from playground.errors import EvaluationError
-from playground.evaluate.conditions import Conditions
 from playground.evaluate.prepare import SEEDS
+from playground.evaluate.spec import Conditions
 from playground.models import endpoints, names
 
 OnProgress = Callable[[Progress], None]

@@ -12,7 +12,7 @@ from playground.core import Progress
 from playground.errors import EvaluationError, MissingData, PlaygroundError
 from playground.evaluate import answers, hub_access, local_data, tasks
 from playground.evaluate.answers import Metric
-from playground.evaluate.conditions import Conditions
+from playground.evaluate.spec import Conditions
 from playground.settings import settings
 
 BUILT_IN = ("json", "csv", "parquet", "text", "arrow", "pandas", "webdataset")  # readers of `datasets`, not data

@@ -16,8 +16,8 @@ from statistics import fmean
 from typing import Any
 
 from playground.evaluate import local_data, tasks
-from playground.evaluate.conditions import Conditions
 from playground.evaluate.items import Item
+from playground.evaluate.spec import Conditions
 from playground.settings import settings
 
 BUDGET = 256  # tokens of an answer where a task names none: lm-eval's own default

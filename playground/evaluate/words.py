@@ -11,10 +11,9 @@ from playground.core import Variant
 from playground.engines import base
 from playground.errors import PlaygroundError
 from playground.evaluate import counts, tasks
-from playground.evaluate.conditions import BATCH_SIZE
 from playground.evaluate.estimate import Expected
 from playground.evaluate.form import BUNDLED_TEXT, TOKENS, Asked
-from playground.evaluate.spec import DivergenceSpec
+from playground.evaluate.spec import BATCH_SIZE, DivergenceSpec
 from playground.evaluate.tasks import TaskChoice
 from playground.metrics.stats import smallest_drop
 from playground.models import names

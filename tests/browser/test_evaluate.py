@@ -15,10 +15,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from playground.errors import MissingData
 from playground.evaluate import estimate as estimates
 from playground.evaluate import items, page
-from playground.evaluate.conditions import Conditions
 from playground.evaluate.estimate import Expected
 from playground.evaluate.items import Item, TaskFacts
-from playground.evaluate.spec import EvaluateSpec
+from playground.evaluate.spec import Conditions, EvaluateSpec
 from playground.store import folders
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation

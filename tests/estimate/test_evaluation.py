@@ -14,10 +14,9 @@ from playground import machine, models
 from playground.core import LoadSpec
 from playground.estimate import Range, span
 from playground.evaluate import estimate, passes, task_sizes
-from playground.evaluate.conditions import Conditions
 from playground.evaluate.estimate import Expected, expected
 from playground.evaluate.passes import Pass
-from playground.evaluate.spec import DivergenceSpec, EvaluateSpec
+from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
 from playground.models import bundled
 from tests.fakes.evaluation_run import TASKS, VARIANTS
 from tests.fakes.evaluation_run import evaluation as stored_run

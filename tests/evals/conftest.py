@@ -13,9 +13,9 @@ import pytest
 from playground.core import Progress
 from playground.engines import subjects
 from playground.evaluate import prepare, tasks
-from playground.evaluate.conditions import Conditions
 from playground.evaluate.harness import Answers, answer
 from playground.evaluate.prepare import Prepared
+from playground.evaluate.spec import Conditions
 from tests.fakes.model import make_tiny
 
 NAMES = ("Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ida", "Jan", "Kim", "Leo", "Mia", "Ned")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from playground.evaluate.bundled import GROUP, TASKS, include_path
-from playground.evaluate.conditions import Conditions
+from playground.evaluate.spec import Conditions
 from tests.evals.conftest import Ask
 from tests.fakes.model import make_tiny
 

@@ -20,9 +20,9 @@ from transformers import AutoTokenizer
 from playground.engines import subjects
 from playground.errors import EvaluationError
 from playground.evaluate import models
-from playground.evaluate.conditions import Conditions
 from playground.evaluate.harness import RESPONSES, Answers
 from playground.evaluate.items import Item
+from playground.evaluate.spec import Conditions
 from tests.cases import checkpoints
 from tests.evals.conftest import Ask, choice
 from tests.fakes.model import make_tiny

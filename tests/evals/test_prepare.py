@@ -13,7 +13,7 @@ import pytest
 
 from playground.errors import EvaluationError, InvalidRequest, MissingData, UnsafeTask
 from playground.evaluate import hub_access, local_data
-from playground.evaluate.conditions import Conditions
+from playground.evaluate.spec import Conditions
 from tests.evals.conftest import conversation, index, ready, write
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's and datasets' own

@@ -14,7 +14,7 @@ from playground.engines.base import missing_vllm
 from playground.engines.router import Engines
 from playground.errors import EngineDied, EngineError, EvaluationError
 from playground.evaluate import models
-from playground.evaluate.conditions import Conditions
+from playground.evaluate.spec import Conditions
 from playground.models import endpoints
 from playground.models.endpoints import Endpoint
 from tests.evals.conftest import Ask

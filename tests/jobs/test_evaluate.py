@@ -12,9 +12,8 @@ import pytest
 from playground.errors import EvaluationError, OutOfMemory, UnknownTask
 from playground.evaluate import harness, items
 from playground.evaluate import job as evaluate_job
-from playground.evaluate.conditions import Conditions
 from playground.evaluate.local_model import LocalModel
-from playground.evaluate.spec import EvaluateSpec
+from playground.evaluate.spec import Conditions, EvaluateSpec
 from playground.jobs import ending, kinds, progress
 from playground.store import folders, jobs, runs
 from tests.fakes.engine import FakeEngine, Script

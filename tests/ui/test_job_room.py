@@ -9,8 +9,7 @@ import pytest
 from playground import machine
 from playground.errors import OutOfMemory
 from playground.evaluate import room as evaluate_room
-from playground.evaluate.conditions import Conditions
-from playground.evaluate.spec import DivergenceSpec, EvaluateSpec
+from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
 from playground.jobs import room as jobs_room
 from playground.jobs.kinds import Spec
 from playground.methods.recipe import Recipe
