@@ -18,8 +18,8 @@ from playground.engines.host.imports import without_sklearn
 from playground.engines.subjects import Subject, model_key, refuse_unread, weights_hash
 from playground.errors import EvaluationError
 from playground.evaluate import contamination, divergence, estimate, unfinished
+from playground.evaluate.estimate import check, needs
 from playground.evaluate.items import Warned
-from playground.evaluate.room import check, needs
 from playground.evaluate.spec import DivergenceSpec
 from playground.jobs.progress import Clock, Report
 from playground.process import wait_briefly

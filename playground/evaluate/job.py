@@ -35,9 +35,9 @@ from playground.evaluate import (
     verdict,
 )
 from playground.evaluate import estimate as evaluate_estimate
+from playground.evaluate.estimate import check, needs
 from playground.evaluate.items import Measured, TaskFacts, Warned
 from playground.evaluate.prepare import Prepared
-from playground.evaluate.room import check, needs
 from playground.evaluate.spec import EvaluateSpec
 from playground.evaluate.unfinished import Variant
 from playground.jobs.progress import Clock, Report

@@ -20,7 +20,7 @@ from playground.engines import base
 from playground.engines.base import Engine
 from playground.engines.router import Engines
 from playground.engines.subjects import weights_hash
-from playground.evaluate import room
+from playground.evaluate import estimate
 from playground.jobs.progress import Clock, Report
 from playground.review import make
 from playground.review.make import Answered
@@ -56,7 +56,7 @@ def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
 
 def needs(spec: ReviewSpec) -> int:
     """All variants are loaded beside each other."""
-    return room.together(spec.variants)
+    return estimate.together(spec.variants)
 
 
 def check(spec: ReviewSpec, device: str) -> None:

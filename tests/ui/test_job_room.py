@@ -8,7 +8,7 @@ import pytest
 
 from playground import machine
 from playground.errors import OutOfMemory
-from playground.evaluate import room as evaluate_room
+from playground.evaluate import estimate
 from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
 from playground.jobs import room as jobs_room
 from playground.jobs.kinds import Spec
@@ -55,12 +55,10 @@ def test_idle_models_make_room_before_a_job_and_only_then(
 
 
 def test_a_divergence_holds_two_models_and_tasks_hold_one(home: Path) -> None:
-    tasks, both = evaluate_room.needed(EvaluateSpec(BOTH, TASKS)), evaluate_room.needed(DivergenceSpec(BOTH))
+    tasks, both = estimate.needed(EvaluateSpec(BOTH, TASKS)), estimate.needed(DivergenceSpec(BOTH))
     weights = 269_030_016
-    assert tasks.low - evaluate_room.BASE == pytest.approx(weights, rel=0.01)
-    assert both.low - evaluate_room.BASE == pytest.approx(3 * weights, rel=0.01), "BF16, and FP32 for the noise floor"
-    beside = evaluate_room.needed(EvaluateSpec(BOTH, TASKS, divergence={"text": "bundled", "tokens": 64}))
+    assert tasks.low - estimate.BASE == pytest.approx(weights, rel=0.01)
+    assert both.low - estimate.BASE == pytest.approx(3 * weights, rel=0.01), "BF16, and FP32 for the noise floor"
+    beside = estimate.needed(EvaluateSpec(BOTH, TASKS, divergence={"text": "bundled", "tokens": 64}))
     assert beside == both
-    assert evaluate_room.needed(EvaluateSpec(("smollm2@vllm",), TASKS)).low == evaluate_room.BASE, (
-        "vLLM keeps its own account"
-    )
+    assert estimate.needed(EvaluateSpec(("smollm2@vllm",), TASKS)).low == estimate.BASE, "vLLM keeps its own account"
