@@ -16,7 +16,7 @@ from playground.core import LoadSpec, Variant
 from playground.engines import base
 from playground.errors import OutOfMemory, PlaygroundError
 from playground.estimate import Measured, Parts, Range, spread
-from playground.evaluate import counts, passes, task_sizes
+from playground.evaluate import passes, task_sizes, tasks
 from playground.evaluate.divergence import noise_floor
 from playground.evaluate.passes import Pass
 from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
@@ -107,7 +107,7 @@ def expected(
 
 def tasks_of(spec: EvaluateSpec | DivergenceSpec) -> list[Task]:
     """What `expected` is told of a spec that has not run; nothing of a divergence alone."""
-    return [] if isinstance(spec, DivergenceSpec) else counts.counted(spec.conditions.tasks, spec.conditions.limit)
+    return [] if isinstance(spec, DivergenceSpec) else tasks.counted(spec.conditions.tasks, spec.conditions.limit)
 
 
 def kept(spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, resumed: bool) -> dict[str, Any]:

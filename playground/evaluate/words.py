@@ -10,7 +10,7 @@ from playground import models as catalog
 from playground.core import Variant
 from playground.engines import base
 from playground.errors import PlaygroundError
-from playground.evaluate import counts, tasks
+from playground.evaluate import tasks
 from playground.evaluate.estimate import Expected
 from playground.evaluate.form import BUNDLED_TEXT, TOKENS, Asked
 from playground.evaluate.spec import BATCH_SIZE, DivergenceSpec
@@ -93,7 +93,7 @@ def found(serial: object, text: str, choices: Sequence[TaskChoice], error: Playg
 
 
 def _task(choice: TaskChoice) -> dict[str, Any]:
-    return asdict(choice) | {"full": counts.items(choice.name), "about": ABOUT.get(choice.name, "")}
+    return asdict(choice) | {"full": tasks.items(choice.name), "about": ABOUT.get(choice.name, "")}
 
 
 def plan(serial: object, asked: Asked, expected: Expected) -> str:
@@ -112,7 +112,7 @@ def plan(serial: object, asked: Asked, expected: Expected) -> str:
             }
         )
     limit = asked.conditions.limit
-    rows = [_row(name, limit) for name in counts.single(asked.conditions.tasks)]
+    rows = [_row(name, limit) for name in tasks.single(asked.conditions.tasks)]
     every = None if None in [row["n"] for row in rows] else sum(row["n"] for row in rows)
     text = asked.divergence
     return inert(
@@ -142,11 +142,11 @@ def button(variants: int, count: int) -> str:
 
 
 def _row(name: str, limit: int | None) -> dict[str, Any]:
-    n = counts.asked(name, limit)
+    n = tasks.asked(name, limit)
     return {
         "name": name,
         "n": n,
-        "full": counts.items(name),
+        "full": tasks.items(name),
         "smallest_drop": None if n is None else smallest_drop(n, DISCORDANCE),
     }
 
