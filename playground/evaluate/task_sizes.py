@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from playground.evaluate import local_data, tasks
+from playground.evaluate import prepare, tasks
 from playground.evaluate.items import Item
 from playground.evaluate.spec import Conditions
 from playground.settings import settings
@@ -105,7 +105,7 @@ def _documents(name: str, config: Mapping[str, Any]) -> tuple[_Document, ...]:
     root = settings().datasets
     if root is None or not config:
         return ()
-    split = local_data.question_split(config)
+    split = prepare.question_split(config)
     return _read(path, path.stat().st_mtime) if split and (path := root / name / f"{split}.jsonl").is_file() else ()
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from playground.errors import EvaluationError, InvalidRequest, MissingData, UnsafeTask
-from playground.evaluate import hub_access, local_data
+from playground.evaluate import hub_access, prepare
 from playground.evaluate.spec import Conditions
 from tests.evals.conftest import conversation, index, ready, write
 
@@ -121,11 +121,11 @@ def test_other_data_has_another_digest(tmp_path: Path, monkeypatch: pytest.Monke
     digests = set()
     for number in (1, 2, 1):
         write(tmp_path / "coqa/validation.jsonl", [conversation(number)])
-        found = local_data.find("coqa", config, 0)
+        found = prepare.find("coqa", config, 0)
         assert found is not None and found.without == ("training_split",)
         digests.add(found.digest())
     assert len(digests) == 2
-    assert local_data.find("other", config, 0) is None
+    assert prepare.find("other", config, 0) is None
 
 
 @pytest.mark.parametrize(
