@@ -24,7 +24,6 @@ from playground.errors import EvaluationError
 from playground.evaluate import (
     contamination,
     harness,
-    hub_access,
     items,
     models,
     prepare,
@@ -59,7 +58,7 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
     """
     wait_briefly()
     if settings().offline:
-        hub_access.stay_offline()
+        prepare.stay_offline()
     if spec.conditions.allow_code:
         os.environ["HF_ALLOW_CODE_EVAL"] = "1"  # what the metric of such tasks asks for
     clock = Clock()

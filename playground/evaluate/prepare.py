@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from playground.core import Progress
 from playground.errors import EvaluationError, MissingData, PlaygroundError
-from playground.evaluate import answers, hub_access, tasks
+from playground.evaluate import answers, tasks
 from playground.evaluate.answers import Metric
 from playground.evaluate.spec import Conditions
 from playground.settings import settings
@@ -24,6 +27,9 @@ OnProgress = Callable[[Progress], None]
 _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 _FOR_EXAMPLES = ("training_split", "fewshot_split")
 GUIDE = "docs/evaluate.md has the layout"
+TIMEOUT_S = 5.0
+ENDPOINT = "https://huggingface.co"
+_TRUE = ("1", "ON", "YES", "TRUE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Pr
     rows = tasks.resolve(conditions.tasks, allow_code=conditions.allow_code, on_progress=on_progress)
     on_progress(Progress("reading the tasks"))
     if settings().offline:
-        hub_access.stay_offline()
+        stay_offline()
     places = _places(rows)
     index = _manager(rows, places).task_index
     configs = {name: index[name].cfg or {} for name, row in rows.items() if not row.group and name in index}
@@ -73,8 +79,8 @@ def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Pr
         assert packaged is not None  # noqa: S101  only a tag has none
         data.write(packaged, folder)
     on_hub = [name for name, config in configs.items() if name not in local and _asks_the_hub(config)]
-    if on_hub and not hub_access.reachable():
-        hub_access.stay_offline()
+    if on_hub and not reachable():
+        stay_offline()
     manager = _manager(rows, [*places, folder] if local else places)
     try:
         loaded = _load(manager, conditions)
@@ -225,3 +231,25 @@ def _needed(named: Mapping[str, str], few_shot: int) -> Iterator[tuple[str, str]
     examples = next((named[key] for key in reversed(_FOR_EXAMPLES) if key in named), None)
     if examples and few_shot:
         yield examples, f"from which the {few_shot} examples before each question come"
+
+
+# Whether the hub may be asked for data, found out before a library tries it again and again for half a minute.
+
+
+def reachable() -> bool:
+    """One question to the hub, answered or not. False at once where somebody has set offline."""
+    if settings().offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
+        return False
+    try:
+        httpx.head(os.environ.get("HF_ENDPOINT", ENDPOINT), timeout=TIMEOUT_S)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def stay_offline() -> None:
+    """The hub's libraries use what is cached in this process and its children, also those that are imported already."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    for module, name in (("huggingface_hub.constants", "HF_HUB_OFFLINE"), ("datasets.config", "HF_HUB_OFFLINE")):
+        if module in sys.modules:
+            setattr(sys.modules[module], name, True)

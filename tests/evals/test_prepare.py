@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from playground.errors import EvaluationError, InvalidRequest, MissingData, UnsafeTask
-from playground.evaluate import hub_access, prepare
+from playground.evaluate import prepare
 from playground.evaluate.spec import Conditions
 from tests.evals.conftest import conversation, index, ready, write
 
@@ -55,7 +55,7 @@ def test_a_hub_that_does_not_answer_is_asked_once(
 @pytest.mark.usefixtures("offline")
 def test_what_offline_means(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpx, "head", lambda *_, **__: pytest.fail("the hub was asked"))
-    assert not hub_access.reachable()
+    assert not prepare.reachable()
 
 
 @pytest.mark.usefixtures("offline")
