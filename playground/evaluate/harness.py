@@ -13,7 +13,7 @@ from typing import Any
 
 from playground.core import Progress
 from playground.errors import EvaluationError, PlaygroundError
-from playground.evaluate import answers
+from playground.evaluate import items as evaluate_items
 from playground.evaluate.items import Item, TaskFacts
 from playground.evaluate.prepare import Prepared
 from playground.evaluate.response_cache import ResponseCache
@@ -59,13 +59,13 @@ def answer(lm: Any, prepared: Prepared, folder: Path, what: str, on_progress: On
 
 def _answers(name: str, task: Any, found: Mapping[str, Any], prepared: Prepared, cache: ResponseCache) -> Answers:
     metric = prepared.metrics[name]
-    items = answers.items(task, found["samples"][name], metric, cache.was_cut, cache.cut_prompt)
+    items = evaluate_items.items(task, found["samples"][name], metric, cache.was_cut, cache.cut_prompt)
     row = prepared.rows.get(name)
     facts = TaskFacts(
         name=name,
         title=row.title if row else name,
         metric=str(metric),
-        chance=answers.guessing(task, items),
+        chance=evaluate_items.guessing(task, items),
         higher_is_better=bool(task.higher_is_better().get(metric.name, True)),
         few_shot=int(found["n-shot"][name] or 0),
         n=len(items),

@@ -2,14 +2,146 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from playground.errors import EvaluationError
+
+# From what lm-eval logs of each document to the items that are kept: who was asked what, what came, what it
+# scored.
+
+
+# Where a task has several metrics: what is usually quoted. Elsewhere the first that is a mean over the items.
+_QUOTED = {"coqa": "f1", "bundled_reading": "f1", "hellaswag": "acc_norm", "arc_challenge": "acc_norm"}
+_SHARED = ("cluster", "story", "passage", "context", "article")  # fields that several items have in common
+WasCut = Callable[[Sequence[Any]], bool]
+CutPrompt = Callable[[str, Sequence[Any]], tuple[int, int] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Which of a task's numbers is its score. `filter` is how the answer was read, "none" where there is one way."""
+
+    name: str
+    filter: str
+
+    def __str__(self) -> str:
+        return self.name if self.filter == "none" else f"{self.name},{self.filter}"
+
+
+def metric(name: str, task: Any) -> Metric:
+    """The score of a task: a mean over its items, read by the first filter that the task lists.
+
+    Raises EvaluationError for a task that is only scored as a whole, as BLEU and perplexity are.
+    """
+    from lm_eval.api.metrics import mean
+
+    means = [one for one, aggregation in task.aggregation().items() if aggregation is mean]
+    if not means:
+        raise EvaluationError(
+            f"{name} is scored as a whole and not item by item, so that two variants cannot be paired on it.",
+            hint="For perplexity use `python -m playground kld`, which has uncertainties; or choose another task.",
+        )
+    quoted = _QUOTED.get(name, "")
+    return Metric(str(quoted if quoted in means else means[0]), str(task._filters[0].name))
+
+
+def items(
+    task: Any, samples: Sequence[Mapping[str, Any]], of: Metric, was_cut: WasCut, cut_prompt: CutPrompt
+) -> list[Item]:
+    """One item a document, in the order of the data set. Raises EvaluationError when a score is no number."""
+    own = (sample for sample in samples if sample["filter"] == of.filter)
+    return sorted((_item(task, sample, of, was_cut, cut_prompt) for sample in own), key=lambda item: item.doc_id)
+
+
+def guessing(task: Any, items_: Sequence[Item]) -> float | None:
+    """The expected score of a guess among the choices; None of tasks without choices."""
+    if task.OUTPUT_TYPE != "multiple_choice" or not items_:
+        return None
+    return float(np.mean([1 / len(item.loglikelihoods or (0,)) for item in items_]))
+
+
+def _item(task: Any, sample: Mapping[str, Any], of: Metric, was_cut: WasCut, cut_prompt: CutPrompt) -> Item:
+    choices = task.doc_to_choice(sample["doc"]) if task.OUTPUT_TYPE == "multiple_choice" else None
+    generates = task.OUTPUT_TYPE == "generate_until"
+    answer, extracted = _answer(sample, of.name, choices)
+    kind = "generate_until" if generates else "loglikelihood"
+    cuts = filter(None, (cut_prompt(kind, arguments) for arguments in sample["arguments"]))
+    return Item(
+        doc_id=int(sample["doc_id"]),
+        doc_hash=sample["doc_hash"],
+        prompt_hash=_hash("\n".join(str(arguments[0]) for arguments in sample["arguments"])),
+        cluster=_cluster(sample["doc"]),
+        prompt=str(sample["arguments"][0][0]),
+        gold=_gold(sample["target"], choices),
+        answer=answer,
+        extracted=extracted,
+        score=_score(sample, of.name),
+        truncated=generates and any(was_cut(arguments) for arguments in sample["arguments"]),
+        loglikelihoods=None if generates else tuple(_likelihoods(sample, choices)),
+        cut_prompt=min(cuts, key=itemgetter(1), default=None),
+    )
+
+
+def _answer(sample: Mapping[str, Any], name: str, choices: Sequence[str] | None) -> tuple[str, str]:
+    """(as it came, what was scored)"""
+    response = sample["resps"][0][0]
+    if choices is not None:
+        lengths = {"acc_norm": [len(one) for one in choices], "acc_bytes": [len(one.encode()) for one in choices]}
+        taken = int(np.argmax(np.array([*_likelihoods(sample, choices)]) / lengths.get(name, 1)))
+        return choices[taken], choices[taken]
+    if isinstance(response, str):
+        return response, _text(sample["filtered_resps"][0])
+    greedy = response[1] if isinstance(response, list | tuple) else None
+    said = "" if greedy is None else "what greedy decoding says" if greedy else "not what greedy decoding says"
+    return said, said
+
+
+def _likelihoods(sample: Mapping[str, Any], choices: Sequence[str] | None) -> Iterator[float]:
+    """Of each choice; what the task asks beside them (mutual information) is left out."""
+    for responses in sample["resps"][: None if choices is None else len(choices)]:
+        response = responses[0]
+        yield float(response[0] if isinstance(response, list | tuple) else response)
+
+
+def _gold(target: Any, choices: Sequence[str] | None) -> str:
+    if isinstance(target, list | tuple):
+        return " | ".join(_gold(one, choices) for one in target)
+    if choices is not None and isinstance(target, int) and 0 <= target < len(choices):
+        return str(choices[target])
+    return str(target)
+
+
+def _text(extracted: Any) -> str:
+    return " | ".join(map(str, extracted)) if isinstance(extracted, list | tuple) else str(extracted)
+
+
+def _score(sample: Mapping[str, Any], name: str) -> float:
+    """Some metrics give several numbers under names of their own (pass@1): then the first of these."""
+    found = sample.get(name, sample.get(next(iter(sample["metrics"]), "")))
+    if not isinstance(found, int | float | np.number | np.bool_):
+        raise EvaluationError(f"The metric {name} gives no number for a single item.", hint="Choose another task.")
+    return float(found)
+
+
+def _cluster(document: Any) -> str:
+    """What items about one passage, or of one template, share."""
+    if not isinstance(document, Mapping):
+        return ""
+    shared = next((document[name] for name in _SHARED if isinstance(document.get(name), str)), "")
+    return _hash(shared)[:16] if shared else ""
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

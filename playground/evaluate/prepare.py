@@ -16,8 +16,8 @@ import yaml
 
 from playground.core import Progress
 from playground.errors import EvaluationError, MissingData, PlaygroundError
-from playground.evaluate import answers, tasks
-from playground.evaluate.answers import Metric
+from playground.evaluate import items, tasks
+from playground.evaluate.items import Metric
 from playground.evaluate.spec import Conditions
 from playground.settings import settings
 
@@ -84,7 +84,7 @@ def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Pr
     manager = _manager(rows, [*places, folder] if local else places)
     try:
         loaded = _load(manager, conditions)
-        metrics = {name: answers.metric(name, task) for name, task in loaded["tasks"].items()}
+        metrics = {name: items.metric(name, task) for name, task in loaded["tasks"].items()}
     except PlaygroundError:
         raise
     except Exception as error:  # whatever `datasets`, the network and the task's own code raise
