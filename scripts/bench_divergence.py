@@ -32,7 +32,7 @@ from playground.core import LoadSpec, Progress
 from playground.engines.host import loading
 from playground.engines.host.loading import Resident, tokenizer_of
 from playground.evaluate import divergence
-from playground.evaluate.windows import Plan, plan
+from playground.evaluate.divergence import Plan, plan
 from playground.texts import prose
 
 

@@ -20,8 +20,7 @@ from playground.core import LoadSpec, Progress
 from playground.engines.host.loading import DeviceMemory, device_of_choice
 from playground.errors import DifferentTokenizer, EvaluationError, InvalidRequest, OutOfMemory
 from playground.evaluate import divergence
-from playground.evaluate.divergence import NOISE_FLOOR, measure, noise_floor
-from playground.evaluate.windows import plan
+from playground.evaluate.divergence import NOISE_FLOOR, measure, noise_floor, plan
 from playground.texts import prose
 from playground.texts.prose import Text
 from tests.cases import checkpoints

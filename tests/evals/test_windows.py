@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from playground.errors import EvaluationError
-from playground.evaluate.windows import beginning, plan, windows
+from playground.evaluate.divergence import beginning, plan, windows
 from playground.texts.prose import Text
 
 
