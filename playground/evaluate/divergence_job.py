@@ -17,7 +17,7 @@ from playground.engines import base
 from playground.engines.host.imports import without_sklearn
 from playground.engines.subjects import Subject, model_key, refuse_unread, weights_hash
 from playground.errors import EvaluationError
-from playground.evaluate import contamination, divergence, estimate, unfinished
+from playground.evaluate import divergence, estimate, trust, unfinished
 from playground.evaluate.estimate import check, needs
 from playground.evaluate.items import Warned
 from playground.evaluate.spec import DivergenceSpec
@@ -110,7 +110,7 @@ def _subject(name: str, report: Report) -> Subject:
 def _warnings(text: Text, chosen: list[Subject]) -> list[Warned]:
     return [
         *(Warned("text", note, ()) for note in text.notes),
-        *contamination.warnings(text, chosen),
+        *trust.warnings(text, chosen),
         *(_dequantized(one.id, one.spec.dtype) for one in chosen if one.spec and one.spec.path.endswith(".gguf")),
     ]
 

@@ -21,19 +21,8 @@ from playground.engines import subjects
 from playground.engines.router import Engines
 from playground.engines.subjects import Subject
 from playground.errors import EvaluationError
-from playground.evaluate import (
-    contamination,
-    harness,
-    items,
-    models,
-    prepare,
-    speed,
-    task_sizes,
-    trust,
-    unfinished,
-    verdict,
-)
 from playground.evaluate import estimate as evaluate_estimate
+from playground.evaluate import harness, items, models, prepare, speed, task_sizes, trust, unfinished, verdict
 from playground.evaluate.estimate import check, needs
 from playground.evaluate.items import Measured, TaskFacts, Warned
 from playground.evaluate.prepare import Prepared
@@ -174,7 +163,7 @@ def _divergence(
     names = [chosen[0].id, divergence.NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
     doubts = [
         *(Warned("text", note, ()) for note in text.notes),
-        *contamination.warnings(text, chosen),
+        *trust.warnings(text, chosen),
     ]
     return [{**row, "variant": name} for row, name in zip(rows, names, strict=True)], [place], doubts
 

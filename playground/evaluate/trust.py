@@ -11,8 +11,16 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from math import isclose
 from typing import Any
 
+from playground import texts
+from playground.core import Variant
+from playground.engines.subjects import Subject
+from playground.errors import HubUnreachable, InvalidCalibration, InvalidRequest
 from playground.evaluate.items import Item, Measured, TaskFacts, Warned, clusters, joined
 from playground.metrics.stats import LEVEL, Z_LEVEL, mcnemar_exact, mean_stderr
+from playground.models import names
+from playground.store import database, variants
+from playground.texts import Calibration
+from playground.texts.prose import Text, shared_documents
 
 FLOATS = {"BF16": "bfloat16", "FP16": "float16", "FP32": "float32"}
 STAYS_PACKED = {"bitsandbytes"}  # every other method's checkpoint is unpacked by an engine that has no kernel for it
@@ -29,6 +37,7 @@ CUT = 0.05  # share of answers that ended at the token budget
 UNREAD = 0.2  # share of answers in which the task's filter found nothing
 NOTHING = {"", "[invalid]"}  # lm-eval's word for an answer without a match
 CHANCE_AT = 20  # generated answers, from which on all of them being the same is no coincidence
+FIELDS = tuple(Calibration.__dataclass_fields__)
 
 
 def trust_checks(
@@ -348,3 +357,41 @@ def _cut(reference: Measured, others: Sequence[Measured], task: TaskFacts) -> It
 
 def _share_cut(items: Sequence[Item]) -> float:
     return sum(item.truncated for item in items) / len(items) if items else 0.0
+
+
+# Whether a variant was calibrated on the text that it is measured on: its divergence would be flattered.
+
+
+def warnings(text: Text, measured: Sequence[Subject]) -> list[Warned]:
+    """A warning for each variant that was made here and whose calibration shares text, or cannot be read any more.
+
+    It bears the name that the variant has in the run, "smollm2:awq@vllm", which rows and pages look for.
+    """
+    found = []
+    for subject in measured:
+        recipe = _calibration(subject.variant)
+        if recipe and (said := _said(text, Calibration.from_dict({name: recipe[name] for name in FIELDS}))):
+            found.append(Warned("calibration", f"{subject.id} {said}", (subject.id,)))
+    return found
+
+
+def _calibration(variant: Variant) -> Mapping[str, Any]:
+    """What a variant that was made here was calibrated on, however its model's path was written; {} without any."""
+    if variant.is_reference or not database.exists():
+        return {}
+    row = variants.get(f"{names.key(variant.model)}:{variant.name}")
+    return (row.recipe.get("calibration") if row else None) or {}
+
+
+def _said(text: Text, asked: Calibration) -> str:
+    try:
+        samples = texts.samples(asked)
+    except (InvalidCalibration, InvalidRequest, HubUnreachable) as error:
+        return f"was calibrated on text that cannot be compared with this one: {error.message}"
+    shared = shared_documents(text.documents, (sample.plain for sample in samples))
+    if not shared:
+        return ""
+    return (
+        f"was calibrated on text that {shared:,} of the {len(text.documents):,} documents share: "
+        "it diverges less here than on text that is new to it."
+    )

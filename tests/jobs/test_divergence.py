@@ -20,7 +20,7 @@ from playground.errors import (
     UnknownModel,
     UnknownVariant,
 )
-from playground.evaluate import contamination, divergence_job, document_files, kld_cli
+from playground.evaluate import divergence_job, document_files, kld_cli, trust
 from playground.evaluate.spec import DivergenceSpec
 from playground.jobs import kinds, progress
 from playground.settings import settings
@@ -143,7 +143,7 @@ def test_a_variant_that_was_calibrated_on_the_text_is_named(home: Path, tiny: Pa
     assert "3 of the 3 documents share" in said[on_it,]
     assert "cannot be compared" in said[lost,]
     elsewhere = Subject(f"{on_it}@vllm", "vllm", models.variant(on_it), None, "")
-    (found,) = contamination.warnings(prose.text(asked.text), [elsewhere])
+    (found,) = trust.warnings(prose.text(asked.text), [elsewhere])
     assert found.concerns(f"{on_it}@vllm", "gsm8k"), "by the name that its rows have"
 
 
