@@ -26,7 +26,7 @@ from playground.core import Sampling
 from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError
 from playground.evaluate import api as evaluate_api
-from playground.evaluate import tab as evaluate_tab
+from playground.evaluate import page as evaluate_page
 from playground.evaluate.page import Evaluate
 from playground.jobs import room
 from playground.methods.recipe import without_paths
@@ -71,7 +71,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         endpoints.wire(demo, compare.offered, [tab.model, *(slot.variant for slot in tab.slots)])
         quantize = Quantize(quantize_page.layout(), queue, rules, compare.show, compare.picked)
         quantize.wire(demo)
-        Evaluate(evaluate_tab.layout(), queue, rules).wire()
+        Evaluate(evaluate_page.layout(), queue, rules).wire()
         Speed(page.layout(), engine, speeds, rules).wire(demo)
         Runs(runs_page.layout(), owner).wire()
         Reviews(review_page.layout(), queue, owner).wire()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +21,6 @@ from playground.evaluate.estimate import Expected
 from playground.evaluate.form import Asked
 from playground.evaluate.run_page import view
 from playground.evaluate.spec import EvaluateSpec
-from playground.evaluate.tab import Tab
 from playground.jobs.queue import best_device
 from playground.machine import busy
 from playground.store import database, runs
@@ -29,6 +29,7 @@ from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
 from playground.web.owner import Rules
+from playground.web.theme import drawn
 from playground.web.values import inert
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -175,3 +176,32 @@ def _run(run_id: str) -> Run:
 def _remove(run_id: str) -> None:
     if not database.exists() or not runs.remove(run_id):
         raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted before.")
+
+
+# The Evaluate page: what is on it. What happens there is in `evaluate_events`.
+
+
+@dataclass(frozen=True)
+class Tab:
+    """What to measure, the tasks that a search finds, what a choice can show; jobs and runs; one run and its items."""
+
+    form: gr.HTML
+    tasks: gr.HTML
+    plan: gr.HTML
+    board: gr.HTML
+    run: gr.HTML
+    items: gr.HTML
+
+
+def layout() -> Tab:
+    """Draw the page in the current Blocks; the script shows one page at a time."""
+    with gr.Column(elem_id="pg-evaluate"):
+        with gr.Row(elem_id="pg-evaluate-ask"):
+            form = drawn("evaluateForm", signals="'model' 'search' 'plan' 'pace' 'begin'", elem_id="pg-evaluate-form")
+            plan = drawn("evaluatePlan", elem_id="pg-evaluate-plan")
+        tasks = drawn("evaluateTasks", elem_id="pg-evaluate-tasks")
+        board = drawn("evaluateBoard", signals="'look' 'cancel' 'again' 'remove'", elem_id="pg-evaluate-board")
+        run = drawn("evaluateRun", signals="'open'", elem_id="pg-evaluate-run")
+        items = drawn("evaluateItems", signals="'browse'", elem_id="pg-evaluate-items")
+        drawn("evaluateRuns", elem_id="pg-evaluate-runs")
+    return Tab(form, tasks, plan, board, run, items)
