@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from playground import models
 from playground.errors import PlaygroundError, UnknownRun
-from playground.evaluate import estimate, form, items_page, tasks, words
+from playground.evaluate import board, estimate, form, tasks, words
 from playground.evaluate.board import Board
 from playground.evaluate.estimate import Expected
 from playground.evaluate.form import Asked
@@ -141,7 +141,7 @@ class Evaluate:
         try:
             run = _run(wanted)
             better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
-            found = items_page.page(
+            found = board.page(
                 run.id, better, event_data.text(data, "task"), len(run.variants),
                 event_data.whole(sent.get("variant")),
                 event_data.text(data, "show"), event_data.whole(sent.get("offset")),

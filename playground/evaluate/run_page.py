@@ -10,7 +10,7 @@ from typing import Any
 
 from playground import formatting
 from playground.evaluate import report
-from playground.evaluate.items_page import available
+from playground.evaluate.board import available
 from playground.evaluate.report import conditions, named, warnings
 from playground.evaluate.verdict import is_share, sentences
 from playground.report.paths import travelling

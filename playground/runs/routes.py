@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from playground.errors import InvalidRequest, PlaygroundError
-from playground.evaluate import items_page
+from playground.evaluate import board
 from playground.runs import page
 from playground.runs import pair as runs_pair
 from playground.store import runs
@@ -118,7 +118,7 @@ def serve(app: Any, owner: Owner) -> None:
         def act() -> Answer:
             run = runs.get(runs.stamp(asked.get("run", ""), mine).id, mine)
             better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
-            found = items_page.page(
+            found = board.page(
                 run.id, better, asked.get("task", "")[:200], len(run.variants),
                 _whole(asked.get("variant")), asked.get("show", ""), _whole(asked.get("offset")),
             )  # fmt: skip

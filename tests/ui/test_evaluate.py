@@ -17,8 +17,9 @@ import httpx
 import pytest
 
 from playground.errors import EvaluationError, InvalidRequest, MissingData, PlaygroundError
+from playground.evaluate import board as evaluate_board
 from playground.evaluate import estimate as estimates
-from playground.evaluate import items, items_page, tasks, words
+from playground.evaluate import items, tasks, words
 from playground.evaluate import page as evaluate_page
 from playground.evaluate.board import Board
 from playground.evaluate.estimate import Expected
@@ -295,7 +296,7 @@ def stored(task: str, *sides: list[Item]) -> str:
 
 
 def pages(run_id: str, show: str = "all", offset: int = 0, better: bool = True, count: int = 2) -> dict[str, Any]:
-    return items_page.page(run_id, {"facts": better}, "facts", count, 1, show, offset)
+    return evaluate_board.page(run_id, {"facts": better}, "facts", count, 1, show, offset)
 
 
 def test_items_are_joined_by_document_and_filtered_by_what_changed(home: Path) -> None:
@@ -304,7 +305,7 @@ def test_items_are_joined_by_document_and_filtered_by_what_changed(home: Path) -
     run_id = stored("facts", before, after)
     found = pages(run_id)
     assert found["counts"] == {"all": 20, "flips": 3, "lost": 1, "won": 2}
-    assert len(found["items"]) == items_page.PAGE and found["items"][0]["doc"] == 0
+    assert len(found["items"]) == evaluate_board.PAGE and found["items"][0]["doc"] == 0
     (lost,) = pages(run_id, "lost")["items"]
     assert (lost["doc"], lost["moved"], [side["answer"] for side in lost["sides"]]) == (3, "lost", ["yes", "no"])
     assert [one["doc"] for one in pages(run_id, "won")["items"]] == [4, 6]
@@ -325,10 +326,10 @@ def test_ten_thousand_items_come_a_page_at_a_time(home: Path) -> None:
     sides = [[item(n, float((n + side) % 7 > 0), prompt="word " * 200) for n in range(10_000)] for side in range(2)]
     run_id = stored("facts", *sides)
     pages(run_id)
-    read = items_page._index.cache_info().misses
+    read = evaluate_board._index.cache_info().misses
     found = pages(run_id, "flips", 1000)
     assert found["counts"]["all"] == 10_000 and len(json.dumps(found)) < 100_000
-    assert items_page._index.cache_info().misses == read, "the files are read once, then only a page's lines"
+    assert evaluate_board._index.cache_info().misses == read, "the files are read once, then only a page's lines"
 
 
 def test_a_run_whose_files_are_gone_or_broken_says_so(home: Path) -> None:
@@ -336,7 +337,7 @@ def test_a_run_whose_files_are_gone_or_broken_says_so(home: Path) -> None:
     assert not view(run, owner=True)["items"]
     better = {"bundled_facts": True}
     with pytest.raises(EvaluationError, match="gone"):
-        items_page.page(run.id, better, "bundled_facts", 2, 1, "all", 0)
+        evaluate_board.page(run.id, better, "bundled_facts", 2, 1, "all", 0)
     path = folders.run(stored("facts", [item(0, 1.0)], [item(0, 0.0)])) / "items/facts"
     (path / "1.jsonl").write_text('{"doc_hash": 1')
     with pytest.raises(EvaluationError, match="cannot be read"):
@@ -347,9 +348,9 @@ def test_a_run_whose_files_are_gone_or_broken_says_so(home: Path) -> None:
 def test_a_task_is_no_way_to_other_files(home: Path, task: str) -> None:
     run_id = stored("facts", [item(0, 1.0)], [item(0, 0.0)])
     with pytest.raises(EvaluationError):
-        items_page.page(run_id, {"facts": True}, task, 2, 1, "all", 0)
+        evaluate_board.page(run_id, {"facts": True}, task, 2, 1, "all", 0)
     with pytest.raises(EvaluationError):
-        items_page.page(run_id, {task: True}, task, 2, 1, "all", 0)
+        evaluate_board.page(run_id, {task: True}, task, 2, 1, "all", 0)
 
 
 # ---- over HTTP: who may do what
@@ -412,7 +413,7 @@ def test_from_the_form_to_a_job_to_its_run(page: Page, queue: FakeQueue) -> None
     assert page.send("run", "open", {"id": run.id})["rows"][1]["variant"] == "smollm2:nf4"
     asked = {"id": run.id, "task": "bundled_facts", "variant": 1, "show": "flips", "offset": 0, "serial": 5}
     found = page.send("items", "browse", asked)
-    assert found["serial"] == 5 and found["counts"]["all"] == 200 and len(found["items"]) <= items_page.PAGE
+    assert found["serial"] == 5 and found["counts"]["all"] == 200 and len(found["items"]) <= evaluate_board.PAGE
     assert not page.send("board", "remove", {"id": run.id})["runs"] and not folders.run(run.id).exists()
     assert page.send("run", "open", {"id": run.id})["error"][0].startswith("There is no run")
     assert page.send("board", "remove", {"id": run.id})["error"][0].startswith("There is no run")
