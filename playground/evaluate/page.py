@@ -16,10 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground import models
 from playground.errors import PlaygroundError, UnknownRun
 from playground.evaluate import board, estimate, form, tasks, words
-from playground.evaluate.board import Board
+from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
 from playground.evaluate.form import Asked
-from playground.evaluate.run_page import view
 from playground.evaluate.spec import EvaluateSpec
 from playground.jobs.queue import best_device
 from playground.machine import busy

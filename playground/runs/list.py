@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground.core import REFERENCE
 from playground.engines.base import parse
 from playground.errors import PlaygroundError, UnknownRun
+from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
-from playground.evaluate.run_page import NOISE
 from playground.evaluate.verdict import WITHHELD
 from playground.runs.page import KINDS, Tab
 from playground.store import database, runs

@@ -16,7 +16,7 @@ from typing import Any
 from playground.compare.session import WORDS
 from playground.core import ForcedSummary, Sampling, Variant
 from playground.engines.base import parse
-from playground.evaluate import run_page
+from playground.evaluate import board
 from playground.evaluate.report import left_out, named
 from playground.metrics.weights import where_it_hurt
 from playground.models import stored
@@ -52,7 +52,7 @@ def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
             shown["replay"] = {"panes": replay.panes(row), "verdict": outcomes(row)}
             shown["prompt"] = _prompt(row)
         case "evaluation" | "divergence":
-            shown["evaluation"] = run_page.view(run, owner=owner)
+            shown["evaluation"] = board.view(run, owner=owner)
         case "bench":
             shown["speed"] = speed(row)
         case "quantization":

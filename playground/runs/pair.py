@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from playground.compare.stored import pane as one_pane
 from playground.engines.base import parse
+from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
-from playground.evaluate.run_page import NOISE
 from playground.metrics.timing import timing
 from playground.runs import page, replay
 from playground.store.runs import Entry

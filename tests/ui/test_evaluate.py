@@ -21,13 +21,12 @@ from playground.evaluate import board as evaluate_board
 from playground.evaluate import estimate as estimates
 from playground.evaluate import items, tasks, words
 from playground.evaluate import page as evaluate_page
-from playground.evaluate.board import Board
+from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
 from playground.evaluate.form import generation, spec
 from playground.evaluate.items import Item, TaskFacts
 from playground.evaluate.page import Evaluate
 from playground.evaluate.report import named
-from playground.evaluate.run_page import view
 from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
 from playground.evaluate.verdict import points, sentences
 from playground.store import folders, runs
