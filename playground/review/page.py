@@ -5,24 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground import models
-from playground.core import Sampling
+from playground import models as catalog
+from playground.core import Sampling, Variant
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
 from playground.evaluate import form
+from playground.evaluate.words import variant_row
 from playground.jobs.queue import best_device
+from playground.metrics.stats import smallest_drop
+from playground.models import names
 from playground.quantize.page import whole
-from playground.review import make, page_words
+from playground.review import make
 from playground.review.make import MAX_INVITATIONS, MAX_RUNS, TITLE, Pairs, PromptSet, Terms
 from playground.review.results import results, summary
 from playground.review.spec import SAMPLING, ReviewSpec
 from playground.settings import settings
-from playground.store import database, reviews
+from playground.store import database, reviews, runs
 from playground.store.schema import Job, Reveal
 from playground.web import event_data
 from playground.web import gradio as gr
@@ -30,6 +34,102 @@ from playground.web.jobs import JobCards, Queue
 from playground.web.owner import Owner
 from playground.web.theme import drawn
 from playground.web.values import inert
+
+# What the Reviews page says before anything runs: the form, and what so many votes can show.
+
+
+RUNS_OFFERED = 60
+UNDECIDED = 0.2  # share of votes that prefer nobody, for what can be said before there is one
+SECONDS = 25  # that a person takes for a pair of short answers
+
+
+def form_shown(
+    model: str,
+    found: Sequence[Variant] = (),
+    origin: str = "",
+    error: PlaygroundError | None = None,
+    refusal: PlaygroundError | None = None,
+) -> str:
+    """The value of the form. To whoever is not the owner it says only why."""
+    said: dict[str, Any] = {"error": _said(error), "refusal": _said(refusal), "model": model}
+    if refusal is not None:
+        return inert(said)
+    made = set(names.stored(model)) if error is None else set()
+    models = [name for name in catalog.models() if not name.startswith("@")]
+    return inert(
+        said
+        | {
+            "models": models if model in models else [model, *models],
+            "origin": origin,
+            "variants": [variant_row(variant, variant.name in made) for variant in found],
+            "runs": _comparisons(),
+            "bundled": len(make.bundled().prompts),
+            "default": {"title": TITLE, "max_tokens": SAMPLING.max_tokens, "places": 20},
+        }
+    )
+
+
+def _comparisons() -> list[dict[str, Any]]:
+    rows = runs.latest("comparison", limit=RUNS_OFFERED) if database.exists() else []
+    return [
+        {
+            "id": run.id,
+            "title": run.title,
+            "created": run.created_at,
+            "labels": [row.get("label") or row["id"] for row in run.variants],
+        }
+        for run in rows
+    ]
+
+
+def plan(serial: object, asked: ReviewSpec) -> str:
+    """What reviewers will have before them, and what their votes can show."""
+    count = len(asked.prompts.prompts)
+    return inert(
+        {
+            "serial": serial,
+            "items": asked.items,
+            "prompts": count,
+            "variants": len(asked.variants),
+            "answers": count * len(asked.variants),
+            "button": f"Make the {count * len(asked.variants)} answers",
+            **_shows(count, asked.items, asked.terms),
+        }
+    )
+
+
+def plan_of_runs(serial: object, count: int, terms: Terms) -> str:
+    """The same of answers that are there; how many pairs they make is known when they are read."""
+    return inert(
+        {
+            "serial": serial,
+            "items": count,
+            "prompts": count,
+            "variants": None,
+            "answers": None,
+            "button": f"Make a review of {count} comparison{'' if count == 1 else 's'}",
+            **_shows(count, count, terms),
+        }
+    )
+
+
+def _shows(prompts_: int, items: int, terms: Terms) -> dict[str, Any]:
+    return {
+        "sees": 0.5 + smallest_drop(prompts_, 1 - UNDECIDED) / 2,
+        "minutes": max(1, round(items * SECONDS / 60)),
+        "reviewers": len(terms.invitations),
+        "places": terms.places,
+    }
+
+
+def refused(serial: object, error: PlaygroundError) -> str:
+    """The value of the plan when there is none."""
+    return inert({"serial": serial, "error": _said(error)})
+
+
+def _said(error: PlaygroundError | None) -> list[str] | None:
+    return [error.message, error.hint] if error else None
+
 
 log = logging.getLogger(__name__)
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
@@ -67,22 +167,22 @@ class Reviews:
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
         name = event_data.text(data, "name") or settings().model
         if refusal := self.owner.refusal(request):
-            return page_words.form(name, refusal=refusal)
+            return form_shown(name, refusal=refusal)
         try:
             model, _ = models.split(name)
-            return page_words.form(model, models.variants(model), models.describe(model))
+            return form_shown(model, models.variants(model), models.describe(model))
         except PlaygroundError as error:
-            return page_words.form(name, error=error)
+            return form_shown(name, error=error)
 
     def plan(self, data: gr.EventData, request: gr.Request) -> str:
         sent, serial = event_data.values(data), event_data.serial(data)
         try:
             self.owner.check(request)
             if from_runs(sent):
-                return page_words.plan_of_runs(serial, len(run_ids(sent)), terms(sent))
-            return page_words.plan(serial, spec(sent))
+                return plan_of_runs(serial, len(run_ids(sent)), terms(sent))
+            return plan(serial, spec(sent))
         except PlaygroundError as error:
-            return page_words.refused(serial, error)
+            return refused(serial, error)
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
         """Queue a job, or make the review at once of answers that are there."""
