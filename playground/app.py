@@ -37,8 +37,8 @@ from playground.quantize.page import Quantize, spec, start
 from playground.review import page as review_page
 from playground.review import routes as review_routes
 from playground.review.page import Reviews
-from playground.runs import downloads
 from playground.runs import page as runs_page
+from playground.runs import routes
 from playground.runs import routes as runs_routes
 from playground.runs.list import Runs
 from playground.settings import settings
@@ -126,7 +126,7 @@ def launch(
     )
     guard.opened(demo)
     files.serve(demo.app, owner)
-    downloads.serve(demo.app, owner)
+    routes.serve_files(demo.app, owner)
     runs_routes.serve(demo.app, owner)
     serve(demo.app)
     if demo.mcp_server_obj is not None:

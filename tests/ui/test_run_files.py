@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from playground.runs import downloads
+from playground.runs import routes
 from playground.store import runs
 from playground.store.schema import Run
 from tests.fakes import catalog, exported_runs
@@ -68,7 +68,7 @@ def test_what_many_ask_for_at_once_is_made_once(site: httpx.Client, monkeypatch:
         at_work.release()
         return b"drawn"
 
-    monkeypatch.setitem(downloads.FORMS, "png", replace(downloads.FORMS["png"], make=make))
+    monkeypatch.setitem(routes.FORMS, "png", replace(routes.FORMS["png"], make=make))
     with ThreadPoolExecutor(8) as viewers:
         found = list(viewers.map(lambda _: site.get(f"/run/{run.id}.png"), range(8)))
     assert [(one.status_code, one.content) for one in found] == [(200, b"drawn")] * 8 and made == [run.id]
