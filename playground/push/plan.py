@@ -10,7 +10,7 @@ from pathlib import Path
 from playground.errors import BrokenCheckpoint, InvalidRequest
 from playground.methods.recipe import without_paths
 from playground.models import names, stored
-from playground.push import results
+from playground.push import card as push_card
 from playground.push.card import card
 from playground.push.origin import origin
 from playground.store import folders
@@ -99,7 +99,7 @@ def plan(variant: str, repository: str = "") -> Plan:
     found = files(row)
     label = stored.label(row.method, row.scheme)
     recipe = stored.recipe_yaml(row, without_paths(row.recipe))
-    text = card(row, label, origin(row.model), recipe, found.names, repository, results.of_variant(row))
+    text = card(row, label, origin(row.model), recipe, found.names, repository, push_card.of_variant(row))
     return Plan(row.id, repository, text, found)
 
 
