@@ -11,8 +11,7 @@ from playground.errors import BrokenCheckpoint, InvalidRequest
 from playground.methods.recipe import without_paths
 from playground.models import names, stored
 from playground.push import card as push_card
-from playground.push.card import card
-from playground.push.origin import origin
+from playground.push.card import card, origin
 from playground.store import folders
 from playground.store.schema import StoredVariant
 

@@ -13,7 +13,7 @@ from playground.errors import BrokenCheckpoint, UnknownVariant
 from playground.methods import TABLE
 from playground.methods.recipe import Recipe
 from playground.push import plan
-from playground.push.origin import origin
+from playground.push.card import origin
 from playground.report.card import code, fence, plain
 from playground.store import runs
 from playground.store.schema import Run, StoredVariant
