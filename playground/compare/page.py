@@ -10,12 +10,11 @@ from typing import Any
 
 from playground import models as catalog
 from playground.compare import endpoints as compare_endpoints
-from playground.compare import form
 from playground.compare import session as compare_session
-from playground.compare.run import check_prompt
+from playground.compare.run import check, check_prompt
 from playground.compare.session import MAX_PANES, MIN_PANES, Session, Sessions
 from playground.compare.turns import Ask, Pane
-from playground.core import Variant
+from playground.core import Sampling, Variant
 from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError, TooMany
@@ -32,6 +31,9 @@ EXAMPLES = {
     "17 × 23, step by step": "What is 17 × 23? Work it out step by step.",
     "Write a haiku": "Write a haiku about rain on a tin roof.",
 }
+CHAT, RAW = "Chat", "Raw completion"
+TURNS, AT_ONCE = "Take turns", "All at once"
+DEFAULTS = Sampling()
 
 
 # Gradio counts a handler's parameters, so what belongs to one slot is bound by a closure with the exact signature.
@@ -293,7 +295,7 @@ class Compare:
         """The same prompt to every pane."""
         session = self.session(request)
         try:
-            ask = form.ask(self.values(inputs))
+            ask = ask_of(self.values(inputs))
             check_prompt(ask.prompt, ask.system)
             self._admit(session, session.shown, ask, request)
         except PlaygroundError as error:
@@ -311,7 +313,7 @@ class Compare:
             if last is None or session.busy:
                 return nothing
         try:
-            ask = replace(form.ask(self.values(inputs)), prompt=last.prompt, raw=last.raw)
+            ask = replace(ask_of(self.values(inputs)), prompt=last.prompt, raw=last.raw)
             self._admit(session, [slot], ask, request)
         except PlaygroundError as error:
             return {self.tab.trouble: values.notice(error)}
@@ -404,7 +406,7 @@ class Compare:
 
     def describe(self, inputs: Mapping[Any, Any]) -> Update:
         try:
-            return {self.tab.line: gr.Button(f"{form.summary(self.values(inputs))} · settings"), self.tab.trouble: ""}
+            return {self.tab.line: gr.Button(f"{summary(self.values(inputs))} · settings"), self.tab.trouble: ""}
         except InvalidRequest as error:
             return {self.tab.trouble: values.notice(error)}
 
@@ -491,7 +493,7 @@ def layout() -> Tab:
                     chip.click(None, None, fields["prompt"], js=fill, api_visibility="private")
             clear = gr.Button("Clear", size="sm", min_width=0, elem_id="pg-clear", elem_classes="pg-quiet")
             line = gr.Button(
-                f"{form.DEFAULTS} · settings", size="sm", min_width=0, elem_id="pg-line", elem_classes="pg-quiet"
+                f"{DEFAULTS} · settings", size="sm", min_width=0, elem_id="pg-line", elem_classes="pg-quiet"
             )
     return Tab(device, model, origin, endpoints, slots, add, missing, verdict, trouble, fields, run, stop, clear, line)
 
@@ -525,7 +527,7 @@ def _slot_view(index: int) -> gr.HTML:
 
 
 def _settings() -> dict[str, Any]:
-    default = form.DEFAULTS
+    default = DEFAULTS
 
     def number(name: str, label: str, info: str, step: float = 1) -> gr.Number:
         return gr.Number(
@@ -535,11 +537,11 @@ def _settings() -> dict[str, Any]:
     with gr.Column(elem_id="pg-settings"):
         with gr.Row(elem_classes="pg-wide"):
             mode = gr.Radio(
-                [form.CHAT, form.RAW], value=form.CHAT, label="Mode", min_width=0, elem_id="pg-mode",
+                [CHAT, RAW], value=CHAT, label="Mode", min_width=0, elem_id="pg-mode",
                 elem_classes="pg-seg",
             )  # fmt: skip
             timing = gr.Radio(
-                [form.TURNS, form.AT_ONCE], value=form.TURNS, label="Panes on different engines", min_width=0,
+                [TURNS, AT_ONCE], value=TURNS, label="Panes on different engines", min_width=0,
                 elem_id="pg-timing", elem_classes="pg-seg",
             )  # fmt: skip
             system = gr.Textbox(
@@ -559,3 +561,58 @@ def _settings() -> dict[str, Any]:
                 ),
             }
     return {"mode": mode, "timing": timing, "system": system, **fields}
+
+
+# From the values of the page's inputs to one `Ask`, with a sentence for the first value that cannot be used.
+
+
+def ask_of(values: Mapping[str, Any]) -> Ask:
+    """`values` by field name, as the inputs hold them. Raises InvalidRequest."""
+    return Ask(
+        prompt=str(values.get("prompt") or ""),
+        system=str(values.get("system") or ""),
+        raw=values.get("mode") == RAW,
+        sampling=sampling(values),
+        at_once=values.get("timing") == AT_ONCE,
+    )
+
+
+def sampling(values: Mapping[str, Any]) -> Sampling:
+    stop = str(values.get("stop") or "")
+    return check(
+        Sampling(
+            max_tokens=_whole(values, "max_tokens", "Max tokens"),
+            temperature=_number(values, "temperature", "Temperature"),
+            top_p=_number(values, "top_p", "Top-p"),
+            top_k=_whole(values, "top_k", "Top-k"),
+            repetition_penalty=_number(values, "repetition_penalty", "Repetition penalty"),
+            seed=_whole(values, "seed", "Seed"),
+            stop=tuple(line.replace("\\n", "\n") for line in stop.splitlines() if line),
+        )
+    )
+
+
+def summary(values: Mapping[str, Any]) -> str:
+    """The one line that says what the settings are now."""
+    words = [str(sampling(values))]
+    if values.get("mode") == RAW:
+        words.append("raw completion")
+    elif str(values.get("system") or "").strip():
+        words.append("system prompt")
+    if values.get("timing") == AT_ONCE:
+        words.append("all at once")
+    return " · ".join(words)
+
+
+def _number(values: Mapping[str, Any], key: str, name: str) -> float:
+    found = values.get(key)
+    if found is None or isinstance(found, bool) or not isinstance(found, int | float):
+        raise InvalidRequest(f"{name} is empty.", hint=f"The default is {getattr(DEFAULTS, key):g}.")
+    return float(found)
+
+
+def _whole(values: Mapping[str, Any], key: str, name: str) -> int:
+    found = _number(values, key, name)
+    if not found.is_integer():
+        raise InvalidRequest(f"{name} is {found:g}.", hint="It has to be a whole number.")
+    return int(found)

@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from playground.compare import form
+from playground.compare import page
 from playground.compare.turns import Ask
 from playground.core import Sampling
 from playground.errors import InvalidRequest
 
 FINE: dict[str, Any] = {
-    "prompt": "Hi", "system": "", "mode": form.CHAT, "max_tokens": 128, "temperature": 0, "top_p": 1, "top_k": 0,
+    "prompt": "Hi", "system": "", "mode": page.CHAT, "max_tokens": 128, "temperature": 0, "top_p": 1, "top_k": 0,
     "repetition_penalty": 1, "seed": 0, "stop": "",
 }  # fmt: skip
 
 
 def test_the_defaults_are_those_of_core() -> None:
-    assert form.ask(FINE) == Ask("Hi", "", False, Sampling())
+    assert page.ask_of(FINE) == Ask("Hi", "", False, Sampling())
 
 
 def test_stop_strings_are_lines() -> None:
-    assert form.ask(FINE | {"stop": "END\n\\n\\n\n"}).sampling.stop == ("END", "\n\n")
+    assert page.ask_of(FINE | {"stop": "END\n\\n\\n\n"}).sampling.stop == ("END", "\n\n")
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_stop_strings_are_lines() -> None:
 )
 def test_a_wrong_value_gets_a_sentence(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        form.ask(FINE | change)
+        page.ask_of(FINE | change)
     assert str(caught.value).startswith(sentence)
 
 
 def test_the_summary_says_what_the_settings_are_now() -> None:
-    assert form.summary(FINE) == "greedy · 128 tokens · seed 0"
-    assert form.summary(FINE | {"mode": form.RAW, "temperature": 0.7, "top_p": 0.9, "seed": 3}) == (
+    assert page.summary(FINE) == "greedy · 128 tokens · seed 0"
+    assert page.summary(FINE | {"mode": page.RAW, "temperature": 0.7, "top_p": 0.9, "seed": 3}) == (
         "temperature 0.7 · top-p 0.9 · 128 tokens · seed 3 · raw completion"
     )
-    assert form.summary(FINE | {"system": "Be brief."}).endswith(" · system prompt")
+    assert page.summary(FINE | {"system": "Be brief."}).endswith(" · system prompt")
