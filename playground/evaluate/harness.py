@@ -6,20 +6,32 @@ every item is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lm_eval.api.model import CachingLM, hash_args
+from sqlitedict import SqliteDict
 
 from playground.core import Progress
 from playground.errors import EvaluationError, PlaygroundError
 from playground.evaluate import items as evaluate_items
 from playground.evaluate.items import Item, TaskFacts
 from playground.evaluate.prepare import Prepared
-from playground.evaluate.response_cache import ResponseCache
 
 RESPONSES = "responses.db"
 OnProgress = Callable[[Progress], None]
+SAY_S = 0.5
+WORK = {
+    "generate_until": ("generating answers", "answers"),
+    "loglikelihood": ("scoring choices", "choices"),
+    "loglikelihood_rolling": ("reading texts", "texts"),
+}
+_CUT = "cut "  # before the key of a response: the token budget ended it
+_PROMPT = "prompt "  # before the key of a response: its prompt was cut, from so many tokens to so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +99,105 @@ def _typed(error: Exception, what: str) -> PlaygroundError:
     if isinstance(error, torch.OutOfMemoryError):
         return OutOfMemory(f"{what} ran out of memory.", hint="Take a smaller batch.")
     return EvaluationError(f"{what} cannot be asked: {said}", hint="The job's log has the details.")
+
+
+# lm-eval's response cache, so that an evaluation that was killed goes on where it was, and loses one batch at
+# most.
+
+
+class Journal:
+    """What lm-eval calls for each new response (its CacheHook). `begin_batch` commits those of the batch before."""
+
+    def __init__(self, responses: Any, said: Callable[[], None]) -> None:
+        self._responses = responses
+        self._said = said
+        self._cut: list[bool] = []
+        self._prompts: list[tuple[int, int]] = []
+
+    def begin_batch(self) -> None:
+        self._responses.commit()
+
+    def generated(self, cut: Iterable[bool], prompts: Iterable[tuple[int, int]]) -> None:
+        """Of each of the next responses: whether the budget ended it, and (tokens of its prompt, of these kept)."""
+        self._cut, self._prompts = list(cut), list(prompts)
+
+    def scored(self, requests: Iterable[tuple[Any, Sequence[int], Sequence[int]]], room: int) -> None:
+        """What is about to be scored: (its request, ids before, ids scored). The last `room` ids are kept."""
+        for request, before, ids in requests:
+            self._prompt("loglikelihood", request, len(before), len(before) - max(0, len(before) + len(ids) - room))
+
+    def add_partial(self, attr: str, req: Iterable[Any], res: Any) -> None:
+        key = hash_args(attr, req)
+        if attr == "generate_until":
+            self._responses[_CUT + key] = self._cut.pop(0)
+            self._prompt(attr, req, *self._prompts.pop(0))
+        self._responses[key] = res
+        self._said()
+
+    def _prompt(self, attr: str, request: Iterable[Any] | None, tokens: int, kept: int) -> None:
+        if kept < tokens and request is not None:
+            self._responses[_PROMPT + hash_args(attr, request)] = [tokens, kept]
+
+
+class ResponseCache(CachingLM):  # type: ignore[misc]  # lm-eval has no types
+    """Wraps a language model as lm-eval's own does; `lm.set_cache_hook` gets a Journal.
+
+    what  who answers, for the progress: "smollm2:nf4 (2 of 4)"
+    """
+
+    def __init__(self, lm: Any, file: Path, what: str, on_progress: OnProgress) -> None:
+        # Not lm-eval's own: its table commits every response alone, and reads pickles.
+        self.lm, self.cache_db = lm, str(file)
+        self.dbdict = SqliteDict(
+            self.cache_db, autocommit=False, outer_stack=False, encode=json.dumps, decode=json.loads
+        )
+        self._what, self._on_progress = what, on_progress
+        self._stage = Progress(what)
+        self._last = 0.0
+        lm.set_cache_hook(Journal(self.dbdict, self._one_more))
+
+    def __enter__(self) -> ResponseCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.dbdict.close()
+
+    def __getattr__(self, attr: str) -> Any:
+        found = super().__getattr__(attr)
+        if attr not in WORK:
+            return found
+
+        def answered(requests: Sequence[Any]) -> Any:
+            held = sum(hash_args(attr, one.args) in self.dbdict for one in requests if not _sampled(one))
+            words, unit = WORK[attr]
+            self._tell(Progress(f"{self._what}: {words}", held, len(requests), unit))
+            responses = found(requests)
+            self._tell(Progress(self._stage.stage, len(requests), len(requests), unit))
+            return responses
+
+        return answered
+
+    def was_cut(self, arguments: Sequence[Any]) -> bool:
+        """Whether the token budget ended the answer to this request of `generate_until`."""
+        return bool(self.dbdict.get(_CUT + hash_args("generate_until", arguments), False))
+
+    def cut_prompt(self, attr: str, arguments: Sequence[Any]) -> tuple[int, int] | None:
+        """(tokens of the prompt, of these the last that the model got) where the context was too short for it."""
+        found = self.dbdict.get(_PROMPT + hash_args(attr, arguments))
+        return (found[0], found[1]) if found else None
+
+    def _one_more(self) -> None:
+        stage = self._stage
+        self._stage = Progress(stage.stage, stage.done + 1, stage.total, stage.unit)
+        if time.monotonic() - self._last > SAY_S:
+            self._tell(self._stage)
+
+    def _tell(self, stage: Progress) -> None:
+        self._stage, self._last = stage, time.monotonic()
+        self._on_progress(stage)
+
+
+def _sampled(request: Any) -> bool:
+    """Whether lm-eval draws the answer anew each time, and so reads none from its cache."""
+    arguments = request.args
+    return len(arguments) > 1 and isinstance(arguments[1], dict) and bool(arguments[1].get("do_sample"))

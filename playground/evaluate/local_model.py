@@ -6,7 +6,7 @@ from typing import Any
 
 from lm_eval.models.huggingface import HFLM
 
-from playground.evaluate.response_cache import Journal
+from playground.evaluate.harness import Journal
 
 THINK_END = "</think>"
 

@@ -14,7 +14,7 @@ from lm_eval.models.openai_completions import LocalCompletionsAPI
 from lm_eval.models.utils import postprocess_generated_text
 
 from playground.errors import EngineError
-from playground.evaluate.response_cache import Journal
+from playground.evaluate.harness import Journal
 
 Ask = Callable[[dict[str, Any]], Mapping[str, Any]]
 THINK_END = "</think>"
