@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from playground import models as catalog
-from playground.compare import cli
+from playground.compare import cli as compare_cli
 from playground.console import (
     AsJson,
     Variants,
@@ -33,7 +33,6 @@ from playground.console import (
 from playground.core import Sampling
 from playground.errors import Cancelled, PlaygroundError
 from playground.evaluate import cli as evaluate_cli
-from playground.evaluate import kld_cli
 from playground.push import cli as push_cli
 from playground.quantize import cli as quantize_cli
 from playground.review import cli as review_cli
@@ -249,10 +248,10 @@ app.command()(speed_cli.bench)
 app.command()(quantize_cli.quantize)
 app.command("eval")(evaluate_cli.evaluate)
 app.command()(push_cli.push)
-app.command()(kld_cli.kld)
+app.command()(evaluate_cli.kld)
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(runs_cli.app, name="runs")
-app.add_typer(cli.app, name="endpoints")
+app.add_typer(compare_cli.app, name="endpoints")
 app.add_typer(review_cli.app, name="review")
 
 

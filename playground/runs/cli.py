@@ -204,11 +204,12 @@ def _said(run: Run) -> list[str]:
 
 def _tables(run: Run) -> list[Figures]:
     """As the command that made it printed them."""
-    from playground.evaluate import cli, kld_cli
+    from playground.evaluate import cli
+    from playground.evaluate import cli as evaluate_cli
 
     if run.kind == "evaluation":
         return cli.tables(run)
-    return [kld_cli.table(run)] if run.kind == "divergence" else []
+    return [evaluate_cli.table(run)] if run.kind == "divergence" else []
 
 
 def _when(seconds: float) -> str:

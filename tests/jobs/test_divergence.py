@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from playground import cli, machine, models
+from playground import cli as cli_module
+from playground import machine, models
 from playground.engines.subjects import Subject
 from playground.errors import (
     EvaluationError,
@@ -20,7 +21,8 @@ from playground.errors import (
     UnknownModel,
     UnknownVariant,
 )
-from playground.evaluate import divergence_job, document_files, kld_cli, trust
+from playground.evaluate import cli as evaluate_cli
+from playground.evaluate import divergence_job, document_files, trust
 from playground.evaluate.spec import DivergenceSpec
 from playground.jobs import kinds, progress
 from playground.settings import settings
@@ -170,7 +172,7 @@ def test_a_spec_comes_back_from_the_store() -> None:
 
 
 def kld(*arguments: str) -> Any:
-    done = CliRunner().invoke(cli.app, ["kld", *arguments], catch_exceptions=False, standalone_mode=False)
+    done = CliRunner().invoke(cli_module.app, ["kld", *arguments], catch_exceptions=False, standalone_mode=False)
     if isinstance(done.exception, PlaygroundError):
         raise done.exception
     return done
@@ -191,9 +193,9 @@ def test_the_command_line_through_a_real_worker(
     assert job.state == "done" and job.spec["text"] == str(tmp_path / "[b]evil.txt")
     assert "comparing noise-floor (1 of 2)" in done.stderr and "were asked for" in done.stderr
     stored = runs.get(job.result["run"] if job.result else "")
-    kld_cli.out.print(kld_cli.table(stored))
+    evaluate_cli.out.print(evaluate_cli.table(stored))
     assert "[b]evil.txt" in capfd.readouterr().out, "a name is no markup"
-    assert kld_cli.remarks(stored) == [
+    assert evaluate_cli.remarks(stored) == [
         f"noise-floor: {tiny} in float32 against itself in bfloat16.",
         f"{tiny}:fp32 is inside it: two ways to compute the reference differ as much.",
     ]
