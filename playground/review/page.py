@@ -16,7 +16,7 @@ from playground import models as catalog
 from playground.core import Sampling, Variant
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
 from playground.evaluate import form
-from playground.evaluate.words import variant_row
+from playground.evaluate.page import variant_row
 from playground.jobs.queue import best_device
 from playground.metrics.stats import smallest_drop
 from playground.models import names

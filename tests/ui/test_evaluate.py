@@ -19,7 +19,7 @@ import pytest
 from playground.errors import EvaluationError, InvalidRequest, MissingData, PlaygroundError
 from playground.evaluate import board as evaluate_board
 from playground.evaluate import estimate as estimates
-from playground.evaluate import items, tasks, words
+from playground.evaluate import items, tasks
 from playground.evaluate import page as evaluate_page
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
@@ -114,7 +114,7 @@ def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatc
     tasked = Conditions(("gsm8k", "bundled", "somewhere_else"), limit=200)
     asked = EvaluateSpec(("a", "b", "c", "d"), tasked, divergence={"text": "bundled", "tokens": 64})
     expected = Expected((60.0, 90.0), 70.0, ("Layers.",))
-    plan = json.loads(words.plan(3, asked, expected))
+    plan = json.loads(evaluate_page.plan(3, asked, expected))
     assert plan["button"] == "Evaluate 4 variants on 4 tasks", "a bundled group is what it consists of"
     assert (plan["serial"], plan["items"], plan["answers"]) == (3, 800, 3200)
     assert plan["time"]["seconds"] == [60.0, 90.0] and plan["time"]["rests_on"] == ["Layers."]
@@ -123,11 +123,11 @@ def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatc
     assert (gsm8k["n"], gsm8k["full"]) == (200, 1319)
     assert gsm8k["smallest_drop"] == pytest.approx(0.062, abs=0.001), "docs: 200 samples show 6.2 points"
     everything = EvaluateSpec(("a", "b"), Conditions(("somewhere_else", "gsm8k")))
-    all_items = json.loads(words.plan(0, everything, expected))
+    all_items = json.loads(evaluate_page.plan(0, everything, expected))
     assert all_items["items"] is None and all_items["tasks"][0]["smallest_drop"] is None
     assert all_items["tasks"][1]["smallest_drop"] == pytest.approx(0.024, abs=0.001)
     assert estimates.tasks_of(everything) == [("somewhere_else", None), ("gsm8k", 1319)]
-    alone = json.loads(words.plan(1, DivergenceSpec(("a", "b")), expected))
+    alone = json.loads(evaluate_page.plan(1, DivergenceSpec(("a", "b")), expected))
     assert alone["button"] == "Measure the divergence of 1 variant" and alone["text"]["alone"] and not alone["tasks"]
 
 
