@@ -18,10 +18,10 @@ from playground.engines import base, subjects
 from playground.engines.llamacpp import LlamaCppEngine
 from playground.engines.router import Engines
 from playground.errors import PlaygroundError, UnsafeModel, UnsupportedModel
-from playground.evaluate import form
+from playground.evaluate import page as evaluate_page
 from playground.methods.recipe import Recipe
 from playground.models.gguf import read_header
-from playground.quantize import page
+from playground.quantize import page as quantize_page
 from playground.quantize.spec import QuantizeSpec
 from tests.cases import checkpoints
 from tests.catalog.conftest import make_folder
@@ -56,7 +56,7 @@ def _generate(model: str) -> None:
 def _evaluate(model: str) -> None:
     with pytest.raises(UnsafeModel, match="auto_map"):
         subjects.find([model])
-    form.spec({"reference": model, "variants": [f"{model}:nf4"], "tasks": ["gsm8k"]})
+    evaluate_page.spec({"reference": model, "variants": [f"{model}:nf4"], "tasks": ["gsm8k"]})
 
 
 def _command_line(model: str) -> None:
@@ -71,7 +71,7 @@ PATHS: dict[str, Callable[[str], Any]] = {
     "describe": models.variants,
     "resolve": models.resolve,
     "generate on every engine": _generate,
-    "quantize": lambda model: page.start(FakeQueue(), QuantizeSpec(model, Recipe("rtn", "W4A16"))),
+    "quantize": lambda model: quantize_page.start(FakeQueue(), QuantizeSpec(model, Recipe("rtn", "W4A16"))),
     "evaluate": _evaluate,
     "command line": _command_line,
 }

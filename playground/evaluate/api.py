@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from playground.errors import PlaygroundError, UnknownRun
-from playground.evaluate.form import BUNDLED_TEXT, TOKENS, spec
-from playground.evaluate.page import start
+from playground.evaluate.page import BUNDLED_TEXT, TOKENS, spec, start
 from playground.evaluate.spec import BATCH_SIZE
 from playground.store import database, runs
 from playground.store.schema import Run

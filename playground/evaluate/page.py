@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,19 +17,22 @@ from playground import models
 from playground import models as catalog
 from playground.core import Variant
 from playground.engines import base
-from playground.errors import PlaygroundError, UnknownRun
-from playground.evaluate import board, estimate, form, tasks
+from playground.engines.base import Address
+from playground.engines.base import parse as parse_address
+from playground.errors import InvalidRequest, PlaygroundError, UnknownRun
+from playground.evaluate import board, estimate, tasks
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
-from playground.evaluate.form import BUNDLED_TEXT, TOKENS, Asked
-from playground.evaluate.spec import BATCH_SIZE, DivergenceSpec, EvaluateSpec
+from playground.evaluate.spec import BATCH_SIZE, Conditions, DivergenceSpec, EvaluateSpec
 from playground.evaluate.tasks import TaskChoice
 from playground.jobs.queue import best_device
 from playground.machine import busy
 from playground.metrics.stats import smallest_drop
 from playground.models import names
+from playground.quantize.page import whole
 from playground.store import database, runs
 from playground.store.schema import Run
+from playground.texts.hub import parse as parse_hub
 from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
@@ -51,6 +54,15 @@ ABOUT = {
 LIMIT = 100
 DISCORDANCE = 0.10  # share of answers that change: what 4-bit weights do to small models; measured once it ran
 FOUND = 60  # names of one search
+MAX_VARIANTS = 16
+MAX_TASKS = 32
+MAX_NAME = 1200  # characters of a variant's or a task's name
+MAX_FIELD = 400
+BUNDLED_TEXT = "bundled"
+TOKENS = 8192
+MAX_TOKENS = 1_000_000
+_WORDS = {"true": True, "false": False}
+Asked = EvaluateSpec | DivergenceSpec
 
 
 def form_shown(
@@ -246,14 +258,14 @@ class Evaluate:
     def _plan(self, data: gr.EventData, request: gr.Request, *, measure: bool) -> str:
         serial = event_data.serial(data)
         try:
-            self.rules.check_model(request, *form.named(event_data.values(data)))
-            asked = form.spec(event_data.values(data))
+            self.rules.check_model(request, *named(event_data.values(data)))
+            asked = spec(event_data.values(data))
             return plan(serial, asked, _expected(asked, measure=measure))
         except PlaygroundError as error:
             return refused(serial, error)
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: start(self.queue, form.spec(event_data.values(data))))
+        return self._owned(data, request, lambda: start(self.queue, spec(event_data.values(data))))
 
     # ---- jobs and runs
     def look(self, data: gr.EventData, request: gr.Request) -> str:
@@ -354,3 +366,122 @@ def layout() -> Tab:
         items = drawn("evaluateItems", signals="'browse'", elem_id="pg-evaluate-items")
         drawn("evaluateRuns", elem_id="pg-evaluate-runs")
     return Tab(form, tasks, plan, board, run, items)
+
+
+# What the Evaluate form sends, turned into a job's spec. Nothing of it is trusted.
+
+
+def spec(data: Mapping[str, Any]) -> Asked:
+    """The form as a spec; without tasks a divergence alone, which has no speed beside it. Raises PlaygroundError."""
+    chosen, distance = variants(data), divergence(data)
+    if distance is not None and not data.get("tasks"):
+        return DivergenceSpec(chosen, distance["text"], distance["tokens"])
+    return EvaluateSpec(
+        variants=chosen,
+        conditions=conditions(data),
+        engine=_text(data, "engine"),
+        divergence=distance,
+        speed=bool(data.get("speed")),
+    )
+
+
+def named(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every variant that the form names, before any is looked up."""
+    return tuple(filter(None, (_text(data, "reference", MAX_NAME), *_names(data, "variants"))))
+
+
+def variants(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """The reference, then the others, each known to the catalog. Raises PlaygroundError."""
+    reference = _text(data, "reference", MAX_NAME)
+    others = [name for name in _names(data, "variants") if name != reference]
+    if not reference:
+        raise InvalidRequest("No reference is chosen.", hint="The other variants are compared with it.")
+    if not others:
+        raise InvalidRequest("Only the reference is chosen.", hint="Tick a variant to compare with it.")
+    if len(others) >= MAX_VARIANTS:
+        raise InvalidRequest(f"{len(others) + 1} variants are chosen; {MAX_VARIANTS} at once is the limit.")
+    return tuple(_address(name) for name in (reference, *others))
+
+
+def _address(name: str) -> str:
+    """The variant and the engine that it names, if any; a local model by its path from the root, for the worker."""
+    asked = parse_address(name)
+    model, suffix = models.split(models.variant(asked.variant).id)
+    key = names.key(model)
+    return str(Address(f"{key}:{suffix}" if suffix else key, asked.engine))
+
+
+def conditions(data: Mapping[str, Any]) -> Conditions:
+    """What every variant is asked, and how. Raises InvalidRequest."""
+    tasks = _names(data, "tasks")
+    if len(tasks) > MAX_TASKS:
+        raise InvalidRequest(f"{len(tasks)} tasks are chosen; {MAX_TASKS} at once is the limit.", hint="Use a group.")
+    chat = bool(data.get("chat_template"))
+    return Conditions(
+        tasks=tasks,
+        limit=_optional(data, "limit", "The limit"),
+        few_shot=_optional(data, "few_shot", "Few-shot"),
+        chat_template=chat,
+        multiturn=chat and bool(data.get("multiturn")),
+        generation=generation(_text(data, "generation")),
+        strip_thinking=bool(data.get("strip_thinking")),
+        batch_size=_optional(data, "batch_size", "The batch size") or BATCH_SIZE,
+        seed=_optional(data, "seed", "The seed"),
+    )
+
+
+def divergence(data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The text that both read, where the distributions are to be compared. Raises InvalidRequest."""
+    if not data.get("divergence"):
+        return None
+    text = _text(data, "text") or BUNDLED_TEXT
+    if text != BUNDLED_TEXT and parse_hub(text) is None:
+        raise InvalidRequest(
+            f"{text[:80]!r} is no data set of the hub.", hint="Write owner/name, or leave it at the bundled text."
+        )
+    tokens = _optional(data, "tokens", "Tokens of text") or TOKENS
+    if tokens > MAX_TOKENS:
+        raise InvalidRequest(f"{tokens:,} tokens of text are too many: {MAX_TOKENS:,} is the limit.")
+    return {"text": text, "tokens": tokens}
+
+
+def generation(text: str) -> dict[str, Any]:
+    """ "max_gen_toks=512, temperature=0.6" as lm-eval's arguments. Raises InvalidRequest."""
+    found: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.replace("\n", ",").split(","))):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or not name.isidentifier() or not value:
+            raise InvalidRequest(
+                f"{part[:80]!r} is no argument of generation.", hint="Write max_gen_toks=512, temperature=0.6."
+            )
+        found[name] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _optional(data: Mapping[str, Any], key: str, name: str) -> int | None:
+    """A whole number, or None where nothing was typed."""
+    found = data.get(key)
+    return None if found is None or not str(found).strip() else whole(found, name)
+
+
+def _text(data: Mapping[str, Any], key: str, longest: int = MAX_FIELD) -> str:
+    found = data.get(key)
+    return found.strip()[:longest] if isinstance(found, str) else ""
+
+
+def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Each once, in the order of the form."""
+    found = data.get(key)
+    listed = [one.strip()[:MAX_NAME] for one in found if isinstance(one, str)] if isinstance(found, list) else []
+    return tuple(dict.fromkeys(filter(None, listed)))

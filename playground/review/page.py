@@ -15,7 +15,7 @@ from playground import models
 from playground import models as catalog
 from playground.core import Sampling, Variant
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
-from playground.evaluate import form
+from playground.evaluate import page
 from playground.evaluate.page import variant_row
 from playground.jobs.queue import best_device
 from playground.metrics.stats import smallest_drop
@@ -346,7 +346,7 @@ def run_ids(data: Mapping[str, Any]) -> list[str]:
 def spec(data: Mapping[str, Any]) -> ReviewSpec:
     """Raises PlaygroundError."""
     found = ReviewSpec(
-        variants=form.variants(data),
+        variants=page.variants(data),
         prompts=prompt_set(data),
         terms=terms(data),
         sampling=sampling(data),

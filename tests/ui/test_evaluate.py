@@ -23,9 +23,8 @@ from playground.evaluate import items, tasks
 from playground.evaluate import page as evaluate_page
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
-from playground.evaluate.form import generation, spec
 from playground.evaluate.items import Item, TaskFacts
-from playground.evaluate.page import Evaluate
+from playground.evaluate.page import Evaluate, generation, spec
 from playground.evaluate.report import named
 from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
 from playground.evaluate.verdict import points, sentences
