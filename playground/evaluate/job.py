@@ -22,7 +22,7 @@ from playground.engines.router import Engines
 from playground.engines.subjects import Subject
 from playground.errors import EvaluationError
 from playground.evaluate import estimate as evaluate_estimate
-from playground.evaluate import harness, items, models, prepare, speed, task_sizes, trust, unfinished, verdict
+from playground.evaluate import harness, items, models, prepare, speed, trust, unfinished, verdict
 from playground.evaluate.estimate import check, needs
 from playground.evaluate.items import Measured, TaskFacts, Warned
 from playground.evaluate.prepare import Prepared
@@ -102,7 +102,7 @@ def _expected(
     """What was to be expected of the time, to hold against what it took, and what later estimates learn from this."""
     asked = {name: [item for one in measured for item in one.tasks.get(name, ())] for name in facts}
     sizes = {
-        name: task_sizes.of_items(found, task_sizes.budget(name, spec.conditions)).as_dict()
+        name: evaluate_estimate.of_items(found, evaluate_estimate.budget(name, spec.conditions)).as_dict()
         for name, found in asked.items()
         if found
     }

@@ -13,7 +13,7 @@ import pytest
 from playground import machine, models
 from playground.core import LoadSpec
 from playground.estimate import Range, span
-from playground.evaluate import estimate, passes, task_sizes
+from playground.evaluate import estimate, passes
 from playground.evaluate.estimate import Expected, expected
 from playground.evaluate.passes import Pass
 from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
@@ -71,12 +71,12 @@ def test_the_parts_add_up() -> None:
 
 
 def test_an_answer_lies_between_a_short_one_and_its_budget() -> None:
-    size = task_sizes.size("bundled_math", MATH)
+    size = estimate.size("bundled_math", MATH)
     assert size and size.answer == (pytest.approx(0.4 * 96), 96) and not size.seen
-    assert task_sizes.budget("bundled_math", replace(MATH, generation={"max_gen_toks": 20})) == 20
-    fewer = task_sizes.size("bundled_math", replace(MATH, few_shot=0))
+    assert estimate.budget("bundled_math", replace(MATH, generation={"max_gen_toks": 20})) == 20
+    fewer = estimate.size("bundled_math", replace(MATH, few_shot=0))
     assert fewer and fewer.prompt * 3.5 < size.prompt, "three examples stand before each question"
-    facts = task_sizes.size("bundled_facts", FACTS)
+    facts = estimate.size("bundled_facts", FACTS)
     assert facts and facts.answer == (0.0, 0.0)
     said = "is not known before"
     assert any(said in one for one in of(MATH, 40).rests_on) and not any(said in one for one in of(FACTS, 40).rests_on)
@@ -92,7 +92,7 @@ def test_a_task_of_a_local_folder_is_known_and_one_of_the_hub_is_named(
     folder.mkdir()
     (folder / "test.jsonl").write_text(json.dumps({"question": "q" * 200, "answer": "a" * 100}) + "\n")
     monkeypatch.setenv("PLAYGROUND_DATASETS", str(tmp_path))
-    size = task_sizes.size("gsm8k", conditions)
+    size = estimate.size("gsm8k", conditions)
     assert size and size.prompt == 300 * 6, "the question and five examples"
     assert of(conditions, 10).missing == ()
 
