@@ -164,7 +164,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from playground.core import LoadSpec
-from playground.evaluate import document_files
+from playground.evaluate import divergence as document_files
 from playground.evaluate.divergence import measure
 from tests.evals.test_divergence import PROSE, Heard
 

@@ -22,7 +22,7 @@ from playground.errors import (
     UnknownVariant,
 )
 from playground.evaluate import cli as evaluate_cli
-from playground.evaluate import divergence_job, document_files, trust
+from playground.evaluate import divergence, divergence_job, trust
 from playground.evaluate.spec import DivergenceSpec
 from playground.jobs import kinds, progress
 from playground.settings import settings
@@ -102,7 +102,7 @@ def test_it_goes_on_where_it_was_cut_off(
     (tmp_path / "short.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     spec = DivergenceSpec((str(tiny), f"{tiny}:nf4"), str(tmp_path / "short.jsonl"), 0, 64)
     expected = runs.get(run(spec, "whole")["run"]).result["rows"]
-    write, left = document_files.DocumentFiles.write, [6]
+    write, left = divergence.DocumentFiles.write, [6]
 
     def ends(self: Any, number: int, document: Any) -> None:
         if not left[0]:
@@ -110,10 +110,10 @@ def test_it_goes_on_where_it_was_cut_off(
         left[0] -= 1
         write(self, number, document)
 
-    monkeypatch.setattr(document_files.DocumentFiles, "write", ends)
+    monkeypatch.setattr(divergence.DocumentFiles, "write", ends)
     with pytest.raises(MemoryError):
         run(spec, "cut")
-    monkeypatch.setattr(document_files.DocumentFiles, "write", write)
+    monkeypatch.setattr(divergence.DocumentFiles, "write", write)
     assert runs.of_job("cut") is None
     (place,) = (settings().cache / "evaluations").iterdir()
     assert len(list(place.rglob("*.npz"))) == 6
