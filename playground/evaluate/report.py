@@ -6,8 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from playground import formatting
-from playground.evaluate.plots import figures, kld_mark, spread
-from playground.evaluate.tables import Row, divergence_table, moved_summary, scores, speeds, summary
+from playground.evaluate.tables import (
+    Row,
+    divergence_table,
+    figures,
+    kld_mark,
+    moved_summary,
+    scores,
+    speeds,
+    spread,
+    summary,
+)
 from playground.evaluate.verdict import gained, sentences
 from playground.report.parts import Account, Doubt, Kind, Said, labels
 from playground.store.schema import Run
