@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from playground import formatting
-from playground.evaluate.tables import (
-    Row,
-    divergence_table,
-    figures,
-    kld_mark,
-    moved_summary,
-    scores,
-    speeds,
-    spread,
-    summary,
-)
-from playground.evaluate.verdict import gained, sentences
-from playground.report.parts import Account, Doubt, Kind, Said, labels
+from playground.evaluate.verdict import gained, is_share, points, sentences
+from playground.report import plots
+from playground.report.parts import Account, Cell, Doubt, Figure, Heading, Interval, Kind, Said, Table, labels
 from playground.store.schema import Run
 
 KINDS: dict[str, Kind] = {"worse": "worse", "better": "better", "same": "same", "withheld": "withheld"}
@@ -36,6 +27,15 @@ DIVERGENCE_COLUMNS = (
     *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "tokens", "documents"),
     *DIVERGENCE,
 )
+NOISE = "noise-floor"
+VERDICT_KINDS: dict[str, Kind] = {
+    "worse": "worse", "better": "better", "not distinguishable": "same", "withheld": "withheld",
+    "reference": "reference",
+}  # fmt: skip
+SAID = {"withheld": "no verdict"}
+PICTURED = 3  # tasks in the small table
+Row = Mapping[str, Any]
+Z95 = 1.96
 
 
 def account(run: Run) -> Account:
@@ -216,3 +216,282 @@ def _conditions(run: Run, tasks: Sequence[Row], variants: Sequence[Row]) -> tupl
         ("Time", formatting.seconds(took) if took else ""),
     ]
     return tuple((name, value) for name, value in found if value)
+
+
+# The tables of an evaluation and of a divergence.
+
+
+def share_of(task: Row, verdicts: Sequence[Row]) -> bool:
+    """Whether the scores of a task are shares, which are shown in percent."""
+    return all(is_share(row, task) for row in verdicts if row["task"] == task["name"])
+
+
+def score_words(value: Any, share: bool) -> str:
+    if not formatting.known(value):
+        return formatting.UNKNOWN
+    return f"{100 * value:.1f}" if share else f"{value:.4g}"
+
+
+def row_of(rows: Sequence[Row], variant: Any, task: Any) -> Row | None:
+    return next((row for row in rows if row["variant"] == variant and row.get("task") == task), None)
+
+
+def moved_of(moved: Sequence[Row], variant: Any) -> Row:
+    """The divergence of a variant, {} where it was not measured."""
+    return next((row for row in moved if row["variant"] == variant), {})
+
+
+def summary(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row], moved: Sequence[Row]) -> Table:
+    timed = any(one.get("speed") for one in variants)
+    headings = [Heading("Variant", words=True), Heading("Size")]
+    headings += [Heading("Decode", "tok/s")] if timed else []
+    headings += [Heading("KLD", "nats")] if moved else []
+    shown = list(tasks[:PICTURED])
+    shares = {task["name"]: share_of(task, verdicts) for task in shown}
+    headings += [
+        Heading(str(task["name"]), f"{'%, ' if shares[task['name']] else ''}n = {task['n']:,}") for task in shown
+    ]
+    lines = []
+    for number, variant in enumerate(variants):
+        cells = [
+            Cell(str(variant["label"]), kind="" if number else "reference"),
+            Cell(formatting.size(variant.get("bytes"))),
+        ]
+        if timed:
+            cells.append(Cell(formatting.figure((variant.get("speed") or {}).get("decode_tok_s"))))
+        if moved:
+            cells.append(Cell(formatting.nats(moved_of(moved, variant["id"]).get("kld_mean"))))
+        for task in shown:
+            row = row_of(verdicts, variant["id"], task["name"])
+            share = shares[task["name"]]
+            cells.append(
+                Cell(formatting.UNKNOWN)
+                if row is None
+                else Cell(score_words(row["score"], share), _change(row, share), VERDICT_KINDS.get(row["verdict"], ""))
+            )
+        lines.append(tuple(cells))
+    return Table("", tuple(headings), tuple(lines))
+
+
+def _change(row: Row, share: bool) -> str:
+    """ "−3.1 points, worse"."""
+    if row["verdict"] in ("reference", "withheld"):
+        return SAID.get(row["verdict"], "reference")
+    by = signed_score(row["diff"], share) if formatting.known(row.get("diff")) else ""
+    return ", ".join(filter(None, [by, row["verdict"]]))
+
+
+def signed_score(difference: float, share: bool) -> str:
+    return formatting.signed(difference, f"{abs(100 * difference):.1f}" if share else f"{abs(difference):.3g}")
+
+
+def scores(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row]) -> Table | None:
+    """A row for each variant and task, grouped by task, the reference first."""
+    if not verdicts:
+        return None
+    lines: list[tuple[Cell, ...]] = []
+    for task in tasks:
+        share = share_of(task, verdicts)
+        own = [row for row in verdicts if row["task"] == task["name"]]
+        chance = f"chance {score_words(task['chance'], share)}" if formatting.known(task.get("chance")) else ""
+        unit = f"{task['metric']}, %" if share else str(task["metric"])
+        lines.append((Cell(str(task["name"]), " · ".join(filter(None, [unit, f"n = {task['n']:,}", chance]))),))
+        reach = max([abs(end) for row in own for end in row.get("diff_ci95") or ()] or [0.0])
+        for number, variant in enumerate(variants):
+            if (row := row_of(verdicts, variant["id"], task["name"])) is not None:
+                lines.append(_score_line(task, variant, row, share, reach, number == 0))
+    headings = (
+        Heading("Variant", words=True), Heading("Score"), Heading("n"), Heading("Recovery", "%"),
+        Heading("Difference", "95 %"), Heading("Flips", "lost, won"), Heading("p", "McNemar"),
+        Heading("Verdict", words=True),
+    )  # fmt: skip
+    said = "score ± standard error, in percent where it is a share; differences and intervals from a paired bootstrap"
+    return Table("Every number", headings, tuple(lines), said)
+
+
+def _score_line(task: Row, variant: Row, row: Row, share: bool, reach: float, reference: bool) -> tuple[Cell, ...]:
+    kind = VERDICT_KINDS.get(row["verdict"], "")
+    unit = "points" if share else str(row["metric"])
+    ends = row.get("diff_ci95")
+    change = Cell(formatting.UNKNOWN)
+    if formatting.known(row.get("diff")) and not reference:
+        between = f"{signed_score(ends[0], share)} to {signed_score(ends[1], share)}" if ends else ""
+        interval = Interval(ends[0], row["diff"], ends[1], reach) if ends and reach else None
+        change = Cell(f"{signed_score(row['diff'], share)} {unit}", between, kind, interval=interval)
+    lost, won, chance = row.get("flips_lost"), row.get("flips_won"), row.get("mcnemar_p")
+    cut = f"{row['truncated']:.0%} cut at the budget" if row.get("truncated") else ""
+    drop = row.get("smallest_drop")
+    sees = f"sees drops of {points(drop, row, task)} or more" if formatting.known(drop) else ""
+    word = SAID.get(row["verdict"], str(row["verdict"]))
+    recovery = row.get("recovery")
+    return (
+        Cell(str(variant["label"]), kind=kind if reference else ""),
+        Cell(formatting.plus_minus(score_words(row["score"], share), score_words(row.get("stderr"), share)), cut),
+        Cell(f"{row['n']:,}"),
+        Cell(
+            f"{recovery:.1f}" if formatting.known(recovery) else formatting.UNKNOWN,
+            share=min(1.0, max(0.0, recovery / 100)) if formatting.known(recovery) else None,
+        ),
+        change,
+        Cell(f"−{lost} +{won}" if formatting.known(lost) else formatting.UNKNOWN),
+        Cell(formatting.UNKNOWN if not formatting.known(chance) else "< 0.001" if chance < 0.001 else f"{chance:.3f}"),
+        Cell(word, "" if reference else sees, kind),
+    )
+
+
+def speeds(variants: Sequence[Row]) -> Table:
+    lines = []
+    for number, variant in enumerate(variants):
+        speed = variant.get("speed") or {}
+        lines.append(
+            (
+                Cell(str(variant["label"]), str(variant["id"]), "" if number else "reference"),
+                Cell(formatting.size(variant.get("bytes"))),
+                Cell(formatting.figure(variant.get("bits_per_weight"))),
+                Cell(
+                    formatting.plus_minus(
+                        formatting.figure(speed.get("decode_tok_s")), formatting.figure(speed.get("sd"))
+                    )
+                ),
+                Cell(formatting.figure(speed.get("prefill_tok_s"))),
+                Cell(str(speed.get("engine") or variant.get("engine") or formatting.UNKNOWN)),
+            )
+        )
+    headings = (
+        Heading("Variant", words=True), Heading("Size", "on disk"), Heading("Bits", "per weight"),
+        Heading("Decode", "tok/s"), Heading("Prefill", "tok/s"), Heading("Engine", words=True),
+    )  # fmt: skip
+    return Table("Size and speed", headings, tuple(lines), "one generation at a time; mean ± standard deviation")
+
+
+def divergence_table(variants: Sequence[Row], moved: Sequence[Row]) -> Table:
+    names = {variant["id"]: str(variant["label"]) for variant in variants}
+    floor = moved_of(moved, NOISE).get("kld_mean")
+    lines = []
+    for row in moved:
+        noise = row["variant"] == NOISE
+        reference = row["variant"] == (variants[0]["id"] if variants else None)
+        within = not noise and not reference and formatting.known(floor) and row["kld_mean"] <= floor
+        mean = formatting.plus_minus(formatting.nats(row["kld_mean"]), formatting.nats(row.get("kld_stderr") or None))
+        cells = [
+            Cell(
+                "noise floor" if noise else names.get(row["variant"], str(row["variant"])),
+                "the reference in another type" if noise else "within the noise" if within else "",
+                "reference" if reference else "same" if noise else "",
+            ),
+            Cell("0" if reference else mean),
+            *(Cell(formatting.nats(row.get(name))) for name in ("kld_median", "kld_p99", "kld_p999", "kld_max")),
+            Cell(formatting.percent(row.get("top1_agreement"))),
+            Cell(formatting.percent(row.get("dp_rms"), 2)),
+            Cell(f"{row['ppl_ratio']:.4f}" if formatting.known(row.get("ppl_ratio")) else formatting.UNKNOWN),
+            Cell(f"{row['tokens']:,}" if formatting.known(row.get("tokens")) else formatting.UNKNOWN),
+        ]
+        lines.append(tuple(cells))
+    headings = (
+        Heading("Variant", words=True), Heading("Mean KLD", "nats"), Heading("Median", "nats"), Heading("p99", "nats"),
+        Heading("p99.9", "nats"), Heading("Max", "nats"), Heading("Same top token"), Heading("Δp", "RMS"),
+        Heading("PPL ratio"), Heading("Tokens"),
+    )  # fmt: skip
+    return Table(
+        "Divergence from the reference", headings, tuple(lines), "on the same tokens; ± standard error by document"
+    )
+
+
+def moved_summary(variants: Sequence[Row], moved: Sequence[Row]) -> Table:
+    headings = (
+        Heading("Variant", words=True), Heading("Size"), Heading("Mean KLD", "nats"), Heading("p99", "nats"),
+        Heading("Same top token"), Heading("PPL ratio"),
+    )  # fmt: skip
+    facts = {variant["id"]: variant for variant in variants}
+    lines = []
+    for row in moved:
+        own = facts.get(row["variant"])
+        reference = bool(variants) and row["variant"] == variants[0]["id"]
+        ratio = row.get("ppl_ratio")
+        lines.append(
+            (
+                Cell(
+                    str(own["label"]) if own else "noise floor",
+                    kind="reference" if reference else "" if own else "same",
+                ),
+                Cell(formatting.size(own.get("bytes")) if own else formatting.UNKNOWN),
+                Cell(formatting.nats(row.get("kld_mean"))),
+                Cell(formatting.nats(row.get("kld_p99"))),
+                Cell(formatting.percent(row.get("top1_agreement"))),
+                Cell(f"{ratio:.4f}" if formatting.known(ratio) else formatting.UNKNOWN),
+            )
+        )
+    return Table("", headings, tuple(lines))
+
+
+# The plots of an evaluation and of a divergence.
+
+
+def figures(
+    variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row], moved: Sequence[Row]
+) -> list[Figure]:
+    found = []
+    if moved and (mark := kld_mark(variants, moved)):
+        found.append(mark)
+    for task in tasks:
+        share = share_of(task, verdicts)
+        bars = []
+        reference = None
+        for number, variant in enumerate(variants):
+            row = row_of(verdicts, variant["id"], task["name"])
+            if row is None or not formatting.known(row.get("score")):
+                continue
+            by = 100 if share else 1
+            reference = by * row["score"] if number == 0 else reference
+            look = "ref" if number == 0 else VERDICT_KINDS.get(row["verdict"], "same")
+            text = score_words(row["score"], share)
+            said = formatting.plus_minus(text, score_words(row.get("stderr"), share))
+            tip = f"{variant['label']}: {said}, {row['verdict']}"
+            bars.append(
+                plots.Bar(
+                    str(variant["label"]), by * row["score"], text, look, Z95 * by * (row.get("stderr") or 0.0), tip
+                )
+            )
+        if bars:
+            unit = f"{task['metric']}{', %' if share else ''}"
+            low = min(0.0, *(bar.value for bar in bars)) if bars else 0.0
+            draw = partial(plots.bars, rows=bars, unit=unit, low=low, reference=reference)
+            found.append(
+                Figure(str(task["name"]), draw, f"n = {task['n']:,}; whiskers ± 1.96 standard errors", wide=False)
+            )
+    return found
+
+
+def kld_mark(variants: Sequence[Row], moved: Sequence[Row]) -> Figure | None:
+    """What is gained against what is lost."""
+    marks = []
+    for number, variant in enumerate(variants):
+        row, speed = moved_of(moved, variant["id"]), variant.get("speed") or {}
+        if number == 0 or not variant.get("bytes") or not row.get("kld_mean"):
+            continue
+        tip = f"{variant['label']}: {formatting.size(variant['bytes'])}, KLD {formatting.nats(row['kld_mean'])} nats"
+        error = Z95 * (row.get("kld_stderr") or 0.0)
+        marks.append(
+            plots.Mark(
+                str(variant["label"]), variant["bytes"], row["kld_mean"], error, speed.get("decode_tok_s"), "v1", tip
+            )
+        )
+    if not marks:
+        return None
+    faster = ", larger where faster" if any(mark.speed for mark in marks) else ""
+    draw = partial(plots.tradeoff, marks=marks, unit="mean KLD, nats (less is better)", log=True)
+    return Figure("Size against divergence", draw, f"whiskers ± 1.96 standard errors{faster}", wide=False)
+
+
+def spread(variants: Sequence[Row], moved: Sequence[Row]) -> list[Figure]:
+    found = [
+        (str(variant["label"]), row["histogram"], row["kld_mean"])
+        for variant in variants[1:]
+        if (row := moved_of(moved, variant["id"])).get("histogram") and row.get("kld_mean")
+    ]
+    if not found:
+        return []
+    floor = moved_of(moved, NOISE).get("histogram")
+    draw = partial(plots.hills, rows=found, floor_of=floor)
+    keys = (("hill", "share of the tokens"), ("meanline", "mean"), *((("floor", "noise floor"),) if floor else ()))
+    return [Figure("How the divergence is spread", draw, "KLD of single tokens", keys, wide=False)]
