@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from playground.compare.result import ForcedResult, ForcedItem, PaneResult
+from playground.compare.result import ForcedItem, ForcedResult, PaneResult
 from playground.core import UNKNOWN_ID, Finish, ForcedTokens, Forcing, Progress
 from playground.engines import base
 from playground.engines.base import Engine

@@ -7,6 +7,7 @@ from typing import Any
 from playground.errors import PlaygroundError, UnknownRun
 from playground.evaluate.page import BUNDLED_TEXT, TOKENS, spec, start
 from playground.evaluate.spec import BATCH_SIZE
+from playground.report import paths
 from playground.store import database, runs
 from playground.store.schema import Run
 from playground.web import gradio as gr
@@ -103,10 +104,10 @@ def endpoints(owner: Owner, queue: Queue) -> None:
             if id:
                 if not database.exists():
                     raise UnknownRun(f"There is no run {id[:40]!r}.")
-                return [web_owner.run(runs.get(id).as_row())]
+                return [paths.run(runs.get(id).as_row())]
             owner.check(request)
             found = runs.latest(kind, limit=max(1, min(limit, MOST))) if database.exists() else []
-            return [web_owner.run(_summary(run)) for run in found]
+            return [paths.run(_summary(run)) for run in found]
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

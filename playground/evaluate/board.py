@@ -22,11 +22,11 @@ from playground.evaluate import report
 from playground.evaluate.items import Item, parse
 from playground.evaluate.report import conditions, named, warnings
 from playground.evaluate.verdict import is_share, sentences
+from playground.report import paths
 from playground.report.paths import travelling
 from playground.store import database, folders, runs
 from playground.store.schema import Job, Run
 from playground.web import owner
-from playground.web import owner as web_owner
 from playground.web.jobs import JobCards, Queue
 from playground.web.values import inert
 
@@ -271,7 +271,7 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
     """What the page draws. Who is not the owner is told no path of this machine."""
     row = run.as_row()
     if not owner:
-        row = web_owner.run(row)
+        row = paths.run(row)
     stored, row = row, _as_evaluation(row)
     result, variants = row["result"], named(row["variants"])
     tasks = result.get("tasks") or []

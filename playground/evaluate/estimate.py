@@ -42,8 +42,7 @@ BUDGET = 256  # tokens of an answer where a task names none: lm-eval's own defau
 SHORT = 0.4  # of the budget: the longest answer of a batch, at best, where no answer was seen yet
 READ = 400  # documents that a mean is taken over
 NO_TEXT = ("id", "choices", "template", "topic")  # fields of the bundled tasks that no prompt shows
-Spread = tuple[float, float]
-CHARACTERS: Spread = (3.3, 4.8)  # of a token: figures and code, and plain English
+CHARACTERS: Range = (3.3, 4.8)  # of a token: figures and code, and plain English
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +330,7 @@ class Size:
     """
 
     prompt: float
-    answer: Spread
+    answer: Range
     seen: bool = False
 
     def as_dict(self) -> dict[str, Any]:

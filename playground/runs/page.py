@@ -21,12 +21,12 @@ from playground.evaluate.report import left_out, named
 from playground.metrics.weights import where_it_hurt
 from playground.models import stored
 from playground.quantize.compressor import GENERATION
+from playground.report import paths
 from playground.runs import replay
 from playground.speed import page as speed_page
 from playground.speed.spec import BenchRow
 from playground.store.runs import Entry
 from playground.web import gradio as gr
-from playground.web import owner as web_owner
 from playground.web.theme import drawn
 from playground.web.values import megabytes
 
@@ -34,7 +34,7 @@ from playground.web.values import megabytes
 def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
     """What the page draws. Who is not the owner is told no path of this machine."""
     run = entry.run
-    row = run.as_row() if owner else web_owner.run(run.as_row())
+    row = run.as_row() if owner else paths.run(run.as_row())
     shown = {
         "id": run.id,
         "kind": run.kind,

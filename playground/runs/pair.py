@@ -14,9 +14,9 @@ from playground.engines.base import parse
 from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
 from playground.metrics.timing import timing
+from playground.report import paths
 from playground.runs import page, replay
 from playground.store.runs import Entry
-from playground.web import owner as web_owner
 
 Row = Mapping[str, Any]
 Change = Literal["percent", "points", "plain"]
@@ -25,7 +25,7 @@ CLAIM = "No test was made between the two runs: a difference here is a differenc
 
 def view(first: Entry, second: Entry, *, owner: bool) -> dict[str, Any]:
     """Both heads, what changed around the measurement, and the numbers."""
-    rows = [one.run.as_row() if owner else web_owner.run(one.run.as_row()) for one in (first, second)]
+    rows = [one.run.as_row() if owner else paths.run(one.run.as_row()) for one in (first, second)]
     same = first.run.kind == second.run.kind
     return {
         "runs": [_head(one, row) for one, row in zip((first, second), rows, strict=True)],
