@@ -29,12 +29,12 @@ from playground.jobs.queue import best_device
 from playground.machine import busy
 from playground.metrics.stats import smallest_drop
 from playground.models import names
-from playground.quantize.page import whole
 from playground.store import database, runs
 from playground.store.schema import Run
 from playground.texts.hub import parse as parse_hub
 from playground.web import event_data
 from playground.web import gradio as gr
+from playground.web.forms import whole
 from playground.web.jobs import Queue
 from playground.web.owner import Rules
 from playground.web.theme import drawn

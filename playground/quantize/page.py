@@ -38,6 +38,7 @@ from playground.texts.hub import parse as parse_hub
 from playground.texts.sources import bundled
 from playground.web import event_data
 from playground.web import gradio as gr
+from playground.web.forms import whole
 from playground.web.jobs import Queue
 from playground.web.owner import Rules
 from playground.web.theme import drawn
@@ -512,14 +513,6 @@ def _kv_cache(data: Mapping[str, Any]) -> KvCache:
 def _group_size(data: Mapping[str, Any]) -> int | None:
     text = _text(data, "group_size")
     return whole(text, "Group size") if text else None
-
-
-def whole(value: Any, name: str) -> int:
-    """A whole number as typed. Raises InvalidRequest."""
-    text = str(value).strip()[:40]
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit():
-        raise InvalidRequest(f"{name} is “{text}”.", hint="It has to be a whole number.")
-    return int(text)
 
 
 def _calibration(data: Mapping[str, Any], uploads: Uploads, draft: bool) -> dict[str, Any]:

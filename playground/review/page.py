@@ -20,7 +20,6 @@ from playground.evaluate.page import variant_row
 from playground.jobs.queue import best_device
 from playground.metrics.stats import smallest_drop
 from playground.models import names
-from playground.quantize.page import whole
 from playground.review import make
 from playground.review.make import MAX_INVITATIONS, MAX_RUNS, TITLE, Pairs, PromptSet, Terms
 from playground.review.results import results, summary
@@ -30,6 +29,7 @@ from playground.store import database, reviews, runs
 from playground.store.schema import Job, Reveal
 from playground.web import event_data
 from playground.web import gradio as gr
+from playground.web.forms import whole
 from playground.web.jobs import JobCards, Queue
 from playground.web.owner import Owner
 from playground.web.theme import drawn
