@@ -16,9 +16,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground import models
 from playground import models as catalog
 from playground.core import Variant
-from playground.engines import base
-from playground.engines.base import Address
-from playground.engines.base import parse as parse_address
 from playground.errors import InvalidRequest, PlaygroundError, UnknownRun
 from playground.evaluate import board, estimate, tasks
 from playground.evaluate.board import Board, view
@@ -34,11 +31,11 @@ from playground.store.schema import Run
 from playground.texts.hub import parse as parse_hub
 from playground.web import event_data
 from playground.web import gradio as gr
-from playground.web.forms import whole
+from playground.web.forms import MAX_NAME, _names, _text, variant_row, variants, whole
 from playground.web.jobs import Queue
 from playground.web.owner import Rules
 from playground.web.theme import drawn
-from playground.web.values import inert, size
+from playground.web.values import inert
 
 # What the Evaluate page says before anything runs: the form, and what a choice will take and can show.
 
@@ -54,10 +51,7 @@ ABOUT = {
 LIMIT = 100
 DISCORDANCE = 0.10  # share of answers that change: what 4-bit weights do to small models; measured once it ran
 FOUND = 60  # names of one search
-MAX_VARIANTS = 16
 MAX_TASKS = 32
-MAX_NAME = 1200  # characters of a variant's or a task's name
-MAX_FIELD = 400
 BUNDLED_TEXT = "bundled"
 TOKENS = 8192
 MAX_TOKENS = 1_000_000
@@ -87,22 +81,6 @@ def form_shown(
             "refusal": _said(refusal),
         }
     )
-
-
-def variant_row(variant: Variant, stored: bool) -> dict[str, Any]:
-    """One variant of a form: what it is, and why it cannot be chosen."""
-    options = base.options(variant)
-    why = "" if any(option.runs for option in options) else next((option.why for option in options), "")
-    return {
-        "id": variant.id,
-        "label": variant.label,
-        "size": size(variant),
-        "bits": variant.bits_per_weight,
-        "reference": variant.is_reference,
-        "source": variant.source,
-        "stored": stored,
-        "why": why,
-    }
 
 
 def offered() -> list[dict[str, Any]]:
@@ -390,27 +368,6 @@ def named(data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(filter(None, (_text(data, "reference", MAX_NAME), *_names(data, "variants"))))
 
 
-def variants(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The reference, then the others, each known to the catalog. Raises PlaygroundError."""
-    reference = _text(data, "reference", MAX_NAME)
-    others = [name for name in _names(data, "variants") if name != reference]
-    if not reference:
-        raise InvalidRequest("No reference is chosen.", hint="The other variants are compared with it.")
-    if not others:
-        raise InvalidRequest("Only the reference is chosen.", hint="Tick a variant to compare with it.")
-    if len(others) >= MAX_VARIANTS:
-        raise InvalidRequest(f"{len(others) + 1} variants are chosen; {MAX_VARIANTS} at once is the limit.")
-    return tuple(_address(name) for name in (reference, *others))
-
-
-def _address(name: str) -> str:
-    """The variant and the engine that it names, if any; a local model by its path from the root, for the worker."""
-    asked = parse_address(name)
-    model, suffix = models.split(models.variant(asked.variant).id)
-    key = names.key(model)
-    return str(Address(f"{key}:{suffix}" if suffix else key, asked.engine))
-
-
 def conditions(data: Mapping[str, Any]) -> Conditions:
     """What every variant is asked, and how. Raises InvalidRequest."""
     tasks = _names(data, "tasks")
@@ -473,15 +430,3 @@ def _optional(data: Mapping[str, Any], key: str, name: str) -> int | None:
     """A whole number, or None where nothing was typed."""
     found = data.get(key)
     return None if found is None or not str(found).strip() else whole(found, name)
-
-
-def _text(data: Mapping[str, Any], key: str, longest: int = MAX_FIELD) -> str:
-    found = data.get(key)
-    return found.strip()[:longest] if isinstance(found, str) else ""
-
-
-def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """Each once, in the order of the form."""
-    found = data.get(key)
-    listed = [one.strip()[:MAX_NAME] for one in found if isinstance(one, str)] if isinstance(found, list) else []
-    return tuple(dict.fromkeys(filter(None, listed)))

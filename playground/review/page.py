@@ -15,8 +15,6 @@ from playground import models
 from playground import models as catalog
 from playground.core import Sampling, Variant
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
-from playground.evaluate import page
-from playground.evaluate.page import variant_row
 from playground.jobs.queue import best_device
 from playground.metrics.stats import smallest_drop
 from playground.models import names
@@ -27,9 +25,9 @@ from playground.review.spec import SAMPLING, ReviewSpec
 from playground.settings import settings
 from playground.store import database, reviews, runs
 from playground.store.schema import Job, Reveal
-from playground.web import event_data
+from playground.web import event_data, forms
 from playground.web import gradio as gr
-from playground.web.forms import whole
+from playground.web.forms import variant_row, whole
 from playground.web.jobs import JobCards, Queue
 from playground.web.owner import Owner
 from playground.web.theme import drawn
@@ -346,7 +344,7 @@ def run_ids(data: Mapping[str, Any]) -> list[str]:
 def spec(data: Mapping[str, Any]) -> ReviewSpec:
     """Raises PlaygroundError."""
     found = ReviewSpec(
-        variants=page.variants(data),
+        variants=forms.variants(data),
         prompts=prompt_set(data),
         terms=terms(data),
         sampling=sampling(data),
