@@ -23,7 +23,7 @@ from playground.models import stored
 from playground.quantize.compressor import GENERATION
 from playground.report import paths
 from playground.runs import replay
-from playground.speed import page as speed_page
+from playground.speed import report
 from playground.speed.spec import BenchRow
 from playground.store.runs import Entry
 from playground.web import gradio as gr
@@ -69,13 +69,13 @@ def _prompt(row: Mapping[str, Any]) -> list[list[str]]:
 def speed(row: Mapping[str, Any]) -> dict[str, Any]:
     """As the Speed page's value when it is done."""
     found = bench_rows(row)
-    labels = speed_page.Labels({parse(str(one["id"])).variant: _variant(row, one) for one in row["variants"]})
+    labels = report.Labels({parse(str(one["id"])).variant: _variant(row, one) for one in row["variants"]})
     return {
         "state": "done",
-        "rows": [speed_page.row(one, labels) for one in found],
+        "rows": [report.shown_row(one, labels) for one in found],
         "error": None,
-        "headline": speed_page.headline(found, labels),
-        "files": speed_page.files(found),
+        "headline": report.headline(found, labels),
+        "files": report.files(found),
     }
 
 

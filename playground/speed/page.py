@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from playground import machine, models
@@ -16,8 +16,8 @@ from playground.core import Progress, Variant
 from playground.engines import base
 from playground.engines.base import Address, Engine, parse
 from playground.errors import Cancelled, EngineError, InvalidRequest, PlaygroundError
-from playground.speed import spec
 from playground.speed.bench import Pace, Requests, bench
+from playground.speed.report import Labels, engine_title, files, headline, shown_row
 from playground.speed.report import bench as recorded
 from playground.speed.spec import LOAD, BenchRow, Plan, Stage
 from playground.store.runs import Kept, keep
@@ -32,26 +32,6 @@ from playground.web.values import inert, size
 DEFAULT = Plan(prompt_tokens=256, output_tokens=64, runs=3)  # some minutes for two variants on a small CPU
 MAX_ADDRESSES = 32
 MAX_ADDRESS = 1200
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """How the page calls what it measures; what it does not know keeps its own name."""
-
-    variants: Mapping[str, Variant] = field(default_factory=dict)
-
-    def variant(self, address: str) -> str:
-        name = parse(address).variant
-        return self.variants[name].label if name in self.variants else name
-
-    def is_reference(self, address: str) -> bool:
-        name = parse(address).variant
-        return name in self.variants and self.variants[name].is_reference
-
-
-def engine_title(name: str) -> str:
-    """ "transformers", "llama.cpp": short enough for a label."""
-    return base.title(name).removesuffix(" host")
 
 
 def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundError | None = None) -> str:
@@ -118,57 +98,6 @@ def _counts(data: Mapping[str, Any], key: str, name: str) -> tuple[int, ...]:
         raise InvalidRequest(
             f"{name} is “{text}”.", hint="It takes whole numbers, several with commas between."
         ) from None
-
-
-def row(found: BenchRow, labels: Labels) -> dict[str, Any]:
-    """A row as the page needs it: the documented fields and what to call them."""
-    engine = found.engine or parse(found.address).engine
-    return {
-        **found.as_dict(),
-        "label": labels.variant(found.address),
-        "engine": engine,
-        "title": engine_title(engine),
-        "reference": labels.is_reference(found.address),
-    }
-
-
-def files(rows: Sequence[BenchRow]) -> dict[str, str]:
-    """What can be downloaded: the same as the command line's --csv and --json."""
-    listed = [found.as_dict() for found in rows]
-    return {"csv": spec.as_csv(rows), "json": inert(listed)}
-
-
-def headline(rows: Sequence[BenchRow], labels: Labels) -> tuple[str, str]:
-    """The answer in one sentence, and its caveats; empty before two decode speeds, or one, are there."""
-    decode = [found for found in rows if found.test.startswith("tg") and found.tok_s_mean and not found.depth]
-    if not decode:
-        decode = [found for found in rows if found.test.startswith("tg") and found.tok_s_mean]
-    if not decode:
-        return "", ""
-    best = max(decode, key=lambda found: found.tok_s_mean or 0)
-    speed = best.tok_s_mean or 0
-    words = f"{_name(best, labels)} decodes {speed:.3g} tok/s"
-    if len(decode) > 1:
-        words = f"{_name(best, labels)} is the fastest here: {speed:.3g} tok/s"
-    references = [found for found in decode if labels.is_reference(found.address) and found is not best]
-    same = [found for found in references if found.engine == best.engine]
-    other = next(iter(same or references), None)
-    caveats = []
-    if other is not None and other.tok_s_mean:
-        words += f", {speed / other.tok_s_mean:.2f}× {_name(other, labels)}"
-        if other.engine != best.engine:
-            caveats.append("different engines")
-    if best.mbu is not None:
-        caveats.append(f"{best.mbu:.0%} of what this memory allows for its size")
-    if any(found.clock == "client" for found in decode):
-        caveats.append("a speed marked “client” is timed at arrival")
-    if any(found.contended for found in decode):
-        caveats.append("others used the device meanwhile")
-    return f"{words}.", " · ".join(caveats)
-
-
-def _name(found: BenchRow, labels: Labels) -> str:
-    return f"{labels.variant(found.address)} in {engine_title(found.engine).removesuffix(' host')}"
 
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -293,7 +222,7 @@ class Measurement:
             trouble = self._error or self._kept.error  # rows that could not be saved are there all the same
             shown: dict[str, Any] = {
                 "state": self._state,
-                "rows": [row(found, self._labels) for found in self._rows],
+                "rows": [shown_row(found, self._labels) for found in self._rows],
                 "error": [trouble.message, trouble.hint] if trouble else None,
                 "headline": headline(self._rows, self._labels),
                 "chosen": len(self._addresses),

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from typing import Any
 
 from playground import formatting
+from playground.core import Variant
 from playground.engines import base
 from playground.engines.base import parse
 from playground.engines.subjects import described, known_variant, model_named
 from playground.models.names import key
 from playground.report import plots
 from playground.report.parts import Account, Cell, Figure, Heading, Said, Table
+from playground.speed import spec
 from playground.speed.spec import BenchRow, Plan
 from playground.store.runs import device_facts, new_run, run_title
 from playground.store.schema import Run
+from playground.web.values import inert
 
 COLUMNS = tuple(field.name for field in fields(BenchRow))
 LOOKS = ("ref", "v1", "v2", "v3")
@@ -282,3 +285,74 @@ def bench(rows: Sequence[BenchRow], addresses: Sequence[str], plan: Plan, stoppe
         variants=variants,
         result={"rows": [row.as_dict() for row in rows], "stopped": stopped},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """How the page calls what it measures; what it does not know keeps its own name."""
+
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+
+    def variant(self, address: str) -> str:
+        name = parse(address).variant
+        return self.variants[name].label if name in self.variants else name
+
+    def is_reference(self, address: str) -> bool:
+        name = parse(address).variant
+        return name in self.variants and self.variants[name].is_reference
+
+
+def engine_title(name: str) -> str:
+    """ "transformers", "llama.cpp": short enough for a label."""
+    return base.title(name).removesuffix(" host")
+
+
+def shown_row(found: BenchRow, labels: Labels) -> dict[str, Any]:
+    """A row as the page needs it: the documented fields and what to call them."""
+    engine = found.engine or parse(found.address).engine
+    return {
+        **found.as_dict(),
+        "label": labels.variant(found.address),
+        "engine": engine,
+        "title": engine_title(engine),
+        "reference": labels.is_reference(found.address),
+    }
+
+
+def files(rows: Sequence[BenchRow]) -> dict[str, str]:
+    """What can be downloaded: the same as the command line's --csv and --json."""
+    listed = [found.as_dict() for found in rows]
+    return {"csv": spec.as_csv(rows), "json": inert(listed)}
+
+
+def headline(rows: Sequence[BenchRow], labels: Labels) -> tuple[str, str]:
+    """The answer in one sentence, and its caveats; empty before two decode speeds, or one, are there."""
+    decode = [found for found in rows if found.test.startswith("tg") and found.tok_s_mean and not found.depth]
+    if not decode:
+        decode = [found for found in rows if found.test.startswith("tg") and found.tok_s_mean]
+    if not decode:
+        return "", ""
+    best = max(decode, key=lambda found: found.tok_s_mean or 0)
+    speed = best.tok_s_mean or 0
+    words = f"{_label_of(best, labels)} decodes {speed:.3g} tok/s"
+    if len(decode) > 1:
+        words = f"{_label_of(best, labels)} is the fastest here: {speed:.3g} tok/s"
+    references = [found for found in decode if labels.is_reference(found.address) and found is not best]
+    same = [found for found in references if found.engine == best.engine]
+    other = next(iter(same or references), None)
+    caveats = []
+    if other is not None and other.tok_s_mean:
+        words += f", {speed / other.tok_s_mean:.2f}× {_label_of(other, labels)}"
+        if other.engine != best.engine:
+            caveats.append("different engines")
+    if best.mbu is not None:
+        caveats.append(f"{best.mbu:.0%} of what this memory allows for its size")
+    if any(found.clock == "client" for found in decode):
+        caveats.append("a speed marked “client” is timed at arrival")
+    if any(found.contended for found in decode):
+        caveats.append("others used the device meanwhile")
+    return f"{words}.", " · ".join(caveats)
+
+
+def _label_of(found: BenchRow, labels: Labels) -> str:
+    return f"{labels.variant(found.address)} in {engine_title(found.engine).removesuffix(' host')}"

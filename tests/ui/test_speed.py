@@ -12,8 +12,9 @@ import pytest
 
 from playground import machine
 from playground.errors import EngineUnavailable, InvalidRequest, UnknownVariant
-from playground.speed import page
-from playground.speed.page import Labels, Measurement, SpeedTabs
+from playground.speed import page, report
+from playground.speed.page import Measurement, SpeedTabs
+from playground.speed.report import Labels
 from playground.speed.spec import BenchRow, Plan
 from playground.store import database, runs
 from tests.fakes import catalog
@@ -101,13 +102,13 @@ def test_the_answer_names_the_fastest_and_compares_it_with_the_reference_on_the_
         decode("fake@vllm", "vllm", 40.0),
         decode("fake:nf4@vllm", "vllm", 60.0, mbu=0.5),
     ]
-    said, caveats = page.headline(rows, LABELS)
+    said, caveats = report.headline(rows, LABELS)
     assert said == "nf4 in vLLM is the fastest here: 60 tok/s, 1.50× BF16 in vLLM."
     assert caveats == "50% of what this memory allows for its size"
-    said, caveats = page.headline([rows[0], rows[2]], LABELS)
+    said, caveats = report.headline([rows[0], rows[2]], LABELS)
     assert said.endswith("3.00× BF16 in transformers.") and caveats.startswith("different engines")
-    assert page.headline(rows[:1], LABELS)[0] == "BF16 in transformers decodes 20 tok/s."
-    assert page.headline([BenchRow("fake", "vllm", "pp8", 5.0)], LABELS) == ("", "")
+    assert report.headline(rows[:1], LABELS)[0] == "BF16 in transformers decodes 20 tok/s."
+    assert report.headline([BenchRow("fake", "vllm", "pp8", 5.0)], LABELS) == ("", "")
 
 
 def test_form_lists_engines_with_their_reasons_and_holds_no_tag() -> None:
