@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from playground.cli import app
 from playground.errors import InvalidRequest, UnknownTask, UnknownVariant
-from playground.evaluate import cli, passes
+from playground.evaluate import cli, passes, tables
 from playground.evaluate import job as evaluate_job
 from playground.evaluate.spec import EvaluateSpec
 from playground.jobs import progress
@@ -255,6 +255,6 @@ def test_kill_9_of_the_worker_then_the_same_command_again(tiny: Path, tmp_path: 
 
 
 def test_a_divergence_over_one_document_has_no_standard_error() -> None:
-    assert cli._kld({"kld_mean": 0.305, "kld_stderr": None}) == "0.305"
-    assert cli._kld({"kld_mean": 0.305, "kld_stderr": 0.0351}) == "0.305 ± 0.035"
-    assert cli._kld(None) == "–"
+    assert tables._kld({"kld_mean": 0.305, "kld_stderr": None}) == "0.305"
+    assert tables._kld({"kld_mean": 0.305, "kld_stderr": 0.0351}) == "0.305 ± 0.035"
+    assert tables._kld(None) == "–"

@@ -204,12 +204,11 @@ def _said(run: Run) -> list[str]:
 
 def _tables(run: Run) -> list[Figures]:
     """As the command that made it printed them."""
-    from playground.evaluate import cli
-    from playground.evaluate import cli as evaluate_cli
+    from playground.evaluate import tables
 
     if run.kind == "evaluation":
-        return cli.tables(run)
-    return [evaluate_cli.table(run)] if run.kind == "divergence" else []
+        return tables.tables(run)
+    return [tables.divergence_table(run)] if run.kind == "divergence" else []
 
 
 def _when(seconds: float) -> str:

@@ -22,7 +22,7 @@ from playground.errors import (
     UnknownVariant,
 )
 from playground.evaluate import cli as evaluate_cli
-from playground.evaluate import divergence, divergence_job, trust
+from playground.evaluate import divergence, divergence_job, tables, trust
 from playground.evaluate.spec import DivergenceSpec
 from playground.jobs import kinds, progress
 from playground.settings import settings
@@ -193,7 +193,7 @@ def test_the_command_line_through_a_real_worker(
     assert job.state == "done" and job.spec["text"] == str(tmp_path / "[b]evil.txt")
     assert "comparing noise-floor (1 of 2)" in done.stderr and "were asked for" in done.stderr
     stored = runs.get(job.result["run"] if job.result else "")
-    evaluate_cli.out.print(evaluate_cli.table(stored))
+    evaluate_cli.out.print(tables.divergence_table(stored))
     assert "[b]evil.txt" in capfd.readouterr().out, "a name is no markup"
     assert evaluate_cli.remarks(stored) == [
         f"noise-floor: {tiny} in float32 against itself in bfloat16.",

@@ -1,0 +1,102 @@
+"""An evaluation and a divergence as tables of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from playground.console import Figures
+
+if TYPE_CHECKING:
+    from playground.store.schema import Run
+
+
+def tables(run: Run) -> list[Figures]:
+    """What each variant weighs and how fast it is, then a table for each task."""
+    rows: Sequence[Mapping[str, Any]] = run.result["rows"]
+    found = [_variants(run)]
+    for facts in run.result["tasks"]:
+        sample = f", the first {facts['n']:,} of {facts['n_full']:,} items" if facts["sample"] else ""
+        title = f"{facts['title']}: {facts['metric']}, {facts['few_shot']} examples{sample}"
+        numbers = ("score", "recovery", "lost, won", "McNemar p", "difference, 95 %", f"at n = {facts['n']:,}")
+        table = Figures(("variant",), numbers, title=title)
+        for row in rows:
+            if row["task"] == facts["name"]:
+                table.add(*_cells(row))
+        found.append(table)
+    return found
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    flips = "–" if row["flips_lost"] is None else f"{row['flips_lost']}, {row['flips_won']}"
+    interval = row["diff_ci95"]
+    difference = "–" if interval is None else f"{row['diff']:+.4f} ({interval[0]:+.4f} … {interval[1]:+.4f})"
+    verdict = row["verdict"]
+    if verdict == "not distinguishable" and row["smallest_drop"] is not None:
+        verdict += f"; a drop of {row['smallest_drop']:.3f} would have shown"
+    return [
+        row["variant"],
+        f"{row['score']:.4f}" + ("" if row["stderr"] is None else f" ± {row['stderr']:.4f}"),
+        "–" if row["recovery"] is None else f"{row['recovery']:.1f} %",
+        flips,
+        "–" if row["mcnemar_p"] is None else f"{row['mcnemar_p']:.3g}",
+        difference,
+        verdict,
+    ]
+
+
+def _variants(run: Run) -> Figures:
+    divergence = {row["variant"]: row for row in run.result["divergence"] or ()}
+    speeds = any(one["speed"] for one in run.variants)
+    headings = ["size", "bits per weight", *(["decode tok/s"] if speeds else []), *(["mean KLD"] if divergence else [])]
+    table = Figures(("variant", "engine"), headings)
+    for one in run.variants:
+        cells = [one["id"], one["engine"]]
+        cells.append("–" if one["bytes"] is None else f"{one['bytes'] / 1e6:,.0f} MB")
+        cells.append("–" if one["bits_per_weight"] is None else f"{one['bits_per_weight']:.2f}")
+        if speeds:
+            cells.append(_speed(one["speed"]))
+        if divergence:
+            found = divergence.get(one["id"])
+            cells.append(_kld(found))
+        table.add(*cells)
+    return table
+
+
+def _kld(row: Mapping[str, Any] | None) -> str:
+    """The text of a single document has no standard error."""
+    if row is None:
+        return "–"
+    return f"{row['kld_mean']:.4g}" + ("" if row["kld_stderr"] is None else f" ± {row['kld_stderr']:.2g}")
+
+
+def _speed(speed: Mapping[str, Any] | None) -> str:
+    if speed is None:
+        return "–"
+    deviation = "" if speed["sd"] is None else f" ± {speed['sd']:.1f}"
+    return f"{speed['decode_tok_s']:.1f}{deviation} ({speed['engine']})"
+
+
+def divergence_table(run: Run) -> Figures:
+    """A row for each variant, the reference first and the noise floor second."""
+    text = run.result["text"]
+    title = f"{text['name']}: {text['tokens']:,} tokens of {text['documents']:,} documents; KLD in nats"
+    numbers = ("PPL", "ratio", "mean KLD", "±", "p99", "max", "same top", "RMS Δp")
+    found = Figures(("variant",), numbers, title=title)
+    for row in run.result["rows"]:
+        found.add(*_kld_cells(row))
+    return found
+
+
+def _kld_cells(row: Mapping[str, Any]) -> list[str]:
+    return [
+        row["variant"],
+        f"{row['ppl']:.4g}",
+        f"{row['ppl_ratio']:.4f}",
+        f"{row['kld_mean']:.3g}",
+        "–" if row["kld_stderr"] is None else f"{row['kld_stderr']:.2g}",
+        f"{row['kld_p99']:.3g}",
+        f"{row['kld_max']:.3g}",
+        f"{row['top1_agreement']:.1%}",
+        f"{row['dp_rms']:.1%}",
+    ]
