@@ -21,7 +21,7 @@ from playground.methods.table import calibration_words, scheme_words
 from playground.metrics.weights import where_it_hurt
 from playground.models import names, stored
 from playground.models.variants import open_checkpoint
-from playground.push.page import Pushes
+from playground.push.pushes import Pushes
 from playground.quantize.estimate import estimate, facts
 from playground.quantize.spec import QuantizeSpec
 from playground.settings import settings

@@ -27,7 +27,7 @@ from playground.models import names, stored
 from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint
 from playground.push import plan
-from playground.push.page import Pushes
+from playground.push.pushes import Pushes
 from playground.quantize.board import Board
 from playground.quantize.estimate import Estimate, Facts, estimate, facts
 from playground.quantize.files import MAX_BYTES, MAX_PIECE, SUFFIXES, Uploads

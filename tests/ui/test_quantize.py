@@ -19,7 +19,7 @@ from playground.errors import InvalidCalibration, PlaygroundError
 from playground.methods import TABLE
 from playground.methods.recipe import Recipe, command
 from playground.metrics.weights import where_it_hurt
-from playground.push.page import Pushes
+from playground.push.pushes import Pushes
 from playground.quantize import files
 from playground.quantize import page as quantize_page
 from playground.quantize.board import Board

@@ -14,8 +14,8 @@ import pytest
 from playground.core import Progress
 from playground.errors import InvalidRequest, NoRights
 from playground.push import Plan, Pushed
-from playground.push import page as push_page
-from playground.push.page import Pushes
+from playground.push import pushes as push_page
+from playground.push.pushes import Pushes
 from playground.store import jobs
 from playground.store.schema import StoredVariant
 from tests.fakes.engine import FakeEngine
