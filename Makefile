@@ -41,10 +41,11 @@ vllm: | $(VENV)/.made ## vLLM in an environment of its own (.venv-vllm, about 3.
 test: dev setup browser postgres vllm ## set everything up and run the tests; ARGS="-k timing" passes options on
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-lint: dev ## ruff (rules and format) and mypy --strict
+lint: dev ## ruff (rules and format), mypy --strict, and which room may import which (import-linter)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
 
 prove: dev setup ## what tests are too short for, one script a claim in scripts/prove/, JSON into prove/; goes on where it stopped
 	@mkdir -p prove; failed=; for script in scripts/prove/*.py; do echo "$$script"; \

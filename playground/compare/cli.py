@@ -1,4 +1,4 @@
-"""Panes side by side in a terminal."""
+"""`python -m playground generate`: panes side by side in a terminal. And `endpoints`: the owner's endpoints."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from playground import console as terminal
 from playground.compare.result import PaneResult, verdict
 from playground.compare.run import Event
-from playground.console import err, out
-from playground.core import ForcedSummary, Progress
+from playground.console import AsJson, Variants, err, out, plain, print_json, tell_kept
+from playground.core import ForcedSummary, Progress, Sampling
 from playground.models import endpoints
 
 HEIGHT = 18
@@ -192,3 +193,58 @@ def remove(name: Name) -> None:
     """Forget an endpoint and its key."""
     endpoints.remove(name)
     out.print(escape(f"{name} is removed."), highlight=False)
+
+
+def generate(
+    variants: Variants,
+    prompt: Annotated[str, typer.Option(help="What every variant is asked.")],
+    system: Annotated[str, typer.Option(help="System prompt; empty leaves it to the model's template.")] = "",
+    raw: Annotated[bool, typer.Option("--raw", help="Continue the text as it is, without a chat template.")] = False,
+    max_tokens: Annotated[int, typer.Option(min=1)] = 128,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="0 is off.")] = 0,
+    repetition_penalty: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    stop: Annotated[list[str] | None, typer.Option(help="Ends the text; may be given several times.")] = None,
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="Engines overlap instead of taking turns; times are marked contended.")
+    ] = False,
+    divergence: Annotated[
+        bool, typer.Option("--divergence", help="Force the first one's answer through the others: KLD, same top token.")
+    ] = False,
+    save: Annotated[bool, typer.Option(help="Keep it as a run, with a link (`runs show`).")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Stream one prompt through several variants, side by side."""
+    from playground.compare.run import generate as generate_all
+    from playground.store.runs import Kept, keep
+
+    sampling = Sampling(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
+        repetition_penalty=repetition_penalty,
+        seed=seed,
+        stop=tuple(stop or ()),
+    )
+    with terminal.open_engines() as engine:
+        # Beside JSON the panes are drawn on standard error, and only where a person looks at it.
+        with SideBySide(variants, err if as_json else out) as view:
+            result = generate_all(
+                engine, variants, prompt, system, raw, sampling, view.on_event, at_once, divergence, view.on_measuring
+            )
+        made = result.as_json()
+        kept = keep(result.run) if save else Kept()
+        if as_json:
+            print_json(made | ({"run": kept.id or None} if save else {}))
+        else:
+            for pane in made["panes"][1:] if divergence else ():
+                out.print(Text(f"{pane['variant']}: {divergence_words(pane['divergence'])}"), highlight=False)
+    tell_kept(kept)
+    failed = [pane for pane in made["panes"] if "error" in pane]
+    for pane in failed if as_json else ():
+        err.print(plain(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)
+    if failed:
+        raise typer.Exit(1)

@@ -33,6 +33,7 @@ from playground.process import wait_briefly
 from playground.quantize import compressor, reload
 from playground.quantize import probe as quantize_probe
 from playground.quantize import report as quantize_report
+from playground.quantize.calibration import tokenize
 from playground.quantize.estimate import Estimate, estimate, facts
 from playground.quantize.recipes import complete, maker
 from playground.quantize.reload import FreshProcess
@@ -173,7 +174,7 @@ def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, li
         report.note(f"Rows of the text that are too short or use tools, and are left out: {drawn.skipped:,}.")
     if drawn.note:
         report.note(drawn.note)
-    found = texts.tokenize(list(drawn.samples), compressor.tokenizer(source), asked.max_length, asked.samples)
+    found = tokenize(list(drawn.samples), compressor.tokenizer(source), asked.max_length, asked.samples)
     wanted = recipe.calibration.get(CONTENT_HASH)
     if wanted and wanted != found.content_hash:
         raise QuantizeFailed(

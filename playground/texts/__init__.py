@@ -1,12 +1,10 @@
-"""Text for the methods that look at activations: where it comes from, and the exact token ids that a method sees.
+"""Texts: for calibration, and to measure divergence on. Bundled, from a file, or from a data set of the hub.
 
-For calibration only. `overlap` tells whether text that is to be evaluated on is in it. Loads neither torch nor
-transformers; `datasets` is imported only when a hub data set is asked for.
+Loads neither torch nor transformers; `datasets` is imported only when a hub data set is asked for.
 """
 
-from playground.quantize.calibration import Tokenized, tokenize
 from playground.texts.overlap import Overlap, overlap
 from playground.texts.rows import Sample
 from playground.texts.sources import Calibration, Draw, draw, samples
 
-__all__ = ["Calibration", "Draw", "Overlap", "Sample", "Tokenized", "draw", "overlap", "samples", "tokenize"]
+__all__ = ["Calibration", "Draw", "Overlap", "Sample", "draw", "overlap", "samples"]

@@ -307,12 +307,13 @@ def test_the_saved_recipe_gives_the_same_tensors_without_us(
     from llmcompressor import oneshot
 
     from playground import texts
+    from playground.quantize.calibration import tokenize
     from playground.quantize.compressor import without_pinning
 
     source = models("Llama")
     ours = job(source, Recipe(method, scheme, calibration=CALIBRATION))
     asked = texts.Calibration.from_dict(CALIBRATION)
-    tokens = texts.tokenize(texts.samples(asked), compressor.tokenizer(source), 48, 4)
+    tokens = tokenize(texts.samples(asked), compressor.tokenizer(source), 48, 4)
     data = {"dataset": Dataset.from_dict(tokens.columns()), "shuffle_calibration_samples": False}
     with without_pinning():
         oneshot(
