@@ -23,8 +23,7 @@ from typing import Any, Literal
 
 import psutil
 
-from playground.errors import EngineUnavailable
-from playground.process import without_keys
+from playground import process
 from playground.settings import settings
 
 PROBE_MODULE = "playground.engines.host.probe"
@@ -95,9 +94,9 @@ def held_by_children() -> int:
 def resident(processes: Iterable[psutil.Process]) -> int:
     """Bytes of RAM of those that are still there."""
     found = 0
-    for process in processes:
+    for child in processes:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            found += int(process.memory_info().rss)
+            found += int(child.memory_info().rss)
     return found
 
 
@@ -229,28 +228,13 @@ def described(device: str = "") -> dict[str, Any]:
 
 
 def _ask_torch() -> Probe:
-    root = str(Path(__file__).resolve().parents[1])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", PROBE_MODULE]
-    try:
-        child = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PROBE_TIMEOUT_S,
-            check=False,
-            env={**without_keys(os.environ), "PYTHONPATH": paths},
-        )
-    except subprocess.TimeoutExpired:
-        raise EngineUnavailable(f"torch did not describe its device within {PROBE_TIMEOUT_S:.0f} s.") from None
-    try:
-        return Probe(**json.loads(child.stdout.splitlines()[-1]))
-    except (IndexError, ValueError, TypeError):
-        last = (child.stderr.strip().splitlines() or ["no output"])[-1]
-        raise EngineUnavailable(
-            f"torch cannot be used here: {last}", hint="Run `make setup`.", log_tail=child.stderr[-4000:]
-        ) from None
+    return process.ask(
+        PROBE_MODULE,
+        lambda row: Probe(**row),
+        PROBE_TIMEOUT_S,
+        late="torch did not describe its device",
+        failed="torch cannot be used here",
+    )
 
 
 def _store(entry: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""Long file work in a child process that reports JSON lines, so that a cancel takes effect at once, wherever it is."""
+"""Child processes: how they are started, asked, ended, and known again.
+
+A child never inherits a key. `run` is for work with progress that can be cancelled, `ask` for one answer.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,70 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, TypeVar
 
 import psutil
 
 from playground.core import Progress
-from playground.errors import Cancelled, CatalogError, from_wire
+from playground.errors import Cancelled, CatalogError, EngineUnavailable, from_wire
 from playground.settings import settings
 
 POLL_S = 0.1
 GRACE_S = 2.0
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 PAGE_SECRETS = {"PLAYGROUND_OWNER_TOKEN", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"}
 DATABASE_URL = "PLAYGROUND_DATABASE_URL"  # may hold a password
 _OWN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # what a user may have said
 _BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
 _said: dict[str, str] = {}  # by `wait_briefly`, in this process
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """`python -m module arguments`, with the interpreter that runs this."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of a child that runs a module of this program, from whatever folder: this process's without keys, and `more`."""
+    root = str(Path(__file__).resolve().parents[1])
+    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return {**without_keys(os.environ), "PYTHONPATH": paths, **more}
+
+
+def ask(
+    module: str,
+    read: Callable[[Any], T],
+    timeout_s: float,
+    late: str,
+    failed: str,
+    message: str = "",
+    **more: str,
+) -> T:
+    """Run a module of this program and `read` the JSON in the last line that it prints.
+
+    message  its standard input
+    more     of its environment
+
+    Raises EngineUnavailable: `late` after `timeout_s`, `failed` with the child's last words otherwise.
+    """
+    try:
+        child = subprocess.run(
+            command(module),
+            input=message,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env=environment(**more),
+        )
+    except subprocess.TimeoutExpired:
+        raise EngineUnavailable(f"{late} within {timeout_s:.0f} s.") from None
+    try:
+        return read(json.loads(child.stdout.splitlines()[-1]))
+    except (IndexError, ValueError, TypeError):
+        last = (child.stderr.strip().splitlines() or ["no output"])[-1]
+        raise EngineUnavailable(f"{failed}: {last}", hint="Run `make setup`.", log_tail=child.stderr[-4000:]) from None
 
 
 def run(
@@ -48,17 +99,14 @@ def run(
     child prints `{"stage", "done", "total", "unit"}` lines, then `{"result"}` or an error body. Raises the
     child's typed error, Cancelled, or CatalogError with the last log lines.
     """
-    root = str(Path(__file__).resolve().parents[1])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", module, *arguments]
     with tempfile.TemporaryFile("w+") as log:
         child = subprocess.Popen(
-            command,
+            command(module, *arguments),
             stdin=subprocess.PIPE if message else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env={**without_keys(os.environ), "PYTHONPATH": paths},
+            env=environment(),
             start_new_session=True,
         )
         try:
@@ -142,7 +190,7 @@ def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _key_variables() -> set[str]:
-    """The variables that the owner's endpoints take their keys from, as `catalog.endpoints` stores them."""
+    """The variables that the owner's endpoints take their keys from, as `models.endpoints` stores them."""
     path = settings().data / "endpoints.json"
     try:
         return {str(raw.get("key_env", "")) for raw in json.loads(path.read_bytes())["endpoints"].values()}
@@ -186,9 +234,9 @@ def process_identity(pid: int) -> str:
 
 
 def _identity_by_ps(pid: int) -> str:
-    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    environment = os.environ | {"LC_ALL": "C", "TZ": "UTC0"}
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=5, env=environment).stdout
+    listed = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    plain = os.environ | {"LC_ALL": "C", "TZ": "UTC0"}
+    found = subprocess.run(listed, capture_output=True, text=True, check=False, timeout=5, env=plain).stdout
     state, _, start = found.strip().partition(" ")
     return "" if not start or state.startswith("Z") else f"{process_table()} {' '.join(start.split())}"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +19,6 @@ from typing import Any
 
 from playground import machine, process
 from playground.core import LoadSpec
-from playground.errors import EngineUnavailable
-from playground.process import without_keys
 from playground.settings import settings
 
 MODULE = "playground.evaluate.passes"
@@ -107,34 +104,19 @@ def _store(fresh: dict[str, Any]) -> None:
 
 
 def _ask(specs: Sequence[LoadSpec]) -> list[Pass | None]:
-    root = str(Path(__file__).resolve().parents[2])
-    environment = {
-        **without_keys(os.environ),
-        "HF_HUB_OFFLINE": "1",
+    """In a process with the environment of a job's worker."""
+    threads = settings().threads
+    return process.ask(
+        MODULE,
+        lambda rows: [None if row is None else Pass(**row) for row in rows],
+        TIMEOUT_S,
+        late="The variants could not be measured",
+        failed="The variants could not be measured",
+        message=json.dumps([asdict(spec) for spec in specs]),
+        HF_HUB_OFFLINE="1",
         **process.briefly(os.environ),
-    }  # as a job's worker
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    if (threads := settings().threads) is not None:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    try:
-        child = subprocess.run(
-            [sys.executable, "-m", MODULE],
-            input=json.dumps([asdict(spec) for spec in specs]),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-            env=environment,
-        )
-    except subprocess.TimeoutExpired:
-        raise EngineUnavailable(f"The variants could not be measured within {TIMEOUT_S:.0f} s.") from None
-    try:
-        return [None if row is None else Pass(**row) for row in json.loads(child.stdout.splitlines()[-1])]
-    except (IndexError, ValueError, TypeError):
-        last = (child.stderr.strip().splitlines() or ["no output"])[-1]
-        raise EngineUnavailable(
-            f"The variants could not be measured: {last}", hint="Run `make setup`.", log_tail=child.stderr[-4000:]
-        ) from None
+        **({} if threads is None else {"OMP_NUM_THREADS": str(threads)}),
+    )
 
 
 # ---- in the child

@@ -9,22 +9,20 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground import machine
+from playground import machine, process
 from playground.errors import PlaygroundError, StoreUnavailable
 from playground.jobs import ending, progress
 from playground.jobs.ending import explain
 from playground.jobs.kinds import Spec
-from playground.process import DATABASE_URL, without_keys
+from playground.process import DATABASE_URL
 from playground.settings import settings
 from playground.store import folders, jobs
 from playground.store.schema import Job
@@ -191,7 +189,7 @@ def spawn(job_id: str, module: str, nice: int) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ending.LOG).open("ab") as log_file:
         return subprocess.Popen(
-            [sys.executable, "-m", module, job_id, "--app", str(os.getpid()), "--nice", str(nice)],
+            process.command(module, job_id, "--app", str(os.getpid()), "--nice", str(nice)),
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=subprocess.STDOUT,
@@ -201,7 +199,7 @@ def spawn(job_id: str, module: str, nice: int) -> subprocess.Popen[bytes]:
 
 
 def _environment() -> dict[str, str]:
-    environment = without_keys(os.environ)
+    environment = process.environment()
     if DATABASE_URL in os.environ:  # unlike other children a worker stores what it made
         environment[DATABASE_URL] = os.environ[DATABASE_URL]
     if (threads := settings().threads) is not None:
@@ -213,9 +211,6 @@ def _environment() -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH", "")])]
-        ),
     }
 
 

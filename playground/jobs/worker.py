@@ -117,10 +117,6 @@ def _write(path: Path, body: dict[str, Any]) -> None:
     aside.replace(path)
 
 
-if __name__ == "__main__":
-    leave(main())
-
-
 # The memory of a worker and its children, over time.
 
 
@@ -169,3 +165,7 @@ def peak_bytes() -> int:
     """The most this process alone ever had resident, as the kernel counted."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,9 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from playground import machine
-from playground.errors import EngineUnavailable
-from playground.process import without_keys
+from playground import machine, process
 from playground.settings import settings
 
 MODULE = "playground.quantize.machine_speed"
@@ -98,28 +95,13 @@ def best(one: Speed, other: Speed) -> Speed:
 
 
 def _ask() -> Speed:
-    root = str(Path(__file__).resolve().parents[1])
-    paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", MODULE]
-    try:
-        child = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-            env={**without_keys(os.environ), "PYTHONPATH": paths},
-        )
-    except subprocess.TimeoutExpired:
-        raise EngineUnavailable(f"This machine could not be measured within {TIMEOUT_S:.0f} s.") from None
-    try:
-        return Speed(**json.loads(child.stdout.splitlines()[-1]))
-    except (IndexError, ValueError, TypeError):
-        last = (child.stderr.strip().splitlines() or ["no output"])[-1]
-        raise EngineUnavailable(
-            f"llm-compressor cannot be used here: {last}", hint="Run `make setup`.", log_tail=child.stderr[-4000:]
-        ) from None
+    return process.ask(
+        MODULE,
+        lambda row: Speed(**row),
+        TIMEOUT_S,
+        late="This machine could not be measured",
+        failed="llm-compressor cannot be used here",
+    )
 
 
 def _store(found: Speed) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from playground import process
 from playground.core import UNKNOWN_ID, Generation, Message, Prompt, Sampling, Token
 from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.errors import EngineError, PlaygroundError, ReloadMismatch, from_wire, to_wire
@@ -95,7 +96,7 @@ class FreshProcess:
         self._end()
 
     def _begin(self, *told: int) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "playground.quantize.reload", *map(str, told)]
+        command = process.command("playground.quantize.reload", *map(str, told))
         return subprocess.Popen(command, stdin=subprocess.PIPE, text=True, pass_fds=told)
 
     def _end(self) -> None:
@@ -151,10 +152,6 @@ def main(arguments: Sequence[str]) -> int:
         answer = dict(to_wire(error))
     result.write_text(json.dumps(answer))
     return 0
-
-
-if __name__ == "__main__":
-    leave(main(sys.argv[1:]))
 
 
 # Load a finished GGUF file in llama.cpp and hold what it answers against the original in transformers.
@@ -242,3 +239,7 @@ def _next(engine: LlamaCppEngine, generation: Generation) -> Token | None:
 
 def _no_text(_folder: str, _messages: Sequence[Message] | str) -> Prompt:
     raise NotImplementedError("ids are given")
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

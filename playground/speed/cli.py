@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,10 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from playground import models
+from playground import models, process
 from playground.console import Figures
 from playground.errors import InvalidRequest
-from playground.process import without_keys
 from playground.settings import settings
 
 if TYPE_CHECKING:
@@ -189,12 +187,12 @@ def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool
     from playground import console
     from playground.engines.servers import thread_count
 
-    environment = {**without_keys(os.environ), "OMP_NUM_THREADS": thread_count()}
+    environment = process.environment(OMP_NUM_THREADS=thread_count())
     rows = []
     for name in variants:
         spec = json.dumps(asdict(models.resolve(name)))
-        command = [sys.executable, "-m", "playground.engines.host.bench"]
-        command += ["--spec", spec, "--tokens", str(tokens), "--runs", str(runs)]
+        asked = ("--spec", spec, "--tokens", str(tokens), "--runs", str(runs))
+        command = process.command("playground.engines.host.bench", *asked)
         with console.err.status(f"{console.plain(name)}: the host's loop and generate in turn"):
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
