@@ -40,7 +40,7 @@ from playground.review.page import Reviews
 from playground.runs import page as runs_page
 from playground.runs import routes
 from playground.runs import routes as runs_routes
-from playground.runs.list import Runs
+from playground.runs.listing import Runs
 from playground.settings import settings
 from playground.speed import page
 from playground.speed.page import Speed, SpeedTabs
