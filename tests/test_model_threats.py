@@ -15,7 +15,7 @@ from playground.cli import app
 from playground.compare.run import generate
 from playground.core import Message, Sampling
 from playground.engines import base, subjects
-from playground.engines.llamacpp import LlamaCppEngine
+from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.engines.router import Engines
 from playground.errors import PlaygroundError, UnsafeModel, UnsupportedModel
 from playground.evaluate import page as evaluate_page

@@ -169,7 +169,7 @@ def list_(
 @app.command()
 def test(name: Name) -> None:
     """Ask an endpoint for its models and, where it is clear which, for two tokens."""
-    from playground.engines.remote import RemoteEngine
+    from playground.engines.remote.engine import RemoteEngine
     from playground.engines.remote.probe import try_out
 
     engine = RemoteEngine()

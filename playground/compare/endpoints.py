@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.core import Progress
-from playground.engines.remote import RemoteEngine
+from playground.engines.remote.engine import RemoteEngine
 from playground.engines.remote.probe import Trial, try_out
 from playground.errors import (
     Cancelled,

@@ -13,7 +13,7 @@ from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, M
 from playground.engines import base
 from playground.engines.base import NO_SECOND_PROCESS, Engine, IsCancelled, OnDevice, OnProgress, zero_gpu
 from playground.engines.transformers import TransformersEngine
-from playground.engines.zerogpu import ZeroGpuEngine
+from playground.engines.zerogpu.engine import ZeroGpuEngine
 from playground.errors import Cancelled, EngineUnavailable
 
 POLL_S = 0.25
@@ -23,19 +23,19 @@ Maker = Callable[[Host], Any]
 
 
 def _llamacpp(transformers: Host) -> Any:
-    from playground.engines.llamacpp import LlamaCppEngine
+    from playground.engines.llamacpp.engine import LlamaCppEngine
 
     return LlamaCppEngine(transformers.tokenize)
 
 
 def _vllm(transformers: Host) -> Any:
-    from playground.engines.vllm import VllmEngine
+    from playground.engines.vllm.engine import VllmEngine
 
     return VllmEngine(transformers.tokenize)
 
 
 def _remote(_: Host) -> Any:
-    from playground.engines.remote import RemoteEngine
+    from playground.engines.remote.engine import RemoteEngine
 
     return RemoteEngine()
 

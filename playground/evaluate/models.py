@@ -110,7 +110,7 @@ def _in_vllm(subject: Subject, conditions: Conditions, engines: Engines, on_prog
 
 @contextmanager
 def _remote(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[Asked]:
-    from playground.engines.remote import RemoteEngine
+    from playground.engines.remote.engine import RemoteEngine
     from playground.engines.remote.http import RemoteHttp
 
     parsed = names.parse(subject.variant.id)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from playground.errors import InvalidCalibration
-from playground.texts import Calibration, Sample, overlap, samples, tokenize
+from playground.quantize.calibration import tokenize
+from playground.texts import Calibration, Sample, overlap, samples
 from playground.texts.sources import DATA, MAX_SAMPLES, bundled
 
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)

@@ -24,7 +24,8 @@ from tokenizers import Tokenizer
 
 from playground import models as catalog
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
-from playground.engines.llamacpp import LlamaCppEngine, server
+from playground.engines.llamacpp import server
+from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.engines.servers import ServerProcess
 from playground.errors import (
     Cancelled,

@@ -22,7 +22,7 @@ import pytest
 
 from playground import process
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
-from playground.engines.vllm import VllmEngine
+from playground.engines.vllm.engine import VllmEngine
 from playground.errors import (
     Cancelled,
     ContextOverflow,
@@ -549,7 +549,7 @@ APP = (
     "import sys, time\n"
     "from pathlib import Path\n"
     "from playground.core import Prompt\n"
-    "from playground.engines.vllm import VllmEngine\n"
+    "from playground.engines.vllm.engine import VllmEngine\n"
     "engine = VllmEngine(lambda folder, source: Prompt(tuple(range(30)), '', 'chat', 'h'))\n"
     "loaded = engine.load(sys.argv[1], lambda _: None, lambda: False)\n"
     "with engine.servers.using(loaded.id) as process: print(process.pid, flush=True)\n"

@@ -9,7 +9,8 @@ import pytest
 from playground.core import Finish, Generation, Sampling, Token
 from playground.engines.base import missing_vllm
 from playground.engines.transformers import TransformersEngine
-from playground.engines.vllm import VllmEngine, server
+from playground.engines.vllm import server
+from playground.engines.vllm.engine import VllmEngine
 from tests.engines.calls import never, quiet
 
 pytestmark = [

@@ -12,7 +12,7 @@ from playground import models
 from playground.core import Finish, Generation, Loaded, Message, Sampling, Token
 from playground.engines.base import missing_vllm
 from playground.engines.transformers import TransformersEngine
-from playground.engines.vllm import VllmEngine
+from playground.engines.vllm.engine import VllmEngine
 from playground.engines.vllm.server import RUNNING, read
 from playground.errors import ContextOverflow
 from tests.engines.calls import eventually, never, quiet

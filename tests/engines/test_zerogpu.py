@@ -20,7 +20,7 @@ from playground.core import Finish, ForcedTokens, Forcing, Generation, Message, 
 from playground.engines import base
 from playground.engines.router import Engines
 from playground.engines.transformers import TransformersEngine
-from playground.engines.zerogpu import ZeroGpuEngine
+from playground.engines.zerogpu.engine import ZeroGpuEngine
 from playground.errors import Cancelled, ContextOverflow, EngineUnavailable, OutOfMemory, UnknownVariant
 from playground.jobs.room import before_start
 from playground.store.schema import Job

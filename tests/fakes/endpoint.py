@@ -12,7 +12,7 @@ import pytest
 
 from playground import models as catalog
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Token
-from playground.engines.remote import RemoteEngine
+from playground.engines.remote.engine import RemoteEngine
 from playground.models.variants import describe, models, variant, variants
 from tests.fakes import openai_server
 from tests.fakes.engine import FakeEngine

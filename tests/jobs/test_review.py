@@ -27,7 +27,7 @@ def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     catalog.install(monkeypatch)
     found = FakeEngine({"fake:nf4": Script(tokens=("Apples", " fall"), step_s=0, first_s=0)})
     monkeypatch.setattr(job, "Engines", lambda: found)
-    monkeypatch.setattr(job.catalog, "resolve", lambda name, _: name)
+    monkeypatch.setattr(job.models, "resolve", lambda name, _: name)
     monkeypatch.setattr(job, "weights_hash", lambda spec: f"hash of {spec}")
     return found
 

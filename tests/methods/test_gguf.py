@@ -15,7 +15,7 @@ from gguf import quantize as quantize_in_python
 
 from playground import models
 from playground.core import Finish, Generation, Message, Progress, Sampling, Token
-from playground.engines.llamacpp import LlamaCppEngine
+from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.errors import BrokenCheckpoint, Cancelled, InvalidRecipe, QuantizeFailed, UnsupportedModel
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError

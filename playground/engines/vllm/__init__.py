@@ -1,5 +1,1 @@
 """vLLM: one server process per variant, from an environment of its own, behind the same protocol as every engine."""
-
-from playground.engines.vllm.engine import VllmEngine
-
-__all__ = ["VllmEngine"]

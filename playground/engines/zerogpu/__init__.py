@@ -1,5 +1,1 @@
 """The transformers engine of a ZeroGPU Space: no process of its own, a GPU only inside `spaces.GPU`."""
-
-from playground.engines.zerogpu.engine import ZeroGpuEngine
-
-__all__ = ["ZeroGpuEngine"]
