@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
-from playground.engines.vllm import engine, host, server
+from playground.engines.vllm import host, server
 from playground.engines.vllm import server as vllm_server
 from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
@@ -208,7 +208,7 @@ UNTIED = [Tensor("model.embed_tokens.weight", "BF16", (100, 8)), Tensor("lm_head
     ],
 )
 def test_an_input_embedding_is_only_looked_up(config: dict[str, Any], streamed: int | None) -> None:
-    assert engine.streamed_bytes(config, UNTIED, 3200) == streamed
+    assert server.streamed_bytes(config, UNTIED, 3200) == streamed
 
 
 LLAMA = {"num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576}
@@ -225,7 +225,7 @@ LLAMA = {"num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads
     ],
 )
 def test_kv_bytes_per_token(config: dict[str, Any], kv_cache: str, width: int) -> None:
-    assert engine.kv_bytes_per_token(config, "bfloat16", kv_cache) == 2 * 30 * 3 * 64 * width
+    assert server.kv_bytes_per_token(config, "bfloat16", kv_cache) == 2 * 30 * 3 * 64 * width
 
 
 @pytest.mark.parametrize(

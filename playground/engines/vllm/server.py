@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +21,8 @@ from playground.core import LoadSpec, Progress, Reported
 from playground.engines import client
 from playground.engines.base import IsCancelled, OnProgress, missing_vllm, vllm_python
 from playground.engines.servers import LOG_LINES, ServerProcess, Servers
-from playground.engines.vllm import engine
 from playground.errors import (
+    BrokenCheckpoint,
     EngineDied,
     EngineUnavailable,
     InvalidSettings,
@@ -30,6 +30,8 @@ from playground.errors import (
     PlaygroundError,
     UnsupportedModel,
 )
+from playground.metrics.weights import TORCH_BYTES, Tensor
+from playground.models import scheme
 from playground.settings import settings
 
 TIMEOUT_S = 600.0  # a big model compiles for minutes
@@ -78,6 +80,8 @@ Device = Literal["cuda", "cpu"]
 LONGEST = 4096  # tokens of context unless a setting asks for more: a KV cache for the model's own may not fit
 MODULE = "playground.engines.vllm.host"
 FP8 = "PLAYGROUND_VLLM_FP8"  # tells the module that the variant multiplies FP8
+_EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in)\.weight$")
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
 
 def start(
@@ -93,7 +97,7 @@ def start(
 
     vLLM binds after a long import, so its port may be taken by then; it is given another, three in all.
     """
-    config = engine.read_config(Path(spec.path))
+    config = read_config(Path(spec.path))
     arguments = server_arguments(spec, on, config)
     for _ in range(PORTS):
         process = ServerProcess(
@@ -374,7 +378,7 @@ def server_arguments(spec: LoadSpec, on: Device, config: Mapping[str, Any]) -> l
     refuse(spec, on)
     chosen = settings()
     found = ["--host", "127.0.0.1", "--model", spec.path, "--served-model-name", spec.id, "--dtype", spec.dtype]
-    longest = chosen.vllm_max_model_len or min(engine.context(config) or LONGEST, LONGEST)
+    longest = chosen.vllm_max_model_len or min(context(config) or LONGEST, LONGEST)
     found += ["--max-model-len", str(longest), "--max-num-seqs", str(chosen.max_generations)]
     # A prompt that is partly cached has no prefill to measure, and defaults of the model's would be hidden sampling.
     found += ["--no-enable-prefix-caching", "--generation-config", "vllm", "--disable-uvicorn-access-log"]
@@ -402,8 +406,70 @@ def environment(on: Device, config: Mapping[str, Any]) -> dict[str, str]:
     if on == "cpu":
         found["VLLM_CPU_KVCACHE_SPACE"] = str(settings().vllm_kv_cache_gb)
         found["VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"] = "1800"  # emulated FP8 needs minutes for its first prompt
-        if engine.multiplies_fp8(config):
+        if multiplies_fp8(config):
             found[FP8] = "1"
         # Its own choice ties the threads to fixed cores, the same ones for every server, and overrides OMP_NUM_THREADS.
         found["VLLM_CPU_OMP_THREADS_BIND"] = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     return found
+
+
+# What a checkpoint's files say about what vLLM will hold: bytes of weights, of KV cache, and the context.
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a local checkpoint. Raises BrokenCheckpoint."""
+    try:
+        found = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise BrokenCheckpoint(f"{folder.name} has no readable config.json.", hint="Download it again.") from error
+    return dict(found)
+
+
+def _text(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part about the language model, where a config has several."""
+    inner = found.get("text_config")
+    return inner if isinstance(inner, dict) else found
+
+
+def context(found: Mapping[str, Any]) -> int | None:
+    """Longest sequence the model was made for, tokens; None where the config does not say."""
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    return next((value for name in names if isinstance(value := _text(found).get(name), int) and value > 0), None)
+
+
+def is_mixture(found: Mapping[str, Any]) -> bool:
+    return any(isinstance(n := _text(found).get(name), int) and n > 1 for name in _EXPERTS)
+
+
+def multiplies_fp8(found: Mapping[str, Any]) -> bool:
+    """Whether both sides of its products are FP8."""
+    quantized = scheme.quantization(found) or {}
+    groups = quantized.get("config_groups")
+    rows = groups.values() if isinstance(groups, dict) else ()
+    names = [scheme.group_name(row) for row in rows if isinstance(row, dict)]
+    return quantized.get("quant_method") == "fp8" or any(name in ("FP8", "FP8_DYNAMIC", "FP8_BLOCK") for name in names)
+
+
+def streamed_bytes(found: Mapping[str, Any], tensors: Sequence[Tensor], weight_bytes: int) -> int | None:
+    """Bytes every decoded token reads: all weights, less an untied input embedding. None for a mixture."""
+    if is_mixture(found):
+        return None
+    if found.get("tie_word_embeddings", _text(found).get("tie_word_embeddings", False)):
+        return weight_bytes
+    return weight_bytes - sum(tensor.bytes for tensor in tensors if _EMBEDDING.search(tensor.name))
+
+
+def kv_bytes_per_token(found: Mapping[str, Any], dtype: str, kv_cache: str) -> int:
+    """Bytes of keys and values one position adds. `kv_cache` is vLLM's setting: auto follows the checkpoint."""
+    text = _text(found)
+    heads = int(text.get("num_attention_heads") or text.get("n_head") or 1)
+    kv_heads = int(text.get("num_key_value_heads") or heads)
+    hidden = int(text.get("hidden_size") or text.get("n_embd") or 0)
+    head = int(text.get("head_dim") or hidden // heads)
+    layers = int(text.get("num_hidden_layers") or text.get("n_layer") or 0)
+    quantized = (found.get("quantization_config") or {}).get("kv_cache_scheme") is not None
+    if kv_cache == "auto":
+        width = 1 if quantized else TORCH_BYTES[dtype]
+    else:
+        width = 1 if re.match(r"fp8|int8", kv_cache) else TORCH_BYTES.get(kv_cache, TORCH_BYTES[dtype])
+    return 2 * layers * kv_heads * head * width
