@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import hashlib
-import importlib.util
 import json
 import os
 import shlex
@@ -23,6 +22,7 @@ from playground.errors import BrokenCheckpoint, UnknownModel, UnsafeModel, Unsup
 from playground.metrics import weights
 from playground.metrics.weights import Tensor, content_hash
 from playground.models import bundled, gguf, restore, scheme
+from playground.models.gguf import literal
 from playground.settings import settings
 
 GENERATION = "generation_config.json"
@@ -42,7 +42,6 @@ _NOT_CAUSAL = frozenset(
     | {"roberta-prelayernorm", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod"}
 )
 _SHARD_INDEX = "model.safetensors.index.json"
-_PARSING = threading.Lock()  # CPython 3.11 counts the depth of all threads' parsers in one place: SystemError
 State = Literal["runs", "unpacks", "missing"]
 Capability = tuple[int, int] | None
 Versions = Mapping[str, str | None]
@@ -361,22 +360,6 @@ def refuse_architecture(model: str, config: Mapping[str, Any]) -> None:
     raise UnsupportedModel(
         f"{model} is {kind} ({architecture[:80]}).", hint="Choose a model whose architecture ends in ForCausalLM."
     )
-
-
-def literal(module: str, name: str) -> ast.expr | None:
-    """The right-hand side of an assignment in an installed module's source, which is not imported: that loads torch."""
-    package, *rest = module.split(".")
-    spec = importlib.util.find_spec(package)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        source = Path(folder, *rest).with_suffix(".py")
-        if source.is_file():
-            with _PARSING:
-                tree = ast.parse(source.read_text())
-            for node in tree.body:
-                targets = node.targets if isinstance(node, ast.Assign) else []
-                if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-                    return node.value if isinstance(node, ast.Assign) else None
-    return None
 
 
 @lru_cache(maxsize=1)

@@ -7,9 +7,11 @@ asked for. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import ast
+import importlib.util
 import math
 import mmap
 import struct
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +21,6 @@ from typing import Any, NoReturn
 
 from playground.errors import BrokenCheckpoint
 from playground.metrics.weights import Tensor
-from playground.models import checkpoint
 
 MAGIC = b"GGUF"
 MAX_TENSORS = 1 << 17
@@ -66,6 +67,7 @@ ROTARY = {"nemotron": 0.5, "stablelm": 0.25}  # the part of each head that is ro
 QUERY_SCALE = 256  # query_pre_attn_scalar of Gemma 2 and 3, which no file states
 _WIDE_LAYERS = {"gemma2": 46, "gemma3": 62}  # the 27B models, which llama.cpp scales by width / heads
 MISTRAL_WINDOW = 4096  # of a config.json that leaves out what its class takes anyway
+_PARSING = threading.Lock()  # CPython 3.11 counts the depth of all threads' parsers in one place: SystemError
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ def _placed(where: str, fields: dict[str, Any], infos: list[tuple[Tensor, int]],
 @lru_cache(maxsize=1)
 def architectures() -> frozenset[str]:
     """The GGUF architectures the installed transformers reads; empty if that cannot be found out."""
-    fast = checkpoint.literal("transformers.integrations.gguf.gguf_conversion_mapping", "GGUF_ARCHS")
+    fast = literal("transformers.integrations.gguf.gguf_conversion_mapping", "GGUF_ARCHS")
     keys = fast.keys if isinstance(fast, ast.Dict) else ()
     spelt = (name for name, here in _SPELT.items() if here in _table())
     return frozenset({*_table(), *spelt, *(str(key.value) for key in keys if isinstance(key, ast.Constant))})
@@ -259,14 +261,14 @@ def architectures() -> frozenset[str]:
 @lru_cache(maxsize=1)
 def _table() -> dict[str, dict[str, str | None]]:
     """The reader's: architecture → key of the header without it → field of the configuration, None where dropped."""
-    table = checkpoint.literal("transformers.integrations.ggml", "GGUF_CONFIG_MAPPING")
+    table = literal("transformers.integrations.ggml", "GGUF_CONFIG_MAPPING")
     return ast.literal_eval(table) if isinstance(table, ast.Dict) else {}
 
 
 @lru_cache(maxsize=1)
 def _converters() -> dict[str, str]:
     """The reader's converters of tokenizers: architecture → name of the class."""
-    table = checkpoint.literal("transformers.integrations.ggml", "GGUF_TO_FAST_CONVERTERS")
+    table = literal("transformers.integrations.ggml", "GGUF_TO_FAST_CONVERTERS")
     pairs = zip(table.keys, table.values, strict=True) if isinstance(table, ast.Dict) else ()
     return {
         str(key.value): value.id
@@ -378,3 +380,19 @@ def _window(config: Mapping[str, Any]) -> int | None:
     if not isinstance(tokens, int) or (isinstance(context, int) and tokens >= context):
         return None
     return tokens or None
+
+
+def literal(module: str, name: str) -> ast.expr | None:
+    """The right-hand side of an assignment in an installed module's source, which is not imported: that loads torch."""
+    package, *rest = module.split(".")
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        source = Path(folder, *rest).with_suffix(".py")
+        if source.is_file():
+            with _PARSING:
+                tree = ast.parse(source.read_text())
+            for node in tree.body:
+                targets = node.targets if isinstance(node, ast.Assign) else []
+                if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+                    return node.value if isinstance(node, ast.Assign) else None
+    return None
