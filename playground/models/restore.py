@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from playground.errors import BrokenCheckpoint, PlaygroundError, to_wire
 from playground.metrics.weights import Tensor
-from playground.models.bundled import INSTALL
+from playground.models.bundled import INSTALL, sha256
 from playground.models.gguf import GgufHeader, read_header
 from playground.process import say
 
 if TYPE_CHECKING:
     import numpy as np
-
-CHUNK = 1 << 20
 WEIGHTS = "model.safetensors"
 _CONTROL = 3  # token_type of special tokens
 _LAYER = {
@@ -44,17 +42,6 @@ _LAYER = {
 }
 _TOP = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
 Report = Callable[[str, float, float], None]
-
-
-def sha256(path: Path, report: Callable[[int], None] | None = None) -> str:
-    """Checksum of a file, hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-            if report is not None:
-                report(file.tell())
-    return digest.hexdigest()
 
 
 def original_name(name: str) -> str:

@@ -224,7 +224,7 @@ def test_a_child_that_dies_leaves_its_last_words(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_checksum_is_the_file_s_own() -> None:
-    from playground.models.restore import sha256
+    from playground.models.bundled import sha256
 
     source = bundled.gguf()
     assert source is not None and sha256(source) == bundled.gguf_sha256()
