@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, Page, expect
 from playground import formatting
 from playground.runs import export
 from playground.store.schema import Run
-from tests.export.conftest import RUNS
-from tests.export.test_export import EVIL, evil
 from tests.fakes import exported_runs
+from tests.runs.conftest import RUNS
+from tests.runs.test_export import EVIL, evil
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]

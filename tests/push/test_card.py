@@ -17,9 +17,9 @@ from playground.push.card import origin
 from playground.report.card import code, fence, plain
 from playground.store import runs
 from playground.store.schema import Run, StoredVariant
-from tests.catalog.conftest import make_folder
 from tests.fakes.hub import Hub
 from tests.fakes.variants import made
+from tests.models.conftest import make_folder
 
 EVIL = "<img src=x onerror=alert(1)> | ``` [a](javascript:1)"
 
