@@ -67,7 +67,7 @@ def _cpu_seconds() -> dict[str, float]:
         except psutil.Error:
             continue
         words = " ".join(line)
-        kind = "page process" if process == me else "host" if "transformers_host" in words else "other"
+        kind = "page process" if process == me else "host" if "playground.engines.host" in words else "other"
         if "chrom" in words:
             kind = next((f"Chromium {name}" for name in ("renderer", "gpu") if f"--type={name}" in words), "Chromium")
         found[kind] += times.user + times.system
