@@ -41,14 +41,25 @@ def test_methods_table() -> None:
     assert table(section("Methods")) == expected, "the table should be:\n" + "\n".join(expected)
 
 
-DOCS = ("api", "deploy", "measurements", "runs")
+DOCS = ("api", "deploy", "measurements", "runs", "structure")
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", *(f"docs/{name}.md" for name in DOCS)])
+@pytest.mark.parametrize(
+    "name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in DOCS)]
+)
 def test_relative_links_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text()
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
     assert not [target for target in targets if not ((ROOT / name).parent / target).exists()]
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/structure.md"])
+def test_named_files_exist(name: str) -> None:
+    named = set(re.findall(r"`((?:[a-z_]+/)+|[a-z_/]*[a-z_]\.(?:py|js|css))`", (ROOT / name).read_text()))
+    tops = [ROOT / top for top in ("playground", "tests", "scripts", "docs")]
+    files = [path.as_posix() for top in tops for path in (top, *top.rglob("*"))]
+    named -= {"bench/"}  # written by `make bench`
+    assert not {one for one in named if not any(file.endswith(f"/{one.rstrip('/')}") for file in files)}
 
 
 def test_commands_exist() -> None:
