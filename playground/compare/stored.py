@@ -8,7 +8,7 @@ from typing import Any
 
 from playground.compare.result import ForcedResult, Outcome, PaneResult, outcome
 from playground.core import Alternative, Finish, Loaded, Message, Prompt, Reported, Sampling, Token, Variant
-from playground.engines.subjects import described, model_named
+from playground.engines.subjects import described, model_name
 from playground.errors import from_wire
 from playground.models import names
 from playground.store.runs import device_facts, new_run, run_title
@@ -186,7 +186,7 @@ def comparison(panes: Sequence[Pane], at_once: bool, divergence: bool) -> Run | 
             | {"prompt": own if own != prompt and own["ids"] else None}
             | {"sampling": asdict(pane.sampling) if pane.sampling != first.sampling else None}
         )
-    model = first.result.variant.model if first.result.variant else model_named(first.address)
+    model = first.result.variant.model if first.result.variant else model_name(first.address)
     return new_run(
         "comparison",
         title=run_title(model, [pane.label for pane in panes], _asked(first.source)),

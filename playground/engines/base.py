@@ -1,4 +1,9 @@
-"""What the rest of the program knows of an engine, whichever it is."""
+"""The protocol of an engine, the table of engines, addresses, and the choice of an engine for a variant.
+
+Which engines can run a variant here, and why the others cannot, is read from tables and folders; nothing is started.
+What an engine makes of a format that it has kernels for is its own business: vLLM's answer differs between devices and
+versions, so it is asked by starting it, and its sentence reaches the page.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +75,7 @@ class OnDevice(Engine, Protocol):
         ...
 
 
-# The engines table: one row per engine of this version. Doctor, documentation and tests read it.
+# The table of engines. Doctor, the documentation and tests read it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +155,7 @@ def no_distribution(name: str) -> str:
     return next((found.no_distribution for found in TABLE if found.name == name), "")
 
 
-# `variant@engine`: which variant, on which engine. Without an engine it is the first that can run the variant
-# here.
+# Addresses, `variant@engine`: without an engine, the first one that can run the variant here.
 
 
 NAMES = tuple(row.name for row in TABLE)
@@ -159,7 +163,7 @@ NAMES = tuple(row.name for row in TABLE)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`engine` "" leaves the choice to `choose.default`."""
+    """`engine` "" leaves the choice to `default`."""
 
     variant: str
     engine: str = ""
@@ -177,9 +181,6 @@ def parse(text: str) -> Address:
     if at and variant and engine in NAMES:
         return Address(variant, engine)
     return Address(text.strip())
-
-
-# Where engines live: the separate environment of vLLM, and the one process of a ZeroGPU Space.
 
 
 def importable(root: Path = ROOT, checkout: bool = CHECKOUT) -> Path:
@@ -217,8 +218,7 @@ def zero_gpu() -> bool:
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
-# Which engines can run a variant here, and for each that cannot, why and what to do. Asks tables and folders
-# only.
+# The choice of an engine.
 
 
 @dataclass(frozen=True, slots=True)

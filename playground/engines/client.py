@@ -1,4 +1,11 @@
-"""The one client of every engine server: OpenAI's HTTP API, streamed."""
+"""The client of every engine server: OpenAI's HTTP API, streamed.
+
+Here are the connection, the schemas of requests and chunks with the engine's own clock beside them, and the chunks of a
+completion as timed tokens. Requests are closed schemas: an unknown field is an error, not a surprise.
+
+Servers tell tokens in three ways: their ids (vLLM's `token_ids`), one log-probability entry each (OpenAI, llama.cpp,
+SGLang), or a running count (`usage`). Where none is told, a chunk counts as one token, and the page says so.
+"""
 
 from __future__ import annotations
 
@@ -164,7 +171,7 @@ def item_of(chunk: dict[str, Any]) -> Progress | Token | Finish:
     )
 
 
-# What travels over HTTP: OpenAI's completion requests and chunks, with the engine's own clock beside them.
+# Requests and chunks.
 
 
 class _Closed(BaseModel):
@@ -399,7 +406,7 @@ class Scrub:
         return self.MARK if len(held) >= self.MINIMUM else held
 
 
-# The chunks of a streamed completion, whoever sent them, as timed tokens.
+# Chunks as timed tokens.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,10 @@
-"""All engines behind the one protocol: an address picks the engine, and free-running ones take turns on the device."""
+"""All engines behind the one protocol: an address picks the engine.
+
+A clock is only honest while nobody else computes, so generations take turns on the device. Those of the stepped host
+share it: one thread steps them, and each has its own clock. One of an engine that runs freely has the device alone.
+First come, first served, so that nobody waits forever. "All at once" is a group whose members may overlap each other
+and nobody else; whoever did overlap is marked.
+"""
 
 from __future__ import annotations
 
@@ -198,7 +204,7 @@ def _check(aborted: threading.Event) -> None:
         raise Cancelled("Stopped while it waited for the device.")
 
 
-# Who may use the device now. A clock is only honest while nobody else computes, so generations take turns here.
+# Turns on the device.
 
 
 @dataclass(eq=False, slots=True)

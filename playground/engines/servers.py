@@ -1,4 +1,7 @@
-"""The server processes of an engine that runs one variant in each: started when needed, kept, stopped to make room."""
+"""The server processes of an engine that runs one variant in each: started when needed, kept, stopped to make room.
+
+A `ServerProcess` is started on a socket that the parent has bound, watched, and ended with its children.
+"""
 
 from __future__ import annotations
 
@@ -180,10 +183,6 @@ class Servers:
             names = list(self._held)
         for name in names:
             self.stop(name)
-
-
-# One engine server process: started on a socket that the parent has bound, watched, and ended with its
-# children.
 
 
 class ServerProcess:

@@ -1,4 +1,4 @@
-"""The variants of an evaluation: which weights, on which engine, and the facts that a run keeps of each."""
+"""The variants that a run measures: which weights, on which engine, and the facts that a run keeps of each."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _variant_name(name: str) -> str:
     return base.parse(name).variant
 
 
-def model_named(name: str) -> str:
+def model_name(name: str) -> str:
     """Of a variant that nobody knows: what was asked for."""
     try:
         return models.split(_variant_name(name))[0]
@@ -153,7 +153,7 @@ def model_named(name: str) -> str:
         return name
 
 
-def known_variant(name: str) -> Variant | None:
+def variant_or_none(name: str) -> Variant | None:
     try:
         return models.variant(_variant_name(name))
     except PlaygroundError:

@@ -11,7 +11,7 @@ from playground import formatting
 from playground.core import Variant
 from playground.engines import base
 from playground.engines.base import parse
-from playground.engines.subjects import described, known_variant, model_named
+from playground.engines.subjects import described, model_name, variant_or_none
 from playground.models.names import key
 from playground.report import plots
 from playground.report.parts import Account, Cell, Figure, Heading, Said, Table
@@ -265,9 +265,9 @@ def bench(rows: Sequence[BenchRow], addresses: Sequence[str], plan: Plan, stoppe
     """A measurement of speed. None where it was stopped before its first row."""
     if not rows:
         return None
-    found = [known_variant(name) for name in addresses]
+    found = [variant_or_none(name) for name in addresses]
     first = found[0]
-    model = first.model if first else model_named(addresses[0])
+    model = first.model if first else model_name(addresses[0])
     tests = ", ".join(dict.fromkeys(row.test for row in rows if row.test != "load"))
     variants = []
     for name, variant in zip(addresses, found, strict=True):

@@ -1,4 +1,4 @@
-"""The decode loop: a plain generator, without HTTP, threads or clocks.
+"""The decode loop: a plain generator, without HTTP, threads or clocks. And token ids as text, one token at a time.
 
 The host steps it and times each step; a process that has no host (one GPU allocation, no second process) calls it
 directly. Batch 1, so that a token never depends on what else the engine is doing.
@@ -146,9 +146,6 @@ def decode(
         yield step
         if step.is_eos and not sampling.ignore_eos:
             return
-
-
-# Token ids to text, one token at a time, correct across multi-byte characters and stop strings.
 
 
 class Detokenizer:

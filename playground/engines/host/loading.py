@@ -1,4 +1,7 @@
-"""From a load specification to a model that is ready to decode: local files, safetensors or GGUF, no remote code."""
+"""From a load specification to a model that is ready to decode: local files, safetensors or GGUF, no remote code.
+
+Here too is the one way from a chat or a text to the token ids that every engine gets, and the memory of the device.
+"""
 
 from __future__ import annotations
 
@@ -356,7 +359,7 @@ def _load_error(spec: LoadSpec, error: Exception) -> PlaygroundError:
     return UnsupportedModel(f"{spec.id} could not be loaded: {text}", hint="The engine log has the details.")
 
 
-# Rendering and tokenizing: the one way from a chat or a text to the token ids that every engine gets.
+# Rendering and tokenizing.
 
 
 @lru_cache(maxsize=8)
@@ -395,9 +398,6 @@ def render(
     if messages is not None:
         text = "\n\n".join(message["content"] for message in messages)
     return Prompt(tuple(tokenizer.encode(text)), text or "", "raw", tokenizer_hash(tokenizer))
-
-
-# Memory of the device, as the engine sees it: RSS on a CPU, allocated VRAM on a GPU.
 
 
 class DeviceMemory:

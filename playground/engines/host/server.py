@@ -1,4 +1,7 @@
-"""The transformers host: an OpenAI-compatible HTTP server on loopback around one decode thread."""
+"""The transformers host: an OpenAI-compatible HTTP server on loopback around one decode thread.
+
+A completion is streamed or sent whole; a forced text comes as lines of JSON.
+"""
 
 from __future__ import annotations
 
@@ -164,9 +167,6 @@ async def _load_events(engine: DecodeThread, body: client.LoadRequest) -> AsyncI
         yield json.dumps(to_wire(error)) + "\n"
     finally:
         gone.set()
-
-
-# The answers of OpenAI's two completion endpoints, streamed or whole, and the lines of a forced text.
 
 
 class Stream:

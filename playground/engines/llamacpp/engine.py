@@ -59,7 +59,7 @@ class _Model:
 
 
 class LlamaCppEngine:
-    """Implements `engine.OnDevice` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
+    """Implements `base.OnDevice` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
 
     name = "llamacpp"
 

@@ -1,4 +1,7 @@
-"""Starting a server for a variant until it answers, or saying in llama.cpp's own words why it does not."""
+"""Start a llama.cpp server for a variant, and read what its log and the GGUF header say of the loaded model.
+
+Where it does not start, the error gives llama.cpp's own words.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +111,7 @@ def _refused(variant: str, why: str, error: EngineDied) -> EngineError:
     )
 
 
-# What a GGUF header and llama.cpp's own log say of a loaded model: bytes, devices, kernels, and why it refused.
+# Facts of a loaded model, from the log and the header.
 
 
 @dataclass(frozen=True, slots=True)

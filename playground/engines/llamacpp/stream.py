@@ -2,6 +2,8 @@
 
 Inside a multi-byte character llama-server sends nothing: the next chunk then counts two tokens or more but names the
 last one only. The missing ones are given back here, their ids where the text gives them away.
+
+A `Completion` is one generation: its stream, and the abort that cuts the connection under it.
 """
 
 from __future__ import annotations
@@ -175,9 +177,6 @@ def reported(timings: Mapping[str, Any]) -> Reported:
     """
     prefill_s, rate = timings["prompt_ms"] / 1000, timings["predicted_per_second"]
     return Reported(SOURCE, ttft_s=None, prefill_s=prefill_s, decode_tok_s=rate or None)
-
-
-# One generation in llama-server: its stream, and the abort that cuts the connection under it.
 
 
 class Completion:

@@ -1,6 +1,7 @@
 """The remote engine: any OpenAI-compatible endpoint that the owner has added (a vLLM cluster, llama-server, an API).
 
-Nothing is loaded here and nothing is known of the weights. Times are arrivals at this program, network included.
+Nothing is loaded here and nothing is known of the weights. Times are arrivals at this program, network included. A
+prompt is tokenized by the endpoint, where it can.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _PROBE = Sampling(max_tokens=2)
 
 
 class RemoteEngine:
-    """Implements `engine.Engine` for `@NAME/MODEL`."""
+    """Implements `base.Engine` for `@NAME/MODEL`."""
 
     name = "remote"
 
@@ -234,9 +235,6 @@ def _parsed(variant: str) -> names.Model:
             f"{variant} is no model of an endpoint.", hint="The remote engine runs @NAME/MODEL alone."
         )
     return parsed
-
-
-# A prompt as an endpoint tokenizes it, where it does.
 
 
 def tokenized(

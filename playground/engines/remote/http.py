@@ -1,7 +1,8 @@
 """HTTP to somebody else's server: the address is checked at every connect, every answer is limited, errors are typed.
 
 httpcore is used directly: it follows no redirects, reads no proxy from the environment, decodes no compression, and its
-network backend is the place where the address that a name resolved to is the one that is connected to.
+network backend is the place where the address that a name resolved to is the one that is connected to. `stream` gives
+the tokens of one request as they come.
 """
 
 from __future__ import annotations
@@ -296,9 +297,6 @@ def _parsed(endpoint: Endpoint, content: bytes) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError):
         raise unreadable(endpoint, "no JSON") from None
-
-
-# The tokens of one request at an endpoint, as it streams them.
 
 
 def stream(

@@ -1,4 +1,7 @@
-"""One model of an endpoint: how it wants to be asked, and what is said of it on the page."""
+"""One model of an endpoint: what a request to it may hold, and what is said of it on the page.
+
+A request has OpenAI's fields, and of the others those that this kind of server is known to take.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +106,7 @@ class Served:
         )
 
 
-# What an endpoint is asked: OpenAI's fields, and of the rest what this kind of server is known to take.
+# Kinds of servers, and the request that each takes.
 
 
 @dataclass(frozen=True, slots=True)

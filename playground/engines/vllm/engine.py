@@ -54,7 +54,7 @@ class _Place:
 
 
 class VllmEngine:
-    """Implements `engine.OnDevice`. `tokenize(folder, source)` gives the reference's own token ids."""
+    """Implements `base.OnDevice`. `tokenize(folder, source)` gives the reference's own token ids."""
 
     name = "vllm"
 

@@ -1,4 +1,9 @@
-"""Starting a server for a variant until it answers, or saying in vLLM's own words why it does not."""
+"""Start a vLLM server for a variant, with its arguments and environment, and read what it says of itself.
+
+Its log tells the stage it is in, why it refused a model, and what it computes with; its Prometheus histograms, before
+and after a request, what that request took. The checkpoint's files tell what it will hold in memory. Where vLLM does
+not start, the error gives vLLM's own words.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +158,7 @@ def refusal(spec: LoadSpec, process: ServerProcess, error: EngineDied) -> Playgr
     )
 
 
-# Memory of vLLM's processes, and what one more will need. On a GPU the driver's own tool is asked.
+# Memory. On a GPU the driver's own tool is asked.
 
 
 def needed(weight_bytes: int, on: Device) -> int:
@@ -189,7 +194,7 @@ def of_processes(pid: int) -> int:
     return total
 
 
-# What vLLM measured of one request: the difference of its Prometheus histograms before and after it.
+# Metrics of one request.
 
 
 def read(text: str) -> dict[str, float]:
@@ -218,7 +223,7 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Repor
     )
 
 
-# What vLLM's log tells while it starts: the stage it is in, why it refused a model, and what it computes with.
+# The log.
 
 
 class Stages:
@@ -326,8 +331,7 @@ def memory_bytes(log: str) -> int:
     return int(sum(found) * 2**30)
 
 
-# How vLLM's server is started for a variant: its arguments and its environment, from the settings and the
-# device.
+# Arguments and environment.
 
 
 def python() -> Path:
@@ -413,7 +417,7 @@ def environment(on: Device, config: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-# What a checkpoint's files say about what vLLM will hold: bytes of weights, of KV cache, and the context.
+# Facts of a checkpoint: bytes of weights and of KV cache, context.
 
 
 def read_config(folder: Path) -> dict[str, Any]:

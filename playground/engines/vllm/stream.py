@@ -2,6 +2,8 @@
 
 vLLM tells no times per token, so the clock is here: a thread reads the socket and stamps, so that a page that is slow
 to draw does not falsify a gap. The connection is a plain one of its own: shutting it down is how vLLM is told to stop.
+
+`pieces` reads token ids as text for the tooltip, one at a time, with the checkpoint's own tokenizer.json.
 """
 
 from __future__ import annotations
@@ -231,9 +233,6 @@ def _texts(text: str, pieces: Sequence[str]) -> list[str]:
     if len(pieces) > 1 and "".join(pieces) == text:
         return list(pieces)
     return ["" for _ in pieces[1:]] + [text]
-
-
-# Token ids as readable text, one at a time, for the tooltip: with the checkpoint's own tokenizer.json.
 
 
 def pieces(folder: Path) -> Piece | None:

@@ -59,7 +59,7 @@ def seconds(
 
 
 class ZeroGpuEngine:
-    """Implements `engine.OnDevice` in this process. Raises EngineUnavailable without the package `spaces`."""
+    """Implements `base.OnDevice` in this process. Raises EngineUnavailable without the package `spaces`."""
 
     name = "transformers"
 
