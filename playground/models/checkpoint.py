@@ -1,4 +1,15 @@
-"""A checkpoint as it lies on a disk or on the hub: config, tensors and where they are. No weight is read."""
+"""A checkpoint as it lies on a disk or on the hub: config, tensors and where they are. No weight is read.
+
+Remote code, pickle weights, adapters and models that do not generate text are refused from file names and JSON alone,
+so that the same checks run on a hub repository before the first weight is downloaded and on a local folder before an
+engine sees it.
+
+`known` keeps the content hash of a checkpoint beside the sizes and times of its files. It is for what is recorded after
+every comparison; what is measured for hours (evaluations) reads the bytes again.
+
+`FORMATS` are those that transformers loads already quantized. The conditions are those of `validate_environment` in
+transformers' quantizers; a test asks the quantizers themselves.
+"""
 
 from __future__ import annotations
 
@@ -241,8 +252,7 @@ def _before_restoring(source: Path) -> tuple[dict[str, Any], tuple[Tensor, ...]]
     return restore.config(header.fields), tensors
 
 
-# The content hash of a checkpoint, kept beside the sizes and times of its files: reading gigabytes once is
-# enough.
+# The content hash.
 
 
 def known(path: Path) -> str:
@@ -267,8 +277,7 @@ def _key(path: Path) -> str:
     return hashlib.sha256(json.dumps([str(path), facts]).encode()).hexdigest()
 
 
-# What is refused before anything loads: remote code, pickle weights, adapters, models that do not generate
-# text.
+# What is refused.
 
 
 def parse_json(text: bytes, where: str) -> dict[str, Any]:
@@ -374,7 +383,7 @@ def causal_architectures() -> frozenset[str]:
     return frozenset(names)
 
 
-# Checkpoint formats that transformers loads already quantized, and what each needs on this machine.
+# Quantized formats.
 
 
 @dataclass(frozen=True, slots=True)

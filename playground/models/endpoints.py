@@ -2,6 +2,10 @@
 
 They are kept in one file that only its owner can read. A key is in that file or, named, in the environment; it is shown
 nowhere else.
+
+Network addresses are checked on what a name resolves to, never on how it is written. Loopback and private networks are
+the owner's own servers and are allowed. What only a cloud's own services or nobody answers on is refused, so that no
+endpoint, redirect or changed DNS answer reaches a machine's credentials.
 """
 
 from __future__ import annotations
@@ -277,7 +281,7 @@ def _writing() -> Iterator[dict[str, Endpoint]]:
         partial.replace(path)
 
 
-# Which network addresses an endpoint may have: checked on what a name resolves to, never on how it is written.
+# Network addresses.
 
 
 def refusal(address: str) -> str:

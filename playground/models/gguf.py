@@ -2,6 +2,10 @@
 
 The `gguf` package's own reader takes seconds on a large vocabulary and trusts the counts; this one takes what is
 asked for. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+
+`unread` says what transformers' own reader loses of a file. That reader rebuilds a configuration from the keys of the
+header that its table maps; whatever else the header says is dropped without a word: scaled rotary positions, windows,
+experts. The tensors are right, the model is another one.
 """
 
 from __future__ import annotations
@@ -246,7 +250,7 @@ def _placed(where: str, fields: dict[str, Any], infos: list[tuple[Tensor, int]],
     return GgufHeader(fields, tuple(tensor for tensor, _ in infos), offsets)
 
 
-# What transformers' GGUF reader makes of a file, and what it loses.
+# What transformers' GGUF reader loses.
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
 """Models on the hub: described from their config and headers alone, downloaded at a pinned commit.
 
-Endpoint, cache folder, token and offline mode are the hub library's own settings.
+Endpoint, cache folder, token and offline mode are the hub library's own settings. Its exceptions become ours (`typed`),
+and its cache folder tells which revision is there and which commit a branch was at.
 """
 
 from __future__ import annotations
@@ -266,7 +267,7 @@ def download(
     return Path(fetched["path"])
 
 
-# The hub library's exceptions as ours: one sentence, and what to do.
+# Errors.
 
 
 def typed(error: Exception, repo: str, revision: str | None = None) -> PlaygroundError:
@@ -326,7 +327,7 @@ def unreachable(repo: str) -> HubUnreachable:
     )
 
 
-# The hub library's cache folder: which revision is there, whole or not, and which commit a branch was at.
+# The cache.
 
 
 def _store(model: Model) -> Path:
