@@ -1,6 +1,10 @@
-"""What came of the Evaluate form: jobs as they work, and the runs that they left, newest first.
+"""Evaluations on the page: jobs as they work, the runs that they left, and the page of one run.
 
-Callable from any thread; one for all browser tabs.
+A run's page is a function of the run's row alone, so that any page can show any run. Its items are sent page by page: a
+file is read once to know where its lines are, then only the lines of a page. Two sides are joined on the document's
+hash, and nothing is kept of a text but the page that was asked for.
+
+Callable from any thread; one board for all browser tabs.
 """
 
 from __future__ import annotations
@@ -124,8 +128,7 @@ def _strings(spec: Mapping[str, Any], key: str) -> list[str]:
     return [str(one) for one in found] if isinstance(found, list) else []
 
 
-# The items of a run, page by page: a file is read once to know where its lines are, then only the lines of a
-# page.
+# The items of a run.
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +267,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"… {text[-MAX_TEXT:]}"
 
 
-# One evaluation as a page shows it: a function of the run's row alone, so that any page can show any run.
+# The page of a run.
 
 
 def view(run: Run, *, owner: bool) -> dict[str, Any]:

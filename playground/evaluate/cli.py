@@ -1,4 +1,7 @@
-"""`python -m playground eval`: what quantization costs on tasks, as a table with uncertainties or as JSON."""
+"""`python -m playground eval` and `kld`, as tables with uncertainties or as JSON.
+
+`eval` tells what quantization costs on tasks; `kld`, how far variants moved from their reference on a text.
+"""
 
 from __future__ import annotations
 
@@ -140,9 +143,6 @@ def say_expected(spec: EvaluateSpec | DivergenceSpec) -> None:
         return
     if expected.seconds is not None:
         err.print(f"Expected: {' '.join([f'{span(expected.seconds)}.', *expected.missing])}", markup=False)
-
-
-# `python -m playground kld`: how far variants moved from their reference on a text, as a table or as JSON.
 
 
 def kld(

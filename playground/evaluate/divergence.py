@@ -1,7 +1,10 @@
 """How far variants moved from their reference, on a text: teacher-forced, over the full vocabulary, in FP32.
 
 Both read the same token ids in this process, window by window, and only six numbers of each token are kept. The
-reference stays loaded, the variants come one after the other; logits live as long as their window.
+reference stays loaded, the variants come one after the other; logits live as long as their window. Windows are cut so
+that each token is predicted exactly once.
+
+What was measured of each document is in a file of its own: whoever is killed loses the document at hand and no other.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ _FILE_FIELDS = tuple(field.name for field in fields(DocumentDivergence))
 
 
 class Report(Protocol):
-    """What hears how far it is: `jobs.report.Report`, for one."""
+    """What hears how far it is: `jobs.progress.Report`, for one."""
 
     def progress(self, item: Progress) -> None: ...
 
@@ -251,8 +254,7 @@ class _Told:
             self._report.progress(Progress(self._stage, self._done, self._total, "tokens"))
 
 
-# Token ids of a text, cut into windows that a model reads at once, so that each token is predicted exactly
-# once.
+# Windows of a text.
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,9 +338,6 @@ def windows(ids: Sequence[int], prefix: Sequence[int], max_length: int) -> tuple
         part = ids[start : start + room]
         found.append(Window((*prefix, *part), len(part) - shared))
     return tuple(found)
-
-
-# What was measured of each document, in a folder: whoever is killed loses the document at hand and no other.
 
 
 class DocumentFiles:

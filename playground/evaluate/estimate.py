@@ -1,5 +1,10 @@
-"""How long an evaluation will take, before it runs: what its items have to read and write, at the measured pace of each
-variant on this machine, corrected by what earlier evaluations took here.
+"""What an evaluation will take, before it runs: its time and its memory.
+
+Time: what its items have to read and write, at the measured pace of each variant on this machine, corrected by what
+earlier evaluations took here. Memory: weights at their widest moment, and what a forward pass needs.
+
+How much there is to read and to write for one item is known best from what was asked here before, then from data on
+this disk. Of a task whose data is on the hub and that never ran here nothing is known.
 """
 
 from __future__ import annotations
@@ -74,7 +79,7 @@ class Expected:
 def expected(
     spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, measure: bool, busy: float = 0.0
 ) -> Expected:
-    """`tasks`: those that are asked, groups resolved. `measure=False` never measures. `busy`: `cost.busy`.
+    """`tasks`: those that are asked, groups resolved. `measure=False` never measures. `busy`: `machine.busy`.
 
     Raises CatalogError, EngineUnavailable.
     """
@@ -255,7 +260,7 @@ def _said(past: Sequence[Measured], written: Sequence[bool]) -> list[str]:
     return found
 
 
-# What memory a job takes that measures models: weights at their widest moment, and what a forward pass needs.
+# Memory.
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,8 +321,7 @@ def _pair(here: Sequence[Variant]) -> int:
     return reference + max([other_type, *others])
 
 
-# How much there is to read and to write for one item of a task, before it is asked: for an estimate of its
-# time.
+# The size of an item.
 
 
 @dataclass(frozen=True, slots=True)

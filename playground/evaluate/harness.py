@@ -2,6 +2,10 @@
 
 Prompts, batches, stop rules and scores are lm-eval's; added here: an interrupted evaluation goes on, progress is told,
 every item is kept.
+
+lm-eval keys a response by its prompt and not by the model, so the file of responses belongs to one variant under one
+set of conditions: whoever opens it sees to that. A batch is committed whole: what is left then has the same batches,
+and with them the same numbers, as without the interruption.
 """
 
 from __future__ import annotations
@@ -101,8 +105,7 @@ def _typed(error: Exception, what: str) -> PlaygroundError:
     return EvaluationError(f"{what} cannot be asked: {said}", hint="The job's log has the details.")
 
 
-# lm-eval's response cache, so that an evaluation that was killed goes on where it was, and loses one batch at
-# most.
+# The response cache.
 
 
 class Journal:

@@ -1,4 +1,4 @@
-"""What an evaluation keeps of every item, and the facts that its verdicts rest on. Standard library only."""
+"""What an evaluation keeps of every item: from what lm-eval logs, to the facts that its verdicts rest on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ from typing import Any
 import numpy as np
 
 from playground.errors import EvaluationError
-
-# From what lm-eval logs of each document to the items that are kept: who was asked what, what came, what it
-# scored.
-
 
 # Where a task has several metrics: what is usually quoted. Elsewhere the first that is a mean over the items.
 _QUOTED = {"coqa": "f1", "bundled_reading": "f1", "hellaswag": "acc_norm", "arc_challenge": "acc_norm"}

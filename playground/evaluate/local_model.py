@@ -12,7 +12,7 @@ THINK_END = "</think>"
 
 
 class LocalModel(HFLM):  # type: ignore[misc]  # lm-eval has no types
-    """HFLM over a model that this program has loaded (`transformers_host.loading.Resident`)."""
+    """HFLM over a model that this program has loaded (`engines.host.loading.Resident`)."""
 
     def __init__(self, resident: Any, batch_size: int, strip_thinking: bool) -> None:
         from transformers import GenerationConfig

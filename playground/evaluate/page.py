@@ -1,6 +1,7 @@
-"""The Evaluate page: what happens on it. Jobs run elsewhere; nothing here lasts longer than a look at the store.
+"""The Evaluate page: its form, its parts, and what happens on it. Jobs run elsewhere; no event here takes long.
 
-The page asks (`look`) while it is open: twice a second at most while a job runs, rarely otherwise.
+What the form sends becomes a job's spec, and nothing of it is trusted. The page asks (`look`) while it is open: twice a
+second at most while a job runs, rarely otherwise.
 """
 
 from __future__ import annotations
@@ -37,9 +38,6 @@ from playground.web.owner import Rules
 from playground.web.theme import drawn
 from playground.web.values import inert
 
-# What the Evaluate page says before anything runs: the form, and what a choice will take and can show.
-
-
 ABOUT = {
     "coqa": "conversations about a passage, F1",
     "gsm8k": "grade-school word problems, exact match",
@@ -57,9 +55,12 @@ TOKENS = 8192
 MAX_TOKENS = 1_000_000
 _WORDS = {"true": True, "false": False}
 Asked = EvaluateSpec | DivergenceSpec
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
+log = logging.getLogger(__name__)
 
 
-def form_shown(
+def form_value(
     model: str,
     found: Sequence[Variant] = (),
     origin: str = "",
@@ -171,11 +172,6 @@ def _said(error: PlaygroundError | None) -> list[str] | None:
     return [error.message, error.hint] if error else None
 
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
-log = logging.getLogger(__name__)
-
-
 class Evaluate:
     """The events of the page over one queue. `rules`: who may start, end and delete, and what visitors may look at."""
 
@@ -209,9 +205,9 @@ class Evaluate:
         try:
             self.rules.check_model(request, name)
             model, _ = models.split(name)
-            return form_shown(model, models.variants(model), models.describe(model), refusal=refusal)
+            return form_value(model, models.variants(model), models.describe(model), refusal=refusal)
         except PlaygroundError as error:
-            return form_shown(name, error=error, refusal=refusal)
+            return form_value(name, error=error, refusal=refusal)
 
     def search(self, data: gr.EventData, request: gr.Request) -> str:
         """Names of tasks. The first search makes lm-eval's index, in a process of its own."""
@@ -317,7 +313,7 @@ def _remove(run_id: str) -> None:
         raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted before.")
 
 
-# The Evaluate page: what is on it. What happens there is in `evaluate_events`.
+# What is on the page.
 
 
 @dataclass(frozen=True)
@@ -346,7 +342,7 @@ def layout() -> Tab:
     return Tab(form, tasks, plan, board, run, items)
 
 
-# What the Evaluate form sends, turned into a job's spec. Nothing of it is trusted.
+# The form, as a spec.
 
 
 def spec(data: Mapping[str, Any]) -> Asked:

@@ -1,4 +1,14 @@
-"""The tasks of an evaluation, made ready before any model is loaded: names, permission, data, scores."""
+"""The tasks of an evaluation, made ready before any model is loaded: names, permission, data, scores.
+
+A task's data comes from the hub, or from a local folder: `PLAYGROUND_DATASETS/<task>/<split>.jsonl`, one file per split
+that the task names, one document per line, with the fields of the data set on the hub:
+
+    gsm8k/train.jsonl, test.jsonl         {"question": …, "answer": …}
+    coqa/train.jsonl, validation.jsonl    {"story": …, "questions": {"input_text": […]}, "answers": {"input_text": […]},
+                                           "additional_answers": {"0": {"input_text": […]}, …}}, as EleutherAI/coqa
+
+The task stays lm-eval's own: a YAML file that includes the packaged one and names other data.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +171,7 @@ def _typed(
     return EvaluationError(f"{', '.join(configs)} cannot be prepared: {said}", hint="Choose another task.")
 
 
-# A task's data from a local folder instead of the hub: `PLAYGROUND_DATASETS/<task>/<split>.jsonl`.
+# Data from a local folder.
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +243,7 @@ def _needed(named: Mapping[str, str], few_shot: int) -> Iterator[tuple[str, str]
         yield examples, f"from which the {few_shot} examples before each question come"
 
 
-# Whether the hub may be asked for data, found out before a library tries it again and again for half a minute.
+# Whether the hub answers: asked before a library tries it again and again for half a minute.
 
 
 def reachable() -> bool:

@@ -1,4 +1,7 @@
-"""An evaluation or a divergence: which variant lost what, on which task, and how sure that is."""
+"""The report of an evaluation or a divergence: which variant lost what, on which task, and how sure that is.
+
+Its sentences, tables and plots.
+"""
 
 from __future__ import annotations
 
@@ -218,7 +221,7 @@ def _conditions(run: Run, tasks: Sequence[Row], variants: Sequence[Row]) -> tupl
     return tuple((name, value) for name, value in found if value)
 
 
-# The tables of an evaluation and of a divergence.
+# Tables.
 
 
 def share_of(task: Row, verdicts: Sequence[Row]) -> bool:
@@ -424,7 +427,7 @@ def moved_summary(variants: Sequence[Row], moved: Sequence[Row]) -> Table:
     return Table("", headings, tuple(lines))
 
 
-# The plots of an evaluation and of a divergence.
+# Plots.
 
 
 def figures(

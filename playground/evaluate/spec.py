@@ -1,4 +1,7 @@
-"""What an evaluation is asked: which variants, which tasks under which conditions, and what is measured beside them."""
+"""What can be asked of Evaluate: the spec of an evaluation, the spec of a divergence, and the conditions of a task.
+
+Conditions are everything but the model that could change a score, the same for every variant.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,11 @@ from typing import Any
 from playground.errors import InvalidRequest
 from playground.evaluate.divergence import MAX_LENGTH, TOKENS
 from playground.texts.prose import BUNDLED
+
+MOST_TOKENS = 10_000_000
+LENGTHS = 16, 4096  # logits of a window are held twice: 4,096 × 150,000 words × 2 bytes are 1.2 GB
+BATCH_SIZE = 8
+MAX_BATCH_SIZE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +73,6 @@ class EvaluateSpec:
         )
 
 
-# What a divergence job is asked: which variants against which reference, on what text.
-
-
-MOST_TOKENS = 10_000_000
-LENGTHS = 16, 4096  # logits of a window are held twice: 4,096 × 150,000 words × 2 bytes are 1.2 GB
-
-
 @dataclass(frozen=True, slots=True)
 class DivergenceSpec:
     """Measure how far variants moved from their reference.
@@ -122,13 +123,6 @@ class DivergenceSpec:
 def _within(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise InvalidRequest(f"{name} is {value!r:.40}.", hint=f"It is a whole number from {low:,} to {high:,}.")
-
-
-# What a task is asked under: everything but the model that could change a score, the same for every variant.
-
-
-BATCH_SIZE = 8
-MAX_BATCH_SIZE = 1024
 
 
 @dataclass(frozen=True, slots=True)

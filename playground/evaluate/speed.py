@@ -25,7 +25,7 @@ def measure(
     """The `speed` of each variant, by its id, and of those that have none why.
 
     On the engine that its address names, or that it answers the tasks on; else on the reference's where that can run it
-    (`choose.together`), so that speeds can be compared. Nothing else of this evaluation runs meanwhile, and what was
+    (`base.together`), so that speeds can be compared. Nothing else of this evaluation runs meanwhile, and what was
     loaded is unloaded after it.
     """
 

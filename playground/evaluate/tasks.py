@@ -1,6 +1,7 @@
 """Which tasks there are, by name: lm-eval's 14,000 and the bundled ones. Reads YAML and an index, never lm-eval itself.
 
-Only a name that is neither bundled nor a preset needs lm-eval's whole index, which is built once (`task_index`).
+Only a name that is neither bundled nor a preset needs lm-eval's whole index, which is built once (`task_index`). How
+many items a task has is told as far as that is known without loading it.
 """
 
 from __future__ import annotations
@@ -202,9 +203,6 @@ def _rows(rows: Mapping[str, Mapping[str, Any]], root: Path) -> Iterator[tuple[s
         place = root / raw["yaml"] if raw["yaml"] else None
         title = PRESETS[name][0] if name in PRESETS else name
         yield name, Row(name, title, place, tuple(raw["members"]), raw["group"], raw["unsafe"])
-
-
-# How many items a task has, as far as that is known without loading it.
 
 
 def items(name: str) -> int | None:

@@ -1,6 +1,7 @@
 """The answer of an evaluation in plain words: which variant lost what, on which task, at which n; and what it gained.
 
-Pure functions of a run's rows. A difference inside its interval is "not distinguishable", never a loss.
+Pure functions of a run's rows. A difference inside its interval is "not distinguishable", never a loss. `rows` is the
+verdict table, one row a variant and task, as `playground eval --json` prints it and a run keeps it.
 """
 
 from __future__ import annotations
@@ -138,9 +139,6 @@ def gained(reference: Row, variant: Row) -> str:
 
 def _and(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-# The verdict table: one row a variant and task, as `playground eval --json` prints it and a run keeps it.
 
 
 def rows(

@@ -1,4 +1,4 @@
-"""What several forms of the page read: numbers, names of variants."""
+"""What several forms of the page read: numbers, and names of variants."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from playground.errors import InvalidRequest
 from playground.models import names
 from playground.web.values import size
 
+MAX_VARIANTS = 16
+MAX_NAME = 1200  # characters of a variant's or a task's name
+MAX_FIELD = 400
+
 
 def whole(value: Any, name: str) -> int:
     """A whole number as typed. Raises InvalidRequest."""
@@ -21,11 +25,6 @@ def whole(value: Any, name: str) -> int:
     if isinstance(value, bool) or not text.isascii() or not text.isdigit():
         raise InvalidRequest(f"{name} is “{text}”.", hint="It has to be a whole number.")
     return int(text)
-
-
-MAX_VARIANTS = 16
-MAX_NAME = 1200  # characters of a variant's or a task's name
-MAX_FIELD = 400
 
 
 def variant_row(variant: Variant, stored: bool) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def variant_row(variant: Variant, stored: bool) -> dict[str, Any]:
 
 
 def variants(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The reference, then the others, each known to the catalog. Raises PlaygroundError."""
+    """The reference, then the others, each of a known model. Raises PlaygroundError."""
     reference = _text(data, "reference", MAX_NAME)
     others = [name for name in _names(data, "variants") if name != reference]
     if not reference:
