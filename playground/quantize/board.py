@@ -1,6 +1,6 @@
-"""What came of the Quantize form: jobs and the variants that they made, from the store: a restart loses nothing.
+"""Quantizations on the page: jobs and the variants that they made, from the store: a restart loses nothing.
 
-Callable from any thread; one for all browser tabs.
+Callable from any thread; one board for all browser tabs.
 """
 
 from __future__ import annotations

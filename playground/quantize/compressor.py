@@ -2,6 +2,15 @@
 
 The recipe is run from the YAML that is saved, with the samples in the order of the recipe, so the bare
 `oneshot(model=…, recipe="recipe.yaml", dataset=…)` gives the same tensors.
+
+Smoothing (AWQ, SmoothQuant) and rotating (SpinQuant) change a weight without changing the model; what is measured of a
+layer is what rounding loses afterwards. Without them it is the distance to the original weight.
+
+llm-compressor 0.14 tells people through progress bars and a log of rounded numbers, and programs not at all. Some of
+its names are replaced while it runs; each replacement calls the original and only looks. What it and transformers say
+when they give up becomes one sentence with what to do about it.
+
+The small files of a checkpoint that say how to read its text are copied as they are, so that the token ids stay so.
 """
 
 from __future__ import annotations
@@ -207,7 +216,7 @@ def _told(model: Any, report: Report) -> list[LayerError]:
     return errors
 
 
-# What llm-compressor and transformers say when they give up, as one sentence with what to do about it.
+# Errors.
 
 
 @contextmanager
@@ -239,7 +248,7 @@ def _sentence(error: Exception, recipe: Recipe) -> QuantizeFailed:
     )
 
 
-# How far each layer's stored weight is from the one that went into the quantizer.
+# What each layer lost.
 
 
 def quantized_modules(model: Any) -> Iterator[tuple[str, Any]]:
@@ -262,8 +271,7 @@ def rounding_errors(model: Any) -> Iterator[LayerError]:
             yield LayerError(name, relative_error(weight, stored))
 
 
-# The small files of a checkpoint that say how to read its text: copied as they are, so that the token ids stay
-# so.
+# Files beside the weights.
 
 
 def rehearse(model: Any) -> None:
@@ -294,7 +302,7 @@ def copy(source: Path, target: Path) -> None:
                 shutil.copyfile(file, target / file.name)
 
 
-# What llm-compressor is doing, as it does it: which layer, how far, and what each layer lost.
+# Progress.
 
 
 class Watch:

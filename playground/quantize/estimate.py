@@ -3,6 +3,11 @@
 `estimate` is arithmetic on a checkpoint's tensor list, a recipe and facts of this machine; `facts` asks the machine.
 Sizes of llm-compressor's formats are exact. Memory and time are ranges, and a job is refused only where even the low
 end does not fit.
+
+Every term of memory and time is a pair (low, high). Low is what the method cannot do without; high adds working copies
+that may live at the same moment. The formulas are those of llm-compressor 0.14's sequential pipeline: layer by layer,
+each sample forward twice, once to watch and once to pass on what the quantized layer gives. They are pure functions of
+shapes, so that more work never costs less.
 """
 
 from __future__ import annotations
@@ -27,9 +32,6 @@ from playground.quantize.recipes import complete, linear_layers
 from playground.quantize.size import SAFETENSORS, Size, assigned, size
 from playground.store import folders
 
-# Memory and time of a quantize job as arithmetic on shapes: pure functions, so that more work never costs less.
-
-
 PASSES = 2  # forward passes of the sequential pipeline over every sample
 GRID = 20  # scales that AWQ tries for a mapping, its default
 FP32, LOGIT = 4, 6  # bytes of a value, and of a logit that is there in BF16 and in FP32
@@ -37,6 +39,12 @@ PROMPT_TOKENS = 96  # that a finished model answers to, before and after saving
 STARTED_SHARE = 0.2  # of the memory after imports that a worker takes besides, before it loads a model
 FRESH_SHARE = 0.6  # of the memory after imports that a process has for itself which imports no llm-compressor
 RESIDENT_SHARE = 0.9  # of the weights: pages of a mapped checkpoint that are read again later may have gone
+UNMEASURED_BASE = 600 * 2**20  # bytes of Python, torch and llm-compressor where this machine was not measured
+DISK_MARGIN = 1.1
+SIDE_FILES = 80  # bytes of tokenizer files per token of the vocabulary
+PROBE = FP32 * PROMPT_TOKENS  # bytes per token of the vocabulary: logits that the reload is compared with, until then
+ITERATIONS = 200  # of AutoRound, its default
+_BLOCK = re.compile(r"^(.*?\.\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +180,6 @@ def _solve(matrix: Matrix, speed: Speed) -> float:
     factorize = 4 / 3 * matrix.columns**3 / speed.factorize
     loop = matrix.columns * (speed.column_s + matrix.rows * speed.column_row_s)
     return factorize + loop + matrix.rows * matrix.columns**2 / speed.gemm_fp32
-
-
-UNMEASURED_BASE = 600 * 2**20  # bytes of Python, torch and llm-compressor where this machine was not measured
-DISK_MARGIN = 1.1
-SIDE_FILES = 80  # bytes of tokenizer files per token of the vocabulary
-PROBE = FP32 * PROMPT_TOKENS  # bytes per token of the vocabulary: logits that the reload is compared with, until then
-ITERATIONS = 200  # of AutoRound, its default
-_BLOCK = re.compile(r"^(.*?\.\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,11 @@
-"""A variant's files as one download: a .tar that is made while it is sent, so that it takes neither memory nor disk."""
+"""Files of the Quantize page: a variant as one download, and calibration files that a browser sends.
+
+A download is a .tar that is made while it is sent, so that it takes neither memory nor disk.
+
+Calibration files come piece by piece: gradio's own upload is shut, and takes any file of any name. A file keeps nothing
+of the name it came with but its ending. It is text to the program, never anything else; where it lies is derived from
+its content, so that the same file is stored once and a recipe finds it again.
+"""
 
 from __future__ import annotations
 
@@ -79,8 +86,7 @@ def _stream(members: list[tuple[bytes, Path, int]]) -> Iterator[bytes]:
     yield b"\0" * (2 * BLOCK)
 
 
-# Calibration files that a browser sends, piece by piece: gradio's own upload is shut, and takes any file of any
-# name.
+# Uploads.
 
 
 @dataclass(slots=True)

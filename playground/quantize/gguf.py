@@ -3,8 +3,12 @@
 Legacy formats (Q4_0, Q4_1 …): blocks of 32 with a scale each; K-quants: super-blocks of 256 whose scales are quantized
 too, https://github.com/ggml-org/llama.cpp/pull/1684
 
-The parts are llama.cpp's own: its converter (`gguf_convert`), mixtures (`gguf_types`) and kernels (`gguf_kernels`),
-joined here so that one tensor at a time goes from the checkpoint into the file.
+The parts are llama.cpp's own: converter and kernels (`gguf_convert`) and mixtures, joined here so that one tensor at a
+time goes from the checkpoint into the file.
+
+The "M" and "S" schemes give more bits to the tensors that suffer most: the values of the attention, the way down of the
+feed-forward layer, the output matrix. Rules: llama_tensor_get_type in https://github.com/ggml-org/llama.cpp
+(src/llama-quant.cpp), for files without an importance matrix.
 """
 
 from __future__ import annotations
@@ -212,8 +216,7 @@ def _write(
     read_header(path)
 
 
-# Which block type each tensor gets under a scheme: llama.cpp's own mixtures, so that a Q4_K_M here is a Q4_K_M
-# there.
+# Mixtures: the block type of each tensor, as in llama.cpp, so that a Q4_K_M here is a Q4_K_M there.
 
 
 @dataclass(frozen=True, slots=True)

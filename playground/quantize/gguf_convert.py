@@ -1,8 +1,16 @@
-"""A transformers checkpoint as GGUF tensors and metadata, by llama.cpp's own converter.
+"""A transformers checkpoint as GGUF tensors and metadata, by llama.cpp's own converter and kernels.
 
 The converter (`conversion`, behind convert_hf_to_gguf.py) is not on the package index by itself; auto-round, which
 llm-compressor brings, ships a copy of it. It knows every architecture that llama.cpp runs: names, permutations, rope,
 tokenizer. Tensors stay lazy, so one is in memory at a time and no intermediate file is written.
+
+The kernels are called in the library that the `xllamacpp` wheel ships. Its Python classes do not offer them, but the
+library exports the C functions `ggml_quantize_chunk`, `ggml_validate_row_data` and `dequantize_row_…`, whose signatures
+ggml has kept since 2024. The blocks are therefore, bit for bit, what `llama-quantize` writes; the `gguf` package writes
+no K-quants and takes minutes for the rest.
+
+The converter recognises a tokenizer by the hash of one tokenized text, so a fine-tuned vocabulary is unknown to it even
+when it cuts text as its parent does. What cuts is in tokenizer.json, and is compared here for `tokenizer.ggml.pre`.
 """
 
 from __future__ import annotations
@@ -174,7 +182,7 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:200]}".rstrip(".: ")
 
 
-# llama.cpp's own quantization kernels, called in the library that the `xllamacpp` wheel ships.
+# Kernels.
 
 
 @lru_cache(maxsize=1)
@@ -267,7 +275,7 @@ def dequantize(blocks: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[np.float
 
 
 def relative_error(values: npt.NDArray[np.float32], blocks: npt.NDArray[np.uint8], kind: str, threads: int) -> float:
-    """How far the blocks are from the FP32 values they were made of (`metrics.layer_errors`), a few rows at a time."""
+    """How far the blocks are from the FP32 values they were made of (`metrics.weights`), a few rows at a time."""
     import numpy as np
 
     source = values.reshape(blocks.shape[0], -1)
@@ -282,7 +290,7 @@ def relative_error(values: npt.NDArray[np.float32], blocks: npt.NDArray[np.uint8
         return of_parts(pool.map(part, range(0, source.shape[0], step)))
 
 
-# How llama.cpp cuts text before it merges: the field `tokenizer.ggml.pre`.
+# The field `tokenizer.ggml.pre`: how llama.cpp cuts text before it merges.
 
 
 def _steps(found: Any) -> list[Mapping[str, Any]]:

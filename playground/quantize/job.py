@@ -1,7 +1,10 @@
 """The body of a quantize job: from a model's name to a variant that can be compared.
 
-resolve → calibrate → quantize → save aside → reload in a fresh process and compare → publish. Each stage is in a
-module of its own; here they are in order.
+resolve → calibrate → quantize → save aside → reload in a fresh process and compare → publish. Each stage but the last
+is in a module of its own; here they are in order.
+
+A complete folder is published on the disk first, then under its name, then in the store. A job that is killed in
+between leaves either no variant or a whole one.
 """
 
 from __future__ import annotations
@@ -254,7 +257,7 @@ def _farther(found: dict[str, Any]) -> str:
 
 
 def _describe(partial: Path) -> Checkpoint:
-    """The finished folder as the catalog reads it."""
+    """The finished folder as `models` reads it."""
     file = next(partial.glob("*.gguf"), None)
     return checkpoint.from_path(partial.name, file or partial)
 
@@ -276,7 +279,7 @@ def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-# From a complete folder to a variant in the catalog: on the disk first, then under its name, then in the store.
+# Publishing.
 
 
 def destination(model: str, name: str, out: str) -> Path:

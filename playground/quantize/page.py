@@ -1,7 +1,8 @@
-"""The Quantize page: what happens on it. Jobs run elsewhere; nothing here lasts longer than a look at the store.
+"""The Quantize page: its form, its parts, and what happens on it. Jobs run elsewhere; no event here takes long.
 
-The page asks (`look`) while it is open: twice a second at most while a job runs, rarely otherwise, never when another
-page is shown. A closed browser asks nothing, and the job goes on.
+What the form sends becomes a job's spec, and nothing of it is trusted. The page asks (`look`) while it is open: twice a
+second at most while a job runs, rarely otherwise, never when another page is shown. A closed browser asks nothing, and
+the job goes on.
 """
 
 from __future__ import annotations
@@ -44,9 +45,6 @@ from playground.web.owner import Rules
 from playground.web.theme import drawn
 from playground.web.values import inert
 
-# What the Quantize page says of methods, schemes and estimates: the values of its drawn parts as inert JSON.
-
-
 DEFAULT = ("awq", "W4A16_ASYM")
 # How a method is told which layers: an example of each field and what else to know; no example of `keep`: it has none.
 _LAYERS = {
@@ -69,6 +67,13 @@ _LAYERS_OF = {
         "keep_rule": "",
     },
 }
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
+PATTERNS = ("ignore", "keep")  # of layers, as regular expressions: one can be written that takes hours
+MAX_FIELD = 4000  # characters of a field that is typed
+MAX_LINES = 64
+KV_CACHES: tuple[KvCache, ...] = ("", "FP8", "INT8")
+STAND_IN = "x" * 64  # for pasted text while it is typed: only its being there counts for an estimate
 
 
 def form(
@@ -179,7 +184,7 @@ def _missing(row: Method) -> list[str] | None:
     return None
 
 
-def refusal_shown(serial: object, error: PlaygroundError) -> str:
+def refusal_value(serial: object, error: PlaygroundError) -> str:
     """The value of the estimate when there is none."""
     return inert({"serial": serial, "error": _said(error)})
 
@@ -211,15 +216,6 @@ def estimated(serial: object, name: str, found: Estimate, here: Facts, taken: bo
             "reasons": [one for one in sentences if one != group],
         }
     )
-
-
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
-PATTERNS = ("ignore", "keep")  # of layers, as regular expressions: one can be written that takes hours
-MAX_FIELD = 4000  # characters of a field that is typed
-MAX_LINES = 64
-KV_CACHES: tuple[KvCache, ...] = ("", "FP8", "INT8")
-STAND_IN = "x" * 64  # for pasted text while it is typed: only its being there counts for an estimate
 
 
 class Quantize:
@@ -286,7 +282,7 @@ class Quantize:
     def probe(self, data: gr.EventData, request: gr.Request) -> str:
         """The same once the speed of this machine is measured, which takes some ten seconds the first time."""
         if refused := self.owner.refusal(request):
-            return refusal_shown(event_data.serial(event_data.values(data)), refused)
+            return refusal_value(event_data.serial(event_data.values(data)), refused)
         with self._probing:
             return self._estimate(event_data.values(data), request, measure=True)
 
@@ -302,7 +298,7 @@ class Quantize:
             found = estimate(checkpoint, asked.recipe, here)
             name = _name(checkpoint, asked)
         except PlaygroundError as error:
-            return refusal_shown(serial, error)
+            return refusal_value(serial, error)
         taken = name in names.stored(asked.model)
         return estimated(serial, f"{asked.model}:{name}", found, here, taken)
 
@@ -410,7 +406,7 @@ def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:
     return asked.name or variant_name(complete(checkpoint, asked.recipe).recipe)
 
 
-# The Quantize page: what is on it. What happens there is in `quantize_events`.
+# What is on the page.
 
 
 @dataclass(frozen=True)
@@ -443,7 +439,7 @@ def layout() -> Tab:
     return Tab(form, estimate, upload, board, hub)
 
 
-# What the Quantize form sends, turned into a job's spec. Nothing of it is trusted.
+# The form, as a spec.
 
 
 def spec(data: Mapping[str, Any], uploads: Uploads, *, draft: bool = False) -> QuantizeSpec:

@@ -1,6 +1,6 @@
 """From what a person asked for to a recipe that can run: what was left open is filled in, what cannot work is refused.
 
-Everything is decided from names and shapes, before a weight is read.
+Everything is decided from the names and shapes of a checkpoint's linear layers, before a weight is read.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ _LOST_EXPERTS = (
 _LOST_NAMES = re.compile(r"\.experts\.\d+\.w[123]\.weight$")  # Mixtral's, also of MiniMax, LFM2-MoE, PhiMoE
 _EXPERT = re.compile(r"\.experts\.(\d+\.)?(gate_up_proj|gate_proj|up_proj|down_proj)$")
 _NOT_LINEAR = re.compile(r"(^|[._])(embed\w*|\w*embeddings?|wte|wpe|token_embd)([._]|$)")
+_FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +271,6 @@ def _alternative(refused: Scheme) -> str:
     return "Ignore that layer, or use W4A16."
 
 
-_FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
-
-
 def _warn_of_split_fusions(assigned: Sequence[tuple[Layer, Scheme]], reasons: list[str]) -> None:
     """vLLM multiplies q, k and v as one matrix, and gate and up too: they need one scheme."""
     of = {layer.name: one.name for layer, one in assigned}
@@ -312,8 +310,7 @@ def maker(name: str) -> ModuleType:
     return importlib.import_module(WRITERS.get(found, f"playground.methods.{found}"))
 
 
-# The linear layers of a checkpoint, by the names and shapes of its tensors: what a recipe can target, keep or
-# ignore.
+# The linear layers of a checkpoint: what a recipe can target, keep or ignore.
 
 
 @dataclass(frozen=True, slots=True)

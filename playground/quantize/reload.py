@@ -3,6 +3,11 @@
 A process that has quantized holds patched modules, hooks and caches that a user's process will not have; only a fresh
 one shows what the files are worth. Importing what loads a model takes it several seconds, so it is started while the
 last layers are quantized, imports in time that the job does not need, and reads from its standard input what to load.
+
+A GGUF file is loaded in llama.cpp, again in a process of its own, and its answers are held against the original in
+transformers. The converter streams one tensor at a time, so no quantized model was ever in memory to compare with. Each
+tensor is read back from the file (`quantize.gguf`); what that cannot see is a file whose parts are right and whose
+whole is not: names, rotary order, hyperparameters, the tokenizer's size.
 """
 
 from __future__ import annotations
@@ -154,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-# Load a finished GGUF file in llama.cpp and hold what it answers against the original in transformers.
+# GGUF files.
 
 
 def compare(file: Path, source: Path, scheme: str, original_bytes: int) -> dict[str, Any]:

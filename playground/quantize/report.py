@@ -1,4 +1,4 @@
-"""A quantization: what was made of what, how much smaller it is, and where rounding lost most."""
+"""The report of a quantization: what was made of what, how much smaller it is, and where rounding lost most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job is asked to do: JSON in the job's row, a typed dataclass for the worker's body."""
+"""What a quantize job is asked to do: JSON in the job's row, a typed dataclass for the worker's body."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playground.models import names
 class QuantizeSpec:
     """Make one quantized variant.
 
-    model   as the catalog reads it: a bundled name, a repository, a folder
+    model   as `models` reads it: a bundled name, a repository, a folder
     recipe  method, scheme and all that changes the result
     out     destination folder; "" for the home's folder of variants
     name    name of the variant, after the model's colon; "" derives it from the recipe
