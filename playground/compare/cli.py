@@ -1,4 +1,7 @@
-"""`python -m playground generate`: panes side by side in a terminal. And `endpoints`: the owner's endpoints."""
+"""`python -m playground generate`: panes side by side in a terminal. And `endpoints`: the owner's endpoints.
+
+No command prints a key.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +123,7 @@ def divergence_words(row: Mapping[str, Any]) -> str:
     return " ".join(part for part in (words, row.get("reason", "")) if part)
 
 
-# `python -m playground endpoints`: the owner's OpenAI-compatible endpoints. No command prints a key.
+# The command `endpoints`.
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 Everything here is data. The browser draws it with `textContent`, so no name, prompt, output or error is ever HTML.
 
-    head  {label, role, id, source, facts: [[text, explanation]], notes, engine, engines: [choose.Option]}
+    head  {label, role, id, source, facts: [[text, explanation]], notes, engine, engines: [base.Option]}
     user  prompt, key of the turn | made  settings, where it runs, kernel
     state name, stage, done, total, unit      waiting, loading, ready, reading, running
     tok   text, piece, step ms, gap ms or null, probability or null, [[text, probability], …]

@@ -1,4 +1,7 @@
-"""The endpoints panel: what happens in it. Whatever changes or contacts an endpoint asks first whether it may.
+"""The endpoints panel: a button beside the model picker, what it opens, and what happens in it.
+
+Whatever changes or contacts an endpoint asks first whether it may. Each test of an endpoint is a thread of its own,
+with a limit.
 
 A key comes in with `enter` alone. That event does not go through the queue, nothing of it is kept here, and no answer
 holds more of it than that there is one.
@@ -33,11 +36,18 @@ from playground.web.owner import Owner
 from playground.web.theme import drawn
 from playground.web.values import inert
 
-# The tests of endpoints that one browser tab has asked for: each in a thread of its own, with a limit.
-
-
 LIMIT_S = 45.0  # a list of models and two tokens, also where the model must first be woken
 TICK_S = 0.5
+log = logging.getLogger(__name__)
+# "multiple": a second endpoint is tested while gradio still waits for the first one's answer.
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
+MAX_VISITS = 200
+STREAMS = 8
+# Events of its script: `look` when it opens; `enter` {name, url, model, key, key_env}; `forget`, `ask`, `halt` {name};
+# `use` {model, where}, which the Compare tab takes.
+SIGNALS = "'look' 'enter' 'forget' 'ask' 'halt' 'use'"
+SHOWN = 20  # models of one endpoint
+MAX_FIELD = 8192  # characters; the limits of `models.endpoints` are below it
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +184,6 @@ class Trials:
             return running
 
 
-log = logging.getLogger(__name__)
-# "multiple": a second endpoint is tested while gradio still waits for the first one's answer.
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
-MAX_VISITS = 200
-STREAMS = 8
-
-# Events of its script: `look` when it opens; `enter` {name, url, model, key, key_env}; `forget`, `ask`, `halt` {name};
-# `use` {model, where}, which the Compare tab takes.
-SIGNALS = "'look' 'enter' 'forget' 'ask' 'halt' 'use'"
-SHOWN = 20  # models of one endpoint
-MAX_FIELD = 8192  # characters; the catalog's own limits are below it
-
-
 @dataclass(slots=True)
 class Visit:
     """One browser tab's."""
@@ -260,7 +257,7 @@ class Endpoints:
             act(visit)
         except PlaygroundError as error:
             said = error
-            visit.say(lambda number: failure_shown(said, number))
+            visit.say(lambda number: failure(said, number))
             if isinstance(error, OwnerOnly):
                 log.warning("Refused to change the endpoints: %s", error)
         except OSError as error:
@@ -268,7 +265,7 @@ class Endpoints:
                 f"The endpoints cannot be written: {error.strerror or type(error).__name__}.",
                 hint="Is the disk full, or the data folder not yours?",
             )
-            visit.say(lambda number: failure_shown(failed, number))
+            visit.say(lambda number: failure(failed, number))
         return self._value(visit, request)
 
     def enter(self, data: gr.EventData, request: gr.Request) -> str:
@@ -326,16 +323,12 @@ def _name(data: gr.EventData) -> str:
     return str(_fields(data).get("name") or "")
 
 
-# The endpoints panel: a button beside the model picker, and what it opens. What happens there:
-# `endpoints_events`.
+# What is in the panel.
 
 
 def layout() -> gr.HTML:
-    """Draw it in the current Blocks; its value is `endpoints_words.panel`."""
+    """Draw it in the current Blocks; its value is `panel`."""
     return drawn("endpoints", signals=SIGNALS, elem_id="pg-endpoints")
-
-
-# What the endpoints panel shows, as inert JSON. Of a key it says whether there is one, and no more.
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +383,7 @@ def _row(endpoint: Endpoint, asked: Asked | None) -> dict[str, Any]:
 
 
 def entered(data: Mapping[str, Any]) -> Endpoint:
-    """The endpoint of the form, unchecked; the catalog checks. Raises InvalidRequest for what no form sends."""
+    """The endpoint of the form, not checked yet. Raises InvalidRequest for what no form sends."""
     fields = {}
     for name in ("name", "url", "model", "key", "key_env"):
         value = data.get(name, "")
@@ -408,5 +401,5 @@ def added(made: Endpoint, replaced: bool, number: int) -> Said:
     return Said(number, words, made.caution or "Test it to see what it serves.")
 
 
-def failure_shown(error: PlaygroundError, number: int) -> Said:
+def failure(error: PlaygroundError, number: int) -> Said:
     return Said(number, error.message, error.hint, good=False)

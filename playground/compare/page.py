@@ -1,4 +1,7 @@
-"""The Compare tab: what happens on it. One generator feeds all panes; everything else is a short look-up."""
+"""The Compare tab: its inputs, and what happens on it. One generator feeds all panes; no other event takes long.
+
+`ask_of` makes one `Ask` from the values of the inputs, with a sentence for the first value that cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -411,7 +414,7 @@ class Compare:
             return {self.tab.trouble: values.notice(error)}
 
 
-# The Compare tab: what is on it. What happens there is in `compare_events`.
+# What is on the tab.
 
 
 @dataclass(frozen=True)
@@ -563,7 +566,7 @@ def _settings() -> dict[str, Any]:
     return {"mode": mode, "timing": timing, "system": system, **fields}
 
 
-# From the values of the page's inputs to one `Ask`, with a sentence for the first value that cannot be used.
+# The inputs, as an `Ask`.
 
 
 def ask_of(values: Mapping[str, Any]) -> Ask:

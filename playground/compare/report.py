@@ -1,4 +1,4 @@
-"""A comparison: what each variant answered, token by token, what was gained and where the texts part."""
+"""The report of a comparison: what each variant answered, token by token, what was gained and where the texts part."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ def _figures(panes: Sequence[PaneResult], names: Sequence[str], forced: Sequence
     return found
 
 
-# The prompt of a comparison and its answers, token by token, with their places on the colour scales.
+# Answers, token by token, with their places on the colour scales.
 
 
 def engine_of(pane: PaneResult) -> str:

@@ -1,4 +1,7 @@
-"""Several variants on one prompt: N streams in, one ordered event stream out."""
+"""Several variants on one prompt: N streams in, one ordered event stream out.
+
+`generate` runs a comparison to its end, for the documented JSON of the command line and the API.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,9 @@ from playground.errors import Cancelled, EngineError, InvalidRequest, Playground
 from playground.settings import settings
 from playground.store.schema import Run
 
-# One prompt through several variants, as the documented JSON: what the command line and the API share.
-
-
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 200
+log = logging.getLogger(__name__)
 
 
 def check(sampling: Sampling) -> Sampling:
@@ -142,9 +143,6 @@ def generate(
         forced = tuple(measure(engine, sides, on_measuring))
     source = prompt if raw else turn
     return Answered(tuple(addresses), tuple(results), source, chosen, at_once, forced)
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,9 @@
-"""What one browser tab holds on the server: its panes, their conversations, and the run that is going on."""
+"""What one browser tab holds on the server: its panes, their conversations, and the run that is going on.
+
+A comparison that is over becomes a run: what is shown is what is stored. After it the reference's answer is forced
+through the variants of the tab, and each pane is told what it showed. That never holds up a run: the next one ends it,
+and what was measured until then stays.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +50,7 @@ FAILED = "Measuring ended unexpectedly. Details are in the log."
 class Session:
     """Guarded by its lock wherever the comparison's thread and a handler may meet.
 
-    opener  the key of the visitor who opened it (`access_rules.Rules.visitor`); None: the owner
+    opener  the key of the visitor who opened it (`web.owner.Rules.visitor`); None: the owner
     """
 
     def __init__(self, opener: str | None = None) -> None:
@@ -335,7 +340,7 @@ class Sessions:
         return len(self._open)
 
 
-# The comparison that a tab shows, as the run that it becomes when it is over: what is shown is what is stored.
+# The comparison as a run.
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,7 +400,7 @@ def _prompt(pane: Pane) -> tuple[str, str, bool]:
     return ask.prompt, ask.system, ask.raw
 
 
-# What the verdict strip shows: the outcome of each variant's last answer against the reference's.
+# The verdict strip: the outcome of each variant's last answer against the reference's.
 
 
 def value(session: Session, state: str = "none") -> str:
@@ -448,8 +453,7 @@ def _divergence(reference: Turn, turn: Turn) -> dict[str, object] | None:
     }
 
 
-# After a run: the reference's answer is forced through the variants of one tab, and each pane is told what it
-# showed.
+# Measuring after a run.
 
 
 class Measuring:

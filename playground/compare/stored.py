@@ -1,4 +1,8 @@
-"""A stored comparison as what it was when it ran: panes of tokens, from which every metric is computed again."""
+"""A comparison as it is stored, and read back as what it was when it ran: panes of tokens.
+
+The JSON holds all that is needed to show the panes again with no engine. Nothing is rounded and nothing is summed up:
+every metric can be computed again from it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,9 @@ from playground.errors import from_wire
 from playground.models import names
 from playground.store.runs import device_facts, new_run, run_title
 from playground.store.schema import Run
+
+STOPPED = "It was stopped."
+OTHER_SETTINGS = "made with other settings than the reference"
 
 
 def panes(run: Run) -> list[PaneResult]:
@@ -101,8 +108,7 @@ def _finish(pane: Mapping[str, Any], reason: Any, tokens: list[Token]) -> Finish
     )
 
 
-# The panes of a comparison as JSON: everything that is needed to show them again, token by token, with no
-# engine.
+# Panes as JSON.
 
 
 def pane_row(result: PaneResult, label: str) -> dict[str, Any]:
@@ -147,10 +153,6 @@ def _token(token: Token) -> dict[str, Any]:
 
 def _alternatives(top: Sequence[Alternative]) -> list[list[Any]]:
     return [[one.id, one.text, one.logprob] for one in top]
-
-
-STOPPED = "It was stopped."
-OTHER_SETTINGS = "made with other settings than the reference"
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ def test_the_sentences_are_the_catalogs(page: Page) -> None:
 def test_the_value_holds_no_tag(home: Path) -> None:
     models_endpoints.add(Endpoint("lab", "http://127.0.0.1:9", model="<b>"))
     error = OwnerOnly("<i>")
-    value = compare_endpoints.panel({}, compare_endpoints.failure_shown(error, 1), None)
+    value = compare_endpoints.panel({}, compare_endpoints.failure(error, 1), None)
     assert "<" not in compare_endpoints.panel({}, None, error)
     assert "<" not in value and json.loads(value)["rows"][0]["model"] == "<b>"
 
