@@ -1,4 +1,9 @@
-"""Build the page over an engine and a queue of jobs, and serve it."""
+"""Build the page over an engine and a queue of jobs, and serve it.
+
+Besides the page there are its line about the machine, the route that says whether it answers, the endpoints `/models`,
+`/generate`, `/quantize` and `/jobs` for gradio_client and plain HTTP, and the answers of its MCP tools: JSON, because
+gradio 6.31 sends Python's `str` of an answer, which no client can read back.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +30,7 @@ from playground.compare.session import Sessions
 from playground.core import Sampling
 from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError
-from playground.evaluate import api as evaluate_api
+from playground.evaluate import api
 from playground.evaluate import page as evaluate_page
 from playground.evaluate.page import Evaluate
 from playground.jobs import room
@@ -76,7 +81,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         Runs(runs_page.layout(), owner).wire()
         Reviews(review_page.layout(), queue, owner).wire()
         add_endpoints(engine, rules, queue)
-        evaluate_api.endpoints(owner, queue)
+        api.endpoints(owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
     return demo
 
@@ -182,9 +187,6 @@ def _prewarm(engine: Any) -> None:
         log.warning("the engine did not start: %s", error)
 
 
-# One line about the machine: what is known, nothing else.
-
-
 def device_line(engine: Engine) -> str:
     """ "CPU · 2 cores · 29 GB/s · 3.1 of 23 GB used". Never measures, never waits for an engine to start."""
     health = getattr(engine, "health", lambda: None)()
@@ -212,9 +214,6 @@ def _used(used: float, total: float) -> str:
     return f"{used / 1e9:.1f} of {total / 1e9:.0f} GB used"
 
 
-# Whether the page answers: what a container's HEALTHCHECK, a load balancer and a probe of uptime ask.
-
-
 async def health(_request: Request) -> JSONResponse:
     """In the event loop, without a thread, an engine or the disk: late only when the page itself is stuck.
 
@@ -228,7 +227,7 @@ def serve(app: Any) -> None:
     app.router.routes.insert(0, Route(ADDRESS, health, methods=["GET"]))
 
 
-# What an MCP tool answers: JSON. Gradio 6.31 sends Python's `str` of it, which no client can read back.
+# MCP.
 
 
 def as_json(server: Any) -> None:
@@ -243,7 +242,7 @@ def as_json(server: Any) -> None:
     server.postprocess_output_data = told
 
 
-# The documented endpoints `/models`, `/generate`, `/quantize`, `/jobs`, for gradio_client and plain HTTP.
+# The documented endpoints.
 
 
 def add_endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:

@@ -1,4 +1,7 @@
-"""A job from the command line: run its queue, draw how far it is, and stop it at Ctrl+C."""
+"""What the commands share: where they print, tables of numbers, names as arguments, and following a job.
+
+A job from the command line runs its queue, is drawn as it goes on, and is stopped at Ctrl+C.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,17 @@ if TYPE_CHECKING:
     from playground.store.schema import Job
 
 
-# Where the command line prints, and its tables of numbers.
-
-
 WIDE = 200  # columns
+err = Console(stderr=True)
+LOOK_S = 1.0
+LEFT_AFTER_S = 3.0  # a pace of less is none
+COUNTED = ("answers", "choices", "texts", "tokens", "runs")  # units that a person counts in
+Variants = Annotated[
+    list[str],
+    typer.Argument(help="smollm2, smollm2:nf4, a folder, smollm2@vllm … The first is the reference."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
+T = TypeVar("T")
 
 
 def output() -> Console:
@@ -81,17 +91,7 @@ class Figures:
         return part
 
 
-err = Console(stderr=True)
-LOOK_S = 1.0
-LEFT_AFTER_S = 3.0  # a pace of less is none
-COUNTED = ("answers", "choices", "texts", "tokens", "runs")  # units that a person counts in
 out = output()
-Variants = Annotated[
-    list[str],
-    typer.Argument(help="smollm2, smollm2:nf4, a folder, smollm2@vllm … The first is the reference."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")]
-T = TypeVar("T")
 
 
 def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
@@ -287,9 +287,6 @@ def tell_kept(kept: Kept) -> None:
 def with_status(words: str, work: Callable[[], T]) -> T:
     with err.status(words):
         return work()
-
-
-# What a command line names, written so that it means the same in another process and folder.
 
 
 def absolute(name: str) -> str:

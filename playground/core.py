@@ -1,4 +1,9 @@
-"""The shared words as frozen dataclasses. Standard library only; every module may use it."""
+"""The shared types as frozen dataclasses. Standard library only; every module may use it.
+
+Teacher forcing: a text, usually what the reference itself wrote, goes through several variants. Forced, every variant
+sees the same context at every position, so that the distributions can be compared; left to itself, a variant that takes
+another turn is lost after it.
+"""
 
 from __future__ import annotations
 
@@ -289,7 +294,7 @@ class Prompt:
     tokenizer_hash: str
 
 
-# Teacher forcing: one text through several variants, and what each wanted at every position of it.
+# Teacher forcing.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Facts of this machine, read without torch: cores, memory, CPU, versions, and the measured bandwidth once it is known.
 
 What only torch can tell (device, its memory, its bandwidth) comes from a probe in a child process. Its answer is cached
-under a key of hardware facts, so that a cache folder moved to another machine is not believed.
+under a key of hardware facts, so that a cache folder moved to another machine is not believed. The limits that a
+container sets are read from control groups of version 2 and of version 1.
 """
 
 from __future__ import annotations
@@ -251,7 +252,7 @@ def busy() -> float:
     return os.getloadavg()[0] / cores() if hasattr(os, "getloadavg") else 0.0
 
 
-# The limits a container sets on this process, read from control groups of version 2 and of version 1.
+# Limits of a container.
 
 
 def own_groups() -> dict[str, str]:

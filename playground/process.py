@@ -1,6 +1,16 @@
 """Child processes: how they are started, asked, ended, and known again.
 
 A child never inherits a key. `run` is for work with progress that can be cancelled, `ask` for one answer.
+
+`briefly` and `wait_briefly` say how the threads of torch wait for each other in a job. Hundreds of times in a layer
+they meet, and libgomp lets who is first spin for 300,000 rounds: 17 ms where a round is the `pause` of a new Intel
+core. Beside anything else that keeps a core busy the one waited for is not running, and all of them spin for nothing.
+Asleep at once (`OMP_WAIT_POLICY=PASSIVE`) is safe and slow: each meeting is a sleep and a waking. So a job spins for a
+twentieth of a millisecond, which outlasts most meetings: as fast as spinning on a quiet machine, and no slower than
+sleeping on a busy one (docs/LOG.md).
+
+`sweep_orphans` ends engine processes that outlived a crashed app. Every engine also watches its standard input and ends
+with it. This is for what a kill -9 in the wrong moment leaves: a worker whose launcher is gone.
 """
 
 from __future__ import annotations
@@ -241,7 +251,7 @@ def _identity_by_ps(pid: int) -> str:
     return "" if not start or state.startswith("Z") else f"{process_table()} {' '.join(start.split())}"
 
 
-# How the threads of torch wait for each other in a job.
+# Threads of torch in a job.
 
 
 def briefly(environment: Mapping[str, str]) -> dict[str, str]:
@@ -261,7 +271,7 @@ def as_user_said(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in _said}
 
 
-# How a process of a job ends when it has written what it found.
+# The end of a job's process.
 
 
 def leave(status: int) -> NoReturn:
@@ -276,10 +286,10 @@ def leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-# Engine processes that outlived a crashed app: noted when they start, found and ended at the next start.
+# Engine processes that outlived a crashed app.
 
 
-def note_group(pid: int, name: str) -> Path:
+def note_process_group(pid: int, name: str) -> Path:
     """Write down that this app started the process group `pid`. Returns the note, to be removed when it has ended."""
     folder = settings().running
     folder.mkdir(parents=True, exist_ok=True)

@@ -236,7 +236,7 @@ class ServerProcess:
                 start_new_session=True,
             )
         self.pid = self._process.pid
-        self._note = process.note_group(self.pid, name)
+        self._note = process.note_process_group(self.pid, name)
         log.info("%s started: pid %d at %s", name, self.pid, self.url)
 
     @property

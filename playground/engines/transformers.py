@@ -12,7 +12,7 @@ import httpx
 
 from playground import models
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
-from playground.engines import client as http
+from playground.engines import client
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.client import progress_from
 from playground.engines.servers import Restarting, ServerProcess
@@ -28,7 +28,7 @@ class TransformersEngine:
     name = "transformers"
 
     def __init__(self) -> None:
-        self._client = http.new_client()
+        self._client = client.new_client()
         self._server = Restarting(self.name, MODULE, self._client)
 
     def start(self) -> None:
@@ -63,12 +63,12 @@ class TransformersEngine:
         process = self._server.ready()
         body = {**asdict(spec), "keep": [name for name in keep if name != spec.id]}
         with (
-            http.watched(process),
+            client.watched(process),
             self._client.stream(
-                "POST", f"{process.url}/v1/load", json=body, headers=http.authorization(process.key)
+                "POST", f"{process.url}/v1/load", json=body, headers=client.authorization(process.key)
             ) as response,
         ):
-            http.check(response)
+            client.check(response)
             for line in response.iter_lines():
                 event = json.loads(line)
                 if "loaded" in event:
@@ -87,7 +87,7 @@ class TransformersEngine:
             return None
         try:
             answer = self._client.get(
-                f"{process.url}/v1/models", headers=http.authorization(process.key), timeout=LOOK_S
+                f"{process.url}/v1/models", headers=client.authorization(process.key), timeout=LOOK_S
             )
             rows = answer.json()["data"]
             return next((Loaded.from_dict(row) for row in rows if row["id"] == variant), None)
@@ -99,7 +99,7 @@ class TransformersEngine:
         process = self._server.current
         if process is None or not process.alive:
             return False
-        return bool(http.post(self._client, process, "/v1/unload", {"id": variant})["unloaded"])
+        return bool(client.post(self._client, process, "/v1/unload", {"id": variant})["unloaded"])
 
     def unload_idle(self) -> str | None:
         """Unload one variant while nothing is generated; its name, None when there is none."""
@@ -118,26 +118,26 @@ class TransformersEngine:
 
     def _tokenize(self, where: dict[str, str], messages: Sequence[Message] | str) -> Prompt:
         text = {"prompt": messages} if isinstance(messages, str) else {"messages": list(messages)}
-        found = http.post(self._client, self._server.ready(), "/tokenize", {**where, **text})
+        found = client.post(self._client, self._server.ready(), "/tokenize", {**where, **text})
         return Prompt(tuple(found["tokens"]), found["text"], found["template"], found["tokenizer_hash"])
 
     def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
         process = self._server.ready()
         with (
-            http.watched(process),
-            contextlib.closing(http.stream(self._client, process.url, process.key, generation)) as items,
+            client.watched(process),
+            contextlib.closing(client.stream(self._client, process.url, process.key, generation)) as items,
         ):
             yield from items
 
     def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
         process = self._server.ready()
         with (
-            http.watched(process),
-            contextlib.closing(http.force(self._client, process.url, process.key, forcing)) as items,
+            client.watched(process),
+            contextlib.closing(client.force(self._client, process.url, process.key, forcing)) as items,
         ):
             yield from items
 
     def abort(self, request_id: str) -> None:
         process = self._server.current
         if process is not None and process.alive:
-            http.post(self._client, process, f"/v1/requests/{request_id}/abort", {})
+            client.post(self._client, process, f"/v1/requests/{request_id}/abort", {})

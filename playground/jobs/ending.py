@@ -1,6 +1,7 @@
 """How a job ends: its processes, what it leaves on the disk, and what the store says of it.
 
-Any process may do it, and several at once: the first word in the store stands.
+Any process may do it, and several at once: the first word in the store stands. Whatever ended a job becomes one
+sentence with what to do about it (`explain`).
 """
 
 from __future__ import annotations
@@ -242,7 +243,7 @@ def _remove(path: Path) -> None:
         log.warning("%s could not be removed: %s", path, error)
 
 
-# Whatever ended a job, as one sentence with what to do about it.
+# Failures.
 
 
 def explain(error: BaseException, where: Path) -> PlaygroundError:

@@ -79,9 +79,6 @@ def _parse(lines: bytes) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-# How long each stage of a job took.
-
-
 @dataclass(slots=True)
 class Clock:
     """Seconds of each stage."""

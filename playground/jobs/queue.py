@@ -2,6 +2,10 @@
 
 Several processes on one home may each have a queue: a job runs once, and one per device, because its worker takes the
 device's lock and then the job.
+
+A `Runner` starts the worker of a device's oldest job, follows it to its end, and goes on with the next. The worker does
+not need the runner. One that is already there, because the app was restarted or another process of this home started
+it, is followed in the same way.
 """
 
 from __future__ import annotations
@@ -27,10 +31,6 @@ from playground.settings import settings
 from playground.store import folders, jobs
 from playground.store.schema import Job
 
-# One device's jobs, one after the other: start the worker of the oldest, follow it to its end, go on with the
-# next.
-
-
 log = logging.getLogger(__name__)
 WORKER = "playground.jobs.worker"
 LOOK_S = 1.0  # until a cancellation by another process is seen: each look asks the store
@@ -39,6 +39,8 @@ IDLE_S = 1.0  # until a job that another process has queued is seen
 GRACE_S = 1.0  # for the process that started a worker to say how it ended: only that one knows the signal
 
 BeforeStart = Callable[[Job], None]
+Events = list[dict[str, Any]]
+NICE = 5  # whoever chats with a model while a job runs goes first
 
 
 class Runner:
@@ -214,10 +216,6 @@ def _environment() -> dict[str, str]:
     }
 
 
-Events = list[dict[str, Any]]
-NICE = 5  # whoever chats with a model while a job runs goes first
-
-
 class JobQueue:
     """Runs queued jobs, one per device at a time, in order of arrival, from its making to `close`.
 
@@ -271,7 +269,7 @@ class JobQueue:
         self._run(jobs.get(job_id).device)
 
     def events(self, job_id: str, position: int = 0) -> tuple[Events, int]:
-        """What the worker told after `position`, and the position of what comes next (`jobs.report`)."""
+        """What the worker told after `position`, and the position of what comes next (`jobs.progress`)."""
         return progress.read(folders.job(job_id), position)
 
     def log(self, job_id: str, lines: int = ending.LOG_LINES) -> str:

@@ -3,7 +3,8 @@
 It leads its session, so that it outlives the app and can be ended with all its children. It holds the lock of its
 device while it works, and takes the job in the store before it begins: of several workers for one job, one does it.
 It tells what it does in events.jsonl and ends with result.json or error.json; nothing waits for its standard output,
-which is the log.
+which is the log. It samples its own memory and that of its children, so that the curve goes on when the app is
+restarted meanwhile.
 """
 
 from __future__ import annotations
@@ -115,9 +116,6 @@ def _write(path: Path, body: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
-
-
-# The memory of a worker and its children, over time.
 
 
 # lets go of the interpreter that the body wants

@@ -1,4 +1,7 @@
-"""A recipe: everything that makes a quantized variant the same again. Saved with it, replayable."""
+"""A recipe: everything that makes a quantized variant the same again. Saved with it, replayable.
+
+It gives the variant its name after the model's colon, and the command that makes the same variant again.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class Recipe:
     ignore       modules that stay as they are: names, or "re:" and a regular expression, as llm-compressor reads them
     keep         modules that get another scheme than the rest: (name or "re:…", scheme)
     kv_cache     type of the stored KV-cache scheme, "" for none
-    calibration  `calibration.Calibration.as_dict()`, with the hash of the exact samples; {} without calibration
+    calibration  `texts.Calibration.as_dict()`, with the hash of the exact samples; {} without calibration
     options      what only this method knows, by the names of its modifier's arguments
     """
 
@@ -59,9 +62,6 @@ def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {**recipe, "calibration": calibration}
 
 
-# What a variant is called after its model's colon.
-
-
 def variant_name(recipe: Recipe) -> str:
     """Method, scheme and group size, "awq-w4a16_asym-g64"; what else differs from the defaults is told too.
 
@@ -78,9 +78,6 @@ def variant_name(recipe: Recipe) -> str:
         digest = hashlib.sha256(json.dumps(recipe.keep).encode()).hexdigest()[:4]
         parts.append(f"mixed-{digest}")
     return "-".join(parts)
-
-
-# A recipe as the command that makes the same variant again.
 
 
 def command(model: str, recipe: Recipe, *, out: str = "", name: str = "") -> str:

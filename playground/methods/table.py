@@ -1,4 +1,7 @@
-"""The table: rows in the order in which a page lists them, and look-ups that answer a typo with the nearest name."""
+"""The table: rows in the order in which a page lists them, and look-ups that answer a typo with the nearest name.
+
+Also schemes and calibration in words, for the page and for model cards.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +65,6 @@ def on_load(name: str) -> tuple[Method, OnLoad]:
             if entry.name == name:
                 return row, entry
     raise UnknownVariant(f"There is no variant {name!r}.", hint=did_you_mean(name, on_load_names()))
-
-
-# Schemes and calibration in words, for the page and for model cards.
 
 
 def scheme_words(name: str) -> str:

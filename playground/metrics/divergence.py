@@ -1,6 +1,6 @@
 """How far a variant's distribution of the next token lies from the reference's, summed up over a text.
 
-Per token as in `evals.token_divergence`; here are the mean, the tail and the uncertainty of it.
+Per token as in `metrics.token_divergence`; here are the mean, the tail and the uncertainty of it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,19 @@
 
 Both sides answered the same items, so all of it is paired. Scores of an item are 0 or 1, or graded. Power as in Miller,
 Adding Error Bars to Evals, https://arxiv.org/abs/2411.00640; flips as in https://arxiv.org/abs/2407.09141.
+
+Items of a cluster (questions about one passage, tokens of one document) share their luck, so the cluster is the unit
+that uncertainty is counted in, as in Miller. Where items stand alone, each is a cluster of one.
+
+95 % intervals of the mean difference resample clusters. A percentile interval is too narrow for few clusters
+(simulated: 87 % coverage with 10 conversations of varying size, 92 % with 20, BCa no better), so its percentiles are
+moved outwards as far as Student's t demands (Hesterberg 2015, https://doi.org/10.1080/00031305.2015.1089789, section
+3.4): 94 to 95 %. Student's t is computed without scipy, which would cost the page's process more memory than the page
+does.
+
+Resampling knows nothing of what was not seen: with no changed item its interval is [0, 0], a certainty that n items
+cannot give, and with a handful it covers as little as 72 %. So below CHANGED changed clusters the interval is Tango's
+score interval for paired proportions, which at no change is ± 3.84 / (n + 3.84).
 """
 
 from __future__ import annotations
@@ -14,8 +27,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-
-__all__ = ["Paired", "Verdict", "mcnemar_exact", "mean_stderr", "paired", "paired_bootstrap", "smallest_drop"]
 
 Verdict = Literal["better", "worse", "not distinguishable"]
 LEVEL = 0.05
@@ -155,7 +166,7 @@ def _smallest_drop(before: Floats, after: Floats, clusters: npt.ArrayLike | None
     return _drop_by_spread(worth, float(np.mean(difference**2)))
 
 
-# Quantiles of Student's t without scipy, which would cost the page's process more memory than the page does.
+# Quantiles of Student's t.
 
 
 def quantile(probability: float, freedom: float) -> float:
@@ -186,7 +197,7 @@ def _expansion(probability: float, freedom: float) -> float:
     )
 
 
-# 95 % intervals of the mean difference between paired scores.
+# Intervals of the mean difference.
 
 
 def difference_interval(
@@ -314,7 +325,7 @@ def _crossing(falling: Callable[[float], float], low: float, high: float) -> flo
     return (low + high) / 2
 
 
-# Means of items that hang together: questions about one passage, tokens of one document.
+# Means of clustered items.
 
 
 @dataclass(frozen=True, slots=True)

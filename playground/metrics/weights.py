@@ -1,6 +1,10 @@
 """What a checkpoint weighs: logical parameters, bytes, and the MBU they imply.
 
-Pure arithmetic on the names, types and shapes that `metrics.headers` reads; nothing heavy is imported.
+Pure arithmetic on the names, types and shapes in the headers of safetensors files; nothing heavy is imported. A header
+is the first thing an attacker controls, so every number in it is checked before it is believed.
+
+`content_hash` is one hash of what a checkpoint holds, however it is cut into files or ordered in them. Relative errors
+of layers are here as numbers and in words.
 """
 
 from __future__ import annotations
@@ -18,23 +22,6 @@ from playground.errors import BrokenCheckpoint
 
 if TYPE_CHECKING:
     from playground.methods import OnLoad
-
-__all__ = [
-    "MAX_HEADER",
-    "Tensor",
-    "header_length",
-    "is_linear_weight",
-    "mbu",
-    "merge_shards",
-    "on_load_bytes",
-    "parameters",
-    "parse_index",
-    "parse_safetensors_header",
-    "read_safetensors_header",
-    "read_tensors",
-    "size_bytes",
-    "weight_bits",
-]
 
 TORCH_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 FLOATS = frozenset({"BF16", "F16", "F32", "F64"})
@@ -180,7 +167,7 @@ def mbu(
     return (weight_bytes_streamed + kv_bytes_per_token * mean_context) * tok_s / bandwidth
 
 
-# Tensors of safetensors files, from their headers. No weight is read.
+# Headers of safetensors files. No weight is read.
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,7 +319,7 @@ def read_tensors(folder: Path) -> list[Tensor]:
     return merge_shards(weight_map, {name: read_safetensors_header(folder / name) for name in names}, index.name)
 
 
-# What a checkpoint holds, as one hash that does not depend on how it is cut into files or ordered in them.
+# The content hash.
 
 
 def content_hash(path: Path) -> str:
@@ -379,7 +366,7 @@ def _feed(digest: Any, opened: Any, count: int) -> None:
         count -= len(chunk)
 
 
-# Relative weight errors of layers: as numbers, and in words.
+# Relative errors of layers.
 
 
 @dataclass(frozen=True, slots=True)

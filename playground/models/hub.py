@@ -42,7 +42,6 @@ _TOKENIZER = re.compile(r"[\w.-]+\.(json|jinja|model|txt|tiktoken)")
 _SKIPPED = re.compile(r"(.*\.index\.json|README.*|LICENSE.*|.*eval.*|requirements.*)")
 
 
-__all__ = ["download", "is_cached", "is_here", "open_checkpoint"]
 LOG_IN = "set HF_TOKEN or run `hf auth login`"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 

@@ -2,6 +2,9 @@
 
 A pure function of what is stored. Numbers come from the store only, and nothing of this machine goes into it: no path,
 no text that was pasted, no name of a local file.
+
+It says what the variant was made from and under which licence, how each engine that the methods table names loads it,
+and what was measured of its weights. Every cell of those tables is a stored number with its run.
 """
 
 from __future__ import annotations
@@ -160,7 +163,7 @@ def _digest(what: str, value: object) -> str:
     return f" {what}: SHA-256 {code(value)}." if value else ""
 
 
-# How a pushed variant is loaded: one block of code for each engine that the methods table names for it.
+# Loading.
 
 
 def loading(variant: StoredVariant, row: Method, files: Sequence[str], repository: str) -> str:
@@ -193,8 +196,7 @@ def _transformers(row: Method, place: str, gguf: str) -> str:
     )
 
 
-# What was measured of a variant's weights, as the tables of its card. Every cell is a stored number with its
-# run.
+# What was measured.
 
 
 def of_variant(variant: StoredVariant) -> list[Run]:
@@ -322,7 +324,7 @@ def _number(value: Any, form: str, unit: str = "") -> str:
     return f"{value:{form}}{unit}" if isinstance(value, int | float) and not isinstance(value, bool) else "–"
 
 
-# What a variant was made from, as the hub names it, and under which licence that is.
+# Origin and licence.
 
 
 @dataclass(frozen=True, slots=True)

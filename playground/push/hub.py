@@ -1,7 +1,8 @@
 """A plan goes to the hub: one repository, one commit, so that the hub has all of a variant or nothing of it.
 
 The upload runs in a child process, which can be ended at once wherever it is. The token reaches it through a pipe and
-is nowhere else: in no argument, environment, file, log or error.
+is nowhere else: in no argument, environment, file, log or error. What the hub and its library say about an upload
+becomes our errors (`typed`).
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def _without(error: PlaygroundError, token: str) -> PlaygroundError:
     return kind(message, hint=hint, log_tail=log_tail)
 
 
-# What the hub and its library say about an upload, as our errors: one sentence, and what to do.
+# Errors.
 
 
 def typed(error: Exception, repository: str) -> PlaygroundError:

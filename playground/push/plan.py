@@ -1,4 +1,8 @@
-"""What a push would send: asked before anything is sent, and shown."""
+"""What a push would send: asked before anything is sent, and shown.
+
+It decides which files of a variant's folder go to the hub, and which of them without what only this machine should
+know.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,6 @@ from playground.push import card as push_card
 from playground.push.card import card, origin
 from playground.store import folders
 from playground.store.schema import StoredVariant
-
-# Which files of a variant's folder go to the hub, and which of them without what only this machine should know.
-
 
 SUFFIXES = (".safetensors", ".gguf", ".json", ".jinja", ".model", ".txt", ".tiktoken", ".yaml")
 README = "README.md"

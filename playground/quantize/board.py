@@ -157,7 +157,7 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
         "estimate": _estimate(row),
         "paper": method(row.method).paper,
         "hash": row.content_hash,
-        "run": runs.id_of_job(row.job_id),
+        "run": runs.run_id_of_job(row.job_id),
         "json": inert({**row.card, **paths, "recipe": recipe, "parent": row.parent}),
     }
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from playground.core import Progress
 from playground.errors import Cancelled, InvalidRecipe, QuantizeFailed
-from playground.methods import gguf as methods_gguf
+from playground.methods import gguf
 from playground.methods.gguf import BASE, ROW
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from playground.models.gguf import GgufHeader
 
 LOST = 1.0  # a relative error that zeros would have: every type is nearer, two bits of noise 0.3
-TYPES = tuple(dict.fromkeys((*methods_gguf.BASE.values(), *methods_gguf.FLOATS)))  # what `keep` may name
+TYPES = tuple(dict.fromkeys((*gguf.BASE.values(), *gguf.FLOATS)))  # what `keep` may name
 SUPER_BLOCK, BLOCK = 256, 32  # values per block of the K-quants, and of all other types
 # A row that is no multiple of 256 cannot hold super-blocks: the next type up with blocks of 32.
 FALLBACK = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
@@ -79,7 +79,7 @@ def make(
     report(Progress("Reading the checkpoint"))
     path = target / file_name(scheme)
     # As FP32, which every source type fits in, the values go straight to the kernels.
-    model = gguf_convert.load(source, path, scheme if scheme in methods_gguf.FLOATS else "F32", f"MOSTLY_{scheme}")
+    model = gguf_convert.load(source, path, scheme if scheme in gguf.FLOATS else "F32", f"MOSTLY_{scheme}")
     stored = gguf_convert.stored_type(source)
     kinds = _kinds(model.gguf_writer, recipe, stored)
 
@@ -112,10 +112,10 @@ def _kinds(writer: Any, recipe: Recipe, stored: str) -> dict[str, str]:
     matrices = {
         name: int(info.shape[-1])
         for name, info in tensors.items()
-        if quantizable(name, len(info.shape)) and info.dtype.name in (*methods_gguf.FLOATS, "F32")
+        if quantizable(name, len(info.shape)) and info.dtype.name in (*gguf.FLOATS, "F32")
     }
     found: dict[str, str] = {}
-    if recipe.scheme in methods_gguf.BASE:
+    if recipe.scheme in gguf.BASE:
         fields = {name: value.value for name, value in writer.kv_data[0].items()}
         choices = choose(recipe.scheme, Shape.of(fields, tensors), list(matrices.items()))
         found = {name: choice.kind for name, choice in choices.items()}

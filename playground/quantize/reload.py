@@ -66,7 +66,7 @@ class FreshProcess:
                 os.close(told)
 
     def compare(self, checkpoint: Path, probe: Path) -> dict[str, object]:
-        """What `reload` returns there. `probe` is what `quantize_probe.save` wrote, and is removed.
+        """What `reload` returns there. `probe` is what `quantize.probe.save` wrote, and is removed.
 
         Raises ReloadMismatch where the checkpoint cannot be loaded.
         """

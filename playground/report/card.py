@@ -1,4 +1,8 @@
-"""A section of a model card: the numbers of one run as Markdown, and as the hub's `model-index` where it has any."""
+"""One run as a section of a model card, in Markdown; as the hub's `model-index`; and as JSON with its schema.
+
+Names and sentences from elsewhere are text in a card: never markup, never another table cell. The hub's leaderboards
+and model pages read the `model-index`. The schema is JSON Schema, draft 2020-12.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,18 @@ from playground.store.schema import Run
 
 if TYPE_CHECKING:  # the upload decides how the library behaves before it is imported
     from huggingface_hub import EvalResult
+
+FORMAT = "quantization-playground/run"
+VERSION = 1
+SCHEMA = Path(__file__).parent / "run.schema.json"
+_MARKUP = re.compile(r"([\\`*\[\]<>|#&!~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+TASK = "text-generation"
+NAMES = {
+    "acc": "accuracy", "acc_norm": "normalized accuracy", "exact_match": "exact match", "f1": "F1",
+    "kld_mean": "mean KLD from the base model, nats", "top1_agreement": "same top token as the base model",
+    "ppl_ratio": "perplexity over the base model’s",
+}  # fmt: skip
+OF_DIVERGENCE = ("kld_mean", "top1_agreement", "ppl_ratio")
 
 
 def model_card(told: Account, run: Run) -> str:
@@ -68,12 +84,7 @@ def _index(run: Run) -> list[str]:
     return ["For the front matter, the entry of the model that the card is about:", fence(text, "yaml")]
 
 
-# A run as JSON, and the schema that says what stands where (JSON Schema, draft 2020-12).
-
-
-FORMAT = "quantization-playground/run"
-VERSION = 1
-SCHEMA = Path(__file__).parent / "run.schema.json"
+# JSON.
 
 
 def as_json(run: Run) -> dict[str, Any]:
@@ -99,11 +110,7 @@ def _finite(value: Any) -> Any:
     return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-# Pieces of a model card. Names and sentences from elsewhere are text in it: never markup, never another table
-# cell.
-
-
-_MARKUP = re.compile(r"([\\`*\[\]<>|#&!~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
+# Markdown.
 
 
 def plain(text: object) -> str:
@@ -129,16 +136,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, marks, *rows))
 
 
-# Results of runs as the hub's `model-index`, which its leaderboards and model pages read.
-
-
-TASK = "text-generation"
-NAMES = {
-    "acc": "accuracy", "acc_norm": "normalized accuracy", "exact_match": "exact match", "f1": "F1",
-    "kld_mean": "mean KLD from the base model, nats", "top1_agreement": "same top token as the base model",
-    "ppl_ratio": "perplexity over the base model’s",
-}  # fmt: skip
-OF_DIVERGENCE = ("kld_mean", "top1_agreement", "ppl_ratio")
+# The `model-index`.
 
 
 def entry(name: str, results: Iterable[EvalResult]) -> list[dict[str, Any]]:

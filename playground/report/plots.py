@@ -1,4 +1,7 @@
-"""The plots of a run, each drawn for a width in pixels."""
+"""The plots of a run, each drawn as SVG for a width in pixels.
+
+Drawn by hand: a few marks, one scale, and nothing that could be markup. Colours are classes of the style sheet.
+"""
 
 from __future__ import annotations
 
@@ -300,7 +303,7 @@ def heat(width: float, layers: Sequence[tuple[int, str, float, str]]) -> str:
     return str(drawing)
 
 
-# SVG by hand: a few marks, one scale, and nothing that could be markup. Colours are classes of the style sheet.
+# SVG.
 
 
 class Drawing:

@@ -1,4 +1,8 @@
-"""Make a review: pairs of frozen answers, invitations, and for each reviewer an order and sides nobody can guess."""
+"""Make a review: pairs of frozen answers, invitations, and for each reviewer an order and sides nobody can guess.
+
+Answers come from stored comparisons, or from variants that answer a set of prompts: the one written for this project, a
+pasted text, or an uploaded file.
+"""
 
 from __future__ import annotations
 
@@ -211,7 +215,7 @@ def _pairs(terms: Terms, answered: Sequence[Answered], variants: int, left: _Lef
                 }
 
 
-# ---- from stored comparisons
+# From stored comparisons.
 
 
 def from_runs(terms: Terms, run_ids: Sequence[str], name: str = "") -> Review:
@@ -274,7 +278,7 @@ def spoken(prompt: Mapping[str, Any]) -> str:
     return "\n\n".join(f"{words[turn['role']]}: {turn['content']}" for turn in messages)
 
 
-# Sets of prompts: the one written for this project, a pasted text, an uploaded file.
+# Sets of prompts.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""The Reviews page: what happens on it. It is the owner's alone: results name what reviewers must not know."""
+"""The Reviews page: its form, its parts, and what happens on it.
+
+It is the owner's alone: results name what reviewers must not know. What the form sends becomes a job's spec or runs,
+and nothing of it is trusted.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +37,16 @@ from playground.web.owner import Owner
 from playground.web.theme import drawn
 from playground.web.values import inert
 
-# What the Reviews page says before anything runs: the form, and what so many votes can show.
-
-
 RUNS_OFFERED = 60
 UNDECIDED = 0.2  # share of votes that prefer nobody, for what can be said before there is one
 SECONDS = 25  # that a person takes for a pair of short answers
+log = logging.getLogger(__name__)
+QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+LISTED = 100
+MAX_NAMES = 20_000  # characters of the reviewers' names
 
 
-def form_shown(
+def form_value(
     model: str,
     found: Sequence[Variant] = (),
     origin: str = "",
@@ -129,12 +134,6 @@ def _said(error: PlaygroundError | None) -> list[str] | None:
     return [error.message, error.hint] if error else None
 
 
-log = logging.getLogger(__name__)
-QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-LISTED = 100
-MAX_NAMES = 20_000  # characters of the reviewers' names
-
-
 class Reviews:
     """The events of the page over one queue. `owner`: the only one who may see and do any of it."""
 
@@ -165,12 +164,12 @@ class Reviews:
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
         name = event_data.text(data, "name") or settings().model
         if refusal := self.owner.refusal(request):
-            return form_shown(name, refusal=refusal)
+            return form_value(name, refusal=refusal)
         try:
             model, _ = models.split(name)
-            return form_shown(model, models.variants(model), models.describe(model))
+            return form_value(model, models.variants(model), models.describe(model))
         except PlaygroundError as error:
-            return form_shown(name, error=error)
+            return form_value(name, error=error)
 
     def plan(self, data: gr.EventData, request: gr.Request) -> str:
         sent, serial = event_data.values(data), event_data.serial(data)
@@ -297,7 +296,7 @@ def asked(job: Job) -> dict[str, Any]:
     }
 
 
-# The Reviews page: what is on it, all of it the owner's. What happens there is in `review_events`.
+# What is on the page.
 
 
 @dataclass(frozen=True)
@@ -322,7 +321,7 @@ def layout() -> Tab:
     return Tab(form, plan, board, opened)
 
 
-# What the Reviews form sends, turned into a job's spec or into runs. Nothing of it is trusted.
+# The form, as a spec or as runs.
 
 
 def from_runs(data: Mapping[str, Any]) -> bool:

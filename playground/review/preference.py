@@ -1,4 +1,4 @@
-"""What blind votes say of two variants: who is preferred, how sure that is, and how far the voters can be trusted.
+"""What blind votes say of variants: who is preferred, how sure that is, and how far the voters can be trusted.
 
 A vote is 1 (the first is preferred), 0 (the second is) or 0.5 (a tie, or both bad). The **win rate** is the mean of
 votes, a tie being half a win; 0.5 is no preference.
@@ -12,6 +12,12 @@ CHANGED decided prompts the votes themselves cannot tell how they cluster; each 
 
 Two reviewers cannot show how the next ten would vote: with few of them the interval speaks of other prompts of this
 kind, before these reviewers.
+
+One order of several variants comes from votes between two at a time (Bradley and Terry 1952). Each variant has a
+strength; the first of two is preferred with probability 1 / (1 + exp(second - first)). A tie is half a win on each
+side. The likelihood is concave, so Newton's method finds its one maximum. Intervals are of the sandwich estimator,
+clustered by prompt: votes on one prompt share its luck. A variant that lost to nobody, or won against nobody, has no
+finite strength; then every pair that met is given one tie more than it had, and the result says that it is `bounded`.
 """
 
 from __future__ import annotations
@@ -185,7 +191,7 @@ def _alpha(disagreement: npt.ArrayLike, totals: npt.NDArray[np.float64]) -> npt.
     return np.where(expected > 0, 1 - np.asarray(disagreement, dtype=float) / safe, np.nan)
 
 
-# One order of several variants from votes between two at a time: Bradley and Terry 1952.
+# Bradley and Terry.
 
 
 @dataclass(frozen=True, slots=True)

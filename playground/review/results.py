@@ -190,7 +190,7 @@ def _items(items: Any, ballots: Sequence[Ballot], people: Sequence[Reviewer]) ->
     return rows
 
 
-# What the numbers of a review mean, in plain sentences.
+# Sentences.
 
 
 def percent(share: float) -> str:

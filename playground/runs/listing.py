@@ -1,4 +1,7 @@
-"""The list of runs: what happens on it. It is the owner's; every function asks that itself."""
+"""The list of runs: its lines, and what happens on it. It is the owner's; every function asks that itself.
+
+A line says what was measured of what, and the one number that matters most in it.
+"""
 
 from __future__ import annotations
 
@@ -124,9 +127,6 @@ class Runs:
 def _remove(run_id: str) -> None:
     if not runs.remove(run_id):
         raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted before.")
-
-
-# One line of the list of runs: what was measured of what, and the one number that matters most in it.
 
 
 class Rows:

@@ -1,10 +1,13 @@
 """One stored run as its page shows it: a function of the run alone. No engine is asked, nothing is loaded.
 
 What every kind has: id, kind, title, note, model, created, how. Besides, one of
-    replay      {panes: run_replay.panes, verdict: the strip's value}     comparison
-    evaluation  evaluate_run.view                                         evaluation, divergence
+    replay      {panes: replay.panes, verdict: outcomes}                  comparison
+    evaluation  evaluate.board.view                                       evaluation, divergence
     speed       the Speed page's value                                    bench
     quantized   {row, card}, as a card of the Quantize page               quantization
+
+`how` says in words what was asked for, on which machine, with which packages, of which weights. `outcomes` is the
+stored verdict: what the page said when the comparison was made, not what it would say today.
 """
 
 from __future__ import annotations
@@ -29,6 +32,35 @@ from playground.store.runs import Entry
 from playground.web import gradio as gr
 from playground.web.theme import drawn
 from playground.web.values import megabytes
+
+KINDS = {
+    "comparison": "Comparison",
+    "evaluation": "Evaluation",
+    "divergence": "Divergence",
+    "bench": "Speed",
+    "quantization": "Quantization",
+}
+NAMES = {  # of settings, where the plain word is not enough
+    "at_once": "all at once",
+    "batch_size": "batch",
+    "chat_template": "chat template",
+    "concurrency": "requests at once",
+    "depths": "context before it, tokens",
+    "divergence": "divergence",
+    "few_shot": "examples in the prompt",
+    "limit": "items of each task",
+    "max_length": "longest document, tokens",
+    "max_tokens": "max tokens",
+    "multiturn": "examples as turns",
+    "output_tokens": "tokens written",
+    "prompt_tokens": "tokens read",
+    "runs": "repetitions",
+    "strip_thinking": "text after </think>",
+    "tokens": "tokens compared",
+}
+UNSET = {"limit": "all", "few_shot": "as the task says"}  # what no value means
+DEVICE = {"name": "device", "device": "computed on"}
+MAX_WORDS = 600
 
 
 def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
@@ -135,37 +167,7 @@ def quantized(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-# How a run was measured, in words: what was asked for, on which machine, with which packages, of which weights.
-
-
-KINDS = {
-    "comparison": "Comparison",
-    "evaluation": "Evaluation",
-    "divergence": "Divergence",
-    "bench": "Speed",
-    "quantization": "Quantization",
-}
-NAMES = {  # of settings, where the plain word is not enough
-    "at_once": "all at once",
-    "batch_size": "batch",
-    "chat_template": "chat template",
-    "concurrency": "requests at once",
-    "depths": "context before it, tokens",
-    "divergence": "divergence",
-    "few_shot": "examples in the prompt",
-    "limit": "items of each task",
-    "max_length": "longest document, tokens",
-    "max_tokens": "max tokens",
-    "multiturn": "examples as turns",
-    "output_tokens": "tokens written",
-    "prompt_tokens": "tokens read",
-    "runs": "repetitions",
-    "strip_thinking": "text after </think>",
-    "tokens": "tokens compared",
-}
-UNSET = {"limit": "all", "few_shot": "as the task says"}  # what no value means
-DEVICE = {"name": "device", "device": "computed on"}
-MAX_WORDS = 600
+# How a run was measured.
 
 
 def how(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,8 +252,7 @@ def variant(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-# The stored verdict of a comparison, as the strip draws it: what the page said when it was made, not what it
-# would say today.
+# The stored verdict.
 
 
 def outcomes(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,7 +291,7 @@ def _divergence(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {"words": f"{words[:1].upper()}{words[1:]}{part}", "kld": seen.kld_mean, "agreement": seen.top1_agreement}
 
 
-# The page of one run and the list of all: what is on them. What happens in the list is in `runs_events`.
+# What is on the page. What happens in the list of runs is in `listing`.
 
 
 @dataclass(frozen=True)

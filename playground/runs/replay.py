@@ -1,4 +1,4 @@
-"""A stored comparison as a pane shows it: the same lines as in `encode`, each with the second at which it came.
+"""A stored comparison as a pane shows it: the same lines as in `compare.encode`, each with the second at which it came.
 
 The browser plays them; nothing is asked of an engine. Every pane begins at 0 s, when its engine took the request: what
 a pane waited for others is not in its clock, so that it is not in the replay either.

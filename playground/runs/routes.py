@@ -2,6 +2,8 @@
 
 Whoever has a run's id may read it. An answer is made once and kept, compressed; a browser that has it asks whether it
 still holds, so that a revoked run is gone at the next look.
+
+A run's files are `/run/ID.html`, `.json`, `.csv`, `.png` and `.md`. None names a path of this machine, whoever asks.
 """
 
 from __future__ import annotations
@@ -166,8 +168,7 @@ def _whole(text: str | None) -> int:
         raise InvalidRequest(f"{(text or '')[:40]!r} is not a whole number.") from None
 
 
-# A run as a file, for whoever has its link: `/run/ID.html`, `.json`, `.csv`, `.png`, `.md`. Nothing of it names
-# a path of this machine, whoever asks.
+# Files.
 
 
 def serve_files(app: Any, owner: Owner) -> None:

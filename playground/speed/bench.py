@@ -3,6 +3,12 @@
 pp<N>: N prompt tokens are read. tg<N>: N tokens are generated after a prompt of one, or of D (`tg<N> @ d<D>`). As in
 llama-bench, end tokens are ignored, and a first repetition of each test is a warm-up and discarded. What cannot run is
 a row with its reason, and the others go on.
+
+The concurrency sweep measures what a server gives when several requests come at once. c workers send a new request as
+soon as the last one is answered, as `--max-concurrency` of vLLM's serving benchmark does. All times are the client's,
+from sending, so that queueing is in the time to the first token.
+Over the requests of a level: throughput = output tokens / (last token − first sending) · TTFT = first token − sending ·
+TPOT = (last − first token)/(n − 1) of each request · p50 and p99 as `numpy.percentile` interpolates them.
 """
 
 from __future__ import annotations
@@ -194,7 +200,7 @@ def _with_utilisation(row: BenchRow, test: BenchTest, loaded: Loaded, probe: Pro
     return replace(row, mbu=share, bandwidth=probe.bandwidth)
 
 
-# How far a measurement is and how long it will take, from the steps that are done.
+# Progress, and the time that is left.
 
 
 @dataclass(slots=True)
@@ -245,7 +251,7 @@ class Pace:
         return max(0.0, sum(ahead) - min(now - self._since, ahead[0] if ahead else 0.0))
 
 
-# The concurrency sweep: what a server gives when several requests come at once.
+# The concurrency sweep.
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,8 +324,7 @@ def _wave(
     return found
 
 
-# The requests of a measurement: prompts that no cache has seen, one timed answer, and a way to stop all of
-# them.
+# Requests: prompts that no cache has seen, one timed answer, and a way to stop all of them.
 
 
 @dataclass(frozen=True, slots=True)

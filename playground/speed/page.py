@@ -1,4 +1,7 @@
-"""The Speed page: what happens on it. The work is in `speed_session`; nothing here takes long."""
+"""The Speed page: its form, its parts, and what happens on it. No event here takes long.
+
+A measurement of one browser tab runs in a thread of its own, and the page reads how far it is.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,14 @@ from playground.web.owner import Rules
 from playground.web.theme import drawn
 from playground.web.values import inert, size
 
-# What the Speed page says and shows: its values as inert JSON, and the one sentence that answers the question.
-
-
 DEFAULT = Plan(prompt_tokens=256, output_tokens=64, runs=3)  # some minutes for two variants on a small CPU
 MAX_ADDRESSES = 32
 MAX_ADDRESS = 1200
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+log = logging.getLogger(__name__)
+UPDATES_PER_SECOND = 5
+HEARTBEAT_S = 0.5
+WAITING = Progress("Waiting: another measurement is running on this device")
 
 
 def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundError | None = None) -> str:
@@ -100,13 +105,6 @@ def _counts(data: Mapping[str, Any], key: str, name: str) -> tuple[int, ...]:
         ) from None
 
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-log = logging.getLogger(__name__)
-UPDATES_PER_SECOND = 5
-HEARTBEAT_S = 0.5
-WAITING = Progress("Waiting: another measurement is running on this device")
-
-
 class Speed:
     """The events of the page over one engine. A measurement takes minutes of the device: it is the owner's to start."""
 
@@ -166,7 +164,7 @@ class Speed:
             measurement.stop()
 
 
-# The Speed page: what is on it. What happens there is in `speed_events`.
+# What is on the page.
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ def layout() -> Tab:
     return Tab(form, result)
 
 
-# A measurement of one browser tab: it runs in a thread of its own, and the page reads how far it is.
+# Measurements.
 
 
 class Measurement:

@@ -1,4 +1,7 @@
-"""A bench: how fast each variant reads and writes, and how near that is to what the memory allows."""
+"""The report of a bench: how fast each variant reads and writes, and how near that is to what the memory allows.
+
+Also the rows, the files and the headline that the page shows of it.
+"""
 
 from __future__ import annotations
 
@@ -334,15 +337,15 @@ def headline(rows: Sequence[BenchRow], labels: Labels) -> tuple[str, str]:
         return "", ""
     best = max(decode, key=lambda found: found.tok_s_mean or 0)
     speed = best.tok_s_mean or 0
-    words = f"{_label_of(best, labels)} decodes {speed:.3g} tok/s"
+    words = f"{_label(best, labels)} decodes {speed:.3g} tok/s"
     if len(decode) > 1:
-        words = f"{_label_of(best, labels)} is the fastest here: {speed:.3g} tok/s"
+        words = f"{_label(best, labels)} is the fastest here: {speed:.3g} tok/s"
     references = [found for found in decode if labels.is_reference(found.address) and found is not best]
     same = [found for found in references if found.engine == best.engine]
     other = next(iter(same or references), None)
     caveats = []
     if other is not None and other.tok_s_mean:
-        words += f", {speed / other.tok_s_mean:.2f}× {_label_of(other, labels)}"
+        words += f", {speed / other.tok_s_mean:.2f}× {_label(other, labels)}"
         if other.engine != best.engine:
             caveats.append("different engines")
     if best.mbu is not None:
@@ -354,5 +357,5 @@ def headline(rows: Sequence[BenchRow], labels: Labels) -> tuple[str, str]:
     return f"{words}.", " · ".join(caveats)
 
 
-def _label_of(found: BenchRow, labels: Labels) -> str:
+def _label(found: BenchRow, labels: Labels) -> str:
     return f"{labels.variant(found.address)} in {engine_title(found.engine).removesuffix(' host')}"

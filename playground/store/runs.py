@@ -1,7 +1,8 @@
 """Queries about runs. Each is one transaction; none changes a run.
 
 What changes (a title, a note, whether its link answers) is said beside it, in `run_notes`. A revoked run is not there
-for anybody but the owner, and whoever asks says which of the two it is.
+for anybody but the owner, and whoever asks says which of the two it is. What pages ask of many runs, or often, is read
+without a whole `result`, which is long.
 """
 
 from __future__ import annotations
@@ -257,7 +258,7 @@ def versions() -> dict[str, str]:
 
 
 def new_run(kind: str, *, title: str, model: str, **values: Any) -> Run:
-    """A run of now, not stored yet. `model` is its key (`catalog.names.key`)."""
+    """A run of now, not stored yet. `model` is its key (`models.names.key`)."""
     return Run(
         id=new_id(),
         kind=kind,
@@ -290,7 +291,7 @@ def device_facts(computed_on: Iterable[str]) -> dict[str, Any]:
         return {"device": here[0], "name": here[0], "cores": machine.cores(), "memory": None, "bandwidth": None}
 
 
-# What pages ask of many runs, or often, without reading a whole `result`, which is long.
+# Parts of runs.
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +325,7 @@ def parts(run_ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, A
         return {row[0]: dict(zip(names, row[1:], strict=True)) for row in session.execute(query)}
 
 
-def id_of_job(job_id: str | None) -> str:
+def run_id_of_job(job_id: str | None) -> str:
     """The id of the run that a job left, "" where there is none, or none whose link answers."""
     if not job_id:
         return ""

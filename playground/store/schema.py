@@ -2,6 +2,9 @@
 
 What a query returns is detached: an object of its own that nobody writes back. A change here needs a migration; a test
 compares the two.
+
+What reviewers saw is frozen: nothing updates an item or a vote. Of a review only its end and its common link change, of
+a reviewer only whether the votes count.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ class Job(Base):
     kind, spec      which body runs it, and what that is asked
     title           one line for the list
     device          "cpu", "cuda:0": one job runs on each at a time
-    pid             of the worker, the leader of its process group; with `pid_identity`, `machine.process_identity`, it
+    pid             of the worker, the leader of its process group; with `pid_identity`, `process.process_identity`, it
                     is that process and no later one of the same number. Jobs of before step 0005 have none
     app_pid         of the process that started the worker, likewise; `app_identity` is "" where that had ended already
     home            `folders.home_id` of where it was queued: its processes and folders are there and nowhere else
@@ -229,7 +232,7 @@ def folded(*texts: str) -> str:
     return " ".join(texts).replace("\0", "").encode("utf-8", "replace").decode().casefold()
 
 
-# The tables of blind reviews. Times are seconds since the epoch.
+# Blind reviews.
 
 
 class Review(Base):

@@ -1,7 +1,10 @@
-"""Who gets in: the one place where the gate, the owner's login and the page's door are put together.
+"""Who may use the page: the one place where the gate, the owner's login and the page's routes for it are put together.
 
 Routes and events need nothing of it. The gate stands in front of all of them, and a function that matters asks `Owner`
 or `Rules` itself.
+
+The routes are `POST access/login` with the token, `POST access/logout`, and `GET access/me`, the role of the visitor.
+The token travels in a body, never in an address, and no answer and no log line holds it.
 """
 
 from __future__ import annotations
@@ -106,7 +109,7 @@ def door(top: gr.Row) -> None:
             gr.LoginButton(visible=False)  # makes gradio open its routes of the hub's login
 
 
-# The owner's door: `POST access/login` with the token, `POST access/logout`, and `GET access/me`, who one is.
+# Routes of the login.
 
 
 def serve(app: Any, owner: Owner) -> None:

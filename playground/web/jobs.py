@@ -1,6 +1,7 @@
 """The jobs of one page, as they work: from the store, so that a restart loses nothing.
 
-Callable from one thread at a time.
+A job's events are added up as they come: each is read once, never the whole file again. Callable from one thread at a
+time.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def ahead(job: Job, active: Jobs) -> int:
     return same.index(job.id)
 
 
-# One job as the page shows it: its events added up, read once each, never the whole file again.
+# One job.
 
 
 @dataclass(slots=True)

@@ -4,6 +4,13 @@ The owner is whoever sits at this machine, and on a page that others reach, whoe
 or on a Space with an account of the hub that the owner named. Every function that changes what outlives a visit asks
 here itself, because a hidden button protects nothing. On any doubt the answer is no: the command line, on this
 machine, is always there.
+
+The token becomes a cookie that scripts cannot read and other sites cannot send. It is compared in constant time and
+nowhere kept but in the settings; attempts are counted per visitor. What a cookie holds is random, and only its hash is
+here: after a restart everybody logs in again.
+
+`Rules` are what visitors of a public page may do: which models, how often, how much at once. They do not bind the
+owner. Visitors see names and numbers, and no path of this machine.
 """
 
 from __future__ import annotations
@@ -34,15 +41,21 @@ from playground.store import database
 from playground.store.schema import Job
 from playground.web.visitor import header, headers_of, hub_login, hub_user, listed, loopback, name_of, same, visitor
 
-# The owner's login on a public page: a token becomes a cookie that scripts cannot read and other sites cannot
-# send.
-
-
 COOKIE = "playground_owner"
 HEADER = "x-playground-token"
 HOURS = 12
 ATTEMPTS = parse_many("5/minute; 30/hour")
 MOST = 100  # logins that hold at once
+Role = Literal["viewer", "user", "owner"]
+# A proxy on this machine connects from loopback for everybody; by one of these it tells. What they say does not matter.
+FORWARDED = frozenset(
+    ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-host")
+)
+HINT = "Use the command line on the machine that serves it."
+HINT_LOGIN = "Log in as the owner, or use the command line on the machine that serves it."
+_VARIANT = re.compile(r":[\w.-]+")
+EACH = 2  # runs of one visitor at once; several people may come from one address
+VIEW = "Visitors of this page open links; generating is for its owner"
 
 
 @dataclass
@@ -108,18 +121,6 @@ def _hashed(text: str) -> str:
 def _cookies(request: gr.Request) -> list[str]:
     found = (request.cookies or {}).get(COOKIE)
     return [str(found)] if found else []
-
-
-Role = Literal["viewer", "user", "owner"]
-# A proxy on this machine connects from loopback for everybody; by one of these it tells. What they say does not matter.
-FORWARDED = frozenset(
-    ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-host")
-)
-HINT = "Use the command line on the machine that serves it."
-HINT_LOGIN = "Log in as the owner, or use the command line on the machine that serves it."
-_VARIANT = re.compile(r":[\w.-]+")
-EACH = 2  # runs of one visitor at once; several people may come from one address
-VIEW = "Visitors of this page open links; generating is for its owner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +206,7 @@ def _sender(request: gr.Request | None) -> str:
     return ""
 
 
-# What visitors of a public page may do: which models, how often, how much at once. Nothing of it binds the
-# owner.
+# Rules for visitors.
 
 
 def offered() -> list[str]:
@@ -351,7 +351,7 @@ def _who(request: gr.Request | None) -> str:
     return hub_user(request) or visitor(request)
 
 
-# What those see who are not the owner: names and numbers, and no path of this machine.
+# What visitors see of a job.
 
 
 def measuring_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,9 @@
-"""Colours, type and the page script: everything that `launch` wants, read once from the `static/` of each room."""
+"""Colours, type and the page script, read once from the `static/` of each room; and the parts that the script draws.
+
+A part is a gr.HTML with a constant template, filled by our script through `textContent` only. A value that reached a
+template would be evaluated as a template; so no value ever does. Nor does one hold a "<": `values.inert` escapes it.
+(Functions, not subclasses: gradio writes a stub file beside every module with a subclass.)
+"""
 
 from __future__ import annotations
 
@@ -96,8 +101,7 @@ def options() -> dict[str, Any]:
     }
 
 
-# The drawn parts of the page: gr.HTML with a constant template, filled by our script through `textContent`
-# only.
+# Drawn parts.
 
 
 def drawn(part: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
@@ -117,16 +121,13 @@ def pane(value: str = "", **kw: Any) -> gr.HTML:
 
 
 def notice(**kw: Any) -> gr.HTML:
-    """A sentence in place: the value of `encode.notice`, or nothing."""
+    """A sentence in place: the value of `values.notice`, or nothing."""
     return drawn("notice", **kw)
 
 
 def text(**kw: Any) -> gr.HTML:
-    """A line of text: the value of `encode.text`."""
+    """A line of text: the value of `values.text`."""
     return drawn("text", **kw)
-
-
-# The pages of the app and the way between them.
 
 
 def navigation(top: gr.Row) -> None:

@@ -1,4 +1,9 @@
-"""Whose a request is: a key for limits and a name of the hub's. Neither is a role; a doubt is the strictest answer."""
+"""Whose a request is: a key for limits and a name of the hub's. Neither is a role; a doubt is the strictest answer.
+
+`Hosts` are the names by which this page may be asked, and the websites which may ask it. A website that lets its own
+name lead to this machine (DNS rebinding) sends that name as the Host, and a browser says in Origin and Sec-Fetch-Site
+which website sent a request. Both are looked at before anything else is, for every route.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +103,7 @@ def hub_user(request: gr.Request | None) -> str:
     return name if isinstance(name, str) else ""
 
 
-# By which names this page may be asked, and which websites may ask it.
+# Hosts.
 
 
 def loopback(host: str) -> bool:
@@ -170,7 +175,7 @@ class Hosts:
     def allows(self, host: str) -> bool:
         """Whether a request may be sent to `host` (a Host header)."""
         name = name_of(host)
-        return bool(name) and (loopback(name) or self._named(name) or (self.public and _parsed_host(name)))
+        return bool(name) and (loopback(name) or self._named(name) or (self.public and _is_address(name)))
 
     def _named(self, name: str) -> bool:
         return any(name.endswith(one[1:]) if one.startswith("*.") else name == one for one in self.names)
@@ -184,7 +189,7 @@ def _netloc(origin: str) -> str:
     return urlsplit(origin).netloc
 
 
-def _parsed_host(name: str) -> bool:
+def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -13,8 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from playground.errors import MissingData
-from playground.evaluate import estimate as estimates
-from playground.evaluate import items, page
+from playground.evaluate import estimate, items, page
 from playground.evaluate.estimate import Expected
 from playground.evaluate.items import Item, TaskFacts
 from playground.evaluate.spec import Conditions, EvaluateSpec
@@ -36,7 +35,7 @@ def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
     def expected(_asked: Any, _tasks: Any, *, measure: bool, busy: float) -> Expected:
         return Expected((130.0, 290.0), 200.0, ("Some layers.",)) if measure else Expected(None, measures=True)
 
-    monkeypatch.setattr(estimates, "expected", expected)
+    monkeypatch.setattr(estimate, "expected", expected)
     return FakeQueue()
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from playground import machine
-from playground import models as real_catalog
+from playground import machine, models
 from playground.core import Loaded, Variant
 from playground.engines import base
 from playground.engines.base import Option, parse
@@ -209,9 +208,9 @@ def test_a_name_stays_text(
     engine = Several({f"evil@{name}": Script(tokens=MANY, step_s=0.001) for name in ("transformers", "llamacpp")})
     engine.scripts["evil@llamacpp"].load_error = OutOfMemory(EVIL, hint=EVIL)
     page = open_speed(engine)
-    evil = replace(real_catalog.variants("fake")[0], id="evil", model="evil", label=EVIL, source=EVIL)
-    monkeypatch.setattr(real_catalog, "variants", lambda _: [evil])
-    monkeypatch.setattr(real_catalog, "describe", lambda _: EVIL)
+    evil = replace(models.variants("fake")[0], id="evil", model="evil", label=EVIL, source=EVIL)
+    monkeypatch.setattr(models, "variants", lambda _: [evil])
+    monkeypatch.setattr(models, "describe", lambda _: EVIL)
     page.get_by_role("combobox", name="Model", exact=True).last.fill("evil")
     page.get_by_role("combobox", name="Model", exact=True).last.press("Enter")
     expect(page.locator(".sp-matrix .what b")).to_have_text([EVIL])

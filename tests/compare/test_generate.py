@@ -12,8 +12,7 @@ from playground.engines.router import Engines
 from playground.errors import InvalidRequest
 from playground.models import names
 from tests.cases import checkpoints
-from tests.fakes import catalog
-from tests.fakes import variants as stored
+from tests.fakes import catalog, variants
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 
 METRICS = {
@@ -91,7 +90,7 @@ def _ending(folder: Path, place: str) -> int:
     files = folder.with_name(f"{folder.name}-gguf")
     files.mkdir()
     gguf.make(folder, files, Recipe("gguf", "F16"), (), lambda _: None, lambda: False)
-    stored.made("gguf-f16", names.key(str(folder)), path=str(files), method="gguf", scheme="F16")
+    variants.made("gguf-f16", names.key(str(folder)), path=str(files), method="gguf", scheme="F16")
     return end
 
 

@@ -18,8 +18,7 @@ import pytest
 
 from playground.errors import EvaluationError, InvalidRequest, MissingData, PlaygroundError
 from playground.evaluate import board as evaluate_board
-from playground.evaluate import estimate as estimates
-from playground.evaluate import items, tasks
+from playground.evaluate import estimate, items, tasks
 from playground.evaluate import page as evaluate_page
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
@@ -125,7 +124,7 @@ def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatc
     all_items = json.loads(evaluate_page.plan(0, everything, expected))
     assert all_items["items"] is None and all_items["tasks"][0]["smallest_drop"] is None
     assert all_items["tasks"][1]["smallest_drop"] == pytest.approx(0.024, abs=0.001)
-    assert estimates.tasks_of(everything) == [("somewhere_else", None), ("gsm8k", 1319)]
+    assert estimate.tasks_of(everything) == [("somewhere_else", None), ("gsm8k", 1319)]
     alone = json.loads(evaluate_page.plan(1, DivergenceSpec(("a", "b")), expected))
     assert alone["button"] == "Measure the divergence of 1 variant" and alone["text"]["alone"] and not alone["tasks"]
 
@@ -379,7 +378,7 @@ def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
     def expected(_asked: Any, _tasks: Any, *, measure: bool, busy: float) -> Expected:
         return Expected((60.0, 120.0), 90.0) if measure else Expected(None, measures=True)
 
-    monkeypatch.setattr(estimates, "expected", expected)
+    monkeypatch.setattr(estimate, "expected", expected)
     return FakeQueue()
 
 

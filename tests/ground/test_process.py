@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from playground import process as process_module
+from playground import process
 from playground.engines import servers
 
 BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
@@ -17,7 +17,7 @@ BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
 
 @pytest.fixture(autouse=True)
 def nobody_said(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(process_module, "_said", {})
+    monkeypatch.setattr(process, "_said", {})
     before = {name: os.environ.pop(name, None) for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     yield
     for name, value in before.items():
@@ -29,21 +29,21 @@ def nobody_said(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("said", [{"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}])
 def test_what_the_user_said_stays(said: dict[str, str]) -> None:
     os.environ.update(said)
-    process_module.wait_briefly()
+    process.wait_briefly()
     assert {name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT") if name in os.environ} == said
-    assert said.items() <= process_module.as_user_said(os.environ).items()
+    assert said.items() <= process.as_user_said(os.environ).items()
 
 
 def test_a_job_waits_briefly_and_its_engines_as_the_pages_do() -> None:
-    process_module.wait_briefly()
+    process.wait_briefly()
     assert os.environ["GOMP_SPINCOUNT"] == "1000"
     assert not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & servers._environment("key").keys()
 
 
 def test_asking_twice_is_asking_once() -> None:
-    process_module.wait_briefly()
-    process_module.wait_briefly()
-    assert "GOMP_SPINCOUNT" not in process_module.as_user_said(os.environ)
+    process.wait_briefly()
+    process.wait_briefly()
+    assert "GOMP_SPINCOUNT" not in process.as_user_said(os.environ)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libgomp comes with torch on Linux")
@@ -51,7 +51,7 @@ def test_libgomp_understands_it() -> None:
     """It says what it read when it is loaded."""
     shown = subprocess.run(
         [sys.executable, "-c", "import torch"],
-        env=os.environ | process_module.briefly({}) | {"OMP_DISPLAY_ENV": "VERBOSE"},
+        env=os.environ | process.briefly({}) | {"OMP_DISPLAY_ENV": "VERBOSE"},
         capture_output=True,
         text=True,
         check=True,

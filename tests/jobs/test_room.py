@@ -10,7 +10,7 @@ from playground import machine
 from playground.errors import OutOfMemory
 from playground.evaluate import estimate
 from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
-from playground.jobs import room as jobs_room
+from playground.jobs import room
 from playground.jobs.kinds import Spec
 from playground.methods.recipe import Recipe
 from playground.quantize.spec import QuantizeSpec
@@ -34,7 +34,7 @@ def test_idle_models_make_room_before_a_job_and_only_then(
     job = queue.get(queue.submit(spec))
     free = {"bytes": 10**12}
     monkeypatch.setattr(machine, "memory", lambda: machine.Memory(10**12, free["bytes"]))
-    begin = jobs_room.before_start(engine)
+    begin = room.before_start(engine)
     begin(job)
     assert engine.loaded == {"a", "b", "c"}
     free["bytes"] = 10**6

@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 
 from playground import cli, console
 from playground.errors import Cancelled, InvalidRequest, OutOfMemory, PlaygroundError, UnknownJob
-from playground.jobs import ending
-from playground.jobs import queue as queue_module
+from playground.jobs import ending, queue
 from playground.methods.recipe import Recipe, command
 from playground.quantize import estimate
 from playground.quantize.spec import QuantizeSpec
@@ -39,7 +38,7 @@ def run(*arguments: str) -> str:
 
 
 def queued(spec: Any) -> str:
-    return queue_module.submit(spec, "cpu").id
+    return queue.submit(spec, "cpu").id
 
 
 @pytest.fixture
@@ -51,14 +50,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[QuantizeSpec]:
         found.append(spec)
         raise Cancelled("far enough")
 
-    monkeypatch.setattr(queue_module, "submit", submit)
-    monkeypatch.setattr(queue_module, "best_device", lambda: "cpu")
+    monkeypatch.setattr(queue, "submit", submit)
+    monkeypatch.setattr(queue, "best_device", lambda: "cpu")
     return found
 
 
 def test_following_a_job_to_its_end(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     first = jobs.get(queued(steps("layer first")))
-    job = console.follow(queue_module.submit(steps("layer a", "sleep 0.5")), WORKER)
+    job = console.follow(queue.submit(steps("layer a", "sleep 0.5")), WORKER)
     assert job.state == "done" and job.result == {"steps": 2}
     assert jobs.get(first.id).state == "done", "what was queued before runs before"
     said = capfd.readouterr()
@@ -66,7 +65,7 @@ def test_following_a_job_to_its_end(home: Path, capfd: pytest.CaptureFixture[str
 
 
 def test_a_job_after_the_one_that_is_followed_is_left_to_others(home: Path) -> None:
-    mine = queue_module.submit(steps("layer a"))
+    mine = queue.submit(steps("layer a"))
     after = queued(steps("layer b"))
     console.follow(mine, WORKER)
     assert jobs.get(after).state == "queued"
@@ -74,7 +73,7 @@ def test_a_job_after_the_one_that_is_followed_is_left_to_others(home: Path) -> N
 
 def test_the_failure_of_a_job_is_the_failure_of_the_command(home: Path) -> None:
     with pytest.raises(OutOfMemory, match="more memory"):
-        console.follow(queue_module.submit(steps("raise memory")), WORKER)
+        console.follow(queue.submit(steps("raise memory")), WORKER)
 
 
 def test_interrupt_cancels(home: Path, tmp_path: Path) -> None:
@@ -106,7 +105,7 @@ except Cancelled:
 def test_list_show_and_log(home: Path) -> None:
     assert "No jobs" in run("jobs", "list")
     assert json.loads(run("jobs", "list", "--json")) == []
-    made = queue_module.submit(steps("layer a", "raise bug"))
+    made = queue.submit(steps("layer a", "raise bug"))
     with pytest.raises(PlaygroundError):
         console.follow(made, WORKER)
     assert made.id in run("jobs", "list") and "failed" in run("jobs", "list")

@@ -20,7 +20,7 @@ from playground.models import checkpoint
 from playground.models.checkpoint import Checkpoint
 from playground.models.gguf import read_header
 from playground.models.variants import open_checkpoint
-from playground.quantize import machine_speed as estimate_speed
+from playground.quantize import machine_speed
 from playground.quantize.estimate import FRESH_SHARE, Facts, Job, Matrix, estimate, facts, memory, seconds
 from playground.quantize.machine_speed import Speed
 
@@ -295,7 +295,7 @@ def test_a_busy_machine_moves_the_upper_end_only() -> None:
 
 def test_facts_of_this_machine(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(estimate_speed, "_ask", lambda: asked.append(1) or SPEED)
+    monkeypatch.setattr(machine_speed, "_ask", lambda: asked.append(1) or SPEED)
     assert facts(measure=False).speed is None
     assert facts().speed == facts(str(tmp_path / "not" / "there")).speed == SPEED
     assert len(asked) == 1
@@ -308,17 +308,17 @@ def test_facts_of_this_machine(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_the_best_of_all_readings_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slower = replace(SPEED, imports_s=20.0, gemm=1e10, write=9e8)
-    monkeypatch.setattr(estimate_speed, "_ask", lambda: SPEED)
-    estimate_speed.speed()
-    monkeypatch.setattr(estimate_speed, "_ask", lambda: slower)
-    assert estimate_speed.speed(again=True) == replace(SPEED, write=9e8)
+    monkeypatch.setattr(machine_speed, "_ask", lambda: SPEED)
+    machine_speed.speed()
+    monkeypatch.setattr(machine_speed, "_ask", lambda: slower)
+    assert machine_speed.speed(again=True) == replace(SPEED, write=9e8)
 
 
 @pytest.mark.parametrize("stored", ["", "[]", "{}", '{"key": "another", "speed": {}}'])
 def test_a_foreign_or_broken_cache_is_not_believed(home: Path, stored: str) -> None:
     (home / "cache").mkdir()
     (home / "cache/speed.json").write_text(stored)
-    assert estimate_speed.known() is None
+    assert machine_speed.known() is None
 
 
 def test_a_machine_without_llm_compressor_is_one_sentence(
@@ -326,14 +326,14 @@ def test_a_machine_without_llm_compressor_is_one_sentence(
 ) -> None:
     (tmp_path / "broken_speed.py").write_text("import no_such_module")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(estimate_speed, "MODULE", "broken_speed")
+    monkeypatch.setattr(machine_speed, "MODULE", "broken_speed")
     with pytest.raises(EngineUnavailable, match="llm-compressor cannot be used here"):
-        estimate_speed.speed()
+        machine_speed.speed()
 
 
 @pytest.mark.slow
 def test_this_machine_can_be_measured(home: Path) -> None:
-    found = estimate_speed.speed()
+    found = machine_speed.speed()
     assert all(value > 0 for value in (found.imports_s, found.gemm, found.gemm_fp32, found.round, found.write))
     assert found.base_bytes > 100_000_000
-    assert estimate_speed.known() == found
+    assert machine_speed.known() == found
