@@ -42,7 +42,9 @@ from playground.store.schema import Job
 LOOK_S = 0.2  # while it waits for its device
 EVERY_S = 1.0
 SHARE = 0.01  # of the worker's time
-CHILDREN_EVERY = 5  # samples: finding them means looking at every process of the machine, and each look at a file there
+# In samples. To find children, every process of the machine is looked at, and each look at a file there lets go of the
+# interpreter that the body wants.
+CHILDREN_EVERY = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -116,9 +118,6 @@ def _write(path: Path, body: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
-
-
-# lets go of the interpreter that the body wants
 
 
 class Sampler:

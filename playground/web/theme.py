@@ -116,7 +116,7 @@ def drawn(part: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
 
 
 def pane(value: str = "", **kw: Any) -> gr.HTML:
-    """One pane; its value is the lines of `encode`. Its own buttons send `halt`, `again`, `engine`, `measure`."""
+    """One pane; its value is the lines of `compare.encode`. Its buttons send `halt`, `again`, `engine`, `measure`."""
     return drawn("pane", value, signals="'halt' 'again' 'engine' 'measure'", **kw)
 
 

@@ -98,7 +98,7 @@ def _ending(folder: Path, place: str) -> int:
 def test_an_answer_ends_at_the_same_tokens_in_every_form_and_engine(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()  # the real catalog
+    monkeypatch.undo()  # the real models
     monkeypatch.setenv("PLAYGROUND_HOME", str(home))
     monkeypatch.setenv("PLAYGROUND_OFFLINE", "1")
     engines = Engines()

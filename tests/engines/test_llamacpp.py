@@ -113,7 +113,7 @@ def children() -> list[str]:
     found = []
     for child in psutil.Process().children(recursive=True):
         command = " ".join(child.cmdline()) if child.status() != psutil.STATUS_ZOMBIE else ""
-        found += [command] if "llamacpp_host" in command else []
+        found += [command] if "llamacpp.host" in command else []
     return found
 
 

@@ -74,7 +74,7 @@ class Script:
 
 @dataclass
 class FakeEngine:
-    """Implements `engines.engine.Engine`. `asked` and `prompts` tell a test what reached it."""
+    """Implements `engines.base.Engine`. `asked` and `prompts` tell a test what reached it."""
 
     scripts: dict[str, Script] = field(default_factory=dict)
     name: str = "fake"

@@ -75,7 +75,7 @@ class FakeQueue:
         job.state, job.started_at = "running", time.time() - ago
 
     def tell(self, job_id: str, kind: str, at: float = 0.0, **values: Any) -> None:
-        """One event, as `jobs.report` writes it."""
+        """One event, as `jobs.progress` writes it."""
         self.told[job_id].append({"at": at, "kind": kind, **values})
 
     def stage(self, job_id: str, name: str, done: float = 0, total: float = 0, unit: str = "", at: float = 0.0) -> None:

@@ -1,3 +1,5 @@
+"""Tables of numbers: columns move below where a window has no room, and no number is cut."""
+
 from io import StringIO
 
 import pytest

@@ -1,6 +1,6 @@
 """The app that is attacked: served as `python -m playground run` does, over a scripted engine and queue.
 
-Everything else is real: the catalog, the store, gradio's routes. A line on standard input asks what came of it.
+Everything else is real: the models, the store, gradio's routes. A line on standard input asks what came of it.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def test_what_the_reader_of_transformers_drops_makes_a_file_one_for_llamacpp(
 
 
 def test_what_the_reader_leaves_out_is_taken_from_the_classes() -> None:
-    """The numbers of `gguf_reader` are those of the installed transformers."""
+    """The numbers of `models.gguf` are those of the installed transformers."""
     from transformers import AutoConfig
 
     kinds = ("falcon", "gemma2", "gemma3_text", "nemotron", "qwen3", "stablelm", "starcoder2", "mistral")

@@ -1,4 +1,4 @@
-"""Checkpoints that real libraries wrote, described by the catalog: what it counts is what was there before."""
+"""Checkpoints that real libraries wrote, described by `models`: what is counted is what was there before."""
 
 from __future__ import annotations
 

@@ -82,12 +82,12 @@ def test_interrupt_cancels(home: Path, tmp_path: Path) -> None:
     code = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands on that it is ignored
-from playground import console as cli_follow
+from playground import console
 from playground.errors import Cancelled
 from playground.jobs.queue import submit
 from tests.fakes.job import WORKER, steps
 try:
-    cli_follow.follow(submit(steps(*{words!r})), WORKER)
+    console.follow(submit(steps(*{words!r})), WORKER)
 except Cancelled:
     sys.exit(130)
 """

@@ -217,4 +217,4 @@ def test_formats_here_are_what_the_quantizers_of_transformers_say() -> None:
     versions = machine.versions(checkpoint.PACKAGES)
     table_says = {row.name: checkpoint.support(row, "cpu", None, versions).state for row in checkpoint.FORMATS}
     assert asked == {name: state for name, state in table_says.items() if name in asked}
-    assert set(table_says) - set(asked) == {"gguf"}  # has no quantization_config to ask; the catalog's tests load one
+    assert set(table_says) - set(asked) == {"gguf"}  # has no quantization_config to ask; the tests of models load one

@@ -1,4 +1,4 @@
-// The Evaluate page: what to compare, on which tasks, and what so many items can show. Results: evaluate_run.js.
+// The Evaluate page: what to compare, on which tasks, and what so many items can show. Results: run.js.
 (() => {
   const P = window.Playground;
   const { el } = P;

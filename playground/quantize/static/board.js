@@ -1,4 +1,4 @@
-// What came of the Quantize form: the jobs while they work, and a card for each variant. Plots: quantize_plots.js.
+// What came of the Quantize form: the jobs while they work, and a card for each variant. Plots: plots.js.
 (() => {
   const P = window.Playground;
   const { el } = P;

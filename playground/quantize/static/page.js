@@ -1,4 +1,4 @@
-// The Quantize page: what to make and what that will cost. What came of it is in quantize_board.js.
+// The Quantize page: what to make and what that will cost. What came of it is in board.js.
 (() => {
   const P = window.Playground;
   const { el } = P;

@@ -1,4 +1,4 @@
-// The Speed page: what to measure, how far it is, and the table. The plots are in speed_plots.js.
+// The Speed page: what to measure, how far it is, and the table. The plots are in plots.js.
 (() => {
   const P = window.Playground;
   const { el } = P;
