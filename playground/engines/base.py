@@ -138,6 +138,7 @@ TABLE: tuple[EngineRow, ...] = (
         no_distribution="A remote endpoint tells a few probable tokens at most, and a divergence needs all of them.",
     ),
 )
+NAMES = tuple(row.name for row in TABLE)
 
 
 def row(name: str) -> EngineRow:
@@ -156,9 +157,6 @@ def no_distribution(name: str) -> str:
 
 
 # Addresses, `variant@engine`: without an engine, the first one that can run the variant here.
-
-
-NAMES = tuple(row.name for row in TABLE)
 
 
 @dataclass(frozen=True, slots=True)
