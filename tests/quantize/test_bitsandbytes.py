@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from playground.core import Progress
 from playground.errors import Cancelled, InvalidRecipe, UnknownVariant
 from playground.methods import on_load
 from playground.methods.recipe import Recipe
@@ -117,6 +118,13 @@ def test_every_weight_tells_what_it_lost(tiny: Path, tmp_path: Path, scheme: str
         original = weights[f"{error.name}.weight"]
         expected = np.linalg.norm(by_hand(original, scheme) - original) / np.linalg.norm(original)
         assert error.relative_error == pytest.approx(expected, rel=near), error.name
+
+
+def test_what_each_layer_lost_is_counted_as_it_is_measured(tiny: Path, tmp_path: Path) -> None:
+    told: list[Progress] = []
+    (tmp_path / "made").mkdir()
+    bitsandbytes.make(tiny, tmp_path / "made", Recipe("bitsandbytes", "int8"), (), told.append, lambda: False)
+    assert told[-14:] == [Progress("Measuring what each layer lost", done, 14, "layers") for done in range(14)]
 
 
 def test_ignored_modules_stay_as_they_are(tiny: Path, tmp_path: Path) -> None:

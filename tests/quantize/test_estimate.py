@@ -271,6 +271,20 @@ def test_calibration_and_search_cost_time() -> None:
     assert plain[0] < awq[0] < longer[0]
 
 
+def test_the_time_of_a_reload_by_hand() -> None:
+    """Each weight is unpacked once; each, and the output head, meets 96 tokens with two operations."""
+    low, high = seconds(built("rtn", [Matrix(1000, 1000)], 0), SPEED).of["reloading"]
+    assert low == high == pytest.approx(1e6 / SPEED.round + 2 * 96 * (1e6 + 1000) / SPEED.gemm)
+
+
+@pytest.mark.parametrize("method", ["rtn", "gptq", "fp8"])
+def test_a_heavier_model_takes_as_much_more_memory(method: str) -> None:
+    """All of it at worst; at best a tenth of its pages are gone."""
+    light = built(method, [Matrix(256, 256)], 8)
+    before, after = (memory(job, 0).total for job in (light, replace(light, weight_bytes=light.weight_bytes + GIB)))
+    assert (after[0] - before[0], after[1] - before[1]) == pytest.approx((0.9 * GIB, GIB))
+
+
 def test_experience_moves_and_narrows_the_range() -> None:
     parts = seconds(built("gptq", [Matrix(512, 512)], 8), SPEED)
     middle = sum(parts.total) / 2

@@ -127,6 +127,20 @@ def test_rows_that_hold_no_super_blocks_fall_back_to_small_ones() -> None:
     assert gguf.fits("Q2_K", 33) == "F16"
 
 
+@pytest.mark.parametrize(
+    ("counts", "shared"),
+    [
+        ({"head_count": 64, "head_count_kv": 8}, 8),
+        ({"head_count": 32}, 1),
+        ({"head_count": [16, 32], "head_count_kv": [0, 8]}, 4),
+    ],
+)
+def test_a_file_says_how_many_heads_share_their_values(counts: dict[str, Any], shared: int) -> None:
+    """One that names no heads for keys and values has as many of them as of queries."""
+    fields = {f"llama.attention.{name}": count for name, count in counts.items()}
+    assert gguf.Shape.of({"general.architecture": "llama", **fields}, ()).grouped == shared
+
+
 def test_eight_experts_keep_keys_and_values_in_8_bits() -> None:
     found = mixture("Q4_K_M", experts=8)
     assert found["blk.3.attn_k.weight"] == found["blk.3.attn_v.weight"] == "Q8_0"

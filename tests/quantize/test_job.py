@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from playground.core import Progress
 from playground.errors import (
     BrokenCheckpoint,
+    Cancelled,
     InvalidRecipe,
     InvalidRequest,
     PlaygroundError,
@@ -27,9 +28,11 @@ from playground.errors import (
 from playground.jobs import progress as jobs_progress
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import content_hash
+from playground.models import checkpoint
 from playground.quantize import compressor, probe, reload
 from playground.quantize import job as quantize_job
 from playground.quantize.compressor import NEARLY
+from playground.quantize.recipes import complete
 from playground.quantize.spec import QuantizeSpec
 from playground.store import folders, runs, variants
 from playground.texts import files
@@ -222,6 +225,20 @@ def test_qwen2_through_awq(models: Callable[[str], Path], job: Job) -> None:
     done = [event["done"] for event in events() if event.get("stage") == "searching AWQ scales (1 of 2)"]
     assert done == sorted(done)
     assert len(set(done)) > 50  # each scale that is tried moves it, not only each layer
+
+
+def test_what_was_decided_for_the_recipe_is_told_before_the_work(
+    models: Callable[[str], Path], job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise Cancelled("Stopped.")
+
+    monkeypatch.setattr(quantize_job, "_make", stop)
+    recipe = Recipe("rtn", "W4A16")
+    with pytest.raises(Cancelled):
+        job(models("Llama"), recipe)
+    reasons = complete(checkpoint.from_path("llama", models("Llama")), recipe).reasons
+    assert reasons and [event["text"] for event in events() if event["kind"] == "note"] == list(reasons)
 
 
 @pytest.mark.usefixtures("same_process")
