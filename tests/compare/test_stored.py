@@ -95,6 +95,15 @@ def test_every_metric_is_computed_again_from_the_stored_tokens(home: Path) -> No
         assert pane["loaded"]["kernel"] == "fake kernel" and pane["prompt"] is None and pane["sampling"] is None
 
 
+def test_a_pane_comes_back_with_the_time_that_it_waited() -> None:
+    made = answered()
+    made.panes[1].finish = replace(made.panes[1].finish, waited_s=2.5)  # type: ignore[type-var]
+    run = stored(made)
+    assert [one.finish and one.finish.waited_s for one in compare_stored.panes(run)] == [0.0, 2.5]
+    del run.result["panes"][0]["waited_s"]  # as an older version stored it
+    assert compare_stored.panes(run)[0].finish == made.panes[0].finish
+
+
 def test_the_verdict_and_the_divergence_are_those_that_were_shown() -> None:
     run = stored(answered("fake", "fake:nf4", "fake:nope", divergence=True))
     (verdict,) = run.result["verdict"]

@@ -41,6 +41,17 @@ def test_a_name_longer_than_the_window_goes_on_below_and_brackets_are_words() ->
     assert "7 MB" in lines[1] and all(len(line) <= 24 for line in lines)
 
 
+def test_words_begin_and_numbers_end_below_each_other() -> None:
+    table = Figures(("variant", "engine"), ("size", "tokens"))
+    table.add("smollm2", "vllm", "269.0 MB", "7")
+    table.add("smollm2:nf4", "transformers", "9.1 MB", "1,024")
+    lines = [line.ljust(80) for line in printed(table, 80)]
+    for column in (("variant", "smollm2", "smollm2:nf4"), ("engine", "vllm", "transformers")):
+        assert len({line.index(word) for line, word in zip(lines, column, strict=True)}) == 1
+    for column in (("size", "269.0 MB", "9.1 MB"), ("tokens", "7", "1,024")):
+        assert len({line.index(f"{word} ") + len(word) for line, word in zip(lines, column, strict=True)}) == 1
+
+
 def test_a_pipe_has_room_and_a_window_its_own_width(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
