@@ -20,6 +20,8 @@ from playground.store import database, runs
 from tests.fakes import catalog
 from tests.fakes.catalog import fake_variant
 from tests.fakes.engine import FakeEngine, Script
+from tests.fakes.site import serving
+from tests.fakes.visitor import Visitor
 
 MANY = tuple(f"w{n}" for n in range(32))
 FORM = {"prompt_tokens": "8", "output_tokens": "4", "depths": "0, 16", "runs": "2", "concurrency": ""}
@@ -166,3 +168,13 @@ def test_an_unexpected_failure_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
         "The measurement ended unexpectedly.",
         "Details are in the log.",
     ]
+
+
+def test_the_tab_opens_with_its_form() -> None:
+    with serving(FakeEngine()) as url:
+        visitor = Visitor(url)
+        form = visitor.component("pg-speed-form")["id"]
+        fills = [one for one in visitor.config["dependencies"] if one["outputs"] == [form]]
+        (opens,) = [one["id"] for one in fills if one["targets"][0][1] == "load"]
+        (answer,) = visitor.predict(opens, []).json()["data"]
+    assert json.loads(answer)["variants"]
