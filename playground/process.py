@@ -7,7 +7,7 @@ they meet, and libgomp lets who is first spin for 300,000 rounds: 17 ms where a 
 core. Beside anything else that keeps a core busy the one waited for is not running, and all of them spin for nothing.
 Asleep at once (`OMP_WAIT_POLICY=PASSIVE`) is safe and slow: each meeting is a sleep and a waking. So a job spins for a
 twentieth of a millisecond, which outlasts most meetings: as fast as spinning on a quiet machine, and no slower than
-sleeping on a busy one (docs/LOG.md).
+sleeping on a busy one (docs/measurements.md).
 
 `sweep_orphans` ends engine processes that outlived a crashed app. Every engine also watches its standard input and ends
 with it. This is for what a kill -9 in the wrong moment leaves: a worker whose launcher is gone.
