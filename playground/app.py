@@ -42,8 +42,7 @@ from playground.quantize.page import Quantize, spec, start
 from playground.review import page as review_page
 from playground.review import routes as review_routes
 from playground.review.page import Reviews
-from playground.runs import page as runs_page
-from playground.runs import routes
+from playground.runs import listing, routes
 from playground.runs import routes as runs_routes
 from playground.runs.listing import Runs
 from playground.settings import settings
@@ -78,7 +77,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         quantize.wire(demo)
         Evaluate(evaluate_page.layout(), queue, rules).wire()
         Speed(page.layout(), engine, speeds, rules).wire(demo)
-        Runs(runs_page.layout(), owner).wire()
+        Runs(listing.layout(), owner).wire()
         Reviews(review_page.layout(), queue, owner).wire()
         add_endpoints(engine, rules, queue)
         api.endpoints(owner, queue)

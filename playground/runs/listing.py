@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,12 +19,13 @@ from playground.errors import PlaygroundError, UnknownRun
 from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
 from playground.evaluate.verdict import WITHHELD
-from playground.runs.page import KINDS, Tab
+from playground.runs.page import KINDS
 from playground.store import database, runs
 from playground.store.runs import Entry
 from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.owner import Owner
+from playground.web.theme import drawn
 from playground.web.values import inert
 
 log = logging.getLogger(__name__)
@@ -230,3 +232,22 @@ def _quantization(made: Mapping[str, Any]) -> Number:
     if not before or not after:
         return "", ""
     return f"{before / after:.2f}×", f"smaller, {made.get('bits_per_weight', 0):.2f} bits per weight"
+
+
+# What is on the page. What happens in the list of runs is in `listing`.
+
+
+@dataclass(frozen=True)
+class Tab:
+    list: gr.HTML
+
+
+def layout() -> Tab:
+    """Draw both pages in the current Blocks; the script shows one page at a time. A run's own is fetched, not sent."""
+    with gr.Column(elem_id="pg-opened"):
+        drawn("openedRun", elem_id="pg-opened-run")
+    with gr.Column(elem_id="pg-runs"):
+        found = drawn(
+            "runsList", signals="'look' 'rename' 'annotate' 'revoke' 'restore' 'remove'", elem_id="pg-runs-list"
+        )
+    return Tab(found)

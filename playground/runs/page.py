@@ -13,7 +13,6 @@ stored verdict: what the page said when the comparison was made, not what it wou
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from playground.compare.session import WORDS
@@ -29,8 +28,6 @@ from playground.runs import replay
 from playground.speed import report
 from playground.speed.spec import BenchRow
 from playground.store.runs import Entry
-from playground.web import gradio as gr
-from playground.web.theme import drawn
 from playground.web.values import megabytes
 
 KINDS = {
@@ -289,22 +286,3 @@ def _divergence(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     part = "" if seen.tokens == found.get("total", seen.tokens) else f" over the first {seen.tokens} tokens"
     words = str(seen)
     return {"words": f"{words[:1].upper()}{words[1:]}{part}", "kld": seen.kld_mean, "agreement": seen.top1_agreement}
-
-
-# What is on the page. What happens in the list of runs is in `listing`.
-
-
-@dataclass(frozen=True)
-class Tab:
-    list: gr.HTML
-
-
-def layout() -> Tab:
-    """Draw both pages in the current Blocks; the script shows one page at a time. A run's own is fetched, not sent."""
-    with gr.Column(elem_id="pg-opened"):
-        drawn("openedRun", elem_id="pg-opened-run")
-    with gr.Column(elem_id="pg-runs"):
-        found = drawn(
-            "runsList", signals="'look' 'rename' 'annotate' 'revoke' 'restore' 'remove'", elem_id="pg-runs-list"
-        )
-    return Tab(found)
