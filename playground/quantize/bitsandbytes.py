@@ -34,7 +34,7 @@ def make(
     check(recipe)
     from transformers import AutoConfig
 
-    from playground.models.weights import load_model, refuse_not_finite
+    from playground.models.load import load_model, refuse_not_finite
 
     report(Progress("Loading and quantizing"))
     original = AutoConfig.from_pretrained(source, trust_remote_code=False)
@@ -68,7 +68,7 @@ def layer_errors(
     import torch
     from bitsandbytes.functional import QuantState, dequantize_4bit, int8_vectorwise_dequant
 
-    from playground.models.weights import not_finite
+    from playground.models.load import not_finite
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     before, after = _files(source), _files(saved)

@@ -32,7 +32,7 @@ from playground.methods import method
 from playground.methods.llm_compressor import to_yaml
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import WHAT, LayerError, relative_error
-from playground.models.weights import load_model, refuse_not_finite
+from playground.models.load import load_model, refuse_not_finite
 from playground.quantize import probe as quantize_probe
 
 RECIPE = "recipe.yaml"

@@ -164,7 +164,7 @@ def _write(
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LazyNumpyTensor, dequantize
 
     from playground.models.gguf import read_header
-    from playground.models.weights import not_finite
+    from playground.models.load import not_finite
 
     tensors = writer.tensors[0]
     stored = {name: info.dtype for name, info in tensors.items()}

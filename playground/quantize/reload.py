@@ -33,7 +33,7 @@ from playground.core import UNKNOWN_ID, Generation, Message, Prompt, Sampling, T
 from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.errors import EngineError, PlaygroundError, ReloadMismatch, from_wire, to_wire
 from playground.models import gguf
-from playground.models.weights import refuse_not_finite
+from playground.models.load import refuse_not_finite
 from playground.process import leave
 from playground.quantize import compressor, probe
 from playground.quantize import probe as quantize_probe
@@ -41,7 +41,7 @@ from playground.quantize import probe as quantize_probe
 PATIENCE_S = 5.0  # for imports when the checkpoint is there; starting again costs about as much
 IMPORTS = (
     *("transformers.models.auto.modeling_auto", "transformers.modeling_utils", "compressed_tensors.compressors"),
-    "playground.models.weights",
+    "playground.models.load",
 )
 FEW, MOST = 4, 16  # the first token of a prompt says little; each position is a request
 FAITHFUL = ("Q8_0", "BF16", "F16")  # so near to the original that another model's answers are a fault
@@ -118,7 +118,7 @@ def reload(checkpoint: Path, probe: Path) -> dict[str, object]:
     """The difference, and the seconds that loading took."""
     import torch
 
-    from playground.models.weights import load_model
+    from playground.models.load import load_model
 
     began = time.monotonic()
     place = {"": str(torch.accelerator.current_accelerator())} if torch.accelerator.is_available() else None

@@ -42,7 +42,7 @@ from playground.errors import (
 from playground.methods import bitsandbytes
 from playground.models import checkpoint
 from playground.models.gguf import WITH_CONFIG, read_header
-from playground.models.weights import load_model
+from playground.models.load import load_model
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
