@@ -30,7 +30,7 @@ from playground.compare.session import Sessions
 from playground.core import Sampling
 from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError
-from playground.evaluate import api
+from playground.evaluate import api, board
 from playground.evaluate import page as evaluate_page
 from playground.evaluate.page import Evaluate
 from playground.jobs import room
@@ -51,7 +51,7 @@ from playground.speed.page import Speed, SpeedTabs
 from playground.store import runs
 from playground.store.schema import Job, Run
 from playground.texts import Calibration
-from playground.web import access, owner, theme
+from playground.web import access, theme
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
 from playground.web.owner import Owner, Rules
@@ -414,7 +414,7 @@ def _texts(variants: object, prompt: object, system: object) -> None:
 def _job(job: Job) -> dict[str, Any]:
     """Its row without the server's paths, and without pasted text."""
     if job.kind in ("evaluate", "divergence"):
-        return owner.measuring_job(job, job.as_row())
+        return board.measuring_job(job, job.as_row())
     row = job.as_row()
     row["spec"] = row["spec"] | {"recipe": without_paths(row["spec"].get("recipe") or {}), "out": ""}
     if row["result"] is not None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from playground.errors import PlaygroundError, UnknownRun
+from playground.evaluate import board
 from playground.evaluate.page import BUNDLED_TEXT, TOKENS, spec, start
 from playground.evaluate.spec import BATCH_SIZE
 from playground.report import paths
 from playground.store import database, runs
 from playground.store.schema import Run
 from playground.web import gradio as gr
-from playground.web import owner as web_owner
 from playground.web.jobs import Queue
 from playground.web.owner import Owner
 
@@ -83,7 +83,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         try:
             owner.check(request)
             job = queue.get(start(queue, spec(asked)))
-            return web_owner.measuring_job(job, job.as_row())
+            return board.measuring_job(job, job.as_row())
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

@@ -27,11 +27,11 @@ from playground.evaluate.items import Item, parse
 from playground.evaluate.report import conditions, named, warnings
 from playground.evaluate.verdict import is_share, sentences
 from playground.report import paths
-from playground.report.paths import travelling
+from playground.report.paths import travelling, without_paths
 from playground.store import database, folders, runs
 from playground.store.schema import Job, Run
-from playground.web import owner
 from playground.web.jobs import JobCards, Queue
+from playground.web.owner import _texts
 from playground.web.values import inert
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Board:
     """The evaluations of this home, divergences alone among them, and the jobs that make them."""
 
     def __init__(self, queue: Queue) -> None:
-        self._jobs = JobCards(queue, JOBS, asked, owner.measuring_job)
+        self._jobs = JobCards(queue, JOBS, asked, measuring_job)
         self._lock = threading.Lock()
 
     def value(
@@ -331,3 +331,11 @@ def device(found: Mapping[str, Any], versions: Mapping[str, Any]) -> list[str]:
     name = found.get("name") or found.get("device") or ""
     cores = f"{found['cores']} cores" if found.get("cores") else ""
     return [one for one in (str(name), cores, *(f"{name} {version}" for name, version in versions.items())) if one]
+
+
+# What visitors see of a job.
+
+
+def measuring_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The card or row of an evaluate or divergence job, its errors included."""
+    return dict(without_paths(dict(shown), [*(job.spec.get("variants") or ()), *_texts(job.spec)]))

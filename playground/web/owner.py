@@ -35,10 +35,8 @@ from limits.strategies import MovingWindowRateLimiter
 from playground import models
 from playground.engines import base
 from playground.errors import InvalidRequest, NotOffered, OutOfQuota, OwnerOnly, PlaygroundError, TooMany, WrongLogin
-from playground.report.paths import without_paths
 from playground.settings import settings
 from playground.store import database
-from playground.store.schema import Job
 from playground.web.visitor import header, headers_of, hub_login, hub_user, listed, loopback, name_of, same, visitor
 
 COOKIE = "playground_owner"
@@ -349,14 +347,6 @@ class Rules:
 
 def _who(request: gr.Request | None) -> str:
     return hub_user(request) or visitor(request)
-
-
-# What visitors see of a job.
-
-
-def measuring_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The card or row of an evaluate or divergence job, its errors included."""
-    return dict(without_paths(dict(shown), [*(job.spec.get("variants") or ()), *_texts(job.spec)]))
 
 
 def _texts(asked: Mapping[str, Any]) -> list[str]:
