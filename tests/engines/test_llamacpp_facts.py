@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from playground.engines.llamacpp import server
-from playground.engines.llamacpp.ready import READY
+from playground.engines.llamacpp import READY, server
 from playground.metrics.weights import Tensor
 from playground.models import bundled, gguf
 from playground.models.gguf import GgufHeader

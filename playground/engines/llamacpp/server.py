@@ -17,7 +17,7 @@ import httpx
 
 from playground.core import LoadSpec, Progress
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.llamacpp.ready import READY
+from playground.engines.llamacpp import READY
 from playground.engines.servers import START_TIMEOUT_S, ServerProcess, Servers
 from playground.errors import EngineDied, EngineError, EngineUnavailable, OutOfMemory
 from playground.models.gguf import GgufHeader
