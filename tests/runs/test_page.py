@@ -32,7 +32,7 @@ def shown(run: Run, owner: bool = True) -> dict[str, Any]:
     return page.view(runs.entry(run.id, owner), owner=owner)
 
 
-def lines(pane: dict[str, Any], kind: str) -> listing[tuple[float, listing[Any]]]:
+def lines(pane: dict[str, Any], kind: str) -> list[tuple[float, list[Any]]]:
     found = [(at, json.loads(text)) for at, text in pane["lines"]]
     return [(at, parts) for at, parts in found if parts[0] == kind]
 
@@ -130,7 +130,7 @@ def test_two_comparisons_are_matched_by_variant(home: Path) -> None:
     found = runs_pair.view(runs.entry(first.id), runs.entry(second.id), owner=True)
     (table,) = found["tables"]
     by_name = {line["id"]: line["cells"] for line in table["lines"]}
-    assert listing(by_name) == ["smollm2", "smollm2:nf4", "smollm2:int8"]
+    assert list(by_name) == ["smollm2", "smollm2:nf4", "smollm2:int8"]
     decode = by_name["smollm2"][0]
     assert (decode["a"], decode["b"], decode["moved"]) == pytest.approx((5.0, 10.0, 100.0))
     assert by_name["smollm2:nf4"][0]["b"] is None and by_name["smollm2:nf4"][0]["moved"] is None
@@ -251,7 +251,7 @@ def test_the_items_of_an_evaluation_come_with_the_link(url: str) -> None:
 def send(url: str, event: str, sent: Any, headers: dict[str, str] | None = None) -> Any:
     config = httpx.get(f"{url}/config").json()
     (component,) = [one["id"] for one in config["components"] if one["props"].get("elem_id") == "pg-runs-list"]
-    (index,) = [one["id"] for one in config["dependencies"] if [component, event] in map(listing, one["targets"])]
+    (index,) = [one["id"] for one in config["dependencies"] if [component, event] in map(list, one["targets"])]
     body = {"data": [], "event_data": sent, "fn_index": index, "session_hash": "one", "trigger_id": component}
     answer = httpx.post(f"{url}/gradio_api/run/predict", json=body, headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
