@@ -47,7 +47,8 @@ from playground.runs import routes as runs_routes
 from playground.runs.listing import Runs
 from playground.settings import settings
 from playground.speed import page
-from playground.speed.page import Speed, SpeedTabs
+from playground.speed.page import Speed
+from playground.speed.session import SpeedTabs
 from playground.store import runs
 from playground.store.schema import Job, Run
 from playground.texts import Calibration

@@ -13,8 +13,8 @@ import pytest
 from playground import machine
 from playground.errors import EngineUnavailable, InvalidRequest, UnknownVariant
 from playground.speed import page, report
-from playground.speed.page import Measurement, SpeedTabs
 from playground.speed.report import Labels
+from playground.speed.session import Measurement, SpeedTabs
 from playground.speed.spec import BenchRow, Plan
 from playground.store import database, runs
 from tests.fakes import catalog

@@ -1,0 +1,208 @@
+"""A measurement of one browser tab: it runs in a thread of its own, and the page reads how far it is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
+from typing import Any
+
+from playground import machine
+from playground.core import Progress, Variant
+from playground.engines.base import Engine, parse
+from playground.errors import Cancelled, EngineError, PlaygroundError
+from playground.speed.bench import Pace, Requests, bench
+from playground.speed.report import Labels, engine_title, files, headline, shown_row
+from playground.speed.report import bench as recorded
+from playground.speed.spec import LOAD, BenchRow, Plan, Stage
+from playground.store.runs import Kept, keep
+from playground.web.values import inert
+
+log = logging.getLogger(__name__)
+UPDATES_PER_SECOND = 5
+HEARTBEAT_S = 0.5
+WAITING = Progress("Waiting: another measurement is running on this device")
+
+
+# Measurements.
+
+
+class Measurement:
+    """Measures once. `device` is held meanwhile: two measurements at once would measure each other."""
+
+    def __init__(
+        self, engine: Engine, addresses: Sequence[str], plan: Plan, labels: Labels, device: threading.Lock
+    ) -> None:
+        self._engine, self._addresses, self._plan, self._labels = engine, addresses, plan, labels
+        self._device = device
+        self._requests = Requests(engine)
+        self._pace = Pace(addresses, plan)
+        self._news = threading.Condition()
+        self._rows: list[BenchRow] = []
+        self._stage = Stage("", "", 0, 0, Progress("Starting"))
+        self._state = "running"
+        self._error: PlaygroundError | None = None
+        self._changed = True
+        self._watched = False
+        self._kept = Kept()
+        threading.Thread(target=copy_context().run, args=(self._run,), name="measurement", daemon=True).start()
+
+    @property
+    def running(self) -> bool:
+        return self._state == "running"
+
+    def stop(self) -> None:
+        """End it in the engine too; what is measured so far stays."""
+        self._requests.stop()
+
+    def value(self) -> str:
+        """What the page shows now."""
+        with self._news:
+            trouble = self._error or self._kept.error  # rows that could not be saved are there all the same
+            shown: dict[str, Any] = {
+                "state": self._state,
+                "rows": [shown_row(found, self._labels) for found in self._rows],
+                "error": [trouble.message, trouble.hint] if trouble else None,
+                "headline": headline(self._rows, self._labels),
+                "chosen": len(self._addresses),
+            }
+            if self._state == "running":
+                shown["stage"] = self._progress()
+            else:
+                shown["files"] = files(self._rows)
+                shown["run"] = self._kept.id
+            return inert(shown)
+
+    def _progress(self) -> dict[str, Any]:
+        stage, now = self._stage, time.monotonic()
+        engine = parse(stage.address).engine
+        return {
+            "name": self._labels.variant(stage.address) if stage.address else "",
+            "title": engine_title(engine) if engine else "",
+            "words": stage.progress.stage,
+            "load": [stage.progress.done, stage.progress.total, stage.progress.unit] if stage.test == LOAD else None,
+            "done": self._pace.done,
+            "total": self._pace.total,
+            "left_s": self._pace.left_s(now),
+        }
+
+    @property
+    def run_id(self) -> str:
+        """The run that it became; "" before its end, and where it could not be stored."""
+        return self._kept.id
+
+    def claim(self) -> bool:
+        """True for the first caller: one stream tells the page, and its end is the measurement's."""
+        with self._news:
+            watched, self._watched = self._watched, True
+        return not watched
+
+    def changes(self) -> Iterator[str]:
+        """The page's value whenever it changes and twice a second, until the end. Closing it ends the measurement."""
+        try:
+            while self.running:
+                with self._news:
+                    self._news.wait_for(lambda: self._changed or not self.running, HEARTBEAT_S)
+                    self._changed = False
+                if self.running:
+                    yield self.value()
+                    time.sleep(1 / UPDATES_PER_SECOND)
+            yield self.value()
+        finally:
+            self.stop()
+
+    def _tell(self, change: Callable[[], None]) -> None:
+        with self._news:
+            change()
+            self._changed = True
+            self._news.notify_all()
+
+    def _at(self, stage: Stage) -> None:
+        def change() -> None:
+            if stage.test:
+                self._pace.see(stage, time.monotonic())
+            self._stage = stage
+
+        self._tell(change)
+
+    def _end(self, state: str, error: PlaygroundError | None = None) -> None:
+        """Stored first: what the page then says of it is true."""
+        kept = keep(lambda: recorded(self._rows, self._addresses, self._plan, stopped=state == "stopped"))
+
+        def change() -> None:
+            self._state, self._error, self._kept = state, error, kept
+
+        self._tell(change)
+
+    def _run(self) -> None:
+        held = False
+        try:
+            while not (held := self._device.acquire(timeout=0.2)):
+                if self._requests.stopped:
+                    raise Cancelled("Stopped while it waited.")
+                self._at(Stage("", "", 0, 0, WAITING))
+            self._at(Stage("", "", 0, 0, Progress("Measuring the bandwidth of this memory")))
+            probe = _probe()
+            for found in bench(self._engine, self._addresses, self._plan, probe, self._at, self._requests):
+                self._tell(lambda row=found: self._rows.append(row))  # type: ignore[misc]
+            self._end("done")
+        except Cancelled:
+            self._end("stopped")
+        except PlaygroundError as error:
+            self._end("failed", error)
+        except Exception:
+            log.exception("the measurement failed")
+            self._end("failed", EngineError("The measurement ended unexpectedly.", hint="Details are in the log."))
+        finally:
+            if held:
+                self._device.release()
+
+
+def _probe() -> machine.Probe | None:
+    """The device's bandwidth; without torch there is none, and the rows say so."""
+    try:
+        return machine.probe()
+    except PlaygroundError as error:
+        log.warning("the bandwidth could not be measured: %s", error)
+        return None
+
+
+class SpeedTabs:
+    """Every browser tab's last measurement and the variants it offers, by session hash."""
+
+    def __init__(self) -> None:
+        self._measurements: dict[str, Measurement] = {}
+        self._offered: dict[str, Labels] = {}
+        self._lock = threading.Lock()
+        self._device = threading.Lock()
+
+    def offer(self, key: str, found: Sequence[Variant]) -> None:
+        with self._lock:
+            known = self._offered.get(key, Labels()).variants
+            self._offered[key] = Labels({**known, **{variant.id: variant for variant in found}})
+
+    def begin(self, key: str, engine: Engine, addresses: Sequence[str], plan: Plan) -> Measurement | None:
+        """A new measurement of this tab; None while one is running."""
+        with self._lock:
+            current = self._measurements.get(key)
+            if current and current.running:
+                return None
+            labels = self._offered.get(key, Labels())
+            self._measurements[key] = Measurement(engine, addresses, plan, labels, self._device)
+            return self._measurements[key]
+
+    def current(self, key: str) -> Measurement | None:
+        return self._measurements.get(key)
+
+    def close(self, key: str) -> None:
+        with self._lock:
+            measurement = self._measurements.pop(key, None)
+            self._offered.pop(key, None)
+        if measurement:
+            measurement.stop()
+
+    def close_all(self) -> None:
+        for key in {*self._measurements, *self._offered}:
+            self.close(key)
