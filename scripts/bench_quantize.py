@@ -38,8 +38,8 @@ from playground.metrics.weights import content_hash
 from playground.models import checkpoint
 from playground.process import briefly
 from playground.quantize import compressor
-from playground.quantize.calibration import tokenize
 from playground.quantize.recipes import complete, maker
+from playground.quantize.tokens import tokenize
 from playground.texts import Calibration
 
 BARE = """

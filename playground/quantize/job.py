@@ -36,11 +36,11 @@ from playground.process import wait_briefly
 from playground.quantize import compressor, reload
 from playground.quantize import probe as quantize_probe
 from playground.quantize import report as quantize_report
-from playground.quantize.calibration import tokenize
 from playground.quantize.estimate import Estimate, estimate, facts
 from playground.quantize.recipes import complete, maker
 from playground.quantize.reload import FreshProcess
 from playground.quantize.spec import QuantizeSpec
+from playground.quantize.tokens import tokenize
 from playground.store import folders, variants
 from playground.store.schema import Run, StoredVariant
 from playground.texts import Calibration

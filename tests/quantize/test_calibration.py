@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from playground.core import Message
 from playground.errors import InvalidCalibration
-from playground.quantize.calibration import MIN_TOKENS, content_hash, tokenize
+from playground.quantize.tokens import MIN_TOKENS, content_hash, tokenize
 from playground.texts import Sample
 
 ASK: Message = {"role": "user", "content": "Why is the quay empty on a Tuesday in the middle of June?"}

@@ -324,8 +324,8 @@ def test_the_saved_recipe_gives_the_same_tensors_without_us(
     from llmcompressor import oneshot
 
     from playground import texts
-    from playground.quantize.calibration import tokenize
     from playground.quantize.compressor import without_pinning
+    from playground.quantize.tokens import tokenize
 
     source = models("Llama")
     ours = job(source, Recipe(method, scheme, calibration=CALIBRATION))

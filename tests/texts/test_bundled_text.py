@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from playground.errors import InvalidCalibration
-from playground.quantize.calibration import tokenize
+from playground.quantize.tokens import tokenize
 from playground.texts import Calibration, Sample, overlap, samples
 from playground.texts.sources import DATA, MAX_SAMPLES, bundled
 
