@@ -35,8 +35,8 @@ from playground.quantize.files import MAX_BYTES, MAX_PIECE, SUFFIXES, Uploads
 from playground.quantize.recipes import complete
 from playground.quantize.spec import QuantizeSpec
 from playground.texts import Calibration
+from playground.texts.calibration import bundled
 from playground.texts.hub import parse as parse_hub
-from playground.texts.sources import bundled
 from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.forms import whole

@@ -3,8 +3,8 @@
 Loads neither torch nor transformers; `datasets` is imported only when a hub data set is asked for.
 """
 
+from playground.texts.calibration import Calibration, Draw, draw, samples
 from playground.texts.overlap import Overlap, overlap
 from playground.texts.rows import Sample
-from playground.texts.sources import Calibration, Draw, draw, samples
 
 __all__ = ["Calibration", "Draw", "Overlap", "Sample", "draw", "overlap", "samples"]

@@ -15,8 +15,8 @@ from pathlib import Path
 from playground import texts
 from playground.errors import EvaluationError, InvalidCalibration
 from playground.texts import Sample, files, hub
+from playground.texts.calibration import bundled as bundled_calibration
 from playground.texts.rows import MIN_CHARACTERS
-from playground.texts.sources import bundled as bundled_calibration
 
 BUNDLED = "bundled"
 PROSE = Path(__file__).parent / "data/prose"

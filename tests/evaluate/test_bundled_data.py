@@ -13,7 +13,7 @@ import pytest
 
 from playground.evaluate.bundled import include_path
 from playground.texts import overlap
-from playground.texts.sources import bundled as calibration
+from playground.texts.calibration import bundled as calibration
 from scripts import make_bundled_math
 
 ROOT = Path(__file__).parents[2]

@@ -29,7 +29,7 @@ from playground.settings import settings
 from playground.store import folders, jobs, runs, variants
 from playground.store.schema import StoredVariant
 from playground.texts import prose
-from playground.texts.sources import bundled as bundled_calibration
+from playground.texts.calibration import bundled as bundled_calibration
 from tests.fakes.gguf import text_field, write_gguf
 from tests.fakes.model import make_tiny
 

@@ -28,7 +28,7 @@ from playground.quantize.files import Uploads
 from playground.quantize.page import spec
 from playground.quantize.spec import QuantizeSpec
 from playground.store import variants
-from playground.texts import Calibration, sources
+from playground.texts import Calibration, calibration
 from playground.web.jobs import MAX_POINTS, View
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
@@ -194,7 +194,7 @@ def test_the_form_lists_every_method_and_holds_no_tag(home: Path, monkeypatch: p
     assert [one["name"] for one in shown["methods"]] == [row.name for row in TABLE if row.job]
     gptq = next(one for one in shown["methods"] if one["name"] == "gptq")
     assert gptq["missing"] == ["llmcompressor not installed.", "Run `make setup`."]
-    assert shown["calibration"]["bundled"] == len(list(sources.bundled()))
+    assert shown["calibration"]["bundled"] == len(list(calibration.bundled()))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from playground.errors import InvalidRequest
 from playground.evaluate.bundled import documents
 from playground.review import make
 from playground.texts import overlap, prose
-from playground.texts.sources import bundled as bundled_calibration
+from playground.texts.calibration import bundled as bundled_calibration
 
 
 def test_the_bundled_prompts_are_many_short_and_of_several_kinds() -> None:

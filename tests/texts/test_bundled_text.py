@@ -13,7 +13,7 @@ import pytest
 from playground.errors import InvalidCalibration
 from playground.quantize.tokens import tokenize
 from playground.texts import Calibration, Sample, overlap, samples
-from playground.texts.sources import DATA, MAX_SAMPLES, bundled
+from playground.texts.calibration import DATA, MAX_SAMPLES, bundled
 
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 

@@ -12,7 +12,7 @@ import pytest
 from playground.errors import EvaluationError, HubUnreachable
 from playground.models import bundled as bundled_model
 from playground.texts import overlap, prose
-from playground.texts.sources import bundled as bundled_calibration
+from playground.texts.calibration import bundled as bundled_calibration
 
 PARAGRAPH = "The bridge over the river was closed for a week, and nobody could say when it would be open again."
 

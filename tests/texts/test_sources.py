@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from playground.core import Progress
 from playground.errors import Cancelled, InvalidCalibration, InvalidRequest
 from playground.texts import Calibration, Sample, draw, files, samples
+from playground.texts.calibration import choose
 from playground.texts.files import blocks
 from playground.texts.rows import MIN_CHARACTERS
-from playground.texts.sources import choose
 
 LONG = "is long enough to say something about activations."
 
