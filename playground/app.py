@@ -42,7 +42,7 @@ from playground.quantize.page import Quantize, spec, start
 from playground.review import page as review_page
 from playground.review import routes as review_routes
 from playground.review.page import Reviews
-from playground.runs import listing, routes
+from playground.runs import listing
 from playground.runs import routes as runs_routes
 from playground.runs.listing import Runs
 from playground.settings import settings
@@ -131,7 +131,7 @@ def launch(
     )
     guard.opened(demo)
     files.serve(demo.app, owner)
-    routes.serve_files(demo.app, owner)
+    runs_routes.serve_files(demo.app, owner)
     runs_routes.serve(demo.app, owner)
     serve(demo.app)
     if demo.mcp_server_obj is not None:

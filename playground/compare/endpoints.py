@@ -28,7 +28,6 @@ from playground.errors import (
     OwnerOnly,
     PlaygroundError,
 )
-from playground.models import endpoints
 from playground.models import endpoints as models_endpoints
 from playground.models.endpoints import Endpoint
 from playground.web import gradio as gr
@@ -346,7 +345,7 @@ def panel(asked: Mapping[str, Asked], said: Said | None, refused: OwnerOnly | No
     trouble: list[str] | None = None
     rows: list[dict[str, Any]] = []
     try:
-        known = [] if refused else endpoints.endpoints()
+        known = [] if refused else models_endpoints.endpoints()
         rows = [_row(endpoint, asked.get(endpoint.name)) for endpoint in known]
     except CatalogError as error:
         trouble = [error.message, error.hint]

@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground import models
 from playground import models as catalog
 from playground.core import Variant
 from playground.errors import InvalidRequest, PlaygroundError, UnknownRun
@@ -204,8 +203,8 @@ class Evaluate:
         name = event_data.text(data, "name") or self.rules.opens_with(request)
         try:
             self.rules.check_model(request, name)
-            model, _ = models.split(name)
-            return form_value(model, models.variants(model), models.describe(model), refusal=refusal)
+            model, _ = catalog.split(name)
+            return form_value(model, catalog.variants(model), catalog.describe(model), refusal=refusal)
         except PlaygroundError as error:
             return form_value(name, error=error, refusal=refusal)
 

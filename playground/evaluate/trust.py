@@ -189,7 +189,7 @@ def _divergence(
 def checks(
     reference: Measured, others: Sequence[Measured], task: TaskFacts, copies: Container[str] = ()
 ) -> Iterator[Warned]:
-    """."""
+    """Warnings about the answers to one task: alike, of other prompts, guessed, cut off or unread."""
     everyone = (reference, *others)
     names = tuple(one.variant for one in everyone)
     if task.sample:

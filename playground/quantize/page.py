@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from playground import machine, models
+from playground import machine
 from playground import models as catalog
 from playground.core import Variant
 from playground.engines import base
@@ -269,8 +269,8 @@ class Quantize:
         name = event_data.text(data, "name") or self.rules.opens_with(request)
         try:
             self.rules.check_model(request, name)
-            model, _ = models.split(name)
-            origin = models.describe(model)
+            model, _ = catalog.split(name)
+            origin = catalog.describe(model)
             open_checkpoint(model)
         except PlaygroundError as error:
             return form(name, error=error, refusal=refusal)
@@ -444,7 +444,7 @@ def layout() -> Tab:
 
 def spec(data: Mapping[str, Any], uploads: Uploads, *, draft: bool = False) -> QuantizeSpec:
     """The form as a spec. `draft` leaves the pasted text out, for an estimate. Raises PlaygroundError."""
-    model, suffix = models.split(_text(data, "model"))
+    model, suffix = catalog.split(_text(data, "model"))
     if suffix:
         raise InvalidRequest(f"{model}:{suffix} is a variant.", hint=f"Start from the model it was made from: {model}.")
     row = method(_text(data, "method"))

@@ -19,8 +19,8 @@ from playground.methods.schemes import SCHEMES, UNQUANTIZED, Scheme
 from playground.metrics import weights
 from playground.metrics.weights import Tensor
 from playground.models.checkpoint import Checkpoint
-from playground.quantize import gguf, recipes
 from playground.quantize import gguf as quantize_gguf
+from playground.quantize import recipes
 
 if TYPE_CHECKING:
     from playground.methods.schemes import Scheme
@@ -116,7 +116,7 @@ def _gguf(checkpoint: Checkpoint, recipe: Recipe) -> Size:
     config = checkpoint.config
     held = [one for one in checkpoint.tensors if not (checkpoint.tied and one.name == "lm_head.weight")]
     names, known = _gguf_names(config.get("model_type"), int(config.get("num_hidden_layers") or 0), held)
-    shape = gguf.Shape(
+    shape = quantize_gguf.Shape(
         architecture=str(config.get("model_type", "")),
         layers=int(config.get("num_hidden_layers") or 0),
         heads=int(config.get("num_attention_heads") or 0),
@@ -127,14 +127,16 @@ def _gguf(checkpoint: Checkpoint, recipe: Recipe) -> Size:
     matrices = {
         name: tensor.shape[-1]
         for name, tensor in zip(names, held, strict=True)
-        if gguf.quantizable(name, len(tensor.shape))
+        if quantize_gguf.quantizable(name, len(tensor.shape))
     }
     kinds = dict.fromkeys(matrices, recipe.scheme)
     if recipe.scheme in methods_gguf.BASE:
-        choices = gguf.choose(recipe.scheme, shape, list(matrices.items()))
+        choices = quantize_gguf.choose(recipe.scheme, shape, list(matrices.items()))
         kinds = {name: choice.kind for name, choice in choices.items()}
     for pattern, wanted in recipe.keep if known else ():
-        kinds |= {name: gguf.fits(wanted, matrices[name]) for name in quantize_gguf.matching(pattern, matrices)}
+        kinds |= {
+            name: quantize_gguf.fits(wanted, matrices[name]) for name in quantize_gguf.matching(pattern, matrices)
+        }
     for pattern in recipe.ignore if known else ():
         kinds |= dict.fromkeys(quantize_gguf.matching(pattern, matrices), SAFETENSORS[checkpoint.form.dtype])
     total = 0

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground import models
 from playground import models as catalog
 from playground.core import Sampling, Variant
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
@@ -166,8 +165,8 @@ class Reviews:
         if refusal := self.owner.refusal(request):
             return form_value(name, refusal=refusal)
         try:
-            model, _ = models.split(name)
-            return form_value(model, models.variants(model), models.describe(model))
+            model, _ = catalog.split(name)
+            return form_value(model, catalog.variants(model), catalog.describe(model))
         except PlaygroundError as error:
             return form_value(name, error=error)
 

@@ -234,9 +234,6 @@ def _quantization(made: Mapping[str, Any]) -> Number:
     return f"{before / after:.2f}×", f"smaller, {made.get('bits_per_weight', 0):.2f} bits per weight"
 
 
-# What is on the page. What happens in the list of runs is in `listing`.
-
-
 @dataclass(frozen=True)
 class Tab:
     list: gr.HTML

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from playground import models
 from playground import models as catalog
 from playground.core import Variant
 from playground.engines import base
@@ -122,8 +121,8 @@ class Speed:
         model = name
         try:
             self.rules.check_model(request, name)
-            model, _ = models.split(name)
-            found, origin = models.variants(model), models.describe(model)
+            model, _ = catalog.split(name)
+            found, origin = catalog.variants(model), catalog.describe(model)
         except PlaygroundError as error:
             return form(model, [], "", error)
         if self.rules.visitor(request) is None:  # nobody else measures, and sessions can be invented

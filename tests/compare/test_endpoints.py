@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.compare import endpoints
 from playground.compare import endpoints as compare_endpoints
 from playground.compare.endpoints import Asked, Trials
 from playground.errors import CatalogError, InvalidRequest, OwnerOnly
@@ -168,7 +167,7 @@ def test_the_value_holds_no_tag(home: Path) -> None:
     assert "<" not in value and json.loads(value)["rows"][0]["model"] == "<b>"
 
 
-def finished(asked: Asked, seconds: float = 10.0) -> endpoints.Now:
+def finished(asked: Asked, seconds: float = 10.0) -> compare_endpoints.Now:
     end = time.monotonic() + seconds
     while asked.running:
         asked.wait(0.05)
@@ -195,7 +194,7 @@ def test_a_test_ends_at_its_limit_and_when_it_is_stopped(home: Path, monkeypatch
         stopped = Asked("lab")
         stopped.stop()
         assert str(finished(stopped).error) == "Stopped. Test it again whenever you like."
-        monkeypatch.setattr(endpoints, "LIMIT_S", 0.2)
+        monkeypatch.setattr(compare_endpoints, "LIMIT_S", 0.2)
         error = finished(Asked("lab")).error
         assert error and error.message == "Endpoint lab has not answered within 0.2 s."
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
-from playground.engines.vllm import host, server
+from playground.engines.vllm import host
 from playground.engines.vllm import server as vllm_server
 from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
@@ -65,12 +65,12 @@ encountered an issue. See stack trace (above) for the root cause.
     ],
 )
 def test_the_reason_of_a_refusal_is_vllms_own_sentence(log: str, said: str) -> None:
-    assert server.rejection(log) == said
+    assert vllm_server.rejection(log) == said
 
 
 def test_the_last_words_are_not_what_nanobind_says_at_every_exit() -> None:
     noise = "nanobind: leaked 4 instances!\n - leaked instance 0x7f of type x\n - ... skipped remainder\n\n"
-    assert server.log_tail(f"one\ntwo\nKilled\n{noise}", lines=2) == "two\nKilled"
+    assert vllm_server.log_tail(f"one\ntwo\nKilled\n{noise}", lines=2) == "two\nKilled"
 
 
 EAGER_LINES = [
@@ -82,10 +82,10 @@ EAGER_LINES = [
 
 def test_progress_does_not_claim_what_a_warning_denies() -> None:
     told: list[Progress] = []
-    stages = server.Stages(told.append)
+    stages = vllm_server.Stages(told.append)
     for line in EAGER_LINES:
         stages.line(line)
-    assert told == [server.FIRST]
+    assert told == [vllm_server.FIRST]
     stages.line(
         "(EngineCore pid=8) INFO 11-24 00:50:12 [cpu_model_runner.py:87] Warming up model for the compilation..."
     )
@@ -118,18 +118,18 @@ FALLBACK = (
     ],
 )  # fmt: skip
 def test_the_kernel_in_words(log: str, scheme: str, device: str, eager: str, said: str) -> None:
-    assert said in server.kernel(log, scheme, "bfloat16", device, eager)
+    assert said in vllm_server.kernel(log, scheme, "bfloat16", device, eager)
 
 
 def test_the_memory_of_a_gpu_is_weights_and_cache() -> None:
     log = "[r.py:1] Model loading took 0.25 GiB memory and 1.5 seconds\n[w.py:1] Available KV cache memory: 60.75 GiB"
-    assert server.memory_bytes(log) == 61 * 2**30
-    assert server.memory_bytes("") == 0
+    assert vllm_server.memory_bytes(log) == 61 * 2**30
+    assert vllm_server.memory_bytes("") == 0
 
 
 def page(finished: int, ttft: float = 0.0, gaps: int = 0, gap_s: float = 0.0, running: int = 0) -> dict[str, float]:
     label = '{engine="0",model_name="a {b}=1.5"}'
-    return server.read(
+    return vllm_server.read(
         "# TYPE vllm:num_requests_running gauge\n"
         f"vllm:num_requests_running{label} {float(running)}\n"
         f"vllm:e2e_request_latency_seconds_count{label} {float(finished)}\n"
@@ -143,7 +143,7 @@ def page(finished: int, ttft: float = 0.0, gaps: int = 0, gap_s: float = 0.0, ru
 
 
 def test_metrics_are_the_difference_of_one_request() -> None:
-    found = server.difference(page(3, 1.0, 100, 4.0), page(4, 1.5, 163, 10.3))
+    found = vllm_server.difference(page(3, 1.0, 100, 4.0), page(4, 1.5, 163, 10.3))
     assert found is not None
     assert found == Reported("vLLM /metrics", ttft_s=0.5, prefill_s=0.25, decode_tok_s=pytest.approx(10.0))
 
@@ -159,11 +159,11 @@ def test_metrics_are_the_difference_of_one_request() -> None:
     ids=["none", "two", "one before", "one after"],
 )
 def test_metrics_of_anything_else_are_not_one_requests(before: dict[str, float], after: dict[str, float]) -> None:
-    assert server.difference(before, after) is None
+    assert vllm_server.difference(before, after) is None
 
 
 def test_a_single_token_has_no_rate() -> None:
-    found = server.difference(page(3), page(4, 0.5))
+    found = vllm_server.difference(page(3), page(4, 0.5))
     assert found is not None and found.decode_tok_s is None and found.ttft_s == 0.5
 
 
@@ -208,7 +208,7 @@ UNTIED = [Tensor("model.embed_tokens.weight", "BF16", (100, 8)), Tensor("lm_head
     ],
 )
 def test_an_input_embedding_is_only_looked_up(config: dict[str, Any], streamed: int | None) -> None:
-    assert server.streamed_bytes(config, UNTIED, 3200) == streamed
+    assert vllm_server.streamed_bytes(config, UNTIED, 3200) == streamed
 
 
 LLAMA = {"num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576}
@@ -225,7 +225,7 @@ LLAMA = {"num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads
     ],
 )
 def test_kv_bytes_per_token(config: dict[str, Any], kv_cache: str, width: int) -> None:
-    assert server.kv_bytes_per_token(config, "bfloat16", kv_cache) == 2 * 30 * 3 * 64 * width
+    assert vllm_server.kv_bytes_per_token(config, "bfloat16", kv_cache) == 2 * 30 * 3 * 64 * width
 
 
 @pytest.mark.parametrize(
@@ -293,10 +293,10 @@ def test_a_gpu_is_asked_for_its_memory(tmp_path: Path, home: Path, monkeypatch: 
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("PLAYGROUND_VLLM_MEMORY_SHARE", "0.5")
-    assert server.free("cuda") == 70_000 * 2**20
-    assert server.needed(1, "cuda") == 40_000 * 2**20
+    assert vllm_server.free("cuda") == 70_000 * 2**20
+    assert vllm_server.needed(1, "cuda") == 40_000 * 2**20
     tool.write_text("#!/bin/sh\nexit 9\n")
-    assert (server.free("cuda"), server.needed(1, "cuda")) == (0, 0), "then vLLM itself decides"
+    assert (vllm_server.free("cuda"), vllm_server.needed(1, "cuda")) == (0, 0), "then vLLM itself decides"
 
 
 def test_sampling_that_is_off_is_off() -> None:

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from playground.errors import EvaluationError, InvalidRequest, MissingData, PlaygroundError
-from playground.evaluate import board, estimate, items, tasks
 from playground.evaluate import board as evaluate_board
+from playground.evaluate import estimate, items, tasks
 from playground.evaluate import page as evaluate_page
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
@@ -449,7 +449,7 @@ def test_the_text_of_a_divergence_keeps_its_folder_to_itself(home: Path) -> None
     assert "secret" not in other and "private" not in other
     job = FakeQueue()
     queued = job.get(job.submit(DivergenceSpec((model, f"{model}:nf4"), settings["text"])))  # type: ignore[arg-type]
-    assert "secret" not in json.dumps(board.measuring_job(queued, queued.as_row()))
+    assert "secret" not in json.dumps(evaluate_board.measuring_job(queued, queued.as_row()))
 
 
 def test_the_pace_is_measured_for_the_owner_alone(queue: FakeQueue) -> None:
