@@ -91,9 +91,9 @@ def test_the_host_ends_when_its_parent_is_killed(home: Path) -> None:
 
 ORPHAN = """
 import subprocess, sys, time
-from playground import process as orphans
+from playground.process import note_process_group
 engine = subprocess.Popen(["sleep", "600"], start_new_session=True)
-print(engine.pid, orphans.note(engine.pid, "sleep"), flush=True)
+print(engine.pid, note_process_group(engine.pid, "sleep"), flush=True)
 time.sleep(600)
 """
 

@@ -164,11 +164,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from playground.core import LoadSpec
-from playground.evaluate import divergence as document_files
-from playground.evaluate.divergence import measure
+from playground.evaluate.divergence import DocumentFiles, measure
 from tests.evaluate.test_divergence import PROSE, Heard
 
-write, left = document_files.DocumentFiles.write, [9]
+write, left = DocumentFiles.write, [9]
 
 def counted(self, number, document):
     if not left[0]:
@@ -176,7 +175,7 @@ def counted(self, number, document):
     left[0] -= 1
     write(self, number, document)
 
-document_files.DocumentFiles.write = counted
+DocumentFiles.write = counted
 one, two, folder = sys.argv[1:]
 measure(LoadSpec("tiny", one), [LoadSpec("tiny:other", two)], PROSE, 0, Path(folder), Heard())
 """

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 SERVER = """
 import uvicorn, socket
 from starlette.applications import Starlette
-from playground.review import routes as review_routes
-app = Starlette(); review_routes.serve(app)
+from playground.review import routes
+app = Starlette(); routes.serve(app)
 listener = socket.create_server(("127.0.0.1", 0)); print(listener.getsockname()[1], flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[listener])
 """
