@@ -11,12 +11,14 @@ import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import mcp  # noqa: F401 - before playground.web hides it from pages without --mcp
 import pytest
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine
 
+from playground.models import bundled
 from playground.models import hub as hub_module
 from playground.store import database as store_database
 from playground.store import migrations
@@ -48,6 +50,14 @@ def home(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Path
     folder.mkdir()
     monkeypatch.setenv("PLAYGROUND_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """The bundled model's, with its chat template."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(bundled.restore(), local_files_only=True)
 
 
 @pytest.fixture(scope="session")

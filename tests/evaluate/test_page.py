@@ -27,8 +27,8 @@ from playground.evaluate.page import Evaluate, generation, spec
 from playground.evaluate.report import named
 from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
 from playground.evaluate.verdict import points, sentences
+from playground.report import paths
 from playground.store import folders, runs
-from playground.web import owner
 from playground.web.owner import Owner, Rules
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation
@@ -258,9 +258,9 @@ def test_a_local_model_keeps_its_folder_to_itself(home: Path) -> None:
 
 
 def test_paths_are_cut_wherever_they_stand() -> None:
-    found = owner.without_paths({"/a/b": ["/a/b:nf4 and /a/b/c.txt", 3]}, ["/a/b:nf4", "owner/name"])
+    found = paths.without_paths({"/a/b": ["/a/b:nf4 and /a/b/c.txt", 3]}, ["/a/b:nf4", "owner/name"])
     assert found == {"b": ["b:nf4 and b/c.txt", 3]}
-    assert owner.without_paths("owner/name", ["owner/name"]) == "owner/name"
+    assert paths.without_paths("owner/name", ["owner/name"]) == "owner/name"
 
 
 # ---- items
