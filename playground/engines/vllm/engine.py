@@ -39,7 +39,7 @@ Tokenize = Callable[[str, Sequence[Message] | str], Prompt]
 WARM_UP_TOKENS = 8
 DYING_S = 1.0  # between a broken stream and the end of the process behind it
 ENDED_S = 0.3  # between a port that answers no more and the end of its process being seen
-METRICS_S = 0.5
+METRICS_S = 2.0  # on a busy machine vLLM counts late
 # About a hundred tokens: the first prefill of a length picks and builds kernels, which belongs to the load.
 _WARM_UP = " ".join(["Say in one sentence what a quantized language model gains and what it loses."] * 6)
 
@@ -184,7 +184,8 @@ class VllmEngine:
         with contextlib.suppress(httpx.HTTPError):  # a run without them is still a run
             while time.monotonic() < deadline:
                 after = self._metrics(process)
-                if after.get(server.FINISHED, 0.0) > before.get(server.FINISHED, 0.0):
+                finished = after.get(server.FINISHED, 0.0) > before.get(server.FINISHED, 0.0)
+                if finished and not after.get(server.RUNNING, 0.0):
                     return server.difference(before, after)
                 time.sleep(0.01)
         return None

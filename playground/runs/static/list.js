@@ -19,7 +19,8 @@
     const nodes = new Map(), picked = new Map();
     let many = 0, serial = 0, state = null, typing = 0, editing = '';
     const question = () => ({ words: words.value, kind: kind.value, model: model.value, revoked: revoked.checked, many, serial: (serial += 1) });
-    const ask = (action = 'look', more = {}) => { list.classList.add('loading'); trigger(action, { ...question(), ...more }); };
+    // A search still waiting for more letters would overtake the action: it reads the list before the change.
+    const ask = (action = 'look', more = {}) => { clearTimeout(typing); list.classList.add('loading'); trigger(action, { ...question(), ...more }); };
     const fresh = () => { many = 0; ask(); };
     words.addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(fresh, 180); });
     for (const node of [kind, model, revoked]) node.addEventListener('change', fresh);
