@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 REFERENCE = "reference"
 UNKNOWN_ID = -1
@@ -133,8 +133,7 @@ class Sampling:
         return " · ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(NamedTuple):
     """One entry of the engine's top list at one position. logprob in nats, of the raw distribution."""
 
     id: int

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,10 +21,11 @@ from rich.table import Table
 from rich.text import Text
 
 from playground import console as terminal
-from playground.compare.result import PaneResult, verdict
+from playground.compare.answer import Answer
+from playground.compare.outcome import outcomes
 from playground.compare.run import Event
 from playground.console import AsJson, Variants, err, out, plain, print_json, tell_kept
-from playground.core import ForcedSummary, Progress, Sampling
+from playground.core import Progress, Sampling
 from playground.models import endpoints
 
 HEIGHT = 18
@@ -41,7 +42,7 @@ class SideBySide:
 
     def __init__(self, variants: Sequence[str], console: Console) -> None:
         self._console = console
-        self._panes = [PaneResult(name) for name in variants]
+        self._panes = [Answer(name) for name in variants]
         self._measuring = ""
         self._live = Live(console=console, refresh_per_second=12, get_renderable=self._draw, transient=False)
 
@@ -62,9 +63,8 @@ class SideBySide:
                 if numbers := _numbers(pane):
                     self._console.print(numbers, style="dim", highlight=False)
         if error is None and not (self._console.stderr and not self._console.is_terminal):
-            for outcome in verdict(self._panes):
-                words = (outcome.headline, outcome.detail, outcome.explanation, f"({', '.join(outcome.caveats)})")
-                self._console.print(Text(" ".join(word for word in words if word)), highlight=False)
+            for _, outcome in outcomes(self._panes):
+                self._console.print(Text(outcome.text), highlight=False)
 
     def on_event(self, event: Event) -> None:
         self._panes[event.pane].add(event.item)
@@ -86,11 +86,11 @@ class SideBySide:
         return root
 
 
-def _title(pane: PaneResult) -> str:
+def _title(pane: Answer) -> str:
     return pane.variant_id
 
 
-def _body(pane: PaneResult) -> Text:
+def _body(pane: Answer) -> Text:
     if pane.error:
         return Text(str(pane.error), style="red")
     if pane.tokens:
@@ -101,7 +101,7 @@ def _body(pane: PaneResult) -> Text:
     return Text("…", style="dim")
 
 
-def _numbers(pane: PaneResult) -> str:
+def _numbers(pane: Answer) -> str:
     times = pane.timing()
     parts = []
     if times.decode_tok_s is not None:
@@ -110,17 +110,8 @@ def _numbers(pane: PaneResult) -> str:
         parts.append(f"TTFT {times.ttft_s * 1000:.0f} ms")
     if pane.finish:
         parts.append(pane.finish.reason)
-        parts += ["contended"] if pane.finish.contended else []
+        parts += ["contended"] if pane.contended else []
     return " · ".join(parts)
-
-
-def divergence_words(row: Mapping[str, Any]) -> str:
-    """One line for `divergence` of a pane."""
-    words = ""
-    if row["tokens"]:
-        found = ForcedSummary(row["kld_mean"], row["top1_agreement"], row["tokens"])
-        words = f"{found} over {found.tokens} tokens of the reference's answer (this prompt only)"
-    return " ".join(part for part in (words, row.get("reason", "")) if part)
 
 
 # The command `endpoints`.
@@ -243,8 +234,10 @@ def generate(
         if as_json:
             print_json(made | ({"run": kept.id or None} if save else {}))
         else:
-            for pane in made["panes"][1:] if divergence else ():
-                out.print(Text(f"{pane['variant']}: {divergence_words(pane['divergence'])}"), highlight=False)
+            reference = result.answers[0].label
+            for answer in result.answers:
+                if answer.forced:
+                    out.print(Text(f"{answer.variant_id}: {answer.forced.sentence(reference)}"), highlight=False)
     tell_kept(kept)
     failed = [pane for pane in made["panes"] if "error" in pane]
     for pane in failed if as_json else ():

@@ -22,7 +22,8 @@ from dataclasses import asdict
 from math import exp, isfinite
 from typing import Any
 
-from playground.compare.result import Divergence, PaneResult
+from playground.compare.answer import Answer
+from playground.compare.outcome import Divergence
 from playground.core import Finish, ForcedToken, Loaded, Progress, Reported, Sampling, Token, Variant
 from playground.engines import base
 from playground.engines.base import NAMES, Option
@@ -122,7 +123,7 @@ def token(item: Token, previous: Token | None) -> str:
     return line("tok", item.text, item.piece, round(item.step_s * 1e3, 2), gap, _share(item.logprob), top)
 
 
-def numbers(result: PaneResult) -> str:
+def numbers(result: Answer) -> str:
     """The metrics so far; exactly `metrics.timing`, in the units of the page."""
     found = result.timing()
 
@@ -185,7 +186,7 @@ def progress(item: Progress) -> str:
     return f"{item.stage}, {item.done / item.total:.0%}" if item.total else item.stage
 
 
-def end(result: PaneResult, finish: Finish, sampling: Sampling) -> str:
+def end(result: Answer, finish: Finish, sampling: Sampling) -> str:
     why = {
         "stop": "ended by itself",
         "length": f"reached the limit of {sampling.max_tokens} tokens",

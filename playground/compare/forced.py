@@ -6,9 +6,9 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from playground.compare.result import ForcedItem, ForcedResult, PaneResult
+from playground.compare.answer import Answer, ForcedAnswer, ForcedItem
 from playground.core import UNKNOWN_ID, Finish, ForcedTokens, Forcing, Progress
 from playground.engines import base
 from playground.engines.base import Engine
@@ -17,35 +17,25 @@ from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVa
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One pane after its run: the address that was asked for, and what came of it."""
-
-    address: str
-    result: PaneResult
-
-    @property
-    def loaded_as(self) -> str:
-        """What the engine calls the variant: a cast to the checkpoint's own type is the reference."""
-        loaded = self.result.loaded
-        found = base.parse(self.address)
-        return str(replace(found, variant=loaded.id) if loaded else found)
+def loaded_as(answer: Answer) -> str:
+    """What the engine calls the variant of an answer: a cast to the checkpoint's own type is the reference."""
+    address = base.parse(answer.address)
+    return str(replace(address, variant=answer.loaded.id) if answer.loaded else address)
 
 
-def blocked(reference: Side, other: Side) -> str:
-    """Why the reference's text cannot be forced through `other`, in one sentence; empty when it can."""
-    a, b = reference.result, other.result
-    if not a.tokens or a.prompt is None or a.loaded is None:
+def blocked(reference: Answer, other: Answer) -> str:
+    """Why the reference's text cannot be forced through the variant of `other`, in one sentence; "" when it can."""
+    if not reference.tokens or reference.prompt is None or reference.loaded is None:
         return "The reference wrote nothing that could be forced through it."
-    if b.loaded is None:
+    if other.loaded is None:
         return "It was not loaded."
-    if why := base.no_distribution(a.loaded.engine):
+    if why := base.no_distribution(reference.loaded.engine):
         return f"The reference runs elsewhere: {why}"
-    if why := base.no_distribution(b.loaded.engine):
+    if why := base.no_distribution(other.loaded.engine):
         return why
-    if a.loaded.tokenizer_hash != b.loaded.tokenizer_hash:
+    if reference.loaded.tokenizer_hash != other.loaded.tokenizer_hash:
         return "Its tokenizer is another one than the reference's: the same ids mean different texts."
-    if not a.prompt.ids or UNKNOWN_ID in a.token_ids:
+    if not reference.prompt.ids or UNKNOWN_ID in reference.token_ids:
         return "The engine of the reference does not tell which tokens it wrote."
     return ""
 
@@ -57,15 +47,15 @@ class ForcedComparison:
     work in the engine. Every item belongs to one of `others`, by its number.
     """
 
-    def __init__(self, engine: Engine, reference: Side, others: Sequence[Side]) -> None:
+    def __init__(self, engine: Engine, reference: Answer, others: Sequence[Answer]) -> None:
         self._engine = engine
-        self._names = [side.loaded_as for side in (reference, *others)]
-        prompt = reference.result.prompt
+        self._names = [loaded_as(answer) for answer in (reference, *others)]
+        prompt = reference.prompt
         self._forcing = Forcing(
             self._names[0],
             tuple(self._names[1:]),
             prompt.ids if prompt else (),
-            tuple(reference.result.token_ids),
+            tuple(reference.token_ids),
             request_id=f"force-{uuid.uuid4().hex}",
         )
         self._stopped = threading.Event()
@@ -125,16 +115,18 @@ def _ending(error: Exception) -> Finish | PlaygroundError:
 
 
 def measure(
-    engine: Engine, sides: Sequence[Side], on_progress: Callable[[Progress], None] = lambda _: None
-) -> list[ForcedResult]:
-    """All at once: one result for each side after the first, which is the reference."""
-    reference, *others = sides
-    results = [ForcedResult(len(reference.result.tokens), blocked(reference, side)) for side in others]
-    free = [number for number, result in enumerate(results) if not result.reason]
-    if not free:
-        return results
-    for number, item in ForcedComparison(engine, reference, [others[n] for n in free]).events():
-        results[free[number]].add(item)
+    engine: Engine, answers: Sequence[Answer], on_progress: Callable[[Progress], None] = lambda _: None
+) -> None:
+    """Set `forced` of each answer after the first, which is the reference, all of them at once."""
+    reference, *others = answers
+    measured: list[tuple[Answer, ForcedAnswer]] = []
+    for other in others:
+        other.forced = ForcedAnswer(len(reference.tokens), blocked(reference, other))
+        if not other.forced.reason:
+            measured.append((other, other.forced))
+    if not measured:
+        return
+    for number, item in ForcedComparison(engine, reference, [other for other, _ in measured]).events():
+        measured[number][1].add(item)
         if isinstance(item, Progress):
             on_progress(item)
-    return results

@@ -8,9 +8,10 @@ from math import exp
 from typing import Any
 
 from playground import formatting
-from playground.compare import stored
-from playground.compare.result import PaneResult, diverges_at, verdict
-from playground.core import Sampling, Token, nats
+from playground.compare.answer import Answer as Answered
+from playground.compare.outcome import diverges_at, outcomes
+from playground.compare.stored import Compared
+from playground.core import ForcedSummary, Token, nats
 from playground.engines import base
 from playground.report import plots
 from playground.report.parts import (
@@ -38,40 +39,37 @@ COLUMNS = (
     *("tpot_s", "decode_tok_s", "e2e_s", "peak_memory_bytes", "kld_mean", "top1_agreement", "text", "error"),
 )
 ENDINGS = {"stop": "stopped by itself", "length": "reached its length limit", "abort": "was stopped", "error": "failed"}
-Forced = Mapping[str, Any]
 
 
 def account(run: Run) -> Account:
-    panes = stored.panes(run)
+    panes = list(Compared.from_row(run.as_row()).answers)
     names = _names(panes)
-    forced = _forced(run, len(panes))
-    outcomes = _outcomes(run, panes)
-    of = [forced[one["pane"]] if one["pane"] < len(forced) else None for one in outcomes]
+    found = _outcomes(run, panes)
+    of = [_moved(panes[one["pane"]]) for one in found]
     return Account(
         kind="Comparison",
         title=run.title,
         model=run.model,
         run_id=run.id,
         created_at=run.created_at,
-        said=(*(map(_said, outcomes, of) if outcomes else _alone(panes, names)), *_failed(panes, names)),
-        numbers=_ratios(outcomes[0], of[0]) if len(outcomes) == 1 else (),
-        caveats=tuple(dict.fromkeys(str(caveat) for one in outcomes for caveat in one.get("caveats") or ())),
-        summary=_summary(run, panes, names, forced),
-        exchange=exchange(run, panes, names, forced),
-        figures=tuple(_figures(panes, names, forced)),
-        tables=(_metrics(run, panes, names, forced),),
+        said=(*(map(_said, found, of) if found else _alone(panes, names)), *_failed(panes, names)),
+        numbers=_ratios(found[0], of[0]) if len(found) == 1 else (),
+        caveats=tuple(dict.fromkeys(str(caveat) for one in found for caveat in one.get("caveats") or ())),
+        summary=_summary(run, panes, names),
+        exchange=exchange(run, panes, names),
+        figures=tuple(_figures(panes, names)),
+        tables=(_metrics(run, panes, names),),
         conditions=_conditions(run, panes),
     )
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
     """One line a pane; times in seconds, sizes in bytes."""
-    panes = stored.panes(run)
-    forced = _forced(run, len(panes))
+    panes = list(Compared.from_row(run.as_row()).answers)
     found = []
     for number, (pane, label) in enumerate(zip(panes, _names(panes), strict=True)):
         facts = run.variants[number] if number < len(run.variants) else {}
-        measured = forced[number] or {}
+        measured = _moved(pane)
         found.append(
             {
                 **{name: facts.get(name) for name in ("method", "scheme", "bytes", "bits_per_weight")},
@@ -80,12 +78,12 @@ def rows(run: Run) -> list[dict[str, Any]]:
                 "label": label,
                 "engine": pane.engine,
                 "reference": number == 0,
-                "finish_reason": pane.as_json()["finish_reason"],
+                "finish_reason": pane.finish_reason,
                 "clock": pane.trace().clock,
-                "contended": bool(pane.finish and pane.finish.contended),
+                "contended": pane.contended,
                 "peak_memory_bytes": pane.peak_memory_bytes,
-                "kld_mean": measured.get("kld_mean"),
-                "top1_agreement": measured.get("top1_agreement"),
+                "kld_mean": measured.kld_mean if measured else None,
+                "top1_agreement": measured.top1_agreement if measured else None,
                 "text": pane.text,
                 "error": str(pane.error) if pane.error else "",
             }
@@ -93,7 +91,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def _names(panes: Sequence[PaneResult]) -> list[str]:
+def _names(panes: Sequence[Answered]) -> list[str]:
     facts = [
         {"id": pane.variant_id, "label": pane.variant.label if pane.variant else "", "engine": engine_of(pane)}
         for pane in panes
@@ -101,39 +99,31 @@ def _names(panes: Sequence[PaneResult]) -> list[str]:
     return labels(facts)
 
 
-def _forced(run: Run, count: int) -> list[Forced | None]:
-    """What the reference's own text showed of each pane; None where that was not measured."""
-    found = [*(run.result.get("forced") or ()), *([None] * count)][:count]
-    return [one if isinstance(one, Mapping) and formatting.known(one.get("kld_mean")) else None for one in found]
+def _moved(pane: Answered) -> ForcedSummary | None:
+    """What the reference's own answer showed of a variant; None where that was not measured."""
+    return pane.forced.summary if pane.forced else None
 
 
-def _outcomes(run: Run, panes: Sequence[PaneResult]) -> list[dict[str, Any]]:
+def _outcomes(run: Run, panes: Sequence[Answered]) -> list[dict[str, Any]]:
     """What the page said when it was made; of a run that did not keep it, what this version says."""
     kept = run.result.get("verdict")
     if isinstance(kept, list) and kept:
         return [dict(one) for one in kept]
-    found = []
-    for one in verdict(panes):
-        found.append(
-            {name: getattr(one, name) for name in ("label", "headline", "detail", "explanation", "caveats")}
-            | {name: getattr(one, name) for name in ("size_ratio", "memory_ratio", "decode_ratio", "decode_interval")}
-            | {"pane": [pane.variant_id for pane in panes].index(one.variant_id)}
-        )
-    return found
+    return [found.as_row(number) for number, found in outcomes(panes)]
 
 
-def _said(outcome: Row, forced: Forced | None) -> Said:
-    moved = ""
-    if forced:
-        moved = (
-            f"Over the reference’s own answer its distribution is {nats(forced['kld_mean'])} nats away (mean KLD), "
-            f"with the same top token in {formatting.chance(forced.get('top1_agreement'))}."
+def _said(outcome: Row, moved: ForcedSummary | None) -> Said:
+    distance = ""
+    if moved:
+        distance = (
+            f"Over the reference’s own answer its distribution is {nats(moved.kld_mean)} nats away (mean KLD), "
+            f"with the same top token in {formatting.chance(moved.top1_agreement)}."
         )
-    rest = " ".join(filter(None, [str(outcome.get("detail") or ""), moved]))
+    rest = " ".join(filter(None, [str(outcome.get("detail") or ""), distance]))
     return Said(str(outcome.get("headline") or ""), rest=rest, why=str(outcome.get("explanation") or ""))
 
 
-def _alone(panes: Sequence[PaneResult], names: Sequence[str]) -> list[Said]:
+def _alone(panes: Sequence[Answered], names: Sequence[str]) -> list[Said]:
     """Where nothing can be compared: what each did."""
     found = []
     for pane, label in zip(panes, names, strict=True):
@@ -144,27 +134,27 @@ def _alone(panes: Sequence[PaneResult], names: Sequence[str]) -> list[Said]:
     return found
 
 
-def _failed(panes: Sequence[PaneResult], names: Sequence[str]) -> list[Said]:
+def _failed(panes: Sequence[Answered], names: Sequence[str]) -> list[Said]:
     failed = [(label, pane.error) for pane, label in zip(panes, names, strict=True) if pane.error]
     return [Said(f"{label} failed: {error.message}", "worse", error.hint) for label, error in failed]
 
 
-def _ratios(outcome: Row, forced: Forced | None) -> tuple[Number, ...]:
+def _ratios(outcome: Row, moved: ForcedSummary | None) -> tuple[Number, ...]:
     found = [
         Number(formatting.ratio(outcome.get("size_ratio")), "size"),
         Number(formatting.ratio(outcome.get("memory_ratio")), "memory"),
         Number(formatting.ratio(outcome.get("decode_ratio")), "decode speed"),
     ]
-    if forced:
+    if moved:
         found += [
-            Number(nats(forced["kld_mean"]), "mean KLD, nats"),
-            Number(formatting.chance(forced.get("top1_agreement")), "same top token"),
+            Number(nats(moved.kld_mean), "mean KLD, nats"),
+            Number(formatting.chance(moved.top1_agreement), "same top token"),
         ]
     return tuple(found)
 
 
-def _summary(run: Run, panes: Sequence[PaneResult], names: Sequence[str], forced: Sequence[Forced | None]) -> Table:
-    moved = any(forced)
+def _summary(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Table:
+    moved = any(map(_moved, panes))
     headings = [
         Heading("Variant", words=True), Heading("Size"), Heading("Decode", "tok/s"), Heading("First token", "ms"),
         Heading("Peak memory"),
@@ -180,13 +170,13 @@ def _summary(run: Run, panes: Sequence[PaneResult], names: Sequence[str], forced
             Cell(formatting.size(pane.peak_memory_bytes)),
         ]
         if moved:
-            value = (forced[number] or {}).get("kld_mean")
-            cells.append(Cell(nats(value) if formatting.known(value) else formatting.UNKNOWN))
+            own = _moved(pane)
+            cells.append(Cell(nats(own.kld_mean) if own else formatting.UNKNOWN))
         lines.append(tuple(cells))
     return Table("", (*headings, *([Heading("Mean KLD", "nats")] if moved else [])), tuple(lines))
 
 
-def _metrics(run: Run, panes: Sequence[PaneResult], names: Sequence[str], forced: Sequence[Forced | None]) -> Table:
+def _metrics(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Table:
     """A row for each metric, a column for each pane: reads well on a phone too."""
     timings = [pane.timing() for pane in panes]
 
@@ -218,15 +208,10 @@ def _metrics(run: Run, panes: Sequence[PaneResult], names: Sequence[str], forced
         tokens("Answer", lambda t: t.output_tokens),
         row("Peak memory", "", [formatting.size(pane.peak_memory_bytes) for pane in panes]),
     ]
-    if any(forced):
-        values = [one or {} for one in forced]
+    if any(moved := [_moved(pane) for pane in panes]):
         found += [
-            row(
-                "Mean KLD",
-                "nats",
-                [nats(v["kld_mean"]) if formatting.known(v.get("kld_mean")) else "–" for v in values],
-            ),
-            row("Same top token", "", [formatting.percent(v.get("top1_agreement")) for v in values]),
+            row("Mean KLD", "nats", [nats(one.kld_mean) if one else formatting.UNKNOWN for one in moved]),
+            row("Same top token", "", [formatting.percent(one.top1_agreement if one else None) for one in moved]),
         ]
     clocks = {pane.trace().clock for pane in panes}
     clock = "Times are the engine’s own clock." if clocks == {"engine"} else (
@@ -237,15 +222,12 @@ def _metrics(run: Run, panes: Sequence[PaneResult], names: Sequence[str], forced
     return Table("Every number", headings, tuple(found), clock)
 
 
-def _conditions(run: Run, panes: Sequence[PaneResult]) -> tuple[tuple[str, str], ...]:
-    sampling = dict(run.settings.get("sampling") or {})
-    fields = {name: value for name, value in sampling.items() if name in Sampling.__dataclass_fields__}
-    fields["stop"] = tuple(fields.get("stop") or ())
+def _conditions(run: Run, panes: Sequence[Answered]) -> tuple[tuple[str, str], ...]:
     kernels = dict.fromkeys(pane.loaded.kernel for pane in panes if pane.loaded and pane.loaded.kernel)
-    template = str((run.result.get("prompt") or {}).get("template") or "")
+    template = panes[0].prompt.template if panes and panes[0].prompt else ""
     prompts = {"chat": "the model’s chat template", "raw": "raw text, no template", "remote": "the endpoint’s template"}
     found = [
-        ("Sampling", str(Sampling(**fields)) if sampling else ""),
+        ("Sampling", str(panes[0].sampling) if panes and run.settings.get("sampling") else ""),
         ("Prompt", prompts.get(template, "")),
         ("Turns", "all at once, so times are contended" if run.settings.get("at_once") else "one after the other"),
         ("Kernels", "; ".join(kernels)),
@@ -253,7 +235,7 @@ def _conditions(run: Run, panes: Sequence[PaneResult]) -> tuple[tuple[str, str],
     return tuple((name, value) for name, value in found if value)
 
 
-def _figures(panes: Sequence[PaneResult], names: Sequence[str], forced: Sequence[Forced | None]) -> list[Figure]:
+def _figures(panes: Sequence[Answered], names: Sequence[str]) -> list[Figure]:
     """The gap before each token, and how far each variant is from the reference at each of its tokens."""
     looks = [LOOKS[number % len(LOOKS)] for number in range(len(panes))]
     gaps = [
@@ -267,9 +249,9 @@ def _figures(panes: Sequence[PaneResult], names: Sequence[str], forced: Sequence
         draw = partial(plots.lines, series=gaps, unit="ms", across="token of the answer")
         found.append(Figure("Time before each token", draw, "after the first, whose time is the prompt’s", keys))
     moved = [
-        plots.Series(name, tuple(positions(one)), look)
-        for one, name, look in zip(forced, names, looks, strict=True)
-        if one and positions(one)
+        plots.Series(name, tuple(positions(pane)), look)
+        for pane, name, look in zip(panes, names, looks, strict=True)
+        if positions(pane)
     ]
     if moved:
         keys = tuple((one.look, one.label) for one in moved)
@@ -283,7 +265,7 @@ def _figures(panes: Sequence[PaneResult], names: Sequence[str], forced: Sequence
 # Answers, token by token, with their places on the colour scales.
 
 
-def engine_of(pane: PaneResult) -> str:
+def engine_of(pane: Answered) -> str:
     return base.title(pane.engine) if pane.engine else ""
 
 
@@ -292,7 +274,7 @@ def facts_of(run: Run, number: int) -> Mapping[str, Any]:
     return run.variants[number] if number < len(run.variants) else {}
 
 
-def exchange(run: Run, panes: Sequence[PaneResult], names: Sequence[str], forced: Sequence[Forced | None]) -> Exchange:
+def exchange(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Exchange:
     prompt = run.result.get("prompt") or {}
     messages = prompt.get("messages")
     turns = [(str(one["role"]), str(one["content"])) for one in messages or ()] or [
@@ -300,10 +282,10 @@ def exchange(run: Run, panes: Sequence[PaneResult], names: Sequence[str], forced
     ]
     steps = [1e3 * token.step_s for pane in panes for token in pane.tokens[1:]]
     low, high = _time_scale(steps)
-    klds = {number: positions(one) for number, one in enumerate(forced) if one}
+    klds = {number: positions(pane) for number, pane in enumerate(panes) if _moved(pane)}
     top = quantile([value for own in klds.values() for value in own], 0.98) if any(klds.values()) else 0.0
     answers = [
-        _answer(run, number, panes, names[number], (low, high), _moved(panes, number, klds), top)
+        _answer(run, number, panes, names[number], (low, high), _own(panes, number, klds), top)
         for number in range(len(panes))
     ]
     scales = [
@@ -323,12 +305,12 @@ def _time_scale(steps: Sequence[float]) -> tuple[float, float]:
     return low, max(quantile(steps, 0.98), low * 1.25, low + 1e-3)
 
 
-def positions(forced: Forced) -> list[float]:
-    """KLD at each token of the reference's answer, nats."""
-    return [float(one["kld"]) for one in forced.get("positions") or ()]
+def positions(pane: Answered) -> list[float]:
+    """KLD at each token of the reference's answer, nats; [] where that was not measured."""
+    return [token.kld for token in pane.forced.tokens] if pane.forced else []
 
 
-def _moved(panes: Sequence[PaneResult], number: int, klds: Mapping[int, Sequence[float]]) -> Sequence[float]:
+def _own(panes: Sequence[Answered], number: int, klds: Mapping[int, Sequence[float]]) -> Sequence[float]:
     """What colours a pane's tokens by divergence: its own up to where the texts part; the reference has the first's."""
     if number == 0:
         return next(iter(klds.values()), ())
@@ -338,12 +320,12 @@ def _moved(panes: Sequence[PaneResult], number: int, klds: Mapping[int, Sequence
 
 
 def _answer(
-    run: Run, number: int, panes: Sequence[PaneResult], label: str, scale: tuple[float, float],
+    run: Run, number: int, panes: Sequence[Answered], label: str, scale: tuple[float, float],
     moved: Sequence[float], top: float,
 ) -> Answer:  # fmt: skip
     pane = panes[number]
     facts = facts_of(run, number)
-    split = diverges_at(panes[0], pane) if number and _same_prompt(panes[0], pane) else None
+    split = diverges_at(panes[0], pane) if number else None
     bits = facts.get("bits_per_weight")
     about = [
         engine_of(pane),
@@ -359,7 +341,7 @@ def _answer(
         Number(formatting.milliseconds(timing.tpot_s), "ms TPOT"),
         Number(formatting.size(pane.peak_memory_bytes), "memory"),
     )
-    reason = pane.as_json()["finish_reason"]
+    reason = pane.finish_reason
     ending = [f"{len(pane.tokens):,} tokens", ENDINGS.get(str(reason), "")]
     parts = split.index if split else None
     pieces = [
@@ -377,10 +359,6 @@ def _answer(
         failure=str(pane.error) if pane.error else "",
         reference=number == 0,
     )
-
-
-def _same_prompt(one: PaneResult, other: PaneResult) -> bool:
-    return bool(one.prompt and other.prompt and one.prompt.ids and one.prompt.ids == other.prompt.ids)
 
 
 def _piece(token: Token, index: int, scale: tuple[float, float], kld: float | None, top: float, parts: bool) -> Piece:

@@ -12,18 +12,16 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from typing import Any
 
 from playground import models
-from playground.compare import stored
-from playground.compare.forced import Side, measure
-from playground.compare.result import ForcedResult, Item, PaneResult
+from playground.compare.answer import Answer, Item
+from playground.compare.forced import measure
+from playground.compare.stored import Compared
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling
 from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, InvalidRequest, PlaygroundError, UnknownVariant
 from playground.settings import settings
-from playground.store.schema import Run
 
 MAX_STOP_STRINGS = 16
 MAX_STOP_CHARS = 200
@@ -71,37 +69,6 @@ def messages(prompt: str, system: str = "", history: Sequence[Message] = ()) -> 
     return (*first, *history, {"role": "user", "content": prompt})
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What came of one prompt. `forced` is None where nobody asked for the divergence, and one entry for each variant
-    after the first where somebody did."""
-
-    addresses: tuple[str, ...]
-    panes: tuple[PaneResult, ...]
-    source: tuple[Message, ...] | str
-    sampling: Sampling
-    at_once: bool
-    forced: tuple[ForcedResult, ...] | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The documented JSON of `generate`: `{"prompt_ids": [...], "panes": [...]}`, the ids those of the first."""
-        first = self.panes[0].prompt
-        panes = [result.as_json() for result in self.panes]
-        for pane, found in zip(panes[1:], self.forced or (), strict=False):
-            pane["divergence"] = found.as_json()
-        return {"prompt_ids": list(first.ids) if first else [], "panes": panes}
-
-    def run(self) -> Run | None:
-        """As a run to be stored; None where there is nothing to keep."""
-        forced = (None, *(self.forced or (None,) * (len(self.panes) - 1)))
-        panes = [
-            stored.Pane(address, result.variant.label if result.variant else address, result, self.sampling,
-                           self.source, found)
-            for address, result, found in zip(self.addresses, self.panes, forced, strict=True)
-        ]  # fmt: skip
-        return stored.comparison(panes, self.at_once, self.forced is not None)
-
-
 def generate(
     engine: Engine,
     variants: Sequence[str],
@@ -113,7 +80,7 @@ def generate(
     at_once: bool = False,
     divergence: bool = False,
     on_measuring: Callable[[Progress], None] = lambda _: None,
-) -> Answered:
+) -> Compared:
     """One prompt through several variants; panes stand in the order asked.
 
     Variants that name no engine run on the first one's, where it can run them. `at_once` lets panes on free-running
@@ -132,17 +99,18 @@ def generate(
     turn = messages(prompt, system)
     addresses = base.together(variants)
     requests = [PaneRequest(name, text=prompt) if raw else PaneRequest(name, messages=turn) for name in addresses]
-    results = [PaneResult(name) for name in variants]
+    source = prompt if raw else turn
+    answers = [
+        Answer(name, address=address, source=source, sampling=chosen)
+        for name, address in zip(variants, addresses, strict=True)
+    ]
     for event in Comparison(engine, requests, chosen, at_once).events():
-        results[event.pane].add(event.item)
+        answers[event.pane].add(event.item)
         if on_event:
             on_event(event)
-    forced: tuple[ForcedResult, ...] | None = None
     if divergence:
-        sides = [Side(name, result) for name, result in zip(addresses, results, strict=True)]
-        forced = tuple(measure(engine, sides, on_measuring))
-    source = prompt if raw else turn
-    return Answered(tuple(addresses), tuple(results), source, chosen, at_once, forced)
+        measure(engine, answers, on_measuring)
+    return Compared(tuple(answers), at_once, divergence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from playground.compare import encode, result, stored
-from playground.compare.forced import ForcedComparison, Side, blocked
-from playground.compare.result import ForcedResult, diverges_at
+from playground.compare import encode, outcome
+from playground.compare.answer import Answer, ForcedAnswer
+from playground.compare.forced import ForcedComparison, blocked
+from playground.compare.outcome import diverges_at, shared
 from playground.compare.run import Comparison
+from playground.compare.stored import Compared
 from playground.compare.turns import Ask, Pane, Turn
 from playground.core import Variant
 from playground.engines import base
@@ -260,9 +262,7 @@ class Session:
             pane = self.panes[slot]
             if not pane.turns or not running & {slot, first} or pane.turns[-1].parted(first):
                 continue
-            turn, prompt = pane.turns[-1], reference.result.prompt
-            if prompt is None or turn.result.prompt is None or turn.result.prompt.ids != prompt.ids:
-                continue
+            turn = pane.turns[-1]
             if split := diverges_at(reference.result, turn.result):
                 labels = pane.label, self.panes[first].label
                 turn.part(first, encode.part(split, *labels, reference=False))
@@ -344,46 +344,33 @@ class Sessions:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The last turn of one pane. Two are the same when nothing was made or measured anew: compared by identity."""
-
-    label: str
-    turn: Turn
-    forced: ForcedResult | None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Answer) and self.turn is other.turn and self.forced is other.forced
-
-    __hash__ = None  # type: ignore[assignment]  # what it holds grows
-
-
-@dataclass(frozen=True, slots=True)
 class Shown:
-    """The answers of a tab's panes, the reference first. It stays what it was when the tab goes on."""
+    """What a tab's panes show, the reference first; it stays what it was when the tab goes on.
 
-    answers: tuple[Answer, ...] = ()
+    Two are equal while nothing was made or measured anew: turns and forced answers are compared by identity.
+    """
+
+    labels: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    forced: tuple[ForcedAnswer | None, ...] = ()
 
     @classmethod
     def of(cls, panes: Sequence[Pane]) -> Shown:
         """Panes that answered the reference's prompt; one that answered another, or nothing yet, is left out."""
         if not panes or not panes[0].turns:
             return cls()
-        asked = panes[0].turns[-1].ask
-        same = (pane for pane in panes if pane.turns and _prompt(pane) == (asked.prompt, asked.system, asked.raw))
-        return cls(tuple(Answer(pane.label, pane.turns[-1], pane.turns[-1].forced.result) for pane in same))
+        ask = panes[0].turns[-1].ask
+        same = [pane for pane in panes if pane.turns and _prompt(pane) == (ask.prompt, ask.system, ask.raw)]
+        turns = tuple(pane.turns[-1] for pane in same)
+        return cls(tuple(pane.label for pane in same), turns, tuple(turn.forced.result for turn in turns))
 
     def run(self) -> Run | None:
         """None where there is nothing to keep."""
-        if not self.answers:
+        if not self.turns:
             return None
-        panes = [
-            stored.Pane(
-                *(one.turn.address, one.label, one.turn.result, one.turn.ask.sampling, one.turn.source), one.forced
-            )
-            for one in self.answers
-        ]
-        asked = self.answers[0].turn.ask
-        return stored.comparison(panes, asked.at_once, any(one.forced for one in self.answers))
+        shown = zip(self.turns, self.labels, self.forced, strict=True)
+        answers = tuple(replace(turn.result, label=label, forced=forced) for turn, label, forced in shown)
+        return Compared(answers, self.turns[0].ask.at_once, any(self.forced)).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,28 +397,10 @@ def value(session: Session, state: str = "none") -> str:
     if turns[0] is None or state == "running":
         return inert({"words": WORDS["running" if state == "running" else "empty"]})
     there = [turn for turn in turns if turn]
-    rows = []
-    for found, turn in zip(
-        result.verdict([turn.result for turn in there]),
-        [turn for turn in there[1:] if turn.result.tokens],
-        strict=False,
-    ):
-        caveats = list(found.caveats)
-        if turn.ask.sampling != there[0].ask.sampling:
-            caveats.append("made with other settings than the reference")
-        rows.append(
-            {
-                "headline": found.headline,
-                "detail": found.detail,
-                "explanation": found.explanation,
-                "caveats": caveats,
-                "size": found.size_ratio,
-                "memory": found.memory_ratio,
-                "decode": found.decode_ratio,
-                "interval": found.decode_interval,
-                "divergence": _divergence(there[0], turn),
-            }
-        )
+    rows = [
+        outcome.strip(found.as_row(number), _divergence(there[0], there[number]))
+        for number, found in outcome.outcomes([turn.result for turn in there])
+    ]
     return inert({"outcomes": rows, "words": WORDS["none"], "run": session.run_id})
 
 
@@ -442,15 +411,7 @@ def _divergence(reference: Turn, turn: Turn) -> dict[str, object] | None:
         return None
     if forced.state == "measuring":
         return {"words": "Measuring the divergence", "kld": None, "agreement": None}
-    seen = forced.result.summary
-    if seen is None:
-        return {"words": f"No divergence: {forced.words[:1].lower()}{forced.words[1:]}", "kld": None, "agreement": None}
-    part = "" if forced.result.complete else f" over the first {seen.tokens} tokens"
-    return {
-        "words": f"{str(seen)[0].upper()}{str(seen)[1:]}{part}",
-        "kld": seen.kld_mean,
-        "agreement": seen.top1_agreement,
-    }
+    return forced.result.short()
 
 
 # Measuring after a run.
@@ -475,16 +436,15 @@ class Measuring:
         if not first.turns:
             return
         reference = first.turns[-1]
-        sides: list[Side] = []
+        answers: list[Answer] = []
         for slot, pane in others:
             if not pane.turns:
                 continue
             turn = pane.turns[-1]
             if turn.forced.of == reference.key and not (wanted and turn.forced.state == "open"):
                 continue
-            side = Side(turn.address, turn.result)
-            turn.force(reference, first.label, _shared(reference, turn))
-            why = blocked(_side(reference), side)
+            turn.force(reference, first.label, shared(reference.result, turn.result))
+            why = blocked(reference.result, turn.result)
             if turn.ask.prompt != reference.ask.prompt:
                 why = OTHER_PROMPT
             if why:
@@ -493,11 +453,11 @@ class Measuring:
                 turn.end_forced("open", RUN_STOPPED)
             else:
                 self._turns[slot] = turn
-                sides.append(side)
+                answers.append(turn.result)
                 continue
             self._decided.add(slot)
-        if sides:
-            self._comparison = ForcedComparison(engine, _side(reference), sides)
+        if answers:
+            self._comparison = ForcedComparison(engine, reference.result, answers)
 
     def stop(self) -> None:
         """End it; the panes keep what was measured. Safe at any time, more than once."""
@@ -555,16 +515,3 @@ class Measuring:
             yield set(slots)
         finally:
             self.stop()
-
-
-def _side(turn: Turn) -> Side:
-    return Side(turn.address, turn.result)
-
-
-def _shared(reference: Turn, turn: Turn) -> int:
-    """How many of the turn's own tokens had the reference's context: up to and with the one where the texts part."""
-    first, other = reference.result, turn.result
-    if first.prompt is None or other.prompt is None or first.prompt.ids != other.prompt.ids:
-        return 0
-    split = diverges_at(first, other)
-    return split.index + 1 if split else min(len(first.tokens), len(other.tokens))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from playground.compare import encode
-from playground.compare.result import ForcedItem, ForcedResult, Item, PaneResult
+from playground.compare.answer import Answer, ForcedAnswer, ForcedItem, Item
 from playground.compare.run import PaneRequest, messages
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
 from playground.engines import base
@@ -41,7 +41,7 @@ class Forced:
     """
 
     of: str = ""
-    result: ForcedResult | None = None
+    result: ForcedAnswer | None = None
     state: ForcedState = "none"
     label: str = ""
     lines: list[str] = field(default_factory=list)
@@ -49,15 +49,7 @@ class Forced:
     @property
     def words(self) -> str:
         """What was found, over how much, and why there is no more."""
-        found = self.result
-        if found is None:
-            return ""
-        words = [found.reason] if found.reason else []
-        if seen := found.summary:
-            first = "" if found.complete else f"the first {seen.tokens} of "
-            words.insert(0, f"{seen} on {first}{self.label}’s {found.total} tokens, this prompt only.")
-        text = " ".join(words)
-        return text if text[1:2].isupper() else text[:1].upper() + text[1:]  # vLLM keeps its name
+        return self.result.sentence(self.label) if self.result else ""
 
 
 class Turn:
@@ -65,10 +57,8 @@ class Turn:
 
     def __init__(self, ask: Ask, variant: str, address: str = "", source: tuple[Message, ...] | str = "") -> None:
         self.ask = ask
-        self.address = address or variant
-        self.source = source or ask.prompt
         self.key = uuid.uuid4().hex[:12]
-        self.result = PaneResult(variant)
+        self.result = Answer(variant, address=address, source=source or ask.prompt, sampling=ask.sampling)
         self.forced = Forced()
         self._parts: dict[int, str] = {}
         self._lines = [encode.line("user", ask.prompt, self.key), encode.made(ask.sampling, ask.raw, None, None)]
@@ -133,7 +123,7 @@ class Turn:
         shared  how many of this answer's own tokens had the same context as the reference's
         """
         self.forget_forced()
-        result = ForcedResult(len(reference.result.tokens))
+        result = ForcedAnswer(len(reference.result.tokens))
         self.forced = Forced(reference.key, result, "measuring", label)
         self._add_forced(encode.measure(reference.key, label, result.total, shared))
         self._add_forced(encode.measured("measuring", ""))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from playground import models
-from playground.compare.result import PaneResult
+from playground.compare.answer import Answer
 from playground.compare.run import Comparison, PaneRequest, messages
 from playground.core import Progress
 from playground.engines import base
@@ -103,7 +103,7 @@ def answers(engine: Engine, addresses: Sequence[str], spec: ReviewSpec, place: P
 def _answer(
     engine: Engine, addresses: Sequence[str], spec: ReviewSpec, prompt: str, number: int, report: Report
 ) -> list[str | None]:
-    results = [PaneResult(name) for name in addresses]
+    results = [Answer(name) for name in addresses]
     requests = [PaneRequest(name, messages=messages(prompt)) for name in addresses]
     loading = ""
     for event in Comparison(engine, requests, spec.sampling).events():

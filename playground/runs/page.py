@@ -15,8 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from playground.compare.outcome import strip
 from playground.compare.session import WORDS
-from playground.core import ForcedSummary, Sampling, Variant
+from playground.compare.stored import Compared
+from playground.core import Sampling, Variant
 from playground.engines.base import parse
 from playground.evaluate import board
 from playground.evaluate.report import left_out, named
@@ -254,35 +256,7 @@ def variant(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def outcomes(row: Mapping[str, Any]) -> dict[str, Any]:
     """The strip's value."""
-    result = row["result"]
-    forced = result.get("forced") or []
-    shown = []
-    for one in result.get("verdict") or ():
-        number = int(one["pane"])
-        shown.append(
-            {
-                "headline": one["headline"],
-                "detail": one["detail"],
-                "explanation": one["explanation"],
-                "caveats": one["caveats"],
-                "size": one["size_ratio"],
-                "memory": one["memory_ratio"],
-                "decode": one["decode_ratio"],
-                "interval": one["decode_interval"],
-                "divergence": _divergence(forced[number] if number < len(forced) else None),
-            }
-        )
+    answers = Compared.from_row(row).answers
+    divergences = [answer.forced.short() if answer.forced else None for answer in answers]
+    shown = [strip(kept, divergences[int(kept["pane"])]) for kept in row["result"].get("verdict") or ()]
     return {"outcomes": shown, "words": WORDS["none"]}
-
-
-def _divergence(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Of the reference's answer in one variant: in words and figures; None where nobody tried."""
-    if found is None:
-        return None
-    if found.get("kld_mean") is None:
-        reason = str(found.get("reason") or "It was not measured.")
-        return {"words": f"No divergence: {reason[:1].lower()}{reason[1:]}", "kld": None, "agreement": None}
-    seen = ForcedSummary(found["kld_mean"], found["top1_agreement"], found["tokens"])
-    part = "" if seen.tokens == found.get("total", seen.tokens) else f" over the first {seen.tokens} tokens"
-    words = str(seen)
-    return {"words": f"{words[:1].upper()}{words[1:]}{part}", "kld": seen.kld_mean, "agreement": seen.top1_agreement}

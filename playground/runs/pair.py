@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from playground.compare.stored import pane as one_pane
+from playground.compare.answer import Answer
+from playground.compare.stored import Compared
 from playground.engines.base import parse
 from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
-from playground.metrics.timing import timing
 from playground.report import paths
-from playground.runs import page, replay
+from playground.runs import page
 from playground.store.runs import Entry
 
 Row = Mapping[str, Any]
@@ -84,7 +84,8 @@ def _variants(row: Row) -> dict[str, str]:
 
 
 def _asked(row: Row) -> str:
-    return replay.asked(row["result"].get("prompt") or {}) if row["kind"] == "comparison" else ""
+    answers = Compared.from_row(row).answers if row["kind"] == "comparison" else ()
+    return answers[0].question if answers else ""
 
 
 def _group(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, Any]:
@@ -142,12 +143,12 @@ def _names(*rows: Row) -> dict[str, str]:
 
 
 def _comparison(first: Row, second: Row) -> dict[str, Any]:
-    sides = [_panes(row) for row in (first, second)]
-    names = {key: str(pane.get("label") or key[0]) for side in sides for key, pane in side.items()}
+    sides = [_answers(row) for row in (first, second)]
+    names = {key: answer.label for side in sides for key, answer in side.items()}
     lines = []
     for key in names:
-        found = [one_pane(side[key], {}) if key in side else None for side in sides]
-        told = [timing(one.trace()).as_dict() if one else {} for one in found]
+        found = [side.get(key) for side in sides]
+        told = [one.timing().as_dict() if one else {} for one in found]
         lines.append(
             (
                 names[key],
@@ -175,13 +176,12 @@ def _comparison(first: Row, second: Row) -> dict[str, Any]:
     return _table("Speed and memory", "one answer each: this prompt only", columns, lines)
 
 
-def _panes(row: Row) -> dict[tuple[str, int], Row]:
+def _answers(row: Row) -> dict[tuple[str, int], Answer]:
     """By what was asked of the engines; one that stands there twice has a number."""
-    found: dict[tuple[str, int], Row] = {}
-    panes = row["result"].get("panes") or ()
-    for pane, facts in zip(panes, row["variants"], strict=False):
+    found: dict[tuple[str, int], Answer] = {}
+    for answer, facts in zip(Compared.from_row(row).answers, row["variants"], strict=False):
         number = sum(name == facts["id"] for name, _ in found)
-        found[str(facts["id"]), number] = {**pane, "prompt": pane.get("prompt") or row["result"].get("prompt")}
+        found[str(facts["id"]), number] = answer
     return found
 
 

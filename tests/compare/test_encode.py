@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.compare import encode
-from playground.compare.result import Divergence, PaneResult
+from playground.compare.answer import Answer
+from playground.compare.outcome import Divergence
 from playground.core import Alternative, Finish, Progress, Reported, Sampling, Token, Variant
 from playground.engines import base
 from playground.errors import EngineDied
@@ -45,13 +46,13 @@ def test_a_token_carries_its_step_its_gap_its_probability_and_the_alternatives()
 def test_what_is_unknown_is_null_not_zero() -> None:
     kind, *_, gap, share, _ = read(encode.token(token(0, logprob=None), None))[0]
     assert (kind, gap, share) == ("tok", None, None)
-    numbers = read(encode.numbers(PaneResult("fake")))[0][1]
+    numbers = read(encode.numbers(Answer("fake")))[0][1]
     assert set(numbers) == {"decode", "ttft", "prefill", "tpot", "tokens", "memory", "p50", "p99"}
     assert set(numbers.values()) == {None}
 
 
 def test_numbers_are_those_of_the_timing_module() -> None:
-    result = PaneResult("fake")
+    result = Answer("fake")
     for index in range(5):
         result.add(token(index))
     result.add(Finish("stop", 10, 5, peak_memory_bytes=123))
@@ -100,16 +101,16 @@ def test_the_head_does_not_repeat_the_origin_and_works_without_facts() -> None:
     ],
 )
 def test_how_it_ended(finish: Finish, state: str, words: str) -> None:
-    result = PaneResult("fake")
+    result = Answer("fake")
     result.add(token(0))
     assert read(encode.end(result, finish, Sampling(max_tokens=9))) == [["end", state, words, ""]]
 
 
 def test_what_the_engine_itself_reports_stands_beside_the_measured_numbers() -> None:
     reported = Reported("vLLM /metrics", ttft_s=0.1234, decode_tok_s=14.5)
-    ended = read(encode.end(PaneResult("fake"), Finish("stop", 3, 0, reported=reported), Sampling()))[0]
+    ended = read(encode.end(Answer("fake"), Finish("stop", 3, 0, reported=reported), Sampling()))[0]
     assert ended[3] == "vLLM /metrics: TTFT 123 ms, 14.50 tok/s decode"
-    nothing = read(encode.end(PaneResult("fake"), Finish("stop", 3, 0, reported=Reported("vLLM")), Sampling()))[0]
+    nothing = read(encode.end(Answer("fake"), Finish("stop", 3, 0, reported=Reported("vLLM")), Sampling()))[0]
     assert nothing[3] == ""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from playground.compare.forced import ForcedComparison, Side, blocked, measure
-from playground.compare.result import ForcedResult, PaneResult
+from playground.compare.answer import Answer, ForcedAnswer
+from playground.compare.forced import ForcedComparison, blocked, measure
 from playground.compare.run import Comparison, PaneRequest, generate
 from playground.core import UNKNOWN_ID, Finish, ForcedTokens, Progress, Prompt, Sampling, Token
 from playground.errors import EngineDied
@@ -20,24 +21,29 @@ def _fake_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     catalog.install(monkeypatch)
 
 
-def ran(engine: FakeEngine, *names: str) -> list[Side]:
-    """Sides of a comparison that is over."""
-    results = [PaneResult(name) for name in names]
+def ran(engine: FakeEngine, *names: str) -> list[Answer]:
+    """Answers of a comparison that is over."""
+    results = [Answer(name) for name in names]
     requests = [PaneRequest(name, text="What is gravity?") for name in names]
     for event in Comparison(engine, requests, Sampling()).events():
         results[event.pane].add(event.item)
-    return [Side(name, result) for name, result in zip(names, results, strict=True)]
+    return results
+
+
+def forced(engine: FakeEngine, answers: list[Answer], *on_progress: Callable[[Progress], None]) -> list[ForcedAnswer]:
+    measure(engine, answers, *on_progress)
+    return [answer.forced for answer in answers[1:] if answer.forced]
 
 
 def test_one_request_for_all_with_the_references_prompt_and_tokens() -> None:
     engine = FakeEngine({"fake:int8": Script(kld=(0.001,))})
     sides = ran(engine, "fake", "fake:nf4", "fake:int8")
-    nf4, int8 = measure(engine, sides)
+    nf4, int8 = forced(engine, sides)
     (request,) = engine.forced
     assert (request.reference, request.others) == ("fake", ("fake:nf4", "fake:int8"))
-    assert sides[0].result.prompt is not None
-    assert request.prompt_ids == sides[0].result.prompt.ids
-    assert list(request.token_ids) == sides[0].result.token_ids
+    assert sides[0].prompt is not None
+    assert request.prompt_ids == sides[0].prompt.ids
+    assert list(request.token_ids) == sides[0].token_ids
     assert nf4.complete and int8.complete and not nf4.reason
     kld = Script().kld
     assert nf4.as_json() == {
@@ -52,45 +58,43 @@ def test_one_request_for_all_with_the_references_prompt_and_tokens() -> None:
 def test_what_cannot_be_measured_says_why_and_the_rest_is_measured() -> None:
     engine = FakeEngine()
     reference, other = ran(engine, "fake", "fake:nf4")
-    loaded = other.result.loaded
+    loaded = other.loaded
     assert loaded is not None
 
-    def like(**changes: object) -> Side:
-        result = PaneResult("other")
+    def like(**changes: object) -> Answer:
+        result = Answer("other")
         result.add(replace(loaded, **changes))  # type: ignore[arg-type]
-        return Side("other", result)
+        return result
 
     vllm, llamacpp, remote = (like(engine=name) for name in ("vllm", "llamacpp", "remote"))
     assert blocked(reference, vllm).startswith("vLLM tells the most probable tokens only")
     assert blocked(reference, llamacpp).startswith("llama.cpp tells the most probable tokens only")
     assert blocked(reference, remote).startswith("A remote endpoint tells a few probable tokens")
     assert "tokenizer is another" in blocked(reference, like(tokenizer_hash="x"))
-    assert blocked(reference, Side("gone", PaneResult("gone"))) == "It was not loaded."
-    assert "wrote nothing" in blocked(Side("none", PaneResult("none")), other)
-    assert blocked(Side("fake", replace_engine(reference, "vllm")), other).startswith(
-        "The reference runs elsewhere: vLLM"
-    )
-    nothing, found = measure(engine, [reference, vllm, other])
+    assert blocked(reference, Answer("gone")) == "It was not loaded."
+    assert "wrote nothing" in blocked(Answer("none"), other)
+    assert blocked(replace_engine(reference, "vllm"), other).startswith("The reference runs elsewhere: vLLM")
+    nothing, found = forced(engine, [reference, vllm, other])
     assert nothing.as_json() == {"kld_mean": None, "top1_agreement": None, "tokens": 0, "reason": nothing.reason}
     assert found.complete
     assert engine.forced[0].others == ("fake:nf4",)
 
 
-def replace_engine(side: Side, engine: str) -> PaneResult:
-    result = PaneResult(side.address)
-    assert side.result.loaded and side.result.prompt
-    for item in (replace(side.result.loaded, engine=engine), side.result.prompt, *side.result.tokens):
+def replace_engine(side: Answer, engine: str) -> Answer:
+    result = Answer(side.address)
+    assert side.loaded and side.prompt
+    for item in (replace(side.loaded, engine=engine), side.prompt, *side.tokens):
         result.add(item)
     return result
 
 
 def test_unknown_ids_cannot_be_forced() -> None:
     (reference, other) = ran(FakeEngine(), "fake", "fake:nf4")
-    reference.result.add(Token(UNKNOWN_ID, "x", "x", 9, 0.1))
+    reference.add(Token(UNKNOWN_ID, "x", "x", 9, 0.1))
     assert "does not tell which tokens" in blocked(reference, other)
     bare = replace_engine(reference, "fake")
     bare.add(Prompt((), "", "remote", "x"))
-    assert "does not tell which tokens" in blocked(Side("fake", bare), other)
+    assert "does not tell which tokens" in blocked(bare, other)
 
 
 def test_what_was_unloaded_meanwhile_is_loaded_again_once() -> None:
@@ -98,7 +102,7 @@ def test_what_was_unloaded_meanwhile_is_loaded_again_once() -> None:
     sides = ran(engine, "fake", "fake:nf4")
     engine.loaded.discard("fake:nf4")
     said: list[Progress] = []
-    (found,) = measure(engine, sides, said.append)
+    (found,) = forced(engine, sides, said.append)
     assert found.complete
     assert "Loading fake:nf4 again: it was unloaded meanwhile" in [progress.stage for progress in said]
 
@@ -109,14 +113,14 @@ def test_what_cannot_be_loaded_again_is_the_reason() -> None:
     sides = ran(engine, "fake", "fake:nf4")
     engine.loaded.clear()
     engine.scripts["fake"] = Script(load_error=died)
-    (found,) = measure(engine, sides)
+    (found,) = forced(engine, sides)
     assert found.reason == "It died. Run again." and not found.tokens
 
 
 def test_an_engine_that_dies_in_the_middle_leaves_what_was_measured() -> None:
     died = EngineDied("It died.", hint="Run again.")
     engine = FakeEngine({"fake:nf4": Script(force_error=died, force_error_at=4)})
-    (found,) = measure(engine, ran(engine, "fake", "fake:nf4"))
+    (found,) = forced(engine, ran(engine, "fake", "fake:nf4"))
     assert found.as_json() == {"kld_mean": pytest.approx(0.1075), "top1_agreement": 0.75, "tokens": 4} | {
         "reason": "It died. Run again."
     }
@@ -127,7 +131,7 @@ def test_a_failure_of_our_own_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     engine = FakeEngine()
     sides = ran(engine, "fake", "fake:nf4")
     monkeypatch.setattr(engine, "force", lambda _: 1 / 0)
-    (found,) = measure(engine, sides)
+    (found,) = forced(engine, sides)
     assert "ZeroDivisionError" in found.reason
 
 
@@ -135,7 +139,7 @@ def test_stop_ends_it_and_says_so() -> None:
     engine = FakeEngine({"fake:nf4": Script(force_hold_at=3)})
     reference, other = ran(engine, "fake", "fake:nf4")
     forcing = ForcedComparison(engine, reference, [other])
-    found = ForcedResult(len(reference.result.tokens))
+    found = ForcedAnswer(len(reference.tokens))
     for number, item in forcing.events():
         assert number == 0
         found.add(item)
@@ -169,6 +173,6 @@ def test_generate_has_it_in_every_pane_but_the_first_and_only_when_asked() -> No
 
 
 def test_a_finish_of_its_own_accord_is_no_reason() -> None:
-    found = ForcedResult(0)
+    found = ForcedAnswer(0)
     found.add(Finish("stop", 1, 0))
     assert not found.reason and found.summary is None

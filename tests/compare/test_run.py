@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from playground.compare.result import PaneResult
+from playground.compare.answer import Answer
 from playground.compare.run import Comparison, Event, PaneRequest
 from playground.core import Finish, Generation, Loaded, Progress, Prompt, Reported, Sampling, Token, Variant
 from playground.errors import Cancelled, EngineDied, OutOfMemory, UnknownVariant
@@ -28,8 +28,8 @@ def panes(*variants: str) -> list[PaneRequest]:
     return [PaneRequest(name, messages=ASK) for name in variants]  # type: ignore[arg-type]
 
 
-def gather(comparison: Comparison, count: int) -> list[PaneResult]:
-    results = [PaneResult(str(index)) for index in range(count)]
+def gather(comparison: Comparison, count: int) -> list[Answer]:
+    results = [Answer(str(index)) for index in range(count)]
     for event in comparison.events():
         results[event.pane].add(event.item)
     return results
@@ -89,7 +89,7 @@ def test_an_unexpected_exception_is_an_error_in_the_pane_and_in_the_log(caplog: 
 def test_stopping_one_pane_leaves_the_other_running() -> None:
     engine = FakeEngine({"fake": Script(hold_at=5), "fake:nf4": Script(hold_at=5)})
     comparison = Comparison(engine, panes("fake", "fake:nf4"), Sampling())
-    results = [PaneResult("fake"), PaneResult("fake:nf4")]
+    results = [Answer("fake"), Answer("fake:nf4")]
     for event in comparison.events():
         results[event.pane].add(event.item)
         if all(len(result.tokens) == 5 for result in results) and not any(result.done for result in results):
@@ -145,7 +145,7 @@ def test_a_variant_unloaded_in_between_is_loaded_once_more() -> None:
 
 
 def test_cancelled_is_not_an_error() -> None:
-    pane = PaneResult("fake")
+    pane = Answer("fake")
     pane.add(Finish("abort", 0, 0))
     assert pane.done and pane.error is None and pane.as_json()["finish_reason"] == "abort"
     assert Cancelled("x").code == "cancelled" and Event(0, Finish("abort", 0, 0)).pane == 0
@@ -160,7 +160,7 @@ def test_at_once_reaches_the_engine_as_one_group() -> None:
 
 
 def test_a_contended_answer_and_the_engines_own_word_are_in_the_json() -> None:
-    result = PaneResult("fake")
+    result = Answer("fake")
     result.add(Finish("stop", 3, 0, contended=True, reported=Reported("its log", ttft_s=0.5)))
     row = result.as_json()
     assert row["contended"] is True

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from playground import machine
-from playground.compare import stored as compare_stored
-from playground.compare.run import Answered, generate
+from playground.compare.outcome import OTHER_SETTINGS
+from playground.compare.run import generate
+from playground.compare.stored import Compared
 from playground.core import Finish, Sampling, Trace
 from playground.engines import subjects
 from playground.errors import EngineDied, OutOfMemory
@@ -43,12 +44,12 @@ def _no_torch(**_: object) -> machine.Probe:
     raise AssertionError("what ran on a CPU is recorded without a measurement")
 
 
-def answered(*variants: str, divergence: bool = False, scripts: dict[str, Script] | None = None) -> Answered:
+def answered(*variants: str, divergence: bool = False, scripts: dict[str, Script] | None = None) -> Compared:
     names = variants or ("fake", "fake:nf4")
     return generate(FakeEngine(scripts or {}), names, "What is gravity?", "Be brief.", divergence=divergence)
 
 
-def stored(made: Answered) -> Run:
+def stored(made: Compared) -> Run:
     """As another process reads it."""
     kept = keep(made.run)
     assert kept.id and kept.error is None
@@ -71,14 +72,14 @@ def test_a_comparison_is_stored_with_everything_it_was(home: Path) -> None:
     ]
     prompt = run.result["prompt"]
     assert [turn["role"] for turn in prompt["messages"]] == ["system", "user"] and prompt["template"] == "chat"
-    assert prompt["ids"] == list(made.panes[0].prompt.ids) and "Be brief." in prompt["text"]  # type: ignore[union-attr]
+    assert prompt["ids"] == list(made.answers[0].prompt.ids) and "Be brief." in prompt["text"]  # type: ignore[union-attr]
     assert [found.id for found in runs.search("gravity NF4", kind="comparison")] == [run.id]
 
 
 @on_both
 def test_every_metric_is_computed_again_from_the_stored_tokens(home: Path) -> None:
     made = answered()
-    for pane, result in zip(stored(made).result["panes"], made.panes, strict=True):
+    for pane, result in zip(stored(made).result["panes"], made.answers, strict=True):
         tokens = pane["tokens"]
         trace = Trace(
             pane["metrics"]["prompt_tokens"],
@@ -97,11 +98,11 @@ def test_every_metric_is_computed_again_from_the_stored_tokens(home: Path) -> No
 
 def test_a_pane_comes_back_with_the_time_that_it_waited() -> None:
     made = answered()
-    made.panes[1].finish = replace(made.panes[1].finish, waited_s=2.5)  # type: ignore[type-var]
+    made.answers[1].finish = replace(made.answers[1].finish, waited_s=2.5)  # type: ignore[type-var]
     run = stored(made)
-    assert [one.finish and one.finish.waited_s for one in compare_stored.panes(run)] == [0.0, 2.5]
+    assert [one.finish and one.finish.waited_s for one in Compared.from_row(run.as_row()).answers] == [0.0, 2.5]
     del run.result["panes"][0]["waited_s"]  # as an older version stored it
-    assert compare_stored.panes(run)[0].finish == made.panes[0].finish
+    assert Compared.from_row(run.as_row()).answers[0].finish == made.answers[0].finish
 
 
 def test_the_verdict_and_the_divergence_are_those_that_were_shown() -> None:
@@ -125,25 +126,23 @@ def test_an_error_is_stored_with_its_pane_and_a_stop_before_the_first_token_is_n
     assert failed.result["panes"][0]["error"]["code"] == "out_of_memory" and failed.result["verdict"] == []
     assert failed.variants[0]["content_hash"] is None, "nobody loaded it"
     made = answered("fake")
-    made.panes[0].tokens.clear()
-    made.panes[0].finish = Finish("abort", 0, 0)
+    made.answers[0].tokens.clear()
+    made.answers[0].finish = Finish("abort", 0, 0)
     assert keep(made.run) == runs.Kept() and runs.count() == 2
 
 
 def test_panes_that_were_asked_otherwise_say_how() -> None:
     made = answered()
-    history = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, *made.source)
-    made.panes[1].prompt = replace(made.panes[1].prompt, ids=(1, 2))  # type: ignore[type-var]
-    panes = [
-        compare_stored.Pane("fake", "BF16", made.panes[0], Sampling(), made.source),
-        compare_stored.Pane("fake:nf4", "nf4", made.panes[1], Sampling(temperature=1.0), history),  # type: ignore[arg-type]
-    ]
-    kept = keep(lambda: compare_stored.comparison(panes, False, False))
+    first, second = made.answers
+    history = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}, *first.source)
+    made.answers[1].prompt = replace(made.answers[1].prompt, ids=(1, 2))  # type: ignore[type-var]
+    second.source, second.sampling = history, Sampling(temperature=1.0)  # type: ignore[assignment]
+    kept = keep(made.run)
     run = runs.get(kept.id)
-    first, second = run.result["panes"]
-    assert first["prompt"] is None and second["prompt"]["ids"] == [1, 2] and len(second["prompt"]["messages"]) == 4
-    assert second["sampling"]["temperature"] == 1.0 and run.result["forced"] is None
-    assert compare_stored.OTHER_SETTINGS in run.result["verdict"][0]["caveats"]
+    one, other = run.result["panes"]
+    assert one["prompt"] is None and other["prompt"]["ids"] == [1, 2] and len(other["prompt"]["messages"]) == 4
+    assert other["sampling"]["temperature"] == 1.0 and run.result["forced"] is None
+    assert OTHER_SETTINGS in run.result["verdict"][0]["caveats"]
 
 
 KILLED = """
@@ -219,7 +218,7 @@ def test_weights_are_read_once(home: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_remote_variant_ran_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     made = answered()
-    for pane in made.panes:
+    for pane in made.answers:
         pane.loaded = replace(pane.loaded, device="remote", engine="remote")  # type: ignore[type-var]
         pane.variant = replace(pane.variant, engines=("remote",))  # type: ignore[type-var]
     run = stored(made)
@@ -234,3 +233,18 @@ def test_the_hash_of_weights_names_what_loading_makes_of_them(home: Path, monkey
 
     monkeypatch.setattr(subjects, "known_hash", hashed)
     assert stored(answered()).variants[1]["content_hash"] == f"{'a' * 64}+nf4"
+
+
+def test_an_answer_comes_back_as_it_was_stored() -> None:
+    made = answered("fake", "fake:nf4", "fake:nope", divergence=True)
+    made.answers[1].sampling = Sampling(temperature=0.7, seed=3, stop=("\n\n", "●"))
+    back = Compared.from_row(json.loads(json.dumps(made.run().as_row()))).answers  # type: ignore[union-attr]
+    for before, after in zip(made.answers, back, strict=True):
+        kept = ("variant_id", "tokens", "finish", "sampling", "source", "text", "loaded")
+        assert {name: getattr(after, name) for name in kept} == {name: getattr(before, name) for name in kept}
+        assert str(after.error) == str(before.error)
+        assert before.error or after.as_json() == before.as_json()
+        assert (after.forced is None) == (before.forced is None)
+        if after.forced and before.forced:
+            assert (after.forced.tokens, after.forced.total) == (before.forced.tokens, before.forced.total)
+            assert after.forced.sentence("BF16") == before.forced.sentence("BF16")

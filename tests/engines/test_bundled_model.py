@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from playground import models
-from playground.compare.result import PaneResult
+from playground.compare.answer import Answer
 from playground.compare.run import Comparison, PaneRequest
 from playground.core import Sampling
 from playground.engines.transformers import TransformersEngine
@@ -21,9 +21,9 @@ ASK = ({"role": "user", "content": "What is gravity?"},)
 
 
 @pytest.fixture(scope="module")
-def results(host: TransformersEngine) -> list[PaneResult]:
+def results(host: TransformersEngine) -> list[Answer]:
     panes = [PaneRequest(name, messages=ASK) for name in VARIANTS]  # type: ignore[arg-type]
-    found = [PaneResult(name) for name in VARIANTS]
+    found = [Answer(name) for name in VARIANTS]
     for event in Comparison(host, panes, Sampling(max_tokens=TOKENS)).events():
         found[event.pane].add(event.item)
     return found
@@ -42,7 +42,7 @@ def stock(path: str, prompt: tuple[int, ...], quantize: str | None) -> list[int]
     return list(output[0, len(prompt) :].tolist())
 
 
-def test_it_answers_in_english_about_gravity(results: list[PaneResult]) -> None:
+def test_it_answers_in_english_about_gravity(results: list[Answer]) -> None:
     assert all(result.error is None for result in results), [str(result.error) for result in results]
     assert results[0].text.startswith("Gravity is a fundamental")
     assert "gravity" in results[1].text.lower() and "gravity" in results[2].text.lower()
@@ -50,14 +50,14 @@ def test_it_answers_in_english_about_gravity(results: list[PaneResult]) -> None:
 
 @pytest.mark.filterwarnings("ignore")  # bitsandbytes and transformers warn about their own internals
 @pytest.mark.parametrize(("pane", "quantize"), [(0, None), (1, "nf4"), (2, "int8")])
-def test_greedy_ids_equal_transformers_generate(results: list[PaneResult], pane: int, quantize: str | None) -> None:
+def test_greedy_ids_equal_transformers_generate(results: list[Answer], pane: int, quantize: str | None) -> None:
     path = models.resolve("smollm2").path
     prompt = results[pane].prompt
     assert prompt is not None and Path(path).is_dir()
     assert results[pane].token_ids == stock(path, prompt.ids, quantize)
 
 
-def test_sizes_told_before_agree_with_what_was_loaded(results: list[PaneResult]) -> None:
+def test_sizes_told_before_agree_with_what_was_loaded(results: list[Answer]) -> None:
     assert results[0].loaded is not None
     workspace = results[0].loaded.weight_bytes * 0.75  # LLM.int8() makes wide copies as it goes: 50 to 150 MB seen
     for result in results:
@@ -68,7 +68,7 @@ def test_sizes_told_before_agree_with_what_was_loaded(results: list[PaneResult])
         assert result.loaded.weight_bytes * 0.9 < result.peak_memory_bytes < result.loaded.weight_bytes + workspace
 
 
-def test_metrics_recompute_from_the_times(results: list[PaneResult]) -> None:
+def test_metrics_recompute_from_the_times(results: list[Answer]) -> None:
     for result in results:
         row = result.as_json()
         times, metrics = row["times_s"], row["metrics"]

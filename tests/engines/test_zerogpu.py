@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from playground.compare.result import PaneResult
+from playground.compare.answer import Answer
 from playground.compare.run import Comparison, PaneRequest
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Message, Progress, Sampling, Token
 from playground.engines import base
@@ -193,7 +193,7 @@ def test_a_comparison_asks_in_the_visitors_name_and_starts_no_process(
     assert isinstance(engines.transformers, ZeroGpuEngine)
     engines.start()
     panes = [PaneRequest(f"{tiny}:{suffix}", messages=CHAT) for suffix in ("fp32", "bf16")]
-    results = [PaneResult(pane.variant) for pane in panes]
+    results = [Answer(pane.variant) for pane in panes]
 
     def ask() -> None:
         spaces.visitor.set("ada")

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from playground.compare import stored as compare_stored
-from playground.compare.result import ForcedResult, PaneResult
+from playground.compare.answer import Answer, ForcedAnswer
 from playground.core import Alternative, Finish, ForcedToken, Loaded, Prompt, Sampling, Token
 from playground.speed.spec import BenchRow
 from playground.store import runs
@@ -47,7 +46,7 @@ def comparison(
     rng = np.random.default_rng(seed)
     pieces = [_words(ANSWER)] + [_words(ANSWER)[:PART] + _words(OTHER) for _ in variants[1:]]
     panes = [_pane(rng, variant, own, prompt) for variant, own in zip(variants, pieces, strict=True)]
-    stored = [compare_stored.pane_row(pane, variant.label) for pane, variant in zip(panes, variants, strict=True)]
+    stored = [pane.as_row() for pane in panes]
     if error:
         stored[-1] |= {"finish_reason": "error", "error": error}
     values: dict[str, Any] = {
@@ -165,9 +164,9 @@ def _words(text: str) -> list[str]:
     return [word if number == 0 or word in ".,:" else f" {word}" for number, word in enumerate(found)]
 
 
-def _pane(rng: np.random.Generator, variant: FakeVariant, pieces: Sequence[str], prompt: str) -> PaneResult:
+def _pane(rng: np.random.Generator, variant: FakeVariant, pieces: Sequence[str], prompt: str) -> Answer:
     """What an engine would have sent, item by item."""
-    found = PaneResult(variant.id)
+    found = Answer(variant.id, label=variant.label)
     found.add(_loaded(variant))
     found.add(Prompt(tuple(range(31)), prompt, "chat", "tokenizer"))
     at = 0.21 * (1.6 if variant.tok_s < 10 else 1.0)
@@ -197,14 +196,14 @@ def _loaded(variant: FakeVariant) -> Loaded:
     )  # fmt: skip
 
 
-def _forced(rng: np.random.Generator, reference: PaneResult, variant: FakeVariant) -> dict[str, Any]:
+def _forced(rng: np.random.Generator, reference: Answer, variant: FakeVariant) -> dict[str, Any]:
     """The reference's answer, as the variant saw it."""
-    found = ForcedResult(len(reference.tokens))
+    found = ForcedAnswer(len(reference.tokens))
     for token in reference.tokens:
         kld, share = float(variant.kld * rng.lognormal(-0.5, 1.2)), token.logprob or 0.0
         agrees = bool(rng.random() > variant.kld)
         found.tokens.append(ForcedToken(kld, agrees, share, share - kld, token.top, token.top[:1]))
-    return compare_stored.forced_row(found)
+    return found.as_row()
 
 
 def _sampling() -> dict[str, Any]:

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from math import log
 from typing import Any
 
-from playground.compare import stored as compare_stored
-from playground.compare.result import ForcedResult, PaneResult
+from playground.compare.answer import Answer, ForcedAnswer
+from playground.compare.stored import Compared
 from playground.core import Alternative, Finish, ForcedToken, Loaded, Prompt, Sampling, Token, Variant
 from playground.speed.spec import BenchRow
 from playground.store import runs
@@ -37,9 +37,9 @@ REFERENCE, NF4 = variant(), variant("nf4", "nf4", 111_900_000, 6.66)
 
 
 def answer(
-    facts: dict[str, Any], words: Sequence[str], first_s: float, step_s: float, prompt: Prompt, memory: int
-) -> PaneResult:
-    found = PaneResult(facts["id"])
+    facts: dict[str, Any], words: Sequence[str], first_s: float, step_s: float, prompt: Prompt, memory: int, asked: str
+) -> Answer:
+    found = Answer(facts["id"], source=({"role": "user", "content": asked},))
     found.add(
         Variant(
             id=facts["id"],
@@ -70,11 +70,11 @@ def answer(
     return found
 
 
-def forced(count: int) -> ForcedResult:
+def forced(count: int) -> ForcedAnswer:
     klds = (0.01, 0.4, 0.02, 0.0, 1.2)
     theirs = (Alternative(1, " a", log(0.62)), Alternative(2, " the", log(0.2)))
     mine = (Alternative(2, " the", log(0.55)), Alternative(1, " a", log(0.4)))
-    found = ForcedResult(count)
+    found = ForcedAnswer(count)
     for at in range(count):
         kld = klds[at % 5]
         found.tokens.append(ForcedToken(kld, kld < 0.3, log(0.62), log(0.4), theirs, mine if kld >= 0.3 else theirs))
@@ -92,25 +92,13 @@ def comparison(
     prompt = Prompt((1, 2, 3, 4, 5), f"<user>{asked}", "chat", "one")
     facts = (REFERENCE, NF4)
     found = [
-        answer(one, text, 0.5, step, prompt, memory)
+        answer(one, text, 0.5, step, prompt, memory, asked)
         for one, text, step, memory in zip(facts, words, steps_s, (300_000_000, 160_000_000), strict=True)
     ]
-    sources = ({"role": "user", "content": asked},)
-    measured = (None, forced(len(words[0])))
-    sides = [
-        compare_stored.Pane(side["id"], side["label"], one, Sampling(), sources, known)  # type: ignore[arg-type]
-        for one, side, known in zip(found, facts, measured, strict=True)
-    ]
-    prompt_row = {"messages": list(sources), "text": prompt.text, "ids": list(prompt.ids), "template": "chat"}
-    result = {
-        "prompt": prompt_row,
-        "panes": [
-            compare_stored.pane_row(one, side["label"]) | {"prompt": None, "sampling": None}
-            for one, side in zip(found, facts, strict=True)
-        ],
-        "verdict": compare_stored.verdict(sides),
-        "forced": [None if one is None else compare_stored.forced_row(one) for one in measured],
-    }
+    found[1].forced = forced(len(words[0]))
+    run = Compared(tuple(found), divergence=True).run()
+    assert run is not None
+    result = run.result
     settings = {"sampling": asdict(Sampling()), "at_once": False, "divergence": True}
     return stored("comparison", title, result, **({"settings": settings} | more))
 

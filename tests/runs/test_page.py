@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from playground.compare.stored import pane as stored_pane
-from playground.metrics.timing import timing
+from playground.compare.stored import Compared
 from playground.runs import listing, page, replay
 from playground.runs import pair as runs_pair
 from playground.store import folders, runs
@@ -43,13 +42,14 @@ def lines(pane: dict[str, Any], kind: str) -> list[tuple[float, list[Any]]]:
 def test_every_token_comes_at_its_own_time_and_the_last_numbers_are_the_metrics(home: Path) -> None:
     run = comparison()
     panes = shown(run)["replay"]["panes"]
-    for pane, raw in zip(panes, run.result["panes"], strict=True):
+    answers = Compared.from_row(run.as_row()).answers
+    for pane, raw, answer in zip(panes, run.result["panes"], answers, strict=True):
         tokens = lines(pane, "tok")
         assert [at for at, _ in tokens] == pytest.approx([one["time_s"] for one in raw["tokens"]], abs=1e-4)
         assert "".join(parts[1] for _, parts in tokens) == raw["text"]
         assert [at for at, _ in pane["lines"]] == sorted(at for at, _ in pane["lines"])
         told = lines(pane, "num")[-1][1][1]
-        again = timing(stored_pane(raw, run.result["prompt"]).trace())
+        again = answer.timing()
         assert again.as_dict() == {name: raw["metrics"][name] for name in again.as_dict()}
         assert told["decode"] == round(raw["metrics"]["decode_tok_s"], 2)
         assert told["ttft"] == round(1e3 * raw["metrics"]["ttft_s"], 2) and told["memory"]
@@ -300,6 +300,6 @@ def test_a_space_says_where_links_lead(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_fake_is_a_run_as_compare_makes_it(home: Path) -> None:
     """Its tokens give back the verdict that it holds."""
     run = comparison()
-    found = [stored_pane(pane, run.result["prompt"]) for pane in run.result["panes"]]
+    found = Compared.from_row(run.as_row()).answers
     assert [one.text for one in found] == [pane["text"] for pane in run.result["panes"]]
     assert stored_runs.forced(3).as_json()["tokens"] == 3

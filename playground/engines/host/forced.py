@@ -142,7 +142,7 @@ class Forced:
         for entry in top:
             if entry.id not in self._pieces:
                 self._pieces[entry.id] = str(self.residents[0].tokenizer.decode([entry.id]))
-        return tuple(replace(entry, text=self._pieces[entry.id]) for entry in top)
+        return tuple(entry._replace(text=self._pieces[entry.id]) for entry in top)
 
     def finish(self, reason: FinishReason) -> None:
         self._steps.close()  # frees the caches

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from playground.compare.result import PaneResult, diverges_at, outcome, verdict
+from playground.compare.answer import Answer
+from playground.compare.outcome import diverges_at, outcome, outcomes
 from playground.core import Finish, FinishReason, Loaded, Prompt, Token
 from tests.fakes.catalog import fake_variant
 
@@ -22,9 +23,9 @@ def pane(
     prompt: tuple[int, ...] = (1, 2),
     tokenizer: str = "hash",
     engine: str = "transformers",
-) -> PaneResult:
+) -> Answer:
     """A finished pane whose steps vary by 4 % around `step_s`."""
-    result = PaneResult(variant)
+    result = Answer(variant)
     result.add(fake_variant(variant))
     result.add(replace(LOADED, id=variant, tokenizer_hash=tokenizer, engine=engine))
     result.add(Prompt(prompt, "text", "chat", tokenizer))
@@ -98,7 +99,7 @@ def test_where_the_texts_part(
 
 
 def test_no_verdict_without_a_reference() -> None:
-    failed = PaneResult("fake")
-    assert verdict([failed, pane("fake:nf4", [1, 2])]) == []
-    assert verdict([pane("fake", [1, 2])]) == []
-    assert len(verdict([pane("fake", [1]), failed, pane("fake:nf4", [1])])) == 1
+    failed = Answer("fake")
+    assert outcomes([failed, pane("fake:nf4", [1, 2])]) == []
+    assert outcomes([pane("fake", [1, 2])]) == []
+    assert len(outcomes([pane("fake", [1]), failed, pane("fake:nf4", [1])])) == 1

@@ -1,0 +1,255 @@
+"""What a comparison showed, in words and ratios: gained, lost, where the texts part, and why it is slower if it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
+from typing import Any
+
+from playground.compare.answer import Answer
+from playground.core import Token
+from playground.engines import base
+from playground.metrics.timing import speed_ratio_interval
+
+MIN_GAPS = 16  # below this a speed ratio is anecdote: a mean of a dozen steps moves by tens of percent
+OTHER_SETTINGS = "made with other settings than the reference"
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first position where a text differs from the reference's. A side that had ended there is None."""
+
+    index: int
+    reference: Token | None
+    other: Token | None
+
+    def sentence(self, label: str, reference_label: str = "the reference") -> str:
+        """What each side wanted at this position, and by what margin, as far as the engine told."""
+        there = _wanted(self.reference, reference_label)
+        here = _wanted(self.other, label)
+        return f"Token {self.index + 1}: {there}, {here}{self._margin(label)}."
+
+    def _margin(self, label: str) -> str:
+        """How far the reference's token was behind in the variant: a near tie says little."""
+        mine, wanted = self.other, self.reference
+        if mine is None or wanted is None or mine.logprob is None or not mine.top:
+            return ""
+        behind = next((entry.logprob for entry in mine.top if entry.id == wanted.id), None)
+        if behind is None:
+            return f"; {quoted(wanted)} is not among its first {len(mine.top)}"
+        points = 100 * (exp(mine.logprob) - exp(behind))
+        if points < 0:  # it was sampled, not the most probable
+            return f", though it finds {quoted(wanted)} {_points(-points)} more probable"
+        return f": margin {_points(points)} in {label}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One variant against the reference. A ratio is variant / reference; None where it could not be measured."""
+
+    variant_id: str
+    label: str
+    size_ratio: float | None
+    memory_ratio: float | None
+    decode_ratio: float | None
+    decode_interval: tuple[float, float] | None
+    identical: bool
+    divergence: Divergence | None
+    headline: str
+    detail: str
+    explanation: str
+    caveats: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        words = (self.headline, self.detail, self.explanation, f"({', '.join(self.caveats)})")
+        return " ".join(word for word in words if word)
+
+    def as_row(self, pane: int) -> dict[str, Any]:
+        """An entry of `verdict` in a stored run; `pane` is the number of the answer."""
+        split = self.divergence
+        return {
+            "pane": pane,
+            "variant": self.variant_id,
+            "label": self.label,
+            "text": self.text,
+            "headline": self.headline,
+            "detail": self.detail,
+            "explanation": self.explanation,
+            "caveats": list(self.caveats),
+            "size_ratio": self.size_ratio,
+            "memory_ratio": self.memory_ratio,
+            "decode_ratio": self.decode_ratio,
+            "decode_interval": list(self.decode_interval) if self.decode_interval else None,
+            "identical": self.identical,
+            "parts_at": {"index": split.index, "sentence": split.sentence(self.label)} if split else None,
+        }
+
+
+def strip(row: Mapping[str, Any], divergence: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A row of `Outcome.as_row` as the strip under the panes takes it, beside `ForcedAnswer.short`."""
+    return {
+        "headline": row["headline"],
+        "detail": row["detail"],
+        "explanation": row["explanation"],
+        "caveats": row["caveats"],
+        "size": row["size_ratio"],
+        "memory": row["memory_ratio"],
+        "decode": row["decode_ratio"],
+        "interval": row["decode_interval"],
+        "divergence": divergence,
+    }
+
+
+def quoted(token: Token) -> str:
+    """The token as a reader sees it: most begin with a space, some are nothing but white space."""
+    shown = token.piece.strip(" ").replace("\n", "↵").replace("\t", "⇥")
+    return f"“{shown or '␣' * len(token.piece)}”"
+
+
+def _wanted(token: Token | None, label: str) -> str:
+    if token is None:
+        return f"{label} had ended"
+    share = "" if token.logprob is None else f" {exp(token.logprob):.0%}"
+    wanted = not token.top or token.top[0].id == token.id
+    return f"{label} {'wanted' if wanted else 'drew'} {quoted(token)}{share}"
+
+
+def _points(points: float) -> str:
+    """Percentage points, with a digit where they are few."""
+    if points < 0.05:
+        return "less than 0.1 points"
+    return f"{points:.1f} points" if points < 2 else f"{points:.0f} points"
+
+
+def diverges_at(reference: Answer, other: Answer) -> Divergence | None:
+    """The first differing token of two answers to one prompt; None where none is known.
+
+    A missing token counts as different only once the shorter side is over by itself.
+    """
+    if not reference.same_prompt(other):
+        return None
+    a, b = reference.tokens, other.tokens
+    for index in range(min(len(a), len(b))):
+        if a[index].id != b[index].id:
+            return Divergence(index, a[index], b[index])
+    if len(a) == len(b):
+        return None
+    shorter, longer = (reference, other) if len(a) < len(b) else (other, reference)
+    if shorter.finish is None or shorter.finish.reason != "stop":
+        return None
+    index = len(shorter.tokens)
+    token = longer.tokens[index]
+    return Divergence(index, None, token) if shorter is reference else Divergence(index, token, None)
+
+
+def shared(reference: Answer, other: Answer) -> int:
+    """How many tokens of `other` had the reference's context: up to and with the one where the texts part."""
+    if not reference.same_prompt(other):
+        return 0
+    split, count = diverges_at(reference, other), min(len(reference.tokens), len(other.tokens))
+    return min(count, split.index + 1) if split else count
+
+
+def _ratio(of: float | None, to: float | None) -> float | None:
+    return of / to if of is not None and to else None
+
+
+def _speed_words(ratio: float, interval: tuple[float, float]) -> str:
+    if interval[0] <= 1 <= interval[1]:
+        return "as fast, within the noise of this run"
+    return f"{ratio:.2f}× faster here" if ratio > 1 else f"{1 / ratio:.2f}× slower here"
+
+
+def _size_words(ratio: float) -> str:
+    if 0.995 <= ratio <= 1.005:
+        return "the same size"
+    return f"{1 - ratio:.0%} smaller" if ratio < 1 else f"{ratio:.2f}× the size"
+
+
+def _clean(answer: Answer) -> bool:
+    return answer.error is None and answer.finish is not None and answer.finish.reason != "abort"
+
+
+def outcomes(answers: Sequence[Answer]) -> list[tuple[int, Outcome]]:
+    """One outcome, with its answer's number, for each answer after the first, which is the reference.
+
+    Answers without any token are left out.
+    """
+    if not answers or not answers[0].tokens:
+        return []
+    return [(number, outcome(answers[0], one)) for number, one in enumerate(answers) if number and one.tokens]
+
+
+def outcome(reference: Answer, answer: Answer) -> Outcome:
+    label = answer.variant.label if answer.variant else answer.variant_id
+    same_engine = answer.engine == reference.engine
+    if not same_engine:
+        label += f" in {base.title(answer.engine)}"
+    variants = answer.variant, reference.variant
+    size = _ratio(*(variant.bytes if variant else None for variant in variants))
+    memory = _ratio(answer.peak_memory_bytes, reference.peak_memory_bytes)
+    speed = None
+    if min(len(reference.gaps_s), len(answer.gaps_s)) >= MIN_GAPS:
+        speed = speed_ratio_interval(reference.gaps_s, answer.gaps_s)
+    ratio, interval = (speed[0], (speed[1], speed[2])) if speed else (None, None)
+    same_prompt = reference.same_prompt(answer)
+    same_tokenizer = bool(
+        reference.loaded and answer.loaded and reference.loaded.tokenizer_hash == answer.loaded.tokenizer_hash
+    )
+    split = diverges_at(reference, answer)
+
+    words = []
+    if size is not None:
+        words.append(_size_words(size))
+    if ratio is not None and interval is not None:
+        words.append(_speed_words(ratio, interval))
+    headline = f"{label} is {' and '.join(words)}." if words else f"{label} ran."
+
+    caveats = ["this prompt only"]
+    if ratio is None:
+        caveats.append(f"too few tokens for a speed ratio (needs {MIN_GAPS + 1})")
+    if not same_engine:
+        caveats.append("different engines")
+    if answer.trace().clock != reference.trace().clock:
+        caveats.append("one is timed by its engine, the other at arrival here")
+    if reference.contended or answer.contended:
+        caveats.append("contended: they ran at once and slowed each other")
+    if not (_clean(reference) and _clean(answer)):
+        caveats.append("a pane was stopped or failed")
+    if not same_tokenizer:
+        caveats.append("different tokenizers: the texts may be compared, tokens may not")
+    elif not same_prompt:
+        caveats.append("the panes' histories differ, so their prompts do")
+    if answer.sampling != reference.sampling:
+        caveats.append(OTHER_SETTINGS)
+
+    if not same_prompt:
+        detail = ""
+    elif split:
+        detail = f"The texts part at token {split.index + 1}."
+    else:
+        detail = f"All {min(len(reference.tokens), len(answer.tokens))} tokens are the same."
+    slower = ratio is not None and interval is not None and interval[1] < 1
+    return Outcome(
+        variant_id=answer.variant_id,
+        label=label,
+        size_ratio=size,
+        memory_ratio=memory,
+        decode_ratio=ratio,
+        decode_interval=interval,
+        identical=same_prompt and split is None and len(reference.tokens) == len(answer.tokens),
+        divergence=split,
+        headline=headline,
+        detail=detail,
+        explanation=explain_slower(answer) if slower else "",
+        caveats=tuple(caveats),
+    )
+
+
+def explain_slower(answer: Answer) -> str:
+    """Why a smaller variant is slower here, from what the engine found in the loaded modules."""
+    if not answer.loaded or not answer.loaded.kernel:
+        return "The engine does not say which kernel it uses."
+    return f"Why: {answer.loaded.kernel}"
