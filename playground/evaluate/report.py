@@ -11,11 +11,11 @@ from typing import Any
 
 from playground import formatting
 from playground.evaluate.verdict import gained, is_share, points, sentences
+from playground.metrics.verdict import Verdict, look, read, words
 from playground.report import plots
-from playground.report.parts import Account, Cell, Doubt, Figure, Heading, Interval, Kind, Said, Table, labels
+from playground.report.parts import Account, Cell, Doubt, Figure, Heading, Interval, Said, Table, labels
 from playground.store.schema import Run
 
-KINDS: dict[str, Kind] = {"worse": "worse", "better": "better", "same": "same", "withheld": "withheld"}
 DIVERGENCE = (
     *("kld_mean", "kld_stderr", "kld_median", "kld_p90", "kld_p99", "kld_p999", "kld_max"),
     *("ppl", "ppl_ratio", "top1_agreement", "dp_mean", "dp_rms"),
@@ -31,11 +31,6 @@ DIVERGENCE_COLUMNS = (
     *DIVERGENCE,
 )
 NOISE = "noise-floor"
-VERDICT_KINDS: dict[str, Kind] = {
-    "worse": "worse", "better": "better", "not distinguishable": "same", "withheld": "withheld",
-    "reference": "reference",
-}  # fmt: skip
-SAID = {"withheld": "no verdict"}
 PICTURED = 3  # tasks in the small table
 Row = Mapping[str, Any]
 Z95 = 1.96
@@ -51,7 +46,7 @@ def account(run: Run) -> Account:
         model=run.model,
         run_id=run.id,
         created_at=run.created_at,
-        said=tuple(Said(one["text"], KINDS.get(one["kind"], ""), one["rest"], one["note"]) for one in said),
+        said=tuple(Said(one["text"], one["kind"], one["rest"], one["note"]) for one in said),
         summary=summary(variants, tasks, verdicts, moved),
         caveats=_caveats(tasks),
         doubts=tuple(_doubts(run, variants)),
@@ -270,7 +265,7 @@ def summary(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Ro
             cells.append(
                 Cell(formatting.UNKNOWN)
                 if row is None
-                else Cell(score_words(row["score"], share), _change(row, share), VERDICT_KINDS.get(row["verdict"], ""))
+                else Cell(score_words(row["score"], share), _change(row, share), look(row["verdict"]))
             )
         lines.append(tuple(cells))
     return Table("", tuple(headings), tuple(lines))
@@ -278,8 +273,8 @@ def summary(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Ro
 
 def _change(row: Row, share: bool) -> str:
     """ "−3.1 points, worse"."""
-    if row["verdict"] in ("reference", "withheld"):
-        return SAID.get(row["verdict"], "reference")
+    if read(row["verdict"]) in (None, Verdict.WITHHELD):
+        return words(row["verdict"])
     by = signed_score(row["diff"], share) if formatting.known(row.get("diff")) else ""
     return ", ".join(filter(None, [by, row["verdict"]]))
 
@@ -313,7 +308,7 @@ def scores(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row
 
 
 def _score_line(task: Row, variant: Row, row: Row, share: bool, reach: float, reference: bool) -> tuple[Cell, ...]:
-    kind = VERDICT_KINDS.get(row["verdict"], "")
+    kind = look(row["verdict"])
     unit = "points" if share else str(row["metric"])
     ends = row.get("diff_ci95")
     change = Cell(formatting.UNKNOWN)
@@ -325,7 +320,6 @@ def _score_line(task: Row, variant: Row, row: Row, share: bool, reach: float, re
     cut = f"{row['truncated']:.0%} cut at the budget" if row.get("truncated") else ""
     drop = row.get("smallest_drop")
     sees = f"sees drops of {points(drop, row, task)} or more" if formatting.known(drop) else ""
-    word = SAID.get(row["verdict"], str(row["verdict"]))
     recovery = row.get("recovery")
     return (
         Cell(str(variant["label"]), kind=kind if reference else ""),
@@ -338,7 +332,7 @@ def _score_line(task: Row, variant: Row, row: Row, share: bool, reach: float, re
         change,
         Cell(f"−{lost} +{won}" if formatting.known(lost) else formatting.UNKNOWN),
         Cell(formatting.UNKNOWN if not formatting.known(chance) else "< 0.001" if chance < 0.001 else f"{chance:.3f}"),
-        Cell(word, "" if reference else sees, kind),
+        Cell(words(row["verdict"]), "" if reference else sees, kind),
     )
 
 
@@ -446,13 +440,13 @@ def figures(
                 continue
             by = 100 if share else 1
             reference = by * row["score"] if number == 0 else reference
-            look = "ref" if number == 0 else VERDICT_KINDS.get(row["verdict"], "same")
+            shade = "ref" if number == 0 else look(row["verdict"])
             text = score_words(row["score"], share)
             said = formatting.plus_minus(text, score_words(row.get("stderr"), share))
             tip = f"{variant['label']}: {said}, {row['verdict']}"
             bars.append(
                 plots.Bar(
-                    str(variant["label"]), by * row["score"], text, look, Z95 * by * (row.get("stderr") or 0.0), tip
+                    str(variant["label"]), by * row["score"], text, shade, Z95 * by * (row.get("stderr") or 0.0), tip
                 )
             )
         if bars:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from playground.console import Figures
+from playground.metrics.verdict import Verdict
 
 if TYPE_CHECKING:
     from playground.store.schema import Run
@@ -32,7 +33,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     interval = row["diff_ci95"]
     difference = "–" if interval is None else f"{row['diff']:+.4f} ({interval[0]:+.4f} … {interval[1]:+.4f})"
     verdict = row["verdict"]
-    if verdict == "not distinguishable" and row["smallest_drop"] is not None:
+    if verdict == Verdict.CANNOT_TELL and row["smallest_drop"] is not None:
         verdict += f"; a drop of {row['smallest_drop']:.3f} would have shown"
     return [
         row["variant"],

@@ -18,7 +18,8 @@ from playground.core import Variant
 from playground.engines.subjects import Subject
 from playground.errors import HubUnreachable, InvalidCalibration, InvalidRequest
 from playground.evaluate.items import Item, Measured, TaskFacts, Warned, clusters, joined
-from playground.metrics.stats import LEVEL, Z_LEVEL, mcnemar_exact, mean_stderr
+from playground.metrics.stats import Z_LEVEL, mcnemar_exact, mean_stderr
+from playground.metrics.verdict import LEVEL
 from playground.models import names
 from playground.store import database, variants
 from playground.texts import Calibration

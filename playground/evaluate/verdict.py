@@ -12,43 +12,42 @@ from typing import Any
 from playground.core import REFERENCE
 from playground.evaluate.items import Item, Measured, TaskFacts, Warned, clusters, joined
 from playground.metrics.stats import mean_stderr, paired
+from playground.metrics.verdict import Verdict, overall, read
 
 Row = Mapping[str, Any]
-SAME = "not distinguishable"
-ORDER = ("worse", "withheld", "better", "same")
 SAID_TASKS = 3  # of one variant; the table has the rest
-WITHHELD = "withheld"
 
 
 def sentences(
     variants: Sequence[Row], tasks: Sequence[Row], rows: Sequence[Row], divergence: Sequence[Row] = ()
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """One for each variant but the reference: what was lost first, then what cannot be said, what was won, the rest.
 
-    Each is {"kind": "worse" | "withheld" | "better" | "same", "text", "rest", "note"}. `rest`: where nothing is to be
-    seen at this n. `note`: what the variant gains. Without tasks, what moved farthest first.
+    Each is {"kind", "text", "rest", "note"}. `kind`: the look of the verdict. `rest`: where nothing is to be seen at
+    this n. `note`: what the variant gains. Without tasks, what moved farthest first.
     """
     facts = {task["name"]: task for task in tasks}
-    found: list[tuple[int, float, dict[str, str]]] = []
+    found: list[tuple[int, float, dict[str, Any]]] = []
     for variant in variants[1:]:
         own = [row for row in rows if row["variant"] == variant["id"]]
-        kind, text, rest = _said(variants[0], variant, own, facts) if own else _diverged(variant, divergence)
-        largest = max((abs(row["diff"] or 0.0) for row in own if row["verdict"] == "worse"), default=0.0)
+        verdict = overall(filter(None, (read(row["verdict"]) for row in own)))
+        text, rest = _said(variants[0], variant, own, facts) if own else _diverged(variant, divergence)
+        largest = max((abs(row["diff"] or 0.0) for row in own if row["verdict"] == Verdict.WORSE), default=0.0)
         if not own:
             largest = next((row["kld_mean"] for row in divergence if row["variant"] == variant["id"]), 0.0)
-        said = {"kind": kind, "text": text, "rest": rest, "note": gained(variants[0], variant)}
-        found.append((ORDER.index(kind), -largest, said))
+        said = {"kind": verdict.look, "text": text, "rest": rest, "note": gained(variants[0], variant)}
+        found.append((verdict.rank, -largest, said))
     return [said for _, _, said in sorted(found, key=lambda one: one[:2])]
 
 
-def _said(reference: Row, variant: Row, own: Sequence[Row], facts: Mapping[str, Row]) -> tuple[str, str, str]:
-    """Kind, text and rest of a variant's sentence."""
+def _said(reference: Row, variant: Row, own: Sequence[Row], facts: Mapping[str, Row]) -> tuple[str, str]:
+    """Text and rest of a variant's sentence."""
     label = str(variant["label"])
-    worse, better = _by_size(own, "worse"), _by_size(own, "better")
-    withheld = [row for row in own if row["verdict"] == "withheld"]
-    same = [row for row in own if row["verdict"] == SAME]
+    worse, better = _by_size(own, Verdict.WORSE), _by_size(own, Verdict.BETTER)
+    withheld = [row for row in own if row["verdict"] == Verdict.WITHHELD]
+    same = [row for row in own if row["verdict"] == Verdict.CANNOT_TELL]
     if not worse and not better and not withheld:
-        return "same", f"{label} is {SAME} from {reference['label']} at n = {_counts(same)}.", ""
+        return f"{label} is {Verdict.CANNOT_TELL} from {reference['label']} at n = {_counts(same)}.", ""
     said = [
         *_moved(label, ("loses", "is worse by"), worse, facts),
         *_moved("It" if worse else label, ("gains", "is better by"), better, facts),
@@ -56,7 +55,7 @@ def _said(reference: Row, variant: Row, own: Sequence[Row], facts: Mapping[str, 
     ]
     where = "task" if len(same) == 1 else f"{len(same)} tasks"
     rest = f"Not distinguishable on the other {where} at n = {_counts(same)}." if same else ""
-    return "worse" if worse else "better" if better else "withheld", " ".join(filter(None, said)), rest
+    return " ".join(filter(None, said)), rest
 
 
 def _counts(rows: Sequence[Row]) -> str:
@@ -65,7 +64,7 @@ def _counts(rows: Sequence[Row]) -> str:
     return f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
 
 
-def _by_size(rows: Sequence[Row], verdict: str) -> list[Row]:
+def _by_size(rows: Sequence[Row], verdict: Verdict) -> list[Row]:
     return sorted((row for row in rows if row["verdict"] == verdict), key=lambda row: -abs(row["diff"] or 0.0))
 
 
@@ -109,17 +108,17 @@ def _withheld(who: str, rows: Sequence[Row], of: int) -> str:
     return f"No verdict on {who}{where}: see the warning." if who else f"No verdict{where}: see the warning."
 
 
-def _diverged(variant: Row, divergence: Sequence[Row]) -> tuple[str, str, str]:
+def _diverged(variant: Row, divergence: Sequence[Row]) -> tuple[str, str]:
     """Without tasks: how far the distribution moved, which is no verdict."""
     label = variant["label"]
     own = next((row for row in divergence if row["variant"] == variant["id"]), None)
     floor = next((row["kld_mean"] for row in divergence if row["variant"] == "noise-floor"), 0.0)
     if own is None:
-        return "same", f"Nothing was measured of {label}.", ""
+        return f"Nothing was measured of {label}.", ""
     if own["kld_mean"] <= floor:
-        return "same", f"{label} lies within the noise floor.", ""
+        return f"{label} lies within the noise floor.", ""
     moved = f"mean KLD {own['kld_mean']:.3g} nats, the same top token in {own['top1_agreement']:.1%}"
-    return "same", f"{label}: {moved}.", ""
+    return f"{label}: {moved}.", ""
 
 
 def gained(reference: Row, variant: Row) -> str:
@@ -166,7 +165,7 @@ def rows(
             row = {"variant": one.variant, "task": name, "metric": facts.metric}
             row |= _alone(one.tasks[name]) if asked is None else _compared(asked, one.tasks[name], facts)
             if asked is not None and any(warned.withholds for warned in concerned):
-                row["verdict"] = WITHHELD
+                row["verdict"] = Verdict.WITHHELD
             found.append(row | {"warnings": [warned.text for warned in concerned]})
     return found
 
@@ -195,7 +194,7 @@ def _alone(items: Sequence[Item]) -> dict[str, Any]:
 def _compared(asked: Sequence[Item], answered: Sequence[Item], facts: TaskFacts) -> dict[str, Any]:
     pairs = joined(asked, answered)
     if not pairs:
-        return _alone(answered) | {"recovery": None, "verdict": WITHHELD}
+        return _alone(answered) | {"recovery": None, "verdict": Verdict.WITHHELD}
     before, after = zip(*pairs, strict=True)
     found = paired(
         [item.score for item in before],

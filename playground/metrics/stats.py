@@ -23,17 +23,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-Verdict = Literal["better", "worse", "not distinguishable"]
-LEVEL = 0.05
+from playground.metrics.verdict import LEVEL, Verdict, judge
+
 POWER = 0.8
 Z_LEVEL = NormalDist().inv_cdf(1 - LEVEL / 2)
 Z_POWER = NormalDist().inv_cdf(POWER)
-ROUNDING = 1e-12  # an interval's end this near to 0 is 0
 CHANGED = 10  # clusters in which an item's score changed; from here on resampling covers what it says
 RESAMPLES = 10_000
 Z = NormalDist().inv_cdf(0.975)
@@ -96,6 +94,7 @@ def paired(
     lost, won = int(np.count_nonzero(gains < 0)), int(np.count_nonzero(gains > 0))
     p = mcnemar_exact(lost, won) if binary else None
     interval = difference_interval(before, after, clusters, seed)
+    gain = (-interval[1], -interval[0]) if interval and not higher_is_better else interval
     return Paired(
         n=len(before),
         score_reference=score_reference,
@@ -109,22 +108,13 @@ def paired(
         diff_ci95=interval,
         discordance=(lost + won) / len(before),
         smallest_drop=_smallest_drop(before, after, clusters, binary),
-        verdict=_verdict(interval, p, higher_is_better),
+        verdict=judge(gain, p),
     )
 
 
 def _recovery(reference: float, score: float, higher_is_better: bool) -> float | None:
     kept, of = (score, reference) if higher_is_better else (reference, score)
     return 100 * kept / of if reference > 0 and of > 0 else None
-
-
-def _verdict(interval: tuple[float, float] | None, p: float | None, higher_is_better: bool) -> Verdict:
-    if interval is None or (p is not None and p >= LEVEL):
-        return "not distinguishable"
-    low, high = interval if higher_is_better else (-interval[1], -interval[0])
-    if low > ROUNDING:
-        return "better"
-    return "worse" if high < -ROUNDING else "not distinguishable"
 
 
 def mcnemar_exact(lost: int, won: int) -> float:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from playground import __version__, formatting
+from playground.metrics.verdict import Verdict
 from playground.report.parts import Account, Cell, Table
 from playground.store.schema import Run
 
@@ -155,7 +156,7 @@ def results(run: Run, variant: object) -> list[EvalResult]:
     found = [] if run.kind == "divergence" else [
         _task(row, tasks.get(row.get("task"), {}))
         for row in rows
-        if row.get("variant") == variant and _number(row.get("score")) and row.get("verdict") != "withheld"
+        if row.get("variant") == variant and _number(row.get("score")) and row.get("verdict") != Verdict.WITHHELD
     ]  # fmt: skip
     text = _text(run)
     for row in moved:

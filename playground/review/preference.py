@@ -33,7 +33,6 @@ import numpy.typing as npt
 from playground.metrics import stats
 from playground.metrics.stats import (
     CHANGED,
-    LEVEL,
     Floats,
     Z,
     clustered,
@@ -42,6 +41,7 @@ from playground.metrics.stats import (
     score_interval,
     smallest_drop,
 )
+from playground.metrics.verdict import LEVEL
 
 RESAMPLES = 2000
 UNSEEN = 0.85  # where only a win rate beyond this would have shown, there are too few votes to say anything

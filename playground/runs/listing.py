@@ -13,12 +13,11 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground.core import REFERENCE
 from playground.engines.base import parse
 from playground.errors import PlaygroundError, UnknownRun
 from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
-from playground.evaluate.verdict import WITHHELD
+from playground.metrics.verdict import Verdict, read
 from playground.runs.page import KINDS
 from playground.store import database, runs
 from playground.store.runs import Entry
@@ -199,8 +198,8 @@ def _comparison(verdict: Any) -> Number:
 
 
 def _evaluation(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Number | None:
-    none = (REFERENCE, WITHHELD)
-    said = [row for row in rows if row.get("recovery") is not None and row.get("verdict") not in none]
+    none = (None, Verdict.WITHHELD)
+    said = [row for row in rows if row.get("recovery") is not None and read(row.get("verdict")) not in none]
     if not said:
         return None
     worst = min(said, key=lambda row: float(row["recovery"]))

@@ -14,6 +14,7 @@ from playground.compare.stored import Compared
 from playground.engines.base import parse
 from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
+from playground.metrics.verdict import read
 from playground.report import paths
 from playground.runs import page
 from playground.store.runs import Entry
@@ -53,8 +54,8 @@ def _head(entry: Entry, row: Row) -> dict[str, Any]:
 def changed(first: Row, second: Row) -> dict[str, Any]:
     """Groups of [name, before, after]; of each group how many are the same. None: it was not there."""
     groups = []
-    for name, read in (("Settings", page.settings), ("Machine", _device), ("Versions", _versions)):
-        groups.append(_group(name, dict(_pairs(read(first))), dict(_pairs(read(second)))))
+    for name, facts in (("Settings", page.settings), ("Machine", _device), ("Versions", _versions)):
+        groups.append(_group(name, dict(_pairs(facts(first))), dict(_pairs(facts(second)))))
     groups.append(_group("Variants", *(_variants(row) for row in (first, second))))
     if (told := [str(_asked(row)) for row in (first, second)]) and any(told):
         groups.append(_group("Prompt", {"prompt": told[0]}, {"prompt": told[1]}))
@@ -275,7 +276,7 @@ def _scores(first: Row, second: Row) -> dict[str, Any]:
 
 def _own(row: Row, scale: int) -> dict[str, Any] | None:
     """What its own run found of it against its own reference."""
-    if row.get("diff") is None or row.get("verdict") == "reference":
+    if row.get("diff") is None or read(row.get("verdict")) is None:
         return None
     interval = row.get("diff_ci95")
     return {
