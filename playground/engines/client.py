@@ -1,7 +1,7 @@
-"""The client of every engine server: OpenAI's HTTP API, streamed.
+"""What goes over the wire: OpenAI's requests and chunks, with the engine's own clock beside them.
 
-Here are the connection, the schemas of requests and chunks with the engine's own clock beside them, and the chunks of a
-completion as timed tokens. Requests are closed schemas: an unknown field is an error, not a surprise.
+Here are the schemas of our host's requests and events, and the chunks of any OpenAI-compatible server as timed tokens.
+Requests are closed schemas: an unknown field is an error, not a surprise.
 
 Servers tell tokens in three ways: their ids (vLLM's `token_ids`), one log-probability entry each (OpenAI, llama.cpp,
 SGLang), or a running count (`usage`). Where none is told, a chunk counts as one token, and the page says so.
@@ -9,14 +9,12 @@ SGLang), or a running count (`usage`). Where none is told, a chunk counts as one
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
 from playground.core import (
@@ -33,68 +31,10 @@ from playground.core import (
     Sampling,
     Token,
 )
-from playground.engines.servers import ServerProcess
-from playground.errors import EngineError, PlaygroundError, from_wire
 from playground.settings import settings
 
-# A token may take long (a cold 7B on a CPU), so that reads have no limit; the process is watched instead.
-TIMEOUT = httpx.Timeout(10.0, read=None)
-_DATA = "data: "
 Counting = Literal["ids", "logprobs", "usage", "chunks"]
 _REASONS: Mapping[str, FinishReason] = {"length": "length", "abort": "abort", "max_tokens": "length"}
-
-
-def new_client(keep_alive: bool = True) -> httpx.Client:
-    """A client for loopback: no proxy from the environment, no redirects, enough connections for many panes.
-
-    `keep_alive` False makes a connection per request, for a server that closes them without saying so.
-    """
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=16)
-    headers = {} if keep_alive else {"Connection": "close"}
-    return httpx.Client(timeout=TIMEOUT, trust_env=False, follow_redirects=False, limits=limits, headers=headers)
-
-
-def authorization(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
-def check(response: httpx.Response) -> None:
-    """Raise the typed error that the server sent."""
-    if response.is_success:
-        return
-    response.read()
-    try:
-        body = response.json()
-    except json.JSONDecodeError:
-        body = {"error": f"HTTP {response.status_code}: {response.text[:200]}"}
-    raise from_wire(body)
-
-
-@contextlib.contextmanager
-def watched(process: ServerProcess) -> Iterator[None]:
-    """Turn a broken connection into what it means: the process died (with its last words), or its answer is broken."""
-    try:
-        yield
-    except PlaygroundError:
-        if not process.alive:
-            raise process.obituary() from None
-        raise
-    except (httpx.HTTPError, json.JSONDecodeError, KeyError) as error:
-        if not process.alive or isinstance(error, httpx.TransportError):
-            raise process.obituary() from error
-        raise EngineError(
-            f"The {process.name} engine sent an answer that cannot be read ({type(error).__name__}).",
-            hint="Run again.",
-            log_tail=process.log_tail(),
-        ) from error
-
-
-def post(client: httpx.Client, process: ServerProcess, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """One call of an engine server, and its answer. Raises the server's typed error, EngineDied, EngineError."""
-    with watched(process):
-        response = client.post(f"{process.url}{path}", json=body, headers=authorization(process.key))
-        check(response)
-        return dict(response.json())
 
 
 def completion_body(generation: Generation) -> dict[str, Any]:
@@ -117,44 +57,8 @@ def completion_body(generation: Generation) -> dict[str, Any]:
     }
 
 
-def stream(
-    client: httpx.Client, url: str, key: str, generation: Generation
-) -> Generator[Progress | Token | Finish, None, None]:
-    """The items of one generation. Closing the iterator closes the connection, which ends it in the engine."""
-    with client.stream(
-        "POST", f"{url}/v1/completions", json=completion_body(generation), headers=authorization(key)
-    ) as response:
-        check(response)
-        for line in response.iter_lines():
-            if not line.startswith(_DATA):
-                continue
-            data = line.removeprefix(_DATA)
-            if data == "[DONE]":
-                return
-            yield item_of(json.loads(data))
-    raise EngineError("The engine closed the stream before the end.")
-
-
-def force(
-    client: httpx.Client, url: str, key: str, forcing: Forcing
-) -> Generator[Progress | ForcedTokens | Finish, None, None]:
-    """What one forced text shows, as it is measured. Closing the iterator ends it in the engine."""
-    with client.stream("POST", f"{url}/v1/force", json=asdict(forcing), headers=authorization(key)) as response:
-        check(response)
-        for line in response.iter_lines():
-            body = json.loads(line)
-            if "error" in body:
-                raise from_wire(body)
-            yield (item := forced_from(body, len(forcing.prompt_ids)))
-            if isinstance(item, Finish):
-                return
-    raise EngineError("The engine closed the stream before the end.")
-
-
 def item_of(chunk: dict[str, Any]) -> Progress | Token | Finish:
     """One server-sent event of a completion stream as a typed item."""
-    if "error" in chunk:
-        raise from_wire(chunk)
     if "progress" in chunk:
         return progress_from(chunk["progress"])
     choice = chunk["choices"][0]
@@ -330,7 +234,7 @@ def progress_from(body: dict[str, Any]) -> Progress:
 
 
 def forced_body(item: Progress | ForcedTokens | Finish) -> dict[str, Any]:
-    """One line of a forced text's answer. Alternatives are [id, text, logprob], as in `token_chunk`."""
+    """One event of a forced text's answer. Alternatives are [id, text, logprob], as in `token_chunk`."""
     match item:
         case Progress():
             return {"progress": progress_body(item)}

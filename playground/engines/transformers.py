@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from playground import models
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
-from playground.engines import client
+from playground.engines import client, http
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.client import progress_from
 from playground.engines.servers import Restarting, ServerProcess
-from playground.errors import Cancelled, EngineError, from_wire
+from playground.errors import EngineError
 
 MODULE = "playground.engines.host"
+Item = TypeVar("Item")
 LOOK_S = 2.0  # for what the host answers without computing
 
 
@@ -28,7 +28,7 @@ class TransformersEngine:
     name = "transformers"
 
     def __init__(self) -> None:
-        self._client = client.new_client()
+        self._client = http.new_client()
         self._server = Restarting(self.name, MODULE, self._client)
 
     def start(self) -> None:
@@ -63,21 +63,13 @@ class TransformersEngine:
         process = self._server.ready()
         body = {**asdict(spec), "keep": [name for name in keep if name != spec.id]}
         with (
-            client.watched(process),
-            self._client.stream(
-                "POST", f"{process.url}/v1/load", json=body, headers=client.authorization(process.key)
-            ) as response,
+            http.watched(process),
+            http.events(self._client, process, "/v1/load", body, is_cancelled=is_cancelled) as events,
         ):
-            client.check(response)
-            for line in response.iter_lines():
-                event = json.loads(line)
-                if "loaded" in event:
-                    return Loaded.from_dict(event["loaded"])
-                if "error" in event:
-                    raise from_wire(event)
-                on_progress(progress_from(event["progress"]))
-                if is_cancelled():
-                    raise Cancelled("Stopped while loading.")
+            for arrival in events:
+                if "loaded" in arrival.event:
+                    return Loaded.from_dict(arrival.event["loaded"])
+                on_progress(progress_from(arrival.event["progress"]))
         raise EngineError("The engine ended a load without a result.")
 
     def held(self, variant: str) -> Loaded | None:
@@ -87,7 +79,7 @@ class TransformersEngine:
             return None
         try:
             answer = self._client.get(
-                f"{process.url}/v1/models", headers=client.authorization(process.key), timeout=LOOK_S
+                f"{process.url}/v1/models", headers=http.authorization(process.key), timeout=LOOK_S
             )
             rows = answer.json()["data"]
             return next((Loaded.from_dict(row) for row in rows if row["id"] == variant), None)
@@ -99,7 +91,7 @@ class TransformersEngine:
         process = self._server.current
         if process is None or not process.alive:
             return False
-        return bool(client.post(self._client, process, "/v1/unload", {"id": variant})["unloaded"])
+        return bool(http.post(self._client, process, "/v1/unload", {"id": variant})["unloaded"])
 
     def unload_idle(self) -> str | None:
         """Unload one variant while nothing is generated; its name, None when there is none."""
@@ -118,26 +110,27 @@ class TransformersEngine:
 
     def _tokenize(self, where: dict[str, str], messages: Sequence[Message] | str) -> Prompt:
         text = {"prompt": messages} if isinstance(messages, str) else {"messages": list(messages)}
-        found = client.post(self._client, self._server.ready(), "/tokenize", {**where, **text})
+        found = http.post(self._client, self._server.ready(), "/tokenize", {**where, **text})
         return Prompt(tuple(found["tokens"]), found["text"], found["template"], found["tokenizer_hash"])
 
     def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
-        process = self._server.ready()
-        with (
-            client.watched(process),
-            contextlib.closing(client.stream(self._client, process.url, process.key, generation)) as items,
-        ):
-            yield from items
+        return self._stream("/v1/completions", client.completion_body(generation), client.item_of)
 
     def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        prompt_tokens = len(forcing.prompt_ids)
+        return self._stream("/v1/force", asdict(forcing), lambda event: client.forced_from(event, prompt_tokens))
+
+    def _stream(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Item]) -> Iterator[Item]:
         process = self._server.ready()
-        with (
-            client.watched(process),
-            contextlib.closing(client.force(self._client, process.url, process.key, forcing)) as items,
-        ):
-            yield from items
+        finished = False
+        with http.watched(process), http.events(self._client, process, path, body) as events:
+            for arrival in events:
+                yield (item := read(arrival.event))
+                finished = isinstance(item, Finish)
+            if not finished:
+                raise http.unfinished(process)
 
     def abort(self, request_id: str) -> None:
         process = self._server.current
         if process is not None and process.alive:
-            client.post(self._client, process, f"/v1/requests/{request_id}/abort", {})
+            http.post(self._client, process, f"/v1/requests/{request_id}/abort", {})

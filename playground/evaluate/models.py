@@ -85,22 +85,16 @@ def _here(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> 
 
 @contextmanager
 def _in_vllm(subject: Subject, conditions: Conditions, engines: Engines, on_progress: OnProgress) -> Iterator[Asked]:
-    from playground.engines import client
+    from playground.engines import http
 
     assert subject.spec is not None  # noqa: S101
     loaded = engines.load(f"{subject.variant.id}@vllm", on_progress, lambda: False)
     servers = engines.engine("vllm").servers
     try:
-        with servers.using(loaded.id) as process, client.new_client() as http:
+        with servers.using(loaded.id) as process, http.new_client() as client:
 
             def ask(body: dict[str, Any]) -> Mapping[str, Any]:
-                with client.watched(process):
-                    response = http.post(
-                        f"{process.url}/v1/completions", json=body, headers=client.authorization(process.key)
-                    )
-                    client.check(response)
-                    answer: Mapping[str, Any] = response.json()
-                    return answer
+                return http.post(client, process, "/v1/completions", body)
 
             ends = {"stop_token_ids": list(subject.spec.end_ids)}
             yield Asked(_served(ask, loaded.id, subject.spec.path, loaded.context, conditions, ends), loaded)

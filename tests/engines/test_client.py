@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import httpx
 import pytest
 
-from playground.engines import client as http
-from playground.errors import ContextOverflow, EngineDied, EngineError, to_wire
+from playground.engines import http
+from playground.errors import Cancelled, ContextOverflow, EngineDied, EngineError, to_wire
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -78,5 +82,156 @@ def test_what_a_failed_call_means(answer: Answer, alive: bool, kind: type[Engine
 
 @pytest.mark.parametrize(("keep_alive", "header"), [(True, "keep-alive"), (False, "close")])
 def test_a_server_that_closes_silently_gets_a_connection_per_request(keep_alive: bool, header: str) -> None:
-    with http.new_client(keep_alive) as client:
+    with http.new_client(keep_alive=keep_alive) as client:
         assert client.build_request("GET", "http://127.0.0.1:1/").headers["Connection"] == header
+
+
+# Streams, from a server that does what the first line of the request's path says.
+
+
+class Server(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    ports: ClassVar[list[int]] = []  # of the clients, one a request
+    cookies: ClassVar[list[str | None]] = []
+    gone = threading.Event()
+
+    def do_POST(self) -> None:
+        self.ports.append(self.client_address[1])
+        self.cookies.append(self.headers.get("Cookie"))
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/silent":
+            self.gone.clear()
+            if not self.rfile.read(1):  # the end of the connection
+                self.gone.set()
+            return
+        self.send_response(400 if self.path == "/refused" else 200)
+        for name, value in (("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")):
+            self.send_header(name, value)
+        if self.path == "/compressed":
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Set-Cookie", "a=b")
+        self.end_headers()
+        texts = {
+            "/two": 'data: {"n": 1}\n\n: a comment\n\ndata: {"n": 2}\n\ndata: [DONE]\n\n',
+            "/error": 'data: {"n": 1}\n\ndata: {"error": {"message": "broke"}}\n\n',
+            "/refused": '{"error": {"code": "context_overflow", "message": "Too long.", "hint": "Shorten it."}}',
+            "/list": "data: [1]\n\n",
+            "/garbage": "data: {\n\n",
+            "/cut": 'data: {"n": 1}\n\n',
+            "/long": "data: " + "x" * 2000,
+        }
+        if self.path == "/paced":
+            for n in range(4):
+                self.chunk(f'data: {{"n": {n}}}\n\n')
+                time.sleep(0.05)
+        else:
+            self.chunk(texts.get(self.path, texts["/two"]))
+        if self.path == "/cut":
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def chunk(self, text: str) -> None:
+        self.wfile.write(f"{len(text):x}\r\n{text}\r\n".encode())
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    Server.ports.clear()
+    Server.cookies.clear()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with http.new_client() as made:
+        yield made
+
+
+def numbers(client: httpx.Client, address: str, **more: Any) -> list[int]:
+    with http.stream(client, address, {}, http.refused, **more) as events:
+        return [arrival.event["n"] for arrival in events]
+
+
+def test_events_come_one_by_one_over_one_connection_and_no_cookie_goes_back(client: httpx.Client, url: str) -> None:
+    for _ in range(3):
+        assert numbers(client, f"{url}/two") == [1, 2]
+    assert len(Server.ports) == 3 and len(set(Server.ports)) == 1
+    assert Server.cookies == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "message"),
+    [
+        ("error", EngineError, "broke"),
+        ("refused", ContextOverflow, "Too long."),
+        ("list", http.Unreadable, "an event that is no object"),
+        ("garbage", http.Unreadable, "no JSON"),
+        ("compressed", http.Unreadable, "a compressed answer"),
+        ("cut", httpx.RemoteProtocolError, "peer closed connection"),
+        ("long", http.Oversized, "a line of more than 0 MiB"),
+    ],
+)
+def test_what_ends_a_stream_badly(
+    client: httpx.Client, url: str, path: str, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        numbers(client, f"{url}/{path}", limits=http.Limits(line=1000, answer=10_000))
+    assert type(caught.value) is kind
+
+
+def test_an_answer_has_a_limit_however_short_its_lines_are(client: httpx.Client, url: str) -> None:
+    with pytest.raises(http.Oversized, match="a stream"):
+        numbers(client, f"{url}/two", limits=http.Limits(line=1000, answer=20))
+
+
+def test_a_slow_reader_falsifies_no_arrival(client: httpx.Client, url: str) -> None:
+    times = []
+    with http.stream(client, f"{url}/paced", {}, http.refused) as events:
+        for arrival in events:
+            times.append(arrival.time_s)
+            time.sleep(0.15)
+    assert len(times) == 4 and times[-1] < 0.4, "the last one came after 0.15 s, and was taken after 0.45 s"
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_request_that_gets_no_answer_ends_at_once_from_another_thread(
+    client: httpx.Client, url: str, pooled: bool
+) -> None:
+    """As in a long prefill: not even the headers have come."""
+    if pooled:
+        numbers(client, f"{url}/two")
+    with http.stream(client, f"{url}/silent", {}, http.refused) as events:
+        threading.Timer(0.2, events.close).start()
+        began = time.monotonic()
+        assert list(events) == []
+        assert time.monotonic() - began < 1
+        assert Server.gone.wait(2), "the server sees it"
+    assert len(set(Server.ports)) == 1
+    assert numbers(client, f"{url}/two") == [1, 2], "the pool has not kept the connection that was cut"
+
+
+def test_a_cancelled_request_ends_though_nothing_comes(client: httpx.Client, url: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        numbers(client, f"{url}/silent", is_cancelled=lambda: time.monotonic() - began > 0.2)
+    assert Server.gone.wait(2) and time.monotonic() - began < 2
+
+
+def test_a_late_close_does_not_touch_the_next_request_on_the_connection(client: httpx.Client, url: str) -> None:
+    with http.stream(client, f"{url}/two", {}, http.refused) as first:
+        assert len(list(first)) == 2
+    with http.stream(client, f"{url}/paced", {}, http.refused) as second:
+        arrivals = iter(second)
+        next(arrivals)
+        first.close()
+        assert len(list(arrivals)) == 3
+    assert len(set(Server.ports)) == 1

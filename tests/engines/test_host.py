@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from playground.core import Finish, Generation, Sampling, Token
-from playground.engines import client
+from playground.engines import http
 from playground.engines.transformers import TransformersEngine
 from playground.errors import (
     BrokenCheckpoint,
@@ -30,7 +30,7 @@ from tests.fakes.tiny_models import rewrite
 
 def address(host: TransformersEngine) -> tuple[str, dict[str, str]]:
     assert host.process is not None
-    return host.process.url, client.authorization(host.process.key)
+    return host.process.url, http.authorization(host.process.key)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.core import UNKNOWN_ID, Generation, Progress, Sampling, Token
-from playground.engines.llamacpp.stream import Piece, Stream, body, finish, piece
+from playground.engines.llamacpp.stream import Piece, Stream, body, finish, piece, refused
 from playground.errors import EngineError
 
 PREFILL_MS = 40.0
@@ -117,8 +118,8 @@ def test_progress_of_the_prompt() -> None:
 
 @pytest.mark.parametrize("error", [{"code": 500, "message": "Compute error."}, "Compute error."])
 def test_an_error_in_mid_stream_is_its_own_sentence(error: object) -> None:
-    with pytest.raises(EngineError, match=r"Compute error\."):
-        Stream(nothing, 5).read({"error": error})
+    said = refused(200, {}, json.dumps({"error": error}).encode())
+    assert type(said) is EngineError and said.message == "llama.cpp stopped: Compute error.."
 
 
 def test_more_tokens_than_counted_is_an_error_and_no_number() -> None:

@@ -329,9 +329,9 @@ def test_the_address_is_checked_where_it_is_connected_to(
     def rebound(*_: object, **__: object) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers[0], port))]
 
-    def connect(address: tuple[str, int], *rest: Any) -> socket.socket:
+    def connect(address: tuple[str, int], *rest: Any, **more: Any) -> socket.socket:
         connected.append(address[0])
-        return real(address, *rest)
+        return real(address, *rest, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(socket, "create_connection", connect)

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
+from playground.engines.http import Arrival
 from playground.engines.vllm import host
 from playground.engines.vllm import server as vllm_server
-from playground.engines.vllm.stream import Arrival, TokensOf, body, refused
+from playground.engines.vllm.stream import TokensOf, body, refused
 from playground.errors import EngineError, InvalidRequest, UnsupportedModel
 from playground.metrics.weights import Tensor
 from tests.fakes.vllm_environment import make_environment
@@ -190,9 +191,9 @@ def test_a_checkpoint_without_a_readable_tokenizer_names_alternatives_by_text() 
 
 def test_a_refused_request_is_told_in_vllms_words() -> None:
     body = json.dumps({"error": {"message": "max_tokens=2000 is too many", "code": 400}}).encode()
-    assert isinstance(error := refused(400, body), InvalidRequest)
+    assert isinstance(error := refused(400, {}, body), InvalidRequest)
     assert error.message == "vLLM refused the request: max_tokens=2000 is too many"
-    assert type(refused(500, b"<html>")) is EngineError
+    assert type(refused(500, {}, b"<html>")) is EngineError
 
 
 UNTIED = [Tensor("model.embed_tokens.weight", "BF16", (100, 8)), Tensor("lm_head.weight", "BF16", (100, 8))]

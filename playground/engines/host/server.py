@@ -1,6 +1,6 @@
 """The transformers host: an OpenAI-compatible HTTP server on loopback around one decode thread.
 
-A completion is streamed or sent whole; a forced text comes as lines of JSON.
+A completion is streamed or sent whole. Everything that is streamed comes as server-sent events, up to [DONE].
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
 
     @app.post("/v1/load", dependencies=private)
     async def load(body: client.LoadRequest) -> StreamingResponse:
-        return StreamingResponse(_load_events(engine, body), media_type="application/x-ndjson")
+        return _events(_load_events(engine, body))
 
     @app.post("/v1/unload", dependencies=private)
     async def unload(body: client.UnloadRequest) -> dict[str, bool]:
@@ -108,7 +108,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
     @app.post("/v1/force", dependencies=private)
     async def force(request: Request, body: client.ForceRequest) -> StreamingResponse:
         items = Stream(lambda emit: engine.force(body.forcing(), emit))
-        return StreamingResponse(lines(request, items), media_type="application/x-ndjson")
+        return _events(_forced_events(request, items))
 
     @app.post("/v1/requests/{request_id}/abort", dependencies=private)
     async def abort(request_id: str) -> dict[str, bool]:
@@ -117,7 +117,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
     async def answer(request: Request, generation: Generation, shape: Shape, stream: bool) -> Any:
         items = Stream(lambda emit: engine.submit(generation, emit))
         if stream:
-            return StreamingResponse(sse(request, items, generation, shape), media_type="text/event-stream")
+            return _events(_completion_events(request, items, generation, shape))
         return await collect(request, items, generation, shape)
 
     @app.post("/v1/completions", dependencies=private)
@@ -146,8 +146,23 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
     return app
 
 
-async def _load_events(engine: DecodeThread, body: client.LoadRequest) -> AsyncIterator[str]:
-    """Newline-delimited JSON: progress records, then `loaded` or `error`."""
+def _events(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
+    """The JSON objects as server-sent events; what is raised on the way is the last one, before [DONE]."""
+
+    async def lines() -> AsyncIterator[str]:
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    yield f"data: {json.dumps(event)}\n\n"
+        except PlaygroundError as error:
+            yield f"data: {json.dumps(to_wire(error))}\n\n"
+        yield "data: [DONE]\n\n"
+
+    return StreamingResponse(lines(), media_type="text/event-stream")
+
+
+async def _load_events(engine: DecodeThread, body: client.LoadRequest) -> AsyncGenerator[dict[str, Any], None]:
+    """Progress records, then `loaded`."""
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[Progress | None] = asyncio.Queue()
     gone = threading.Event()
@@ -161,10 +176,8 @@ async def _load_events(engine: DecodeThread, body: client.LoadRequest) -> AsyncI
     done.add_done_callback(lambda _: events.put_nowait(None))
     try:
         while (progress := await events.get()) is not None:
-            yield json.dumps({"progress": client.progress_body(progress)}) + "\n"
-        yield json.dumps({"loaded": done.result().as_dict()}) + "\n"
-    except PlaygroundError as error:
-        yield json.dumps(to_wire(error)) + "\n"
+            yield {"progress": client.progress_body(progress)}
+        yield {"loaded": done.result().as_dict()}
     finally:
         gone.set()
 
@@ -229,25 +242,22 @@ CHAT = Shape(
 )
 
 
-async def sse(request: Request, stream: Stream, generation: Generation, shape: Shape) -> AsyncIterator[str]:
-    def line(choices: list[dict[str, Any]], **fields: Any) -> str:
-        return f"data: {json.dumps({**shape.envelope(generation, choices, chunk=True), **fields})}\n\n"
+async def _completion_events(
+    request: Request, stream: Stream, generation: Generation, shape: Shape
+) -> AsyncGenerator[dict[str, Any], None]:
+    def chunk(*choices: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return {**shape.envelope(generation, list(choices), chunk=True), **fields}
 
-    try:
-        async with contextlib.aclosing(stream.items(request)) as items:
-            async for item in items:
-                match item:
-                    case Progress():
-                        yield line([], progress=client.progress_body(item))
-                    case Token():
-                        yield line([{**client.token_chunk(item), **shape.delta(item.text)}])
-                    case Finish():
-                        yield line(
-                            [{**client.finish_chunk(item), **shape.delta(item.text)}], **client.finish_fields(item)
-                        )
-    except PlaygroundError as error:
-        yield f"data: {json.dumps(to_wire(error))}\n\n"
-    yield "data: [DONE]\n\n"
+    async with contextlib.aclosing(stream.items(request)) as items:
+        async for item in items:
+            match item:
+                case Progress():
+                    yield chunk(progress=client.progress_body(item))
+                case Token():
+                    yield chunk({**client.token_chunk(item), **shape.delta(item.text)})
+                case Finish():
+                    end = {**client.finish_chunk(item), **shape.delta(item.text)}
+                    yield chunk(end, **client.finish_fields(item))
 
 
 async def collect(request: Request, stream: Stream, generation: Generation, shape: Shape) -> dict[str, Any]:
@@ -268,11 +278,8 @@ async def collect(request: Request, stream: Stream, generation: Generation, shap
     return {}
 
 
-async def lines(request: Request, stream: Stream) -> AsyncIterator[str]:
-    """Newline-delimited JSON of a forced text: what was measured as it comes, then `finish` or `error`."""
-    try:
-        async with contextlib.aclosing(stream.items(request)) as items:
-            async for item in items:
-                yield json.dumps(client.forced_body(item)) + "\n"
-    except PlaygroundError as error:
-        yield json.dumps(to_wire(error)) + "\n"
+async def _forced_events(request: Request, stream: Stream) -> AsyncGenerator[dict[str, Any], None]:
+    """What was measured, as it comes, then `finish`."""
+    async with contextlib.aclosing(stream.items(request)) as items:
+        async for item in items:
+            yield client.forced_body(item)

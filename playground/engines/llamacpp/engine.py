@@ -26,7 +26,7 @@ from playground.core import (
     Prompt,
     Token,
 )
-from playground.engines import base, client
+from playground.engines import base, http
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.llamacpp import server
 from playground.engines.llamacpp.server import Facts, start
@@ -65,7 +65,7 @@ class LlamaCppEngine:
     def __init__(self, tokenize: Tokenize) -> None:
         self._tokenize = tokenize
         # llama-server closes connections after a stream without saying so: the next request on one would find it gone
-        self._client = client.new_client(keep_alive=False)
+        self._client = http.new_client(keep_alive=False)
         self._servers = Servers("llama.cpp")
         self._models: dict[str, _Model] = {}
         self._running: dict[str, Completion] = {}
@@ -113,7 +113,7 @@ class LlamaCppEngine:
             try:
                 process, said = start(spec, context, self._servers, self._client, on_progress, is_cancelled)
                 on_progress(Progress("Warming up"))
-                client.post(self._client, process, "/completion", WARM_UP)
+                http.post(self._client, process, "/completion", WARM_UP)
                 loaded = _describe(spec, model, context, process, said, time.monotonic() - began)
             except BaseException:
                 self._servers.stop(variant)
@@ -144,13 +144,11 @@ class LlamaCppEngine:
                 raise EngineError(f"{variant} is not loaded in llama.cpp.", hint="Run it again.")
             chat = not isinstance(messages, str) and server.has_chat_template(model.header)
             if chat:
-                text = str(
-                    client.post(self._client, process, "/apply-template", {"messages": list(messages)})["prompt"]
-                )
+                text = str(http.post(self._client, process, "/apply-template", {"messages": list(messages)})["prompt"])
             else:
                 text = messages if isinstance(messages, str) else "\n\n".join(turn["content"] for turn in messages)
             body = {"content": text, "add_special": True, "parse_special": True}
-            ids = tuple(client.post(self._client, process, "/tokenize", body)["tokens"])
+            ids = tuple(http.post(self._client, process, "/tokenize", body)["tokens"])
         bos = model.header.fields.get("tokenizer.ggml.bos_token_id")
         if ids[:2] == (bos, bos):  # the template wrote it, and the tokenizer added one
             ids = ids[1:]
@@ -169,7 +167,7 @@ class LlamaCppEngine:
             if not model.turn.acquire(blocking=False):
                 yield Progress("Waiting for running generations")
                 while not model.turn.acquire(timeout=0.05):
-                    if completion.aborted.is_set():
+                    if completion.aborted:
                         yield completion.unfinished(time.monotonic() - began)
                         return
             stack.callback(model.turn.release)

@@ -8,10 +8,8 @@ A `Completion` is one generation: its stream, and the abort that cuts the connec
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,14 +21,13 @@ import httpx
 import psutil
 
 from playground.core import UNKNOWN_ID, Alternative, Finish, FinishReason, Generation, Loaded, Progress, Reported, Token
-from playground.engines import client as http
+from playground.engines import http
 from playground.engines.servers import ServerProcess
-from playground.errors import EngineError
+from playground.errors import EngineError, PlaygroundError
 
 REPLACEMENT = "\ufffd"
 SOURCE = "llama.cpp timings"
 _REASONS: Mapping[str, FinishReason] = {"eos": "stop", "word": "stop", "limit": "length"}
-_DATA = "data: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +78,15 @@ def body(generation: Generation, context: int) -> dict[str, Any]:
     }
 
 
+def refused(status: int, headers: Mapping[str, str], content: bytes) -> PlaygroundError:
+    """The error of a request that llama-server does not carry out, or of an event with an "error"."""
+    if status != httpx.codes.OK:
+        return http.refused(status, headers, content)
+    error = json.loads(content)["error"]
+    message = error.get("message") if isinstance(error, dict) else error
+    return EngineError(f"llama.cpp stopped: {str(message)[:300]}.", hint="Its log may say more.")
+
+
 class Stream:
     """Chunks in, tokens out. One per generation; not thread-safe.
 
@@ -96,10 +102,7 @@ class Stream:
         self._time_s = 0.0
 
     def read(self, chunk: Mapping[str, Any]) -> list[Progress | Token]:
-        """The tokens of one chunk, or how far the prompt is. Raises EngineError for the server's own error."""
-        if error := chunk.get("error"):
-            said = error.get("message") if isinstance(error, dict) else error
-            raise EngineError(f"llama.cpp stopped: {str(said)[:300]}.", hint="Its log may say more.")
+        """The tokens of one chunk, or how far the prompt is. Raises EngineError where its count is wrong."""
         if reading := chunk.get("prompt_progress"):
             return [Progress("Reading the prompt", reading["processed"], reading["total"], "tokens")]
         count, timings = int(chunk["tokens_predicted"]), chunk["timings"]
@@ -202,41 +205,39 @@ class Completion:
         self._end_ids = frozenset() if generation.sampling.ignore_eos else end_ids
         self._stream = Stream(lru_cache(maxsize=256)(self._pieces), generation.top_logprobs, names)
         self._lock = threading.Lock()
-        self._connection: socket.socket | None = None
-        self.aborted = threading.Event()
+        self._request: http.Request[dict[str, Any]] | None = None
+        self.aborted = False
 
     def items(self, waited_s: float) -> Iterator[Progress | Token | Finish]:
         """Everything up to the Finish, which says that it waited `waited_s` before. Raises EngineError, EngineDied."""
-        with http.watched(self._process):
-            try:
-                with self._open() as response:
-                    for line in response.iter_lines():
-                        if self.aborted.is_set():
-                            break
-                        if not line.startswith(_DATA):
-                            continue
-                        chunk = json.loads(line.removeprefix(_DATA))
-                        pending = self._stream.unsent
-                        for item in self._stream.read(chunk):
-                            if isinstance(item, Token) and item.id in self._end_ids and not chunk["stop"]:
-                                yield replace(item, text="")
-                                yield self._finish({**chunk, "stop_type": "eos", "content": ""}, pending, waited_s)
-                                return  # which closes the connection
-                            if isinstance(item, Token):
-                                pending = [] if item.text else [*pending, item.id]
-                            yield item
-                        if chunk.get("stop"):
-                            unsent = self._stream.unsent
-                            held = {"eos": unsent[:-1], "word": []}.get(chunk["stop_type"], unsent)
-                            yield self._finish(chunk, held, waited_s)
-                            return
-            except httpx.TransportError:
-                if not self.aborted.is_set():
-                    raise
-            if self.aborted.is_set():
-                yield self.unfinished(waited_s)
-                return
-        raise EngineError("llama.cpp closed the stream before the end.", log_tail=self._process.log_tail())
+        with http.watched(self._process), self._events() as events:
+            for arrival in events:
+                chunk, pending = arrival.event, self._stream.unsent
+                for item in self._stream.read(chunk):
+                    if isinstance(item, Token) and item.id in self._end_ids and not chunk["stop"]:
+                        yield replace(item, text="")
+                        yield self._finish({**chunk, "stop_type": "eos", "content": ""}, pending, waited_s)
+                        return  # which closes the connection
+                    if isinstance(item, Token):
+                        pending = [] if item.text else [*pending, item.id]
+                    yield item
+                if chunk.get("stop"):
+                    unsent = self._stream.unsent
+                    held = {"eos": unsent[:-1], "word": []}.get(chunk["stop_type"], unsent)
+                    yield self._finish(chunk, held, waited_s)
+                    return
+            if not self.aborted:
+                raise http.unfinished(self._process)
+        yield self.unfinished(waited_s)
+
+    def _events(self) -> http.Request[dict[str, Any]]:
+        request = body(self._generation, self._loaded.context)
+        events = http.events(self._client, self._process, "/completion", request, refused=refused)
+        with self._lock:
+            self._request = events
+            if self.aborted:
+                events.close()
+        return events
 
     def unfinished(self, waited_s: float) -> Finish:
         """The end of one that was aborted, whether it has begun or not."""
@@ -245,28 +246,9 @@ class Completion:
     def abort(self) -> None:
         """llama-server stops decoding when the connection closes."""
         with self._lock:
-            self.aborted.set()
-            if self._connection is not None:
-                with contextlib.suppress(OSError):
-                    self._connection.shutdown(socket.SHUT_RDWR)
-
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[httpx.Response]:
-        """The answer, whose connection `abort` may cut while it lasts."""
-        with self._client.stream(
-            "POST",
-            f"{self._process.url}/completion",
-            json=body(self._generation, self._loaded.context),
-            headers=http.authorization(self._process.key),
-        ) as response:
-            http.check(response)
-            with self._lock:
-                self._connection = response.extensions["network_stream"].get_extra_info("socket")
-            try:
-                yield response
-            finally:
-                with self._lock:
-                    self._connection = None
+            self.aborted = True
+            if self._request is not None:
+                self._request.close()
 
     def _post(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
         return http.post(self._client, self._process, path, asked)

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 
-import httpcore
+import httpx
 
 from playground.engines.client import Scrub
 from playground.errors import (
@@ -65,10 +65,10 @@ def _where(endpoint: Endpoint) -> str:
 
 
 def from_status(
-    endpoint: Endpoint, status: int, headers: Mapping[bytes, bytes], content: bytes, scrub: Scrub
+    endpoint: Endpoint, status: int, headers: Mapping[str, str], content: bytes, scrub: Scrub
 ) -> PlaygroundError:
     """The error of an answer that is no 200."""
-    of = {key.lower(): scrub.whole(value.decode("latin-1")) for key, value in headers.items()}
+    of = {key.lower(): scrub.whole(value) for key, value in headers.items()}
     text = scrub.whole(said(content))
     overflow = _OVERFLOW.search(text + content[:1000].decode(errors="replace"))
     where = _where(endpoint)
@@ -77,7 +77,7 @@ def from_status(
     if 300 <= status < 400:
         return EngineUnavailable(
             f"{where} answered with a redirect ({status}), and redirects are not followed.",
-            hint=f"It leads to {shown(of.get(b'location', '')) or 'nowhere'}; add that address if you trust it.",
+            hint=f"It leads to {shown(of.get('location', '')) or 'nowhere'}; add that address if you trust it.",
         )
     if status in (401, 403):
         if not endpoint.has_key:
@@ -93,7 +93,7 @@ def from_status(
             hint=f"Test endpoint {endpoint.name} to see what it serves.",
         )
     if status == 429:
-        wait = shown(of.get(b"retry-after", ""))
+        wait = shown(of.get("retry-after", ""))
         hint = f"It asks to wait {wait}{' s' if wait.isdigit() else ''}." if wait else "Wait a moment, then run again."
         return EngineUnavailable(f"{where} has too many requests (429){tail}", hint=hint)
     if overflow and status in (400, 413, 422):
@@ -108,7 +108,7 @@ def from_status(
 
 def failed(endpoint: Endpoint, error: Exception, waited_s: float) -> PlaygroundError:
     """The error of a connection that could not be made or broke."""
-    if isinstance(error, httpcore.LocalProtocolError):
+    if isinstance(error, httpx.LocalProtocolError):
         return EngineError(f"The request to endpoint {endpoint.name} could not be made ({type(error).__name__}).")
     if found := _no_connection(endpoint, error, waited_s):
         message, hint = found
@@ -118,10 +118,10 @@ def failed(endpoint: Endpoint, error: Exception, waited_s: float) -> PlaygroundE
 
 def _no_connection(endpoint: Endpoint, error: Exception, waited_s: float) -> tuple[str, str] | None:
     """Why there is none, and what to do; None where there was one and it broke."""
-    where, cause = _where(endpoint), error.__cause__ or error.__context__  # the pool raises its errors "from None"
-    if isinstance(error, httpcore.ConnectTimeout):
+    where, cause = _where(endpoint), _cause(error)
+    if isinstance(error, httpx.ConnectTimeout):
         return f"{where} cannot be reached in time.", "Is it running, and is its port open?"
-    if isinstance(error, httpcore.TimeoutException):
+    if isinstance(error, httpx.TimeoutException):
         return (
             f"{where} has said nothing for {waited_s:g} s.",
             "It may be overloaded or stuck; PLAYGROUND_REMOTE_TIMEOUT_S allows more.",
@@ -137,10 +137,17 @@ def _no_connection(endpoint: Endpoint, error: Exception, waited_s: float) -> tup
     if isinstance(cause, socket.gaierror):
         name = f"The name {endpoint.host} of endpoint {endpoint.name}"
         return f"{name} cannot be resolved.", "Check the address, and the network."
-    if isinstance(error, httpcore.ConnectError):
+    if isinstance(error, httpx.ConnectError):
         why = cause.strerror if isinstance(cause, OSError) and cause.strerror else "no connection"
         return f"{where} cannot be reached: {shown(why)}.", "Is it running, on this port?"
     return None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the system said: httpx's error comes from httpcore's, whose cause the pool hides in its context."""
+    while deeper := error.__cause__ or error.__context__:
+        error = deeper
+    return error
 
 
 def cut(endpoint: Endpoint) -> EngineUnavailable:
@@ -154,16 +161,13 @@ def unreadable(endpoint: Endpoint, what: str) -> EngineError:
     return EngineError(f"{_where(endpoint)} sent {what}.", hint="Is this an OpenAI-compatible address?")
 
 
-def too_large(endpoint: Endpoint, what: str, limit: int) -> TooLarge:
-    return TooLarge(
-        f"{_where(endpoint)} sent {what} of more than {limit >> 20} MiB.",
-        hint="Is this an OpenAI-compatible address?",
-    )
+def too_large(endpoint: Endpoint, what: str) -> TooLarge:
+    return TooLarge(f"{_where(endpoint)} sent {what}.", hint="Is this an OpenAI-compatible address?")
 
 
-def in_stream(endpoint: Endpoint, event: Mapping[str, object], scrub: Scrub) -> PlaygroundError:
+def in_stream(endpoint: Endpoint, content: bytes, scrub: Scrub) -> PlaygroundError:
     """The error that a server sent as an event of a stream that had begun well."""
-    content = json.dumps({"error": event["error"]}).encode()
+    content = json.dumps({"error": json.loads(content)["error"]}).encode()
     return from_status(endpoint, 400 if _OVERFLOW.search(content.decode()) else 500, {}, content, scrub)
 
 

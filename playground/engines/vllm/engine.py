@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -25,13 +26,13 @@ from playground.core import (
     Sampling,
     Token,
 )
-from playground.engines import base, client
+from playground.engines import base, http
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.servers import ServerProcess, Servers
 from playground.engines.vllm import server
 from playground.engines.vllm.server import kv_bytes_per_token, models, read_config, refusal, start, streamed_bytes
-from playground.engines.vllm.stream import Broken, Piece, Stream, TokensOf, body, pieces
-from playground.errors import Cancelled, ContextOverflow, EngineDied, EngineError, EngineUnavailable, InvalidRequest
+from playground.engines.vllm.stream import Piece, TokensOf, body, pieces, refused
+from playground.errors import ContextOverflow, EngineDied, EngineError, EngineUnavailable, InvalidRequest
 from playground.metrics.weights import read_tensors
 from playground.settings import settings
 
@@ -60,11 +61,11 @@ class VllmEngine:
 
     def __init__(self, tokenize: Tokenize) -> None:
         self._tokenize = tokenize
-        self._client = client.new_client()
+        self._client = http.new_client()
         self.servers = Servers(self.name)
         self._ids: dict[str, str] = {}  # a name that was asked for → the variant it stands for
         self._places: dict[str, _Place] = {}
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[str, http.Request[dict[str, Any]]] = {}
 
     def close(self) -> None:
         """End every server, also those that are still starting."""
@@ -121,11 +122,10 @@ class VllmEngine:
         request = Generation(spec.id, prompt.ids[: context - tokens], sampling)
         with (
             self._watched(spec.id, process),
-            contextlib.closing(Stream(process.url, process.key, _body(request, self._places[spec.id]))) as s,
+            self._events(process, _body(request, self._places[spec.id]), is_cancelled) as events,
         ):
-            for _ in s:
-                if is_cancelled():
-                    raise Cancelled("Stopped while warming up.")
+            for _ in events:
+                continue
         return context
 
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
@@ -145,18 +145,26 @@ class VllmEngine:
         # one, and would keep the next request waiting.
         before = None if request.at_once else self._metrics(process)
         tokens = TokensOf(request, place.piece)
-        stream = Stream(process.url, process.key, _body(request, place))
-        self._streams[request.request_id] = stream
-        try:
-            for arrival in stream:
-                yield from tokens.of(arrival)
-        finally:
-            self._streams.pop(request.request_id, None)
-            stream.close()
+        with self._events(process, _body(request, place)) as events:
+            self._streams[request.request_id] = events
+            try:
+                for arrival in events:
+                    yield from tokens.of(arrival)
+            finally:
+                self._streams.pop(request.request_id, None)
+            if tokens.unfinished and not events.closed:
+                raise httpx.RemoteProtocolError("the stream ended before the answer did")
         reported = None if before is None or tokens.unfinished else self._reported(process, before)
         measured = self._device(request.variant) == "cpu" and not request.at_once
         peak = server.of_processes(process.pid) if measured else None
         yield replace(tokens.finish(), reported=reported, peak_memory_bytes=peak)
+
+    def _events(
+        self, process: ServerProcess, request: dict[str, Any], is_cancelled: IsCancelled | None = None
+    ) -> http.Request[dict[str, Any]]:
+        return http.events(
+            self._client, process, "/v1/completions", request, refused=refused, is_cancelled=is_cancelled
+        )
 
     def force(self, _forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
         raise EngineUnavailable(base.no_distribution(self.name))
@@ -195,7 +203,7 @@ class VllmEngine:
         """Turn a stream that broke into what it means: the server died, with its last words, or it only failed."""
         try:
             yield
-        except (Broken, httpx.HTTPError, EngineError) as error:
+        except (httpx.HTTPError, http.Unreadable, EngineError) as error:
             if isinstance(error, EngineError) and type(error) is not EngineError:
                 raise
             deadline = time.monotonic() + DYING_S

@@ -23,7 +23,7 @@ import psutil
 
 from playground import machine
 from playground.core import LoadSpec, Progress, Reported
-from playground.engines import client
+from playground.engines import http
 from playground.engines.base import IsCancelled, OnProgress, missing_vllm, vllm_python
 from playground.engines.servers import LOG_LINES, ServerProcess, Servers
 from playground.errors import (
@@ -94,7 +94,7 @@ def start(
     on: Device,
     interpreter: Path,
     servers: Servers,
-    http: httpx.Client,
+    client: httpx.Client,
     on_progress: OnProgress,
     is_cancelled: IsCancelled,
 ) -> ServerProcess:
@@ -116,8 +116,8 @@ def start(
         )
         servers.started(spec.id, process)
         try:
-            process.wait_ready(http, TIMEOUT_S, Stages(on_progress).line, is_cancelled)
-            if _is_ours(process, http, spec.id):
+            process.wait_ready(client, TIMEOUT_S, Stages(on_progress).line, is_cancelled)
+            if _is_ours(process, client, spec.id):
                 return process
         except EngineDied as error:
             if not PORT_TAKEN.search(process.log_text()):
@@ -131,16 +131,16 @@ def start(
     )
 
 
-def models(process: ServerProcess, http: httpx.Client) -> list[dict[str, Any]]:
+def models(process: ServerProcess, client: httpx.Client) -> list[dict[str, Any]]:
     """What the server says it serves."""
-    answer = http.get(f"{process.url}/v1/models", headers=client.authorization(process.key), timeout=10.0)
+    answer = client.get(f"{process.url}/v1/models", headers=http.authorization(process.key), timeout=10.0)
     return list(answer.raise_for_status().json()["data"])
 
 
-def _is_ours(process: ServerProcess, http: httpx.Client, variant: str) -> bool:
+def _is_ours(process: ServerProcess, client: httpx.Client, variant: str) -> bool:
     """Whether what answers on the port is this process, and not another server that took it."""
     try:
-        return variant in [row["id"] for row in models(process, http)]
+        return variant in [row["id"] for row in models(process, client)]
     except (httpx.HTTPError, json.JSONDecodeError, KeyError, TypeError):
         return False
 

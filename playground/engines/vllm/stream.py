@@ -1,34 +1,24 @@
-"""One streamed completion of vLLM, each event stamped when it arrives.
+"""One streamed completion of vLLM: the request, and its events as tokens timed at their arrival.
 
-vLLM tells no times per token, so the clock is here: a thread reads the socket and stamps, so that a page that is slow
-to draw does not falsify a gap. The connection is a plain one of its own: shutting it down is how vLLM is told to stop.
+vLLM tells no times per token, and stops a request when its connection is closed.
 
 `pieces` reads token ids as text for the tooltip, one at a time, with the checkpoint's own tokenizer.json.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import queue
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tokenizers import Tokenizer
 
 from playground.core import UNKNOWN_ID, Alternative, Finish, FinishReason, Generation, Token
-from playground.engines.client import authorization
+from playground.engines.http import Arrival
 from playground.errors import EngineError, InvalidRequest
 
-CONNECT_S = 10.0
 Piece = Callable[[int], str]
 
 
@@ -60,93 +50,16 @@ def body(generation: Generation, max_tokens: int, *, ids: bool = True, end_ids: 
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One event and the seconds from the request to it."""
-
-    time_s: float
-    event: dict[str, Any]
-
-
-class Broken(Exception):
-    """The connection ended before the stream did: the server is dying, or dead."""
-
-
-class Stream:
-    """A request in flight. `close` may be called from any thread, and more than once."""
-
-    def __init__(self, url: str, key: str, request: dict[str, Any]) -> None:
-        place = urlsplit(url)
-        self._connection = http.client.HTTPConnection(place.hostname or "127.0.0.1", place.port, timeout=CONNECT_S)
-        self._items: queue.SimpleQueue[Arrival | Exception | None] = queue.SimpleQueue()
-        self.closed = threading.Event()
-        headers = {**authorization(key), "Content-Type": "application/json"}
-        payload = json.dumps(request).encode()
-        try:
-            self._connection.connect()
-            self._socket = self._connection.sock
-            self._socket.settimeout(None)  # a prefill may take long; the process is watched instead
-            self._began = time.monotonic()
-            self._connection.request("POST", "/v1/completions", payload, headers)
-        except OSError as error:
-            self._connection.close()
-            raise Broken(str(error)) from error
-        self._thread = threading.Thread(target=self._read, name="vllm-stream", daemon=True)
-        self._thread.start()
-
-    def __iter__(self) -> Iterator[Arrival]:
-        """The events as they arrived. Raises Broken, InvalidRequest, EngineError; ends early after `close`."""
-        while (item := self._items.get()) is not None:
-            if isinstance(item, Exception):
-                if self.closed.is_set():
-                    return
-                raise item
-            yield item
-
-    def close(self) -> None:
-        """End the request in vLLM, which aborts what nobody listens to, and the reading thread."""
-        self.closed.set()
-        with contextlib.suppress(OSError):  # the other side may have closed it first
-            self._socket.shutdown(socket.SHUT_RDWR)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
-
-    def _read(self) -> None:
-        try:
-            self._items.put(self._events())
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self._items.put(Broken(f"{type(error).__name__}: {error}"))
-        except EngineError as error:
-            self._items.put(error)
-        finally:
-            self._connection.close()
-
-    def _events(self) -> Exception | None:
-        response = self._connection.getresponse()
-        if response.status != http.client.OK:
-            raise refused(response.status, response.read())
-        while line := response.readline():
-            now = time.monotonic() - self._began
-            if not line.startswith(b"data: "):
-                continue
-            data = line[len(b"data: ") :].strip()
-            if data == b"[DONE]":
-                return None
-            event = json.loads(data)
-            if "error" in event:
-                raise refused(int(event["error"].get("code") or 500), data)
-            self._items.put(Arrival(now, event))
-        return Broken("the stream ended before its end")
-
-
-def refused(status: int, content: bytes) -> EngineError:
-    """vLLM's answer to a request it does not carry out, as the typed error."""
+def refused(status: int, _headers: Mapping[str, str], content: bytes) -> EngineError:
+    """vLLM's answer to a request that it does not carry out, or an error event, as the typed error."""
     try:
-        message = str(json.loads(content)["error"]["message"])
+        error = dict(json.loads(content)["error"])
+        message, code = str(error["message"]), int(error.get("code") or 0)
     except (ValueError, KeyError, TypeError):
-        message = content.decode(errors="replace")[:200] or f"HTTP {status}"
-    kind = InvalidRequest if status in (400, 404, 422) else EngineError
-    return kind(f"vLLM refused the request: {message}" if kind is InvalidRequest else f"vLLM failed: {message}")
+        message, code = content.decode(errors="replace")[:200] or f"HTTP {status}", 0
+    if (code or status) in (400, 404, 422):
+        return InvalidRequest(f"vLLM refused the request: {message}")
+    return EngineError(f"vLLM failed: {message}")
 
 
 class TokensOf:
@@ -166,7 +79,7 @@ class TokensOf:
         """The stream was closed from this side before vLLM said how it ended."""
         return self._reason is None
 
-    def of(self, arrival: Arrival) -> list[Token]:
+    def of(self, arrival: Arrival[dict[str, Any]]) -> list[Token]:
         """The tokens of one event; none for the closing one that only counts.
 
         Several tokens in one event arrived together. The gap since the event before is shared evenly among them: when
