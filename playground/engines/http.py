@@ -35,6 +35,7 @@ TIMEOUT = httpx.Timeout(CONNECT_S, read=None)
 IDLE_S = 2.0  # a connection that nobody uses is closed: before uvicorn closes it, which it does after five
 POLL_S = 0.1  # how soon `is_cancelled` is noticed while the server says nothing
 DRAIN_S = 0.1  # for the end of an answer after its last event, so that the connection can be used again
+DYING_S = 1.0  # between a broken stream and the end of the process behind it
 REFUSAL_BYTES = 65_536  # of an error's text that are read
 T = TypeVar("T")
 Resolve = Callable[[str, int, float], Sequence[str]]
@@ -424,22 +425,42 @@ def refused(status: int, _headers: Mapping[str, str], content: bytes) -> Playgro
 
 
 @contextlib.contextmanager
-def watched(process: ServerProcess) -> Generator[None, None, None]:
-    """Turn a broken connection into what it means: the process died (with its last words), or its answer is broken."""
+def watched(process: ServerProcess, health: httpx.Client | None = None) -> Generator[None, None, None]:
+    """Turn what went wrong in a call of a server into what it means: it died, with its last words, or it only failed.
+
+    health  asks /health too, for a server that outlives the processes which do its work: their death may reach a call
+            as an ordinary error, a moment before
+    """
     try:
         yield
-    except PlaygroundError:
-        if not process.alive:
-            raise process.obituary() from None
+    except PlaygroundError as error:
+        if not process.alive or (health and type(error) is EngineError and _dies(process, health)):
+            raise process.obituary() from error
         raise
+    except httpx.TransportError as error:
+        if health is None or _dies(process, health):
+            raise process.obituary() from error
+        raise EngineError(
+            f"The {process.name} engine broke the stream off.", hint="Run again.", log_tail=process.log_tail()
+        ) from error
     except (httpx.HTTPError, Unreadable, json.JSONDecodeError, KeyError) as error:
-        if not process.alive or isinstance(error, httpx.TransportError):
+        if not process.alive:
             raise process.obituary() from error
         raise EngineError(
             f"The {process.name} engine sent an answer that cannot be read ({type(error).__name__}).",
             hint="Run again.",
             log_tail=process.log_tail(),
         ) from error
+
+
+def _dies(process: ServerProcess, health: httpx.Client) -> bool:
+    """Whether it ends, or answers no more, within `DYING_S`."""
+    deadline = time.monotonic() + DYING_S
+    while process.alive and process.answers(health):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def post(client: httpx.Client, process: ServerProcess, path: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""The server processes of an engine that runs one variant in each: started when needed, kept, stopped to make room.
+"""Server processes: how one is started, watched and ended, and which are kept.
 
-A `ServerProcess` is started on a socket that the parent has bound, watched, and ended with its children.
+`start` makes a `ServerProcess` of a `ServerSpec`. `Servers` keeps those of an engine that has one for each variant;
+`Restarting` keeps the one of an engine that has all variants in it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -25,14 +27,16 @@ import psutil
 from playground import machine, process
 from playground.core import Loaded
 from playground.engines.base import importable
-from playground.errors import Cancelled, EngineDied, EngineUnavailable, OutOfMemory, UnknownVariant
+from playground.errors import Cancelled, EngineDied, EngineUnavailable, OutOfMemory, PlaygroundError, UnknownVariant
 from playground.process import without_keys
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 5.0
+ENDED_S = 0.3  # between a connection that breaks and the end of its process being seen
 LOG_LINES = 20
+PORTS = 3  # attempts to find a port that nobody takes before the server does
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
@@ -89,6 +93,16 @@ class Servers:
                     held.used = time.monotonic()
             yield held.loaded if held else None
 
+    def start(
+        self, variant: str, spec: ServerSpec, client: httpx.Client, is_cancelled: Callable[[], bool]
+    ) -> ServerProcess:
+        """The server of `variant`, which answers; nothing is left of one that does not. Raises what `start` does."""
+        try:
+            return start(spec, client, is_cancelled, lambda process: self.started(variant, process))
+        except BaseException:
+            self.stop(variant)
+            raise
+
     def started(self, variant: str, process: ServerProcess) -> None:
         """Take over a process that was just started, ready or not: from now on `close` and `unload` end it."""
         with self._lock:
@@ -99,29 +113,32 @@ class Servers:
         raise EngineUnavailable(f"The {self._name} engine is shut down.")
 
     def ready(self, variant: str, loaded: Loaded) -> None:
+        """Say what the server of `variant` holds: from now on it can be used."""
         with self._lock:
             if variant in self._held:
                 self._held[variant].loaded = loaded
 
     @contextlib.contextmanager
     def using(self, variant: str) -> Iterator[ServerProcess]:
-        """The ready server of `variant`, which is not stopped to make room meanwhile. Raises UnknownVariant.
+        """The ready server of `variant`, which is not stopped to make room meanwhile.
 
-        One that died is removed and told with its last words, so that the next load starts it anew.
+        Raises UnknownVariant, and EngineDied for one that died; it is removed then, so that the next load starts it.
         """
         with self._lock:
             held = self._held.get(variant)
             if held is None or held.loaded is None:
                 raise UnknownVariant(f"{variant} is not loaded in {self._name}.", hint="Run it again.")
             if not held.process.alive:
-                del self._held[variant]
                 obituary = held.process.obituary()
-                held.process.stop()  # its workers may have outlived it
+                self.stop(variant)  # its workers may have outlived it
                 raise obituary
             held.busy += 1
             held.used = time.monotonic()
         try:
             yield held.process
+        except EngineDied:
+            self.stop(variant)
+            raise
         finally:
             with self._lock:
                 held.busy -= 1
@@ -185,41 +202,90 @@ class Servers:
             self.stop(name)
 
 
-class ServerProcess:
-    """A Python module that serves HTTP on loopback, in a process group of its own.
-
-    The child's standard input is a pipe from this process, so that it ends when this process does, even by kill -9. It
-    gets no hub token and works offline: whatever it loads is already on this machine. Our own host inherits a listening
-    socket that is bound here (`--fd`), so that no port can be taken in between; a server that must bind for itself is
-    told one that was free a moment ago (`--port`), and whoever starts it tries another when it was taken.
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """A Python module that serves HTTP on loopback: how it is started, and how its log is read.
 
     name         what messages call it
+    arguments    of the module, after its address
+    binds        it takes `--port` and binds that itself, so that another program may be faster; else it takes `--fd`, a
+                 socket that listens already
     python       interpreter of the environment that has the module
-    environment  added to what the child inherits
+    environment  added to what it inherits
     log_name     its log is logs/<log_name>.log
+    timeout_s    from its start to its first answer
+    on_log       gets every new line of its log until it answers
+    is_ready     of a server that answers on the port: whether it is this one; may wait, may raise EngineDied
+    port_taken   what its log has when another program has the port
+    explain      the error of a start that failed, from its log and the error that is known without
+    noise        lines of its log that say nothing
     """
 
-    def __init__(
-        self,
-        name: str,
-        module: str,
-        arguments: Sequence[str] = (),
-        *,
-        binds: bool = False,
-        python: str = sys.executable,
-        environment: Mapping[str, str] | None = None,
-        log_name: str = "",
-    ) -> None:
-        self.name = name
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    binds: bool = False
+    python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=dict)
+    log_name: str = ""
+    timeout_s: float = START_TIMEOUT_S
+    on_log: Callable[[str], None] = lambda _: None
+    is_ready: Callable[[ServerProcess], bool] = lambda _: True
+    port_taken: re.Pattern[str] = re.compile(r"(?!)")
+    explain: Callable[[str, EngineDied], PlaygroundError] = lambda _, error: error
+    noise: re.Pattern[str] = re.compile(r"(?!)")
+
+
+def start(
+    spec: ServerSpec,
+    client: httpx.Client,
+    is_cancelled: Callable[[], bool] = lambda: False,
+    on_start: Callable[[ServerProcess], None] = lambda _: None,
+) -> ServerProcess:
+    """A server that answers. One that finds its port taken is given another, `PORTS` in all.
+
+    on_start  gets each process as soon as it runs, so that others can end it before it answers
+
+    Raises Cancelled, EngineUnavailable, and what `spec.explain` makes of a death.
+    """
+    process: ServerProcess | None = None
+    for _ in range(PORTS):
+        process = ServerProcess(spec)
+        on_start(process)
+        try:
+            process.wait_ready(client, is_cancelled)
+            if spec.is_ready(process):
+                return process
+        except EngineDied as error:
+            log_text = process.log_text()
+            if not spec.port_taken.search(log_text):
+                raise spec.explain(log_text, error) from None
+        process.stop()
+    raise EngineUnavailable(
+        f"The {spec.name} engine found its port taken {PORTS} times in a row.",
+        hint="Run it again.",
+        log_tail=process.log_tail() if process else "",
+    )
+
+
+class ServerProcess:
+    """A server in a process group of its own.
+
+    The child's standard input is a pipe from this process, so that it ends when this process does, even by kill -9. It
+    gets no hub token and works offline: whatever it loads is already on this machine.
+    """
+
+    def __init__(self, spec: ServerSpec) -> None:
+        self.spec, self.name = spec, spec.name
         self.key = secrets.token_urlsafe(24)
-        self.log_path = settings().logs / f"{log_name or name}.log"
+        self.log_path = settings().logs / f"{spec.log_name or spec.name}.log"
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         port = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         _keep_previous(self.log_path)
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
-        if binds:
+        if spec.binds:
             listener.close()
             address, fds = ["--port", str(port)], []
         else:
@@ -227,37 +293,30 @@ class ServerProcess:
             address, fds = ["--fd", str(listener.fileno())], [listener.fileno()]
         with listener, self.log_path.open("ab") as log_file:
             self._process = subprocess.Popen(
-                [python, "-m", module, *address, *arguments],
+                [spec.python, "-m", spec.module, *address, *spec.arguments],
                 stdin=subprocess.PIPE,
                 stdout=log_file,
                 stderr=subprocess.STDOUT,
                 pass_fds=fds,
-                env=_environment(self.key) | dict(environment or {}),
+                env=_environment(self.key) | dict(spec.environment),
                 start_new_session=True,
             )
         self.pid = self._process.pid
-        self._note = process.note_process_group(self.pid, name)
-        log.info("%s started: pid %d at %s", name, self.pid, self.url)
+        self._note = process.note_process_group(self.pid, spec.name)
+        log.info("%s started: pid %d at %s", spec.name, self.pid, self.url)
 
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def wait_ready(
-        self,
-        client: httpx.Client,
-        timeout_s: float = START_TIMEOUT_S,
-        on_log: Callable[[str], None] = lambda _: None,
-        is_cancelled: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Until /health answers; `on_log` gets every new line of its log meanwhile.
-
-        Raises EngineDied with the last log lines when the process ends first, Cancelled, EngineUnavailable.
+    def wait_ready(self, client: httpx.Client, is_cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Until /health answers. Raises EngineDied with the last log lines when the process ends first, Cancelled,
+        EngineUnavailable.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + self.spec.timeout_s
         position = self._log_start
         while time.monotonic() < deadline:
-            position = self._follow(position, on_log)
+            position = self._follow(position)
             if not self.alive:
                 error = self.obituary("could not start")
                 self.stop()
@@ -265,16 +324,23 @@ class ServerProcess:
             if is_cancelled():
                 self.stop()
                 raise Cancelled(f"Starting {self.name} was stopped.")
-            with contextlib.suppress(httpx.TransportError):
-                if client.get(f"{self.url}/health", timeout=1.0).is_success:
-                    return
+            if self.answers(client):
+                return
             time.sleep(0.05)
         self.stop()
         raise EngineUnavailable(
-            f"The {self.name} engine did not answer within {timeout_s:.0f} s.", hint=f"Its log: {self.log_path}"
+            f"The {self.name} engine did not answer within {self.spec.timeout_s:.0f} s.",
+            hint=f"Its log: {self.log_path}",
         )
 
-    def _follow(self, position: int, on_log: Callable[[str], None]) -> int:
+    def answers(self, client: httpx.Client) -> bool:
+        """Whether /health says that all is well, within a second."""
+        try:
+            return client.get(f"{self.url}/health", timeout=1.0).is_success
+        except httpx.TransportError:
+            return False
+
+    def _follow(self, position: int) -> int:
         """Hand on the whole lines of the log after `position`; returns where the next one begins."""
         with self.log_path.open("rb") as file:
             file.seek(position)
@@ -282,7 +348,7 @@ class ServerProcess:
         if not whole:
             return position
         for line in whole.decode(errors="replace").splitlines():
-            on_log(line)
+            self.spec.on_log(line)
         return position + len(whole) + 1
 
     def log_text(self) -> str:
@@ -291,24 +357,25 @@ class ServerProcess:
             file.seek(self._log_start)
             return file.read(1 << 22).decode(errors="replace")
 
-    def obituary(self, what: str = "died") -> EngineDied:
-        """The error for a process that is gone, with how it ended and its last log lines."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1.0)
-        code = self._process.returncode
-        how = "" if code is None else f" ({_ending(code)})"
-        return EngineDied(
-            f"The {self.name} engine {what}{how}.", hint="Run again: it starts anew.", log_tail=self.log_tail()
-        )
-
     def log_tail(self, lines: int = LOG_LINES) -> str:
+        """The last lines of the log that say something; "" where there is none."""
         try:
             with self.log_path.open("rb") as file:
                 file.seek(max(0, self.log_path.stat().st_size - 16_384))
                 text = file.read().decode(errors="replace")
         except OSError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return tail(text, lines, self.spec.noise)
+
+    def obituary(self, what: str = "died") -> EngineDied:
+        """The error for a process that has ended, or that answers no more: how it ended, and its last log lines."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=ENDED_S)
+        code = self._process.returncode
+        how = ": it answers no more" if code is None else f" ({_ending(code)})"
+        return EngineDied(
+            f"The {self.name} engine {what}{how}.", hint="Run again: it starts anew.", log_tail=self.log_tail()
+        )
 
     def stop(self) -> None:
         """End the whole process group: politely, then not. Safe to call more than once."""
@@ -330,6 +397,10 @@ class ServerProcess:
 
     def _signal(self, number: int) -> None:
         process.end_group(self.pid, number)
+
+
+def tail(text: str, lines: int, noise: re.Pattern[str]) -> str:
+    return "\n".join([line for line in text.splitlines() if line.strip() and not noise.search(line)][-lines:])
 
 
 def thread_count() -> str:
@@ -383,28 +454,33 @@ def _keep_previous(path: Path, limit: int = 4 * 2**20) -> None:
 class Restarting:
     """A server that is started when it is first needed, and again after it died."""
 
-    def __init__(self, name: str, module: str, client: httpx.Client) -> None:
-        self._name, self._module, self._client = name, module, client
+    def __init__(self, spec: ServerSpec, client: httpx.Client) -> None:
+        self._spec, self._client = spec, client
         self._process: ServerProcess | None = None
         self._lock = threading.Lock()
         self._closed = False
 
     @property
     def current(self) -> ServerProcess | None:
-        return self._process
+        """The process if it runs, ready or not."""
+        process = self._process
+        return process if process is not None and process.alive else None
 
     def ready(self) -> ServerProcess:
         """The running process; starts one if there is none. Concurrent callers wait for the same start."""
         with self._lock:
-            if self._closed:
-                raise EngineUnavailable(f"The {self._name} engine is shut down.")
-            if self._process is None or not self._process.alive:
+            if self.current is None:
                 if self._process is not None:
                     self._process.stop()
-                self._process = ServerProcess(self._name, self._module)
-                if not self._closed:
-                    self._process.wait_ready(self._client)
+                start(self._spec, self._client, on_start=self._started)
+            assert self._process is not None  # noqa: S101 - started, or raised
             return self._process
+
+    def _started(self, process: ServerProcess) -> None:
+        self._process = process
+        if self._closed:
+            process.stop()
+            raise EngineUnavailable(f"The {self._spec.name} engine is shut down.")
 
     def close(self) -> None:
         """End the process, also one that is still starting: whoever waits for it then gets an EngineDied."""

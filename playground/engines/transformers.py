@@ -14,7 +14,7 @@ from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, M
 from playground.engines import client, http
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.client import progress_from
-from playground.engines.servers import Restarting, ServerProcess
+from playground.engines.servers import Restarting, ServerProcess, ServerSpec
 from playground.errors import EngineError
 
 MODULE = "playground.engines.host"
@@ -23,13 +23,13 @@ LOOK_S = 2.0  # for what the host answers without computing
 
 
 class TransformersEngine:
-    """The host process and the one client to it."""
+    """Implements `base.Engine`: the host process and the one client to it."""
 
     name = "transformers"
 
     def __init__(self) -> None:
         self._client = http.new_client()
-        self._server = Restarting(self.name, MODULE, self._client)
+        self._server = Restarting(ServerSpec(self.name, MODULE), self._client)
 
     def start(self) -> None:
         """Start the host now instead of at the first load."""
@@ -47,7 +47,7 @@ class TransformersEngine:
     def health(self) -> dict[str, Any] | None:
         """What /health says (device, memory, what is loaded), or None while the host is not running."""
         process = self._server.current
-        if process is None or not process.alive:
+        if process is None:
             return None
         try:
             return dict(self._client.get(f"{process.url}/health", timeout=LOOK_S).json())
@@ -75,7 +75,7 @@ class TransformersEngine:
     def held(self, variant: str) -> Loaded | None:
         """What is known of `variant` while the host holds it, else None. Starts nothing and waits for nobody."""
         process = self._server.current
-        if process is None or not process.alive:
+        if process is None:
             return None
         try:
             answer = self._client.get(
@@ -89,7 +89,7 @@ class TransformersEngine:
     def unload(self, variant: str) -> bool:
         """Free the memory of `variant`; False when it was not loaded."""
         process = self._server.current
-        if process is None or not process.alive:
+        if process is None:
             return False
         return bool(http.post(self._client, process, "/v1/unload", {"id": variant})["unloaded"])
 
@@ -132,5 +132,5 @@ class TransformersEngine:
 
     def abort(self, request_id: str) -> None:
         process = self._server.current
-        if process is not None and process.alive:
+        if process is not None:
             http.post(self._client, process, f"/v1/requests/{request_id}/abort", {})

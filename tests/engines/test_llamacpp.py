@@ -24,9 +24,10 @@ from tokenizers import Tokenizer
 
 from playground import models as catalog
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Progress, Prompt, Sampling, Token
+from playground.engines import servers
 from playground.engines.llamacpp import server
 from playground.engines.llamacpp.engine import LlamaCppEngine
-from playground.engines.servers import ServerProcess
+from playground.engines.servers import ServerProcess, ServerSpec
 from playground.errors import (
     Cancelled,
     ContextOverflow,
@@ -119,7 +120,7 @@ def children() -> list[str]:
 
 def test_what_it_says_of_the_bundled_file(engine: LlamaCppEngine) -> None:
     loaded = engine.load(VARIANT, quiet, never)
-    assert engine.health()["loaded"] == [loaded.as_dict()] and Loaded.from_dict(loaded.as_dict()) == loaded
+    assert engine.health() == {"loaded": [VARIANT]} and Loaded.from_dict(loaded.as_dict()) == loaded
     assert (loaded.id, loaded.engine, loaded.dtype, loaded.clock, loaded.stepped) == (
         VARIANT, "llamacpp", "Q4_1", "engine", False,
     )  # fmt: skip
@@ -316,14 +317,14 @@ class _Healthy(BaseHTTPRequestHandler):
 def test_a_taken_port_is_tried_elsewhere(fresh: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     squatters: list[HTTPServer] = []
 
-    def spawn(*args: Any, **more: Any) -> ServerProcess:
-        process = ServerProcess(*args, **more)
+    def spawn(spec: ServerSpec) -> ServerProcess:
+        process = ServerProcess(spec)
         if not squatters:  # Python is still starting there, so that this is first
             squatters.append(HTTPServer(("127.0.0.1", int(process.url.rsplit(":", 1)[1])), _Healthy))
             threading.Thread(target=squatters[0].serve_forever, daemon=True).start()
         return process
 
-    monkeypatch.setattr(server, "ServerProcess", spawn)
+    monkeypatch.setattr(servers, "ServerProcess", spawn)
     fresh.load(VARIANT, quiet, never)
     assert fresh.process(VARIANT).url != f"http://127.0.0.1:{squatters[0].server_port}"
     assert len(run(fresh, ASK, max_tokens=3)[0]) == 3
@@ -335,13 +336,13 @@ def test_a_taken_port_is_tried_elsewhere(fresh: LlamaCppEngine, monkeypatch: pyt
 def test_no_port_at_all_is_told(fresh: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[socket.socket] = []
 
-    def spawn(*args: Any, **more: Any) -> ServerProcess:
-        process = ServerProcess(*args, **more)
+    def spawn(spec: ServerSpec) -> ServerProcess:
+        process = ServerProcess(spec)
         taken.append(socket.create_server(("127.0.0.1", int(process.url.rsplit(":", 1)[1]))))
         return process
 
     before = children()
-    monkeypatch.setattr(server, "ServerProcess", spawn)
+    monkeypatch.setattr(servers, "ServerProcess", spawn)
     with pytest.raises(EngineUnavailable, match="port taken 3 times") as caught:
         fresh.load(VARIANT, quiet, never)
     assert "couldn't bind" in caught.value.log_tail and len(taken) == 3

@@ -137,7 +137,7 @@ def test_a_refusal_is_the_first_error_in_llamacpps_words() -> None:
 
 def test_a_taken_port_is_recognized() -> None:
     log = "0.00.003.551 E srv         start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 45555\n"
-    assert server.port_taken(log) and not server.port_taken(LOG)
+    assert server.PORT_TAKEN.search(log) and not server.PORT_TAKEN.search(LOG)
 
 
 def test_the_hash_follows_the_tokens() -> None:

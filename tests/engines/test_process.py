@@ -18,7 +18,7 @@ import pytest
 from playground import process
 from playground.core import Finish, Generation, Sampling, Token
 from playground.engines import http
-from playground.engines.servers import ServerProcess
+from playground.engines.servers import ServerProcess, ServerSpec
 from playground.engines.transformers import TransformersEngine
 from playground.errors import EngineDied
 from tests.engines.calls import LONG, eventually, load, never, quiet, run
@@ -51,7 +51,7 @@ def test_killed_in_mid_stream_is_an_error_soon_and_the_next_run_works(engine: Tr
 
 
 def test_an_engine_that_cannot_start_says_why(home: Path) -> None:
-    process = ServerProcess("broken", "playground.no_such_module")
+    process = ServerProcess(ServerSpec("broken", "playground.no_such_module"))
     with pytest.raises(EngineDied, match="could not start") as caught:
         process.wait_ready(http.new_client())
     assert "no_such_module" in caught.value.log_tail

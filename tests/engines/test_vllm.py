@@ -277,7 +277,7 @@ def test_a_taken_port_is_tried_again_with_another(
 
 def test_three_taken_ports_are_an_error(engine: VllmEngine, tiny: Path, script: Script) -> None:
     script(taken=9)
-    with pytest.raises(EngineUnavailable, match="could not get a port"):
+    with pytest.raises(EngineUnavailable, match="port taken 3 times"):
         load(engine, tiny)
     assert engine.servers.loaded() == []
 
@@ -497,7 +497,7 @@ def test_killed_in_mid_stream_is_an_error_soon_and_the_next_run_works(
     assert len(run(engine, request(load(engine, tiny), 4))[0]) == 4
 
 
-@pytest.mark.parametrize(("how", "said"), [("no", "exit code 1"), ("unhealthy", "engine process died")])
+@pytest.mark.parametrize(("how", "said"), [("no", "exit code 1"), ("unhealthy", "answers no more")])
 def test_a_dead_core_is_a_dead_engine(engine: VllmEngine, tiny: Path, script: Script, how: str, said: str) -> None:
     """The core's death reaches the stream as an error event, a moment before the server ends."""
     script(error_at=9, lingers=how)

@@ -13,6 +13,7 @@ import pytest
 
 from playground.core import UNKNOWN_ID, Finish, Generation, LoadSpec, Progress, Reported, Sampling
 from playground.engines.http import Arrival
+from playground.engines.servers import tail
 from playground.engines.vllm import host
 from playground.engines.vllm import server as vllm_server
 from playground.engines.vllm.stream import TokensOf, body, refused
@@ -71,7 +72,7 @@ def test_the_reason_of_a_refusal_is_vllms_own_sentence(log: str, said: str) -> N
 
 def test_the_last_words_are_not_what_nanobind_says_at_every_exit() -> None:
     noise = "nanobind: leaked 4 instances!\n - leaked instance 0x7f of type x\n - ... skipped remainder\n\n"
-    assert vllm_server.log_tail(f"one\ntwo\nKilled\n{noise}", lines=2) == "two\nKilled"
+    assert tail(f"one\ntwo\nKilled\n{noise}", 2, vllm_server.NOISE) == "two\nKilled"
 
 
 EAGER_LINES = [

@@ -186,7 +186,7 @@ def test_a_key_may_stay_in_the_environment(home: Path, monkeypatch: pytest.Monke
 
 
 def test_no_child_process_inherits_a_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from playground.engines.servers import ServerProcess
+    from playground.engines.servers import ServerProcess, ServerSpec
 
     monkeypatch.setenv("LAB_KEY", KEY)
     assert process_module.without_keys(os.environ)["LAB_KEY"] == KEY
@@ -194,7 +194,7 @@ def test_no_child_process_inherits_a_key(home: Path, monkeypatch: pytest.MonkeyP
     endpoints.add(Endpoint("other", "http://127.0.0.1:9", KEY + "2"))
     monkeypatch.setenv("PLAYGROUND_DATABASE_URL", "postgresql://me:hidden@host/x")
     assert not {"LAB_KEY", "PLAYGROUND_DATABASE_URL"} & process_module.without_keys(os.environ).keys()
-    process = ServerProcess("probe", "playground.engines.host", log_name="probe")  # stays until it is read
+    process = ServerProcess(ServerSpec("probe", "playground.engines.host"))  # stays until it is read
     try:
         inherited = Path(f"/proc/{process.pid}/environ").read_bytes()
     finally:

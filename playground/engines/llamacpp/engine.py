@@ -29,7 +29,6 @@ from playground.core import (
 from playground.engines import base, http
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.llamacpp import server
-from playground.engines.llamacpp.server import Facts, start
 from playground.engines.llamacpp.stream import Completion
 from playground.engines.servers import ServerProcess, Servers
 from playground.errors import ContextOverflow, EngineError, EngineUnavailable, InvalidRequest, UnsupportedModel
@@ -58,7 +57,7 @@ class _Model:
 
 
 class LlamaCppEngine:
-    """Implements `base.OnDevice` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
+    """Implements `base.Engine` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
 
     name = "llamacpp"
 
@@ -70,6 +69,9 @@ class LlamaCppEngine:
         self._models: dict[str, _Model] = {}
         self._running: dict[str, Completion] = {}
 
+    def start(self) -> None:
+        """Nothing is started: each variant has a server of its own."""
+
     def close(self) -> None:
         """End every server."""
         self._servers.close()
@@ -77,7 +79,7 @@ class LlamaCppEngine:
 
     def health(self) -> dict[str, Any]:
         """What is loaded, least recently used first; no server is asked."""
-        return {"loaded": [loaded.as_dict() for loaded in self._servers.loaded()]}
+        return {"loaded": [loaded.id for loaded in self._servers.loaded()]}
 
     def process(self, variant: str) -> ServerProcess:
         """The running server of `variant`. Raises UnknownVariant, EngineDied."""
@@ -111,10 +113,11 @@ class LlamaCppEngine:
             self._servers.make_room(variant, weights + cache + OVERHEAD, keep)
             began = time.monotonic()
             try:
-                process, said = start(spec, context, self._servers, self._client, on_progress, is_cancelled)
+                how = server.server_spec(spec, context, on_progress)
+                process = self._servers.start(variant, how, self._client, is_cancelled)
                 on_progress(Progress("Warming up"))
                 http.post(self._client, process, "/completion", WARM_UP)
-                loaded = _describe(spec, model, context, process, said, time.monotonic() - began)
+                loaded = _describe(spec, model, context, process, time.monotonic() - began)
             except BaseException:
                 self._servers.stop(variant)
                 raise
@@ -186,23 +189,23 @@ def _kv_bytes_per_token(header: GgufHeader) -> int:
     return server.kv_bytes_per_token(header, chosen.llamacpp_cache_k, chosen.llamacpp_cache_v)
 
 
-def _describe(
-    spec: LoadSpec, model: _Model, context: int, process: ServerProcess, said: Facts, load_s: float
-) -> Loaded:
-    header = model.header
+def _describe(spec: LoadSpec, model: _Model, context: int, process: ServerProcess, load_s: float) -> Loaded:
+    header, found = model.header, server.facts(process.log_text())
+    if found is None:
+        raise EngineError("llama.cpp's log has lost its beginning.", hint="Run it again.")
     return Loaded(
         id=spec.id,
         engine=LlamaCppEngine.name,
-        device=said.device,
+        device=found.device,
         dtype=header.weight_type,
         weight_bytes=server.weight_bytes(header),
         streamed_bytes=server.streamed_bytes(header),
         kv_bytes_per_token=_kv_bytes_per_token(header),
-        resident_bytes=said.gpu_bytes if said.device != "cpu" else psutil.Process(process.pid).memory_info().rss,
+        resident_bytes=found.gpu_bytes if found.device != "cpu" else psutil.Process(process.pid).memory_info().rss,
         context=context,
         tokenizer_hash=model.tokenizer_hash,
         has_chat_template=server.has_chat_template(header),
-        kernel=server.kernel(header, said),
+        kernel=server.kernel(header, found),
         load_s=load_s,
         stepped=False,
     )

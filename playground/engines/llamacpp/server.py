@@ -1,4 +1,4 @@
-"""Start a llama.cpp server for a variant, and read what its log and the GGUF header say of the loaded model.
+"""How a llama.cpp server is started for a variant, and what its log and the GGUF header say of the loaded model.
 
 Where it does not start, the error gives llama.cpp's own words.
 """
@@ -13,18 +13,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from playground.core import LoadSpec, Progress
-from playground.engines.base import IsCancelled, OnProgress
+from playground.engines.base import OnProgress
 from playground.engines.llamacpp import READY
-from playground.engines.servers import START_TIMEOUT_S, ServerProcess, Servers
+from playground.engines.servers import START_TIMEOUT_S, ServerProcess, ServerSpec
 from playground.errors import EngineDied, EngineError, EngineUnavailable, OutOfMemory
 from playground.models.gguf import GgufHeader
 from playground.settings import settings
 
 MODULE = "playground.engines.llamacpp.host"
-PORTS = 3  # attempts to find a port that nobody takes before the server does
 LOAD_TIMEOUT_S = 3600.0  # of a file on a slow disk; a dead process is noticed at once
 
 # Bytes per value of the types that a KV cache can have.
@@ -35,35 +32,25 @@ _CACHE_BYTES = {
 _BUFFER = re.compile(r"\s(\S+)\s+(model|KV|RS|compute|output) buffer size =\s*([\d.]+) MiB")
 _OFFLOADED = re.compile(r"offloaded (\d+)/(\d+) layers to GPU")
 _ERROR = re.compile(r"^[\d.]+ E (?P<who>[^:]*:) (?P<what>.+)$", re.MULTILINE)
+PORT_TAKEN = re.compile("couldn't bind HTTP server socket")
 _EXTENSIONS = ("AMX_INT8", "AVX512_VNNI", "AVX_VNNI", "AVX512", "AVX2", "AVX", "SVE", "MATMUL_INT8", "DOTPROD", "NEON")
 _PLAIN = ("F32", "F16", "BF16")
 
 
-def start(
-    spec: LoadSpec,
-    context: int,
-    servers: Servers,
-    client: httpx.Client,
-    on_progress: OnProgress,
-    is_cancelled: IsCancelled,
-) -> tuple[ServerProcess, Facts]:
-    """A ready server of `servers`, and what it said. Raises EngineError with llama.cpp's own sentence, Cancelled."""
-    log_name = f"llamacpp-{re.sub(r'[^A-Za-z0-9._-]+', '-', spec.id)[-80:].strip('-')}"
-    for _ in range(PORTS):
-        on_progress(Progress("Starting llama.cpp"))
-        process = ServerProcess("llama.cpp", MODULE, _arguments(spec, context), binds=True, log_name=log_name)
-        servers.started(spec.id, process)
-        try:
-            process.wait_ready(client, LOAD_TIMEOUT_S, _stages(on_progress), is_cancelled)
-            return process, _wait_facts(process)
-        except EngineDied as error:
-            log = process.log_text()
-            if port_taken(log):
-                servers.stop(spec.id)
-                continue
-            raise _refused(spec.id, refusal(log), error) from None
-    raise EngineUnavailable(
-        f"llama.cpp found its port taken {PORTS} times in a row.", hint="Run it again.", log_tail=process.log_tail()
+def server_spec(variant: LoadSpec, context: int, on_progress: OnProgress) -> ServerSpec:
+    """How the server of a variant is started, with `context` tokens of cache."""
+    on_progress(Progress("Starting llama.cpp"))
+    return ServerSpec(
+        name="llama.cpp",
+        module=MODULE,
+        arguments=tuple(_arguments(variant, context)),
+        binds=True,
+        log_name=f"llamacpp-{re.sub(r'[^A-Za-z0-9._-]+', '-', variant.id)[-80:].strip('-')}",
+        timeout_s=LOAD_TIMEOUT_S,
+        on_log=_stages(on_progress),
+        is_ready=_has_facts,
+        port_taken=PORT_TAKEN,
+        explain=lambda log, error: _refused(variant.id, refusal(log), error),
     )
 
 
@@ -85,16 +72,16 @@ def _stages(on_progress: OnProgress) -> Callable[[str], None]:
     return on_log
 
 
-def _wait_facts(process: ServerProcess) -> Facts:
-    """What the host says when it is ready. Another program's answer on a taken port is not mistaken for ours."""
+def _has_facts(process: ServerProcess) -> bool:
+    """Wait for what the host says when it is ready: an answer alone may be another program's, on a taken port."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while (found := facts(process.log_text())) is None:
+    while facts(process.log_text()) is None:
         if not process.alive:
             raise process.obituary("could not start")
         if time.monotonic() > deadline:
             raise EngineUnavailable("llama.cpp did not get ready.", hint=f"Its log: {process.log_path}")
         time.sleep(0.02)
-    return found
+    return True
 
 
 def _refused(variant: str, why: str, error: EngineDied) -> EngineError:
@@ -161,10 +148,6 @@ def refusal(log: str) -> str:
     """llama.cpp's first error, without its function's name; "" where it wrote none."""
     found = _ERROR.search(log)
     return found["what"].strip() if found else ""
-
-
-def port_taken(log: str) -> bool:
-    return "couldn't bind HTTP server socket" in log
 
 
 def context(header: GgufHeader, wanted: int) -> int:

@@ -30,16 +30,14 @@ from playground.engines import base, http
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.servers import ServerProcess, Servers
 from playground.engines.vllm import server
-from playground.engines.vllm.server import kv_bytes_per_token, models, read_config, refusal, start, streamed_bytes
+from playground.engines.vllm.server import kv_bytes_per_token, models, read_config, refusal, streamed_bytes
 from playground.engines.vllm.stream import Piece, TokensOf, body, pieces, refused
-from playground.errors import ContextOverflow, EngineDied, EngineError, EngineUnavailable, InvalidRequest
+from playground.errors import ContextOverflow, EngineDied, EngineUnavailable, InvalidRequest
 from playground.metrics.weights import read_tensors
 from playground.settings import settings
 
 Tokenize = Callable[[str, Sequence[Message] | str], Prompt]
 WARM_UP_TOKENS = 8
-DYING_S = 1.0  # between a broken stream and the end of the process behind it
-ENDED_S = 0.3  # between a port that answers no more and the end of its process being seen
 METRICS_S = 2.0  # on a busy machine vLLM counts late
 # About a hundred tokens: the first prefill of a length picks and builds kernels, which belongs to the load.
 _WARM_UP = " ".join(["Say in one sentence what a quantized language model gains and what it loses."] * 6)
@@ -55,7 +53,7 @@ class _Place:
 
 
 class VllmEngine:
-    """Implements `base.OnDevice`. `tokenize(folder, source)` gives the reference's own token ids."""
+    """Implements `base.Engine`. `tokenize(folder, source)` gives the reference's own token ids."""
 
     name = "vllm"
 
@@ -66,6 +64,13 @@ class VllmEngine:
         self._ids: dict[str, str] = {}  # a name that was asked for → the variant it stands for
         self._places: dict[str, _Place] = {}
         self._streams: dict[str, http.Request[dict[str, Any]]] = {}
+
+    def start(self) -> None:
+        """Nothing is started: each variant has a server of its own."""
+
+    def health(self) -> dict[str, Any]:
+        """What is loaded, least recently used first; no server is asked."""
+        return {"loaded": [loaded.id for loaded in self.servers.loaded()]}
 
     def close(self) -> None:
         """End every server, also those that are still starting."""
@@ -99,14 +104,15 @@ class VllmEngine:
             kept = [self._ids.get(name, name) for name in keep]
             needed = server.needed(catalog.variant(spec.id).bytes or spec.weight_bytes, on)
             self.servers.make_room(spec.id, needed, kept, lambda: server.free(on))
-            process = start(spec, on, interpreter, self.servers, self._client, on_progress, is_cancelled)
+            how = server.server_spec(spec, on, interpreter, self._client, on_progress)
+            process = self.servers.start(spec.id, how, self._client, is_cancelled)
             try:
                 context = self._warm_up(process, spec, prompt, on_progress, is_cancelled)
                 found = _loaded(spec, on, process, prompt, context, time.monotonic() - began)
-            except EngineDied as error:  # some kernels are missed only when they are first called
-                raise refusal(spec, process, error) from None
-            except BaseException:
+            except BaseException as error:
                 self.servers.stop(spec.id)
+                if isinstance(error, EngineDied):  # some kernels are missed only when they are first called
+                    raise refusal(spec, process.log_text(), error) from None
                 raise
             self.servers.ready(spec.id, found)
             return found
@@ -121,7 +127,7 @@ class VllmEngine:
         sampling = Sampling(max_tokens=tokens, ignore_eos=True)
         request = Generation(spec.id, prompt.ids[: context - tokens], sampling)
         with (
-            self._watched(spec.id, process),
+            http.watched(process, self._client),
             self._events(process, _body(request, self._places[spec.id]), is_cancelled) as events,
         ):
             for _ in events:
@@ -136,7 +142,7 @@ class VllmEngine:
         request = replace(generation, variant=self._ids.get(generation.variant, generation.variant))
         with self.servers.using(request.variant) as process:
             _check(request, self._context(request.variant))
-            with self._watched(request.variant, process):
+            with http.watched(process, self._client):
                 yield from self._stream(request, process)
 
     def _stream(self, request: Generation, process: ServerProcess) -> Iterator[Token | Finish]:
@@ -198,33 +204,6 @@ class VllmEngine:
                 time.sleep(0.01)
         return None
 
-    @contextlib.contextmanager
-    def _watched(self, variant: str, process: ServerProcess) -> Iterator[None]:
-        """Turn a stream that broke into what it means: the server died, with its last words, or it only failed."""
-        try:
-            yield
-        except (httpx.HTTPError, http.Unreadable, EngineError) as error:
-            if isinstance(error, EngineError) and type(error) is not EngineError:
-                raise
-            deadline = time.monotonic() + DYING_S
-            while (healthy := self._healthy(process)) and time.monotonic() < deadline:
-                time.sleep(0.02)
-            if healthy:
-                if isinstance(error, EngineError):
-                    raise
-                raise EngineError(
-                    "vLLM broke the stream off.", hint="Run again.", log_tail=server.log_tail(process.log_text())
-                ) from error
-            died = _death(process)
-            self.servers.stop(variant)
-            raise died from error
-
-    def _healthy(self, process: ServerProcess) -> bool:
-        try:
-            return self._client.get(f"{process.url}/health", timeout=1.0).is_success
-        except httpx.HTTPError:
-            return False
-
 
 def _body(request: Generation, place: _Place) -> dict[str, object]:
     most = min(request.sampling.max_tokens, settings().max_tokens)
@@ -241,18 +220,6 @@ def _check(request: Generation, context: int) -> None:
             f"{context} that vLLM made room for.",
             hint="Shorten the prompt, lower max tokens, or raise PLAYGROUND_VLLM_MAX_MODEL_LEN.",
         )
-
-
-def _death(process: ServerProcess) -> EngineDied:
-    """The error for a server that ended, or that answers no more because a process of its own has."""
-    deadline = time.monotonic() + ENDED_S
-    while process.alive and time.monotonic() < deadline:
-        time.sleep(0.01)
-    tail = server.log_tail(process.log_text())
-    if process.alive:
-        return EngineDied("vLLM's engine process died.", hint="Run again: it starts anew.", log_tail=tail)
-    found = process.obituary()
-    return EngineDied(found.message, hint=found.hint, log_tail=tail)
 
 
 def _loaded(

@@ -1,4 +1,4 @@
-"""Start a vLLM server for a variant, with its arguments and environment, and read what it says of itself.
+"""How a vLLM server is started for a variant, with its arguments and environment, and what it says of itself.
 
 Its log tells the stage it is in, why it refused a model, and what it computes with; its Prometheus histograms, before
 and after a request, what that request took. The checkpoint's files tell what it will hold in memory. Where vLLM does
@@ -24,8 +24,8 @@ import psutil
 from playground import machine
 from playground.core import LoadSpec, Progress, Reported
 from playground.engines import http
-from playground.engines.base import IsCancelled, OnProgress, missing_vllm, vllm_python
-from playground.engines.servers import LOG_LINES, ServerProcess, Servers
+from playground.engines.base import OnProgress, missing_vllm, vllm_python
+from playground.engines.servers import ServerProcess, ServerSpec
 from playground.errors import (
     BrokenCheckpoint,
     EngineDied,
@@ -40,7 +40,6 @@ from playground.models import scheme
 from playground.settings import settings
 
 TIMEOUT_S = 600.0  # a big model compiles for minutes
-PORTS = 3
 _NO_MEMORY = re.compile(r"out of memory|Free memory on device|No available memory|larger than the available KV", re.I)
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
@@ -77,7 +76,7 @@ _NO_OPERATOR = re.compile(r"'_OpNamespace' '\w+' object has no attribute '(\w+)'
 _KERNEL = re.compile(r"(?:Selected|Using) (\w+Kernel)\w* for (\w+)")
 _ATTENTION = re.compile(r"Using (?:AttentionBackendEnum\.)?(\w+) (?:attention )?backend\b")
 _MEMORY = re.compile(r"Model loading took ([\d.]+) GiB|Available KV cache memory: ([\d.]+) GiB")
-_NOISE = re.compile(r"^nanobind: |^ - (leaked|\.\.\. skipped)|^See https://nanobind|resource_tracker")
+NOISE = re.compile(r"^nanobind: |^ - (leaked|\.\.\. skipped)|^See https://nanobind|resource_tracker")
 _LONGEST = 600
 PORT_TAKEN = re.compile(r"[Aa]ddress already in use")
 _PLAIN = ("bf16", "fp16", "fp32", "bfloat16", "float16", "float32")
@@ -89,45 +88,25 @@ _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|word_embeddings|embed_in)\.wei
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
 
-def start(
-    spec: LoadSpec,
-    on: Device,
-    interpreter: Path,
-    servers: Servers,
-    client: httpx.Client,
-    on_progress: OnProgress,
-    is_cancelled: IsCancelled,
-) -> ServerProcess:
-    """A server of `servers` that answers for this variant. Raises EngineError, UnsupportedModel, Cancelled.
-
-    vLLM binds after a long import, so its port may be taken by then; it is given another, three in all.
-    """
+def server_spec(
+    spec: LoadSpec, on: Device, interpreter: Path, client: httpx.Client, on_progress: OnProgress
+) -> ServerSpec:
+    """How the server of a variant is started. Raises UnsupportedModel, InvalidSettings."""
     config = read_config(Path(spec.path))
-    arguments = server_arguments(spec, on, config)
-    for _ in range(PORTS):
-        process = ServerProcess(
-            "vllm",
-            MODULE,
-            arguments,
-            binds=True,
-            python=str(interpreter),
-            environment=environment(on, config),
-            log_name=f"vllm-{_UNSAFE.sub('-', spec.id)[-80:]}",
-        )
-        servers.started(spec.id, process)
-        try:
-            process.wait_ready(client, TIMEOUT_S, Stages(on_progress).line, is_cancelled)
-            if _is_ours(process, client, spec.id):
-                return process
-        except EngineDied as error:
-            if not PORT_TAKEN.search(process.log_text()):
-                raise refusal(spec, process, error) from None
-        finally:
-            if not process.alive:
-                servers.stop(spec.id)
-        servers.stop(spec.id)
-    raise EngineUnavailable(
-        f"vLLM could not get a port: {PORTS} were taken by other programs before it was ready.", hint="Run again."
+    return ServerSpec(
+        name="vllm",
+        module=MODULE,
+        arguments=tuple(server_arguments(spec, on, config)),
+        binds=True,
+        python=str(interpreter),
+        environment=environment(on, config),
+        log_name=f"vllm-{_UNSAFE.sub('-', spec.id)[-80:]}",
+        timeout_s=TIMEOUT_S,
+        on_log=Stages(on_progress).line,
+        is_ready=lambda process: _is_ours(process, client, spec.id),
+        port_taken=PORT_TAKEN,
+        explain=lambda log, error: refusal(spec, log, error),
+        noise=NOISE,
     )
 
 
@@ -145,10 +124,9 @@ def _is_ours(process: ServerProcess, client: httpx.Client, variant: str) -> bool
         return False
 
 
-def refusal(spec: LoadSpec, process: ServerProcess, error: EngineDied) -> PlaygroundError:
+def refusal(spec: LoadSpec, log: str, error: EngineDied) -> PlaygroundError:
     """Why a server ended before its first answer: in vLLM's own sentence where it wrote one, else `error`."""
-    said = rejection(process.log_text())
-    tail = log_tail(process.log_text())
+    said, tail = rejection(log), error.log_tail
     if not said:
         return error
     if _NO_MEMORY.search(said):
@@ -247,11 +225,6 @@ class Stages:
         if progress != self._told:
             self._told = progress
             self._tell(progress)
-
-
-def log_tail(log: str, lines: int = LOG_LINES) -> str:
-    """The last lines that say something: what nanobind complains of at every exit is left out."""
-    return "\n".join([line for line in log.splitlines() if line.strip() and not _NOISE.search(line)][-lines:])
 
 
 def rejection(log: str) -> str:
