@@ -139,7 +139,7 @@ def launch(
     if demo.mcp_error:
         log.warning("There are no MCP tools: %s", demo.mcp_error)
     review_routes.serve(demo.app)
-    if chosen.prewarm and hasattr(engine, "start"):
+    if chosen.prewarm:
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if over is not None:
         try:
@@ -168,7 +168,7 @@ def _over_at_signal() -> threading.Event:
     return over
 
 
-def close(demo: gr.Blocks, engine: Any) -> None:
+def close(demo: gr.Blocks, engine: Engine) -> None:
     """End every run, the server, the queue and the engine."""
     demo.sessions.close_all()
     demo.speeds.close_all()
@@ -176,11 +176,10 @@ def close(demo: gr.Blocks, engine: Any) -> None:
     demo.quantize.close()
     demo.close()
     demo.jobs.close()
-    if hasattr(engine, "close"):
-        engine.close()
+    engine.close()
 
 
-def _prewarm(engine: Any) -> None:
+def _prewarm(engine: Engine) -> None:
     try:
         engine.start()
     except Exception as error:  # noqa: BLE001 - the first run tries again and shows the error where it belongs
@@ -189,8 +188,7 @@ def _prewarm(engine: Any) -> None:
 
 def device_line(engine: Engine) -> str:
     """ "CPU · 2 cores · 29 GB/s · 3.1 of 23 GB used". Never measures, never waits for an engine to start."""
-    health = getattr(engine, "health", lambda: None)()
-    return words(machine.known(), machine.memory(), machine.cores(), health)
+    return words(machine.known(), machine.memory(), machine.cores(), engine.health())
 
 
 def words(

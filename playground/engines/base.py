@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from playground import machine, models
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token, Variant
@@ -29,9 +29,27 @@ NO_SECOND_PROCESS = "a ZeroGPU Space has one process, and this engine is a secon
 
 
 class Engine(Protocol):
-    """Runs variants. Every method may raise an `errors.PlaygroundError`; all of them may be called from any thread."""
+    """Runs variants. Any thread may call any method, and each may raise an `errors.PlaygroundError`.
+
+    Whoever makes one closes it.
+    """
 
     name: str
+
+    def start(self) -> None:
+        """Start what a first load would wait for, where there is such a thing. Raises EngineUnavailable, EngineDied."""
+        ...
+
+    def close(self) -> None:
+        """End it and all that it has started, in some seconds. Safe to call twice.
+
+        What runs then ends with an error or an abort; what is asked later raises EngineUnavailable.
+        """
+        ...
+
+    def health(self) -> Mapping[str, Any] | None:
+        """What is known at once, `loaded` (the names of variants) among it; None where nothing runs. Starts nothing."""
+        ...
 
     def load(
         self,
@@ -40,31 +58,12 @@ class Engine(Protocol):
         is_cancelled: IsCancelled,
         keep: Sequence[str] = (),
     ) -> Loaded:
-        """Make `variant` ready, warm-up included; returns at once when it is. `keep` must not be unloaded for it."""
-        ...
+        """Make `variant` ready, warm-up included; returns at once when it is. `keep` must not be unloaded for it.
 
-    def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
-        """Render and tokenize with the tokenizer of `variant`: a chat, or raw text."""
-        ...
-
-    def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
-        """Stream one generation; the last item is a `Finish`. Closing the iterator ends it in the engine."""
-        ...
-
-    def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
-        """Force a text through variants that are loaded; as `generate`, but nothing is timed and everyone goes first.
-
-        Raises EngineUnavailable where `table.no_distribution` says why, and DifferentTokenizer.
+        Both callbacks are called in this thread. Raises CatalogError, UnsupportedModel, BrokenCheckpoint, OutOfMemory,
+        EngineUnavailable, EngineDied, Cancelled.
         """
         ...
-
-    def abort(self, request_id: str) -> None:
-        """End a generation or a forced text within one step; its stream then closes with `Finish("abort")`."""
-        ...
-
-
-class OnDevice(Engine, Protocol):
-    """An engine that computes on this device: its loads take a turn there, as its generations do."""
 
     def held(self, variant: str) -> Loaded | None:
         """What a `load` would return at once, or None when it has work to do. Starts nothing and waits for nobody."""
@@ -72,6 +71,32 @@ class OnDevice(Engine, Protocol):
 
     def unload_idle(self) -> str | None:
         """Free the memory of one variant that nobody uses; its name, None when there is none."""
+        ...
+
+    def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
+        """Render and tokenize with the tokenizer of `variant`: a chat, or raw text. Raises InvalidRequest."""
+        ...
+
+    def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
+        """Stream one generation; the last item is a `Finish`. Closing the iterator ends it in the engine.
+
+        Nothing is sent before the first item is taken. Raises UnknownVariant, InvalidRequest, ContextOverflow,
+        OutOfMemory, EngineDied, EngineError, in the middle too: the tokens so far are good.
+        """
+        ...
+
+    def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
+        """Force a text through variants that are loaded; as `generate`, but nothing is timed and everyone goes first.
+
+        Raises EngineUnavailable where `no_distribution` says why, and DifferentTokenizer.
+        """
+        ...
+
+    def abort(self, request_id: str) -> None:
+        """End a generation or a forced text within one step; its stream then closes with `Finish("abort")`.
+
+        Nothing happens where there is none of this name.
+        """
         ...
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from playground import models, process
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
 from playground.engines import base
-from playground.engines.base import NO_SECOND_PROCESS, Engine, IsCancelled, OnDevice, OnProgress, zero_gpu
+from playground.engines.base import NO_SECOND_PROCESS, Engine, IsCancelled, OnProgress, zero_gpu
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu.engine import ZeroGpuEngine
 from playground.errors import Cancelled, EngineUnavailable
@@ -25,22 +25,22 @@ from playground.errors import Cancelled, EngineUnavailable
 POLL_S = 0.25
 WAITING = Progress("Waiting for the device: another run is being measured")
 Host = TransformersEngine | ZeroGpuEngine
-Maker = Callable[[Host], Any]
+Maker = Callable[[Host], Engine]
 
 
-def _llamacpp(transformers: Host) -> Any:
+def _llamacpp(transformers: Host) -> Engine:
     from playground.engines.llamacpp.engine import LlamaCppEngine
 
     return LlamaCppEngine(transformers.tokenize)
 
 
-def _vllm(transformers: Host) -> Any:
+def _vllm(transformers: Host) -> Engine:
     from playground.engines.vllm.engine import VllmEngine
 
     return VllmEngine(transformers.tokenize)
 
 
-def _remote(_: Host) -> Any:
+def _remote(_: Host) -> Engine:
     from playground.engines.remote.engine import RemoteEngine
 
     return RemoteEngine()
@@ -50,7 +50,7 @@ MAKERS: Mapping[str, Maker] = {"llamacpp": _llamacpp, "vllm": _vllm, "remote": _
 
 
 class Engines:
-    """Implements `engine.Engine` for addresses (`smollm2:nf4`, `smollm2@vllm`); an engine is made when first asked.
+    """Implements `base.Engine` for addresses (`smollm2:nf4`, `smollm2@vllm`); an engine is made when first asked.
 
     transformers  the stepped host, whose tokenizer the others use; None makes the one for this machine
     makers        how the other engines are made, by name
@@ -62,7 +62,7 @@ class Engines:
         process.sweep_orphans()
         self.transformers = transformers or (ZeroGpuEngine() if zero_gpu() else TransformersEngine())
         self._makers = makers
-        self._made: dict[str, Any] = {"transformers": self.transformers}
+        self._made: dict[str, Engine] = {"transformers": self.transformers}
         self._lock = threading.Lock()
         self._turns = DeviceTurns()
         self._running: dict[str, tuple[Engine, threading.Event]] = {}
@@ -80,7 +80,8 @@ class Engines:
         for engine in made:
             engine.close()
 
-    def health(self) -> dict[str, Any] | None:
+    def health(self) -> Mapping[str, Any] | None:
+        """Of the stepped host; no other engine is asked."""
         return self.transformers.health()
 
     def unload_idle(self) -> str | None:
@@ -89,8 +90,8 @@ class Engines:
             made = [engine for name, engine in self._made.items() if base.row(name).on_device]
         return next((name for engine in made if (name := engine.unload_idle())), None)
 
-    def engine(self, name: str) -> Any:
-        """The engine called `name`."""
+    def engine(self, name: str) -> Engine:
+        """The engine called `name`. Raises EngineUnavailable."""
         with self._lock:
             if self._closed:
                 raise EngineUnavailable("The engines are shut down.")
@@ -113,8 +114,7 @@ class Engines:
         wanted = [other.variant for other in together if (other.engine or row.name) == row.name]
         if not row.on_device:  # a remote one loads nothing here
             return engine.load(name, on_progress, is_cancelled, wanted)
-        on_device: OnDevice = self.engine(row.name)
-        if held := on_device.held(name):
+        if held := engine.held(name):
             # The host is still told: it notes the use, and what is wanted beside it.
             return engine.load(name, on_progress, is_cancelled, wanted) if row.stepped else held
         # A load computes. Beside stepped work that is no harm: the host loads between two steps of its own thread.
@@ -128,6 +128,10 @@ class Engines:
             return engine.load(name, on_progress, is_cancelled, wanted)
         finally:
             ticket.leave()
+
+    def held(self, variant: str) -> Loaded | None:
+        engine, _, name = self._of(variant)
+        return engine.held(name)
 
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
         engine, _, name = self._of(variant)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from playground import models
 from playground.core import Loaded, Progress
@@ -16,6 +16,9 @@ from playground.errors import EvaluationError
 from playground.evaluate.prepare import SEEDS
 from playground.evaluate.spec import Conditions
 from playground.models import endpoints, names
+
+if TYPE_CHECKING:
+    from playground.engines.vllm.engine import VllmEngine
 
 OnProgress = Callable[[Progress], None]
 
@@ -89,7 +92,7 @@ def _in_vllm(subject: Subject, conditions: Conditions, engines: Engines, on_prog
 
     assert subject.spec is not None  # noqa: S101
     loaded = engines.load(f"{subject.variant.id}@vllm", on_progress, lambda: False)
-    servers = engines.engine("vllm").servers
+    servers = cast("VllmEngine", engines.engine("vllm")).servers
     try:
         with servers.using(loaded.id) as process, http.new_client() as client:
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from playground import machine
-from playground.engines.base import zero_gpu
+from playground.engines.base import Engine, zero_gpu
 from playground.errors import EngineUnavailable
 from playground.jobs import kinds
 from playground.store.schema import Job
@@ -15,7 +14,7 @@ from playground.store.schema import Job
 log = logging.getLogger(__name__)
 
 
-def before_start(engine: Any) -> Callable[[Job], None]:
+def before_start(engine: Engine) -> Callable[[Job], None]:
     """What a queue calls before a job. Raises OutOfMemory when not even the idle models' memory is enough."""
 
     def make_room(job: Job) -> None:
@@ -27,8 +26,7 @@ def before_start(engine: Any) -> Callable[[Job], None]:
         kind = kinds.kind(job.kind)
         spec = kind.Spec.from_dict(job.spec)
         needed = kind.needs(spec)
-        unload = getattr(engine, "unload_idle", lambda: None)
-        while (job.device != "cpu" or machine.memory().available < needed) and (name := unload()):
+        while (job.device != "cpu" or machine.memory().available < needed) and (name := engine.unload_idle()):
             log.info("%s was unloaded: job %s needs up to %.2f GB", name, job.id, needed / 1e9)
         kind.check(spec, job.device)
 

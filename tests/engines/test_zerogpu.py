@@ -27,6 +27,7 @@ from playground.store.schema import Job
 from tests.engines.calls import eventually, load, never, quiet, run
 from tests.fakes import spaces
 from tests.fakes.catalog import fake_variant
+from tests.fakes.engine import FakeEngine
 from tests.fakes.model import make_tiny
 from tests.fakes.spaces import FakeSpaces, PlatformError
 
@@ -223,7 +224,7 @@ def test_engines_with_a_process_of_their_own_say_why_not(platform: FakeSpaces, h
 def test_a_job_says_that_it_is_a_second_process(platform: FakeSpaces) -> None:
     job = Job(id="1", kind="evaluate", title="t", spec={}, device="cpu", state="queued", created_at=0.0)
     with pytest.raises(EngineUnavailable, match="a job is a second one"):
-        before_start(None)(job)
+        before_start(FakeEngine())(job)
 
 
 def test_without_the_platforms_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,7 +197,7 @@ class FakeEngine:
     def start(self) -> None:
         self.closed = False
 
-    def device(self) -> dict[str, object] | None:
+    def health(self) -> dict[str, object] | None:
         return None
 
     def close(self) -> None:

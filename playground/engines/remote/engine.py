@@ -61,6 +61,21 @@ class RemoteEngine:
         self._served: dict[str, Served] = {}
         self._aborted: dict[str, threading.Event] = {}
 
+    def start(self) -> None:
+        """Nothing is started: endpoints run elsewhere."""
+
+    def health(self) -> dict[str, Any]:
+        """The models that a load has asked; nobody is asked again."""
+        return {"loaded": list(self._served)}
+
+    def held(self, variant: str) -> Loaded | None:
+        served = self._known(variant)
+        return served.loaded(variant, 0.0) if served else None
+
+    def unload_idle(self) -> str | None:
+        """None: an endpoint takes no memory of this machine."""
+        return None
+
     def close(self) -> None:
         """End every generation and close the connections."""
         for aborted in list(self._aborted.values()):
@@ -83,9 +98,8 @@ class RemoteEngine:
         began = time.monotonic()
         parsed = _parsed(variant)
         endpoint = endpoints.find(parsed.endpoint)
-        known = self._served.get(variant)
-        if known is not None and known.endpoint == endpoint:
-            return known.loaded(variant, 0.0)
+        if held := self.held(variant):
+            return held
         on_progress(Progress(f"Asking {endpoint.host}"))
         served = self._find(endpoint, parsed.repo or endpoint.model, is_cancelled)
         served = self._learn(served, is_cancelled)
@@ -157,12 +171,17 @@ class RemoteEngine:
         )
 
     def _ready(self, variant: str) -> Served:
-        served = self._served.get(variant)
-        if served is None or endpoints.find(served.endpoint.name) != served.endpoint:
+        served = self._known(variant)
+        if served is None:
             raise UnknownVariant(
                 f"{variant} has not been asked for yet, or its endpoint has changed.", hint="Run it again."
             )
         return served
+
+    def _known(self, variant: str) -> Served | None:
+        """What was learned of `variant`, where its endpoint is still the same."""
+        served = self._served.get(variant)
+        return served if served and endpoints.find(served.endpoint.name) == served.endpoint else None
 
     def _rows(self, endpoint: Endpoint, is_stopped: IsStopped) -> list[dict[str, Any]] | None:
         try:

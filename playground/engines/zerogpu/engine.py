@@ -59,7 +59,7 @@ def seconds(
 
 
 class ZeroGpuEngine:
-    """Implements `base.OnDevice` in this process. Raises EngineUnavailable without the package `spaces`."""
+    """Implements `base.Engine` in this process. Raises EngineUnavailable without the package `spaces`."""
 
     name = "transformers"
 
