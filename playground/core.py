@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 REFERENCE = "reference"
 UNKNOWN_ID = -1
 Clock = Literal["engine", "client"]
+Weights = Literal["packed", "unpacked", "emulated", ""]
 FinishReason = Literal["stop", "length", "abort", "error"]
 
 
@@ -251,6 +252,9 @@ class Loaded:
     context            longest sequence the model takes, tokens
     tokenizer_hash     same hash, same token ids
     kernel             which path multiplies the weights: as found in the loaded modules, or as the engine's log says
+    weights            "packed": memory holds the stored form and its own kernel computes on it; "unpacked": a 16- or
+                       32-bit copy is held, or made before each product; "emulated": arithmetic is imitated; "": not
+                       known, as in what was stored before this was asked
     clock              who held the watch: the engine, or the client at arrival where the engine tells no times
     stepped            True where one thread steps all generations in turn, so that none disturbs another's clock;
                        an engine that runs freely takes turns with the others of its device
@@ -271,6 +275,7 @@ class Loaded:
     load_s: float = 0.0
     clock: Clock = "engine"
     stepped: bool = True
+    weights: Weights = ""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

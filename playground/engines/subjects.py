@@ -54,6 +54,7 @@ class Subject:
             "dtype": loaded.dtype if loaded else self.variant.dtype,
             "loaded_bytes": (loaded.weight_bytes or None) if loaded else None,
             "kernel": loaded.kernel if loaded else "",
+            "weights": (loaded.weights or None) if loaded else None,
             "template_hash": template_hash,
             "left_out": None if self.left_out is None else dict(self.left_out),
             "speed": None,

@@ -128,7 +128,9 @@ def test_what_it_says_of_the_bundled_file(engine: LlamaCppEngine) -> None:
     assert loaded.kv_bytes_per_token == 30 * 2 * 192 * 2 and loaded.context == 1024
     assert loaded.weight_bytes < loaded.resident_bytes < 10 * loaded.weight_bytes
     assert loaded.tokenizer_hash == "the reference's" and loaded.has_chat_template
-    assert loaded.kernel.startswith("Q4_1 blocks") and "output matrix Q8_0" in loaded.kernel
+    assert (
+        loaded.weights == "packed" and loaded.kernel.startswith("Q4_1 blocks") and "output matrix Q8_0" in loaded.kernel
+    )
     log = engine.process(VARIANT).log_text()
     assert f"n_ctx                 = {loaded.context}" in log
     assert f"KV buffer size =    {loaded.kv_bytes_per_token * 1024 / 2**20:.2f} MiB" in log

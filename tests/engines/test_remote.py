@@ -99,7 +99,7 @@ def test_a_server_of_openais_fields_alone(start: Start, engine: RemoteEngine) ->
     loaded = engine.load("@lab", lambda progress: stages.append(progress.stage), never)
     assert stages == [f"Asking {url.removeprefix('http://')}"]
     assert (loaded.engine, loaded.device, loaded.clock, loaded.stepped) == ("remote", "remote", "client", False)
-    assert (loaded.weight_bytes, loaded.context, loaded.id) == (0, 0, "@lab")
+    assert (loaded.weight_bytes, loaded.context, loaded.id, loaded.weights) == (0, 0, "@lab", "")
     for words in ("runs elsewhere", "its own chat template", "a chunk counts as one token", "does not get top-k"):
         assert words in loaded.kernel
     prompt = engine.prompt("@lab", ASK)

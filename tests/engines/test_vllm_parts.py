@@ -123,6 +123,22 @@ def test_the_kernel_in_words(log: str, scheme: str, device: str, eager: str, sai
     assert said in vllm_server.kernel(log, scheme, "bfloat16", device, eager)
 
 
+@pytest.mark.parametrize(
+    ("log", "scheme", "device", "expected"),
+    [
+        (INT4, "W4A16", "cpu", "packed"),
+        (FP8, "FP8_DYNAMIC", "cpu", "emulated"),
+        (FP8, "FP8_DYNAMIC", "cuda", "packed"),
+        (CUDA, "W8A8", "cuda", "packed"),
+        ("", "BF16", "cuda", "packed"),
+        ("", "NVFP4", "cuda", ""),
+        ("Using UnheardOfLinearKernel for CompressedTensorsWNA16", "W4A16", "cuda", ""),
+    ],
+)
+def test_what_becomes_of_the_weights(log: str, scheme: str, device: str, expected: str) -> None:
+    assert vllm_server.weights(log, scheme, device) == expected
+
+
 def test_the_memory_of_a_gpu_is_weights_and_cache() -> None:
     log = "[r.py:1] Model loading took 0.25 GiB memory and 1.5 seconds\n[w.py:1] Available KV cache memory: 60.75 GiB"
     assert vllm_server.memory_bytes(log) == 61 * 2**30

@@ -1,4 +1,4 @@
-"""Which path multiplies the weights of a loaded model, read from its modules, in a sentence for a person."""
+"""Which path multiplies the weights of a loaded model, read from its modules: in a word, and in a sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,40 @@ from typing import Any
 
 import torch
 
+from playground.core import Weights
+
 _COUNTED = ("Linear", "linear", "Conv1D", "Experts")
+_FOUR_BIT = ("Linear4bit", "LinearFP4", "LinearNF4")
+
+
+def weights(model: Any, quantized: bool) -> Weights:
+    """What memory holds of the weights of `model`, as `core.Loaded` has it. Call it after a forward.
+
+    quantized  the checkpoint stores them in a quantized format
+    """
+    modules = [module for module in model.modules() if any(name in type(module).__name__ for name in _COUNTED)]
+    kinds = {type(module).__name__ for module in modules}
+    four_bit = [module for module in modules if type(module).__name__ in _FOUR_BIT]
+    if four_bit:
+        return "packed" if all(_multiplied_packed(module) for module in four_bit) else "unpacked"
+    if "Linear8bitLt" in kinds:
+        return "packed"
+    schemes = [scheme for module in modules if (scheme := getattr(module, "quantization_scheme", None)) is not None]
+    if schemes:
+        imitated = any(getattr(scheme, "input_activations", None) is not None for scheme in schemes)
+        return "emulated" if imitated else "unpacked"
+    if not quantized:
+        return "packed"
+    others = kinds - {"Linear", "Conv1D"}
+    if "FP8Linear" in others and model.device.type == "cuda":
+        return "packed"
+    return "" if others else "unpacked"
+
+
+def _multiplied_packed(module: Any) -> bool:
+    """Whether bitsandbytes has a kernel for these 4-bit weights where they are; else it unpacks them before each."""
+    state = getattr(module.weight, "quant_state", None)
+    return module.weight.device.type != "cpu" or bool(getattr(state, "packing_format_for_cpu", False))
 
 
 def kernel(model: Any) -> str:
@@ -16,7 +49,7 @@ def kernel(model: Any) -> str:
     kinds = Counter(type(module).__name__ for module in modules)
     if not kinds:
         return ""
-    four_bit = next((m for m in modules if type(m).__name__ in ("Linear4bit", "LinearFP4", "LinearNF4")), None)
+    four_bit = next((m for m in modules if type(m).__name__ in _FOUR_BIT), None)
     if four_bit is not None:
         return _four_bit(four_bit)
     if "Linear8bitLt" in kinds:
@@ -32,9 +65,8 @@ def kernel(model: Any) -> str:
 
 
 def _four_bit(module: Any) -> str:
-    state = getattr(module.weight, "quant_state", None)
     if module.weight.device.type == "cpu":
-        if getattr(state, "packing_format_for_cpu", False):
+        if _multiplied_packed(module):
             return (
                 "bitsandbytes multiplies the 4-bit weights directly, by an AVX512-BF16 kernel; on small layers its "
                 "unpacking and the calls around it can cost more time than the saved memory traffic gains."

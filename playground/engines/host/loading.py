@@ -9,6 +9,7 @@ import ctypes
 import gc
 import hashlib
 import importlib
+import json
 import logging
 import sys
 import time
@@ -28,8 +29,8 @@ from transformers.utils import logging as transformers_logging
 
 from playground import machine
 from playground.core import Loaded, LoadSpec, Progress, Prompt
+from playground.engines.host import kernels
 from playground.engines.host.fp8_blocks import DequantizeByBlock
-from playground.engines.host.kernels import kernel
 from playground.engines.host.reading import TRIAL, Reading, trial
 from playground.errors import (
     BrokenCheckpoint,
@@ -40,7 +41,7 @@ from playground.errors import (
     UnsupportedModel,
 )
 from playground.methods import bitsandbytes
-from playground.models import checkpoint
+from playground.models import checkpoint, scheme
 from playground.models.gguf import WITH_CONFIG, read_header
 from playground.models.load import load_model
 from playground.settings import settings
@@ -132,10 +133,18 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
         context=context_length(model.config),
         tokenizer_hash=tokenizer_hash(tokenizer),
         has_chat_template=bool(tokenizer.chat_template),
-        kernel=kernel(model) if cached else f"{UNCACHED} {kernel(model)}".strip(),
+        kernel=kernels.kernel(model) if cached else f"{UNCACHED} {kernels.kernel(model)}".strip(),
         load_s=time.monotonic() - began,
+        weights=kernels.weights(model, _stored_quantized(spec)),
     )
     return Resident(spec, model, tokenizer, end_ids(spec, tokenizer), facts, cached)
+
+
+def _stored_quantized(spec: LoadSpec) -> bool:
+    """Whether the file or folder holds its weights in a quantized format."""
+    if spec.path.endswith(".gguf"):
+        return read_header(Path(spec.path)).weight_type not in ("F32", "F16", "BF16")
+    return scheme.quantization(json.loads((Path(spec.path) / "config.json").read_bytes())) is not None
 
 
 def load_tokenizer(path: str) -> Any:

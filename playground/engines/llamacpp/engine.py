@@ -208,6 +208,7 @@ def _describe(spec: LoadSpec, model: _Model, context: int, process: ServerProces
         kernel=server.kernel(header, found),
         load_s=load_s,
         stepped=False,
+        weights="packed",
     )
 
 

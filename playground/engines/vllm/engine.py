@@ -244,4 +244,5 @@ def _loaded(
         load_s=load_s,
         clock="client",
         stepped=False,
+        weights=server.weights(log, variant.scheme, on),
     )

@@ -22,7 +22,7 @@ import httpx
 import psutil
 
 from playground import machine
-from playground.core import LoadSpec, Progress, Reported
+from playground.core import LoadSpec, Progress, Reported, Weights
 from playground.engines import http
 from playground.engines.base import OnProgress, missing_vllm, vllm_python
 from playground.engines.servers import ServerProcess, ServerSpec
@@ -254,6 +254,17 @@ def _indented(lines: list[str]) -> list[str]:
             break
         found.append(line.strip())
     return found
+
+
+def weights(log: str, scheme: str, device: str) -> Weights:
+    """What becomes of the weights, as `core.Loaded` has it, by the kernels that vLLM logged; "" where it named none."""
+    names = list(dict.fromkeys(name for name, _ in _KERNEL.findall(log)))
+    if not names:
+        return "packed" if scheme.lower() in _PLAIN else ""
+    words = [_words(name, device) for name in names]
+    if any(word.startswith("emulated") for word in words):
+        return "emulated"
+    return "packed" if all(words) else ""
 
 
 def kernel(log: str, scheme: str, dtype: str, device: str, eager: str) -> str:
