@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from playground import process
-from playground.core import Finish, Generation, Sampling, Token
+from playground.core import Finish, Generation, Progress, Sampling, Token
 from playground.engines import http
 from playground.engines.servers import ServerProcess, ServerSpec
 from playground.engines.transformers import TransformersEngine
-from playground.errors import EngineDied
+from playground.errors import Cancelled, EngineDied
 from tests.engines.calls import LONG, eventually, load, never, quiet, run
 
 
@@ -156,10 +156,53 @@ def test_the_host_gets_no_hub_token_and_no_network(home: Path, monkeypatch: pyte
 
 
 def test_stopping_a_load_leaves_the_engine_usable(engine: TransformersEngine, tiny: Path) -> None:
-    from playground.errors import Cancelled
-
     stages: list[str] = []
     with pytest.raises(Cancelled):
         engine.load(str(tiny), lambda progress: stages.append(progress.stage), lambda: bool(stages))
     assert load(engine, str(tiny)) == str(tiny)
     assert engine.load(str(tiny), quiet, never).id == str(tiny)
+
+
+DEAD = """
+import sys
+from playground.engines.host import __main__ as host, scheduler
+scheduler.DecodeThread._serve = lambda self: 1 / 0
+sys.argv = ["host", "--port", "0", "--stay"]
+host.main()
+"""
+
+
+def test_a_host_whose_decode_thread_fails_ends_and_says_why(home: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", DEAD], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
+
+
+def test_no_process_that_loads_a_model_imports_sklearn(home: Path) -> None:
+    code = (
+        "import sys\n"
+        "from playground.engines.host.imports import without_sklearn\n"
+        "without_sklearn()\n"
+        "from playground.engines.host import loading\n"
+        "print('sklearn' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_bar_of_transformers_tells_its_progress_and_a_stop_ends_it() -> None:
+    from playground.engines.host.loading import _ReportingBar
+
+    told: list[Progress] = []
+    with _ReportingBar(told.append, total=3, desc="Loading weights: ") as bar:
+        for _ in range(3):
+            time.sleep(0.11)
+            bar.update()
+    assert told[-1] == Progress("Loading weights", 3, 3, "tensors")
+
+    def stop(progress: Progress) -> None:
+        if progress.done:
+            raise Cancelled("Stopped.")
+
+    slow = (time.sleep(0.11) for _ in range(9))
+    with pytest.raises(Cancelled):
+        list(_ReportingBar(stop, slow))

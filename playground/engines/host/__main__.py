@@ -13,7 +13,8 @@ import logging
 import os
 import socket
 import sys
-import threading
+
+from playground.engines.parent import end_with_parent
 
 
 def main() -> None:
@@ -30,8 +31,8 @@ def main() -> None:
     else:
         listener = socket.create_server(("127.0.0.1", options.port))
     if not options.stay:
-        threading.Thread(target=_die_with_parent, name="parent-watch", daemon=True).start()
-    _serve(listener)
+        end_with_parent()
+    sys.exit(_serve(listener))
 
 
 class _Once(logging.Filter):
@@ -47,13 +48,8 @@ class _Once(logging.Filter):
         return fresh
 
 
-def _die_with_parent() -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        continue
-    os._exit(0)
-
-
-def _serve(listener: socket.socket) -> None:
+def _serve(listener: socket.socket) -> int:
+    """Until a signal, or until the decode thread has died; the exit code."""
     import uvicorn
 
     from playground.engines.host.imports import without_sklearn
@@ -65,12 +61,19 @@ def _serve(listener: socket.socket) -> None:
     from playground.engines.host.server import create_app
 
     memory = DeviceMemory(device_of_choice())
-    engine = DecodeThread(memory, on_death=lambda: os._exit(1))  # the app sees that the engine died, and says so
-    engine.start()
+    engine = DecodeThread(memory, on_death=lambda: died())
     app = create_app(engine, memory, os.environ.pop("PLAYGROUND_ENGINE_KEY", ""))
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    code = 0
+
+    def died() -> None:
+        nonlocal code
+        code, server.should_exit = 1, True  # the app sees that the engine died, and says so
+
+    engine.start()
+    asyncio.run(server.serve(sockets=[listener]))
     engine.close()
+    return code
 
 
 if __name__ == "__main__":

@@ -29,3 +29,10 @@ class DequantizeByBlock(finegrained_fp8.Fp8Dequantize):  # type: ignore[misc]
                 return whole[..., :rows, :columns].contiguous()
         result: torch.Tensor = super()._dequantize_one(quantized, scales, output_dtype)
         return result
+
+
+def dequantize_by_block() -> None:
+    """Have transformers unpack with `DequantizeByBlock`: its quantizer looks the class up in its module at each load,
+    and has no other place to say so. Without it such weights are another model.
+    """
+    finegrained_fp8.Fp8Dequantize = DequantizeByBlock

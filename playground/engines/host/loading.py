@@ -9,6 +9,7 @@ import ctypes
 import gc
 import hashlib
 import importlib
+import io
 import json
 import logging
 import sys
@@ -23,14 +24,14 @@ from weakref import WeakKeyDictionary
 import psutil
 import torch
 from safetensors import SafetensorError
+from tqdm import tqdm
 from transformers import AutoConfig, AutoTokenizer
-from transformers.integrations import finegrained_fp8
 from transformers.utils import logging as transformers_logging
 
 from playground import machine
 from playground.core import Loaded, LoadSpec, Progress, Prompt
 from playground.engines.host import kernels
-from playground.engines.host.fp8_blocks import DequantizeByBlock
+from playground.engines.host.fp8_blocks import dequantize_by_block
 from playground.engines.host.reading import TRIAL, Reading, trial
 from playground.errors import (
     BrokenCheckpoint,
@@ -183,10 +184,10 @@ def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress, *
     if "gguf_file" not in options:
         arguments["use_safetensors"] = True
 
-    def bar(factory: Any, args: Any, kwargs: Any) -> Any:
-        return _ReportingBar(factory(*args, **{**kwargs, "disable": True}), args, kwargs, on_progress)
+    def bar(_factory: Any, args: Any, kwargs: Any) -> Any:
+        return _ReportingBar(on_progress, *args, **kwargs)
 
-    finegrained_fp8.Fp8Dequantize = DequantizeByBlock  # the quantizer looks it up at each load
+    dequantize_by_block()
     previous = transformers_logging.set_tqdm_hook(bar)
     try:
         model = load_model(where, **arguments)
@@ -227,40 +228,26 @@ def _leave_the_file(model: Any) -> None:
             tensor.data = tensor.data.clone()
 
 
-class _ReportingBar:
-    """transformers' progress bar, turned into Progress records instead of terminal output."""
+class _ReportingBar(tqdm):  # type: ignore[misc]
+    """transformers' progress bar, turned into Progress records instead of terminal output.
 
-    def __init__(self, inner: Any, args: Any, kwargs: Any, on_progress: OnProgress) -> None:
-        self._inner = inner
-        self._items = args[0] if args else kwargs.get("iterable")
-        self._stage = str(kwargs.get("desc") or "Loading weights").rstrip(".: ")
-        self._total = kwargs.get("total") or (len(self._items) if hasattr(self._items, "__len__") else 0)
+    What `on_progress` raises ends the load, so it is called in the thread of the load alone.
+    """
+
+    monitor_interval = 0  # no thread that draws bars which are slow
+
+    def __init__(self, on_progress: OnProgress, *args: Any, **kwargs: Any) -> None:
         self._on_progress = on_progress
-        self._done = 0
-        self._said = 0.0
+        super().__init__(
+            *args, **{**kwargs, "disable": False, "file": io.StringIO(), "mininterval": 0.1, "miniters": 1}
+        )
 
-    def __iter__(self) -> Any:
-        for item in self._items or ():
-            yield item
-            self.update()
-
-    def __enter__(self) -> _ReportingBar:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def update(self, n: int = 1) -> None:
-        self._done += n
-        if time.monotonic() - self._said > 0.1:
-            self._said = time.monotonic()
-            self._on_progress(Progress(self._stage, self._done, self._total, "tensors"))
+    def refresh(self, *_args: Any, **_kwargs: Any) -> None:
+        stage = str(self.desc or "Loading weights").rstrip(".: ")
+        self._on_progress(Progress(stage, self.n, self.total or 0, "tensors"))
 
     def close(self) -> None:
-        self._inner.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        self.disable = True  # nothing is drawn at the end either
 
 
 def _trial_ids(model: Any, tokenizer: Any, text: str) -> list[int]:

@@ -10,10 +10,12 @@ import argparse
 import fcntl
 import json
 import os
+import signal
 import sys
 from typing import Any
 
 from playground.engines.llamacpp import READY
+from playground.engines.parent import end_with_parent
 
 TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")  # of llama-server's --cache-type-k/-v
 CPU_BATCH, GPU_BATCH = 256, 512  # prompt tokens per step: an abort waits for one
@@ -21,7 +23,8 @@ CPU_BATCH, GPU_BATCH = 256, 512  # prompt tokens per step: an abort waits for on
 
 def main() -> None:
     options = _options()
-    _end_with_parent()
+    _end_while_loading()
+    end_with_parent()
     import xllamacpp
 
     try:
@@ -37,9 +40,8 @@ def main() -> None:
     # One write with its end of line: print makes two, and llama.cpp's threads write between them.
     sys.stdout.write(f"{READY}{json.dumps(facts)}\n")
     sys.stdout.flush()
-    while os.read(sys.stdin.fileno(), 4096):
-        continue
-    os._exit(0)
+    while True:
+        signal.pause()  # llama.cpp serves from threads of its own
 
 
 def _options() -> argparse.Namespace:
@@ -54,8 +56,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _end_with_parent() -> None:
-    """Ask the kernel for SIGIO, which ends a process, when the pipe closes: the load holds Python's lock throughout.
+def _end_while_loading() -> None:
+    """Ask the kernel for SIGIO, which ends a process, when the pipe closes: the load holds Python's lock throughout,
+    so that no thread could notice.
 
     Where SIGIO is ignored (macOS), a parent that dies during the load is noticed after it.
     """

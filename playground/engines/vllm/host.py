@@ -1,7 +1,6 @@
 """`python -m playground.engines.vllm.host ARGUMENTS`: vLLM's OpenAI server, which ends when stdin closes.
 
-vLLM has processes of its own (engine core, workers), so the whole group goes. A process cannot be asked to do that for
-itself while it imports for half a minute; a thread that does nothing but wait for the end of stdin can.
+vLLM has processes of its own (engine core, workers), so the whole group goes.
 
 Each of those processes imports this module before anything of vLLM's, as `__mp_main__`; that is why it is no package,
 whose `__main__` multiprocessing leaves out. Runs in vLLM's interpreter: standard library and torch only.
@@ -11,9 +10,9 @@ from __future__ import annotations
 
 import os
 import runpy
-import signal
 import sys
-import threading
+
+from playground.engines.parent import end_with_parent
 
 SERVER = "vllm.entrypoints.openai.api_server"
 
@@ -31,17 +30,8 @@ def _convert_fp8() -> None:
         torch.backends.mkldnn.set_flags(False)
 
 
-def _end_with_stdin() -> None:
-    """Wait for the app to close its end of the pipe, or to die; then end this process group, nobody left out."""
-    while os.read(0, 4096):
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
-
-
 def main() -> None:
-    if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)  # never the group of a shell
-    threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
+    end_with_parent(group=True)
     # Not on the command line, where every user of this machine could read it.
     os.environ["VLLM_API_KEY"] = os.environ.pop("PLAYGROUND_ENGINE_KEY", "")
     sys.argv[0] = SERVER

@@ -1,0 +1,26 @@
+"""A server ends when the app does, however that went. Standard library only: vLLM's interpreter runs this too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+
+def end_with_parent(group: bool = False) -> None:
+    """End this process, with `group` all of its group, when standard input closes: the app holds the pipe's other end.
+
+    By SIGKILL from a thread: a process that computes, imports or waits for a lock would notice nothing gentler, and
+    there is nothing to tidy up.
+    """
+    if group and os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)  # never the group of a shell
+    threading.Thread(target=_wait, args=(group,), name="parent-watch", daemon=True).start()
+
+
+def _wait(group: bool) -> None:
+    while os.read(0, 4096):
+        continue
+    if group:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
