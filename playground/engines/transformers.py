@@ -11,10 +11,10 @@ import httpx
 
 from playground import models
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token
-from playground.engines import client, http
+from playground.engines import http, wire
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.client import progress_from
 from playground.engines.servers import Restarting, ServerProcess, ServerSpec
+from playground.engines.wire import progress_from
 from playground.errors import EngineError
 
 MODULE = "playground.engines.host"
@@ -114,11 +114,11 @@ class TransformersEngine:
         return Prompt(tuple(found["tokens"]), found["text"], found["template"], found["tokenizer_hash"])
 
     def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
-        return self._stream("/v1/completions", client.completion_body(generation), client.item_of)
+        return self._stream("/v1/completions", wire.completion_body(generation), wire.item_of)
 
     def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
         prompt_tokens = len(forcing.prompt_ids)
-        return self._stream("/v1/force", asdict(forcing), lambda event: client.forced_from(event, prompt_tokens))
+        return self._stream("/v1/force", asdict(forcing), lambda event: wire.forced_from(event, prompt_tokens))
 
     def _stream(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Item]) -> Iterator[Item]:
         process = self._server.ready()

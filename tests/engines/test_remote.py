@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.core import UNKNOWN_ID, Finish, Generation, Loaded, Message, Progress, Sampling, Token
-from playground.engines.client import Chunks, Scrub, entries_of
 from playground.engines.remote.engine import RemoteEngine
 from playground.engines.remote.errors import from_status
 from playground.engines.remote.served import KINDS, UNKNOWN, body, not_taken, refused_by
 from playground.engines.transformers import TransformersEngine
+from playground.engines.wire import Chunks, Scrub, entries_of
 from playground.errors import (
     ContextOverflow,
     EngineError,

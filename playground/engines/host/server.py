@@ -23,7 +23,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from playground.core import Finish, Generation, Progress, Token
-from playground.engines import client
+from playground.engines import wire
 from playground.engines.host.active import Active
 from playground.engines.host.forced import Forced
 from playground.engines.host.loading import DeviceMemory, render, tokenizer_of
@@ -80,15 +80,15 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
         return {"object": "list", "data": data}
 
     @app.post("/v1/load", dependencies=private)
-    async def load(body: client.LoadRequest) -> StreamingResponse:
+    async def load(body: wire.LoadRequest) -> StreamingResponse:
         return _events(_load_events(engine, body))
 
     @app.post("/v1/unload", dependencies=private)
-    async def unload(body: client.UnloadRequest) -> dict[str, bool]:
+    async def unload(body: wire.UnloadRequest) -> dict[str, bool]:
         return {"unloaded": await asyncio.wrap_future(engine.unload(body.id))}
 
     @app.post("/tokenize", dependencies=private)
-    def tokenize(body: client.TokenizeRequest) -> dict[str, Any]:
+    def tokenize(body: wire.TokenizeRequest) -> dict[str, Any]:
         messages = None if body.messages is None else [m.model_dump() for m in body.messages]
         if body.path:
             tokenizer, context = tokenizer_of(body.path), None
@@ -106,7 +106,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
         }
 
     @app.post("/v1/force", dependencies=private)
-    async def force(request: Request, body: client.ForceRequest) -> StreamingResponse:
+    async def force(request: Request, body: wire.ForceRequest) -> StreamingResponse:
         items = Stream(lambda emit: engine.force(body.forcing(), emit))
         return _events(_forced_events(request, items))
 
@@ -121,7 +121,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
         return await collect(request, items, generation, shape)
 
     @app.post("/v1/completions", dependencies=private)
-    async def completions(request: Request, body: client.CompletionRequest) -> Any:
+    async def completions(request: Request, body: wire.CompletionRequest) -> Any:
         resident = engine.resident(body.model)
         if isinstance(body.prompt, str):
             ids = (await asyncio.to_thread(render, resident.tokenizer, None, body.prompt)).ids
@@ -132,7 +132,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
         return await answer(request, generation, COMPLETION, body.stream)
 
     @app.post("/v1/chat/completions", dependencies=private)
-    async def chat(request: Request, body: client.ChatRequest) -> Any:
+    async def chat(request: Request, body: wire.ChatRequest) -> Any:
         resident = engine.resident(body.model)
         messages = [m.model_dump() for m in body.messages]
         ids = (await asyncio.to_thread(render, resident.tokenizer, messages, None)).ids
@@ -161,7 +161,7 @@ def _events(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
     return StreamingResponse(lines(), media_type="text/event-stream")
 
 
-async def _load_events(engine: DecodeThread, body: client.LoadRequest) -> AsyncGenerator[dict[str, Any], None]:
+async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncGenerator[dict[str, Any], None]:
     """Progress records, then `loaded`."""
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[Progress | None] = asyncio.Queue()
@@ -176,7 +176,7 @@ async def _load_events(engine: DecodeThread, body: client.LoadRequest) -> AsyncG
     done.add_done_callback(lambda _: events.put_nowait(None))
     try:
         while (progress := await events.get()) is not None:
-            yield {"progress": client.progress_body(progress)}
+            yield {"progress": wire.progress_body(progress)}
         yield {"loaded": done.result().as_dict()}
     finally:
         gone.set()
@@ -252,12 +252,12 @@ async def _completion_events(
         async for item in items:
             match item:
                 case Progress():
-                    yield chunk(progress=client.progress_body(item))
+                    yield chunk(progress=wire.progress_body(item))
                 case Token():
-                    yield chunk({**client.token_chunk(item), **shape.delta(item.text)})
+                    yield chunk({**wire.token_chunk(item), **shape.delta(item.text)})
                 case Finish():
-                    end = {**client.finish_chunk(item), **shape.delta(item.text)}
-                    yield chunk(end, **client.finish_fields(item))
+                    end = {**wire.finish_chunk(item), **shape.delta(item.text)}
+                    yield chunk(end, **wire.finish_fields(item))
 
 
 async def collect(request: Request, stream: Stream, generation: Generation, shape: Shape) -> dict[str, Any]:
@@ -269,12 +269,12 @@ async def collect(request: Request, stream: Stream, generation: Generation, shap
             elif isinstance(item, Finish):
                 text = "".join(token.text for token in tokens) + item.text
                 choice = {
-                    **client.finish_chunk(item),
+                    **wire.finish_chunk(item),
                     **shape.whole(text),
                     "token_ids": [token.id for token in tokens],
                     "timing": {"times_s": [t.time_s for t in tokens], "steps_s": [t.step_s for t in tokens]},
                 }
-                return {**shape.envelope(generation, [choice], chunk=False), **client.finish_fields(item)}
+                return {**shape.envelope(generation, [choice], chunk=False), **wire.finish_fields(item)}
     return {}
 
 
@@ -282,4 +282,4 @@ async def _forced_events(request: Request, stream: Stream) -> AsyncGenerator[dic
     """What was measured, as it comes, then `finish`."""
     async with contextlib.aclosing(stream.items(request)) as items:
         async for item in items:
-            yield client.forced_body(item)
+            yield wire.forced_body(item)

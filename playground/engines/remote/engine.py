@@ -29,10 +29,10 @@ from playground.core import (
 )
 from playground.engines import base
 from playground.engines.base import IsCancelled, OnProgress
-from playground.engines.client import Chunks, Scrub
 from playground.engines.remote.errors import Missing, Rejected, TooLarge, missing_model, shown, unreadable
 from playground.engines.remote.http import IsStopped, RemoteHttp, stream
 from playground.engines.remote.served import KINDS, UNKNOWN, Served, neutral
+from playground.engines.wire import Chunks, Scrub
 from playground.errors import (
     Cancelled,
     EngineError,

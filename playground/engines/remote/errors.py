@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from playground.engines.client import Scrub
+from playground.engines.wire import Scrub
 from playground.errors import (
     ContextOverflow,
     EngineError,

@@ -18,7 +18,6 @@ import httpx
 from playground import __version__
 from playground.core import Message, Sampling, Token
 from playground.engines import http
-from playground.engines.client import Chunks, Scrub
 from playground.engines.remote.errors import (
     Rejected,
     cut,
@@ -29,6 +28,7 @@ from playground.engines.remote.errors import (
     unreadable,
 )
 from playground.engines.remote.served import Served, body, refused_by
+from playground.engines.wire import Chunks, Scrub
 from playground.models import endpoints
 from playground.models.endpoints import Endpoint
 from playground.settings import settings

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.core import Loaded, Message, Sampling
-from playground.engines.client import Counting
 from playground.engines.remote.errors import shown
+from playground.engines.wire import Counting
 from playground.models.endpoints import Endpoint
 
 _COUNTED: Mapping[Counting, str] = {
