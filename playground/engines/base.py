@@ -168,17 +168,17 @@ NAMES = tuple(row.name for row in TABLE)
 
 def row(name: str) -> EngineRow:
     """The row of the engine called `name`; KeyError when there is none."""
-    return {found.name: found for found in TABLE}[name]
+    return {row.name: row for row in TABLE}[name]
 
 
 def title(name: str) -> str:
     """What a person calls the engine; a name that is not in the table is its own title."""
-    return next((found.title for found in TABLE if found.name == name), name)
+    return next((row.title for row in TABLE if row.name == name), name)
 
 
 def no_distribution(name: str) -> str:
     """Why no divergence can be measured on the engine `name`; empty where it can."""
-    return next((found.no_distribution for found in TABLE if found.name == name), "")
+    return next((row.no_distribution for row in TABLE if row.name == name), "")
 
 
 # Addresses, `variant@engine`: without an engine, the first one that can run the variant here.
@@ -285,21 +285,21 @@ def common(variants: Sequence[Variant | None], chosen: Sequence[str] = ()) -> li
 
     `chosen` has what was asked for, "" where nothing was. Of an unknown variant (None) nothing can be said: "".
     """
-    asked = list(chosen) or [""] * len(variants)
-    found: list[str] = []
-    for variant, engine in zip(variants, asked, strict=True):
-        found.append(engine or (default(variant, found[0] if found else "") if variant else ""))
-    return found
+    requested = list(chosen) or [""] * len(variants)
+    engines: list[str] = []
+    for variant, engine in zip(variants, requested, strict=True):
+        engines.append(engine or (default(variant, engines[0] if engines else "") if variant else ""))
+    return engines
 
 
 def together(names: Sequence[str]) -> list[str]:
     """The addresses of one run: where one names no engine, the engine is that of the first wherever it can run it."""
     addresses = [parse(name) for name in names]
-    variants = [_look_up(found.variant) for found in addresses]
-    engines = common(variants, [found.engine for found in addresses])
+    variants = [_look_up(address.variant) for address in addresses]
+    engines = common(variants, [address.engine for address in addresses])
     return [
-        str(found) if variant is None or engine == default(variant) else str(replace(found, engine=engine))
-        for found, variant, engine in zip(addresses, variants, engines, strict=True)
+        str(address) if variant is None or engine == default(variant) else str(replace(address, engine=engine))
+        for address, variant, engine in zip(addresses, variants, engines, strict=True)
     ]
 
 

@@ -102,9 +102,9 @@ class Engines:
             return self._made[name]
 
     def _of(self, text: str) -> tuple[Engine, base.EngineRow, str]:
-        found = base.parse(text)
-        name = found.engine or base.default(models.variant(found.variant))
-        return self.engine(name), base.row(name), found.variant
+        address = base.parse(text)
+        name = address.engine or base.default(models.variant(address.variant))
+        return self.engine(name), base.row(name), address.variant
 
     def load(
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()

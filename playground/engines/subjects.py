@@ -61,33 +61,33 @@ class Subject:
         }
 
 
-def find(asked: Sequence[str], engine: str = "", on_progress: OnProgress = lambda _: None) -> list[Subject]:
+def find(addresses: Sequence[str], engine: str = "", on_progress: OnProgress = lambda _: None) -> list[Subject]:
     """The subjects of the names, the reference first; `engine` is for those that name none. Makes them local.
 
     Raises CatalogError, EngineUnavailable, EvaluationError.
     """
     if engine and engine not in ENGINES:
         raise EvaluationError(f"There is no engine {engine[:40]!r} for tasks.", hint=did_you_mean(engine, ENGINES))
-    twice = sorted({name for name in asked if asked.count(name) > 1})
+    twice = sorted({name for name in addresses if addresses.count(name) > 1})
     if twice:
         raise EvaluationError(f"{twice[0]} is named twice.", hint="Name each variant once.")
-    return [_subject(name, engine, on_progress) for name in asked]
+    return [_subject(name, engine, on_progress) for name in addresses]
 
 
 def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
-    asked = base.parse(name)
-    variant = models.variant(asked.variant)
-    chosen = asked.engine or engine or "transformers"
+    address = base.parse(name)
+    variant = models.variant(address.variant)
+    chosen = address.engine or engine or "transformers"
     if variant.engines == ("remote",):
         return Subject(name, "remote", variant, None, _remote_hash(variant))
     if chosen not in ("transformers", "vllm"):
         raise EvaluationError(
             f"Tasks do not run on {chosen}, which tells no log-probabilities of a prompt.",
-            hint=f"Write {asked.variant}@transformers or {asked.variant}@vllm.",
+            hint=f"Write {address.variant}@transformers or {address.variant}@vllm.",
         )
     if chosen != "transformers" or variant.unread or not variant.path.endswith(".gguf"):  # unpacked: right for scores
         base.check(variant, chosen)
-    spec = models.resolve(asked.variant, on_progress)
+    spec = models.resolve(address.variant, on_progress)
     left_out = checkpoint.from_path(spec.id, Path(spec.path)).generation_settings
     return Subject(name, chosen, variant, spec, weights_hash(spec), left_out)
 

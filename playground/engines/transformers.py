@@ -95,10 +95,10 @@ class TransformersEngine:
 
     def unload_idle(self) -> str | None:
         """Unload one variant while nothing is generated; its name, None when there is none."""
-        found = self.health()
-        if found is None or found["active"] or found["waiting"] or not found["loaded"]:
+        health = self.health()
+        if health is None or health["active"] or health["waiting"] or not health["loaded"]:
             return None
-        name = str(found["loaded"][0])
+        name = str(health["loaded"][0])
         return name if self.unload(name) else None
 
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
@@ -110,8 +110,8 @@ class TransformersEngine:
 
     def _tokenize(self, where: dict[str, str], messages: Sequence[Message] | str) -> Prompt:
         text = {"prompt": messages} if isinstance(messages, str) else {"messages": list(messages)}
-        found = http.post(self._client, self._server.ready(), "/tokenize", {**where, **text})
-        return Prompt(tuple(found["tokens"]), found["text"], found["template"], found["tokenizer_hash"])
+        answer = http.post(self._client, self._server.ready(), "/tokenize", {**where, **text})
+        return Prompt(tuple(answer["tokens"]), answer["text"], answer["template"], answer["tokenizer_hash"])
 
     def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
         return self._stream("/v1/completions", wire.completion_body(generation), wire.item_of)

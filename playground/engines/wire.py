@@ -257,12 +257,12 @@ def forced_from(body: dict[str, Any], prompt_tokens: int) -> Progress | ForcedTo
         return progress_from(body["progress"])
     if "finish" in body:
         return Finish(body["finish"]["reason"], prompt_tokens, body["finish"]["tokens"])
-    found = body["forced"]
+    forced = body["forced"]
     tokens = tuple(
         ForcedToken(*row[:4], *(tuple(Alternative(*entry) for entry in top) for top in row[4:]))
-        for row in found["tokens"]
+        for row in forced["tokens"]
     )
-    return ForcedTokens(found["other"], found["start"], tokens)
+    return ForcedTokens(forced["other"], forced["start"], tokens)
 
 
 class Scrub:
@@ -357,13 +357,13 @@ class Chunks:
             choice.get("text") or delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning") or ""
         )
         entries = entries_of(choice.get("logprobs"))
-        ids = [int(one) for one in choice.get("token_ids") or ()]
+        ids = [int(entry) for entry in choice.get("token_ids") or ()]
         if choice.get("finish_reason"):
             self.finish = _REASONS.get(str(choice["finish_reason"]), "stop")
         if ids:
             number, way = len(ids), "ids"
         elif entries:
-            number, way = len(entries), "ids" if all(one.id != UNKNOWN_ID for one in entries) else "logprobs"
+            number, way = len(entries), "ids" if all(entry.id != UNKNOWN_ID for entry in entries) else "logprobs"
         elif new is not None and self.counting in (None, "usage"):  # from the start; a total at the end is no count
             number, way = new, "usage"
         elif choice.get("token_ids") is not None or not text:
@@ -390,11 +390,11 @@ class Chunks:
             return None
         if isinstance(usage.get("prompt_tokens"), int):
             self.prompt_tokens = usage["prompt_tokens"]
-        told = usage.get("completion_tokens")
-        if not isinstance(told, int):
+        total = usage.get("completion_tokens")
+        if not isinstance(total, int):
             return None
-        self.output_tokens = told
-        new, self._told = max(0, told - max(self._told, self.count)), told
+        self.output_tokens = total
+        new, self._told = max(0, total - max(self._told, self.count)), total
         return new
 
     def _weaken(self, way: Counting) -> None:
@@ -433,15 +433,15 @@ def entries_of(logprobs: Any) -> list[Entry]:
     if isinstance(logprobs.get("content"), list):
         return [
             Entry(
-                str(one["token"]),
-                int(one.get("id", UNKNOWN_ID)),
-                _number(one.get("logprob")),
+                str(entry["token"]),
+                int(entry.get("id", UNKNOWN_ID)),
+                _number(entry.get("logprob")),
                 tuple(
                     Alternative(int(a.get("id", UNKNOWN_ID)), str(a["token"]), float(a["logprob"]))
-                    for a in one.get("top_logprobs") or ()
+                    for a in entry.get("top_logprobs") or ()
                 ),
             )
-            for one in logprobs["content"]
+            for entry in logprobs["content"]
         ]
     pieces = logprobs.get("tokens") or []
     values = logprobs.get("token_logprobs") or [None] * len(pieces)

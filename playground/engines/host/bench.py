@@ -50,9 +50,9 @@ def compare(spec: LoadSpec, tokens: int = 64, runs: int = 5) -> dict[str, Any]:
     def ours() -> tuple[float, list[int]]:
         began = time.perf_counter()
         steps = decode(model, ids, Sampling(max_tokens=tokens, ignore_eos=True))
-        found = [step.token_id for step in steps if isinstance(step, Step)]
+        ids_of_loop = [step.token_id for step in steps if isinstance(step, Step)]
         memory.synchronize()
-        return time.perf_counter() - began, found
+        return time.perf_counter() - began, ids_of_loop
 
     stock()
     ours()

@@ -64,18 +64,18 @@ def _compare(reference: torch.Tensor, other: torch.Tensor, next_ids: torch.Tenso
         raise DifferentTokenizer(
             f"The reference has {reference.shape[-1]} words to choose from, the variant {other.shape[-1]}."
         )
-    found = token_divergence(reference, other, next_ids)
-    columns = (found.kld, found.agrees, -found.nll_reference, -found.nll)
-    tops = _top(reference, next_ids, found.nll_reference, top), _top(other, next_ids, found.nll, top)
+    divergence = token_divergence(reference, other, next_ids)
+    columns = (divergence.kld, divergence.agrees, -divergence.nll_reference, -divergence.nll)
+    tops = _top(reference, next_ids, divergence.nll_reference, top), _top(other, next_ids, divergence.nll, top)
     return tuple(ForcedToken(*row) for row in zip(*(column.tolist() for column in columns), *tops, strict=True))
 
 
 def _top(logits: torch.Tensor, next_ids: torch.Tensor, nll: torch.Tensor, k: int) -> list[tuple[Alternative, ...]]:
     """The k most probable of each position. Their log-probabilities follow from that of the next token, without a
     second pass over the vocabulary."""
-    found = logits.topk(min(k, logits.shape[-1]), dim=-1)
+    best = logits.topk(min(k, logits.shape[-1]), dim=-1)
     normalizer = logits.gather(-1, next_ids[:, None])[:, 0].float().cpu() + nll
-    rows = zip(found.indices.tolist(), (found.values.float().cpu() - normalizer[:, None]).tolist(), strict=True)
+    rows = zip(best.indices.tolist(), (best.values.float().cpu() - normalizer[:, None]).tolist(), strict=True)
     return [tuple(Alternative(i, "", v) for i, v in zip(*row, strict=True)) for row in rows]
 
 

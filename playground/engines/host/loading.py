@@ -304,8 +304,8 @@ def _saved_buffers(model: Any) -> list[torch.Tensor]:
 def _quantization_tensors(state: Any) -> list[torch.Tensor]:
     if state is None:
         return []
-    found = [value for value in vars(state).values() if isinstance(value, torch.Tensor)]
-    return found + _quantization_tensors(getattr(state, "state2", None))
+    tensors = [value for value in vars(state).values() if isinstance(value, torch.Tensor)]
+    return tensors + _quantization_tensors(getattr(state, "state2", None))
 
 
 def _is_mixture(config: Any) -> bool:
@@ -406,9 +406,9 @@ class DeviceMemory:
         """Take what this thread's first product keeps for good, so that no variant's size includes it: cuBLAS has a
         workspace for each thread, 34 MB on an H100."""
         if self.device.type == "cuda":
-            one = torch.ones(64, 64, device=self.device, dtype=torch.bfloat16)
-            torch.nn.functional.linear(one, one)
-            torch.nn.functional.linear(one, one, one[0])
+            matrix = torch.ones(64, 64, device=self.device, dtype=torch.bfloat16)
+            torch.nn.functional.linear(matrix, matrix)
+            torch.nn.functional.linear(matrix, matrix, matrix[0])
 
     def used(self) -> int:
         """Bytes this process holds on the device."""

@@ -119,11 +119,11 @@ class DecodeThread(threading.Thread):
         """End a generation or a forced text within one step. False when there is none of this name."""
         with self._condition:
             everyone: list[Active | Forced] = [*self._active, *self._waiting(), *self._forced]
-            found = [one for one in everyone if one.request.request_id == request_id]
-            for one in found:
-                one.aborted.set()
+            matches = [entry for entry in everyone if entry.request.request_id == request_id]
+            for entry in matches:
+                entry.aborted.set()
             self._condition.notify()
-        return bool(found)
+        return bool(matches)
 
     def resident(self, variant: str) -> Resident:
         with self._condition:
@@ -164,11 +164,11 @@ class DecodeThread(threading.Thread):
                     return
                 job = self._next_job()
                 turns: list[Active | Forced] = [*self._active]
-                turns += [one for one in self._forced if one.aborted.is_set()] if turns else self._forced[:1]
+                turns += [entry for entry in self._forced if entry.aborted.is_set()] if turns else self._forced[:1]
             if job is not None:
                 self._do(job)
-            for one in turns:
-                self._turn(one)
+            for entry in turns:
+                self._turn(entry)
 
     def _next_job(self) -> _LoadJob | _UnloadJob | None:
         """Admit what has arrived, up to the first load; that one is taken once nothing decodes any more."""

@@ -160,7 +160,7 @@ class LlamaCppEngine:
     def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
         variant, request = generation.variant, generation.request_id
         with self._servers.using(variant) as process, contextlib.ExitStack() as stack:
-            loaded = next(found for found in self._servers.loaded() if found.id == variant)
+            loaded = next(entry for entry in self._servers.loaded() if entry.id == variant)
             model = self._models[variant]
             _validate(generation, loaded, model.header)
             names, ends = server.vocabulary(model.header), model.end_ids
@@ -190,22 +190,22 @@ def _kv_bytes_per_token(header: GgufHeader) -> int:
 
 
 def _describe(spec: LoadSpec, model: _Model, context: int, process: ServerProcess, load_s: float) -> Loaded:
-    header, found = model.header, server.facts(process.log_text())
-    if found is None:
+    header, facts = model.header, server.facts(process.log_text())
+    if facts is None:
         raise EngineError("llama.cpp's log has lost its beginning.", hint="Run it again.")
     return Loaded(
         id=spec.id,
         engine=LlamaCppEngine.name,
-        device=found.device,
+        device=facts.device,
         dtype=header.weight_type,
         weight_bytes=server.weight_bytes(header),
         streamed_bytes=server.streamed_bytes(header),
         kv_bytes_per_token=_kv_bytes_per_token(header),
-        resident_bytes=found.gpu_bytes if found.device != "cpu" else psutil.Process(process.pid).memory_info().rss,
+        resident_bytes=facts.gpu_bytes if facts.device != "cpu" else psutil.Process(process.pid).memory_info().rss,
         context=context,
         tokenizer_hash=model.tokenizer_hash,
         has_chat_template=server.has_chat_template(header),
-        kernel=server.kernel(header, found),
+        kernel=server.kernel(header, facts),
         load_s=load_s,
         stepped=False,
         weights="packed",

@@ -34,7 +34,7 @@ def main() -> None:
     facts = {
         "address": server.listening_address,
         "system_info": xllamacpp.get_system_info().strip(),
-        "gpus": [{key: str(found[key]) for key in ("name", "description")} for found in _gpus(xllamacpp)],
+        "gpus": [{key: str(gpu[key]) for key in ("name", "description")} for gpu in _gpus(xllamacpp)],
         "version": xllamacpp.__version__,
     }
     # One write with its end of line: print makes two, and llama.cpp's threads write between them.
@@ -96,7 +96,7 @@ def _gpus(xllamacpp: Any) -> list[dict[str, Any]]:
     """The devices that are no processor: BLAS and the like count as accelerators of the CPU."""
     kinds = xllamacpp.ggml_backend_dev_type
     gpu = (kinds.GGML_BACKEND_DEVICE_TYPE_GPU, kinds.GGML_BACKEND_DEVICE_TYPE_IGPU)
-    return [found for found in xllamacpp.get_device_info() if found["type"] in gpu]
+    return [device for device in xllamacpp.get_device_info() if device["type"] in gpu]
 
 
 if __name__ == "__main__":

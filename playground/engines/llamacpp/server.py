@@ -113,8 +113,8 @@ class Facts:
     @property
     def layers(self) -> tuple[int, int] | None:
         """Layers on a GPU, and how many there are; None where there is no GPU."""
-        found = _OFFLOADED.search(self.log) if self.gpus else None
-        return (int(found[1]), int(found[2])) if found else None
+        match = _OFFLOADED.search(self.log) if self.gpus else None
+        return (int(match[1]), int(match[2])) if match else None
 
     @property
     def device(self) -> str:
@@ -140,14 +140,14 @@ def facts(log: str) -> Facts | None:
     before, mark, after = log.partition(READY)
     if not mark or "\n" not in after:
         return None
-    said, _ = json.JSONDecoder().raw_decode(after.lstrip(" "))  # llama.cpp's threads write to the same line
-    return Facts(said["system_info"], tuple(said["gpus"]), said["version"], before)
+    fields, _ = json.JSONDecoder().raw_decode(after.lstrip(" "))  # llama.cpp's threads write to the same line
+    return Facts(fields["system_info"], tuple(fields["gpus"]), fields["version"], before)
 
 
 def refusal(log: str) -> str:
     """llama.cpp's first error, without its function's name; "" where it wrote none."""
-    found = _ERROR.search(log)
-    return found["what"].strip() if found else ""
+    match = _ERROR.search(log)
+    return match["what"].strip() if match else ""
 
 
 def context(header: GgufHeader, wanted: int) -> int:
@@ -192,27 +192,27 @@ def tokenizer_hash(header: GgufHeader) -> str:
     return "gguf-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def kernel(header: GgufHeader, found: Facts) -> str:
+def kernel(header: GgufHeader, facts: Facts) -> str:
     """How the weights are multiplied, as a phrase: the blocks' types from the file, the rest from llama.cpp's log."""
-    parts = [_product(header.weight_type, found), *_output(header)]
-    if "Flash Attention enabled" in found.log or re.search(r"flash_attn\s+= (enabled|on)\b", found.log):
+    parts = [_product(header.weight_type, facts), *_output(header)]
+    if "Flash Attention enabled" in facts.log or re.search(r"flash_attn\s+= (enabled|on)\b", facts.log):
         parts.append("flash attention")
     return ", ".join(parts)
 
 
-def _product(kind: str, found: Facts) -> str:
-    if found.layers and found.layers[0]:
-        done, total = found.layers
+def _product(kind: str, facts: Facts) -> str:
+    if facts.layers and facts.layers[0]:
+        done, total = facts.layers
         where = "" if done == total else f" for {done} of {total} layers, the rest on the processor"
         return (
-            f"{kind} {'weights' if kind in _PLAIN else 'blocks'} in llama.cpp's {found.gpus[0]['name']} kernels{where}"
+            f"{kind} {'weights' if kind in _PLAIN else 'blocks'} in llama.cpp's {facts.gpus[0]['name']} kernels{where}"
         )
-    has = {name for name, value in re.findall(r"(\w+) = (\d)", found.system_info) if value != "0"}
+    has = {name for name, value in re.findall(r"(\w+) = (\d)", facts.system_info) if value != "0"}
     extension = next((name for name in _EXTENSIONS if name in has), "")
     by = f", {extension}" if extension else ""
     if kind in _PLAIN:
         return f"{kind} weights multiplied as {kind}{by}"
-    packed = " repacked for this processor" if any("REPACK" in name for name, _ in _buffers(found.log)) else ""
+    packed = " repacked for this processor" if any("REPACK" in name for name, _ in _buffers(facts.log)) else ""
     # ggml's vec_dot_type: every block format is multiplied with activations in Q8_0, Q8_1 or Q8_K.
     return f"{kind} blocks{packed} multiplied directly with 8-bit activations{by}"
 

@@ -41,10 +41,10 @@ class Piece:
 Pieces = Callable[[str], Sequence[Piece]]
 
 
-def piece(found: Mapping[str, Any]) -> Piece:
+def piece(entry: Mapping[str, Any]) -> Piece:
     """One entry of `/tokenize` with pieces: text, or the bytes of what is no text alone."""
-    text = found["piece"]
-    return Piece(found["id"], text if isinstance(text, str) else bytes(text).decode(errors="replace"))
+    text = entry["piece"]
+    return Piece(entry["id"], text if isinstance(text, str) else bytes(text).decode(errors="replace"))
 
 
 def body(generation: Generation, context: int) -> dict[str, Any]:
@@ -114,9 +114,9 @@ class Stream:
         known = [Piece(token_id, "") for token_id in chunk["tokens"]]
         pieces = known
         if missing:
-            found = list(self._pieces(chunk["content"])) if known else []
-            fits = len(found) == missing + len(known) and [p.id for p in found[missing:]] == [p.id for p in known]
-            pieces = found if fits else [*[Piece(UNKNOWN_ID, REPLACEMENT)] * missing, *known]
+            texts = list(self._pieces(chunk["content"])) if known else []
+            fits = len(texts) == missing + len(known) and [p.id for p in texts[missing:]] == [p.id for p in known]
+            pieces = texts if fits else [*[Piece(UNKNOWN_ID, REPLACEMENT)] * missing, *known]
         return self._timed(pieces, chunk, timings)
 
     def _timed(
@@ -147,10 +147,9 @@ class Stream:
             return Token(piece.id, text, piece.text or text or self._name(piece.id), time_s, step_s)
         top = entry["top_logprobs"]
         # The entry's own text is what was sent, held-back text included; its alternatives are named alone.
-        alone = next((found["token"] for found in top if found["id"] == piece.id), text)
+        alone = next((row["token"] for row in top if row["id"] == piece.id), text)
         alternatives = tuple(
-            Alternative(found["id"], found["token"] or self._name(found["id"]), found["logprob"])
-            for found in top[: self._top]
+            Alternative(row["id"], row["token"] or self._name(row["id"]), row["logprob"]) for row in top[: self._top]
         )
         alone = piece.text or alone or self._name(piece.id)
         return Token(piece.id, text, alone, time_s, step_s, entry["logprob"], alternatives)
@@ -250,12 +249,12 @@ class Completion:
             if self._request is not None:
                 self._request.close()
 
-    def _post(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
-        return http.post(self._client, self._process, path, asked)
+    def _post(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
+        return http.post(self._client, self._process, path, request)
 
     def _pieces(self, text: str) -> tuple[Piece, ...]:
-        asked = {"content": text, "add_special": False, "with_pieces": True}
-        return tuple(piece(found) for found in self._post("/tokenize", asked)["tokens"])
+        request = {"content": text, "add_special": False, "with_pieces": True}
+        return tuple(piece(entry) for entry in self._post("/tokenize", request)["tokens"])
 
     def _finish(self, last: dict[str, Any], held: Sequence[int], waited_s: float) -> Finish:
         """The end of an answer. `held`: ids that llama-server kept back as the beginning of a stop string."""

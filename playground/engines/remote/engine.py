@@ -266,14 +266,14 @@ def tokenized(
         if text is None:
             chat = {"messages": list(source)}
             text = _field(http.ask(endpoint, f"{endpoint.root}/apply-template", chat, is_stopped), "prompt")
-        asked: dict[str, Any] = {"content": text, "add_special": True, "parse_special": kind == "chat"}
+        request: dict[str, Any] = {"content": text, "add_special": True, "parse_special": kind == "chat"}
     elif text is not None:
-        asked = {"model": served.model, "prompt": text}
+        request = {"model": served.model, "prompt": text}
     else:
-        asked = {"model": served.model, "messages": list(source), "add_generation_prompt": True}
-    answer = http.ask(endpoint, f"{endpoint.root}/tokenize", asked, is_stopped)
+        request = {"model": served.model, "messages": list(source), "add_generation_prompt": True}
+    answer = http.ask(endpoint, f"{endpoint.root}/tokenize", request, is_stopped)
     ids = _field(answer, "tokens")
-    if not isinstance(ids, list) or not ids or not all(type(one) is int and one >= 0 for one in ids):
+    if not isinstance(ids, list) or not ids or not all(type(token_id) is int and token_id >= 0 for token_id in ids):
         raise unreadable(endpoint, "no token ids")
     if text is None:
         text = _field(answer, "text")  # our own host's; vLLM tells none

@@ -26,11 +26,11 @@ _OVERFLOW = re.compile(r"context[ _](?:length|size|window|overflow)|exceed_conte
 
 
 class Rejected(InvalidRequest):
-    """A 400 or 422: the endpoint does not take the request as it is. `said` is its whole text, without the key."""
+    """A 400 or 422: the endpoint does not take the request as it is. `text` is its whole message, without the key."""
 
-    def __init__(self, message: str, said: str) -> None:
+    def __init__(self, message: str, text: str) -> None:
         super().__init__(message, hint="Change the request, or ask whoever runs the endpoint.")
-        self.said = said
+        self.text = text
 
 
 class Missing(EngineUnavailable):
@@ -43,11 +43,11 @@ class TooLarge(EngineError):
 
 def shown(text: str) -> str:
     """One line of what a server said, without control characters."""
-    line = " ".join("".join(one if one.isprintable() else " " for one in text).split())
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line[:SHOWN] + ("…" if len(line) > SHOWN else "")
 
 
-def said(content: bytes) -> str:
+def message_of(content: bytes) -> str:
     """The message of an error's body: OpenAI's, FastAPI's or any other shape."""
     text = content.decode(errors="replace")
     try:
@@ -69,11 +69,11 @@ def from_status(
 ) -> PlaygroundError:
     """The error of an answer that is no 200."""
     of = {key.lower(): scrub.whole(value) for key, value in headers.items()}
-    text = scrub.whole(said(content))
+    text = scrub.whole(message_of(content))
     overflow = _OVERFLOW.search(text + content[:1000].decode(errors="replace"))
     where = _where(endpoint)
-    told = shown(text)
-    tail = f": {told}{'' if told[-1] in '.!?…' else '.'}" if told else "."
+    line = shown(text)
+    tail = f": {line}{'' if line[-1] in '.!?…' else '.'}" if line else "."
     if 300 <= status < 400:
         return EngineUnavailable(
             f"{where} answered with a redirect ({status}), and redirects are not followed.",
@@ -110,8 +110,8 @@ def failed(endpoint: Endpoint, error: Exception, waited_s: float) -> PlaygroundE
     """The error of a connection that could not be made or broke."""
     if isinstance(error, httpx.LocalProtocolError):
         return EngineError(f"The request to endpoint {endpoint.name} could not be made ({type(error).__name__}).")
-    if found := _no_connection(endpoint, error, waited_s):
-        message, hint = found
+    if reason := _no_connection(endpoint, error, waited_s):
+        message, hint = reason
         return EngineUnavailable(message, hint=hint)
     return cut(endpoint)
 

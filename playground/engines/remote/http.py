@@ -160,7 +160,7 @@ def stream(
                 yield from _tokens(endpoint, events, sampling, chunks)
             return
         except Rejected as error:
-            if chunks.count or not (more := refused_by(error.said, sent)):
+            if chunks.count or not (more := refused_by(error.text, sent)):
                 raise
             log.info("%s does not take %s", endpoint.host, ", ".join(sorted(more)))
             served = replace(served, refused=served.refused | more)

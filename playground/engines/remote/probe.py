@@ -45,8 +45,8 @@ def try_out(engine: RemoteEngine, name: str, is_stopped: IsCancelled) -> Iterato
     endpoint = endpoints.find(name)
     yield Progress(f"Asking {endpoint.host}")
     models = engine.models(name, is_stopped)
-    found = Trial(name, endpoint.host, None if models is None else tuple(models))
-    yield found
+    trial = Trial(name, endpoint.host, None if models is None else tuple(models))
+    yield trial
     if endpoint.model or len(models or ()) == 1:
         yield Progress("Asking for two tokens")
-        yield replace(found, loaded=engine.load(f"@{name}", lambda _: None, is_stopped))
+        yield replace(trial, loaded=engine.load(f"@{name}", lambda _: None, is_stopped))

@@ -52,39 +52,39 @@ class Served:
     @property
     def tokenizer_hash(self) -> str:
         """Our own host tells the real one; anywhere else nobody is said to have the same tokenizer."""
-        told = self.row.get("tokenizer_hash")
-        if self.kind is KINDS["playground"] and self.takes_ids and isinstance(told, str):
-            return told
+        own_hash = self.row.get("tokenizer_hash")
+        if self.kind is KINDS["playground"] and self.takes_ids and isinstance(own_hash, str):
+            return own_hash
         return "remote-" + hashlib.sha256(f"{self.endpoint.url} {self.model}".encode()).hexdigest()[:16]
 
     @property
     def context(self) -> int:
         """Longest sequence, tokens; 0 where nobody tells."""
         meta = self.row.get("meta")
-        told = [self.row.get(name) for name in ("max_model_len", "context", "context_length")]
-        told += [meta.get("n_ctx")] if isinstance(meta, dict) else []
-        return next((one for one in told if isinstance(one, int) and one > 0), 0)
+        lengths = [self.row.get(name) for name in ("max_model_len", "context", "context_length")]
+        lengths += [meta.get("n_ctx")] if isinstance(meta, dict) else []
+        return next((length for length in lengths if isinstance(length, int) and length > 0), 0)
 
     @property
     def dtype(self) -> str:
         meta = self.row.get("meta")
-        told = self.row.get("dtype") or (meta.get("ftype") if isinstance(meta, dict) else None)
-        return shown(told)[:40] if isinstance(told, str) else "?"
+        dtype = self.row.get("dtype") or (meta.get("ftype") if isinstance(meta, dict) else None)
+        return shown(dtype)[:40] if isinstance(dtype, str) else "?"
 
     @property
     def words(self) -> str:
         """`Loaded.kernel`: where it runs, how the prompt gets there, how tokens are counted, what cannot be set."""
-        said = [f"runs elsewhere: {self.endpoint.host} ({self.kind.title}), which does not tell its kernels"]
+        parts = [f"runs elsewhere: {self.endpoint.host} ({self.kind.title}), which does not tell its kernels"]
         if not self.takes_ids:
-            said.append("prompts go as chats and get its own chat template")
+            parts.append("prompts go as chats and get its own chat template")
         elif not self.templates and self.takes_chats:
-            said.append("chats get its own chat template")
+            parts.append("chats get its own chat template")
         else:
-            said.append("prompts go as token ids")
-        said.append(f"tokens are {_COUNTED[self.counting]}")
+            parts.append("prompts go as token ids")
+        parts.append(f"tokens are {_COUNTED[self.counting]}")
         if lost := not_taken(self.kind, self.refused):
-            said.append(f"it does not get {', '.join(lost)}")
-        return "; ".join(said)
+            parts.append(f"it does not get {', '.join(lost)}")
+        return "; ".join(parts)
 
     def loaded(self, variant: str, seconds: float) -> Loaded:
         return Loaded(
@@ -208,12 +208,12 @@ def neutral(kind: Kind, refused: frozenset[str]) -> dict[str, Any]:
     return {name: value for name, value in made.items() if name not in refused}
 
 
-def refused_by(said: str, sent: Mapping[str, Any]) -> frozenset[str]:
+def refused_by(message: str, sent: Mapping[str, Any]) -> frozenset[str]:
     """The fields of a request that an error message names and that can be done without."""
     optional = (set(sent) - _NEEDED) | (set(sent.get("stream_options") or ()) - {"include_usage"})
-    if "max_completion_tokens" not in said:
+    if "max_completion_tokens" not in message:
         optional.discard("max_tokens")
-    named = {name for name in optional if re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", said)}
+    named = {name for name in optional if re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", message)}
     return frozenset(named | (_LOGPROBS if named & _LOGPROBS else set()))
 
 

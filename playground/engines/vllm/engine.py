@@ -108,14 +108,14 @@ class VllmEngine:
             process = self.servers.start(spec.id, how, self._client, is_cancelled)
             try:
                 context = self._warm_up(process, spec, prompt, on_progress, is_cancelled)
-                found = _loaded(spec, on, process, prompt, context, time.monotonic() - began)
+                loaded_now = _loaded(spec, on, process, prompt, context, time.monotonic() - began)
             except BaseException as error:
                 self.servers.stop(spec.id)
                 if isinstance(error, EngineDied):  # some kernels are missed only when they are first called
                     raise refusal(spec, process.log_text(), error) from None
                 raise
-            self.servers.ready(spec.id, found)
-            return found
+            self.servers.ready(spec.id, loaded_now)
+            return loaded_now
 
     def _warm_up(
         self, process: ServerProcess, spec: LoadSpec, prompt: Prompt, on_progress: OnProgress, is_cancelled: IsCancelled

@@ -126,13 +126,13 @@ def _is_ours(process: ServerProcess, client: httpx.Client, variant: str) -> bool
 
 def refusal(spec: LoadSpec, log: str, error: EngineDied) -> PlaygroundError:
     """Why a server ended before its first answer: in vLLM's own sentence where it wrote one, else `error`."""
-    said, tail = rejection(log), error.log_tail
-    if not said:
+    reason, tail = rejection(log), error.log_tail
+    if not reason:
         return error
-    if _NO_MEMORY.search(said):
-        return OutOfMemory(f"{spec.id} does not fit into vLLM: {said}", hint="Unload another variant.", log_tail=tail)
+    if _NO_MEMORY.search(reason):
+        return OutOfMemory(f"{spec.id} does not fit into vLLM: {reason}", hint="Unload another variant.", log_tail=tail)
     return UnsupportedModel(
-        f"vLLM does not run {spec.id} here: {said}", hint="Choose another engine or another variant.", log_tail=tail
+        f"vLLM does not run {spec.id} here: {reason}", hint="Choose another engine or another variant.", log_tail=tail
     )
 
 
@@ -167,8 +167,8 @@ def of_processes(pid: int) -> int:
         leader = psutil.Process(pid)
         for process in (leader, *leader.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                found = process.memory_full_info()
-                total += int(getattr(found, "pss", found.rss))
+                memory = process.memory_full_info()
+                total += int(getattr(memory, "pss", memory.rss))
     return total
 
 
@@ -177,10 +177,10 @@ def of_processes(pid: int) -> int:
 
 def read(text: str) -> dict[str, float]:
     """Every vLLM sample of a /metrics page, summed over its labels (there is one model in a server)."""
-    found: dict[str, float] = {}
+    samples: dict[str, float] = {}
     for name, value in _SAMPLE.findall(text):
-        found[name] = found.get(name, 0.0) + float(value)
-    return found
+        samples[name] = samples.get(name, 0.0) + float(value)
+    return samples
 
 
 def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Reported | None:
@@ -230,30 +230,30 @@ class Stages:
 def rejection(log: str) -> str:
     """vLLM's own sentence on why it does not run a model, reasons included; "" where the log has none."""
     lines = [_PREFIX.sub("", line).rstrip() for line in log.splitlines()]
-    found = ""
+    reason = ""
     for at, line in enumerate(lines):
         match = _PYDANTIC.match(line)
-        said = match[1] if match else ""
-        if not said and (match := _EXCEPTION.match(line)) and not _NO_REASON.search(match[2]):
-            said = match[2]
-        if not said:
+        sentence = match[1] if match else ""
+        if not sentence and (match := _EXCEPTION.match(line)) and not _NO_REASON.search(match[2]):
+            sentence = match[2]
+        if not sentence:
             continue
-        if said.rstrip().endswith(":"):
-            said = " ".join([said.rstrip(), "; ".join(_indented(lines[at + 1 :]))]).rstrip()
-        found = said
-    if missing := _NO_OPERATOR.search(found):
+        if sentence.rstrip().endswith(":"):
+            sentence = " ".join([sentence.rstrip(), "; ".join(_indented(lines[at + 1 :]))]).rstrip()
+        reason = sentence
+    if missing := _NO_OPERATOR.search(reason):
         return f"its build for this processor has no {missing[1]}, which these weights are multiplied with."
-    return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}…"
+    return reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
 
 
 def _indented(lines: list[str]) -> list[str]:
     """The list that follows a sentence: each of its lines begins with a space."""
-    found = []
+    entries = []
     for line in lines:
         if not line.startswith(" ") or line.lstrip().startswith(("File ", "^", "raise ")):
             break
-        found.append(line.strip())
-    return found
+        entries.append(line.strip())
+    return entries
 
 
 def weights(log: str, scheme: str, device: str) -> Weights:
@@ -311,8 +311,8 @@ def _words(name: str, device: str) -> str:
 
 def memory_bytes(log: str) -> int:
     """VRAM that weights and KV cache took, as vLLM logged it; 0 where it says nothing (a CPU)."""
-    found = [float(weights or cache) for weights, cache in _MEMORY.findall(log)]
-    return int(sum(found) * 2**30)
+    sizes = [float(weights or cache) for weights, cache in _MEMORY.findall(log)]
+    return int(sum(sizes) * 2**30)
 
 
 # Arguments and environment.
@@ -365,23 +365,23 @@ def server_arguments(spec: LoadSpec, on: Device, config: Mapping[str, Any]) -> l
     """Everything after the port. Raises UnsupportedModel, InvalidSettings."""
     refuse(spec, on)
     chosen = settings()
-    found = ["--host", "127.0.0.1", "--model", spec.path, "--served-model-name", spec.id, "--dtype", spec.dtype]
+    arguments = ["--host", "127.0.0.1", "--model", spec.path, "--served-model-name", spec.id, "--dtype", spec.dtype]
     longest = chosen.vllm_max_model_len or min(context(config) or LONGEST, LONGEST)
-    found += ["--max-model-len", str(longest), "--max-num-seqs", str(chosen.max_generations)]
+    arguments += ["--max-model-len", str(longest), "--max-num-seqs", str(chosen.max_generations)]
     # A prompt that is partly cached has no prefill to measure, and defaults of the model's would be hidden sampling.
-    found += ["--no-enable-prefix-caching", "--generation-config", "vllm", "--disable-uvicorn-access-log"]
+    arguments += ["--no-enable-prefix-caching", "--generation-config", "vllm", "--disable-uvicorn-access-log"]
     if chosen.vllm_kv_cache != "auto":
-        found += ["--kv-cache-dtype", chosen.vllm_kv_cache]
+        arguments += ["--kv-cache-dtype", chosen.vllm_kv_cache]
     if chosen.vllm_tensor_parallel > 1:
-        found += ["--tensor-parallel-size", str(chosen.vllm_tensor_parallel)]
+        arguments += ["--tensor-parallel-size", str(chosen.vllm_tensor_parallel)]
     if on == "cuda":
-        found += ["--gpu-memory-utilization", str(chosen.vllm_memory_share)]
+        arguments += ["--gpu-memory-utilization", str(chosen.vllm_memory_share)]
     if spec.quantize is not None:
-        found += ["--quantization", "bitsandbytes"]
+        arguments += ["--quantization", "bitsandbytes"]
     if eager(on):
-        found.append("--enforce-eager")
+        arguments.append("--enforce-eager")
     try:
-        return found + shlex.split(chosen.vllm_arguments)
+        return arguments + shlex.split(chosen.vllm_arguments)
     except ValueError as error:
         raise InvalidSettings(
             f"PLAYGROUND_VLLM_ARGUMENTS cannot be split into words: {error}.", hint="Quote it as in a shell."
@@ -390,15 +390,15 @@ def server_arguments(spec: LoadSpec, on: Device, config: Mapping[str, Any]) -> l
 
 def environment(on: Device, config: Mapping[str, Any]) -> dict[str, str]:
     """What vLLM reads from its environment, beside what every engine gets (offline, no token, OMP_NUM_THREADS)."""
-    found = {"VLLM_NO_USAGE_STATS": "1", "VLLM_CACHE_ROOT": str(settings().cache / "vllm")}
+    variables = {"VLLM_NO_USAGE_STATS": "1", "VLLM_CACHE_ROOT": str(settings().cache / "vllm")}
     if on == "cpu":
-        found["VLLM_CPU_KVCACHE_SPACE"] = str(settings().vllm_kv_cache_gb)
-        found["VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"] = "1800"  # emulated FP8 needs minutes for its first prompt
+        variables["VLLM_CPU_KVCACHE_SPACE"] = str(settings().vllm_kv_cache_gb)
+        variables["VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"] = "1800"  # emulated FP8 needs minutes for its first prompt
         if multiplies_fp8(config):
-            found[FP8] = "1"
+            variables[FP8] = "1"
         # Its own choice ties the threads to fixed cores, the same ones for every server, and overrides OMP_NUM_THREADS.
-        found["VLLM_CPU_OMP_THREADS_BIND"] = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-    return found
+        variables["VLLM_CPU_OMP_THREADS_BIND"] = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    return variables
 
 
 # Facts of a checkpoint: bytes of weights and of KV cache, context.
@@ -407,55 +407,55 @@ def environment(on: Device, config: Mapping[str, Any]) -> dict[str, str]:
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json of a local checkpoint. Raises BrokenCheckpoint."""
     try:
-        found = json.loads((folder / "config.json").read_bytes())
+        config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
         raise BrokenCheckpoint(f"{folder.name} has no readable config.json.", hint="Download it again.") from error
-    return dict(found)
+    return dict(config)
 
 
-def _text(found: Mapping[str, Any]) -> Mapping[str, Any]:
+def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The part about the language model, where a config has several."""
-    inner = found.get("text_config")
-    return inner if isinstance(inner, dict) else found
+    inner = config.get("text_config")
+    return inner if isinstance(inner, dict) else config
 
 
-def context(found: Mapping[str, Any]) -> int | None:
+def context(config: Mapping[str, Any]) -> int | None:
     """Longest sequence the model was made for, tokens; None where the config does not say."""
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
-    return next((value for name in names if isinstance(value := _text(found).get(name), int) and value > 0), None)
+    return next((value for name in names if isinstance(value := _text(config).get(name), int) and value > 0), None)
 
 
-def is_mixture(found: Mapping[str, Any]) -> bool:
-    return any(isinstance(n := _text(found).get(name), int) and n > 1 for name in _EXPERTS)
+def is_mixture(config: Mapping[str, Any]) -> bool:
+    return any(isinstance(n := _text(config).get(name), int) and n > 1 for name in _EXPERTS)
 
 
-def multiplies_fp8(found: Mapping[str, Any]) -> bool:
+def multiplies_fp8(config: Mapping[str, Any]) -> bool:
     """Whether both sides of its products are FP8."""
-    quantized = scheme.quantization(found) or {}
+    quantized = scheme.quantization(config) or {}
     groups = quantized.get("config_groups")
     rows = groups.values() if isinstance(groups, dict) else ()
     names = [scheme.group_name(row) for row in rows if isinstance(row, dict)]
     return quantized.get("quant_method") == "fp8" or any(name in ("FP8", "FP8_DYNAMIC", "FP8_BLOCK") for name in names)
 
 
-def streamed_bytes(found: Mapping[str, Any], tensors: Sequence[Tensor], weight_bytes: int) -> int | None:
+def streamed_bytes(config: Mapping[str, Any], tensors: Sequence[Tensor], weight_bytes: int) -> int | None:
     """Bytes every decoded token reads: all weights, less an untied input embedding. None for a mixture."""
-    if is_mixture(found):
+    if is_mixture(config):
         return None
-    if found.get("tie_word_embeddings", _text(found).get("tie_word_embeddings", False)):
+    if config.get("tie_word_embeddings", _text(config).get("tie_word_embeddings", False)):
         return weight_bytes
     return weight_bytes - sum(tensor.bytes for tensor in tensors if _EMBEDDING.search(tensor.name))
 
 
-def kv_bytes_per_token(found: Mapping[str, Any], dtype: str, kv_cache: str) -> int:
+def kv_bytes_per_token(config: Mapping[str, Any], dtype: str, kv_cache: str) -> int:
     """Bytes of keys and values one position adds. `kv_cache` is vLLM's setting: auto follows the checkpoint."""
-    text = _text(found)
+    text = _text(config)
     heads = int(text.get("num_attention_heads") or text.get("n_head") or 1)
     kv_heads = int(text.get("num_key_value_heads") or heads)
     hidden = int(text.get("hidden_size") or text.get("n_embd") or 0)
     head = int(text.get("head_dim") or hidden // heads)
     layers = int(text.get("num_hidden_layers") or text.get("n_layer") or 0)
-    quantized = (found.get("quantization_config") or {}).get("kv_cache_scheme") is not None
+    quantized = (config.get("quantization_config") or {}).get("kv_cache_scheme") is not None
     if kv_cache == "auto":
         width = 1 if quantized else TORCH_BYTES[dtype]
     else:

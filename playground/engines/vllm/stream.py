@@ -121,13 +121,13 @@ class TokensOf:
         return str(tokens[at]) if at < len(tokens) else str(choice.get("text") or "")
 
     def _logprob(self, choice: dict[str, Any], at: int) -> float | None:
-        found = (choice.get("logprobs") or {}).get("token_logprobs") or []
-        return float(found[at]) if at < len(found) and found[at] is not None else None
+        values = (choice.get("logprobs") or {}).get("token_logprobs") or []
+        return float(values[at]) if at < len(values) and values[at] is not None else None
 
     def _alternatives(self, choice: dict[str, Any], at: int) -> tuple[Alternative, ...]:
         """Best first. vLLM puts the chosen token in front, and adds it where it is not among the best."""
-        found = (choice.get("logprobs") or {}).get("top_logprobs") or []
-        entries = (found[at] if at < len(found) else None) or {}
+        tops = (choice.get("logprobs") or {}).get("top_logprobs") or []
+        entries = (tops[at] if at < len(tops) else None) or {}
         ranked = sorted(entries.items(), key=lambda entry: -entry[1])[: self._top]
         return tuple(self._alternative(name, float(logprob)) for name, logprob in ranked)
 

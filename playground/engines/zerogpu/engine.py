@@ -107,8 +107,8 @@ class ZeroGpuEngine:
 
     def held(self, variant: str) -> Loaded | None:
         """What is known of `variant` since it was loaded, else None."""
-        found = self._held.get(variant)
-        return found.facts if found else None
+        held = self._held.get(variant)
+        return held.facts if held else None
 
     def unload_idle(self) -> str | None:
         """None: what the GPU holds is no memory of this machine, and goes with the process that holds it."""

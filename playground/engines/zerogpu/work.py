@@ -96,18 +96,18 @@ def _forced(request: Forcing, residents: Sequence[Resident]) -> Generator[Item, 
 
 def _steps(begin: Callable[[Callable[[Any], None]], Active | Forced]) -> Generator[Item, None, None]:
     """Step one request to its end. Its clock stands still while whoever reads the items takes his time."""
-    said: deque[Any] = deque()
-    one, memory = begin(said.append), _memory()
+    emitted: deque[Any] = deque()
+    request, memory = begin(emitted.append), _memory()
     away_s, more = 0.0, True
     try:
         while more:
-            more = one.turn(memory, away_s)
-            while said:
-                item = said.popleft()
+            more = request.turn(memory, away_s)
+            while emitted:
+                item = emitted.popleft()
                 if isinstance(item, PlaygroundError):
                     raise item
                 left = time.perf_counter()
                 yield item
                 away_s += time.perf_counter() - left
     finally:
-        one.finish("abort")  # frees the caches of one that was closed; of one that is over there is nothing left
+        request.finish("abort")  # frees the caches of one that was closed; of one that is over there is nothing left
