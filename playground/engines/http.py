@@ -26,6 +26,7 @@ import httpcore
 import httpx
 from httpx_sse import EventSource
 
+from playground.engines.base import IsCancelled
 from playground.engines.servers import ServerProcess
 from playground.errors import Cancelled, EngineError, PlaygroundError, from_wire
 
@@ -37,9 +38,9 @@ POLL_S = 0.1  # how soon `is_cancelled` is noticed while the server says nothing
 DRAIN_S = 0.1  # for the end of an answer after its last event, so that the connection can be used again
 DYING_S = 1.0  # between a broken stream and the end of the process behind it
 REFUSAL_BYTES = 65_536  # of an error's text that are read
+PENDING = 1000  # events that nobody has taken yet: a server that sends more than is taken waits
 T = TypeVar("T")
 Resolve = Callable[[str, int, float], Sequence[str]]
-IsCancelled = Callable[[], bool]
 Refused = Callable[[int, Mapping[str, str], bytes], Exception]
 
 
@@ -296,6 +297,8 @@ class Request(Generic[T]):
             response = self._client.send(self._request, stream=True)
             try:
                 for item in self._read(response):
+                    while self._items.qsize() >= PENDING and not self.closed:
+                        time.sleep(0.01)
                     self._items.put(None if item is None else Arrival(time.monotonic() - began, item))
             finally:
                 response.close()

@@ -120,6 +120,7 @@ class Server(BaseHTTPRequestHandler):
             "/garbage": "data: {\n\n",
             "/cut": 'data: {"n": 1}\n\n',
             "/long": "data: " + "x" * 2000,
+            "/many": 'data: {"n": 1}\n\n' * 5000,
         }
         if self.path == "/paced":
             for n in range(4):
@@ -235,3 +236,12 @@ def test_a_late_close_does_not_touch_the_next_request_on_the_connection(client: 
         first.close()
         assert len(list(arrivals)) == 3
     assert len(set(Server.ports)) == 1
+
+
+def test_a_server_that_sends_more_than_is_taken_waits(client: httpx.Client, url: str) -> None:
+    with http.stream(client, f"{url}/many", {}, http.refused) as events:
+        arrivals = iter(events)
+        next(arrivals)
+        time.sleep(0.3)
+        assert events._items.qsize() <= http.PENDING
+        assert len(list(arrivals)) == 4999
