@@ -77,7 +77,6 @@ PATTERNS = (
 )
 _BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")
 _WORK, _AGAIN = 0.3, 0.8  # of a layer: measuring ends and quantizing begins; its output is computed again
-NEARLY = 0.8  # of the layers of the last pass
 _PASSES = {
     "AWQModifier": "searching AWQ scales",
     "SmoothQuantModifier": "measuring activations for SmoothQuant",
@@ -101,26 +100,19 @@ def quantize(
     tokens: Sequence[Sequence[int]],
     probe: Path,
     report: Report,
-    soon: Callable[[], None] = lambda: None,
 ) -> list[LayerError]:
-    """Write the quantized checkpoint into `target` and what it answers into `probe`; the layers' errors come back.
-
-    `soon` is called, perhaps several times, when that is nearly done.
-    """
+    """Write the quantized checkpoint into `target` and what it answers into `probe`; the layers' errors come back."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     recipe = target / RECIPE
     recipe.write_text(to_yaml(modifiers))
     report.progress(Progress("loading the model"))
     encoder = tokenizer(source)
-    if not tokens:
-        soon()  # rounding takes a second
     model = load(source)
     rehearse(model)
     refuse_not_finite(model)
     original = quantize_probe.answers(model, quantize_probe.encode(encoder))
-    with watched(report, list(modifiers), soon) as watch, without_pinning(), same_types(model), unlooked_at():
+    with watched(report, list(modifiers)) as watch, without_pinning(), same_types(model), unlooked_at():
         _oneshot(model, encoder, recipe, tokens)
-    soon()
     _refuse_nothing_done(model)
     _refuse_unset_scales(model)
     report.progress(Progress("measuring what each layer lost"))
@@ -306,20 +298,16 @@ def copy(source: Path, target: Path) -> None:
 
 
 class Watch:
-    """Turns llm-compressor's progress into a report's. `soon` is called while the last layers are quantized.
+    """Turns llm-compressor's progress into a report's.
 
     `errors` gets one entry per layer whose weight GPTQ or AutoRound replaced.
     """
 
-    def __init__(self, report: Report, modifiers: Sequence[str], soon: Callable[[], None]) -> None:
+    def __init__(self, report: Report, modifiers: Sequence[str]) -> None:
         self.errors: list[LayerError] = []
-        self._report, self._soon = report, soon
+        self._report = report
         self._modifiers = list(modifiers)
         self._pass = ""
-        # The rounding after a search (AWQ, SpinQuant) needs no pass over the layers, or a short one.
-        searches = [name for name in modifiers if name != "QuantizationModifier"]
-        self._late = {modifiers[-1], *searches[-1:]}
-        self._last = len(modifiers) == 1
         self._layer, self._layers = 1, 0
         self._done = self._steps = 0
 
@@ -328,7 +316,6 @@ class Watch:
         number = (
             f" ({self._modifiers.index(modifier) + 1} of {len(self._modifiers)})" if len(self._modifiers) > 1 else ""
         )
-        self._last = modifier in self._late
         self._pass = _PASSES.get(modifier, modifier.removesuffix("Modifier")) + number
         self._report.progress(Progress(self._pass))
 
@@ -346,8 +333,6 @@ class Watch:
         """The current layer is `share` done."""
         done = self._layer - 1 + share
         self._report.progress(Progress(self._pass, round(done, 3), self._layers, "layers"))
-        if self._last and done >= NEARLY * self._layers:
-            self._soon()
 
     def lost(self, name: str, original: Any, stored: Any) -> None:
         """GPTQ or AutoRound has just replaced a weight."""
@@ -397,15 +382,15 @@ def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def watched(report: Report, modifiers: Sequence[str], soon: Callable[[], None]) -> Iterator[Watch]:
-    """While it is open, llm-compressor reports, and `soon` is called when it is nearly through."""
+def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
+    """While it is open, llm-compressor reports."""
     from llmcompressor.modifiers.autoround import AutoRoundModifier
     from llmcompressor.modifiers.gptq import base as gptq
     from llmcompressor.modifiers.transform.awq import AWQModifier
     from llmcompressor.pipelines.registry import CalibrationPipeline
     from llmcompressor.pipelines.sequential import pipeline
 
-    watch = Watch(report, modifiers, soon)
+    watch = Watch(report, modifiers)
     compress, search = gptq.GPTQModifier.compress_module_list, AWQModifier._compute_best_scale
     smooth, measure = AWQModifier._apply_smoothing, AWQModifier._compute_loss
     tune, choose = AutoRoundModifier.apply_autoround, CalibrationPipeline.from_modifiers.__func__

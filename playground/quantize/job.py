@@ -15,7 +15,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from playground.quantize import probe as quantize_probe
 from playground.quantize import report as quantize_report
 from playground.quantize.estimate import Estimate, estimate, facts
 from playground.quantize.recipes import complete, maker
-from playground.quantize.reload import FreshProcess
+from playground.quantize.reload import in_fresh_process
 from playground.quantize.spec import QuantizeSpec
 from playground.quantize.tokens import tokenize
 from playground.store import folders, variants
@@ -74,15 +74,15 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     recipe, tokens = _calibrate(recipe, source, report)
     clock.lap("calibrate")
     probe = folder / PROBE
-    with FreshProcess() as fresh, contextlib.ExitStack() as ending:
+    errors = _make(recipe, source, partial, tokens, probe, report)
+    clock.lap("quantize")
+    made = _describe(partial)
+    with contextlib.ExitStack() as ending:
         beside = ThreadPoolExecutor(1)
         ending.callback(beside.shutdown, wait=False)  # a cancelled job does not wait for the hash of many gigabytes
-        errors = _make(recipe, source, partial, tokens, probe, report, fresh.start)
-        clock.lap("quantize")
-        made = _describe(partial)
         hashes = beside.submit(lambda: (content_hash(Path(made.path)), content_hash(source)))
         report.progress(Progress("reloading it in a fresh process"))
-        reload = _judged(fresh.compare(partial, probe)) if probe.exists() else None
+        reload = _judged(in_fresh_process(partial, probe)) if probe.exists() else None
         answers = _asked(Path(made.path), source, recipe, original)
         clock.lap("reload")
         report.progress(Progress("checksums"))
@@ -195,14 +195,13 @@ def _make(
     tokens: Sequence[tuple[int, ...]],
     probe: Path,
     report: Report,
-    soon: Callable[[], None],
 ) -> list[LayerError]:
     """Fill the folder and, where the model is in memory, the probe. llm-compressor's methods give modifiers; the others
-    write by themselves. `soon` is called when a checkpoint that can be reloaded is nearly there."""
+    write by themselves."""
     how = maker(recipe.method)
     if hasattr(how, "modifiers"):
         with compressor.explained(recipe):
-            return compressor.quantize(source, partial, how.modifiers(recipe), tokens, probe, report, soon)
+            return compressor.quantize(source, partial, how.modifiers(recipe), tokens, probe, report)
     errors: list[LayerError] = []
 
     def told(error: LayerError) -> None:
@@ -212,7 +211,6 @@ def _make(
     # The worker is stopped by a signal. What comes back is the model in memory, or nothing where there is none.
     model = how.make(source, partial, recipe, tokens, report.progress, lambda: False, told)
     if model is not None:
-        soon()
         quantize_probe.record(model, compressor.tokenizer(source), probe)
     return errors
 

@@ -14,7 +14,7 @@ from playground.methods.recipe import Recipe
 from playground.metrics.weights import LayerError, read_tensors
 from playground.models import checkpoint
 from playground.quantize import compressor
-from playground.quantize.reload import FreshProcess
+from playground.quantize.reload import in_fresh_process
 from tests.fakes.model import make_tiny
 
 RECIPE = Recipe("autoround", "W4A16", group_size=32, ignore=("lm_head",), options={"iters": 3, "batch_size": 2})
@@ -66,7 +66,6 @@ def test_what_is_saved_is_what_was_trained(tmp_path: Path) -> None:
     assert kinds["model.layers.0.mlp.up_proj.weight_packed"] == "I32"
     assert kinds["model.layers.0.input_layernorm.weight"] == kinds["lm_head.weight"] == "BF16"
 
-    with FreshProcess() as fresh:
-        reload = fresh.compare(made, job / "probe.safetensors")
+    reload = in_fresh_process(made, job / "probe.safetensors")
     assert reload["agrees"]
     assert reload["relative_logit_error"] < 0.01

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from safetensors.torch import load_file
 
-from playground.core import Progress
 from playground.errors import (
     BrokenCheckpoint,
     Cancelled,
@@ -31,12 +27,10 @@ from playground.metrics.weights import content_hash
 from playground.models import checkpoint
 from playground.quantize import compressor, probe, reload
 from playground.quantize import job as quantize_job
-from playground.quantize.compressor import NEARLY
 from playground.quantize.recipes import complete
 from playground.quantize.spec import QuantizeSpec
 from playground.store import folders, runs, variants
 from playground.texts import files
-from tests.engines.calls import eventually
 from tests.fakes import tiny_models
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # llm-compressor's and transformers' own
@@ -61,15 +55,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture
 def same_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check without the seconds that a fresh process takes to import torch; one test below has the real one."""
-
-    class Here(reload.FreshProcess):
-        def start(self) -> None:
-            """Nothing to start."""
-
-        def compare(self, checkpoint: Path, probe: Path) -> dict[str, Any]:
-            return reload.reload(checkpoint, probe)
-
-    monkeypatch.setattr(quantize_job, "FreshProcess", Here)
+    monkeypatch.setattr(quantize_job, "in_fresh_process", reload.reload)
 
 
 @pytest.fixture
@@ -395,8 +381,8 @@ def test_a_checkpoint_that_is_wrong_on_the_disk_is_refused(models: Callable[[str
 
 def test_a_checkpoint_that_cannot_be_loaded_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reload.sys, "executable", "false")  # as a process that dies while it loads
-    with pytest.raises(ReloadMismatch, match="cannot be loaded again"), reload.FreshProcess() as fresh:
-        fresh.compare(tmp_path / "nothing", tmp_path / "probe.safetensors")
+    with pytest.raises(ReloadMismatch, match="cannot be loaded again"):
+        reload.in_fresh_process(tmp_path / "nothing", tmp_path / "probe.safetensors")
 
 
 @pytest.mark.usefixtures("same_process")
@@ -456,92 +442,29 @@ def test_the_check_of_what_was_saved_names_a_weight_that_is_missing(tmp_path: Pa
     saved = tiny_models.make(tmp_path / "saved", "Mixtral")
     probe.record(compressor.load(saved), compressor.tokenizer(saved), tmp_path / "probe.safetensors")
     tiny_models.rewrite(saved, lambda tensors: tensors.pop("model.layers.1.self_attn.k_proj.weight"))
-    with (
-        pytest.raises(ReloadMismatch, match=r"loaded again: model\.layers\.1\.self_attn\.k_proj\.weight is missing"),
-        reload.FreshProcess() as fresh,
-    ):
-        fresh.compare(saved, tmp_path / "probe.safetensors")
+    with pytest.raises(ReloadMismatch, match=r"loaded again: model\.layers\.1\.self_attn\.k_proj\.weight is missing"):
+        reload.in_fresh_process(saved, tmp_path / "probe.safetensors")
 
 
-def test_the_fresh_process_ends_with_the_job_that_no_longer_needs_it() -> None:
-    with reload.FreshProcess() as fresh:
-        fresh.start()
-        started = fresh._process
-        fresh.start()
-        assert started is not None and fresh._process is started and started.poll() is None
-    assert started.returncode == -signal.SIGKILL
-    alone = subprocess.run([sys.executable, "-m", "playground.quantize.reload"], check=False, stdin=subprocess.DEVNULL)
-    assert alone.returncode == 1, "as when the job was killed: its end of the pipe is closed"
+def test_a_cancelled_job_ends_the_fresh_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, note = tmp_path / "python", tmp_path / "pid"
+    slow.write_text(f"#!/bin/sh\necho $$ > {note}\nexec sleep 600\n")
+    slow.chmod(0o700)
+    monkeypatch.setattr(reload.sys, "executable", str(slow))
 
+    def cancel(*_: object) -> None:
+        if note.exists() and note.read_text():
+            raise Cancelled("The job was stopped.")
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux")
-def test_it_imports_in_time_that_nobody_wants_and_compares_at_the_jobs_priority() -> None:
-    with reload.FreshProcess() as fresh:
-        fresh.start()
-        assert fresh._process is not None and fresh._imported is not None
-        leader, threads = fresh._process.pid, Path(f"/proc/{fresh._process.pid}/task")
-
-        def importing() -> bool:
-            return any(os.sched_getscheduler(int(one.name)) == os.SCHED_IDLE for one in threads.iterdir())
-
-        eventually(importing, 30, "a thread imports")
-        assert os.sched_getscheduler(leader) == os.sched_getscheduler(0), "the one that will compare"
-        assert select.select([fresh._imported], [], [], 60)[0] and os.read(fresh._imported, 1) == b"."
-
-
-def test_where_there_is_no_such_time_it_is_begun_again(
-    models: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Stopped, as on a machine whose cores are all wanted."""
-    source = models("Llama")
-    model = compressor.load(source)
-    prompts = [[1, 2, 3, 4]]
-    answers = probe.logits(model, prompts)
-    probe.save(tmp_path / "probe.safetensors", prompts, answers)
-    monkeypatch.setattr(reload, "PATIENCE_S", 0.2)
-    with reload.FreshProcess() as fresh:
-        fresh.start()
-        first = fresh._process
-        assert first is not None
-        first.send_signal(signal.SIGSTOP)
-        found = fresh.compare(source, tmp_path / "probe.safetensors")
-    assert found["agrees"] and found["kld_mean"] == 0
-    assert first.returncode == -signal.SIGKILL
-
-
-def started_at(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[Progress]]:
-    """How much had been told when the fresh process was asked for, each time, and all that was told."""
-    at: list[int] = []
-    told: list[Progress] = []
-    progress = jobs_progress.Report.progress
-
-    def tell(self: jobs_progress.Report, item: Progress) -> None:
-        told.append(item)
-        progress(self, item)
-
-    monkeypatch.setattr(quantize_job.FreshProcess, "start", lambda _: at.append(len(told)))
-    monkeypatch.setattr(jobs_progress.Report, "progress", tell)
-    return at, told
-
-
-@pytest.mark.usefixtures("same_process")
-def test_the_fresh_process_is_started_while_the_last_layers_are_quantized(
-    models: Callable[[str], Path], job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at, told = started_at(monkeypatch)
-    job(models("Llama"), Recipe("awq", "W4A16", calibration=CALIBRATION))
-    before = told[at[0] - 1]
-    assert before.unit == "layers" and before.done >= NEARLY * before.total
-
-
-@pytest.mark.usefixtures("same_process")
-def test_nor_before_the_last_pass_over_the_layers(
-    models: Callable[[str], Path], job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at, told = started_at(monkeypatch)
-    job(models("Llama"), Recipe("smoothquant", "W8A8", calibration=CALIBRATION))
-    before = told[at[0] - 1]
-    assert "GPTQ (2 of 2)" in before.stage and before.done >= NEARLY * before.total
+    before = signal.signal(signal.SIGALRM, cancel)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        with pytest.raises(Cancelled):
+            reload.in_fresh_process(tmp_path / "made", tmp_path / "probe.safetensors")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not psutil.pid_exists(int(note.read_text()))
 
 
 def test_refused_before_anything_is_written(models: Callable[[str], Path], job: Job) -> None:
