@@ -15,7 +15,6 @@ with it. This is for what a kill -9 in the wrong moment leaves: a worker whose l
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import logging
@@ -29,7 +28,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, NoReturn, TypeVar
+from typing import IO, Any, TypeVar
 
 import psutil
 
@@ -269,21 +268,6 @@ def wait_briefly() -> None:
 def as_user_said(environment: Mapping[str, str]) -> dict[str, str]:
     """Without what `wait_briefly` added: an engine that a job starts is to be as fast as one that the page starts."""
     return {name: value for name, value in environment.items() if name not in _said}
-
-
-# The end of a job's process.
-
-
-def leave(status: int) -> NoReturn:
-    """End this process now, once what was registered for its end has run (temporary folders, logs).
-
-    Python would first free every object of torch and llm-compressor, one by one: 2 s after rounding the bundled model,
-    6 s after GPTQ, while the command line waits and the device is taken.
-    """
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
 
 
 # Engine processes that outlived a crashed app.

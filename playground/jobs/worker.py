@@ -35,7 +35,6 @@ from playground.jobs import ending, kinds
 from playground.jobs.ending import ERROR, RESULT
 from playground.jobs.progress import Report
 from playground.machine import resident
-from playground.process import leave
 from playground.store import folders, jobs
 from playground.store.schema import Job
 
@@ -165,4 +164,4 @@ def peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())

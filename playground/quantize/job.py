@@ -9,15 +9,14 @@ between leaves either no variant or a whole one.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
 import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +76,14 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     errors = _make(recipe, source, partial, tokens, probe, report)
     clock.lap("quantize")
     made = _describe(partial)
-    with contextlib.ExitStack() as ending:
-        beside = ThreadPoolExecutor(1)
-        ending.callback(beside.shutdown, wait=False)  # a cancelled job does not wait for the hash of many gigabytes
-        hashes = beside.submit(lambda: (content_hash(Path(made.path)), content_hash(source)))
+    with ThreadPool(1) as beside:  # of daemon threads: a cancelled job does not wait for the hash of many gigabytes
+        hashes = beside.apply_async(lambda: (content_hash(Path(made.path)), content_hash(source)))
         report.progress(Progress("reloading it in a fresh process"))
         reload = _judged(in_fresh_process(partial, probe)) if probe.exists() else None
         answers = _asked(Path(made.path), source, recipe, original)
         clock.lap("reload")
         report.progress(Progress("checksums"))
-        digest, parent_digest = hashes.result()
+        digest, parent_digest = hashes.get()
     clock.lap("checksums")
     result: dict[str, Any] = {
         "variant": f"{model}:{name}",

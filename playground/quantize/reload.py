@@ -27,7 +27,6 @@ from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.errors import EngineError, PlaygroundError, ReloadMismatch, from_wire, to_wire
 from playground.models import gguf
 from playground.models.load import refuse_not_finite
-from playground.process import leave
 from playground.quantize import compressor, probe
 from playground.quantize import probe as quantize_probe
 
@@ -175,4 +174,4 @@ def _no_text(_folder: str, _messages: Sequence[Message] | str) -> Prompt:
 
 
 if __name__ == "__main__":
-    leave(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

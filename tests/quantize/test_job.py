@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import queue
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -465,6 +467,28 @@ def test_a_cancelled_job_ends_the_fresh_process(tmp_path: Path, monkeypatch: pyt
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert not psutil.pid_exists(int(note.read_text()))
+
+
+def test_a_job_that_fails_does_not_wait_for_the_hashes(
+    models: Callable[[str], Path], job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed, threads = threading.Event(), queue.Queue[threading.Thread]()
+
+    def slow(_: Path) -> str:
+        threads.put(threading.current_thread())
+        hashed.wait(60)
+        return ""
+
+    def cancelled(*_: Path) -> dict[str, object]:
+        assert threads.get(timeout=60).daemon, "else Python waits for it at its end"
+        raise Cancelled("The job was stopped.")
+
+    monkeypatch.setattr(quantize_job, "content_hash", slow)
+    monkeypatch.setattr(quantize_job, "in_fresh_process", cancelled)
+    with pytest.raises(Cancelled):
+        job(models("Llama"), Recipe("rtn", "W4A16"))
+    assert not hashed.is_set()
+    hashed.set()
 
 
 def test_refused_before_anything_is_written(models: Callable[[str], Path], job: Job) -> None:
