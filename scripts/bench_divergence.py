@@ -9,7 +9,6 @@ computed: on a busy machine they say more.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import statistics
@@ -94,7 +93,6 @@ def main() -> None:
             )
 
     ours()  # loads and warms up
-    gc.freeze()  # as in a job
     models = load(reference).model, load(variant).model
     rows: list[dict[str, float]] = []
     for number in range(asked.rounds):

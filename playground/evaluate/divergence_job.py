@@ -5,7 +5,6 @@ text → variants and their hashes → every document through reference and vari
 
 from __future__ import annotations
 
-import gc
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +54,6 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
     resumed = any(place.iterdir())
     loaded: list[Loaded] = []
     specs = [subject.spec for subject in chosen if subject.spec is not None]
-    gc.freeze()  # the objects of imported packages, which each load would else look through
     measured = divergence.measure(
         *(specs[0], specs[1:], text, spec.tokens, place, report),
         max_length=spec.max_length,

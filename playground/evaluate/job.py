@@ -6,7 +6,6 @@ Everything that can be wrong with the request is found before the first variant 
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +62,6 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
             )
     resumed = _begun(chosen, prepared)
     clock.lap("variants")
-    gc.freeze()  # a million objects of imported packages, which each load would else look through four times
     with ExitStack() as stack:
         engines = _Lazy(stack)
         speeds, slow = speed.measure(engines(), chosen, report.progress) if spec.speed else ({}, [])

@@ -15,7 +15,6 @@ The small files of a checkpoint that say how to read its text are copied as they
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import shutil
@@ -111,7 +110,7 @@ def quantize(
     rehearse(model)
     refuse_not_finite(model)
     original = quantize_probe.answers(model, quantize_probe.encode(encoder))
-    with watched(report, list(modifiers)) as watch, without_pinning(), same_types(model), unlooked_at():
+    with watched(report, list(modifiers)) as watch, without_pinning(), same_types(model):
         _oneshot(model, encoder, recipe, tokens)
     _refuse_nothing_done(model)
     _refuse_unset_scales(model)
@@ -148,17 +147,6 @@ def _oneshot(model: Any, encoder: Any, recipe: Path, tokens: Sequence[Sequence[i
             "shuffle_calibration_samples": False,
         }
     oneshot(model=model, processor=encoder, recipe=str(recipe), **data)
-
-
-@contextmanager
-def unlooked_at() -> Iterator[None]:
-    """The garbage collector leaves alone what is there already: half a million objects that were imported, which it
-    would look through again and again, 2 % of the whole."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()  # the model is let go of later, and may be in a cycle
 
 
 @contextmanager
