@@ -6,9 +6,8 @@ The recipe is run from the YAML that is saved, with the samples in the order of 
 Smoothing (AWQ, SmoothQuant) and rotating (SpinQuant) change a weight without changing the model; what is measured of a
 layer is what rounding loses afterwards. Without them it is the distance to the original weight.
 
-llm-compressor 0.14 tells people through progress bars and a log of rounded numbers, and programs not at all. Some of
-its names are replaced while it runs; each replacement calls the original and only looks. What it and transformers say
-when they give up becomes one sentence with what to do about it.
+llm-compressor 0.14 reports through progress bars and a log of rounded numbers; `watched` turns them into events. What
+it and transformers raise becomes one sentence with what to do about it.
 
 The small files of a checkpoint that say how to read its text are copied as they are, so that the token ids stay so.
 """
@@ -19,7 +18,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,9 @@ PATTERNS = (
     *(GENERATION, "preprocessor_config.json", "processor_config.json", "LICENSE*"),
 )
 _BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")
-_WORK, _AGAIN = 0.3, 0.8  # of a layer: measuring ends and quantizing begins; its output is computed again
+_SMOOTHING, _SEARCH = "Smoothing", "Grid search for "  # bars of AWQ: one over mappings, one in each
+# Stages of a layer, as shares of it: activations are measured, it is quantized, its output is computed again.
+_MEASURED, _WORK, _AGAIN = (0.0, 0.3), (0.3, 0.8), (0.8, 1.0)
 _PASSES = {
     "AWQModifier": "searching AWQ scales",
     "SmoothQuantModifier": "measuring activations for SmoothQuant",
@@ -110,7 +111,7 @@ def quantize(
     rehearse(model)
     refuse_not_finite(model)
     original = quantize_probe.answers(model, quantize_probe.encode(encoder))
-    with watched(report, list(modifiers)) as watch, without_pinning(), same_types(model):
+    with watched(model, report, list(modifiers)) as watch, without_pinning(), same_types(model):
         _oneshot(model, encoder, recipe, tokens)
     _refuse_nothing_done(model)
     _refuse_unset_scales(model)
@@ -297,7 +298,6 @@ class Watch:
         self._modifiers = list(modifiers)
         self._pass = ""
         self._layer, self._layers = 1, 0
-        self._done = self._steps = 0
 
     def starts(self, modifier: str) -> None:
         """One modifier's pass over the layers begins."""
@@ -307,20 +307,16 @@ class Watch:
         self._pass = _PASSES.get(modifier, modifier.removesuffix("Modifier")) + number
         self._report.progress(Progress(self._pass))
 
-    def work(self, steps: int) -> None:
-        """Quantizing the layer that was just measured takes so many steps."""
-        self._done, self._steps = 0, steps
+    def layer(self, number: int, layers: int) -> None:
+        """Layer `number` of `layers`, counted from 1, is the current one."""
+        self._layer, self._layers = number, layers
 
-    def step(self) -> None:
-        """One of them: a scale that AWQ tried, a matrix that GPTQ rounded."""
-        self._done += 1
-        if self._layers and self._steps:
-            self._at(_WORK + (_AGAIN - _WORK) * min(1.0, self._done / self._steps))
-
-    def _at(self, share: float) -> None:
-        """The current layer is `share` done."""
-        done = self._layer - 1 + share
-        self._report.progress(Progress(self._pass, round(done, 3), self._layers, "layers"))
+    def at(self, share: float, stage: tuple[float, float] = _WORK) -> None:
+        """A stage of the current layer is `share` done; `stage` is where it begins and ends, as shares of the layer."""
+        begin, end = stage
+        done = self._layer - 1 + begin + (end - begin) * min(1.0, share)
+        if self._layers:
+            self._report.progress(Progress(self._pass, round(done, 3), self._layers, "layers"))
 
     def lost(self, name: str, original: Any, stored: Any) -> None:
         """GPTQ or AutoRound has just replaced a weight."""
@@ -336,26 +332,47 @@ class Watch:
         """GPTQ's own objective."""
         self._report.layer(name, value, "GPTQ loss")
 
-    def bar(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """A tqdm that also reports. Each layer is measured, then, once it is quantized, its output computed again."""
 
-        def told(items: Iterable[Any], **arguments: Any) -> Iterable[Any]:
-            found = _BAR.match(str(arguments.get("desc") or ""))
-            shown = original(items, **arguments)
-            if found is None:
-                return shown  # type: ignore[no-any-return]
-            self._layer, self._layers = int(found[1]), int(found[2])
-            span = (0.0, _WORK) if found[3] == "Calibrating" else (_AGAIN, 1.0)
-            return self._each(shown, *span, int(arguments.get("total") or 0))
+def reporting_bar(watch: Watch, tqdm: Any) -> type[Any]:
+    """A tqdm that also reports, for the bars of llm-compressor's sequential pipeline and of AWQ."""
 
-        return told
+    class Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
+        mappings, mapping = 1, 0  # that AWQ smooths in the current layer, and how many of them it has
 
-    def _each(self, items: Iterable[Any], begin: float, end: float, total: int) -> Iterator[Any]:
-        self._at(begin)
-        for number, item in enumerate(items, 1):
-            yield item
-            if total and number * 4 // total > (number - 1) * 4 // total:  # four times a bar
-                self._at(begin + (end - begin) * number / total)
+        def __iter__(self) -> Iterator[Any]:
+            if match := _BAR.match(self.desc):
+                watch.layer(int(match[1]), int(match[2]))
+                return self._batches(_MEASURED if match[3] == "Calibrating" else _AGAIN)
+            if self.desc.startswith(_SMOOTHING):
+                return self._smoothed()
+            if self.desc.startswith(_SEARCH):
+                return self._searched()
+            return iter(super().__iter__())
+
+        def _batches(self, stage: tuple[float, float]) -> Iterator[Any]:
+            total = int(self.total or 0)
+            watch.at(0.0, stage)
+            for number, item in enumerate(super().__iter__(), 1):
+                yield item
+                if total and number * 4 // total > (number - 1) * 4 // total:  # four times a bar
+                    watch.at(number / total, stage)
+
+        def _smoothed(self) -> Iterator[Any]:
+            Bar.mappings = int(self.total or 1)
+            for Bar.mapping, item in enumerate(super().__iter__()):
+                yield item
+
+        def _searched(self) -> Iterator[Any]:
+            for number, item in enumerate(super().__iter__(), 1):
+                yield item
+                watch.at((Bar.mapping + number / int(self.total or number)) / Bar.mappings)
+            watch.searched(self.desc.removeprefix(_SEARCH).rstrip(": "), self._best)
+
+        def set_postfix(self, ordered_dict: Any = None, refresh: bool | None = True, **more: Any) -> None:
+            super().set_postfix(ordered_dict, refresh, **more)
+            self._best = float((ordered_dict or {}).get("best_error", "nan"))
+
+    return Bar
 
 
 @contextmanager
@@ -370,74 +387,69 @@ def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def watched(report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
-    """While it is open, llm-compressor reports."""
+def watched(model: Any, report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
+    """While it is open, llm-compressor reports what it does to `model`.
+
+    It has no hooks for that, so names of its modules are replaced: its bars, GPTQ's log, and the functions after which
+    a weight is rounded and the original gone. Each replacement calls the original.
+    """
     from llmcompressor.modifiers.autoround import AutoRoundModifier
     from llmcompressor.modifiers.gptq import base as gptq
-    from llmcompressor.modifiers.transform.awq import AWQModifier
+    from llmcompressor.modifiers.transform.awq import base as awq
     from llmcompressor.pipelines.registry import CalibrationPipeline
     from llmcompressor.pipelines.sequential import pipeline
 
     watch = Watch(report, modifiers)
-    compress, search = gptq.GPTQModifier.compress_module_list, AWQModifier._compute_best_scale
-    smooth, measure = AWQModifier._apply_smoothing, AWQModifier._compute_loss
-    tune, choose = AutoRoundModifier.apply_autoround, CalibrationPipeline.from_modifiers.__func__
+    bar = reporting_bar(watch, pipeline.tqdm)
+    compress, tune = gptq.GPTQModifier.compress_module_list, AutoRoundModifier.apply_autoround
+    choose = CalibrationPipeline.from_modifiers.__func__
+    names: dict[Any, str] = {}  # of the modules that GPTQ rounds now
+    rounded = 0  # of these
 
-    class Told(gptq.CompressionLogger):  # type: ignore[misc]
-        """Its log rounds the loss to two digits; small layers read 0.00."""
+    class Log(gptq.CompressionLogger):  # type: ignore[misc]
+        """Its own lines round the loss to two digits; small layers read 0.00."""
 
         def set_results(self, name: str | None = None, loss: float | None = None) -> None:
+            nonlocal rounded
             super().set_results(name=name, loss=loss)
-            if loss is not None and self.module in names:
+            if loss is not None:
                 watch.loss(names[self.module], loss)
-            watch.step()
+            rounded += 1
+            watch.at(rounded / len(names))
 
-    names: dict[Any, str] = {}
-
-    def compress_and_tell(self: Any, modules: Sequence[Any]) -> None:
-        names.update(self._module_names)
-        before = {module: module.weight.detach().clone() for module in modules}
-        watch.work(len(modules))
+    def compress_and_report(self: Any, modules: Sequence[Any]) -> None:
+        nonlocal names, rounded
+        names, rounded = named(modules), 0
+        before = [module.weight.detach().clone() for module in names]
         compress(self, modules)
-        for module, weight in before.items():
-            watch.lost(names[module], weight, module.weight.detach())
+        for (module, name), weight in zip(names.items(), before, strict=True):
+            watch.lost(name, weight, module.weight.detach())
 
-    def smooth_and_tell(self: Any, model: Any) -> None:
-        here = sum(mapping.smooth_name in self._smooth_activation_stats for mapping in self._resolved_mappings)
-        watch.work(here * len(self._get_grid_search_params()))
-        smooth(self, model)
-
-    def measure_and_tell(self: Any, *arguments: Any) -> Any:
-        watch.step()
-        return measure(self, *arguments)
-
-    def search_and_tell(self: Any, mapping: Any, *arguments: Any) -> Any:
-        scales = search(self, mapping, *arguments)
-        watch.searched(mapping.smooth_name, float(self._error_metrics[-1]["best_error"]))
-        return scales
-
-    def tune_and_tell(self: Any, state: Any, modules: Sequence[Any]) -> None:
-        inside = dict.fromkeys(inner for module in modules for inner in module.modules())
-        before = {one: one.weight.detach().clone() for one in inside if hasattr(one, "quantization_scheme")}
+    def tune_and_report(self: Any, state: Any, modules: Sequence[Any]) -> None:
+        inner = (one for module in modules for one in module.modules() if hasattr(one, "quantization_scheme"))
+        inside = named(inner)
+        before = [module.weight.detach().clone() for module in inside]
         tune(self, state, modules)
-        for module, weight in before.items():
-            watch.lost(module._tmp_name, weight, module.weight.detach())
+        for (module, name), weight in zip(inside.items(), before, strict=True):
+            watch.lost(name, weight, module.weight.detach())
 
-    def choose_and_tell(cls: Any, chosen: Sequence[Any], user: str | None = None) -> Any:
+    def named(modules: Iterable[Any]) -> dict[Any, str]:
+        found = {module: name for name, module in model.named_modules()}
+        return {module: found[module] for module in modules}
+
+    def choose_and_report(cls: Any, chosen: Sequence[Any], user: str | None = None) -> Any:
         if user is None and len(chosen) == 1:  # the independent pipeline asks for each modifier in turn
             watch.starts(type(chosen[0]).__name__)
         return choose(cls, chosen, user)
 
     with ExitStack() as stack:
         for place, name, replacement in (
-            (pipeline, "tqdm", watch.bar(pipeline.tqdm)),
-            (gptq, "CompressionLogger", Told),
-            (gptq.GPTQModifier, "compress_module_list", compress_and_tell),
-            (AWQModifier, "_apply_smoothing", smooth_and_tell),
-            (AWQModifier, "_compute_loss", measure_and_tell),
-            (AWQModifier, "_compute_best_scale", search_and_tell),
-            (AutoRoundModifier, "apply_autoround", tune_and_tell),
-            (CalibrationPipeline, "from_modifiers", classmethod(choose_and_tell)),
+            (pipeline, "tqdm", bar),
+            (awq, "tqdm", bar),
+            (gptq, "CompressionLogger", Log),
+            (gptq.GPTQModifier, "compress_module_list", compress_and_report),
+            (AutoRoundModifier, "apply_autoround", tune_and_report),
+            (CalibrationPipeline, "from_modifiers", classmethod(choose_and_report)),
         ):
             stack.enter_context(replaced(place, name, replacement))
         yield watch
