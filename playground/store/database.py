@@ -23,7 +23,7 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, NullPool, event
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
@@ -37,6 +37,12 @@ BUSY_MS = 15_000  # as long as this one process waits for another's transaction
 CONNECT_S = 10
 _making = threading.RLock()
 WRITERS = 0x706C6179  # "play": the name of the lock that PostgreSQL's writers take
+OTHER_TABLES = (
+    "42703",
+    "42P01",
+    "42701",
+    "42P07",
+)  # PostgreSQL: undefined column and table, duplicate column and table
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
 
@@ -211,21 +217,42 @@ def writing() -> Iterator[Session]:
 
 @contextmanager
 def _sentences() -> Iterator[None]:
-    """A database that cannot be used now is an error in words; nothing of its address is in them."""
+    """Raise StoreUnavailable for a database that cannot be used now. Nothing of its address is in the message."""
     try:
         yield
     except (OperationalError, InterfaceError, PoolExhausted) as error:
-        raise StoreUnavailable(f"The database cannot be used: {_why(error)}.", hint=_hint()) from None
+        raise _unavailable(error) from None
+    except DatabaseError as error:
+        if not _is_foreign(error):
+            raise
+        raise _unavailable(error) from None
 
 
-def _why(error: Exception) -> str:
+def _unavailable(error: Exception) -> StoreUnavailable:
+    server = settings().database_url is not None
+    if _is_foreign(error):
+        place = "PLAYGROUND_DATABASE_URL to another database" if server else "PLAYGROUND_HOME to another folder"
+        kept = "" if server else f", or move {FILE} away: what is in it stays there"
+        return StoreUnavailable(
+            f"The database was not made by a release of this program up to this one: {_reason(error)}.",
+            hint=f"An unreleased state or another program may have written it. Set {place}{kept}.",
+        )
+    hint = "Is the PostgreSQL server of PLAYGROUND_DATABASE_URL running?" if server else "Is there room on its disk?"
+    return StoreUnavailable(f"The database cannot be used: {_reason(error)}.", hint=hint)
+
+
+def _is_foreign(error: Exception) -> bool:
+    """Whether this is no database, or one with other tables: a statement named one that is missing, or made one that
+    is there already."""
+    original = getattr(error, "orig", None)
+    if isinstance(original, sqlite3.Error):  # SQLITE_ERROR is the statement's fault; a full disk or a lock has its own
+        return original.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB)
+    return getattr(original, "sqlstate", None) in OTHER_TABLES
+
+
+def _reason(error: Exception) -> str:
     original = getattr(error, "orig", None)
     if isinstance(original, sqlite3.Error):
         return str(original)
-    said = getattr(getattr(original, "diag", None), "message_primary", None)
-    return str(said) if said else "the server does not answer"
-
-
-def _hint() -> str:
-    server = settings().database_url is not None
-    return "Is the PostgreSQL server of PLAYGROUND_DATABASE_URL running?" if server else "Is there room on its disk?"
+    primary = getattr(getattr(original, "diag", None), "message_primary", None)
+    return str(primary) if primary else "the server does not answer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import subprocess
 import sys
 import time
@@ -190,7 +191,7 @@ def test_nobody_reads_the_password(home: Path, postgres: Server, caplog: pytest.
     assert postgres.password in database.url() and database.version().startswith("PostgreSQL ")
     assert postgres.password not in repr(settings()) + database.shown() + repr(database.engine())
     with caplog.at_level("DEBUG"), pytest.raises(ProgrammingError) as broken, database.writing() as session:
-        session.execute(text("SELECT * FROM nowhere WHERE a = :a"), {"a": "a private prompt"})
+        session.execute(text("SELECT FROM WHERE a = :a"), {"a": "a private prompt"})
     assert "a private prompt" not in str(broken.value) and postgres.password not in caplog.text + str(broken.value)
 
 
@@ -224,6 +225,29 @@ def test_a_full_disk_is_a_sentence(home: Path) -> None:
     with pytest.raises(StoreUnavailable, match="disk is full"):
         write_more()
     assert [job.title for job in jobs.all_jobs()] == ["a"]
+
+
+@pytest.mark.parametrize("change", ["ALTER TABLE jobs DROP COLUMN title", "DROP TABLE jobs"])
+def test_tables_of_an_unreleased_state_are_a_sentence_with_a_way_out(home: Path, change: str) -> None:
+    with database.engine().begin() as connection:
+        connection.execute(text(change))
+    with pytest.raises(StoreUnavailable, match="not made by a release") as found:
+        jobs.all_jobs()
+    assert "title" in found.value.message or "jobs" in found.value.message
+    assert "to another" in found.value.hint and "room" not in found.value.hint
+
+
+@on_sqlite
+def test_a_file_of_another_program_is_a_sentence_with_a_way_out(home: Path) -> None:
+    with contextlib.closing(sqlite3.connect(home / database.FILE)) as other:
+        other.execute("CREATE TABLE jobs (name TEXT)")
+    with pytest.raises(StoreUnavailable, match="table jobs already exists") as found:
+        jobs.all_jobs()
+    assert f"move {database.FILE} away" in found.value.hint
+    (home / database.FILE).write_text("no database " * 100)
+    with pytest.raises(StoreUnavailable, match="file is not a database") as found:
+        jobs.all_jobs()
+    assert f"move {database.FILE} away" in found.value.hint
 
 
 def test_a_database_of_a_newer_version_is_refused(home: Path) -> None:
