@@ -7,6 +7,7 @@ only be stopped at once by ending its process: the library reads ten megabytes a
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -21,49 +22,49 @@ REPORT_S = 0.1
 CHUNK = 256 << 10
 
 
-class _Bar:
-    """What the hub library needs of a progress bar; adds up over all files."""
+class Download:
+    """The bytes of all files so far, told to the parent."""
 
-    done = 0
-    total = 0
-    said = 0.0
+    def __init__(self, total: int) -> None:
+        self.done, self.total = 0, total
+        self._told = 0.0
 
-    def __init__(self, *_: object, **options: Any) -> None:
-        _Bar.done += int(options.get("initial") or 0)
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def update(self, n: float | None = 1) -> None:
-        _Bar.done += int(n or 0)
+    def add(self, count: float | None) -> None:
+        self.done += int(count or 0)
         now = time.monotonic()
-        if now - _Bar.said >= REPORT_S:
-            _Bar.said = now
-            tell()
+        if now - self._told >= REPORT_S:
+            self._told = now
+            self.tell()
 
-    def close(self) -> None: ...
+    def tell(self) -> None:
+        say({"stage": "downloading", "done": self.done, "total": self.total, "unit": "B"})
 
-    def refresh(self, *_: object, **__: object) -> None: ...
+    def bar(self) -> type[Any]:
+        """A tqdm for one file, which adds to this download and draws nothing."""
+        from huggingface_hub.utils.tqdm import tqdm
 
-    def set_description(self, *_: object, **__: object) -> None: ...
+        download = self
 
-    def set_postfix_str(self, *_: object, **__: object) -> None: ...
+        class Bar(tqdm):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options | {"disable": True})  # type: ignore[no-untyped-call]
+                download.add(options.get("initial"))
 
+            def update(self, n: float | None = 1) -> bool | None:
+                download.add(n)
+                return bool(super().update(n))
 
-def tell() -> None:
-    """Report the bytes so far."""
-    say({"stage": "downloading", "done": _Bar.done, "total": _Bar.total, "unit": "B"})
+        return Bar
 
 
 def fetch(repo: str, commit: str, files: dict[str, int], *, force: bool = False) -> str:
-    """Download `files`; the folder that holds them, or the one file, comes back. Raises CatalogError."""
+    """Download `files`, names to bytes. Return the folder that holds them, or the one file. Raises CatalogError."""
+    # Read when the library is imported. Xet transfers run in native code, where no signal ends them.
+    os.environ["HF_HUB_DISABLE_XET"] = "1"
     from huggingface_hub import constants, hf_hub_download
 
-    constants.DOWNLOAD_CHUNK_SIZE = CHUNK
-    constants.HF_HUB_DISABLE_XET = True  # its transfers run in native code, where no signal ends them
-    _Bar.total = sum(files.values())
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK  # 10 MB: on a slow line no progress for many seconds
+    download = Download(sum(files.values()))
     finished, path = 0, Path()
     for name, size in files.items():
         path = Path(
@@ -71,14 +72,14 @@ def fetch(repo: str, commit: str, files: dict[str, int], *, force: bool = False)
                 repo,
                 name,
                 revision=commit,
-                tqdm_class=_Bar,
+                tqdm_class=download.bar(),
                 etag_timeout=10,
                 force_download=force,
             )
         )
         finished += size
-        _Bar.done = finished
-        tell()
+        download.done = finished
+        download.tell()
     return str(path if len(files) == 1 and path.suffix == ".gguf" else path.parent)
 
 
