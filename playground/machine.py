@@ -15,7 +15,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
@@ -25,6 +24,7 @@ from typing import Any, Literal
 import psutil
 
 from playground import process
+from playground.files import write_whole
 from playground.settings import settings
 
 PROBE_MODULE = "playground.engines.host.probe"
@@ -239,12 +239,7 @@ def _ask_torch() -> Probe:
 
 
 def _store(entry: dict[str, Any]) -> None:
-    """Written aside and renamed: two processes may measure at once."""
-    path = _cache()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        json.dump(entry, file, indent=1)
-    Path(file.name).replace(path)
+    write_whole(_cache(), json.dumps(entry, indent=1))
 
 
 def busy() -> float:

@@ -34,6 +34,7 @@ import psutil
 
 from playground.core import Progress
 from playground.errors import Cancelled, CatalogError, EngineUnavailable, from_wire
+from playground.files import write_whole
 from playground.settings import settings
 
 POLL_S = 0.1
@@ -275,9 +276,7 @@ def as_user_said(environment: Mapping[str, str]) -> dict[str, str]:
 
 def note_process_group(pid: int, name: str) -> Path:
     """Write down that this app started the process group `pid`. Returns the note, to be removed when it has ended."""
-    folder = settings().running
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{pid}.json"
+    path = settings().running / f"{pid}.json"
     body = {
         "name": name,
         "pid": pid,
@@ -285,9 +284,7 @@ def note_process_group(pid: int, name: str) -> Path:
         "owner": os.getpid(),
         "owner_identity": process_identity(os.getpid()),
     }
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(body))
-    partial.replace(path)
+    write_whole(path, json.dumps(body))
     return path
 
 

@@ -10,8 +10,8 @@ What was measured of each document is in a file of its own: whoever is killed lo
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -23,6 +23,7 @@ import numpy as np
 
 from playground.core import Loaded, LoadSpec, Progress
 from playground.errors import DifferentTokenizer, EvaluationError, OutOfMemory
+from playground.files import write_whole
 from playground.metrics.divergence import DocumentDivergence, summarize
 from playground.metrics.token_divergence import TokenDivergence, token_divergence
 from playground.texts.prose import Text
@@ -359,13 +360,9 @@ class DocumentFiles:
             return None
 
     def write(self, number: int, document: DocumentDivergence) -> None:
-        file = self._file(number)
-        aside = file.with_suffix(".partial")
-        with aside.open("wb") as opened:
-            np.savez(opened, **{name: getattr(document, name) for name in _FILE_FIELDS})
-            opened.flush()
-            os.fsync(opened.fileno())
-        aside.replace(file)
+        arrays = io.BytesIO()
+        np.savez(arrays, **{name: getattr(document, name) for name in _FILE_FIELDS})
+        write_whole(self._file(number), arrays.getvalue())
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{number:05d}.npz"
@@ -380,6 +377,4 @@ class DocumentFiles:
 
     @loaded.setter
     def loaded(self, facts: Loaded) -> None:
-        aside = (self._folder / LOADED).with_suffix(".partial")
-        aside.write_text(json.dumps(facts.as_dict()))
-        aside.replace(self._folder / LOADED)
+        write_whole(self._folder / LOADED, json.dumps(facts.as_dict()))

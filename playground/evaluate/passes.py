@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 from playground import machine, process
 from playground.core import LoadSpec
+from playground.files import write_whole
 from playground.settings import settings
 
 MODULE = "playground.evaluate.passes"
@@ -96,11 +96,7 @@ def _stored() -> dict[str, Any]:
 
 
 def _store(fresh: dict[str, Any]) -> None:
-    path = _cache()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        json.dump(_stored() | fresh, file, indent=1)
-    Path(file.name).replace(path)
+    write_whole(_cache(), json.dumps(_stored() | fresh, indent=1))
 
 
 def _ask(specs: Sequence[LoadSpec]) -> list[Pass | None]:

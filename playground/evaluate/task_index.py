@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from playground import process
+from playground.files import write_whole
 
 
 def main() -> None:
@@ -21,9 +22,7 @@ def main() -> None:
 
     root = Path(tasks.__file__).parent
     rows = {name: _row(entry, root) for name, entry in tasks.TaskManager().task_index.items()}
-    aside = file.with_suffix(".partial")
-    aside.write_text(json.dumps({"root": str(root), "rows": rows}))
-    aside.replace(file)
+    write_whole(file, json.dumps({"root": str(root), "rows": rows}))
     process.say({"result": {"tasks": len(rows)}})
 
 

@@ -20,6 +20,7 @@ from playground.evaluate import items
 from playground.evaluate.harness import Answers
 from playground.evaluate.items import TaskFacts
 from playground.evaluate.prepare import Prepared
+from playground.files import write_whole
 from playground.settings import settings
 from playground.store import folders
 
@@ -83,12 +84,7 @@ def write(place: Path, done: Variant) -> None:
     for name, answers in done.tasks.items():
         items.write(place / _ITEMS / f"{name}.jsonl", answers.items)
     tasks = {name: answers.facts.as_dict() for name, answers in done.tasks.items()}
-    aside = place / f"{_DONE}.partial"
-    with aside.open("w", encoding="utf-8") as file:
-        json.dump({"facts": done.facts, "tasks": tasks}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(place / _DONE)
+    write_whole(place / _DONE, json.dumps({"facts": done.facts, "tasks": tasks}))
 
 
 def read(place: Path) -> Variant | None:

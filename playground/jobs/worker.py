@@ -22,15 +22,14 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
 
 import filelock
 import psutil
 
 from playground import process
 from playground.errors import Cancelled, to_wire
+from playground.files import write_whole
 from playground.jobs import ending, kinds
 from playground.jobs.ending import ERROR, RESULT
 from playground.jobs.progress import Report
@@ -96,7 +95,7 @@ def _work(job: Job) -> int:
         report = Report(folder)
         with contextlib.closing(report), Sampler(report):
             result = kind.run(kind.Spec.from_dict(job.spec), folder, report)
-        _write(folder / RESULT, result)
+        write_whole(folder / RESULT, json.dumps(result, allow_nan=False))
     except Exception as error:  # noqa: BLE001  the body is other people's code: whatever it raises becomes a sentence
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with contextlib.suppress(OSError):  # on a full disk nor can the log be written
@@ -104,19 +103,9 @@ def _work(job: Job) -> int:
         told = ending.explain(error, partial.parent)
         with contextlib.suppress(OSError):
             folders.remove(partial)  # first: what comes next needs room
-        _write(folder / ERROR, to_wire(told))
+        write_whole(folder / ERROR, json.dumps(to_wire(told), allow_nan=False))
         return 1
     return 0
-
-
-def _write(path: Path, body: dict[str, Any]) -> None:
-    """Whole or not at all, and on the disk before its name is."""
-    aside = path.with_suffix(".partial")
-    with aside.open("w", encoding="utf-8") as file:
-        json.dump(body, file, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 class Sampler:

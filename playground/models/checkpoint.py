@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import shlex
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +29,7 @@ from typing import Any, Literal
 from packaging.specifiers import SpecifierSet
 
 from playground.errors import BrokenCheckpoint, UnknownModel, UnsafeModel, UnsupportedModel
+from playground.files import write_whole
 from playground.metrics import weights
 from playground.metrics.weights import Tensor, content_hash
 from playground.models import bundled, gguf, restore, scheme
@@ -263,10 +263,7 @@ def known(path: Path) -> str:
             return found
     digest = content_hash(path)
     with contextlib.suppress(OSError):  # a full or read-only disk costs the next caller the time, nothing else
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False) as file:
-            file.write(digest)
-        Path(file.name).replace(place)
+        write_whole(place, digest)
     return digest
 
 

@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from playground.errors import CatalogError, InvalidSettings, UnknownModel, UnsafeAddress
+from playground.files import write_whole
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
@@ -272,13 +273,7 @@ def _writing() -> Iterator[dict[str, Endpoint]]:
         rows = {
             name: {key: value for key, value in asdict(one).items() if key != "name"} for name, one in known.items()
         }
-        partial = path.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
-        with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            json.dump({"format": FORMAT, "endpoints": rows}, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_whole(path, json.dumps({"format": FORMAT, "endpoints": rows}, indent=2), mode=0o600)
 
 
 # Network addresses.

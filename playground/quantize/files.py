@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from playground import texts
 from playground.errors import InvalidCalibration, OwnerOnly, PlaygroundError
+from playground.files import write_whole
 from playground.settings import settings
 from playground.store import database, variants
 from playground.texts import Calibration
@@ -179,10 +180,7 @@ def _keep(data: bytes, suffix: str) -> Uploaded:
     """Write it under its content's name, and read it once: a broken file is told now and not by a job."""
     token = f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
     path = folder() / token
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f"{suffix}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    write_whole(path, data)
     try:
         drawn = texts.draw(Calibration(source=str(path), samples=1))
     except PlaygroundError as error:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from playground import machine, process
+from playground.files import write_whole
 from playground.settings import settings
 
 MODULE = "playground.quantize.machine_speed"
@@ -105,11 +106,7 @@ def _ask() -> Speed:
 
 
 def _store(found: Speed) -> None:
-    path = _cache()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        json.dump({"key": _key(), "speed": asdict(found)}, file, indent=1)
-    Path(file.name).replace(path)
+    write_whole(_cache(), json.dumps({"key": _key(), "speed": asdict(found)}, indent=1))
 
 
 def _seconds(work: Callable[[], object]) -> float:

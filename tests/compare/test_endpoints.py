@@ -138,8 +138,11 @@ def test_a_damaged_file_shows_its_place_to_the_owner_alone(page: Page, home: Pat
     assert "cannot be read" in page.send("enter", LAB)["said"][2]
 
 
-def test_what_cannot_be_written_is_a_sentence(page: Page, home: Path) -> None:
-    (home / "endpoints.partial").mkdir()
+def test_what_cannot_be_written_is_a_sentence(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(models_endpoints, "write_whole", full)
     assert "cannot be written" in page.send("enter", LAB)["said"][2] and names() == []
 
 
