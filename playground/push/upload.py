@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from playground.errors import HubUnreachable, NameTaken, to_wire
-from playground.process import say
+from playground.process import end_with_parent, say
 from playground.push.hub import AGAIN, typed, unreachable
 
 CONNECT_S = 10.0
@@ -179,15 +179,9 @@ def _check_existing(repository: str, held: Collection[str], *, replace: bool, ex
         )
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 4096):
-        continue
-    os._exit(1)
-
-
 def main() -> int:
     request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         say({"result": upload(**request)})
     except Exception as error:  # noqa: BLE001  whatever it is, the parent gets a typed error

@@ -1,4 +1,5 @@
-"""How a job's threads wait: briefly, unless the user said how, and never in an engine that the job starts."""
+"""Child processes: how a job's threads wait (briefly, unless the user said how, and never in an engine that the job
+starts), and that a child ends with its parent."""
 
 from __future__ import annotations
 
@@ -57,3 +58,23 @@ def test_libgomp_understands_it() -> None:
         check=True,
     ).stderr
     assert "GOMP_SPINCOUNT = '1000'" in shown
+
+
+def test_a_busy_child_ends_when_its_parent_is_gone() -> None:
+    code = (
+        "import threading, time\n"
+        "from playground.process import end_with_parent\n"
+        "threading.Thread(target=end_with_parent, daemon=True).start()\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=process.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None and child.stdin is not None
+        try:
+            assert child.stdout.readline() == b"ready\n" and child.poll() is None
+            child.stdin.close()
+            assert child.wait(30) == 1
+        finally:
+            child.kill()
