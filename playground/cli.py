@@ -28,6 +28,7 @@ from playground.console import (
 )
 from playground.errors import Cancelled, PlaygroundError
 from playground.evaluate import cli as evaluate_cli
+from playground.formatting import size
 from playground.push import cli as push_cli
 from playground.quantize import cli as quantize_cli
 from playground.review import cli as review_cli
@@ -92,9 +93,8 @@ def models(
         table.add_column(heading, justify="right")
     table.add_column("engines")
     for row in rows:
-        size = "–" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.0f} MB"
         bits = "–" if row["bits_per_weight"] is None else f"{row['bits_per_weight']:.2f}"
-        table.add_row(row["id"], row["method"], row["scheme"], size, bits, ", ".join(row["engines"]))
+        table.add_row(row["id"], row["method"], row["scheme"], size(row["bytes"]), bits, ", ".join(row["engines"]))
     out.print(table)
 
 

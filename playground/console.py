@@ -25,6 +25,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from playground import formatting
 from playground.core import Progress
 from playground.errors import Cancelled, PlaygroundError
 
@@ -210,7 +211,7 @@ class Watch:
                 case "layer":
                     self._layer = escape(f"{event['name']} {event['error']:.3g}")
                 case "memory":
-                    self._memory = f"{event['bytes'] / 1e9:.1f} GB"
+                    self._memory = formatting.size(event["bytes"])
                 case "note" if event["text"] not in self._said:
                     say([event["text"]])
         if events:
@@ -234,8 +235,7 @@ def _left(spent: float, done: float, remaining: float) -> str:
     """At the pace of this stage so far; "" before there is one."""
     if done <= 0 or remaining <= 0 or spent < LEFT_AFTER_S:
         return ""
-    seconds = spent * remaining / done
-    return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
+    return formatting.time_left(spent * remaining / done)
 
 
 def fail(error: PlaygroundError) -> None:

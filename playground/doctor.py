@@ -16,6 +16,7 @@ from playground import machine
 from playground.engines import base
 from playground.engines.base import SETUP, missing_vllm
 from playground.errors import PlaygroundError
+from playground.formatting import size
 from playground.methods import TABLE as METHODS
 from playground.methods import Method
 from playground.models import bundled, checkpoint
@@ -144,12 +145,12 @@ def render(report: dict[str, Any], console: Console) -> None:
     limit = " (limit of this container)" if memory["limit"] == "cgroup" else ""
     lines = {
         "Machine": f"{facts['system']}, {facts['cpu']}, {facts['cores']} cores {' '.join(facts['cpu_flags'])}".rstrip(),
-        "Memory": f"{_gb(memory['available'])} of {_gb(memory['total'])} free{limit}",
+        "Memory": f"{size(memory['available'])} of {size(memory['total'])} free{limit}",
     }
     if device:
         lines["Device"] = f"{device['device']}: {device['name']}, {device['threads']} CPU threads"
         if device["device"] != "cpu":
-            lines["Device memory"] = f"{_gb(device['memory_free'])} of {_gb(device['memory_total'])} free"
+            lines["Device memory"] = f"{size(device['memory_free'])} of {size(device['memory_total'])} free"
         measured = device["bandwidth"]
         lines["Bandwidth"] = (
             f"{measured / 1e9:.1f} GB/s, measured" if measured else "not measured: too little free memory"
@@ -195,7 +196,3 @@ def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
             sentences.append(f"Run `{row['do']}`.")
         found.add_row(row["title"], Text(_WORDS[row["state"]], style=_STYLES[row["state"]]), Text(" ".join(sentences)))
     return found
-
-
-def _gb(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"

@@ -34,6 +34,8 @@ def size(count: Any) -> str:
     """ "269 MB", "1.24 GB"; bytes in decimal units, as on the page."""
     if not known(count):
         return UNKNOWN
+    if not count:
+        return "0 MB"
     if count >= 9.995e8:
         return f"{count / 1e9:.1f} GB" if count >= 1e10 else f"{count / 1e9:.2f} GB"
     return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
@@ -47,6 +49,10 @@ def seconds(value: Any) -> str:
     return (
         f"{value / 60:.1f} min" if value < 600 else f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
     )
+
+
+def time_left(seconds: float) -> str:
+    return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
 
 
 def percent(share: Any, digits: int = 1) -> str:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from playground import formatting
 from playground.core import Loaded, LoadSpec, Progress
 from playground.errors import DifferentTokenizer, EvaluationError, OutOfMemory
 from playground.files import write_whole
@@ -145,7 +146,7 @@ class _Loader:
         needed, free = spec.weight_bytes + HEADROOM, self._memory.free()
         if needed > free:
             raise OutOfMemory(
-                f"{spec.id} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free.",
+                f"{spec.id} needs {formatting.size(needed)} and {formatting.size(free)} are free.",
                 hint="Unload other models, or choose a smaller one.",
             )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from playground import machine, models
+from playground import formatting, machine, models
 from playground.core import LoadSpec, Variant
 from playground.engines import base
 from playground.errors import OutOfMemory, PlaygroundError
@@ -294,7 +294,7 @@ def check(spec: EvaluateSpec | DivergenceSpec, device: str) -> None:
     low, free = needed(spec).low, machine.memory().available
     if low > free:
         raise OutOfMemory(
-            f"It needs at least {low / 1e9:.2f} GB of memory and {free / 1e9:.2f} GB are free.",
+            f"It needs at least {formatting.size(low)} of memory and {formatting.size(free)} are free.",
             hint="Unload models on the Compare page, measure smaller variants, or leave the divergence out.",
         )
 

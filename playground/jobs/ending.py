@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from playground import formatting
 from playground.errors import (
     Cancelled,
     JobDied,
@@ -293,6 +294,6 @@ def _is_memory(error: BaseException) -> bool:
 
 def _free(where: Path) -> str:
     try:
-        return f"{shutil.disk_usage(where).free / 1e6:,.0f} MB"
+        return formatting.size(shutil.disk_usage(where).free)
     except OSError:
-        return "0 MB"
+        return formatting.size(0)

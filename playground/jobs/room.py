@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from playground import machine
+from playground import formatting, machine
 from playground.engines.base import Engine, zero_gpu
 from playground.errors import EngineUnavailable
 from playground.jobs import kinds
@@ -27,7 +27,7 @@ def before_start(engine: Engine) -> Callable[[Job], None]:
         spec = kind.Spec.from_dict(job.spec)
         needed = kind.needs(spec)
         while (job.device != "cpu" or machine.memory().available < needed) and (name := engine.unload_idle()):
-            log.info("%s was unloaded: job %s needs up to %.2f GB", name, job.id, needed / 1e9)
+            log.info("%s was unloaded: job %s needs up to %s", name, job.id, formatting.size(needed))
         kind.check(spec, job.device)
 
     return make_room

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from playground import process
+from playground import formatting, process
 from playground.core import Progress
 from playground.errors import Cancelled, CatalogError
 from playground.process import without_keys
@@ -179,7 +179,7 @@ def _need_space(where: Path) -> None:
     free = shutil.disk_usage(where).free
     if free < needed:
         raise CatalogError(
-            f"Restoring smollm2 needs {needed / 1e6:,.0f} MB and the disk has {free / 1e6:,.0f} MB free.",
+            f"Restoring smollm2 needs {formatting.size(needed)} and the disk has {formatting.size(free)} free.",
             hint="Free some space, or point PLAYGROUND_HOME at another disk.",
         )
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from playground.console import err, out
 from playground.errors import Cancelled
+from playground.formatting import size
 
 if TYPE_CHECKING:
     from playground.core import Progress
@@ -46,11 +47,11 @@ def push(
         return
     seen = "private" if pushed.private else "public"
     out.print(escape(f"{pushed.url} ({seen}), commit {pushed.commit[:7]}"), highlight=False, soft_wrap=True)
-    out.print(escape(f"{_what(planned)}, {pushed.sent / 1e6:,.1f} MB of it new there."), style="dim", highlight=False)
+    out.print(escape(f"{_what(planned)}, {size(pushed.sent)} of it new there."), style="dim", highlight=False)
 
 
 def _what(planned: Plan) -> str:
-    return f"{len(planned.files.names)} files, {planned.bytes / 1e6:,.1f} MB"
+    return f"{len(planned.files.names)} files, {size(planned.bytes)}"
 
 
 def _push(planned: Plan, token: str, *, private: bool, replace: bool) -> Pushed:

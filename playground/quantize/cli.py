@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from playground import formatting
 from playground.console import follow, out, say
 from playground.errors import InvalidRequest, OutOfMemory
 
@@ -121,12 +122,11 @@ def _calibration(source: str | None, samples: int | None, length: int | None, se
 
 
 def _expectation(found: Estimate) -> str:
-    """ "Expected: 113 MB, 0.9 to 1.3 GB of memory, 20 to 40 s." """
+    """ "Expected: 113 MB, 900 MB to 1.30 GB of memory, 20 to 40 s." """
     from playground.estimate import span
 
-    low, high = (count / 1e9 for count in found.peak_memory)
-    parts = [f"{'' if found.bytes_is_exact else 'about '}{found.bytes_after / 1e6:,.0f} MB"]
-    parts.append(f"{low:.1f} to {high:.1f} GB of memory")
+    parts = [f"{'' if found.bytes_is_exact else 'about '}{formatting.size(found.bytes_after)}"]
+    parts.append(f"{' to '.join(map(formatting.size, found.peak_memory))} of memory")
     if found.seconds is not None:
         parts.append(span(found.seconds))
     return f"Expected: {', '.join(parts)}."
@@ -137,10 +137,10 @@ def _card(job: Job, recipe: Recipe) -> None:
     made: Mapping[str, Any] = job.result or {}
     before, after = made["bytes_before"], made["bytes_after"]
     rows = [
-        ("size", f"{before / 1e6:,.0f} MB → {after / 1e6:,.0f} MB, {before / after:.2f}× smaller"),
+        ("size", f"{formatting.size(before)} → {formatting.size(after)}, {before / after:.2f}× smaller"),
         ("bits per weight", f"{made['bits_per_weight']:.2f}"),
         ("time", f"{made['seconds']:,.1f} s"),
-        ("peak memory", f"{made['peak_memory_bytes'] / 1e9:.2f} GB"),
+        ("peak memory", formatting.size(made["peak_memory_bytes"])),
     ]
     if reload := made.get("reload"):
         rows.append(("reloaded", f"mean KLD {reload['kld_mean']:.2g} to what was in memory"))

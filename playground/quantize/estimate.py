@@ -21,6 +21,7 @@ from typing import Any
 
 from playground import machine
 from playground.estimate import Measured, Parts, spread
+from playground.formatting import size as words
 from playground.machine import busy
 from playground.methods.recipe import Recipe
 from playground.methods.schemes import SCHEMES
@@ -329,14 +330,14 @@ def _refusal(work: Job, memory_low: int, disk: int, here: Facts) -> tuple[str, s
     """The first reason why it cannot run, and what to do; ("", "") when there is none."""
     if memory_low > here.memory_available + here.memory_held:
         fewer = "use fewer or shorter calibration samples, or " if work.tokens else ""
-        more = f", {_gb(here.memory_held)} more without what is loaded" if here.memory_held else ""
+        more = f", {words(here.memory_held)} more without what is loaded" if here.memory_held else ""
         return (
-            f"It needs at least {_gb(memory_low)} of memory and {_gb(here.memory_available)} are free{more}.",
+            f"It needs at least {words(memory_low)} of memory and {words(here.memory_available)} are free{more}.",
             f"Unload idle models, {fewer}choose a smaller model.",
         )
     if disk * DISK_MARGIN > here.disk_free:
         return (
-            f"It writes {_gb(disk)} and the disk has {_gb(here.disk_free)} free; a tenth is kept as a margin.",
+            f"It writes {words(disk)} and the disk has {words(here.disk_free)} free; a tenth is kept as a margin.",
             "Delete variants that are no longer needed, or choose a folder on another disk.",
         )
     return "", ""
@@ -350,18 +351,16 @@ def _reasons(recipe: Recipe, after: Size, download: int, memory_high: int, here:
             f"{scheme.name} is stored in 8 bits per weight: compressed-tensors packs nothing when inputs are quantized."
         )
     if download:
-        found.append(f"{_gb(download)} are downloaded first; the time does not count that.")
+        found.append(f"{words(download)} are downloaded first; the time does not count that.")
     possible = here.memory_available + here.memory_held
     if here.memory_available < memory_high <= possible:
-        found.append(f"Idle models are unloaded before it begins: {_gb(here.memory_available)} of memory are free.")
+        found.append(f"Idle models are unloaded before it begins: {words(here.memory_available)} of memory are free.")
     if memory_high > possible:
-        found.append(f"At worst it takes {_gb(memory_high)} of memory, more than the {_gb(possible)} that can be free.")
+        found.append(
+            f"At worst it takes {words(memory_high)} of memory, more than the {words(possible)} that can be free."
+        )
     if here.speed and here.busy > 1:
         found.append(
             f"The machine is busy ({here.busy:.1f} other threads per core): the upper end of the time says so."
         )
     return found
-
-
-def _gb(count: float) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from playground import models, process
+from playground import formatting, models, process
 from playground.console import Figures
 from playground.errors import InvalidRequest
 from playground.settings import settings
@@ -146,7 +146,7 @@ def _stages(pace: Pace, lines: bool) -> Iterator[tuple[Callable[[str], None], On
 def _left(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    return f" · about {seconds:.0f} s left" if seconds < 90 else f" · about {seconds / 60:.0f} min left"
+    return f" · {formatting.time_left(seconds)}"
 
 
 def tables(rows: list[BenchRow]) -> list[Figures]:
@@ -159,8 +159,9 @@ def tables(rows: list[BenchRow]) -> list[Figures]:
         for row in single:
             numbers = (_number(row.tok_s_mean), _number(row.tok_s_sd), str(row.runs))
             share = "–" if row.mbu is None else f"{row.mbu:.0%}"
-            weight = "–" if row.weight_bytes is None else f"{row.weight_bytes / 1e6:,.0f} MB"
-            table.add(row.variant, row.engine, row.test, *numbers, share, weight, row.clock or "–")
+            table.add(
+                row.variant, row.engine, row.test, *numbers, share, formatting.size(row.weight_bytes), row.clock or "–"
+            )
         found.append(table)
     if sweep:
         numeric = ("at once", "requests", "output tok/s", "all tok/s", "TTFT p50, p99 ms", "TPOT p50, p99 ms")

@@ -70,4 +70,4 @@ def test_the_log_shows_the_last_state_of_a_bar(home: Path) -> None:
 
 def test_the_free_bytes_of_the_disk_are_said(tmp_path: Path) -> None:
     told = explain(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
-    assert str(tmp_path) in told.message and " MB are free" in told.message
+    assert str(tmp_path) in told.message and "B are free" in told.message

@@ -212,7 +212,7 @@ def test_a_changed_package_file_is_refused(home: Path, monkeypatch: pytest.Monke
 
 def test_a_full_disk_is_said_before_the_work(home: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
-    with pytest.raises(CatalogError, match="needs 330 MB and the disk has 0 MB free"):
+    with pytest.raises(CatalogError, match="needs 330 MB and the disk has 1 kB free"):
         bundled.restore()
     assert counted == []
 

@@ -15,7 +15,7 @@ from tests.push.conftest import TOKEN
 def test_a_dry_run_prints_the_card_and_sends_nothing(hub: Hub, variant: StoredVariant) -> None:
     done = playground("push", variant.id, "me/tiny", "--dry-run")
     assert done.returncode == 0 and done.stdout.startswith("---\nbase_model: HuggingFaceTB/SmolLM2-135M-Instruct\n")
-    assert "5 files, 1.0 MB: README.md, config.json" in done.stderr.replace("\n", " ")
+    assert "5 files, 1 MB: README.md, config.json" in done.stderr.replace("\n", " ")
     assert not hub.requests
 
 

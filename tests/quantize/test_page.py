@@ -417,9 +417,9 @@ def test_what_cannot_work_is_refused_with_a_hint(page: Page, queue: FakeQueue, m
     full = Facts(None, 10**12, 10**6)
     monkeypatch.setattr(quantize_page, "facts", lambda **_: full)
     cost = page.send("form", "estimate", FORM | {"serial": 2})
-    assert not cost["fits"] and "the disk has 1.0 MB free" in cost["error"][0] and cost["after"]
+    assert not cost["fits"] and "the disk has 1 MB free" in cost["error"][0] and cost["after"]
     begun = page.send("form", "begin", FORM)
-    assert "the disk has 1.0 MB free" in begun["error"][0] and not queue.jobs
+    assert "the disk has 1 MB free" in begun["error"][0] and not queue.jobs
 
 
 def test_deleting_removes_the_files_and_says_what_is_left(page: Page) -> None:
