@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
-from typing import Any
 
 # Read by gradio: the page calls nobody, and the queue does not build a data frame for every event.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -19,18 +17,4 @@ os.environ["FORWARDED_ALLOW_IPS"] = ""
 if "mcp" not in sys.modules and "--mcp" not in sys.argv and "PLAYGROUND_MCP" not in os.environ:
     sys.modules["mcp"] = None  # type: ignore[assignment]
 
-_getfile = inspect.getfile
-
-
-def _no_stub_files(object: Any) -> str:
-    """Importing gradio parses 81 sources to rewrite stub files, half of its 4 s; what has no source is skipped."""
-    if str(getattr(object, "__module__", "")).startswith("gradio."):
-        raise OSError("no source wanted")
-    return _getfile(object)
-
-
-inspect.getfile = _no_stub_files
-try:
-    import gradio as gradio
-finally:
-    inspect.getfile = _getfile
+import gradio as gradio  # after the settings that it reads
