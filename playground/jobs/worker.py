@@ -1,10 +1,9 @@
 """One job in a process of its own: `python -m playground.jobs.worker ID`.
 
 It leads its session, so that it outlives the app and can be ended with all its children. It holds the lock of its
-device while it works, and takes the job in the store before it begins: of several workers for one job, one does it.
-It tells what it does in events.jsonl and ends with result.json or error.json; nothing waits for its standard output,
-which is the log. It samples its own memory and that of its children, so that the curve goes on when the app is
-restarted meanwhile.
+device while it works, and claims the job in the store before it begins: of several workers for one job, one does it.
+It appends events to events.jsonl and ends with result.json or error.json; its standard output is the log. It samples
+its own memory and that of its children, so that the curve goes on when the app is restarted meanwhile.
 """
 
 from __future__ import annotations
@@ -51,25 +50,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("job", help="id of a queued job")
     parser.add_argument("--app", type=int, default=0, help="process that started this one")
     parser.add_argument("--nice", type=int, default=0, help="added to the niceness of the worker")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _cancel)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if asked.nice:
-        os.nice(asked.nice)
-    job = jobs.get(asked.job)
+    if options.nice:
+        os.nice(options.nice)
+    job = jobs.get(options.job)
     with _device(job) as free:
-        return _work(job) if free and _claim(job, asked.app) else 0
+        return _work(job) if free and _claim(job, options.app) else 0
 
 
 def _cancel(*_: int | FrameType | None) -> None:
-    """SIGTERM, in the main thread. The next one would disturb the tidying up; who has no patience sends SIGKILL."""
+    """Handle SIGTERM in the main thread. A second one is ignored: it would interrupt the cleanup."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Cancelled("The job was stopped.", hint="It can be run again.")
 
 
 @contextlib.contextmanager
 def _device(job: Job) -> Iterator[bool]:
-    """Hold the device; False when the job was cancelled, or another worker did it, while this one waited."""
+    """Hold the device's lock. Yields False when the job was cancelled, or another worker did it, while this waited."""
     lock = filelock.FileLock(folders.device_lock(job.device))
     while jobs.get(job.id).state == "queued":
         with contextlib.suppress(filelock.Timeout):
@@ -83,8 +82,8 @@ def _device(job: Job) -> Iterator[bool]:
 
 
 def _claim(job: Job, app: int) -> bool:
-    me = os.getpid()
-    return jobs.claim(job.id, me, process.process_identity(me), app, process.process_identity(app))
+    pid = os.getpid()
+    return jobs.claim(job.id, pid, process.process_identity(pid), app, process.process_identity(app))
 
 
 def _work(job: Job) -> int:
@@ -100,17 +99,17 @@ def _work(job: Job) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         with contextlib.suppress(OSError):  # on a full disk nor can the log be written
             traceback.print_exc()
-        told = ending.explain(error, partial.parent)
+        failure = ending.explain(error, partial.parent)
         with contextlib.suppress(OSError):
             folders.remove(partial)  # first: what comes next needs room
-        write_whole(folder / ERROR, json.dumps(to_wire(told), allow_nan=False))
+        write_whole(folder / ERROR, json.dumps(to_wire(failure), allow_nan=False))
         return 1
     return 0
 
 
 class Sampler:
-    """Reports resident bytes while it is entered, about every second or as often as costs no time that anyone notices,
-    and the exact peak of this process at the end."""
+    """Reports resident bytes while it is entered, about every second and for at most `SHARE` of the worker's time, and
+    the exact peak of this process at the end."""
 
     def __init__(self, report: Report, every_s: float = EVERY_S) -> None:
         self._report, self._every_s = report, every_s
@@ -128,12 +127,12 @@ class Sampler:
         self._thread.join()
 
     def _sample(self) -> None:
-        me = psutil.Process()
+        own = psutil.Process()
         for number in itertools.count():
             began = time.monotonic()
             over = self._done.is_set()
             if number % CHILDREN_EVERY == 0:
-                members = tree(me)
+                members = tree(own)
             with contextlib.suppress(OSError):  # of a full disk the body itself will hear
                 self._report.memory(max(resident(members), peak_bytes() if over else 0))
             if over:

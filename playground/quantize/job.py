@@ -79,8 +79,8 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     with ThreadPool(1) as beside:  # of daemon threads: a cancelled job does not wait for the hash of many gigabytes
         hashes = beside.apply_async(lambda: (content_hash(Path(made.path)), content_hash(source)))
         report.progress(Progress("reloading it in a fresh process"))
-        reload = _judged(in_fresh_process(partial, probe)) if probe.exists() else None
-        answers = _asked(Path(made.path), source, recipe, original)
+        reload = _checked(in_fresh_process(partial, probe)) if probe.exists() else None
+        in_llamacpp = _compared_in_llamacpp(Path(made.path), source, recipe, original)
         clock.lap("reload")
         report.progress(Progress("checksums"))
         digest, parent_digest = hashes.get()
@@ -100,10 +100,10 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         "content_hash": digest,
         "layers": [error.as_row() for error in errors],
         "reload": reload,
-        "llamacpp": answers,
+        "llamacpp": in_llamacpp,
         "stages": clock.laps,
         "reasons": list(completed.reasons),
-        "notes": [*_notes(recipe, partial), *_asked_notes(Path(made.path), original, answers)],
+        "notes": [*_notes(recipe, partial), *_llamacpp_notes(Path(made.path), original, in_llamacpp)],
     }
     parent = {"id": model, "content_hash": parent_digest}
     created = now()
@@ -167,22 +167,24 @@ def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, li
     """The samples as token ids, and the recipe with their hash. A recipe that names another hash is refused."""
     if not recipe.calibration:
         return recipe, []
-    asked = Calibration.from_dict({key: value for key, value in recipe.calibration.items() if key != CONTENT_HASH})
+    calibration = Calibration.from_dict(
+        {key: value for key, value in recipe.calibration.items() if key != CONTENT_HASH}
+    )
     report.progress(Progress("reading calibration text"))
-    drawn = texts.draw(asked, report.progress)
+    drawn = texts.draw(calibration, report.progress)
     if drawn.skipped:
         report.note(f"Rows of the text that are too short or use tools, and are left out: {drawn.skipped:,}.")
     if drawn.note:
         report.note(drawn.note)
-    found = tokenize(list(drawn.samples), compressor.tokenizer(source), asked.max_length, asked.samples)
+    tokens = tokenize(list(drawn.samples), compressor.tokenizer(source), calibration.max_length, calibration.samples)
     wanted = recipe.calibration.get(CONTENT_HASH)
-    if wanted and wanted != found.content_hash:
+    if wanted and wanted != tokens.content_hash:
         raise QuantizeFailed(
             "The calibration text is not the one this recipe was made with: its hash differs.",
             hint="Restore the text, or leave content_hash out of the recipe to use what is there now.",
         )
-    report.note(f"Calibration: {len(found.ids)} samples, {found.tokens:,} tokens, {found.templated} conversations.")
-    return replace(recipe, calibration={**asked.as_dict(), CONTENT_HASH: found.content_hash}), list(found.ids)
+    report.note(f"Calibration: {len(tokens.ids)} samples, {tokens.tokens:,} tokens, {tokens.templated} conversations.")
+    return replace(recipe, calibration={**calibration.as_dict(), CONTENT_HASH: tokens.content_hash}), list(tokens.ids)
 
 
 def _make(
@@ -201,54 +203,56 @@ def _make(
             return compressor.quantize(source, partial, how.modifiers(recipe), tokens, probe, report)
     errors: list[LayerError] = []
 
-    def told(error: LayerError) -> None:
+    def on_layer(error: LayerError) -> None:
         errors.append(error)
         report.layer(error.name, error.relative_error, WHAT)
 
     # The worker is stopped by a signal. What comes back is the model in memory, or nothing where there is none.
-    model = how.make(source, partial, recipe, tokens, report.progress, lambda: False, told)
+    model = how.make(source, partial, recipe, tokens, report.progress, lambda: False, on_layer)
     if model is not None:
         quantize_probe.record(model, compressor.tokenizer(source), probe)
     return errors
 
 
 def _notes(recipe: Recipe, partial: Path) -> tuple[str, ...]:
-    """What the method has to say of the files that it wrote."""
+    """The method's own notes on the files that it wrote."""
     say = getattr(maker(recipe.method), "notes", None)
     return tuple(say(partial, recipe)) if say else ()
 
 
-def _asked(file: Path, source: Path, recipe: Recipe, original: Checkpoint) -> dict[str, Any] | None:
-    """What llama.cpp answers from a GGUF file; None for any other checkpoint. Raises ReloadMismatch."""
+def _compared_in_llamacpp(file: Path, source: Path, recipe: Recipe, original: Checkpoint) -> dict[str, Any] | None:
+    """Compare a GGUF file with the original in llama.cpp; None for any other checkpoint. Raises ReloadMismatch."""
     if file.suffix != ".gguf":
         return None
     return reload.compare(file, source, recipe.scheme, original.bytes)
 
 
-def _asked_notes(file: Path, original: Checkpoint, answers: dict[str, Any] | None) -> tuple[str, ...]:
-    """What llama.cpp makes of a GGUF file; nothing of any other checkpoint."""
-    if answers is None:
+def _llamacpp_notes(file: Path, original: Checkpoint, result: dict[str, Any] | None) -> tuple[str, ...]:
+    """Notes on how llama.cpp runs a GGUF file; none for any other checkpoint."""
+    if result is None:
         return ()
-    return (*reload.window_notes(file, original.config), reload.sentence(answers))
+    return (*reload.window_notes(file, original.config), reload.sentence(result))
 
 
-def _judged(found: dict[str, Any]) -> dict[str, Any]:
-    """What the comparison found, unless the two are not the same model. Raises ReloadMismatch."""
-    agrees = found.pop("agrees")
+def _checked(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the difference without "agrees". Raises ReloadMismatch where the two are not the same model."""
+    agrees = result.pop("agrees")
     if not agrees:
         raise ReloadMismatch(
-            f"The saved checkpoint does not answer as the model in memory did: mean KLD {found['kld_mean']:.3g} nats, "
-            f"the same top token in {found['top1_agreement']:.0%}{_farther(found)}.",
+            f"The saved checkpoint does not answer as the model in memory did: mean KLD {result['kld_mean']:.3g} nats, "
+            f"the same top token in {result['top1_agreement']:.0%}{_from_original(result)}.",
             hint="It is broken on the disk and was removed; choose another scheme, method or option for this model.",
         )
-    return found
+    return result
 
 
-def _farther(found: dict[str, Any]) -> str:
+def _from_original(result: dict[str, Any]) -> str:
     """How far both are from the original, where that is known."""
-    if found.get("kld_memory") is None:
+    if result.get("kld_memory") is None:
         return ""
-    return f"; from the original, {found['kld_memory']:.3g} nats in memory and {found['kld_reloaded']:.3g} on the disk"
+    return (
+        f"; from the original, {result['kld_memory']:.3g} nats in memory and {result['kld_reloaded']:.3g} on the disk"
+    )
 
 
 def _describe(partial: Path) -> Checkpoint:

@@ -1,12 +1,11 @@
 """Load a checkpoint in a process of its own and compare it: `python -m playground.quantize.reload`.
 
-A process that has quantized holds patched modules, hooks and caches that a user's process will not have; only a fresh
-one shows what the files are worth.
+A process that has quantized holds patched modules, hooks and caches that a user's process will not have, so the files
+are loaded in a fresh one.
 
-A GGUF file is loaded in llama.cpp, again in a process of its own, and its answers are held against the original in
-transformers. The converter streams one tensor at a time, so no quantized model was ever in memory to compare with. Each
-tensor is read back from the file (`quantize.gguf`); what that cannot see is a file whose parts are right and whose
-whole is not: names, rotary order, hyperparameters, the tokenizer's size.
+A GGUF file is loaded in llama.cpp, also in a process of its own, and compared with the original in transformers. The
+converter streams one tensor at a time, so no quantized model was in memory to compare with. `quantize.gguf` reads each
+tensor back from the file; this finds what that cannot: wrong names, rotary order, hyperparameters, tokenizer size.
 """
 
 from __future__ import annotations
@@ -50,18 +49,18 @@ def in_fresh_process(checkpoint: Path, probe: Path) -> dict[str, object]:
             "The saved checkpoint cannot be loaded again.",
             hint="The log has what transformers said; choose another scheme or method for this model.",
         )
-    found = dict(json.loads(answer.read_bytes()))
-    if "error" in found:
+    difference = dict(json.loads(answer.read_bytes()))
+    if "error" in difference:
         raise ReloadMismatch(
-            f"The saved checkpoint cannot be loaded again: {from_wire(found).message}",
+            f"The saved checkpoint cannot be loaded again: {from_wire(difference).message}",
             hint="It is broken on the disk and was removed; choose another scheme or method for this model.",
         )
     probe.unlink()
-    return found
+    return difference
 
 
 def reload(checkpoint: Path, probe: Path) -> dict[str, object]:
-    """The difference, and the seconds that loading took."""
+    """Load a checkpoint in this process. Return its difference to the probe, and the seconds that loading took."""
     import torch
 
     from playground.models.load import load_model
@@ -90,13 +89,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def compare(file: Path, source: Path, scheme: str, original_bytes: int) -> dict[str, Any]:
-    """How far what llama.cpp answers is from the original; {} where both do not fit into memory.
+    """Compare llama.cpp's next tokens with the original's; {} where both do not fit into memory.
 
-    positions        after how many prefixes of the fixed prompts it was asked for its most probable token
+    positions        prefixes of the fixed prompts after which llama.cpp gave its most probable token
     top1_agreement   share of them in which that is the original's too
-    regret           how much less probable the original finds that token than its own, mean over all, in standard
-                     deviations of its logits there: 0 is the same, about 3 is any token. Nearly equal candidates, of
-                     which a flat model has many, may change their order without anything being wrong
+    regret           logit of the original's own token minus that of llama.cpp's, in standard deviations of the
+                     original's logits at that position, mean over all: 0 is the same token, about 3 is any token.
+                     Nearly equal candidates, of which a flat model has many, may swap without anything being wrong
 
     Raises ReloadMismatch where llama.cpp cannot load the file, or one of 8 bits or more answers differently;
     BrokenCheckpoint where the original holds numbers that are not finite.
@@ -117,23 +116,23 @@ def compare(file: Path, source: Path, scheme: str, original_bytes: int) -> dict[
         regrets.append(float((row.max() - row[token.id]) / deviation))
     if not regrets:
         return {}
-    found = {"positions": len(regrets), "top1_agreement": same / len(regrets), "regret": sum(regrets) / len(regrets)}
-    if scheme in FAITHFUL and found["regret"] > MAX_REGRET:
+    result = {"positions": len(regrets), "top1_agreement": same / len(regrets), "regret": sum(regrets) / len(regrets)}
+    if scheme in FAITHFUL and result["regret"] > MAX_REGRET:
         raise ReloadMismatch(
             f"llama.cpp does not answer from this file as the original does: the same top token in "
-            f"{found['top1_agreement']:.0%} of {len(regrets)} positions.",
+            f"{result['top1_agreement']:.0%} of {len(regrets)} positions.",
             hint="It is broken and was removed; llama.cpp may not know this architecture well.",
         )
-    return found
+    return result
 
 
-def sentence(found: dict[str, Any]) -> str:
-    """For the card."""
-    if not found:
+def sentence(result: dict[str, Any]) -> str:
+    """The result of `compare` in a sentence, for the card."""
+    if not result:
         return "Not held against the original in llama.cpp: both do not fit into memory. Each tensor was read back."
     return (
-        f"llama.cpp loaded the file: its most probable token is the original's in {found['top1_agreement']:.0%} of "
-        f"{found['positions']} positions of fixed prompts."
+        f"llama.cpp loaded the file: its most probable token is the original's in {result['top1_agreement']:.0%} of "
+        f"{result['positions']} positions of fixed prompts."
     )
 
 
@@ -149,7 +148,7 @@ def window_notes(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _llamacpp(file: Path, prompts: Sequence[Sequence[int]]) -> list[Token | None]:
-    """The most probable token after each prefix of each prompt, from FEW tokens on; None where it is the text's end."""
+    """The most probable token after each prefix of each prompt, from FEW tokens on; None at the end of the text."""
     engine = LlamaCppEngine(_no_text)
     variant = str(file)
     try:
