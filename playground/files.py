@@ -1,4 +1,4 @@
-"""Files that are complete or not there."""
+"""Files that are complete or not there, and on the disk."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -354,10 +354,8 @@ def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any], int]]:
 
 
 def _of_file(file: Path) -> str:
-    digest = hashlib.sha256()
     with file.open("rb") as opened:
-        _feed(digest, opened, file.stat().st_size)
-    return digest.hexdigest()
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _feed(digest: Any, opened: Any, count: int) -> None:

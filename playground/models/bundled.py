@@ -25,6 +25,7 @@ from typing import Any
 from playground import formatting, process
 from playground.core import Progress
 from playground.errors import Cancelled, CatalogError
+from playground.files import sync, write_whole
 from playground.process import without_keys
 from playground.settings import settings
 
@@ -189,18 +190,10 @@ def _publish(aside: Path, target: Path) -> None:
     if target.exists():
         target.rename(Path(tempfile.mkdtemp(prefix=f"{target.name}.broken-", dir=target.parent)) / "old")
     aside.chmod(0o755)
-    _sync(aside)
+    sync(aside)
     aside.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     _sweep(target)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _fill(aside: Path, report: Callable[[Progress], None], stop: Callable[[], bool]) -> None:
@@ -209,10 +202,7 @@ def _fill(aside: Path, report: Callable[[Progress], None], stop: Callable[[], bo
     arguments = [str(gguf()), str(aside), checksum]
     files = process.run("playground.models.restore", arguments, report, stop, "Restoring smollm2")
     entry = {"format": FORMAT, "gguf_sha256": checksum, "files": files}
-    with (aside / RECORD).open("w") as file:
-        json.dump(entry, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
+    write_whole(aside / RECORD, json.dumps(entry, indent=2))
 
 
 def sha256(path: Path, report: Callable[[int], None] | None = None) -> str:

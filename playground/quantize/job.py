@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from playground import models, texts
 from playground.core import Progress
 from playground.engines.host.imports import without_sklearn
 from playground.errors import InvalidRequest, OutOfMemory, QuantizeFailed, ReloadMismatch
+from playground.files import sync
 from playground.jobs import worker
 from playground.jobs.progress import Clock, Report
 from playground.methods.recipe import Recipe, variant_name
@@ -308,23 +308,15 @@ def publish(partial: Path, target: Path, variant: StoredVariant, run: Run) -> No
     """Everything to the disk, then the name, then the store: the variant and the run that made it, together. A variant
     that was there before is replaced."""
     for path in (*partial.rglob("*"), partial):
-        _sync(path)
+        sync(path)
     before = folders.set_aside(partial)
     if target.is_dir() and any(target.iterdir()):
         target.rename(before)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(target)
-    _sync(target.parent)
+    sync(target.parent)
     variants.add(variant, run)
     folders.remove(before)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def now() -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.files import write_whole
+from playground.files import sync, write_whole
 
 
 def test_what_was_there_stays_until_all_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,3 +40,12 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "fsync", lambda _: seen.append((tmp_path / "a").exists()))
     write_whole(tmp_path / "a", "text")
     assert seen == [False] and (tmp_path / "a").read_text() == "text"
+
+
+def test_a_folder_and_a_file_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    (tmp_path / "a").write_text("text")
+    for path in (tmp_path, tmp_path / "a"):
+        sync(path)
+    assert synced == [tmp_path.stat().st_ino, (tmp_path / "a").stat().st_ino]
