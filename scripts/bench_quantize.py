@@ -151,7 +151,9 @@ def ordered(arguments: argparse.Namespace, place: Path) -> Path:
     source = Path(models.resolve(arguments.model, silent).path)
     asked = Calibration(samples=arguments.samples, max_length=arguments.max_length)
     tokens = tokenize(texts.samples(asked), compressor.tokenizer(source), asked.max_length, asked.samples)
-    recipe = complete(checkpoint.from_path(arguments.model, source), Recipe(arguments.method, arguments.scheme)).recipe
+    recipe = complete(
+        checkpoint.from_path(arguments.model, source), Recipe(method=arguments.method, scheme=arguments.scheme)
+    ).recipe
     (place / "recipe.yaml").write_text(to_yaml(maker(recipe.method).modifiers(recipe)))
     found = {"model": str(source), "recipe": str(place / "recipe.yaml")}
     found |= {"columns": tokens.columns() if arguments.method != "rtn" else None}

@@ -137,8 +137,14 @@ def specification(names: Sequence[str], tasks: Sequence[str], limit: int, tokens
     from playground.console import absolute
     from playground.evaluate.spec import Conditions, EvaluateSpec
 
-    conditions = Conditions(tuple(tasks), limit=limit or None, batch_size=batch)
-    return EvaluateSpec(tuple(map(absolute, names)), conditions, "", {"text": "bundled", "tokens": tokens}, True)
+    conditions = Conditions(tasks=tuple(tasks), limit=limit or None, batch_size=batch)
+    return EvaluateSpec(
+        variants=tuple(map(absolute, names)),
+        conditions=conditions,
+        engine="",
+        divergence={"text": "bundled", "tokens": tokens},
+        speed=True,
+    )
 
 
 def expectation(spec: Any) -> str:

@@ -63,7 +63,7 @@ def evaluate(
     from playground import models
     from playground.engines import base
     from playground.evaluate.report import left_out, named
-    from playground.evaluate.spec import BATCH_SIZE, Conditions, EvaluateSpec
+    from playground.evaluate.spec import BATCH_SIZE, Conditions, EvaluateSpec, Passage
     from playground.evaluate.tasks import resolve
     from playground.jobs.queue import best_device, submit
     from playground.store import runs
@@ -81,8 +81,13 @@ def evaluate(
         seed=seed,
         allow_code=allow_code,
     )
-    divergence = {"text": source(text), "tokens": tokens} if kld else None
-    spec = EvaluateSpec(tuple(chosen), conditions, engine, divergence, speed)
+    spec = EvaluateSpec(
+        variants=tuple(chosen),
+        conditions=conditions,
+        engine=engine,
+        divergence=Passage(text=source(text), tokens=tokens) if kld else None,
+        speed=speed,
+    )
     resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: say([f"{progress.stage} …"]))
     for name in chosen:
         models.variant(base.parse(name).variant)
@@ -167,10 +172,10 @@ def kld(
 
     names = [absolute(name) for name in (reference, *variants)]
     spec = DivergenceSpec(
-        tuple(names),
-        source(text),
-        TOKENS if tokens is None else tokens,
-        MAX_LENGTH if max_length is None else max_length,
+        variants=tuple(names),
+        text=source(text),
+        tokens=TOKENS if tokens is None else tokens,
+        max_length=MAX_LENGTH if max_length is None else max_length,
     )
     for name in names:
         refuse_unread(models.variant(base.parse(name).variant))

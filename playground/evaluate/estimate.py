@@ -108,9 +108,8 @@ def expected(
             if spec.speed:
                 _timing(parts, pace)
         written = [size.seen for size in sizes.values() if size.answer[1]]
-    if diverges:
-        tokens = spec.tokens if isinstance(spec, DivergenceSpec) else int((spec.divergence or {})["tokens"])
-        _comparing(parts, [paces[one.id] for one in (*specs.values(), wanted[-1]) if one.id in paces], tokens)
+    if text := spec if isinstance(spec, DivergenceSpec) else spec.divergence:
+        _comparing(parts, [paces[one.id] for one in (*specs.values(), wanted[-1]) if one.id in paces], text.tokens)
     if not paces:
         return Expected(None, missing=tuple(missing))
     low, high = parts.total
@@ -185,7 +184,7 @@ def _sizes(conditions: Conditions, tasks: Sequence[Task], history: Sequence[Run]
 def _seen(name: str, conditions: Conditions, history: Sequence[Run]) -> Mapping[str, Any] | None:
     """What the newest run that asked a task in this form kept of its size."""
     form = ("few_shot", "chat_template", "multiturn")
-    asked = conditions.as_dict()
+    asked = conditions.model_dump(mode="json")
     for run in history:
         if all(run.settings.get(key) == asked[key] for key in form) and (kept := run.result.get("sizes", {}).get(name)):
             found: Mapping[str, Any] = kept

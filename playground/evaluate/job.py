@@ -25,7 +25,7 @@ from playground.evaluate import harness, items, models, prepare, speed, trust, u
 from playground.evaluate.estimate import check, needs
 from playground.evaluate.items import Measured, TaskFacts, Warned
 from playground.evaluate.prepare import Prepared
-from playground.evaluate.spec import EvaluateSpec
+from playground.evaluate.spec import EvaluateSpec, Passage
 from playground.evaluate.unfinished import Variant
 from playground.jobs.progress import Clock, Report
 from playground.process import wait_briefly
@@ -145,19 +145,19 @@ def _answered(
 
 
 def _divergence(
-    asked: Mapping[str, Any] | None, chosen: Sequence[Subject], report: Report
+    wanted: Passage | None, chosen: Sequence[Subject], report: Report
 ) -> tuple[list[dict[str, Any]] | None, list[Path], list[Warned]]:
     """The divergence rows under the names that the variants have here, where they were kept, and doubts of the text."""
-    if asked is None:
+    if wanted is None:
         return None, [], []
     from playground.engines.host.loading import device_of_choice
     from playground.evaluate import divergence
     from playground.texts import prose
 
-    text = prose.text(str(asked["text"]))
+    text = prose.text(wanted.text)
     specs = [subject.spec for subject in chosen if subject.spec is not None]
     place = unfinished.divergence_folder(chosen, str(device_of_choice()))
-    rows = divergence.measure(specs[0], specs[1:], text, int(asked["tokens"]), place, report)
+    rows = divergence.measure(specs[0], specs[1:], text, wanted.tokens, place, report)
     names = [chosen[0].id, divergence.NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
     doubts = [
         *(Warned("text", note, ()) for note in text.notes),

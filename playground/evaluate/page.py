@@ -20,7 +20,7 @@ from playground.errors import InvalidRequest, PlaygroundError, UnknownRun
 from playground.evaluate import board, estimate, tasks
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
-from playground.evaluate.spec import BATCH_SIZE, Conditions, DivergenceSpec, EvaluateSpec
+from playground.evaluate.spec import BATCH_SIZE, Conditions, DivergenceSpec, EvaluateSpec, Passage
 from playground.evaluate.tasks import TaskChoice
 from playground.jobs.queue import best_device
 from playground.machine import busy
@@ -136,7 +136,7 @@ def plan(serial: object, asked: Asked, expected: Expected) -> str:
             "sample": limit is not None,
             "discordance": DISCORDANCE,
             "button": button(count, len(rows)),
-            "text": {"name": text["text"], "tokens": text["tokens"], "alone": False} if text else None,
+            "text": {"name": text.text, "tokens": text.tokens, "alone": False} if text else None,
             "speed": asked.speed,
             "time": _time(expected),
         }
@@ -348,7 +348,7 @@ def spec(data: Mapping[str, Any]) -> Asked:
     """The form as a spec; without tasks a divergence alone, which has no speed beside it. Raises PlaygroundError."""
     chosen, distance = variants(data), divergence(data)
     if distance is not None and not data.get("tasks"):
-        return DivergenceSpec(chosen, distance["text"], distance["tokens"])
+        return DivergenceSpec(variants=chosen, text=distance.text, tokens=distance.tokens)
     return EvaluateSpec(
         variants=chosen,
         conditions=conditions(data),
@@ -382,7 +382,7 @@ def conditions(data: Mapping[str, Any]) -> Conditions:
     )
 
 
-def divergence(data: Mapping[str, Any]) -> dict[str, Any] | None:
+def divergence(data: Mapping[str, Any]) -> Passage | None:
     """The text that both read, where the distributions are to be compared. Raises InvalidRequest."""
     if not data.get("divergence"):
         return None
@@ -394,7 +394,7 @@ def divergence(data: Mapping[str, Any]) -> dict[str, Any] | None:
     tokens = _optional(data, "tokens", "Tokens of text") or TOKENS
     if tokens > MAX_TOKENS:
         raise InvalidRequest(f"{tokens:,} tokens of text are too many: {MAX_TOKENS:,} is the limit.")
-    return {"text": text, "tokens": tokens}
+    return Passage(text=text, tokens=tokens)
 
 
 def generation(text: str) -> dict[str, Any]:

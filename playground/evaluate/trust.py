@@ -40,7 +40,7 @@ CUT = 0.05  # share of answers that ended at the token budget
 UNREAD = 0.2  # share of answers in which the task's filter found nothing
 NOTHING = {"", "[invalid]"}  # lm-eval's word for an answer without a match
 CHANCE_AT = 20  # generated answers, from which on all of them being the same is no coincidence
-FIELDS = tuple(Calibration.__dataclass_fields__)
+FIELDS = tuple(Calibration.model_fields)
 
 
 def trust_checks(
@@ -372,7 +372,7 @@ def warnings(text: Text, measured: Sequence[Subject]) -> list[Warned]:
     found = []
     for subject in measured:
         recipe = _calibration(subject.variant)
-        if recipe and (said := _said(text, Calibration.from_dict({name: recipe[name] for name in FIELDS}))):
+        if recipe and (said := _said(text, Calibration.from_stored({name: recipe[name] for name in FIELDS}))):
             found.append(Warned("calibration", f"{subject.id} {said}", (subject.id,)))
     return found
 

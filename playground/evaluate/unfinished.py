@@ -54,7 +54,7 @@ def folder(subject: Subject, prepared: Prepared, template_hash: str, device: str
         "device": device,
         "template_hash": template_hash,
         "end_ids": list(subject.spec.end_ids) if subject.spec else None,
-        "conditions": prepared.conditions.as_dict(),
+        "conditions": prepared.conditions.model_dump(mode="json"),
         "metrics": {name: str(metric) for name, metric in prepared.metrics.items()},
         "data": dict(prepared.digests),
         "versions": versions(),

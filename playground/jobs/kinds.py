@@ -37,12 +37,12 @@ class Spec(Protocol):
         ...
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
-        """Reads back what `as_dict` wrote."""
+    def from_stored(cls, raw: Mapping[str, Any]) -> Self:
+        """Read back a row that this or an older version wrote. Raises InvalidRequest."""
         ...
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON's types only."""
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """JSON's types only, with `mode="json"`."""
         ...
 
 

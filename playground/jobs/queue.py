@@ -330,4 +330,4 @@ def again(job_id: str) -> Job:
 
 def submit(spec: Spec, device: str = "cpu") -> Job:
     """Put a job into the store; whichever queue of this home sees it runs it."""
-    return jobs.add(spec.kind, spec.title, spec.as_dict(), device)
+    return jobs.add(spec.kind, spec.title, spec.model_dump(mode="json"), device)

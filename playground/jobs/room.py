@@ -24,7 +24,7 @@ def before_start(engine: Engine) -> Callable[[Job], None]:
                 hint="Use a Space with a GPU or CPU of its own, or another machine.",
             )
         kind = kinds.kind(job.kind)
-        spec = kind.Spec.from_dict(job.spec)
+        spec = kind.Spec.from_stored(job.spec)
         needed = kind.needs(spec)
         while (job.device != "cpu" or machine.memory().available < needed) and (name := engine.unload_idle()):
             log.info("%s was unloaded: job %s needs up to %s", name, job.id, formatting.size(needed))

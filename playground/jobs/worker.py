@@ -93,7 +93,7 @@ def _work(job: Job) -> int:
         kind = kinds.kind(job.kind)
         report = Report(folder)
         with contextlib.closing(report), Sampler(report):
-            result = kind.run(kind.Spec.from_dict(job.spec), folder, report)
+            result = kind.run(kind.Spec.from_stored(job.spec), folder, report)
         write_whole(folder / RESULT, json.dumps(result, allow_nan=False))
     except Exception as error:  # noqa: BLE001  the body is other people's code: whatever it raises becomes a sentence
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

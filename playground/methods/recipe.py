@@ -9,8 +9,11 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from pydantic import Field
+
+from playground.spec import Spec, Whole
 
 KvCache = Literal["", "FP8", "INT8"]
 _CALIBRATION = {
@@ -19,8 +22,7 @@ _CALIBRATION = {
 _USUAL = "lm_head"  # stays as it is without being asked
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Spec):
     """Method and scheme with everything that changes the result.
 
     scheme       a name of the method's row: "W4A16", "FP8_DYNAMIC", "Q4_K_M", "nf4"
@@ -28,29 +30,18 @@ class Recipe:
     ignore       modules that stay as they are: names, or "re:" and a regular expression, as llm-compressor reads them
     keep         modules that get another scheme than the rest: (name or "re:…", scheme)
     kv_cache     type of the stored KV-cache scheme, "" for none
-    calibration  `texts.Calibration.as_dict()`, with the hash of the exact samples; {} without calibration
+    calibration  the fields of `texts.Calibration`, with the hash of the exact samples; {} without calibration
     options      what only this method knows, by the names of its modifier's arguments
     """
 
     method: str
     scheme: str
-    group_size: int | None = None
+    group_size: Whole | None = None
     ignore: tuple[str, ...] = ()
     keep: tuple[tuple[str, str], ...] = ()
-    kv_cache: KvCache = ""
-    calibration: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON's types only."""
-        return asdict(self) | {"ignore": list(self.ignore), "keep": [list(pair) for pair in self.keep]}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
-        values = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
-        values["ignore"] = tuple(values.get("ignore", ()))
-        values["keep"] = tuple((str(pattern), str(scheme)) for pattern, scheme in values.get("keep", ()))
-        return cls(**values)
+    kv_cache: KvCache = Field(default="", title="KV-cache scheme")
+    calibration: Mapping[str, Any] = Field(default_factory=dict)
+    options: Mapping[str, Any] = Field(default_factory=dict)
 
 
 def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:

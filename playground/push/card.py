@@ -145,10 +145,10 @@ def _made(variant: StoredVariant, base: Origin, recipe_yaml: str) -> str:
     parts = []
     if words := calibration_words(recipe):
         parts.append(f"Calibrated on {plain(words)}.{_digest('Token ids', _calibration(variant.recipe).get(HASH))}")
-    name = "" if variant.name == variant_name(Recipe.from_dict(variant.recipe)) else variant.name
+    name = "" if variant.name == variant_name(Recipe.from_stored(variant.recipe)) else variant.name
     model = base.title if PurePosixPath(variant.model).is_absolute() else variant.model
     parts.append("The command that repeats it, in Quantization Playground:")
-    parts.append(fence(command(model, Recipe.from_dict(recipe), name=name), "bash"))
+    parts.append(fence(command(model, Recipe.from_stored(recipe), name=name), "bash"))
     parts.append(f"The recipe:\n\n{fence(recipe_yaml, 'yaml')}")
     parts.append(_digest("Weights", variant.content_hash).strip())
     parts.append(_digest("Base weights", variant.parent.get("content_hash")).strip())

@@ -91,7 +91,7 @@ def _variant_of(job: Job) -> str:
 def _asked(job: Job) -> dict[str, Any]:
     """What a job makes, in words; one that this version cannot read keeps its title."""
     try:
-        spec = QuantizeSpec.from_dict(job.spec)
+        spec = QuantizeSpec.from_stored(job.spec)
     except (PlaygroundError, KeyError, TypeError, ValueError):
         return {"title": job.title, "model": "", "words": ""}
     group = f" · groups of {spec.recipe.group_size}" if spec.recipe.group_size else ""
@@ -144,7 +144,7 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
         for layer in row.card.get("layers") or ()
     ]
     pasted = (row.recipe.get("calibration") or {}).get("source") == "pasted"
-    name = "" if row.name == variant_name(Recipe.from_dict(row.recipe)) else row.name
+    name = "" if row.name == variant_name(Recipe.from_stored(row.recipe)) else row.name
     return {
         "layers": layers,
         "hurt": where_it_hurt(layers),
@@ -152,7 +152,7 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
         "notes": [*(row.card.get("reasons") or ()), *(row.card.get("notes") or ())],
         "recipe": stored.recipe_yaml(row, recipe),
         "calibration": _calibration(row),
-        "command": command(row.model, Recipe.from_dict(recipe), name=name),
+        "command": command(row.model, Recipe.from_stored(recipe), name=name),
         "pasted": pasted,
         "estimate": _estimate(row),
         "paper": method(row.method).paper,
@@ -174,7 +174,7 @@ def _estimate(row: StoredVariant) -> dict[str, Any] | None:
     if names.key(row.model) != row.model and not Path(row.model).exists():
         return None
     try:
-        found = estimate(open_checkpoint(row.model), Recipe.from_dict(row.recipe), facts(measure=False))
+        found = estimate(open_checkpoint(row.model), Recipe.from_stored(row.recipe), facts(measure=False))
     except (PlaygroundError, OSError, KeyError, TypeError, ValueError) as error:
         log.info("No estimate of %s: %s", row.id, error)
         return None

@@ -71,7 +71,7 @@ def quantize(
     destination = str(Path(out_folder).expanduser().absolute()) if out_folder else ""
     checkpoint = open_checkpoint(model)
     recipe = complete(checkpoint, wanted).recipe
-    spec = QuantizeSpec(_absolute(model), recipe, destination, name)
+    spec = QuantizeSpec(model=_absolute(model), recipe=recipe, out=destination, name=name)
     expected = estimate(checkpoint, wanted, facts(destination, measure=False))
     say([*expected.reasons, _expectation(expected)])
     if not expected.fits:
@@ -117,8 +117,10 @@ def _calibration(source: str | None, samples: int | None, length: int | None, se
     asked = {key: value for key, value in given.items() if value is not None}
     if not asked:
         return {}
-    found = Calibration.from_dict(asked)
-    return found.as_dict() | ({"source": str(Path(found.source).expanduser().absolute())} if found.path else {})
+    found = Calibration.model_validate(asked)
+    return found.model_dump(mode="json") | (
+        {"source": str(Path(found.source).expanduser().absolute())} if found.path else {}
+    )
 
 
 def _expectation(found: Estimate) -> str:

@@ -119,7 +119,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         bits_per_weight=8 * made.bytes / made.parameters,
         parameters=made.parameters,
         content_hash=digest,
-        recipe=recipe.as_dict(),
+        recipe=recipe.model_dump(mode="json"),
         parent=parent,
         job_id=folder.name,
         created_at=created,
@@ -129,7 +129,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         partial,
         {
             "job_id": folder.name,
-            "recipe": recipe.as_dict(),
+            "recipe": recipe.model_dump(mode="json"),
             "parent": parent,
             "created_at": created,
             "versions": _versions(),
@@ -167,9 +167,7 @@ def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, li
     """The samples as token ids, and the recipe with their hash. A recipe that names another hash is refused."""
     if not recipe.calibration:
         return recipe, []
-    calibration = Calibration.from_dict(
-        {key: value for key, value in recipe.calibration.items() if key != CONTENT_HASH}
-    )
+    calibration = Calibration.from_stored(recipe.calibration)
     report.progress(Progress("reading calibration text"))
     drawn = texts.draw(calibration, report.progress)
     if drawn.skipped:
@@ -184,7 +182,8 @@ def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, li
             hint="Restore the text, or leave content_hash out of the recipe to use what is there now.",
         )
     report.note(f"Calibration: {len(tokens.ids)} samples, {tokens.tokens:,} tokens, {tokens.templated} conversations.")
-    return replace(recipe, calibration={**calibration.as_dict(), CONTENT_HASH: tokens.content_hash}), list(tokens.ids)
+    kept = {**calibration.model_dump(mode="json"), CONTENT_HASH: tokens.content_hash}
+    return recipe.changed(calibration=kept), list(tokens.ids)
 
 
 def _make(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -399,7 +399,7 @@ def start(queue: Queue, asked: QuantizeSpec) -> str:
     if not found.fits:
         raise InvalidRequest(found.refusal, hint=found.hint)
     completed = complete(checkpoint, asked.recipe).recipe
-    return queue.submit(replace(asked, model=names.key(asked.model), recipe=completed), best_device())
+    return queue.submit(asked.changed(model=names.key(asked.model), recipe=completed), best_device())
 
 
 def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:
@@ -539,7 +539,7 @@ def _calibration(data: Mapping[str, Any], uploads: Uploads, draft: bool) -> dict
         source = str(uploads.path(_text(asked, "upload")))
     else:
         raise InvalidRequest(f"{kind[:40]!r} is no source of calibration text.", hint="Use the bundled samples.")
-    return Calibration(source=source, text=text, **numbers).as_dict()
+    return Calibration(source=source, text=text, **numbers).model_dump(mode="json")
 
 
 def _options(data: Mapping[str, Any], row: Method) -> dict[str, Any]:

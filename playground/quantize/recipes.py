@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ def complete(checkpoint: Checkpoint, recipe: Recipe) -> Completed:
             f"{row.title} has no scheme {recipe.scheme[:40]!r}.", hint=did_you_mean(recipe.scheme[:40], row.schemes)
         )
     _refuse_options(row, recipe)
-    recipe = replace(recipe, method=row.name, scheme=named)
+    recipe = recipe.changed(method=row.name, scheme=named)
     reasons: list[str] = []
     if "llmcompressor" in row.requires:
         recipe = _layers(checkpoint, row, recipe, reasons)
@@ -144,7 +144,7 @@ def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[s
             hint="Use GGUF, or bitsandbytes, which leaves the experts as they are.",
         )
     found = linear_layers(checkpoint.tensors)
-    recipe = replace(recipe, ignore=_ignore(found, recipe, reasons))
+    recipe = recipe.changed(ignore=_ignore(found, recipe, reasons))
     targets = [layer for layer in found if not matching([layer], recipe.ignore)]
     if not targets:
         raise InvalidRecipe(
@@ -165,7 +165,7 @@ def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[s
                 hint=_alternative(one),
             )
     _warn_of_split_fusions(assigned, reasons)
-    return replace(recipe, group_size=size)
+    return recipe.changed(group_size=size)
 
 
 def _ignore(found: Sequence[Layer], recipe: Recipe, reasons: list[str]) -> tuple[str, ...]:
@@ -287,12 +287,12 @@ def _calibration(row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
     if not any(row.calibrates(one) for one in (recipe.scheme, *kept)) and not recipe.kv_cache:
         if recipe.calibration:
             reasons.append(f"{row.title} {recipe.scheme} needs no calibration text: none is read.")
-        return replace(recipe, calibration={})
+        return recipe.changed(calibration={})
     if recipe.calibration:
         return recipe
     asked = Calibration()
     reasons.append(f"Calibrated on {asked.samples} bundled samples of {asked.max_length} tokens at most.")
-    return replace(recipe, calibration=asked.as_dict())
+    return recipe.changed(calibration=asked.model_dump(mode="json"))
 
 
 def maker(name: str) -> ModuleType:

@@ -1,17 +1,17 @@
-"""What a quantize job is asked to do: JSON in the job's row, a typed dataclass for the worker's body."""
+"""What can be asked of Quantize: one variant, by a recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Self
+
+from pydantic import model_validator
 
 from playground.methods.recipe import Recipe
 from playground.models import names
+from playground.spec import Spec
 
 
-@dataclass(frozen=True, slots=True)
-class QuantizeSpec:
+class QuantizeSpec(Spec):
     """Make one quantized variant.
 
     model   as `models` reads it: a bundled name, a repository, a folder
@@ -19,7 +19,7 @@ class QuantizeSpec:
     out     destination folder; "" for the home's folder of variants
     name    name of the variant, after the model's colon; "" derives it from the recipe
 
-    Raises InvalidRequest for a name that no variant can have: it is also part of a path.
+    Raises InvalidRequest, also for a name that no variant can have: it is part of a path.
     """
 
     model: str
@@ -27,9 +27,11 @@ class QuantizeSpec:
     out: str = ""
     name: str = ""
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _name_of_a_variant(self) -> Self:
         if self.name:
             names.check_variant_name(self.model, self.name)
+        return self
 
     @property
     def kind(self) -> str:
@@ -40,15 +42,3 @@ class QuantizeSpec:
         """ "smollm2 · awq W4A16_ASYM g64" """
         group = f" g{self.recipe.group_size}" if self.recipe.group_size else ""
         return f"{self.model} · {self.recipe.method} {self.recipe.scheme}{group}"
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"model": self.model, "recipe": self.recipe.as_dict(), "out": self.out, "name": self.name}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> QuantizeSpec:
-        return cls(
-            model=str(raw["model"]),
-            recipe=Recipe.from_dict(raw["recipe"]),
-            out=str(raw.get("out", "")),
-            name=str(raw.get("name", "")),
-        )

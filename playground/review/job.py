@@ -47,7 +47,7 @@ def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
         "source": "prompts",
         "set": spec.prompts.name,
         "set_hash": spec.prompts.hash,
-        "sampling": spec.as_dict()["sampling"],
+        "sampling": spec.model_dump(mode="json")["sampling"],
     }
     review = make.make(spec.terms, rows, answered, source, spec.name, folder.name)
     folders.remove(place)
@@ -133,4 +133,4 @@ def _read(path: Path) -> list[Answered]:
 def _key(spec: ReviewSpec, rows: Sequence[dict[str, Any]]) -> str:
     """A hash of all that could change an answer."""
     of = [[[row["id"], row["engine"], row["content_hash"]] for row in rows], spec.prompts.hash]
-    return hashlib.sha256(json.dumps([*of, spec.as_dict()["sampling"]]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([*of, spec.model_dump(mode="json")["sampling"]]).encode()).hexdigest()

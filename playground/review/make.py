@@ -16,11 +16,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from playground.core import Message
 from playground.engines import base
 from playground.errors import InvalidRequest
+from playground.spec import Spec, Whole
 from playground.store import reviews, runs
 from playground.store.schema import Reveal, Review, Reviewer, ReviewItem, Run
 
@@ -41,8 +44,7 @@ MAX_BYTES = 2**20
 FIELDS = ("prompt", "question", "instruction", "text")
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Spec):
     """How a review is held.
 
     title        what reviewers read: it names no variant
@@ -58,21 +60,16 @@ class Terms:
     pairs: Pairs = "reference"
     reveal: Reveal = "end"
     invitations: tuple[str, ...] = ()
-    places: int = 0
+    places: Whole = Field(default=0, ge=0, le=MAX_PLACES)
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
         if not self.title.strip() or len(self.title) > 200:
             raise InvalidRequest("The title is empty or longer than 200 characters.", hint="Reviewers read it.")
-        if self.pairs not in ("reference", "all"):
-            raise InvalidRequest(f"{self.pairs!r:.40} is no way to make pairs.", hint="Use reference or all.")
-        if self.reveal not in ("never", "end", "item"):
-            raise InvalidRequest(f"{self.reveal!r:.40} is no time for names.", hint="Use never, end or item.")
         if len(self.invitations) > MAX_INVITATIONS or any(not 0 < len(name) <= 100 for name in self.invitations):
             raise InvalidRequest(
                 "The reviewers' names cannot be used.", hint=f"{MAX_INVITATIONS} at most, of 1 to 100 characters each."
             )
-        if not 0 <= self.places <= MAX_PLACES:
-            raise InvalidRequest(f"{self.places} places are asked for.", hint=f"Allowed: 0 to {MAX_PLACES}.")
         if not self.invitations and not self.places:
             raise InvalidRequest("Nobody could vote.", hint="Name reviewers, or give the common link some places.")
         if self.reveal == "item" and self.places:
@@ -80,6 +77,7 @@ class Terms:
                 "With a common link, names cannot be shown after each vote.",
                 hint="Whoever learned them could come back as somebody new. Invite reviewers by name.",
             )
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +279,7 @@ def spoken(prompt: Mapping[str, Any]) -> str:
 # Sets of prompts.
 
 
-@dataclass(frozen=True, slots=True)
-class PromptSet:
+class PromptSet(Spec):
     """name: "bundled", "pasted", or a file's. hash: sha256, hex, of all prompts."""
 
     name: str
@@ -399,4 +396,4 @@ def _check_size(size: int) -> None:
 
 def _set(name: str, prompts: list[str]) -> PromptSet:
     content = json.dumps(prompts, ensure_ascii=False).encode("utf-8", errors="replace")
-    return PromptSet(name, tuple(prompts), hashlib.sha256(content).hexdigest())
+    return PromptSet(name=name, prompts=tuple(prompts), hash=hashlib.sha256(content).hexdigest())

@@ -1,10 +1,10 @@
-"""What a review job is asked: which variants answer which prompts, and how the review of the answers is held."""
+"""What can be asked of Review: which variants answer which prompts, and how the review of the answers is held."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Self
+
+from pydantic import model_validator
 
 from playground import models
 from playground.compare import run
@@ -13,12 +13,12 @@ from playground.engines import base
 from playground.errors import InvalidRequest
 from playground.review import make
 from playground.review.make import MAX_ITEMS, MAX_VARIANTS, PromptSet, Terms
+from playground.spec import Spec
 
 SAMPLING = Sampling(max_tokens=200)
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewSpec:
+class ReviewSpec(Spec):
     """Let variants answer prompts, and make a blind review of the answers.
 
     variants  addresses, the reference first: smollm2, smollm2:nf4, smollm2@vllm …
@@ -29,10 +29,11 @@ class ReviewSpec:
     variants: tuple[str, ...]
     prompts: PromptSet
     terms: Terms
-    sampling: Sampling = field(default_factory=lambda: SAMPLING)
+    sampling: Sampling = SAMPLING
     name: str = ""
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
         if not 2 <= len(self.variants) <= MAX_VARIANTS:
             raise InvalidRequest(
                 f"{len(self.variants)} variants are named.", hint=f"Allowed: 2 to {MAX_VARIANTS}, the reference first."
@@ -45,6 +46,7 @@ class ReviewSpec:
                 f"That makes {self.items} pairs to vote on.",
                 hint=f"Allowed: {MAX_ITEMS}. Take fewer prompts or variants.",
             )
+        return self
 
     def check(self) -> None:
         """Whether each variant is known, and the title names none. Raises PlaygroundError."""
@@ -68,23 +70,3 @@ class ReviewSpec:
     def title(self) -> str:
         """ "smollm2, smollm2:nf4 · 48 bundled prompts" """
         return f"{', '.join(self.variants)} · {len(self.prompts.prompts)} {self.prompts.name} prompts"[:1200]
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "variants": list(self.variants),
-            "prompts": asdict(self.prompts) | {"prompts": list(self.prompts.prompts)},
-            "terms": asdict(self.terms) | {"invitations": list(self.terms.invitations)},
-            "sampling": asdict(self.sampling) | {"stop": list(self.sampling.stop)},
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> ReviewSpec:
-        prompts, terms, sampling = raw["prompts"], raw["terms"], raw["sampling"]
-        return cls(
-            variants=tuple(raw["variants"]),
-            prompts=PromptSet(**prompts | {"prompts": tuple(prompts["prompts"])}),
-            terms=Terms(**terms | {"invitations": tuple(terms["invitations"])}),
-            sampling=replace(Sampling(), **sampling | {"stop": tuple(sampling["stop"])}),
-            name=str(raw.get("name", "")),
-        )

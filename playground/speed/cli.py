@@ -62,7 +62,13 @@ def bench(
 
     if as_json and csv:
         raise InvalidRequest("--json and --csv are two forms of one output.", hint="Give one of them.")
-    plan = Plan(prompt_tokens, output_tokens, _counts("-d", depths), runs, _counts("--concurrency", concurrency))
+    plan = Plan(
+        prompt_tokens=prompt_tokens,
+        output_tokens=output_tokens,
+        depths=_counts("-d", depths),
+        runs=runs,
+        concurrency=_counts("--concurrency", concurrency),
+    )
     addresses = [_with_engine(name, engine) for name in chosen]
     with console.open_engines() as engines, _stages(Pace(addresses, plan), progress) as (say, on_stage):
         say("Measuring memory bandwidth")

@@ -51,7 +51,7 @@ def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundErr
             "models": models if model in models else [model, *models],
             "origin": origin,
             "variants": rows,
-            "plan": asdict(DEFAULT),
+            "plan": DEFAULT.model_dump(),
             "error": [error.message, error.hint] if error else None,
         }
     )

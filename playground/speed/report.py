@@ -6,7 +6,7 @@ Also the rows, the files and the headline that the page shows of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -284,7 +284,7 @@ def bench(rows: Sequence[BenchRow], addresses: Sequence[str], plan: Plan, stoppe
         title=run_title(model, [str(one["label"]) for one in variants], tests),
         model=key(model),
         device=device_facts(row.device for row in rows if row.device),
-        settings={"addresses": list(addresses), **asdict(plan)},
+        settings={"addresses": list(addresses), **plan.model_dump()},
         variants=variants,
         result={"rows": [row.as_dict() for row in rows], "stopped": stopped},
     )

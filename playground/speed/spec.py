@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from pydantic import model_validator
 
 from playground import formatting
 from playground.core import Clock, Progress
 from playground.errors import InvalidRequest, PlaygroundError
+from playground.spec import Spec, Whole
 
 LOAD = "load"
 MAX_CONCURRENCY = 256
@@ -40,8 +43,7 @@ class BenchTest:
         return self.runs + (self.concurrency or 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Spec):
     """What is measured of every address. A length of 0 leaves that test out. Raises InvalidRequest.
 
     prompt_tokens  pp: tokens that are read; also the prompt of every request of the concurrency sweep
@@ -54,13 +56,14 @@ class Plan:
     by a prefix cache, and that is what a measurement must not meet.
     """
 
-    prompt_tokens: int = 512
-    output_tokens: int = 128
-    depths: tuple[int, ...] = (0,)
-    runs: int = 5
-    concurrency: tuple[int, ...] = ()
+    prompt_tokens: Whole = 512
+    output_tokens: Whole = 128
+    depths: tuple[Whole, ...] = (0,)
+    runs: Whole = 5
+    concurrency: tuple[Whole, ...] = ()
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
         if min(self.prompt_tokens, self.output_tokens) < 0 or self.prompt_tokens + self.output_tokens == 0:
             raise InvalidRequest("bench needs a positive prompt or output length.")
         if self.output_tokens == 1:
@@ -75,6 +78,7 @@ class Plan:
             raise InvalidRequest(f"Concurrency is between 1 and {MAX_CONCURRENCY}.", hint="For instance 1,2,4,8.")
         if self.concurrency and not self.output_tokens:
             raise InvalidRequest("The concurrency sweep needs an output length.", hint="Use 2 tokens or more.")
+        return self
 
     def tests(self) -> list[BenchTest]:
         """In the order they run: prefill, decode at each depth, then each level of the sweep."""

@@ -125,7 +125,7 @@ class StoredVariant(Base):
     model, name   what stands before and after the colon; of a local model the resolved path
     path          its folder, below the home's variants or where the user wanted it
     parameters    logical parameters: packed values are counted unpacked
-    recipe        `Recipe.as_dict()`
+    recipe        a `Recipe` as JSON
     parent        id and content hash of the reference it was made from
     card          sizes, seconds, peak memory, error per layer, what the check after reloading found
     """

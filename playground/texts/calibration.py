@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import heapq
 import random
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from playground.core import Progress
 from playground.errors import Cancelled, InvalidCalibration, InvalidRequest
+from playground.spec import Spec, Whole
 from playground.texts import files, hub
 from playground.texts.rows import MIN_CHARACTERS, Sample, sample
 
@@ -35,8 +37,7 @@ OnProgress = Callable[[Progress], None]
 IsCancelled = Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(Spec):
     """What a method is calibrated on; part of the recipe.
 
     source      "bundled", "pasted", a path, or `owner/name[:config][:split]` on the hub
@@ -48,18 +49,14 @@ class Calibration:
     Raises InvalidRequest.
     """
 
-    source: str = BUNDLED
-    text: str = ""
-    samples: int = 32
-    max_length: int = 256
-    seed: int = 0
+    source: str = Field(default=BUNDLED, title="Calibration source")
+    text: str = Field(default="", title="Calibration text")
+    samples: Whole = Field(default=32, ge=1, le=MAX_SAMPLES, title="Calibration samples")
+    max_length: Whole = Field(default=256, ge=MIN_LENGTH, le=MAX_LENGTH, title="Calibration max length")
+    seed: Whole = Field(default=0, ge=0, le=2**32 - 1, title="Calibration seed")
 
-    def __post_init__(self) -> None:
-        _whole_number("samples", self.samples, 1, MAX_SAMPLES)
-        _whole_number("max_length", self.max_length, MIN_LENGTH, MAX_LENGTH)
-        _whole_number("seed", self.seed, 0, 2**32 - 1)
-        if not isinstance(self.source, str) or not isinstance(self.text, str):
-            raise InvalidRequest("The calibration source must be text.", hint=f"Use {SOURCES}.")
+    @model_validator(mode="after")
+    def _source_and_text(self) -> Self:
         if self.source == PASTED and not self.text.strip():
             raise InvalidRequest(
                 "The pasted calibration text is empty.", hint="Paste some, or use the bundled samples."
@@ -73,6 +70,7 @@ class Calibration:
             )
         if self.source not in (BUNDLED, PASTED) and self.path is None and hub.parse(self.source) is None:
             raise InvalidRequest(f"{self.source[:200]!r} is no calibration source.", hint=f"Use {SOURCES}.")
+        return self
 
     @property
     def path(self) -> Path | None:
@@ -95,18 +93,6 @@ class Calibration:
     def is_prose(self) -> bool:
         """Whether samples are cut from running text, and their number depends on `max_length`."""
         return self.source == PASTED or (self.path is not None and self.path.suffix.lower() == ".txt")
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Calibration:
-        """Read what `as_dict` wrote; fields that are missing get their defaults. Raises InvalidRequest."""
-        if unknown := sorted(set(raw) - set(cls.__dataclass_fields__)):
-            raise InvalidRequest(
-                f"Calibration has no field {unknown[0]!r}.", hint=f"It has: {', '.join(cls.__dataclass_fields__)}."
-            )
-        return cls(**raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +222,3 @@ def _too_few(calibration: Calibration, seen: int, skipped: int) -> InvalidCalibr
     return InvalidCalibration(
         f"{calibration.label} has {have}{left_out}, and {calibration.samples:,} were asked for.", hint=hint
     )
-
-
-def _whole_number(name: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        what = re.sub("_", " ", name)
-        raise InvalidRequest(
-            f"Calibration {what} is {value!r:.40}, and must be a whole number from {low:,} to {high:,}.",
-            hint="Correct it.",
-        )

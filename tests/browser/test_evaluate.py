@@ -103,7 +103,9 @@ def test_the_form_says_what_it_can_show_and_queues_it(open_evaluate: Open, queue
 
 
 def test_a_job_is_watched_until_its_run_opens(open_evaluate: Open, queue: FakeQueue) -> None:
-    asked = EvaluateSpec(("smollm2", "smollm2:nf4"), Conditions(("bundled_facts",), limit=200))
+    asked = EvaluateSpec(
+        variants=("smollm2", "smollm2:nf4"), conditions=Conditions(tasks=("bundled_facts",), limit=200)
+    )
     job = queue.submit(asked)
     queue.start(job, ago=20)
     queue.stage(job, "nf4 on bundled_facts", 50, 200, "items", at=12.0)

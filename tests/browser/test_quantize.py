@@ -81,7 +81,7 @@ def job(page: Page, index: int = 0) -> Locator:
 
 
 def running(queue: FakeQueue, method: str = "gptq", scheme: str = "W4A16", model: str = "smollm2") -> str:
-    found = queue.submit(QuantizeSpec(model, Recipe(method, scheme, 64)))
+    found = queue.submit(QuantizeSpec(model=model, recipe=Recipe(method=method, scheme=scheme, group_size=64)))
     queue.start(found, ago=30)
     return found
 
@@ -156,7 +156,7 @@ def test_a_file_is_read_here_and_a_broken_one_says_where(open_quantize: Open, qu
 def test_a_job_is_watched_to_its_card(open_quantize: Open, queue: FakeQueue) -> None:
     page = open_quantize()
     found = running(queue)
-    waiting = queue.submit(QuantizeSpec("smollm2", Recipe("fp8", "FP8_DYNAMIC")))
+    waiting = queue.submit(QuantizeSpec(model="smollm2", recipe=Recipe(method="fp8", scheme="FP8_DYNAMIC")))
     expect(job(page)).to_contain_text("Starting the worker")
     expect(job(page, 1)).to_contain_text("Waits for 1 job before it")
     for at in range(20):
@@ -254,7 +254,7 @@ def test_the_card_shows_what_was_gained_and_where_it_hurt(open_quantize: Open, t
 
 
 def test_a_name_an_error_and_a_log_stay_text(open_quantize: Open, queue: FakeQueue) -> None:
-    found = queue.submit(QuantizeSpec(EVIL, Recipe("rtn", EVIL)))
+    found = queue.submit(QuantizeSpec(model=EVIL, recipe=Recipe(method="rtn", scheme=EVIL)))
     queue.start(found)
     queue.stage(found, EVIL, 1, 2, EVIL)
     queue.tell(found, "layer", name=EVIL, error=0.5, what=EVIL)

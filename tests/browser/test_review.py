@@ -255,7 +255,7 @@ def test_prompts_are_queued_for_the_variants_to_answer(site: Site) -> None:
     expect(page.locator(".ui-job .ui-state")).to_have_text("queued")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     (job,) = site.queue.jobs.values()
-    spec = ReviewSpec.from_dict(job.spec)
+    spec = ReviewSpec.from_stored(job.spec)
     assert spec.prompts.prompts == ("Why?", "How?", "Where?") and spec.variants == ("fake", "fake:nf4")
     site.queue.start(job.id, ago=3)
     site.queue.stage(job.id, "answering", 1, 3, "prompts", at=2.0)

@@ -89,7 +89,7 @@ def _ending(folder: Path, place: str) -> int:
     end = checkpoints.with_two_ends(folder, place)
     files = folder.with_name(f"{folder.name}-gguf")
     files.mkdir()
-    gguf.make(folder, files, Recipe("gguf", "F16"), (), lambda _: None, lambda: False)
+    gguf.make(folder, files, Recipe(method="gguf", scheme="F16"), (), lambda _: None, lambda: False)
     variants.made("gguf-f16", names.key(str(folder)), path=str(files), method="gguf", scheme="F16")
     return end
 

@@ -193,7 +193,7 @@ def rows(*tests: str, error: str = "") -> Sequence[BenchRow]:
 
 def test_a_measurement_of_speed_is_a_run() -> None:
     made = rows("pp8", "tg4")
-    kept = keep(lambda: report.bench(made, ["fake:nf4"], Plan(8, 4, runs=2)))
+    kept = keep(lambda: report.bench(made, ["fake:nf4"], Plan(prompt_tokens=8, output_tokens=4, runs=2)))
     run = runs.get(kept.id)
     assert (run.kind, run.model, run.title) == ("bench", "fake", "fake · nf4 · pp8, tg4")
     assert run.result == {"rows": [row.as_dict() for row in made], "stopped": False}

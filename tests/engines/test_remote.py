@@ -568,7 +568,9 @@ def test_our_own_host_as_an_endpoint(
 
 def test_bench_measures_an_endpoint_that_takes_token_ids(start: Start, engine: RemoteEngine) -> None:
     url = start("ids")
-    prefill, decode = bench(engine, ["@lab"], Plan(32, len(WORDS), (0,), 2), None)
+    prefill, decode = bench(
+        engine, ["@lab"], Plan(prompt_tokens=32, output_tokens=len(WORDS), depths=(0,), runs=2), None
+    )
     assert (prefill.test, decode.test, prefill.error, decode.error) == ("pp32", f"tg{len(WORDS)}", "", "")
     assert (decode.engine, decode.clock, decode.runs, decode.mbu) == ("remote", "client", 2, None)
     assert prefill.tok_s_mean and decode.tok_s_mean and decode.tok_s_mean > 0
@@ -578,6 +580,6 @@ def test_bench_measures_an_endpoint_that_takes_token_ids(start: Start, engine: R
 
 def test_bench_refuses_an_endpoint_that_takes_only_chats(start: Start, engine: RemoteEngine) -> None:
     start("fine")
-    rows = list(bench(engine, ["@lab"], Plan(32, len(WORDS), (0,), 2), None))
+    rows = list(bench(engine, ["@lab"], Plan(prompt_tokens=32, output_tokens=len(WORDS), depths=(0,), runs=2), None))
     assert rows and all(row.tok_s_mean is None for row in rows)
     assert "takes only chats" in rows[0].error and rows[0].hint

@@ -128,7 +128,7 @@ def test_documents_carry_what_they_share() -> None:
 
 
 def test_problems_of_one_template_are_one_cluster(ask: Ask) -> None:
-    conditions = Conditions(("bundled_math",), limit=2, few_shot=0, generation={"max_gen_toks": 4})
+    conditions = Conditions(tasks=("bundled_math",), limit=2, few_shot=0, generation={"max_gen_toks": 4})
     first, second = ask(conditions)["bundled_math"].items
     assert first.cluster and second.cluster and first.cluster != second.cluster
 

@@ -69,7 +69,7 @@ def here(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         folders.job(job.id).mkdir(parents=True)
         told = progress.Report(folders.job(job.id))
         with contextlib.closing(told):
-            job.result = evaluate_job.run(EvaluateSpec.from_dict(job.spec), folders.job(job.id), told)
+            job.result = evaluate_job.run(EvaluateSpec.from_stored(job.spec), folders.job(job.id), told)
         return job
 
     monkeypatch.setattr(cli, "follow", follow)

@@ -70,7 +70,7 @@ def store(model: Path, name: str, path: Path, **recipe: Any) -> str:
 
 
 def test_a_run_is_stored_and_the_work_is_gone(home: Path, tiny: Path) -> None:
-    spec = DivergenceSpec((str(tiny), f"{tiny}:fp32", f"{tiny}:nf4"), tokens=400, max_length=64)
+    spec = DivergenceSpec(variants=(str(tiny), f"{tiny}:fp32", f"{tiny}:nf4"), tokens=400, max_length=64)
     result = run(spec)
     found = runs.get(result["run"])
     assert (found.kind, found.model, found.job_id) == ("divergence", str(tiny), "job")
@@ -100,7 +100,9 @@ def test_it_goes_on_where_it_was_cut_off(
 ) -> None:
     rows = [{"text": one.text[:200]} for one in prose.bundled()[:4]]
     (tmp_path / "short.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    spec = DivergenceSpec((str(tiny), f"{tiny}:nf4"), str(tmp_path / "short.jsonl"), 0, 64)
+    spec = DivergenceSpec(
+        variants=(str(tiny), f"{tiny}:nf4"), text=str(tmp_path / "short.jsonl"), tokens=0, max_length=64
+    )
     expected = runs.get(run(spec, "whole")["run"]).result["rows"]
     write, left = divergence.DocumentFiles.write, [6]
 
@@ -124,7 +126,7 @@ def test_it_goes_on_where_it_was_cut_off(
 @pytest.mark.slow
 def test_a_gguf_file_is_unpacked_and_that_is_said(home: Path) -> None:
     """The bundled file itself: the reference was restored from it, so nothing diverges."""
-    found = runs.get(run(DivergenceSpec(("smollm2", "smollm2:q4_1"), tokens=60, max_length=32))["run"])
+    found = runs.get(run(DivergenceSpec(variants=("smollm2", "smollm2:q4_1"), tokens=60, max_length=32))["run"])
     (warning,) = found.result["warnings"]
     assert warning["variants"] == ["smollm2:q4_1"] and "without llama.cpp's own arithmetic" in warning["text"]
     assert found.result["rows"][2]["kld_max"] < 1e-5
@@ -138,7 +140,9 @@ def test_a_variant_that_was_calibrated_on_the_text_is_named(home: Path, tiny: Pa
     on_it = store(tiny, "on-it", tiny, calibration=used | {"content_hash": "ef"})
     lost = store(tiny, "lost", tiny, calibration=gone)
     apart = store(tiny, "apart", tiny, calibration={})
-    asked = DivergenceSpec((str(tiny), on_it, lost, apart), str(tmp_path / "text.jsonl"), 200, 64)
+    asked = DivergenceSpec(
+        variants=(str(tiny), on_it, lost, apart), text=str(tmp_path / "text.jsonl"), tokens=200, max_length=64
+    )
     said = {tuple(one["variants"]): one["text"] for one in runs.get(run(asked)["run"]).result["warnings"]}
     assert set(said) == {(), (on_it,), (lost,)}
     assert "3 of the 3 documents of text.jsonl share text with the bundled calibration samples" in said[()]
@@ -151,23 +155,23 @@ def test_a_variant_that_was_calibrated_on_the_text_is_named(home: Path, tiny: Pa
 
 def test_what_it_refuses(home: Path, tiny: Path) -> None:
     with pytest.raises(InvalidRequest, match="nothing to compare"):
-        DivergenceSpec((str(tiny),))
+        DivergenceSpec(variants=(str(tiny),))
     with pytest.raises(InvalidRequest, match="named twice"):
-        DivergenceSpec(("a", "b", "b"))
+        DivergenceSpec(variants=("a", "b", "b"))
     for more in ({"tokens": -1}, {"tokens": True}, {"max_length": 8}, {"max_length": 10**6}):
         with pytest.raises(InvalidRequest, match="whole number"):
-            DivergenceSpec(("a", "b"), **more)
+            DivergenceSpec(variants=("a", "b"), **more)
     with pytest.raises(EvaluationError, match="measured in transformers, not in vllm"):
-        run(DivergenceSpec((str(tiny), f"{tiny}:nf4@vllm")), "vllm")
+        run(DivergenceSpec(variants=(str(tiny), f"{tiny}:nf4@vllm")), "vllm")
     with pytest.raises(PlaygroundError):
-        run(DivergenceSpec((str(tiny), "@nowhere/model")), "remote")
+        run(DivergenceSpec(variants=(str(tiny), "@nowhere/model")), "remote")
 
 
 def test_a_spec_comes_back_from_the_store() -> None:
-    spec = DivergenceSpec(("smollm2", "smollm2:nf4"), "owner/name:test", 0, 256)
-    assert DivergenceSpec.from_dict(json.loads(json.dumps(spec.as_dict()))) == spec
+    spec = DivergenceSpec(variants=("smollm2", "smollm2:nf4"), text="owner/name:test", tokens=0, max_length=256)
+    assert DivergenceSpec.from_stored(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
     assert spec.title == "smollm2 · divergence of smollm2:nf4"
-    assert kinds.kind(spec.kind).Spec.from_dict(spec.as_dict()) == spec
+    assert kinds.kind(spec.kind).Spec.from_stored(spec.model_dump(mode="json")) == spec
     assert kinds.kind("divergence").run is divergence_job.run
 
 

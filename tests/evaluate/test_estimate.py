@@ -24,7 +24,7 @@ from tests.fakes.model import make_tiny
 
 PACE = Pass(imports_s=8.0, load_s=2.0, token_s=0.002, step_s=0.05, row_s=0.004)
 BOTH = ("smollm2", "smollm2:nf4")
-FACTS, MATH = Conditions(("bundled_facts",), limit=40), Conditions(("bundled_math",), limit=40)
+FACTS, MATH = Conditions(tasks=("bundled_facts",), limit=40), Conditions(tasks=("bundled_math",), limit=40)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def seconds(found: Expected) -> tuple[float, float]:
 
 
 def of(conditions: Conditions, n: int, variants: Sequence[str] = BOTH, **more: Any) -> Expected:
-    spec = EvaluateSpec(tuple(variants), conditions, **more)
+    spec = EvaluateSpec(variants=tuple(variants), conditions=conditions, **more)
     return expected(spec, [(conditions.tasks[0], n)], measure=False)
 
 
@@ -58,13 +58,13 @@ def test_more_of_anything_takes_longer() -> None:
         assert other.middle > base.middle and seconds(other)[1] > seconds(base)[1]
     low, high = seconds(base)
     assert low < base.middle < high
-    busy = expected(EvaluateSpec(BOTH, FACTS), [("bundled_facts", 40)], measure=False, busy=1.0)
+    busy = expected(EvaluateSpec(variants=BOTH, conditions=FACTS), [("bundled_facts", 40)], measure=False, busy=1.0)
     assert seconds(busy)[1] == pytest.approx(2 * high) and seconds(busy)[0] == low
 
 
 def test_the_parts_add_up() -> None:
     """A divergence: starting, two models that load, and each token read by both and by reference and noise floor."""
-    found = expected(DivergenceSpec(BOTH, tokens=1000), (), measure=False)
+    found = expected(DivergenceSpec(variants=BOTH, tokens=1000), (), measure=False)
     reading = 2 * 1000 * 2 * PACE.token_s + 3 * PACE.load_s
     middle = estimate.STARTS * PACE.imports_s + reading * (1 + estimate.COMPARES) / 2
     assert found.middle == pytest.approx(middle)
@@ -73,8 +73,8 @@ def test_the_parts_add_up() -> None:
 def test_an_answer_lies_between_a_short_one_and_its_budget() -> None:
     size = estimate.size("bundled_math", MATH)
     assert size and size.answer == (pytest.approx(0.4 * 96), 96) and not size.seen
-    assert estimate.budget("bundled_math", replace(MATH, generation={"max_gen_toks": 20})) == 20
-    fewer = estimate.size("bundled_math", replace(MATH, few_shot=0))
+    assert estimate.budget("bundled_math", MATH.changed(generation={"max_gen_toks": 20})) == 20
+    fewer = estimate.size("bundled_math", MATH.changed(few_shot=0))
     assert fewer and fewer.prompt * 3.5 < size.prompt, "three examples stand before each question"
     facts = estimate.size("bundled_facts", FACTS)
     assert facts and facts.answer == (0.0, 0.0)
@@ -85,7 +85,7 @@ def test_an_answer_lies_between_a_short_one_and_its_budget() -> None:
 def test_a_task_of_a_local_folder_is_known_and_one_of_the_hub_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conditions = Conditions(("gsm8k",), limit=10)
+    conditions = Conditions(tasks=("gsm8k",), limit=10)
     unknown = of(conditions, 10)
     assert "gsm8k" in unknown.missing[0] and seconds(unknown)[0] > 0
     folder = tmp_path / "gsm8k"
@@ -125,7 +125,7 @@ def test_what_cannot_be_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "known", lambda _: None)
     assert of(FACTS, 40) == Expected(None, measures=True)
     monkeypatch.setattr(passes, "measured", lambda specs: [PACE, None])
-    half = expected(EvaluateSpec(BOTH, FACTS), [("bundled_facts", 40)], measure=True)
+    half = expected(EvaluateSpec(variants=BOTH, conditions=FACTS), [("bundled_facts", 40)], measure=True)
     assert half.seconds and "smollm2:nf4 could not be measured" in half.missing[0]
     monkeypatch.setattr(bundled, "record", lambda _: None)
     assert of(FACTS, 40).measures, "the bundled model is restored when somebody measures, not while typing"

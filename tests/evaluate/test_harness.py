@@ -71,8 +71,10 @@ def same(answers: Answers, theirs: list[dict[str, Any]], score: str, of: str = "
 @pytest.mark.parametrize(
     "conditions",
     [
-        Conditions(("gsm8k",), few_shot=2, generation=SHORT, batch_size=4),
-        Conditions(("gsm8k",), limit=5, few_shot=1, generation=SHORT, chat_template=True, multiturn=True, batch_size=2),
+        Conditions(tasks=("gsm8k",), few_shot=2, generation=SHORT, batch_size=4),
+        Conditions(
+            tasks=("gsm8k",), limit=5, few_shot=1, generation=SHORT, chat_template=True, multiturn=True, batch_size=2
+        ),
     ],
     ids=["text", "chat"],
 )
@@ -88,7 +90,7 @@ def test_generated_answers_are_lm_evals(ask: Ask, tiny: Path, tmp_path: Path, co
 
 
 def test_scored_choices_are_lm_evals(ask: Ask, tiny: Path, tmp_path: Path) -> None:
-    conditions = Conditions(("arc_easy",), batch_size=3)
+    conditions = Conditions(tasks=("arc_easy",), batch_size=3)
     found = ask(conditions)["arc_easy"]
     theirs = lm_eval_itself(tiny, conditions, tmp_path / "tasks")
     same(found, theirs["samples"]["arc_easy"], "acc")
@@ -100,7 +102,7 @@ def test_scored_choices_are_lm_evals(ask: Ask, tiny: Path, tmp_path: Path) -> No
 
 
 def test_coqa_and_lambada(ask: Ask) -> None:
-    found = ask(Conditions(("coqa", "lambada_openai"), generation=SHORT))
+    found = ask(Conditions(tasks=("coqa", "lambada_openai"), generation=SHORT))
     assert found["coqa"].facts.metric == "f1"
     assert found["coqa"].items[0].gold == "on the bridge | the bridge | bridge"
     assert len({item.cluster for item in found["coqa"].items}) == 6
@@ -110,7 +112,9 @@ def test_coqa_and_lambada(ask: Ask) -> None:
 
 def test_sampling_is_repeated_by_its_seed(ask: Ask) -> None:
     def drawn(seed: int) -> list[str]:
-        conditions = Conditions(("gsm8k",), limit=4, few_shot=0, generation={**SHORT, "temperature": 1.0}, seed=seed)
+        conditions = Conditions(
+            tasks=("gsm8k",), limit=4, few_shot=0, generation={**SHORT, "temperature": 1.0}, seed=seed
+        )
         return [item.answer for item in ask(conditions)["gsm8k"].items]
 
     assert drawn(1) == drawn(1)
@@ -134,7 +138,7 @@ class Scripted:
 
 def answered(ask: Ask, loaded: Callable[[Conditions], Any], monkeypatch: Any, texts: list[str], **more: Any) -> Any:
     conditions = Conditions(
-        ("gsm8k",), limit=len(texts), few_shot=0, generation={"max_gen_toks": 24}, batch_size=1, **more
+        tasks=("gsm8k",), limit=len(texts), few_shot=0, generation={"max_gen_toks": 24}, batch_size=1, **more
     )
     lm = loaded(conditions)
     monkeypatch.setattr(lm.model, "generate", Scripted(lm, texts))
@@ -172,7 +176,7 @@ def test_no_generation_config_decides_what_is_answered(tiny: Path, ask: Ask, tmp
     ids = {"eos_token_id": 2, "bos_token_id": 1, "pad_token_id": 2}
     checkpoints.with_generation_config(folder, **ids, **settings)
     drawn = {"temperature": 1.5} if sampled else {}
-    conditions = Conditions(("gsm8k",), limit=4, few_shot=0, generation={**SHORT, **drawn})
+    conditions = Conditions(tasks=("gsm8k",), limit=4, few_shot=0, generation={**SHORT, **drawn})
     plain, facts = asked_of(tiny, ask, conditions)
     other, other_facts = asked_of(folder, ask, conditions)
     assert [item.answer for item in other["gsm8k"].items] == [item.answer for item in plain["gsm8k"].items]
@@ -180,7 +184,7 @@ def test_no_generation_config_decides_what_is_answered(tiny: Path, ask: Ask, tmp
 
 
 def test_an_answer_ends_at_every_end_token_of_the_checkpoint(tiny: Path, ask: Ask, tmp_path: Path) -> None:
-    conditions = Conditions(("gsm8k",), limit=1, few_shot=0, generation=SHORT)
+    conditions = Conditions(tasks=("gsm8k",), limit=1, few_shot=0, generation=SHORT)
     (whole,) = asked_of(tiny, ask, conditions)[0]["gsm8k"].items
     assert "the" in whole.answer and whole.truncated
     end = AutoTokenizer.from_pretrained(tiny).convert_tokens_to_ids("the")
@@ -196,7 +200,7 @@ def test_prompts_that_the_context_cuts_are_kept_with_their_items(
     ask: Ask, tmp_path: Path, task: str, context: int, room: int
 ) -> None:
     folder = make_tiny(tmp_path / "short", context=context)
-    answers = asked_of(folder, ask, Conditions((task,), few_shot=0, generation=SHORT, batch_size=4))[0][task]
+    answers = asked_of(folder, ask, Conditions(tasks=(task,), few_shot=0, generation=SHORT, batch_size=4))[0][task]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     for item in answers.items:
         tokens = len(tokenizer(item.prompt).input_ids)
@@ -211,10 +215,10 @@ def test_prompts_that_the_context_cuts_are_kept_with_their_items(
 
 def test_a_budget_beyond_the_context_is_a_sentence(ask: Ask) -> None:
     with pytest.raises(EvaluationError, match="less than model's maximum sequence length"):
-        ask(Conditions(("gsm8k",), limit=1, few_shot=0, generation={"max_gen_toks": 4096}))
+        ask(Conditions(tasks=("gsm8k",), limit=1, few_shot=0, generation={"max_gen_toks": 4096}))
 
 
-CONDITIONS = Conditions(("gsm8k", "arc_easy"), few_shot=0, generation=SHORT, batch_size=3)
+CONDITIONS = Conditions(tasks=("gsm8k", "arc_easy"), few_shot=0, generation=SHORT, batch_size=3)
 SLOW_CHILD = """
 import sys, time
 from pathlib import Path

@@ -21,7 +21,7 @@ from tests.fakes.model import make_tiny
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's, transformers' and datasets' own
 QUESTIONS = [{"question": f"{n} and {n} {'is ' * (n % 4)}?", "answer": f"#### {2 * n}"} for n in range(9)]
-CONDITIONS = Conditions(("gsm8k",), few_shot=0, generation={"max_gen_toks": 8}, batch_size=2)
+CONDITIONS = Conditions(tasks=("gsm8k",), few_shot=0, generation={"max_gen_toks": 8}, batch_size=2)
 Job = Callable[..., dict[str, Any]]
 
 
@@ -46,12 +46,14 @@ def job(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     monkeypatch.setattr("playground.machine.described", lambda: {"name": "a test's"})
 
     def run(*variants: str, name: str = "job", **more: Any) -> dict[str, Any]:
-        spec = EvaluateSpec(variants, more.pop("conditions", CONDITIONS), **more)
+        spec = EvaluateSpec(variants=variants, conditions=more.pop("conditions", CONDITIONS), **more)
         folder = folders.job(name)
         folder.mkdir(parents=True, exist_ok=True)
         told = progress.Report(folder)
         try:
-            return evaluate_job.run(EvaluateSpec.from_dict(json.loads(json.dumps(spec.as_dict()))), folder, told)
+            return evaluate_job.run(
+                EvaluateSpec.from_stored(json.loads(json.dumps(spec.model_dump(mode="json")))), folder, told
+            )
         finally:
             told.close()
 
@@ -156,7 +158,7 @@ def test_other_conditions_share_nothing(job: Job, home: Path, twins: tuple[str, 
             job(twins[0])
         stop_after(patch, 0)
         with pytest.raises(Killed):
-            job(twins[0], conditions=Conditions.from_dict(CONDITIONS.as_dict() | other))
+            job(twins[0], conditions=Conditions.from_stored(CONDITIONS.model_dump(mode="json") | other))
     assert len(kept(home)) == 2
 
 
@@ -172,7 +174,11 @@ def test_the_same_weights_under_two_names_are_measured_twice(job: Job, home: Pat
 
 def test_quantizing_while_loading_is_other_weights(job: Job, twins: tuple[str, str]) -> None:
     run = runs.get(
-        job(twins[0], f"{twins[0]}:fp32", conditions=Conditions.from_dict(CONDITIONS.as_dict() | {"limit": 2}))["run"]
+        job(
+            twins[0],
+            f"{twins[0]}:fp32",
+            conditions=Conditions.from_stored(CONDITIONS.model_dump(mode="json") | {"limit": 2}),
+        )["run"]
     )
     digest = run.variants[0]["content_hash"]
     assert run.variants[1]["content_hash"] == f"{digest}+float32"
@@ -191,7 +197,7 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
 
     index(home)
     with pytest.raises(UnknownTask):
-        job(twins[0], conditions=Conditions(("gsm8k", "gsm9k")))
+        job(twins[0], conditions=Conditions(tasks=("gsm8k", "gsm9k")))
     with pytest.raises(EvaluationError, match="named twice"):
         job(twins[0], twins[0])
     with pytest.raises(EvaluationError, match="no engine 'vlm'"):
@@ -201,8 +207,8 @@ def test_what_is_wrong_is_said_before_a_model_is_loaded(
 
 
 def test_a_worker_that_died_after_storing_is_done(job: Job, twins: tuple[str, str]) -> None:
-    spec = EvaluateSpec((twins[0],), CONDITIONS)
-    row = jobs.add(spec.kind, spec.title, spec.as_dict(), "cpu")
+    spec = EvaluateSpec(variants=(twins[0],), conditions=CONDITIONS)
+    row = jobs.add(spec.kind, spec.title, spec.model_dump(mode="json"), "cpu")
     jobs.claim(row.id, 1, "long ago", 1, "long ago")
     result = job(twins[0], name=row.id)
     ending.settle(row.id)
@@ -211,8 +217,14 @@ def test_a_worker_that_died_after_storing_is_done(job: Job, twins: tuple[str, st
 
 
 def test_the_spec_as_json() -> None:
-    spec = EvaluateSpec(("a", "a:nf4"), CONDITIONS, "vllm", {"text": "bundled", "tokens": 64}, speed=True)
-    assert kinds.kind("evaluate").Spec.from_dict(json.loads(json.dumps(spec.as_dict()))) == spec
+    spec = EvaluateSpec(
+        variants=("a", "a:nf4"),
+        conditions=CONDITIONS,
+        engine="vllm",
+        divergence={"text": "bundled", "tokens": 64},
+        speed=True,
+    )
+    assert kinds.kind("evaluate").Spec.from_stored(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
     assert spec.title == "a, a:nf4 · gsm8k"
     assert spec.settings()["divergence"] == {"text": "bundled", "tokens": 64}
 

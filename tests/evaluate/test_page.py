@@ -51,9 +51,9 @@ EVIL = "<img src=x onerror=alert(1)>"
 def test_the_form_becomes_a_spec(home: Path) -> None:
     asked = spec(FORM | {"generation": "max_gen_toks=64, temperature=0.6, do_sample=true"})
     assert asked == EvaluateSpec(
-        ("smollm2", "smollm2:nf4", "smollm2:int8"),
-        Conditions(
-            ("gsm8k",),
+        variants=("smollm2", "smollm2:nf4", "smollm2:int8"),
+        conditions=Conditions(
+            tasks=("gsm8k",),
             limit=50,
             batch_size=4,
             generation={"max_gen_toks": 64, "temperature": 0.6, "do_sample": True},
@@ -63,7 +63,7 @@ def test_the_form_becomes_a_spec(home: Path) -> None:
     assert spec(FORM | {"chat_template": True}).conditions.multiturn
     assert spec(FORM | {"divergence": False, "text": "/etc/passwd"}).divergence is None
     alone = spec(FORM | {"tasks": [], "limit": "many", "speed": True})
-    assert alone == DivergenceSpec(("smollm2", "smollm2:nf4", "smollm2:int8"), "bundled", 4096)
+    assert alone == DivergenceSpec(variants=("smollm2", "smollm2:nf4", "smollm2:int8"), text="bundled", tokens=4096)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ def test_arguments_of_generation_keep_their_types() -> None:
 def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     group = tasks.Row("bundled", "Bundled", None, ("one", "two"), group=True, bundled=True)
     monkeypatch.setattr(tasks, "bundled", lambda: {"bundled": group})
-    tasked = Conditions(("gsm8k", "bundled", "somewhere_else"), limit=200)
-    asked = EvaluateSpec(("a", "b", "c", "d"), tasked, divergence={"text": "bundled", "tokens": 64})
+    tasked = Conditions(tasks=("gsm8k", "bundled", "somewhere_else"), limit=200)
+    asked = EvaluateSpec(variants=("a", "b", "c", "d"), conditions=tasked, divergence={"text": "bundled", "tokens": 64})
     expected = Expected((60.0, 90.0), 70.0, ("Layers.",))
     plan = json.loads(evaluate_page.plan(3, asked, expected))
     assert plan["button"] == "Evaluate 4 variants on 4 tasks", "a bundled group is what it consists of"
@@ -120,12 +120,12 @@ def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatc
     gsm8k = plan["tasks"][0]
     assert (gsm8k["n"], gsm8k["full"]) == (200, 1319)
     assert gsm8k["smallest_drop"] == pytest.approx(0.062, abs=0.001), "docs: 200 samples show 6.2 points"
-    everything = EvaluateSpec(("a", "b"), Conditions(("somewhere_else", "gsm8k")))
+    everything = EvaluateSpec(variants=("a", "b"), conditions=Conditions(tasks=("somewhere_else", "gsm8k")))
     all_items = json.loads(evaluate_page.plan(0, everything, expected))
     assert all_items["items"] is None and all_items["tasks"][0]["smallest_drop"] is None
     assert all_items["tasks"][1]["smallest_drop"] == pytest.approx(0.024, abs=0.001)
     assert estimate.tasks_of(everything) == [("somewhere_else", None), ("gsm8k", 1319)]
-    alone = json.loads(evaluate_page.plan(1, DivergenceSpec(("a", "b")), expected))
+    alone = json.loads(evaluate_page.plan(1, DivergenceSpec(variants=("a", "b")), expected))
     assert alone["button"] == "Measure the divergence of 1 variant" and alone["text"]["alone"] and not alone["tasks"]
 
 
@@ -448,7 +448,7 @@ def test_the_text_of_a_divergence_keeps_its_folder_to_itself(home: Path) -> None
     other = json.dumps(view(run, owner=False))
     assert "secret" not in other and "private" not in other
     job = FakeQueue()
-    queued = job.get(job.submit(DivergenceSpec((model, f"{model}:nf4"), settings["text"])))  # type: ignore[arg-type]
+    queued = job.get(job.submit(DivergenceSpec(variants=(model, f"{model}:nf4"), text=settings["text"])))  # type: ignore[arg-type]
     assert "secret" not in json.dumps(evaluate_board.measuring_job(queued, queued.as_row()))
 
 
@@ -479,7 +479,7 @@ def test_nobody_else_starts_ends_or_deletes_anything(
     page: Page, queue: FakeQueue, home: Path, headers: dict[str, str]
 ) -> None:
     model = f"{home}/secret/tiny"
-    local = queue.submit(EvaluateSpec((model, f"{model}:nf4"), Conditions(("gsm8k",))))
+    local = queue.submit(EvaluateSpec(variants=(model, f"{model}:nf4"), conditions=Conditions(tasks=("gsm8k",))))
     queue.logs[local] = "a log"
     run = evaluation(VARIANTS[:2], TASKS[2:3])
     for part, event, data in (

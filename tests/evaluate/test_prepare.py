@@ -21,10 +21,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's and datasets' own
 
 @pytest.mark.usefixtures("offline")
 def test_a_task_without_data_fails_at_once_and_says_which_file(tmp_path: Path) -> None:
-    ready(Conditions(("gsm8k",), few_shot=0), tmp_path)  # what only has to be imported once
+    ready(Conditions(tasks=("gsm8k",), few_shot=0), tmp_path)  # what only has to be imported once
     began = time.monotonic()
     with pytest.raises(MissingData, match=r"arc_challenge.*allenai/ai2_arc.*cannot be had") as caught:
-        ready(Conditions(("gsm8k", "arc_challenge")), tmp_path)
+        ready(Conditions(tasks=("gsm8k", "arc_challenge")), tmp_path)
     assert time.monotonic() - began < 5
     assert "PLAYGROUND_DATASETS" in caught.value.hint
     assert "arc_challenge/test.jsonl" in caught.value.hint
@@ -46,9 +46,9 @@ def test_a_hub_that_does_not_answer_is_asked_once(
     monkeypatch.setattr(httpx, "head", head)
     monkeypatch.setenv("HF_HUB_OFFLINE", "")  # what stay_offline sets is put back after the test
     with pytest.raises(MissingData):
-        ready(Conditions(("arc_challenge",)), tmp_path)
+        ready(Conditions(tasks=("arc_challenge",)), tmp_path)
     assert len(asked) == 1
-    ready(Conditions(("gsm8k",), few_shot=0), tmp_path)
+    ready(Conditions(tasks=("gsm8k",), few_shot=0), tmp_path)
     assert len(asked) == 1, "local data needs no hub"
 
 
@@ -63,14 +63,14 @@ def test_a_task_scored_as_a_whole_is_refused(data: Path, tmp_path: Path, monkeyp
     write(tmp_path / "data/wikitext/test.jsonl", [{"page": "the river"}])
     monkeypatch.setenv("PLAYGROUND_DATASETS", str(tmp_path / "data"))
     with pytest.raises(EvaluationError, match="scored as a whole") as caught:
-        ready(Conditions(("wikitext",)), tmp_path)
+        ready(Conditions(tasks=("wikitext",)), tmp_path)
     assert "playground kld" in caught.value.hint
 
 
 @pytest.mark.usefixtures("offline")
 def test_code_is_refused_before_its_data_is_looked_for(tmp_path: Path) -> None:
     with pytest.raises(UnsafeTask):
-        ready(Conditions(("humaneval",)), tmp_path)
+        ready(Conditions(tasks=("humaneval",)), tmp_path)
 
 
 @pytest.mark.usefixtures("offline")
@@ -81,12 +81,12 @@ def test_a_tag_over_several_folders_holds_all_its_tasks(home: Path, tmp_path: Pa
     members = ["gsm8k", "arc_easy"]
     content["rows"]["math_word_problems"] = {"yaml": None, "members": members, "group": True, "unsafe": False}
     file.write_text(json.dumps(content))
-    assert set(ready(Conditions(("math_word_problems",), few_shot=0), tmp_path).metrics) == {"gsm8k", "arc_easy"}
+    assert set(ready(Conditions(tasks=("math_word_problems",), few_shot=0), tmp_path).metrics) == {"gsm8k", "arc_easy"}
 
 
 @pytest.mark.usefixtures("offline")
 def test_a_task_named_alone_and_in_its_group_is_one_too_many(tmp_path: Path) -> None:
-    prepared = ready(Conditions(("gsm8k", "gsm8k"), few_shot=0), tmp_path)
+    prepared = ready(Conditions(tasks=("gsm8k", "gsm8k"), few_shot=0), tmp_path)
     assert list(prepared.metrics) == ["gsm8k"]
 
 
@@ -95,12 +95,12 @@ def test_missing_splits(offline: Path, tmp_path: Path, data: Path, monkeypatch: 
     shutil.copytree(data / "gsm8k", folder / "gsm8k")
     (folder / "gsm8k/train.jsonl").unlink()
     monkeypatch.setenv("PLAYGROUND_DATASETS", str(folder))
-    ready(Conditions(("gsm8k",), few_shot=0), tmp_path)
+    ready(Conditions(tasks=("gsm8k",), few_shot=0), tmp_path)
     with pytest.raises(MissingData, match=r"train.jsonl, from which the 5 examples"):
-        ready(Conditions(("gsm8k",)), tmp_path)
+        ready(Conditions(tasks=("gsm8k",)), tmp_path)
     (folder / "gsm8k/test.jsonl").rename(folder / "gsm8k/train.jsonl")
     with pytest.raises(MissingData, match=r"test.jsonl, which holds the questions"):
-        ready(Conditions(("gsm8k",)), tmp_path)
+        ready(Conditions(tasks=("gsm8k",)), tmp_path)
 
 
 @pytest.mark.parametrize("line", ['{"question": "broken', '{"other": "fields"}'])
@@ -112,7 +112,7 @@ def test_broken_local_data_is_a_sentence(
     (folder / "gsm8k/test.jsonl").write_text(line + "\n")
     monkeypatch.setenv("PLAYGROUND_DATASETS", str(folder))
     with pytest.raises(MissingData, match="local data of gsm8k cannot be used"):
-        ready(Conditions(("gsm8k",), few_shot=0), tmp_path)
+        ready(Conditions(tasks=("gsm8k",), few_shot=0), tmp_path)
 
 
 def test_other_data_has_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +137,8 @@ def test_conditions_that_cannot_be(wrong: dict[str, Any]) -> None:
 
 
 def test_conditions_as_json() -> None:
-    asked = Conditions(("gsm8k",), limit=5, generation={"temperature": 0.6}, chat_template=True, multiturn=True)
-    assert Conditions.from_dict(asked.as_dict() | {"of": "another version"}) == asked
+    asked = Conditions(tasks=("gsm8k",), limit=5, generation={"temperature": 0.6}, chat_template=True, multiturn=True)
+    assert Conditions.from_stored(asked.model_dump(mode="json") | {"of": "another version"}) == asked
     assert asked.generation_arguments() == {"temperature": 0.6, "do_sample": True}
 
 
@@ -148,7 +148,7 @@ GSM8K = Path(__file__).parents[3] / "shared/data/gsm8k"
 @pytest.mark.skipif(not GSM8K.is_dir(), reason="GSM8K is not at ../shared/data/gsm8k")
 def test_the_real_gsm8k_by_the_local_route(offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAYGROUND_DATASETS", str(GSM8K.parent))
-    prepared = ready(Conditions(("gsm8k",)), tmp_path)
+    prepared = ready(Conditions(tasks=("gsm8k",)), tmp_path)
     (task,) = prepared.load()["tasks"].values()
     assert (len(task.eval_docs), task.get_config("num_fewshot")) == (1319, 5)
     assert task.eval_docs[0]["question"].startswith("Janet")

@@ -67,7 +67,7 @@ def served(tiny: Path) -> Make:
     return make
 
 
-CONDITIONS = Conditions(("gsm8k",), limit=6, few_shot=0, generation={"max_gen_toks": 12}, batch_size=4)
+CONDITIONS = Conditions(tasks=("gsm8k",), limit=6, few_shot=0, generation={"max_gen_toks": 12}, batch_size=4)
 
 
 def test_answers_come_in_the_order_of_their_prompts(ask: Ask, served: Make, loaded: Callable[..., Any]) -> None:
@@ -84,7 +84,7 @@ def test_answers_come_in_the_order_of_their_prompts(ask: Ask, served: Make, load
 
 
 def test_choices_are_scored_by_their_tokens(ask: Ask, served: Make, loaded: Callable[..., Any]) -> None:
-    conditions = Conditions(("arc_easy",), limit=2, batch_size=2)
+    conditions = Conditions(tasks=("arc_easy",), limit=2, batch_size=2)
     items = ask(conditions, lm=served(Server(), 2))["arc_easy"].items
     tokenizer = loaded(conditions).tokenizer
     for item in items:
@@ -98,7 +98,7 @@ def test_end_tokens_go_along_where_text_is_generated(ask: Ask, served: Make) -> 
     ask(CONDITIONS, lm=served(server, fields={"stop_token_ids": [2, 40], "temperature": 9.0}))
     assert {(*body["stop_token_ids"], body["temperature"]) for body in server.bodies} == {(2, 40, 0.0)}
     scoring = Server()
-    ask(Conditions(("arc_easy",), limit=2), lm=served(scoring, fields={"stop_token_ids": [2, 40]}))
+    ask(Conditions(tasks=("arc_easy",), limit=2), lm=served(scoring, fields={"stop_token_ids": [2, 40]}))
     assert not any("stop_token_ids" in body for body in scoring.bodies)
 
 
@@ -106,7 +106,7 @@ def test_prompts_that_the_context_cuts_are_kept_with_their_items(
     ask: Ask, served: Make, loaded: Callable[..., Any]
 ) -> None:
     context, budget = 80, 12
-    conditions = Conditions(("gsm8k", "arc_easy"), few_shot=0, generation={"max_gen_toks": budget}, batch_size=4)
+    conditions = Conditions(tasks=("gsm8k", "arc_easy"), few_shot=0, generation={"max_gen_toks": budget}, batch_size=4)
     found = ask(conditions, lm=served(Server("#### 2"), context=context))
     tokenizer = loaded(conditions).tokenizer
     for item in found["gsm8k"].items:
@@ -175,7 +175,7 @@ def test_what_a_remote_endpoint_cannot_be_asked() -> None:
     (subject,) = subjects.find(["@lab"])
     with pytest.raises(EvaluationError, match="asked for text alone"):
         models.check(subject, CONDITIONS, frozenset({"generate_until", "multiple_choice"}))
-    chat = Conditions(("gsm8k",), chat_template=True)
+    chat = Conditions(tasks=("gsm8k",), chat_template=True)
     with pytest.raises(EvaluationError, match="template is not known"):
         models.check(subject, chat, frozenset({"generate_until"}))
     models.check(subject, CONDITIONS, frozenset({"generate_until"}))
@@ -189,7 +189,9 @@ def test_vllm_answers_as_transformers_does(ask: Ask, monkeypatch: pytest.MonkeyP
     """The bundled model on both: log-probabilities as near as BF16 summed in another order, most answers the same."""
     monkeypatch.setenv("PLAYGROUND_VLLM_EAGER", "1")
     monkeypatch.setenv("PLAYGROUND_VLLM_MAX_MODEL_LEN", "1024")
-    conditions = Conditions(("bundled_facts", "bundled_math"), limit=8, generation={"max_gen_toks": 48}, batch_size=4)
+    conditions = Conditions(
+        tasks=("bundled_facts", "bundled_math"), limit=8, generation={"max_gen_toks": 48}, batch_size=4
+    )
     engines = Engines()
     try:
         found = []

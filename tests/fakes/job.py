@@ -11,8 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from playground.core import Progress
 from playground.errors import Cancelled, InvalidRequest
 from playground.jobs import kinds, worker
 from playground.jobs.progress import Report
+from playground.spec import Spec as BaseSpec
 from playground.store import folders, variants
 from playground.store.schema import StoredVariant
 
@@ -33,8 +32,7 @@ _RAISED: dict[str, BaseException] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FakeSpec:
+class FakeSpec(BaseSpec):
     """Steps, each a word and its argument:
 
     layer NAME      tell a layer          sleep SECONDS   do nothing
@@ -53,17 +51,10 @@ class FakeSpec:
     def title(self) -> str:
         return " ".join(word for word, _ in self.steps)
 
-    def as_dict(self) -> dict[str, Any]:
-        return {"steps": [list(step) for step in self.steps], "out": self.out}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> FakeSpec:
-        return cls(tuple((word, value) for word, value in raw["steps"]), raw["out"])
-
 
 def steps(*words: str, out: str = "") -> FakeSpec:
     """ "layer a", "sleep 1" … as a spec."""
-    return FakeSpec(tuple((word, value) for word, _, value in (text.partition(" ") for text in words)), out)
+    return FakeSpec(steps=tuple((word, value) for word, _, value in (text.partition(" ") for text in words)), out=out)
 
 
 Spec = FakeSpec

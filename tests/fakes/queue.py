@@ -29,7 +29,7 @@ class FakeQueue:
     def submit(self, spec: Spec, device: str = "cpu") -> str:
         if self.refusal:
             raise self.refusal
-        return self._add(spec.kind, spec.title, spec.as_dict(), device)
+        return self._add(spec.kind, spec.title, spec.model_dump(mode="json"), device)
 
     def again(self, job_id: str) -> str:
         job = self.get(job_id)

@@ -29,7 +29,7 @@ def made(name: str = "awq-w4a16_asym-g64", model: str = "smollm2", **more: Any) 
     (path / "recipe.yaml").write_text("default_stage:\n  default_modifiers:\n    AWQModifier: {}\n")
     folders.mark(path, {"job_id": "job0", "variant": f"{model}:{name}"})
     calibration = {"source": "bundled", "text": "", "samples": 32, "max_length": 256, "seed": 0}
-    recipe = Recipe("awq", "W4A16_ASYM", 64, ("lm_head",), calibration=calibration)
+    recipe = Recipe(method="awq", scheme="W4A16_ASYM", group_size=64, ignore=("lm_head",), calibration=calibration)
     card = {
         "bytes_before": 269_030_016,
         "bytes_after": 113_928_096,
@@ -53,7 +53,7 @@ def made(name: str = "awq-w4a16_asym-g64", model: str = "smollm2", **more: Any) 
         "bits_per_weight": 6.7756,
         "parameters": 134_515_008,
         "content_hash": "ab" * 32,
-        "recipe": recipe.as_dict(),
+        "recipe": recipe.model_dump(mode="json"),
         "parent": {"id": model, "content_hash": "cd" * 32},
         "job_id": "job0",
         "created_at": time.time(),

@@ -71,7 +71,9 @@ PATHS: dict[str, Callable[[str], Any]] = {
     "describe": models.variants,
     "resolve": models.resolve,
     "generate on every engine": _generate,
-    "quantize": lambda model: quantize_page.start(FakeQueue(), QuantizeSpec(model, Recipe("rtn", "W4A16"))),
+    "quantize": lambda model: quantize_page.start(
+        FakeQueue(), QuantizeSpec(model=model, recipe=Recipe(method="rtn", scheme="W4A16"))
+    ),
     "evaluate": _evaluate,
     "command line": _command_line,
 }
@@ -98,7 +100,7 @@ def hostile_gguf(tmp_path: Path, canary: Path) -> Path:
     (folder / "chat_template.jinja").write_text(template)
     made = tmp_path / "made"
     made.mkdir()
-    gguf.make(folder, made, Recipe("gguf", "Q8_0"), (), lambda _: None, lambda: False)
+    gguf.make(folder, made, Recipe(method="gguf", scheme="Q8_0"), (), lambda _: None, lambda: False)
     (file,) = made.iterdir()
     assert "lipsum" in read_header(file).fields["tokenizer.chat_template"]
     return file

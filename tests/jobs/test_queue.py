@@ -257,7 +257,7 @@ def test_a_worker_that_cannot_begin_fails_its_job(home: Path) -> None:
 
 
 def test_a_kind_of_a_newer_version_is_refused(queue: JobQueue) -> None:
-    job = over(queue.submit(FakeSpec((), kind="dream")))
+    job = over(queue.submit(FakeSpec(steps=(), kind="dream")))
     assert job.state == "failed" and "no kind of job 'dream'" in str(job.failure)
 
 
@@ -280,7 +280,10 @@ def test_closing_interrupts_and_leaves_the_queued_for_the_next(home: Path, files
 def test_the_app_is_killed_and_its_job_is_found_again(home: Path, files: Path) -> None:
     with other_app(home) as first:
         made = jobs.add(
-            "fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}", "layer z").as_dict(), "cpu"
+            "fake",
+            "t",
+            steps(f"touch {files / 'here'}", f"until {files / 'go'}", "layer z").model_dump(mode="json"),
+            "cpu",
         )
         wait_for(files / "here")
         first.kill()
@@ -295,7 +298,7 @@ def test_the_app_is_killed_and_its_job_is_found_again(home: Path, files: Path) -
 
 def test_an_adopted_job_can_be_cancelled_and_closed(home: Path, files: Path) -> None:
     with other_app(home) as first:
-        spec = steps(f"touch {files / 'here'}", f"until {files / 'never'}").as_dict()
+        spec = steps(f"touch {files / 'here'}", f"until {files / 'never'}").model_dump(mode="json")
         one, two = (jobs.add("fake", "t", spec, device) for device in ("cpu", "cuda:0"))
         wait_for(files / "here")
         until(one.id, ("running",)), until(two.id, ("running",))
@@ -312,7 +315,7 @@ def test_an_adopted_job_can_be_cancelled_and_closed(home: Path, files: Path) -> 
 def test_app_and_worker_are_killed(home: Path, files: Path) -> None:
     with other_app(home) as first:
         words = ("partial 100000", f"touch {files / 'here'}", f"until {files / 'never'}")
-        made = jobs.add("fake", "t", steps(*words).as_dict(), "cpu")
+        made = jobs.add("fake", "t", steps(*words).model_dump(mode="json"), "cpu")
         wait_for(files / "here")
         first.kill()
         first.wait()
@@ -333,7 +336,9 @@ def test_setting_the_clock_ends_no_job(
     home: Path, files: Path, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with other_app(home):
-        made = jobs.add("fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}").as_dict(), "cpu")
+        made = jobs.add(
+            "fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}").model_dump(mode="json"), "cpu"
+        )
         wait_for(files / "here")
         boot = psutil.boot_time()
         monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + seconds)  # what a step of the clock does
@@ -346,7 +351,9 @@ def test_setting_the_clock_ends_no_job(
 
 def test_a_job_of_an_older_version_is_known_by_the_environment_of_its_worker(home: Path, files: Path) -> None:
     with other_app(home):
-        made = jobs.add("fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}").as_dict(), "cpu")
+        made = jobs.add(
+            "fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}").model_dump(mode="json"), "cpu"
+        )
         wait_for(files / "here")
         with database.writing() as session:
             session.execute(update(Job).values(pid_identity=None, app_identity=None))
@@ -355,7 +362,7 @@ def test_a_job_of_an_older_version_is_known_by_the_environment_of_its_worker(hom
             assert jobs.get(made.id).state == "running"
             (files / "go").touch()
             assert over(made.id).state == "done"
-        gone = jobs.add("fake", "t", steps("layer a").as_dict(), "cuda:0")
+        gone = jobs.add("fake", "t", steps("layer a").model_dump(mode="json"), "cuda:0")
         with database.writing() as session:
             taken = update(Job).where(Job.id == gone.id).values(state="running", pid=os.getpid())
             session.execute(taken)
@@ -366,7 +373,7 @@ def test_a_job_of_an_older_version_is_known_by_the_environment_of_its_worker(hom
 @pytest.mark.parametrize("change", ["start", "boot"])
 def test_a_number_that_now_belongs_to_another_process_is_not_touched(home: Path, change: str) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as bystander:
-        made = jobs.add("fake", "t", steps("layer a").as_dict(), "cpu")
+        made = jobs.add("fake", "t", steps("layer a").model_dump(mode="json"), "cpu")
         now = process.process_identity(bystander.pid)
         before = f"{now}0" if change == "start" else f"x{now}"
         jobs.claim(made.id, bystander.pid, before, bystander.pid, before)
@@ -391,7 +398,9 @@ def test_two_queues_on_one_home_run_each_job_once(home: Path, files: Path) -> No
 @on_both
 def test_closing_leaves_the_job_of_another_app_alone(home: Path, files: Path) -> None:
     with other_app(home):
-        made = jobs.add("fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}").as_dict(), "cpu")
+        made = jobs.add(
+            "fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'go'}").model_dump(mode="json"), "cpu"
+        )
         wait_for(files / "here")
         with JobQueue(worker=WORKER):
             time.sleep(0.5)
@@ -402,7 +411,9 @@ def test_closing_leaves_the_job_of_another_app_alone(home: Path, files: Path) ->
 
 def test_cancel_without_any_queue(home: Path, files: Path) -> None:
     with other_app(home) as first:
-        made = jobs.add("fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'never'}").as_dict(), "cpu")
+        made = jobs.add(
+            "fake", "t", steps(f"touch {files / 'here'}", f"until {files / 'never'}").model_dump(mode="json"), "cpu"
+        )
         wait_for(files / "here")
         first.kill()
         first.wait()

@@ -17,13 +17,17 @@ from playground.quantize.spec import QuantizeSpec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
 
-TASKS = Conditions(("bundled_facts",))
+TASKS = Conditions(tasks=("bundled_facts",))
 BOTH = ("smollm2", "smollm2:nf4")
 
 
 @pytest.mark.parametrize(
     "spec",
-    [QuantizeSpec("smollm2", Recipe("rtn", "W4A16")), EvaluateSpec(BOTH, TASKS), DivergenceSpec(BOTH)],
+    [
+        QuantizeSpec(model="smollm2", recipe=Recipe(method="rtn", scheme="W4A16")),
+        EvaluateSpec(variants=BOTH, conditions=TASKS),
+        DivergenceSpec(variants=BOTH),
+    ],
     ids=lambda spec: spec.kind,
 )
 def test_idle_models_make_room_before_a_job_and_only_then(
@@ -55,10 +59,17 @@ def test_idle_models_make_room_before_a_job_and_only_then(
 
 
 def test_a_divergence_holds_two_models_and_tasks_hold_one(home: Path) -> None:
-    tasks, both = estimate.needed(EvaluateSpec(BOTH, TASKS)), estimate.needed(DivergenceSpec(BOTH))
+    tasks, both = (
+        estimate.needed(EvaluateSpec(variants=BOTH, conditions=TASKS)),
+        estimate.needed(DivergenceSpec(variants=BOTH)),
+    )
     weights = 269_030_016
     assert tasks.low - estimate.BASE == pytest.approx(weights, rel=0.01)
     assert both.low - estimate.BASE == pytest.approx(3 * weights, rel=0.01), "BF16, and FP32 for the noise floor"
-    beside = estimate.needed(EvaluateSpec(BOTH, TASKS, divergence={"text": "bundled", "tokens": 64}))
+    beside = estimate.needed(
+        EvaluateSpec(variants=BOTH, conditions=TASKS, divergence={"text": "bundled", "tokens": 64})
+    )
     assert beside == both
-    assert estimate.needed(EvaluateSpec(("smollm2@vllm",), TASKS)).low == estimate.BASE, "vLLM keeps its own account"
+    assert estimate.needed(EvaluateSpec(variants=("smollm2@vllm",), conditions=TASKS)).low == estimate.BASE, (
+        "vLLM keeps its own account"
+    )

@@ -17,7 +17,9 @@ from playground.quantize import compressor
 from playground.quantize.reload import in_fresh_process
 from tests.fakes.model import make_tiny
 
-RECIPE = Recipe("autoround", "W4A16", group_size=32, ignore=("lm_head",), options={"iters": 3, "batch_size": 2})
+RECIPE = Recipe(
+    method="autoround", scheme="W4A16", group_size=32, ignore=("lm_head",), options={"iters": 3, "batch_size": 2}
+)
 
 
 def arguments(recipe: Recipe) -> dict[str, object]:
@@ -27,7 +29,7 @@ def arguments(recipe: Recipe) -> dict[str, object]:
 
 def test_its_row_is_in_the_table_and_its_defaults_suit_a_processor() -> None:
     assert method("autoround") is autoround.ROW
-    found = arguments(Recipe("autoround", "W4A16", group_size=128, ignore=("lm_head",)))
+    found = arguments(Recipe(method="autoround", scheme="W4A16", group_size=128, ignore=("lm_head",)))
     assert found["iters"] == 20
     assert found["enable_torch_compile"] is False
     assert (found["scheme"], found["ignore"]) == ("W4A16", ["lm_head"])

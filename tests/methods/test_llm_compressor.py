@@ -22,17 +22,17 @@ def parsed(recipe: Recipe) -> list[object]:
 
 @pytest.mark.parametrize(("method", "scheme"), CASES, ids=["-".join(case) for case in CASES])
 def test_llm_compressor_reads_it(method: str, scheme: str) -> None:
-    wanted = list(maker(method).modifiers(Recipe(method, scheme, 64)))
-    found = parsed(Recipe(method, scheme, 64, ("lm_head",)))
+    wanted = list(maker(method).modifiers(Recipe(method=method, scheme=scheme, group_size=64)))
+    found = parsed(Recipe(method=method, scheme=scheme, group_size=64, ignore=("lm_head",)))
     assert [type(one).__name__ for one in found] == wanted
     assert found[-1].ignore == ["lm_head"]  # type: ignore[attr-defined]
 
 
 def test_group_size_cache_and_other_schemes_arrive() -> None:
     recipe = Recipe(
-        "gptq",
-        "W4A16",
-        64,
+        method="gptq",
+        scheme="W4A16",
+        group_size=64,
         ignore=("lm_head",),
         keep=(("re:.*down_proj$", "W8A16"), ("re:.*layers.0.*", "BF16")),
         kv_cache="FP8",
@@ -50,7 +50,9 @@ def test_group_size_cache_and_other_schemes_arrive() -> None:
 
 
 def test_a_preset_is_named_and_not_spelled_out() -> None:
-    found = yaml.safe_load(to_yaml(maker("fp8").modifiers(Recipe("fp8", "FP8_DYNAMIC", ignore=("lm_head",)))))
+    found = yaml.safe_load(
+        to_yaml(maker("fp8").modifiers(Recipe(method="fp8", scheme="FP8_DYNAMIC", ignore=("lm_head",))))
+    )
     modifiers = found["default_stage"]["default_modifiers"]
     assert modifiers == {
         "QuantizationModifier": {"scheme": "FP8_DYNAMIC", "targets": ["Linear"], "ignore": ["lm_head"]}

@@ -83,13 +83,13 @@ def load_variant(name: str) -> Resident:
 
 def export(source: Path, folder: Path, scheme: str) -> tuple[str, Path]:
     """Make a GGUF file of a checkpoint folder and store it as a variant: name and file. Raises PlaygroundError."""
-    recipe = Recipe("gguf", scheme)
+    recipe = Recipe(method="gguf", scheme=scheme)
     folder.mkdir(parents=True, exist_ok=True)
     gguf.make(source, folder, recipe, (), _ignore, lambda: False)
     model, name = names.key(str(source)), variant_name(recipe)
     row = StoredVariant(
         id=f"{model}:{name}", model=model, name=name, method="gguf", scheme=scheme, group_size=None, path=str(folder),
-        bytes=1, bits_per_weight=16.0, parameters=1, content_hash="", recipe=recipe.as_dict(),
+        bytes=1, bits_per_weight=16.0, parameters=1, content_hash="", recipe=recipe.model_dump(mode="json"),
         parent={"id": model, "content_hash": ""}, card={}, job_id=None, created_at=time.time(),
     )  # fmt: skip
     variants.add(row)

@@ -104,7 +104,12 @@ def test_what_was_made_of_what_and_how(variant: StoredVariant) -> None:
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.job], ids=lambda row: row.name)
 def test_only_the_engines_of_the_methods_table_are_named(home: Path, row: Any) -> None:
-    variant = made("x", method=row.name, scheme=row.schemes[0], recipe=Recipe(row.name, row.schemes[0]).as_dict())
+    variant = made(
+        "x",
+        method=row.name,
+        scheme=row.schemes[0],
+        recipe=Recipe(method=row.name, scheme=row.schemes[0]).model_dump(mode="json"),
+    )
     if row.name == "gguf":
         (Path(variant.path) / "model.safetensors").rename(Path(variant.path) / "model-Q8_0.gguf")
     card = plan(variant.id, "me/x").card
@@ -156,7 +161,7 @@ def test_nothing_of_this_machine_is_in_it(home: Path, tmp_path: Path) -> None:
         "source": "/home/me/private/mails.jsonl", "text": "", "samples": 4, "max_length": 64, "seed": 0,
         "content_hash": "12" * 32,
     }  # fmt: skip
-    recipe = Recipe("awq", "W4A16_ASYM", 64, calibration=calibration).as_dict()
+    recipe = Recipe(method="awq", scheme="W4A16_ASYM", group_size=64, calibration=calibration).model_dump(mode="json")
     variant = made("x", model="local", recipe=recipe, card={"recipe_path": None, "path": str(tmp_path)})
     variant.model = str(folder)
     from playground.push.card import card

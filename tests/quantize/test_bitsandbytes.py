@@ -70,7 +70,7 @@ def test_a_fresh_process_loads_what_was_in_memory(
     from safetensors.torch import load_file
 
     source: Path = request.getfixturevalue(name)
-    model = make(source, tmp_path / "made", Recipe("bitsandbytes", scheme))
+    model = make(source, tmp_path / "made", Recipe(method="bitsandbytes", scheme=scheme))
     with torch.inference_mode():
         expected = model(torch.tensor([IDS])).logits  # type: ignore[operator]
     command = [sys.executable, "-c", RELOAD, str(tmp_path / "made"), str(tmp_path / "logits.safetensors")]
@@ -111,7 +111,7 @@ def test_every_weight_tells_what_it_lost(tiny: Path, tmp_path: Path, scheme: str
     from safetensors.torch import load_file
 
     told: list[LayerError] = []
-    make(tiny, tmp_path / "made", Recipe("bitsandbytes", scheme), told.append)
+    make(tiny, tmp_path / "made", Recipe(method="bitsandbytes", scheme=scheme), told.append)
     assert len(told) == 14, "the output head is not quantized"
     weights = {name: tensor.float().numpy() for name, tensor in load_file(tiny / "model.safetensors").items()}
     for error in told:
@@ -123,12 +123,14 @@ def test_every_weight_tells_what_it_lost(tiny: Path, tmp_path: Path, scheme: str
 def test_what_each_layer_lost_is_counted_as_it_is_measured(tiny: Path, tmp_path: Path) -> None:
     told: list[Progress] = []
     (tmp_path / "made").mkdir()
-    bitsandbytes.make(tiny, tmp_path / "made", Recipe("bitsandbytes", "int8"), (), told.append, lambda: False)
+    bitsandbytes.make(
+        tiny, tmp_path / "made", Recipe(method="bitsandbytes", scheme="int8"), (), told.append, lambda: False
+    )
     assert told[-14:] == [Progress("Measuring what each layer lost", done, 14, "layers") for done in range(14)]
 
 
 def test_ignored_modules_stay_as_they_are(tiny: Path, tmp_path: Path) -> None:
-    recipe = Recipe("bitsandbytes", "nf4", ignore=("model.layers.0.mlp.down_proj",))
+    recipe = Recipe(method="bitsandbytes", scheme="nf4", ignore=("model.layers.0.mlp.down_proj",))
     make(tiny, tmp_path / "made", recipe)
     kinds = {tensor.name: tensor.dtype for tensor in weights.read_tensors(tmp_path / "made")}
     assert kinds["model.layers.0.mlp.down_proj.weight"] == kinds["lm_head.weight"] == "BF16"
@@ -142,9 +144,9 @@ def test_ignored_modules_stay_as_they_are(tiny: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "error"),
     [
-        (Recipe("bitsandbytes", "nf5"), UnknownVariant),
-        (Recipe("bitsandbytes", "nf4", keep=(("lm_head", "int8"),)), InvalidRecipe),
-        (Recipe("bitsandbytes", "nf4", ignore=("re:.*down_proj",)), InvalidRecipe),
+        (Recipe(method="bitsandbytes", scheme="nf5"), UnknownVariant),
+        (Recipe(method="bitsandbytes", scheme="nf4", keep=(("lm_head", "int8"),)), InvalidRecipe),
+        (Recipe(method="bitsandbytes", scheme="nf4", ignore=("re:.*down_proj",)), InvalidRecipe),
     ],
 )
 def test_a_wrong_recipe_is_one_sentence(tiny: Path, tmp_path: Path, recipe: Recipe, error: type[Exception]) -> None:
@@ -155,5 +157,5 @@ def test_a_wrong_recipe_is_one_sentence(tiny: Path, tmp_path: Path, recipe: Reci
 
 def test_cancel_writes_nothing(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
-        bitsandbytes.make(tiny, tmp_path, Recipe("bitsandbytes", "nf4"), (), lambda _: None, lambda: True)
+        bitsandbytes.make(tiny, tmp_path, Recipe(method="bitsandbytes", scheme="nf4"), (), lambda _: None, lambda: True)
     assert not list(tmp_path.iterdir())

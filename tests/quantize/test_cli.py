@@ -128,13 +128,36 @@ def test_cancel_of_a_queued_job(home: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "more"),
     [
-        (Recipe("rtn", "W4A16", 64), {}),
-        (Recipe("gptq", "W4A16", 32, ignore=("lm_head", "re:.*layers.0.mlp.*"), kv_cache="FP8"), {"name": "my-one"}),
-        (Recipe("gptq", "W4A16", 64, keep=(("re:.*down_proj$", "W8A16"),)), {"out": "/somewhere/a b"}),
-        (Recipe("fp8", "FP8_DYNAMIC", calibration={}), {}),
-        (Recipe("gptq", "W8A8", calibration=Calibration(samples=7, max_length=99, seed=3).as_dict()), {}),
-        (Recipe("awq", "W4A16_ASYM", 64, calibration=Calibration(source="owner/name:config:train").as_dict()), {}),
-        (Recipe("gptq", "W4A16", 64, options={"dampening_frac": 0.05}), {}),
+        (Recipe(method="rtn", scheme="W4A16", group_size=64), {}),
+        (
+            Recipe(
+                method="gptq", scheme="W4A16", group_size=32, ignore=("lm_head", "re:.*layers.0.mlp.*"), kv_cache="FP8"
+            ),
+            {"name": "my-one"},
+        ),
+        (
+            Recipe(method="gptq", scheme="W4A16", group_size=64, keep=(("re:.*down_proj$", "W8A16"),)),
+            {"out": "/somewhere/a b"},
+        ),
+        (Recipe(method="fp8", scheme="FP8_DYNAMIC", calibration={}), {}),
+        (
+            Recipe(
+                method="gptq",
+                scheme="W8A8",
+                calibration=Calibration(samples=7, max_length=99, seed=3).model_dump(mode="json"),
+            ),
+            {},
+        ),
+        (
+            Recipe(
+                method="awq",
+                scheme="W4A16_ASYM",
+                group_size=64,
+                calibration=Calibration(source="owner/name:config:train").model_dump(mode="json"),
+            ),
+            {},
+        ),
+        (Recipe(method="gptq", scheme="W4A16", group_size=64, options={"dampening_frac": 0.05}), {}),
     ],
     ids=lambda value: getattr(value, "scheme", "") or None,
 )
@@ -145,7 +168,7 @@ def test_the_command_repeats_the_job(
     from playground.quantize.recipes import complete
 
     model = str(make_folder(tmp_path / "m"))
-    wanted = QuantizeSpec(model, complete(open_checkpoint(model), recipe).recipe, **more)
+    wanted = QuantizeSpec(model=model, recipe=complete(open_checkpoint(model), recipe).recipe, **more)
     words = shlex.split(command(model, wanted.recipe, out=wanted.out, name=wanted.name))
     assert words[:4] == ["python", "-m", "playground", "quantize"]
     with pytest.raises(Cancelled):

@@ -56,7 +56,7 @@ def model(hidden: int = 256, layers: int = 2, *, tied: bool = True, vocabulary: 
 
 def recipe(method: str = "rtn", scheme: str = "W4A16", samples: int = 0, length: int = 256, **more: Any) -> Recipe:
     calibration = {"samples": samples, "max_length": length} if samples else {}
-    return Recipe(method, scheme, calibration=calibration, **more)
+    return Recipe(method=method, scheme=scheme, calibration=calibration, **more)
 
 
 def test_the_estimate_of_a_scheme_by_hand() -> None:

@@ -58,7 +58,7 @@ def make(
     cancel: Callable[[], bool] = lambda: False,
     lost: Callable[[LayerError], None] = lambda _: None,
 ) -> GgufHeader:
-    recipe = Recipe("gguf", recipe) if isinstance(recipe, str) else recipe
+    recipe = Recipe(method="gguf", scheme=recipe) if isinstance(recipe, str) else recipe
     folder.mkdir(parents=True, exist_ok=True)
     gguf.make(source, folder, recipe, (), lambda _: None, cancel, lost)
     (path,) = folder.iterdir()
@@ -232,17 +232,17 @@ def test_every_scheme_writes_a_complete_file(tiny: Path, tmp_path: Path) -> None
 
 def test_the_card_tells_what_fell_back(tiny: Path, tmp_path: Path) -> None:
     make(tiny, tmp_path, "Q4_K_M")
-    count, fallback = gguf.notes(tmp_path, Recipe("gguf", "Q4_K_M"))
+    count, fallback = gguf.notes(tmp_path, Recipe(method="gguf", scheme="Q4_K_M"))
     assert count.startswith("16 matrices: ")
     assert fallback.startswith("15 of 16 matrices fell back to blocks of 32 (")
     assert "rows of 64, 128 values" in fallback
     make(tiny, tmp_path / "wide", "BF16")
-    assert gguf.notes(tmp_path / "wide", Recipe("gguf", "BF16")) == ("16 matrices: 16 in BF16.",)
+    assert gguf.notes(tmp_path / "wide", Recipe(method="gguf", scheme="BF16")) == ("16 matrices: 16 in BF16.",)
 
 
 def test_progress_counts_the_bytes_of_the_file(tiny: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    gguf.make(tiny, tmp_path, Recipe("gguf", "Q8_0"), (), seen.append, lambda: False)
+    gguf.make(tiny, tmp_path, Recipe(method="gguf", scheme="Q8_0"), (), seen.append, lambda: False)
     steps = [progress for progress in seen if progress.stage == "Quantizing"]
     assert [step.done for step in steps] == sorted(step.done for step in steps)
     header = read_header(tmp_path / "model-Q8_0.gguf")
@@ -267,7 +267,7 @@ def test_every_tensor_tells_what_it_lost(tiny: Path, tmp_path: Path, scheme: str
     from safetensors.torch import load_file
 
     told: list[LayerError] = []
-    make(tiny, tmp_path / "made", Recipe("gguf", scheme, ignore=("output",)), lost=told.append)
+    make(tiny, tmp_path / "made", Recipe(method="gguf", scheme=scheme, ignore=("output",)), lost=told.append)
     found = {error.name: error.relative_error for error in told}
     weights = {name: tensor.float().numpy() for name, tensor in load_file(tiny / "model.safetensors").items()}
     names = {"attn_q": "self_attn.q_proj", "attn_output": "self_attn.o_proj", "ffn_down": "mlp.down_proj"}
@@ -289,7 +289,7 @@ def test_a_tensor_that_is_not_where_it_belongs_ends_it(
 
 
 def test_keep_and_ignore_name_tensors(tiny: Path, tmp_path: Path) -> None:
-    recipe = Recipe("gguf", "Q4_0", ignore=("output",), keep=(("re:blk\\.0\\..*", "Q8_0"),))
+    recipe = Recipe(method="gguf", scheme="Q4_0", ignore=("output",), keep=(("re:blk\\.0\\..*", "Q8_0"),))
     found = {tensor.name: tensor.dtype for tensor in make(tiny, tmp_path, recipe).tensors}
     assert found["output.weight"] == "BF16"
     assert found["blk.0.attn_q.weight"] == "Q8_0"
@@ -299,10 +299,10 @@ def test_keep_and_ignore_name_tensors(tiny: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "recipe",
     [
-        Recipe("gguf", "Q9_X"),
-        Recipe("gguf", "Q4_0", ignore=("lm_head",)),
-        Recipe("gguf", "Q4_0", keep=(("output", "W8A16"),)),
-        Recipe("gguf", "Q4_0", ignore=("re:(",)),
+        Recipe(method="gguf", scheme="Q9_X"),
+        Recipe(method="gguf", scheme="Q4_0", ignore=("lm_head",)),
+        Recipe(method="gguf", scheme="Q4_0", keep=(("output", "W8A16"),)),
+        Recipe(method="gguf", scheme="Q4_0", ignore=("re:(",)),
     ],
     ids=["scheme", "tensor", "type", "regex"],
 )

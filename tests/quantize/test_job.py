@@ -69,7 +69,7 @@ def job(home: Path) -> Job:
         folder.mkdir(parents=True)
         told = jobs_progress.Report(folder)
         try:
-            return quantize_job.run(QuantizeSpec(str(model), recipe, **more), folder, told)
+            return quantize_job.run(QuantizeSpec(model=str(model), recipe=recipe, **more), folder, told)
         finally:
             told.close()
 
@@ -82,7 +82,7 @@ def events(name: str = "job") -> list[dict[str, Any]]:
 
 def test_end_to_end_with_a_fresh_process(models: Callable[[str], Path], job: Job) -> None:
     source = models("Llama")
-    result = job(source, Recipe("rtn", "W4A16"))
+    result = job(source, Recipe(method="rtn", scheme="W4A16"))
     path = Path(result["path"])
     assert result["variant"] == f"{source}:rtn-w4a16-g128"
     assert path.parent == folders.variants()
@@ -128,7 +128,7 @@ def test_end_to_end_with_a_fresh_process(models: Callable[[str], Path], job: Job
 def test_every_method(
     models: Callable[[str], Path], job: Job, method: str, scheme: str, low: float, high: float
 ) -> None:
-    result = job(models("Llama"), Recipe(method, scheme, calibration=CALIBRATION))
+    result = job(models("Llama"), Recipe(method=method, scheme=scheme, calibration=CALIBRATION))
     assert low < sum(row["relative_error"] for row in result["layers"]) / 14 < high
     assert result["reload"]["top1_agreement"] > 0.9
     assert result["bytes_after"] < 0.7 * result["bytes_before"]
@@ -144,7 +144,7 @@ def test_every_method(
 @pytest.mark.parametrize("kind", ["Qwen2", "Qwen3", "Gemma3Text", "Qwen3Moe"])
 @pytest.mark.parametrize(("method", "scheme"), [("rtn", "W4A16"), ("fp8", "FP8_DYNAMIC")])
 def test_architectures(models: Callable[[str], Path], job: Job, kind: str, method: str, scheme: str) -> None:
-    result = job(models(kind), Recipe(method, scheme))
+    result = job(models(kind), Recipe(method=method, scheme=scheme))
     assert result["reload"]["kld_mean"] < 1e-3
     assert len(result["layers"]) == (32 if kind == "Qwen3Moe" else 14)
 
@@ -153,7 +153,7 @@ def test_architectures(models: Callable[[str], Path], job: Job, kind: str, metho
 def test_a_window_that_llama_cpp_does_not_have_is_noted(
     models: Callable[[str], Path], job: Job, kind: str, differs: bool
 ) -> None:
-    notes = " ".join(job(models(kind), Recipe("gguf", "F16"))["notes"])
+    notes = " ".join(job(models(kind), Recipe(method="gguf", scheme="F16"))["notes"])
     assert ("llama.cpp answers otherwise past 64 tokens" in notes) is differs
 
 
@@ -163,7 +163,7 @@ def test_the_router_of_a_mixture_stays_as_it_is(
     models: Callable[[str], Path], job: Job, method: str, scheme: str
 ) -> None:
     """AFMoE's is a layer inside the router's module: quantized, it could not be loaded again."""
-    result = job(models("Afmoe"), Recipe(method, scheme))
+    result = job(models("Afmoe"), Recipe(method=method, scheme=scheme))
     assert result["reload"]["kld_mean"] < 1e-2
     assert not [row["name"] for row in result["layers"] if "router" in row["name"]]
 
@@ -171,7 +171,7 @@ def test_the_router_of_a_mixture_stays_as_it_is(
 @pytest.mark.usefixtures("same_process")
 def test_a_mixture_in_a_scheme_that_its_experts_cannot_have(models: Callable[[str], Path], job: Job) -> None:
     """What the refusal recommends: the experts in another one."""
-    result = job(models("Qwen3Moe"), Recipe("nvfp4", "NVFP4A16", keep=(("re:.*experts.*", "W8A16"),)))
+    result = job(models("Qwen3Moe"), Recipe(method="nvfp4", scheme="NVFP4A16", keep=(("re:.*experts.*", "W8A16"),)))
     assert result["reload"]["kld_mean"] < 1e-3
     assert len(result["layers"]) == 32
 
@@ -179,7 +179,7 @@ def test_a_mixture_in_a_scheme_that_its_experts_cannot_have(models: Callable[[st
 @pytest.mark.usefixtures("same_process")
 def test_mixtral_through_bitsandbytes(models: Callable[[str], Path], job: Job) -> None:
     """As the refusal of llm-compressor's methods recommends."""
-    assert job(models("Mixtral"), Recipe("bitsandbytes", "nf4"))["reload"]["kld_mean"] < 1e-6
+    assert job(models("Mixtral"), Recipe(method="bitsandbytes", scheme="nf4"))["reload"]["kld_mean"] < 1e-6
 
 
 @pytest.mark.usefixtures("same_process")
@@ -202,12 +202,12 @@ def test_mixtral_through_bitsandbytes(models: Callable[[str], Path], job: Job) -
 def test_mixtures_that_are_refused(
     models: Callable[[str], Path], job: Job, kind: str, method: str, scheme: str
 ) -> None:
-    assert job(models(kind), Recipe(method, scheme, calibration=CALIBRATION))["reload"]["kld_mean"] < 1e-2
+    assert job(models(kind), Recipe(method=method, scheme=scheme, calibration=CALIBRATION))["reload"]["kld_mean"] < 1e-2
 
 
 @pytest.mark.usefixtures("same_process")
 def test_qwen2_through_awq(models: Callable[[str], Path], job: Job) -> None:
-    result = job(models("Qwen2"), Recipe("awq", "W4A16_ASYM", calibration=CALIBRATION))
+    result = job(models("Qwen2"), Recipe(method="awq", scheme="W4A16_ASYM", calibration=CALIBRATION))
     assert result["reload"]["relative_logit_error"] < 0.01
     assert any(event.get("what") == "AWQ output error (MSE)" for event in events())
     done = [event["done"] for event in events() if event.get("stage") == "searching AWQ scales (1 of 2)"]
@@ -222,7 +222,7 @@ def test_what_was_decided_for_the_recipe_is_told_before_the_work(
         raise Cancelled("Stopped.")
 
     monkeypatch.setattr(quantize_job, "_make", stop)
-    recipe = Recipe("rtn", "W4A16")
+    recipe = Recipe(method="rtn", scheme="W4A16")
     with pytest.raises(Cancelled):
         job(models("Llama"), recipe)
     reasons = complete(checkpoint.from_path("llama", models("Llama")), recipe).reasons
@@ -231,7 +231,7 @@ def test_what_was_decided_for_the_recipe_is_told_before_the_work(
 
 @pytest.mark.usefixtures("same_process")
 def test_gptq_tells_layers_losses_and_batches(models: Callable[[str], Path], job: Job) -> None:
-    job(models("Llama"), Recipe("gptq", "W4A16", calibration=CALIBRATION))
+    job(models("Llama"), Recipe(method="gptq", scheme="W4A16", calibration=CALIBRATION))
     losses = [event for event in events() if event.get("what") == "GPTQ loss"]
     assert len({event["name"] for event in losses}) == 14
     assert all(event["error"] > 0 for event in losses)
@@ -246,7 +246,7 @@ def test_gptq_tells_layers_losses_and_batches(models: Callable[[str], Path], job
 def test_methods_that_write_by_themselves_tell_what_each_layer_lost(
     models: Callable[[str], Path], job: Job, method: str, scheme: str, layers: int
 ) -> None:
-    result = job(models("Llama"), Recipe(method, scheme))
+    result = job(models("Llama"), Recipe(method=method, scheme=scheme))
     assert len(result["layers"]) == layers
     assert all(0.001 < row["relative_error"] < 0.15 and row["snr_db"] > 16 for row in result["layers"])
     told = [event for event in events() if event["kind"] == "layer"]
@@ -267,7 +267,7 @@ def test_methods_that_write_by_themselves_tell_what_each_layer_lost(
 def test_gpt2_keeps_its_projections_transposed(
     models: Callable[[str], Path], job: Job, method: str, scheme: str, most: float
 ) -> None:
-    result = job(models("GPT2"), Recipe(method, scheme))
+    result = job(models("GPT2"), Recipe(method=method, scheme=scheme))
     errors = {row["name"]: row["relative_error"] for row in result["layers"]}
     assert len(errors) >= 8 and max(errors.values()) < most
     assert result["llamacpp"]["regret"] < 0.1 if method == "gguf" else result["reload"]["kld_mean"] < 1e-6
@@ -276,7 +276,7 @@ def test_gpt2_keeps_its_projections_transposed(
 @pytest.mark.usefixtures("same_process")
 def test_mixed_schemes_and_a_cache(models: Callable[[str], Path], job: Job) -> None:
     keep = (("re:.*down_proj$", "W8A16"), (r"re:.*layers\.0\.self_attn.*", "BF16"))
-    recipe = Recipe("rtn", "W4A16", keep=keep, kv_cache="FP8", calibration=CALIBRATION)
+    recipe = Recipe(method="rtn", scheme="W4A16", keep=keep, kv_cache="FP8", calibration=CALIBRATION)
     result = job(models("Llama"), recipe)
     errors = {row["name"]: row["relative_error"] for row in result["layers"]}
     assert len(errors) == 10
@@ -299,7 +299,7 @@ def test_a_cache_scale_that_nothing_measured_is_refused(
 
     monkeypatch.setattr(compressor, "_oneshot", unset)
     with pytest.raises(QuantizeFailed, match="measured no KV-cache scale"):
-        job(models("Llama"), Recipe("rtn", "W4A16", kv_cache="FP8", calibration=CALIBRATION))
+        job(models("Llama"), Recipe(method="rtn", scheme="W4A16", kv_cache="FP8", calibration=CALIBRATION))
 
 
 @pytest.mark.usefixtures("same_process")
@@ -316,8 +316,8 @@ def test_the_saved_recipe_gives_the_same_tensors_without_us(
     from playground.quantize.tokens import tokenize
 
     source = models("Llama")
-    ours = job(source, Recipe(method, scheme, calibration=CALIBRATION))
-    asked = texts.Calibration.from_dict(CALIBRATION)
+    ours = job(source, Recipe(method=method, scheme=scheme, calibration=CALIBRATION))
+    asked = texts.Calibration.from_stored(CALIBRATION)
     tokens = tokenize(texts.samples(asked), compressor.tokenizer(source), 48, 4)
     data = {"dataset": Dataset.from_dict(tokens.columns()), "shuffle_calibration_samples": False}
     with without_pinning():
@@ -351,7 +351,7 @@ def test_generation_defaults_are_copied_as_they_are(
     if defaults is not None:
         file.write_text(json.dumps(defaults, indent=3))
     options = {"iters": 2} if method == "autoround" else {}
-    made = Path(job(source, Recipe(method, scheme, calibration=CALIBRATION, options=options))["path"])
+    made = Path(job(source, Recipe(method=method, scheme=scheme, calibration=CALIBRATION, options=options))["path"])
     if defaults is None:
         assert not (made / file.name).exists()
     else:
@@ -367,7 +367,7 @@ def test_a_config_that_cannot_be_saved_is_refused_before_the_work(
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps(config | {"output_attentions": True}))
     with pytest.raises(QuantizeFailed, match=r"refuses to save it: .*output_attentions") as caught:
-        job(source, Recipe(method, scheme, calibration=CALIBRATION))
+        job(source, Recipe(method=method, scheme=scheme, calibration=CALIBRATION))
     assert "\n" not in caught.value.message
     assert not [event for event in events() if "quantizing with" in event.get("stage", "") or event["kind"] == "layer"]
     assert not folders.partial("job").exists() or not list(folders.partial("job").glob("*.safetensors"))
@@ -377,7 +377,7 @@ def test_a_config_that_cannot_be_saved_is_refused_before_the_work(
 def test_a_checkpoint_that_is_wrong_on_the_disk_is_refused(models: Callable[[str], Path], job: Job) -> None:
     """transformers does not apply SpinQuant's online rotations: right in memory, wrong once loaded."""
     with pytest.raises(ReloadMismatch, match="does not answer as the model in memory did"):
-        job(models("Llama"), Recipe("spinquant", "W4A16", options={"rotations": ["R1", "R4"]}))
+        job(models("Llama"), Recipe(method="spinquant", scheme="W4A16", options={"rotations": ["R1", "R4"]}))
     assert variants.all_variants() == []
 
 
@@ -393,7 +393,7 @@ def test_a_checkpoint_that_lacks_a_weight_is_not_quantized(job: Job, tmp_path: P
     source = tiny_models.make(tmp_path / "source", "Llama", tie_word_embeddings=False)
     tiny_models.rewrite(source, lambda tensors: tensors.pop("lm_head.weight"))
     with pytest.raises(BrokenCheckpoint, match=r"^lm_head\.weight is missing from the checkpoint\. "):
-        job(source, Recipe(method, scheme))
+        job(source, Recipe(method=method, scheme=scheme))
     assert variants.all_variants() == []
 
 
@@ -417,7 +417,7 @@ def test_a_weight_that_is_not_finite_is_named(
     source = tiny_models.make(tmp_path / "source", "Llama")
     tiny_models.rewrite(source, lambda tensors: tensors[name].view(-1)[:1].fill_(value))
     with pytest.raises(BrokenCheckpoint, match="holds NaN or infinite values") as caught:
-        job(source, Recipe(method, scheme, calibration=CALIBRATION))
+        job(source, Recipe(method=method, scheme=scheme, calibration=CALIBRATION))
     named = gguf_name if method == "gguf" and scheme != "F16" and gguf_name else name
     assert caught.value.message.startswith(f"{named} holds")
     assert variants.all_variants() == []
@@ -437,7 +437,7 @@ def test_a_model_whose_type_overflows_is_not_said_to_be_saved_wrong(
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps(config | {"dtype": "float16"}))
     with pytest.raises(QuantizeFailed, match="not finite: its type overflows"):
-        job(source, Recipe(method, scheme))
+        job(source, Recipe(method=method, scheme=scheme))
 
 
 def test_the_check_of_what_was_saved_names_a_weight_that_is_missing(tmp_path: Path) -> None:
@@ -486,20 +486,23 @@ def test_a_job_that_fails_does_not_wait_for_the_hashes(
     monkeypatch.setattr(quantize_job, "content_hash", slow)
     monkeypatch.setattr(quantize_job, "in_fresh_process", cancelled)
     with pytest.raises(Cancelled):
-        job(models("Llama"), Recipe("rtn", "W4A16"))
+        job(models("Llama"), Recipe(method="rtn", scheme="W4A16"))
     assert not hashed.is_set()
     hashed.set()
 
 
 def test_refused_before_anything_is_written(models: Callable[[str], Path], job: Job) -> None:
     with pytest.raises(InvalidRecipe):
-        job(models("Llama"), Recipe("rtn", "W4A16", 48))
+        job(models("Llama"), Recipe(method="rtn", scheme="W4A16", group_size=48))
     assert not folders.partial("job").exists()
 
 
 def test_another_text_than_the_recipes_is_refused(models: Callable[[str], Path], job: Job) -> None:
     with pytest.raises(QuantizeFailed, match="its hash differs"):
-        job(models("Llama"), Recipe("gptq", "W4A16", calibration={**CALIBRATION, "content_hash": "0" * 64}))
+        job(
+            models("Llama"),
+            Recipe(method="gptq", scheme="W4A16", calibration={**CALIBRATION, "content_hash": "0" * 64}),
+        )
 
 
 @pytest.mark.usefixtures("same_process")
@@ -512,7 +515,7 @@ def test_what_was_not_read_of_the_text_is_noted(
         json.dumps({"text": f"The bridge number {n} was built of stone and carries a road. " * 9}) for n in range(90)
     ]
     text.write_text("\n".join(['{"text": "short"}', *rows]))
-    job(models("Llama"), Recipe("gptq", "W4A16", calibration={**CALIBRATION, "source": str(text)}))
+    job(models("Llama"), Recipe(method="gptq", scheme="W4A16", calibration={**CALIBRATION, "source": str(text)}))
     notes = " ".join(event["text"] for event in events() if event["kind"] == "note")
     assert "are left out: 1." in notes and "Only the first 0 MiB of text.jsonl" in notes
 
@@ -525,7 +528,7 @@ def test_what_llm_compressor_says_becomes_a_sentence(
 
     monkeypatch.setattr(compressor, "_oneshot", fails)
     with pytest.raises(PlaygroundError) as caught:
-        job(models("Llama"), Recipe("rtn", "W4A16"))
+        job(models("Llama"), Recipe(method="rtn", scheme="W4A16"))
     assert caught.value.message == "RTN W4A16 failed on this model: something odd."
     assert "RTN" not in caught.value.hint, "what has just failed is not recommended"
     assert isinstance(caught.value.__cause__, RuntimeError)
@@ -537,12 +540,14 @@ def test_where_it_goes(models: Callable[[str], Path], job: Job, tmp_path: Path) 
     taken.mkdir()
     (taken / "thesis.tex").touch()
     with pytest.raises(InvalidRequest, match="holds something else"):
-        job(models("Llama"), Recipe("rtn", "W8A16"), out=str(taken))
+        job(models("Llama"), Recipe(method="rtn", scheme="W8A16"), out=str(taken))
     out = tmp_path / "out"
-    first = job(models("Llama"), Recipe("rtn", "W8A16"), "one", out=str(out), name="mine")
+    first = job(models("Llama"), Recipe(method="rtn", scheme="W8A16"), "one", out=str(out), name="mine")
     assert first["path"] == str(out)
     assert first["variant"].endswith(":mine")
-    second = job(models("Llama"), Recipe("rtn", "W4A16"), "two", out=str(out), name="mine")  # its own: replaced
+    second = job(
+        models("Llama"), Recipe(method="rtn", scheme="W4A16"), "two", out=str(out), name="mine"
+    )  # its own: replaced
     assert content_hash(out) == second["content_hash"] != first["content_hash"]
     (stored,) = variants.all_variants()
     assert stored.job_id == "two"
@@ -551,7 +556,7 @@ def test_where_it_goes(models: Callable[[str], Path], job: Job, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_the_bundled_model(job: Job) -> None:
-    result = job("smollm2", Recipe("rtn", "W4A16"))
+    result = job("smollm2", Recipe(method="rtn", scheme="W4A16"))
     assert result["variant"] == "smollm2:rtn-w4a16-g64"
     assert result["bytes_before"] == 269_030_016
     assert 110e6 < result["bytes_after"] < 116e6

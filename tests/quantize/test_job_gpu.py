@@ -27,7 +27,9 @@ def test_the_model_in_memory_is_quantized_and_so_is_what_was_saved(
     folder.mkdir(parents=True)
     source = tiny_models.make(tmp_path / "qwen2", "Qwen2")
     found = job.run(
-        QuantizeSpec(str(source), Recipe(method, scheme, calibration=calibration)), folder, progress.Report(folder)
+        QuantizeSpec(model=str(source), recipe=Recipe(method=method, scheme=scheme, calibration=calibration)),
+        folder,
+        progress.Report(folder),
     )
     reload = found["reload"]
     assert reload["error_memory"] > 0.005, "in memory it answers as if it were not quantized"

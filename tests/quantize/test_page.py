@@ -200,11 +200,12 @@ def test_the_form_lists_every_method_and_holds_no_tag(home: Path, monkeypatch: p
 @pytest.mark.parametrize(
     "recipe",
     [
-        Recipe("rtn", "W4A16", 64, ("lm_head",)),
-        Recipe("fp8", "FP8_DYNAMIC"),
+        Recipe(method="rtn", scheme="W4A16", group_size=64, ignore=("lm_head",)),
+        Recipe(method="fp8", scheme="FP8_DYNAMIC"),
         Recipe(
-            "awq", "W4A16_ASYM", 32, ("lm_head", "re:.*k_proj$"), (("re:.*down_proj$", "W8A16"),), "FP8",
-            {"source": "owner/set:en:train", "text": "", "samples": 8, "max_length": 64, "seed": 5}, {"n_grid": 5},
+            method="awq", scheme="W4A16_ASYM", group_size=32, ignore=("lm_head", "re:.*k_proj$"),
+            keep=(("re:.*down_proj$", "W8A16"),), kv_cache="FP8", options={"n_grid": 5},
+            calibration={"source": "owner/set:en:train", "text": "", "samples": 8, "max_length": 64, "seed": 5},
         ),
     ],
 )  # fmt: skip
@@ -228,7 +229,7 @@ def test_the_command_is_one_that_the_command_line_takes(recipe: Recipe) -> None:
 
 
 def test_a_card_says_the_hash_of_what_the_method_read(home: Path) -> None:
-    calibration = {**Calibration(samples=8).as_dict(), "content_hash": "0123456789ab" + 52 * "c"}
+    calibration = {**Calibration(samples=8).model_dump(mode="json"), "content_hash": "0123456789ab" + 52 * "c"}
     row = made(recipe={"method": "awq", "scheme": "W4A16_ASYM", "group_size": 64, "calibration": calibration})
     said = json.loads(Board(FakeQueue(), Pushes()).value(cards=[row.id]))["cards"][row.id]["calibration"]
     assert said == "8 samples of the bundled text, 256 tokens each, seed 0; sha256 of the token ids 0123456789ab…"
@@ -266,7 +267,7 @@ def test_a_memory_curve_stays_small_and_keeps_its_peak() -> None:
 
 
 def queued(queue: FakeQueue, method: str = "rtn", scheme: str = "W4A16", **more: Any) -> str:
-    return queue.submit(QuantizeSpec("smollm2", Recipe(method, scheme), **more))
+    return queue.submit(QuantizeSpec(model="smollm2", recipe=Recipe(method=method, scheme=scheme), **more))
 
 
 def test_the_board_lists_what_works_before_what_is_over(home: Path) -> None:
@@ -334,7 +335,7 @@ def test_a_recipe_is_read_from_the_variants_own_folder_only(home: Path) -> None:
 
 def test_no_name_error_or_log_is_ever_a_tag(home: Path) -> None:
     queue = FakeQueue()
-    job = queue.submit(QuantizeSpec(EVIL, Recipe(EVIL, EVIL)))
+    job = queue.submit(QuantizeSpec(model=EVIL, recipe=Recipe(method=EVIL, scheme=EVIL)))
     queue.start(job)
     queue.stage(job, EVIL)
     queue.tell(job, "layer", name=EVIL, error=0.5, what=EVIL)

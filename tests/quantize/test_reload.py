@@ -25,7 +25,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(source: Path, folder: Path, scheme: str) -> Path:
-    gguf.make(source, folder, Recipe("gguf", scheme), (), lambda _: None, lambda: False)
+    gguf.make(source, folder, Recipe(method="gguf", scheme=scheme), (), lambda _: None, lambda: False)
     return folder / gguf.file_name(scheme)
 
 

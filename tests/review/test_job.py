@@ -34,10 +34,10 @@ def engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 
 def spec(*variants: str, **terms: Any) -> ReviewSpec:
     return ReviewSpec(
-        variants or NAMES,
-        pasted("What is gravity?\nWhy?"),
-        Terms(invitations=("Anna",), **terms),
-        Sampling(max_tokens=9),
+        variants=variants or NAMES,
+        prompts=pasted("What is gravity?\nWhy?"),
+        terms=Terms(invitations=("Anna",), **terms),
+        sampling=Sampling(max_tokens=9),
     )
 
 
@@ -111,7 +111,7 @@ def test_a_title_that_unblinds_is_refused_before_anything_is_loaded(engine: Fake
 
 def test_the_spec_comes_back_from_json() -> None:
     asked = spec(places=3, pairs="all")
-    assert kinds.kind("review").Spec.from_dict(json.loads(json.dumps(asked.as_dict()))) == asked
+    assert kinds.kind("review").Spec.from_stored(json.loads(json.dumps(asked.model_dump(mode="json")))) == asked
     assert asked.items == 2 and asked.title == "fake, fake:nf4 · 2 pasted prompts"
     with pytest.raises(InvalidRequest, match="named twice"):
         spec("fake", "fake")

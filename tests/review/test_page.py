@@ -146,7 +146,7 @@ def test_the_form_becomes_a_spec_or_a_sentence(monkeypatch: pytest.MonkeyPatch, 
         ({"temperature": "warm"}, "no temperature"),
         ({"max_tokens": "0"}, "Max tokens"),
         ({"variants": []}, "Only the reference"),
-        ({"reveal": "soon"}, "no time for names"),
+        ({"reveal": "soon"}, "reveal is 'soon'"),
         ({"title": "Is it nf4?"}, "title holds"),
         ({"invitations": None}, "Nobody could vote"),
     ):

@@ -42,7 +42,9 @@ class Reporting(FakeEngine):
 def test_rows_have_the_documented_fields_and_the_right_arithmetic() -> None:
     stages: list[Stage] = []
     fake = engine()
-    rows = list(bench(fake, ["fake"], Plan(32, 17, (0,), 3), PROBE, stages.append))
+    rows = list(
+        bench(fake, ["fake"], Plan(prompt_tokens=32, output_tokens=17, depths=(0,), runs=3), PROBE, stages.append)
+    )
     prefill, decode = (row.as_dict() for row in rows)
     assert list(prefill)[:8] == OLD_FIELDS
     assert (prefill["test"], decode["test"], prefill["runs"], decode["runs"]) == ("pp32", "tg17", 3, 3)
@@ -59,7 +61,7 @@ def test_rows_have_the_documented_fields_and_the_right_arithmetic() -> None:
 
 def test_depth_is_what_the_context_holds_before_decoding() -> None:
     fake = engine()
-    rows = list(bench(fake, ["fake"], Plan(0, 8, (0, 32, 32), 1), PROBE))
+    rows = list(bench(fake, ["fake"], Plan(prompt_tokens=0, output_tokens=8, depths=(0, 32, 32), runs=1), PROBE))
     assert [(row.test, row.depth) for row in rows] == [("tg8", 0), ("tg8 @ d32", 32)]
     assert [len(generation.prompt_ids) for generation in fake.asked] == [1, 1, 32, 32]
     assert rows[1].bytes_per_token == pytest.approx(280e6 + 1024 * 36)
@@ -75,12 +77,12 @@ def test_no_two_prompts_share_a_beginning_so_that_no_cache_can_help() -> None:
 
 
 def test_a_test_of_length_zero_is_left_out() -> None:
-    assert [row.test for row in bench(engine(), ["fake"], Plan(0, 4, runs=1))] == ["tg4"]
-    assert [row.test for row in bench(engine(), ["fake"], Plan(4, 0, runs=1))] == ["pp4"]
+    assert [row.test for row in bench(engine(), ["fake"], Plan(prompt_tokens=0, output_tokens=4, runs=1))] == ["tg4"]
+    assert [row.test for row in bench(engine(), ["fake"], Plan(prompt_tokens=4, output_tokens=0, runs=1))] == ["pp4"]
 
 
 def test_one_repetition_has_no_spread() -> None:
-    (row,) = bench(engine(), ["fake"], Plan(4, 0, runs=1))
+    (row,) = bench(engine(), ["fake"], Plan(prompt_tokens=4, output_tokens=0, runs=1))
     assert row.tok_s_sd is None and row.runs == 1
 
 
@@ -105,7 +107,7 @@ def test_plans_that_measure_nothing_are_refused(lengths: dict[str, Any]) -> None
 
 def test_what_the_engine_reports_of_itself_beats_the_clients_clock() -> None:
     fake = Reporting({"fake": Script(tokens=MANY, step_s=0.002, first_s=0.004)})
-    plan = Plan(32, 8, runs=1)
+    plan = Plan(prompt_tokens=32, output_tokens=8, runs=1)
     assert [row.clock for row in bench(fake, ["fake"], plan)] == ["client", "client"]
     fake.reported = Reported("its metrics", prefill_s=0.5, decode_tok_s=77.0)
     prefill, decode = bench(fake, ["fake"], plan)
@@ -120,7 +122,7 @@ def test_what_the_engine_reports_of_itself_beats_the_clients_clock() -> None:
 def test_without_the_bandwidth_of_that_very_device_there_is_no_mbu_but_a_reason(
     probe: Probe | None, reason: str
 ) -> None:
-    (row,) = bench(engine(), ["fake"], Plan(0, 4, runs=1), probe)
+    (row,) = bench(engine(), ["fake"], Plan(prompt_tokens=0, output_tokens=4, runs=1), probe)
     assert row.mbu is None and row.bandwidth is None and reason in row.mbu_missing
     assert row.bytes_per_token
 
@@ -129,7 +131,7 @@ def test_what_cannot_run_is_a_row_and_the_others_go_on() -> None:
     broken = Script(load_error=OutOfMemory("It does not fit.", hint="Close something."))
     dying = Script(tokens=MANY, error=EngineDied("The engine died."), error_at=2)
     fake = engine(broken=broken, dying=dying)
-    rows = list(bench(fake, ["broken", "dying", "fake"], Plan(4, 4, runs=1)))
+    rows = list(bench(fake, ["broken", "dying", "fake"], Plan(prompt_tokens=4, output_tokens=4, runs=1)))
     found = [(row.variant, row.test, row.error, row.tok_s_mean is None) for row in rows]
     assert found == [
         ("broken", LOAD, "It does not fit.", True),
@@ -149,12 +151,12 @@ def test_a_depth_that_exceeds_the_context_leaves_the_other_tests() -> None:
             yield from super().generate(generation)
 
     fake = Short({"fake": Script(tokens=MANY, step_s=0.001)})
-    rows = list(bench(fake, ["fake"], Plan(0, 4, (0, 110, 50), 1)))
+    rows = list(bench(fake, ["fake"], Plan(prompt_tokens=0, output_tokens=4, depths=(0, 110, 50), runs=1)))
     assert [(row.test, bool(row.error)) for row in rows] == [("tg4", False), ("tg4 @ d110", True), ("tg4 @ d50", False)]
 
 
 def test_too_few_tokens_are_an_error_not_a_speed() -> None:
-    (row,) = bench(engine(fake=Script(tokens=MANY[:3])), ["fake"], Plan(0, 8, runs=1))
+    (row,) = bench(engine(fake=Script(tokens=MANY[:3])), ["fake"], Plan(prompt_tokens=0, output_tokens=8, runs=1))
     assert "3 tokens instead of 8" in row.error and "ignore_eos" in row.hint
 
 
@@ -171,7 +173,7 @@ def test_stop_ends_what_runs_in_the_engine() -> None:
             fake.go.set()
 
     with pytest.raises(Cancelled):
-        list(bench(fake, ["fake"], Plan(0, 8), None, on_stage, requests))
+        list(bench(fake, ["fake"], Plan(prompt_tokens=0, output_tokens=8), None, on_stage, requests))
     assert requests.stopped and not fake.active and stages.count("tg8") == 2
 
 
@@ -184,7 +186,7 @@ def test_csv_is_one_line_a_test_and_no_formula() -> None:
 
 
 def test_pace_knows_how_much_is_left() -> None:
-    plan = Plan(8, 8, (0,), 1)  # load, 2 × pp8, 2 × tg8
+    plan = Plan(prompt_tokens=8, output_tokens=8, depths=(0,), runs=1)  # load, 2 × pp8, 2 × tg8
     pace = Pace(["a", "b"], plan)
     assert pace.total == 10
 

@@ -26,7 +26,7 @@ from tests.fakes.visitor import Visitor
 MANY = tuple(f"w{n}" for n in range(32))
 FORM = {"prompt_tokens": "8", "output_tokens": "4", "depths": "0, 16", "runs": "2", "concurrency": ""}
 LABELS = Labels({name: fake_variant(name) for name in ("fake", "fake:nf4")})
-SMALL = Plan(0, 4, runs=1)
+SMALL = Plan(prompt_tokens=0, output_tokens=4, runs=1)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_a_store_that_fails_is_said_beside_the_rows() -> None:
 def test_the_form_becomes_addresses_and_a_plan() -> None:
     addresses, plan = page.asked({**FORM, "addresses": ["a", "b@vllm", "a", 3, " "], "concurrency": "1 2,4"})
     assert addresses == ["a", "b@vllm"]
-    assert plan == Plan(8, 4, (0, 16), 2, (1, 2, 4))
+    assert plan == Plan(prompt_tokens=8, output_tokens=4, depths=(0, 16), runs=2, concurrency=(1, 2, 4))
 
 
 @pytest.mark.parametrize(

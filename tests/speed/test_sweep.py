@@ -61,7 +61,7 @@ class Crowd(FakeEngine):
 
 def test_a_level_has_exactly_its_number_of_requests_at_once() -> None:
     crowd = Crowd(4)
-    plan = Plan(8, 4, runs=1, concurrency=(4,))
+    plan = Plan(prompt_tokens=8, output_tokens=4, runs=1, concurrency=(4,))
     (test,) = [test for test in plan.tests() if test.concurrency]
     crowd.loaded.add("fake")
     done: list[int] = []
@@ -100,7 +100,7 @@ def test_waiting_in_the_servers_queue_is_in_the_time_to_the_first_token() -> Non
 
 def test_rows_of_the_sweep() -> None:
     fake = FakeEngine({"fake": Script(tokens=MANY, step_s=0.001, first_s=0.001)})
-    rows = list(bench(fake, ["fake"], Plan(8, 4, runs=1, concurrency=(1, 2))))
+    rows = list(bench(fake, ["fake"], Plan(prompt_tokens=8, output_tokens=4, runs=1, concurrency=(1, 2))))
     one, two = rows[2:]
     assert [(row.test, row.concurrency, row.runs) for row in (one, two)] == [
         ("pp8+tg4 @ c1", 1, 4),

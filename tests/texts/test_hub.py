@@ -57,28 +57,33 @@ def served(point_at: Point) -> Iterator[Hub]:
 
 def refusal(source: str) -> PlaygroundError:
     with pytest.raises(PlaygroundError) as caught:
-        draw(Calibration(source))
+        draw(Calibration(source=source))
     assert caught.value.hint
     return caught.value
 
 
 def test_a_data_set_is_streamed_at_the_commit_that_was_named(served: Hub) -> None:
-    found = draw(Calibration("someone/chats"))
+    found = draw(Calibration(source="someone/chats"))
     assert (len(found.samples), found.seen, found.note) == (32, 50, "")
-    assert found.samples == draw(Calibration("someone/chats")).samples
-    assert found.samples != draw(Calibration("someone/chats", seed=1)).samples
+    assert found.samples == draw(Calibration(source="someone/chats")).samples
+    assert found.samples != draw(Calibration(source="someone/chats", seed=1)).samples
     files = [path for method, path, _ in served.requests if path.endswith("train.jsonl") and method == "GET"]
     assert files and all(served.repos["someone/chats"].commit in path for path in files)
     assert not [path for _, path, _ in served.requests if path.endswith("test.jsonl")]
 
 
 def test_another_split_by_name(served: Hub) -> None:
-    assert draw(Calibration("someone/chats:test", samples=1)).samples[0].messages[0]["content"].startswith("Question 0")
+    assert (
+        draw(Calibration(source="someone/chats:test", samples=1))
+        .samples[0]
+        .messages[0]["content"]
+        .startswith("Question 0")
+    )
 
 
 def test_only_the_first_rows_are_asked_for(served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "HUB_ROWS", 40)
-    found = draw(Calibration("someone/chats"))
+    found = draw(Calibration(source="someone/chats"))
     assert found.seen == 40 and found.note == "The samples were drawn from the first 40 rows of someone/chats."
 
 

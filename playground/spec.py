@@ -1,0 +1,100 @@
+"""The base of all that can be asked for: one frozen model for form, API, command line, MCP and the row of a job.
+
+What does not fit is an InvalidRequest that names the field and says what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from playground.errors import InvalidRequest
+from playground.formatting import did_you_mean
+
+SHOWN = 40  # characters of a wrong value
+Whole = Annotated[int, Field(strict=True)]  # neither "3", 3.0 nor True
+
+
+class Spec(BaseModel):
+    """A request, checked when it is made. Raises InvalidRequest.
+
+    JSON: `model_dump(mode="json")`, read back by `from_stored`. A field's `title` is its name in messages.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_words(cls, raw: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(raw)
+        except ValidationError as error:
+            raise invalid(error, cls) from None
+
+    @classmethod
+    def from_stored(cls, raw: Mapping[str, Any]) -> Self:
+        """Read a row of any version; fields that this one does not know are left out. Raises InvalidRequest."""
+        return cls.model_validate(raw, extra="ignore")
+
+    def changed(self, **values: Any) -> Self:
+        """The same with other values, checked again."""
+        return type(self).model_validate({**dict(self), **values})
+
+
+def invalid(error: ValidationError, of: type[BaseModel]) -> InvalidRequest:
+    """The first thing that is wrong: which field, its value, and what is allowed instead."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = first["loc"]
+    if not place:
+        return InvalidRequest(f"{first['input']!r:.{SHOWN}} cannot be read.", hint="Give fields by their names.")
+    field, last = str(place[0]), str(place[-1])
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = list(of.model_fields) if len(place) == 1 else []
+        return InvalidRequest(f"There is no field {last[:SHOWN]!r}.", hint=did_you_mean(last, known) if known else "")
+    known_field = of.model_fields.get(field)
+    name = (known_field and known_field.title) or field.replace("_", " ")
+    if len(place) > 1 and isinstance(place[-1], str):
+        name = f"{name}, {last.replace('_', ' ')}"
+    if first["type"] == "missing":
+        return InvalidRequest(f"{name} is missing.", hint=allowed(of, field))
+    return InvalidRequest(f"{name} is {first['input']!r:.{SHOWN}}.", hint=allowed(of, field))
+
+
+def allowed(of: type[BaseModel], field: str) -> str:
+    """What a field may be, from its type and bounds: "It is a whole number from 16 to 4,096."; "" for any value."""
+    schema = of.model_json_schema(mode="validation")
+    found = schema.get("properties", {}).get(field, {})
+    choices = [one for one in found.get("anyOf", [found]) if one.get("type") != "null"]
+    words = " or ".join(filter(None, (_words(one) for one in choices)))
+    return f"It is {words}." if words else ""
+
+
+def _words(schema: Mapping[str, Any]) -> str:
+    if values := schema.get("enum") or ([schema["const"]] if "const" in schema else []):
+        *rest, last = (str(value) or "empty" for value in values)
+        return f"{', '.join(rest)} or {last}" if rest else last
+    match schema.get("type"):
+        case "integer" | "number" as kind:
+            noun = "a whole number" if kind == "integer" else "a number"
+            return f"{noun}{_bounds(schema)}"
+        case "boolean":
+            return "true or false"
+        case "string":
+            return "text" + (f" of at most {schema['maxLength']:,} characters" if "maxLength" in schema else "")
+        case "array":
+            most = schema.get("maxItems")
+            return "a list" + (f" of at most {most}" if most else "")
+        case "object":
+            return "a set of names with values"
+    return ""
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f" from {low:,} to {high:,}"
+    if low is not None:
+        return f", {low:,} or more"
+    return f", {high:,} at most" if high is not None else ""
