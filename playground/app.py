@@ -34,11 +34,10 @@ from playground.evaluate import api, board
 from playground.evaluate import page as evaluate_page
 from playground.evaluate.page import Evaluate
 from playground.jobs import room
-from playground.methods.recipe import without_paths
+from playground.quantize import api as quantize_api
 from playground.quantize import files
 from playground.quantize import page as quantize_page
-from playground.quantize.files import Uploads
-from playground.quantize.page import Quantize, spec, start
+from playground.quantize.page import Quantize
 from playground.review import page as review_page
 from playground.review import routes as review_routes
 from playground.review.page import Reviews
@@ -51,7 +50,6 @@ from playground.speed.page import Speed
 from playground.speed.session import SpeedTabs
 from playground.store import runs
 from playground.store.schema import Job, Run
-from playground.texts import Calibration
 from playground.web import access, theme
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
@@ -60,7 +58,6 @@ from playground.web.owner import Owner, Rules
 log = logging.getLogger(__name__)
 MAX_EVENTS = 200  # that wait or run in gradio's queue: whoever comes then is told to try again
 ADDRESS = "/health"
-DEFAULT = Calibration()
 
 
 def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
@@ -81,6 +78,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         Runs(listing.layout(), owner).wire()
         Reviews(review_page.layout(), queue, owner).wire()
         add_endpoints(engine, rules, queue)
+        quantize_api.endpoints(owner, queue)
         api.endpoints(owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
     return demo
@@ -327,63 +325,6 @@ def add_endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def quantize(
-        model: str,
-        method: str,
-        request: gr.Request,
-        scheme: str = "",
-        group_size: int = 0,
-        kv_cache: str = "",
-        ignore: list[str] | None = None,
-        keep: list[str] | None = None,
-        name: str = "",
-        calibration: str = "bundled",
-        samples: int = DEFAULT.samples,
-        max_length: int = DEFAULT.max_length,
-        seed: int = DEFAULT.seed,
-    ) -> dict[str, Any]:
-        """Queue a job that makes a quantized variant. For the owner: on this machine, or logged in.
-
-        Parameters:
-            model: as in /models.
-            method: rtn, gptq, awq, smoothquant, fp8 …
-            scheme: W4A16, FP8_DYNAMIC, Q4_K_M …; empty: the method's first.
-            group_size: weights that share a scale; 0: the largest of 128, 64, 32 that fits.
-            kv_cache: FP8 or INT8 stores scales of the KV cache too.
-            ignore: layers that stay as they are: names, or re: and a pattern.
-            keep: layers that get another scheme than the rest: PATTERN=SCHEME.
-            name: of the variant, after the model's colon; empty: from method and scheme.
-            calibration: bundled, or a data set of the hub as owner/name[:config][:split].
-            samples: calibration sequences.
-            max_length: tokens of one at most.
-            seed: which samples.
-
-        Returns:
-            The job as `/jobs` lists it: poll that until its state is over.
-        """
-        asked = {
-            "model": model,
-            "method": method,
-            "scheme": scheme,
-            "group_size": str(group_size) if group_size else "",
-            "kv_cache": kv_cache,
-            "ignore": "\n".join(ignore or ()),
-            "keep": "\n".join(keep or ()),
-            "name": name,
-            "calibration": {
-                "source": calibration if calibration == "bundled" else "hub",
-                "hub": calibration,
-                "samples": samples,
-                "max_length": max_length,
-                "seed": seed,
-            },
-        }
-        try:
-            rules.owner.check(request)
-            return _job(queue.get(start(queue, spec(asked, Uploads()))))
-        except PlaygroundError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
     def jobs(request: gr.Request) -> list[dict[str, Any]]:
         """All jobs, the newest first. For the owner, because they name the runs that they left.
 
@@ -399,7 +340,6 @@ def add_endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
 
     gr.api(models, api_name="models")
     gr.api(generate, api_name="generate", concurrency_limit=4)
-    gr.api(quantize, api_name="quantize")
     gr.api(jobs, api_name="jobs")
 
 
@@ -414,8 +354,4 @@ def _job(job: Job) -> dict[str, Any]:
     """Its row without the server's paths, and without pasted text."""
     if job.kind in ("evaluate", "divergence"):
         return board.measuring_job(job, job.as_row())
-    row = job.as_row()
-    row["spec"] = row["spec"] | {"recipe": without_paths(row["spec"].get("recipe") or {}), "out": ""}
-    if row["result"] is not None:
-        row["result"] = row["result"] | {"path": None, "recipe_path": None}
-    return row
+    return quantize_api.row(job)

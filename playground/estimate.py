@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from playground import formatting
+
 Range = tuple[float, float]
 SPREAD: Range = (0.6, 2.2)  # of a time without experience on this machine
 EXPERIENCED: Range = (0.8, 1.35)  # of a time after jobs of the same method here
@@ -61,6 +63,11 @@ def span(seconds: Range) -> str:
     unit, size = ("s", 1.0) if high < 100 else ("min", 60.0) if high < 5400 else ("h", 3600.0)
     shown = [_round(value / size) for value in (low, high)]
     return f"{shown[0]} {unit}" if shown[0] == shown[1] else f"{shown[0]} to {shown[1]} {unit}"
+
+
+def too_little_memory(needed: float, free: float, more: str = "") -> str:
+    """The sentence of a job that is refused; `more` goes on after what is free. Both in bytes."""
+    return f"It needs at least {formatting.size(needed)} of memory and {formatting.size(free)} are free{more}."
 
 
 def _round(value: float) -> str:

@@ -23,7 +23,7 @@ from playground import formatting, machine, models
 from playground.core import LoadSpec, Variant
 from playground.engines import base
 from playground.errors import OutOfMemory, PlaygroundError
-from playground.estimate import Measured, Parts, Range, spread
+from playground.estimate import Measured, Parts, Range, spread, too_little_memory
 from playground.evaluate import passes, prepare, tasks
 from playground.evaluate.divergence import noise_floor
 from playground.evaluate.items import Item
@@ -293,7 +293,7 @@ def check(spec: EvaluateSpec | DivergenceSpec, device: str) -> None:
     low, free = needed(spec).low, machine.memory().available
     if low > free:
         raise OutOfMemory(
-            f"It needs at least {formatting.size(low)} of memory and {formatting.size(free)} are free.",
+            too_little_memory(low, free),
             hint="Unload models on the Compare page, measure smaller variants, or leave the divergence out.",
         )
 

@@ -6,9 +6,9 @@ A kind is the name of a feature, whose `job` module is a `Kind`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 
 from playground.errors import JobError
 from playground.jobs.progress import Report
@@ -46,10 +46,21 @@ class Spec(Protocol):
         ...
 
 
+T = TypeVar("T")
+Submit = Callable[[Spec, str], T]  # puts a job of this spec into the queue of a device
+
+
 class Kind(Protocol):
     """A job module. The page reads specs with it, so it imports torch and its like only when a job runs."""
 
     Spec: type[Spec]
+
+    def start(self, spec: Any, submit: Submit[T]) -> T:
+        """Submit a job, unless it is clear already that it cannot work. Page, API and command line begin one so.
+
+        Raises PlaygroundError.
+        """
+        ...
 
     def run(self, spec: Any, folder: Path, report: Report) -> dict[str, Any]:
         """Do the work; what comes back is the job's result. Raises PlaygroundError."""

@@ -11,8 +11,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from playground.errors import InvalidRequest
 from playground.spec import Spec, Whole
 
 KvCache = Literal["", "FP8", "INT8"]
@@ -28,7 +29,7 @@ class Recipe(Spec):
     scheme       a name of the method's row: "W4A16", "FP8_DYNAMIC", "Q4_K_M", "nf4"
     group_size   weights that share a scale; None where the scheme fixes it or has none
     ignore       modules that stay as they are: names, or "re:" and a regular expression, as llm-compressor reads them
-    keep         modules that get another scheme than the rest: (name or "re:…", scheme)
+    keep         modules that get another scheme than the rest: (name or "re:…", scheme), or "PATTERN = SCHEME" as typed
     kv_cache     type of the stored KV-cache scheme, "" for none
     calibration  the fields of `texts.Calibration`, with the hash of the exact samples; {} without calibration
     options      what only this method knows, by the names of its modifier's arguments
@@ -42,6 +43,24 @@ class Recipe(Spec):
     kv_cache: KvCache = Field(default="", title="KV-cache scheme")
     calibration: Mapping[str, Any] = Field(default_factory=dict)
     options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _typed(cls, found: Any) -> Any:
+        if not isinstance(found, list | tuple):
+            return found
+        return [_pair(one) if isinstance(one, str) else one for one in found]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """ "re:.*down_proj$ = W8A16". Raises InvalidRequest."""
+    pattern, equals, scheme = text.rpartition("=")
+    if not equals or not pattern.strip() or not scheme.strip():
+        raise InvalidRequest(
+            f"{text[:80]!r} does not say which layers get which scheme.",
+            hint="Write one a line: re:.*down_proj$ = W8A16, or = BF16 to leave them as they are.",
+        )
+    return pattern.strip(), scheme.strip().upper()
 
 
 def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:

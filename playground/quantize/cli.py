@@ -13,7 +13,7 @@ from rich.table import Table
 
 from playground import formatting
 from playground.console import follow, out, say
-from playground.errors import InvalidRequest, OutOfMemory
+from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from playground.methods.recipe import Recipe
@@ -49,54 +49,42 @@ def quantize(
     """Make a quantized variant of a model. Ctrl+C stops it and leaves nothing half-made."""
     from pathlib import Path
 
-    from playground.jobs.queue import best_device, submit
+    from playground.jobs.queue import submit
     from playground.methods.recipe import Recipe
-    from playground.models.variants import open_checkpoint
+    from playground.quantize import job
     from playground.quantize.estimate import estimate, facts
-    from playground.quantize.recipes import complete
+    from playground.quantize.recipes import complete, open_original
     from playground.quantize.spec import QuantizeSpec
 
-    if kv_cache not in ("", "FP8", "INT8"):
-        raise InvalidRequest(f"There is no KV-cache scheme {kv_cache[:40]!r}.", hint="It is FP8 or INT8.")
-    wanted = Recipe(
-        method=method,
-        scheme=scheme,
-        group_size=group_size,
-        ignore=tuple(ignore or ()),
-        keep=tuple(_pair("--keep", text) for text in keep or ()),
-        kv_cache=kv_cache,  # type: ignore[arg-type]  # checked above
-        calibration=_calibration(calibration, samples, max_length, seed),
-        options={key: _value(value) for key, value in (_pair("--option", text) for text in option or ())},
+    wanted = Recipe.model_validate(
+        {
+            "method": method,
+            "scheme": scheme,
+            "group_size": group_size,
+            "ignore": ignore or (),
+            "keep": keep or (),
+            "kv_cache": kv_cache,
+            "calibration": _calibration(calibration, samples, max_length, seed),
+            "options": {key: _value(value) for key, value in map(_pair, option or ())},
+        }
     )
     destination = str(Path(out_folder).expanduser().absolute()) if out_folder else ""
-    checkpoint = open_checkpoint(model)
-    recipe = complete(checkpoint, wanted).recipe
-    spec = QuantizeSpec(model=_absolute(model), recipe=recipe, out=destination, name=name)
+    spec = QuantizeSpec(model=model, recipe=wanted, out=destination, name=name)
+    checkpoint = open_original(model)
     expected = estimate(checkpoint, wanted, facts(destination, measure=False))
     say([*expected.reasons, _expectation(expected)])
-    if not expected.fits:
-        raise OutOfMemory(expected.refusal, hint=expected.hint)
-    job = follow(submit(spec, best_device()), said=expected.reasons)
+    done = follow(job.start(spec, submit), said=expected.reasons)
     if as_json:
-        sys.stdout.write(json.dumps(job.result, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(done.result, indent=2, ensure_ascii=False) + "\n")
     else:
-        _card(job, recipe)
+        _card(done, complete(checkpoint, wanted).recipe)
 
 
-def _absolute(model: str) -> str:
-    """A local model by its path from the root: the worker and later readers may be elsewhere."""
-    from playground.models import names
-
-    return names.key(model)
-
-
-def _pair(option: str, text: str) -> tuple[str, str]:
-    before, equals, after = text.rpartition("=") if option == "--keep" else text.partition("=")
-    if not equals or not before or not after:
-        raise InvalidRequest(
-            f"{option} {text[:80]!r} has no '=' between two parts.", hint=f"Write {option} NAME=VALUE."
-        )
-    return before, after
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise InvalidRequest(f"--option {text[:80]!r} has no '=' between two parts.", hint="Write --option NAME=VALUE.")
+    return name, value
 
 
 def _value(text: str) -> Any:

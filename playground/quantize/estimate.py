@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from playground import machine
-from playground.estimate import Measured, Parts, spread
+from playground.errors import OutOfMemory
+from playground.estimate import Measured, Parts, spread, too_little_memory
 from playground.formatting import size as words
 from playground.machine import busy
 from playground.methods.recipe import Recipe
@@ -230,6 +231,11 @@ class Estimate:
     hint: str = ""
     reasons: tuple[str, ...] = ()
 
+    def check(self) -> None:
+        """Raise OutOfMemory where it does not fit."""
+        if not self.fits:
+            raise OutOfMemory(self.refusal, hint=self.hint)
+
     def as_dict(self) -> dict[str, Any]:
         """JSON's types only."""
         found = asdict(self)
@@ -332,7 +338,7 @@ def _refusal(work: Job, memory_low: int, disk: int, here: Facts) -> tuple[str, s
         fewer = "use fewer or shorter calibration samples, or " if work.tokens else ""
         more = f", {words(here.memory_held)} more without what is loaded" if here.memory_held else ""
         return (
-            f"It needs at least {words(memory_low)} of memory and {words(here.memory_available)} are free{more}.",
+            too_little_memory(memory_low, here.memory_available, more),
             f"Unload idle models, {fewer}choose a smaller model.",
         )
     if disk * DISK_MARGIN > here.disk_free:

@@ -22,9 +22,10 @@ from typing import Any
 from playground import models, texts
 from playground.core import Progress
 from playground.engines.host.imports import without_sklearn
-from playground.errors import InvalidRequest, OutOfMemory, QuantizeFailed, ReloadMismatch
+from playground.errors import InvalidRequest, QuantizeFailed, ReloadMismatch
 from playground.files import sync
-from playground.jobs import worker
+from playground.jobs import queue, worker
+from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
 from playground.methods.recipe import Recipe, variant_name
 from playground.metrics.weights import WHAT, LayerError, content_hash
@@ -36,7 +37,7 @@ from playground.quantize import compressor, reload
 from playground.quantize import probe as quantize_probe
 from playground.quantize import report as quantize_report
 from playground.quantize.estimate import Estimate, estimate, facts
-from playground.quantize.recipes import complete, maker
+from playground.quantize.recipes import complete, maker, open_original
 from playground.quantize.reload import in_fresh_process
 from playground.quantize.spec import QuantizeSpec
 from playground.quantize.tokens import tokenize
@@ -49,6 +50,14 @@ PROBE = "probe.safetensors"
 _PACKAGES = ("llmcompressor", "compressed-tensors", "torch", "transformers")
 Spec = QuantizeSpec
 MAX_SLUG = 80
+
+
+def start(spec: QuantizeSpec, submit: Submit[T]) -> T:
+    """Queue it with its recipe completed, unless it is clear already that it cannot work. Raises PlaygroundError."""
+    checkpoint = open_original(spec.model)
+    estimate(checkpoint, spec.recipe, facts(spec.out, measure=False)).check()
+    recipe = complete(checkpoint, spec.recipe).recipe
+    return submit(spec.changed(model=names.key(spec.model), recipe=recipe), queue.best_device())
 
 
 def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
@@ -146,9 +155,7 @@ def needs(spec: QuantizeSpec) -> int:
 
 
 def check(spec: QuantizeSpec, device: str) -> None:  # noqa: ARG001 the same call for every kind
-    found = _expected(spec)
-    if not found.fits:
-        raise OutOfMemory(found.refusal, hint=found.hint)
+    _expected(spec).check()
 
 
 def _expected(spec: QuantizeSpec) -> Estimate:

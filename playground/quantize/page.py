@@ -18,10 +18,9 @@ from playground import models as catalog
 from playground.core import Variant
 from playground.engines import base
 from playground.errors import InvalidRecipe, InvalidRequest, PlaygroundError
-from playground.jobs.queue import best_device
 from playground.methods import TABLE, method
 from playground.methods.base import Method, Option
-from playground.methods.recipe import KvCache, Recipe, variant_name
+from playground.methods.recipe import Recipe, variant_name
 from playground.methods.schemes import GROUP_SIZES, SCHEMES
 from playground.methods.table import scheme_words
 from playground.models import names, stored
@@ -29,14 +28,15 @@ from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint
 from playground.push import plan
 from playground.push.pushes import Pushes
+from playground.quantize import job
 from playground.quantize.board import Board
 from playground.quantize.estimate import Estimate, Facts, estimate, facts
 from playground.quantize.files import MAX_BYTES, MAX_PIECE, SUFFIXES, Uploads
-from playground.quantize.recipes import complete
+from playground.quantize.recipes import complete, needs_text, open_original
 from playground.quantize.spec import QuantizeSpec
 from playground.texts import Calibration
 from playground.texts.calibration import bundled
-from playground.texts.hub import parse as parse_hub
+from playground.texts.hub import check as check_hub
 from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.forms import whole
@@ -72,7 +72,6 @@ QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
 PATTERNS = ("ignore", "keep")  # of layers, as regular expressions: one can be written that takes hours
 MAX_FIELD = 4000  # characters of a field that is typed
 MAX_LINES = 64
-KV_CACHES: tuple[KvCache, ...] = ("", "FP8", "INT8")
 STAND_IN = "x" * 64  # for pasted text while it is typed: only its being there counts for an estimate
 
 
@@ -293,7 +292,7 @@ class Quantize:
             if any(data.get(key) for key in PATTERNS):
                 self.owner.check(request)
             asked = spec(data, self.uploads, draft=True)
-            checkpoint = open_checkpoint(asked.model)
+            checkpoint = open_original(asked.model)
             here = facts(measure=measure)
             found = estimate(checkpoint, asked.recipe, here)
             name = _name(checkpoint, asked)
@@ -318,7 +317,9 @@ class Quantize:
         return inert(answer | {"number": number, "token": found.token, "rows": found.rows, "skipped": found.skipped})
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: start(self.queue, spec(event_data.values(data), self.uploads)))
+        return self._owned(
+            data, request, lambda: job.start(spec(event_data.values(data), self.uploads), self.queue.submit)
+        )
 
     # ---- jobs and variants
     def look(self, data: gr.EventData, request: gr.Request) -> str:
@@ -392,16 +393,6 @@ class Quantize:
         )
 
 
-def start(queue: Queue, asked: QuantizeSpec) -> str:
-    """Queue it, unless it is clear already that it cannot work; the job's id. Raises PlaygroundError."""
-    checkpoint = open_checkpoint(asked.model)
-    found = estimate(checkpoint, asked.recipe, facts(measure=False))
-    if not found.fits:
-        raise InvalidRequest(found.refusal, hint=found.hint)
-    completed = complete(checkpoint, asked.recipe).recipe
-    return queue.submit(asked.changed(model=names.key(asked.model), recipe=completed), best_device())
-
-
 def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:
     return asked.name or variant_name(complete(checkpoint, asked.recipe).recipe)
 
@@ -444,32 +435,21 @@ def layout() -> Tab:
 
 def spec(data: Mapping[str, Any], uploads: Uploads, *, draft: bool = False) -> QuantizeSpec:
     """The form as a spec. `draft` leaves the pasted text out, for an estimate. Raises PlaygroundError."""
-    model, suffix = catalog.split(_text(data, "model"))
-    if suffix:
-        raise InvalidRequest(f"{model}:{suffix} is a variant.", hint=f"Start from the model it was made from: {model}.")
     row = method(_text(data, "method"))
-    scheme = _text(data, "scheme") or row.schemes[0]
-    kv_cache = _kv_cache(data)
-    keep = _keep(data)
-    recipe = Recipe(
-        method=row.name,
-        scheme=scheme,
-        group_size=_group_size(data),
-        ignore=_lines(data, "ignore"),
-        keep=keep,
-        kv_cache=kv_cache,
-        calibration=_calibration(data, uploads, draft) if calibrates(row, scheme, keep, kv_cache) else {},
-        options=_options(data, row),
+    recipe = Recipe.model_validate(
+        {
+            "method": row.name,
+            "scheme": _text(data, "scheme") or row.schemes[0],
+            "group_size": _group_size(data),
+            "ignore": _lines(data, "ignore"),
+            "keep": _lines(data, "keep"),
+            "kv_cache": _text(data, "kv_cache"),
+            "options": _options(data, row),
+        }
     )
-    name = _text(data, "name")
-    if name:
-        names.check_variant_name(model, name)
-    return QuantizeSpec(model=model, recipe=recipe, name=name)
-
-
-def calibrates(row: Method, scheme: str, keep: tuple[tuple[str, str], ...] = (), kv_cache: str = "") -> bool:
-    """Whether making this needs calibration text."""
-    return bool(kv_cache) or any(row.calibrates(one) for one in (scheme, *(kept for _, kept in keep)))
+    if needs_text(recipe):
+        recipe = recipe.changed(calibration=_calibration(data, uploads, draft))
+    return QuantizeSpec(model=_text(data, "model"), recipe=recipe, name=_text(data, "name"))
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:
@@ -482,28 +462,6 @@ def _lines(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
     if len(found) > MAX_LINES:
         raise InvalidRecipe(f"{len(found)} patterns are too many: {MAX_LINES} is the limit.", hint="Use re: patterns.")
     return found
-
-
-def _keep(data: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """ "re:.*down_proj$ = W8A16" on each line."""
-    pairs = []
-    for line in _lines(data, "keep"):
-        pattern, equals, scheme = line.rpartition("=")
-        if not equals or not pattern.strip() or not scheme.strip():
-            raise InvalidRecipe(
-                f"{line[:80]!r} does not say which layers get which scheme.",
-                hint="Write one a line: re:.*down_proj$ = W8A16, or = BF16 to leave them as they are.",
-            )
-        pairs.append((pattern.strip(), scheme.strip().upper()))
-    return tuple(pairs)
-
-
-def _kv_cache(data: Mapping[str, Any]) -> KvCache:
-    text = _text(data, "kv_cache")
-    for known in KV_CACHES:
-        if known == text:
-            return known
-    raise InvalidRecipe(f"There is no KV-cache scheme {text[:40]!r}.", hint="Use FP8, INT8 or none.")
 
 
 def _group_size(data: Mapping[str, Any]) -> int | None:
@@ -529,12 +487,7 @@ def _calibration(data: Mapping[str, Any], uploads: Uploads, draft: bool) -> dict
         text = pasted if isinstance(pasted, str) else ""
         text = STAND_IN if draft and text.strip() else text
     elif kind == "hub":
-        source = _text(asked, "hub")
-        if parse_hub(source) is None:
-            raise InvalidRequest(
-                f"{source[:80]!r} is no data set of the hub." if source else "No data set is named.",
-                hint="Write owner/name, and after a colon the configuration or split.",
-            )
+        source = check_hub(_text(asked, "hub"), "and after a colon the configuration or split")
     elif kind == "upload":
         source = str(uploads.path(_text(asked, "upload")))
     else:

@@ -10,19 +10,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from playground.errors import InvalidRecipe
+from playground.errors import InvalidRecipe, InvalidRequest
 from playground.formatting import did_you_mean
 from playground.methods.base import Method, Option
 from playground.methods.recipe import Recipe
 from playground.methods.schemes import GROUP_SIZES, SCHEMES, UNQUANTIZED, Scheme, scheme
 from playground.methods.table import method
 from playground.metrics.weights import Tensor
+from playground.models import split
+from playground.models.checkpoint import Checkpoint
+from playground.models.variants import open_checkpoint
 from playground.texts import Calibration
-
-if TYPE_CHECKING:
-    from playground.models.checkpoint import Checkpoint
 
 # Methods that write their files themselves. Every other one is modifiers of llm-compressor, in `playground.methods`.
 WRITERS = {"bitsandbytes": "playground.quantize.bitsandbytes", "gguf": "playground.quantize.gguf"}
@@ -80,6 +80,16 @@ def complete(checkpoint: Checkpoint, recipe: Recipe) -> Completed:
     else:
         maker(row.name).check(recipe)
     return Completed(_calibration(row, recipe, reasons), tuple(reasons))
+
+
+def open_original(model: str) -> Checkpoint:
+    """What a variant of `model` is made from. Raises CatalogError; InvalidRequest where `model` is a variant itself."""
+    original, suffix = split(model)
+    if suffix:
+        raise InvalidRequest(
+            f"{original}:{suffix} is a variant.", hint=f"Start from the model it was made from: {original}."
+        )
+    return open_checkpoint(original)
 
 
 def _refuse_source(checkpoint: Checkpoint, row: Method) -> None:
@@ -282,9 +292,16 @@ def _warn_of_split_fusions(assigned: Sequence[tuple[Layer, Scheme]], reasons: li
             return
 
 
+def needs_text(recipe: Recipe) -> bool:
+    """Whether making this reads calibration text. Raises UnknownVariant: no such method."""
+    row = method(recipe.method)
+    return bool(recipe.kv_cache) or any(
+        row.calibrates(one) for one in (recipe.scheme, *(kept for _, kept in recipe.keep))
+    )
+
+
 def _calibration(row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
-    kept = [scheme for _, scheme in recipe.keep]
-    if not any(row.calibrates(one) for one in (recipe.scheme, *kept)) and not recipe.kv_cache:
+    if not needs_text(recipe):
         if recipe.calibration:
             reasons.append(f"{row.title} {recipe.scheme} needs no calibration text: none is read.")
         return recipe.changed(calibration={})

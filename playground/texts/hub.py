@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from playground.errors import HubUnreachable, InvalidCalibration, PlaygroundError
+from playground.errors import HubUnreachable, InvalidCalibration, InvalidRequest, PlaygroundError
 from playground.settings import settings
 from playground.texts.rows import Sample, sample
 
@@ -37,6 +37,16 @@ def parse(source: str) -> Dataset | None:
     if second or not _SPLIT.fullmatch(first):
         return Dataset(repo, first, second or "train")
     return Dataset(repo, split=first)
+
+
+def check(source: str, otherwise: str) -> str:
+    """`source` itself when it names a data set of the hub, else InvalidRequest with what to do `otherwise`."""
+    if parse(source) is None:
+        raise InvalidRequest(
+            f"{source[:80]!r} is no data set of the hub." if source else "No data set is named.",
+            hint=f"Write owner/name, {otherwise}.",
+        )
+    return source
 
 
 def read(dataset: Dataset) -> Iterator[Sample | None]:

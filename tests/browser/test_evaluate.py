@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from playground.errors import MissingData
-from playground.evaluate import estimate, items, page
+from playground.evaluate import estimate, items
 from playground.evaluate.estimate import Expected
 from playground.evaluate.items import Item, TaskFacts
 from playground.evaluate.spec import Conditions, EvaluateSpec
@@ -30,7 +30,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture
 def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    monkeypatch.setattr(page, "best_device", lambda: "cpu")
+    monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
 
     def expected(_asked: Any, _tasks: Any, *, measure: bool, busy: float) -> Expected:
         return Expected((130.0, 290.0), 200.0, ("Some layers.",)) if measure else Expected(None, measures=True)

@@ -34,7 +34,8 @@ def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
         return Facts(None, 20 * 10**9, 60 * 10**9)
 
     monkeypatch.setattr(quantize_page, "facts", facts)
-    monkeypatch.setattr(quantize_page, "best_device", lambda: "cpu")
+    monkeypatch.setattr("playground.quantize.job.facts", facts)
+    monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
     return FakeQueue()
 
 
@@ -122,6 +123,7 @@ def test_what_cannot_run_is_refused_with_what_to_do(
     page.locator("#pg-quantize .ui-fields select").first.select_option("FP8_DYNAMIC")
     expect(go(page)).to_be_enabled()
     monkeypatch.setattr(quantize_page, "facts", lambda **_: Facts(None, 10**8, 60 * 10**9))
+    monkeypatch.setattr("playground.quantize.job.facts", lambda *_, **__: Facts(None, 10**8, 60 * 10**9))
     go(page).click()
     expect(page.locator(".qz-cost .pg-notice")).to_contain_text("of memory and 0.10 GB are free")
     choose(page, "RTN")

@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
-from playground.review import page
 from playground.review.results import results
 from playground.review.spec import ReviewSpec
 from playground.store import reviews
@@ -58,7 +57,7 @@ class Site:
 
 @pytest.fixture
 def site(home: Path, chromium: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(page, "best_device", lambda: "cpu")
+    monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
     catalog.install(monkeypatch)
     queue = FakeQueue()
     with ExitStack() as running:

@@ -373,7 +373,7 @@ class Page:
 
 @pytest.fixture
 def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    monkeypatch.setattr(evaluate_page, "best_device", lambda: "cpu")
+    monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
 
     def expected(_asked: Any, _tasks: Any, *, measure: bool, busy: float) -> Expected:
         return Expected((60.0, 120.0), 90.0) if measure else Expected(None, measures=True)

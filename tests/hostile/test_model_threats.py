@@ -21,7 +21,7 @@ from playground.errors import PlaygroundError, UnsafeModel, UnsupportedModel
 from playground.evaluate import page as evaluate_page
 from playground.methods.recipe import Recipe
 from playground.models.gguf import read_header
-from playground.quantize import page as quantize_page
+from playground.quantize import job as quantize_job
 from playground.quantize.spec import QuantizeSpec
 from tests.cases import checkpoints
 from tests.engines.calls import never, quiet
@@ -71,8 +71,8 @@ PATHS: dict[str, Callable[[str], Any]] = {
     "describe": models.variants,
     "resolve": models.resolve,
     "generate on every engine": _generate,
-    "quantize": lambda model: quantize_page.start(
-        FakeQueue(), QuantizeSpec(model=model, recipe=Recipe(method="rtn", scheme="W4A16"))
+    "quantize": lambda model: quantize_job.start(
+        QuantizeSpec(model=model, recipe=Recipe(method="rtn", scheme="W4A16")), FakeQueue().submit
     ),
     "evaluate": _evaluate,
     "command line": _command_line,

@@ -18,7 +18,7 @@ from playground import cli, console
 from playground.errors import Cancelled, InvalidRequest, OutOfMemory, PlaygroundError, UnknownJob
 from playground.jobs import ending, queue
 from playground.methods.recipe import Recipe, command
-from playground.quantize import estimate
+from playground.quantize import estimate, job
 from playground.quantize.spec import QuantizeSpec
 from playground.store import folders, jobs
 from playground.texts import Calibration
@@ -51,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[QuantizeSpec]:
         raise Cancelled("far enough")
 
     monkeypatch.setattr(queue, "submit", submit)
-    monkeypatch.setattr(queue, "best_device", lambda: "cpu")
+    monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
     return found
 
 
@@ -210,7 +210,8 @@ def test_what_is_wrong_is_said_before_anything_is_queued(
 def test_what_cannot_fit_is_refused(
     home: Path, tmp_path: Path, asked: list[QuantizeSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "facts", lambda *_, **__: estimate.Facts(None, 1000, 2**40))
+    for module in (estimate, job):
+        monkeypatch.setattr(module, "facts", lambda *_, **__: estimate.Facts(None, 1000, 2**40))
     with pytest.raises(OutOfMemory) as caught:
         run("quantize", str(make_folder(tmp_path / "m")), "--method", "rtn", "--scheme", "W4A16")
     assert caught.value.hint and asked == []

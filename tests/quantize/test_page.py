@@ -26,6 +26,7 @@ from playground.quantize.board import Board
 from playground.quantize.estimate import Facts
 from playground.quantize.files import Uploads
 from playground.quantize.page import spec
+from playground.quantize.recipes import open_original
 from playground.quantize.spec import QuantizeSpec
 from playground.store import variants
 from playground.texts import Calibration, calibration
@@ -106,7 +107,7 @@ def test_text_is_asked_for_only_where_something_reads_it(home: Path) -> None:
 )
 def test_nothing_that_the_browser_sends_is_trusted(home: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(PlaygroundError):
-        spec(FORM | wrong, Uploads())
+        open_original(spec(FORM | wrong, Uploads()).model)
 
 
 def test_pasted_text_goes_with_the_job_and_not_with_every_estimate(home: Path) -> None:
@@ -379,7 +380,7 @@ class Page:
 
 @pytest.fixture
 def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    monkeypatch.setattr(quantize_page, "best_device", lambda: "cpu")
+    monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
     return FakeQueue()
 
 
@@ -417,6 +418,7 @@ def test_what_cannot_work_is_refused_with_a_hint(page: Page, queue: FakeQueue, m
     assert cost["error"][0].startswith("FP8_BLOCK needs input dimensions divisible by 128")
     full = Facts(None, 10**12, 10**6)
     monkeypatch.setattr(quantize_page, "facts", lambda **_: full)
+    monkeypatch.setattr("playground.quantize.job.facts", lambda *_, **__: full)
     cost = page.send("form", "estimate", FORM | {"serial": 2})
     assert not cost["fits"] and "the disk has 1 MB free" in cost["error"][0] and cost["after"]
     begun = page.send("form", "begin", FORM)

@@ -68,7 +68,7 @@ def test_prompts_go_through_a_job(home: Path, monkeypatch: pytest.MonkeyPatch) -
         return job
 
     monkeypatch.setattr(queue, "submit", submit)
-    monkeypatch.setattr(queue, "best_device", lambda: "cpu")
+    monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
     monkeypatch.setattr(console, "follow", follow)
     made = run(
         "make", "fake", "fake:nf4", "--prompts", "bundled", "--count", "16", "--places", "9", "--max-tokens", "50"

@@ -11,7 +11,6 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from playground.quantize import page
 from playground.store import runs
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine
@@ -80,7 +79,7 @@ def test_a_wrong_request_is_a_sentence(client: Client) -> None:
 
 
 def test_quantize_queues_a_job_that_jobs_lists(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "best_device", lambda: "cpu")
+    monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
     queue = FakeQueue()
     with serving(FakeEngine(), queue=queue) as url:
         client = Client(url, verbose=False)
