@@ -6,12 +6,23 @@ from typing import Any
 
 from playground.errors import PlaygroundError, UnknownRun
 from playground.evaluate import board
-from playground.evaluate.page import BUNDLED_TEXT, TOKENS, spec, start
-from playground.evaluate.spec import BATCH_SIZE
+from playground.evaluate.spec import (
+    BATCH_SIZE,
+    TEXT_TOKENS,
+    Conditions,
+    DivergenceSpec,
+    EvaluateSpec,
+    Passage,
+    arguments,
+)
+from playground.jobs import kinds
 from playground.report import paths
 from playground.store import database, runs
 from playground.store.schema import Run
+from playground.texts import hub
+from playground.texts.prose import BUNDLED
 from playground.web import gradio as gr
+from playground.web.forms import addresses
 from playground.web.jobs import Queue
 from playground.web.owner import Owner
 
@@ -30,8 +41,8 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         chat_template: bool = False,
         multiturn: bool = False,
         divergence: bool = False,
-        text: str = BUNDLED_TEXT,
-        tokens: int = TOKENS,
+        text: str = BUNDLED,
+        tokens: int = TEXT_TOKENS,
         speed: bool = False,
         generation: str = "",
         strip_thinking: bool = False,
@@ -62,28 +73,29 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         Returns:
             The job as `/jobs` lists it: poll that until its state is over; its result names the run.
         """
-        asked = {
-            "reference": variants[0] if variants else "",
-            "variants": variants[1:],
-            "tasks": tasks,
-            "limit": str(limit) if limit else "",
-            "few_shot": "" if few_shot < 0 else str(few_shot),
-            "chat_template": chat_template,
-            "multiturn": multiturn,
-            "divergence": divergence,
-            "text": text,
-            "tokens": str(tokens),
-            "speed": speed,
-            "generation": generation,
-            "strip_thinking": strip_thinking,
-            "batch_size": str(batch_size),
-            "seed": "" if seed < 0 else str(seed),
-            "engine": engine,
-        }
         try:
             owner.check(request)
-            job = queue.get(start(queue, spec(asked)))
-            return board.measuring_job(job, job.as_row())
+            chosen = addresses(variants[0] if variants else "", variants[1:])
+            if divergence and text != BUNDLED:  # no path: a caller may be on another machine
+                hub.check(text, "or leave it at the bundled text")
+            passage = Passage(text=text, tokens=tokens) if divergence else None
+            if passage is not None and not tasks:
+                return _begun(queue, DivergenceSpec(variants=chosen, text=passage.text, tokens=passage.tokens))
+            conditions = Conditions.model_validate(
+                {
+                    "tasks": tasks,
+                    "limit": limit or None,
+                    "few_shot": None if few_shot < 0 else few_shot,
+                    "chat_template": chat_template,
+                    "multiturn": chat_template and multiturn,
+                    "generation": arguments(generation),
+                    "strip_thinking": strip_thinking,
+                    "batch_size": batch_size,
+                    "seed": None if seed < 0 else seed,
+                }
+            )
+            spec = EvaluateSpec(variants=chosen, conditions=conditions, engine=engine, divergence=passage, speed=speed)
+            return _begun(queue, spec)
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -114,6 +126,12 @@ def endpoints(owner: Owner, queue: Queue) -> None:
     gr.api(evaluate, api_name="evaluate")
     stored_runs.__name__ = "runs"  # what a tool is called, for a client that speaks MCP
     gr.api(stored_runs, api_name="runs")
+
+
+def _begun(queue: Queue, spec: EvaluateSpec | DivergenceSpec) -> dict[str, Any]:
+    """The row of a job that was begun just now."""
+    job = queue.get(kinds.start(spec, queue.submit))
+    return board.measuring_job(job, job.as_row())
 
 
 def _summary(run: Run) -> dict[str, Any]:

@@ -60,12 +60,11 @@ def evaluate(
     if search:
         _list(search, as_json)
         return
-    from playground import models
-    from playground.engines import base
     from playground.evaluate.report import left_out, named
     from playground.evaluate.spec import BATCH_SIZE, Conditions, EvaluateSpec, Passage
     from playground.evaluate.tasks import resolve
-    from playground.jobs.queue import best_device, submit
+    from playground.jobs import kinds
+    from playground.jobs.queue import submit
     from playground.store import runs
 
     chosen = [absolute(name) for name in variants or ()]
@@ -89,10 +88,8 @@ def evaluate(
         speed=speed,
     )
     resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: say([f"{progress.stage} …"]))
-    for name in chosen:
-        models.variant(base.parse(name).variant)
     say_expected(spec)
-    job = follow(submit(spec, best_device()))
+    job = follow(kinds.start(spec, submit))
     run = runs.get(str((job.result or {})["run"]))
     if as_json:
         sys.stdout.write(json.dumps(run.result["rows"], indent=2, ensure_ascii=False) + "\n")
@@ -161,14 +158,11 @@ def kld(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")] = False,
 ) -> None:
     """Measure divergence from a reference. Ctrl+C stops it; the same command goes on from there."""
-    from playground import models
-    from playground.engines import base
-    from playground.engines.subjects import refuse_unread
     from playground.evaluate.divergence import MAX_LENGTH, TOKENS
     from playground.evaluate.spec import DivergenceSpec
-    from playground.jobs.queue import best_device, submit
+    from playground.jobs import kinds
+    from playground.jobs.queue import submit
     from playground.store import runs
-    from playground.texts import prose
 
     names = [absolute(name) for name in (reference, *variants)]
     spec = DivergenceSpec(
@@ -177,12 +171,8 @@ def kld(
         tokens=TOKENS if tokens is None else tokens,
         max_length=MAX_LENGTH if max_length is None else max_length,
     )
-    for name in names:
-        refuse_unread(models.variant(base.parse(name).variant))
-    if not prose.on_hub(spec.text):
-        prose.text(spec.text)  # said at once, instead of by a worker that has to start first
     say_expected(spec)
-    job = follow(submit(spec, best_device()))
+    job = follow(kinds.start(spec, submit))
     run = runs.get(str((job.result or {})["run"]))
     if as_json:
         sys.stdout.write(json.dumps(run.result["rows"], indent=2, ensure_ascii=False) + "\n")

@@ -20,6 +20,8 @@ from playground.evaluate import divergence, estimate, trust, unfinished
 from playground.evaluate.estimate import check, needs
 from playground.evaluate.items import Warned
 from playground.evaluate.spec import DivergenceSpec
+from playground.jobs import queue
+from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
 from playground.process import wait_briefly
 from playground.store import folders, runs
@@ -27,8 +29,17 @@ from playground.store.schema import Run
 from playground.texts import prose
 from playground.texts.prose import Text
 
-__all__ = ["Spec", "check", "needs", "run"]
+__all__ = ["Spec", "check", "needs", "run", "start"]
 Spec = DivergenceSpec
+
+
+def start(spec: DivergenceSpec, submit: Submit[T]) -> T:
+    """Queue it where every variant is known, and so is a text that lies on this disk. Raises PlaygroundError."""
+    for name in spec.variants:
+        refuse_unread(models.variant(base.parse(name).variant))
+    if not prose.on_hub(spec.text):
+        prose.text(spec.text)
+    return submit(spec, queue.best_device())
 
 
 def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:

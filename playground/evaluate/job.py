@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from playground import machine
+from playground import models as catalog
 from playground.core import Progress
-from playground.engines import subjects
+from playground.engines import base, subjects
 from playground.engines.router import Engines
 from playground.engines.subjects import Subject
 from playground.errors import EvaluationError
 from playground.evaluate import estimate as evaluate_estimate
-from playground.evaluate import harness, items, models, prepare, speed, trust, unfinished, verdict
+from playground.evaluate import harness, items, models, prepare, speed, tasks, trust, unfinished, verdict
 from playground.evaluate.estimate import check, needs
 from playground.evaluate.items import Measured, TaskFacts, Warned
 from playground.evaluate.prepare import Prepared
 from playground.evaluate.spec import EvaluateSpec, Passage
 from playground.evaluate.unfinished import Variant
+from playground.jobs import queue
+from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
 from playground.process import wait_briefly
 from playground.settings import settings
@@ -35,8 +38,16 @@ from playground.store.schema import Run
 
 TASKS = "tasks"  # folder of the YAML files that were made for local data
 
-__all__ = ["Spec", "check", "needs", "run"]
+__all__ = ["Spec", "check", "needs", "run", "start"]
 Spec = EvaluateSpec
+
+
+def start(spec: EvaluateSpec, submit: Submit[T]) -> T:
+    """Queue it where every task and every variant is known. Raises PlaygroundError."""
+    tasks.resolve(spec.conditions.tasks, allow_code=spec.conditions.allow_code)
+    for name in spec.variants:
+        catalog.variant(base.parse(name).variant)
+    return submit(spec, queue.best_device())
 
 
 def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:

@@ -20,15 +20,24 @@ from playground.errors import InvalidRequest, PlaygroundError, UnknownRun
 from playground.evaluate import board, estimate, tasks
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
-from playground.evaluate.spec import BATCH_SIZE, Conditions, DivergenceSpec, EvaluateSpec, Passage
+from playground.evaluate.spec import (
+    BATCH_SIZE,
+    TEXT_TOKENS,
+    Conditions,
+    DivergenceSpec,
+    EvaluateSpec,
+    Passage,
+    arguments,
+)
 from playground.evaluate.tasks import TaskChoice
-from playground.jobs.queue import best_device
+from playground.jobs import kinds
 from playground.machine import busy
 from playground.metrics.stats import smallest_drop
 from playground.models import names
 from playground.store import database, runs
 from playground.store.schema import Run
-from playground.texts.hub import parse as parse_hub
+from playground.texts import hub
+from playground.texts.prose import BUNDLED
 from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.forms import MAX_NAME, _names, _text, variant_row, variants, whole
@@ -49,10 +58,7 @@ LIMIT = 100
 DISCORDANCE = 0.10  # share of answers that change: what 4-bit weights do to small models; measured once it ran
 FOUND = 60  # names of one search
 MAX_TASKS = 32
-BUNDLED_TEXT = "bundled"
-TOKENS = 8192
 MAX_TOKENS = 1_000_000
-_WORDS = {"true": True, "false": False}
 Asked = EvaluateSpec | DivergenceSpec
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
@@ -76,7 +82,7 @@ def form_value(
             "origin": origin,
             "variants": [variant_row(variant, variant.name in made) for variant in found],
             "tasks": offered(),
-            "default": {"limit": LIMIT, "batch_size": BATCH_SIZE, "text": BUNDLED_TEXT, "tokens": TOKENS},
+            "default": {"limit": LIMIT, "batch_size": BATCH_SIZE, "text": BUNDLED, "tokens": TEXT_TOKENS},
             "error": _said(error),
             "refusal": _said(refusal),
         }
@@ -238,7 +244,7 @@ class Evaluate:
             return refused(serial, error)
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: start(self.queue, spec(event_data.values(data))))
+        return self._owned(data, request, lambda: kinds.start(spec(event_data.values(data)), self.queue.submit))
 
     # ---- jobs and runs
     def look(self, data: gr.EventData, request: gr.Request) -> str:
@@ -292,13 +298,6 @@ def _expected(asked: Asked, *, measure: bool) -> Expected:
     except (PlaygroundError, OSError, SQLAlchemyError) as error:
         log.info("No estimate: %s", error)
         return Expected(None, missing=(f"How long it takes cannot be said: {error}",))
-
-
-def start(queue: Queue, asked: Asked) -> str:
-    """Queue it, unless it is clear already that it cannot work; the job's id. Raises PlaygroundError."""
-    if isinstance(asked, EvaluateSpec):
-        tasks.resolve(asked.conditions.tasks)
-    return queue.submit(asked, best_device())
 
 
 def _run(run_id: str) -> Run:
@@ -375,7 +374,7 @@ def conditions(data: Mapping[str, Any]) -> Conditions:
         few_shot=_optional(data, "few_shot", "Few-shot"),
         chat_template=chat,
         multiturn=chat and bool(data.get("multiturn")),
-        generation=generation(_text(data, "generation")),
+        generation=arguments(_text(data, "generation")),
         strip_thinking=bool(data.get("strip_thinking")),
         batch_size=_optional(data, "batch_size", "The batch size") or BATCH_SIZE,
         seed=_optional(data, "seed", "The seed"),
@@ -386,39 +385,13 @@ def divergence(data: Mapping[str, Any]) -> Passage | None:
     """The text that both read, where the distributions are to be compared. Raises InvalidRequest."""
     if not data.get("divergence"):
         return None
-    text = _text(data, "text") or BUNDLED_TEXT
-    if text != BUNDLED_TEXT and parse_hub(text) is None:
-        raise InvalidRequest(
-            f"{text[:80]!r} is no data set of the hub.", hint="Write owner/name, or leave it at the bundled text."
-        )
-    tokens = _optional(data, "tokens", "Tokens of text") or TOKENS
+    text = _text(data, "text") or BUNDLED
+    if text != BUNDLED:
+        hub.check(text, "or leave it at the bundled text")
+    tokens = _optional(data, "tokens", "Tokens of text") or TEXT_TOKENS
     if tokens > MAX_TOKENS:
         raise InvalidRequest(f"{tokens:,} tokens of text are too many: {MAX_TOKENS:,} is the limit.")
     return Passage(text=text, tokens=tokens)
-
-
-def generation(text: str) -> dict[str, Any]:
-    """ "max_gen_toks=512, temperature=0.6" as lm-eval's arguments. Raises InvalidRequest."""
-    found: dict[str, Any] = {}
-    for part in filter(None, (part.strip() for part in text.replace("\n", ",").split(","))):
-        name, equals, value = (word.strip() for word in part.partition("="))
-        if not equals or not name.isidentifier() or not value:
-            raise InvalidRequest(
-                f"{part[:80]!r} is no argument of generation.", hint="Write max_gen_toks=512, temperature=0.6."
-            )
-        found[name] = _value(value)
-    return found
-
-
-def _value(text: str) -> Any:
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def _optional(data: Mapping[str, Any], key: str, name: str) -> int | None:

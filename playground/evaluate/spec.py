@@ -18,7 +18,9 @@ from playground.texts.prose import BUNDLED
 MOST_TOKENS = 10_000_000
 LENGTHS = 16, 4096  # logits of a window are held twice: 4,096 × 150,000 words × 2 bytes are 1.2 GB
 BATCH_SIZE = 8
+TEXT_TOKENS = 8192  # that a divergence beside tasks reads, unless it is told
 MAX_BATCH_SIZE = 1024
+_WORDS = {"true": True, "false": False}
 
 
 class Conditions(Spec):
@@ -71,7 +73,7 @@ class Passage(Spec):
     """What a divergence reads: the first `tokens` of a text, which is "bundled", a path or a data set of the hub."""
 
     text: str = BUNDLED
-    tokens: Whole = Field(default=TOKENS, ge=0, le=MOST_TOKENS)
+    tokens: Whole = Field(default=TEXT_TOKENS, ge=0, le=MOST_TOKENS)
 
 
 class EvaluateSpec(Spec):
@@ -160,3 +162,27 @@ class DivergenceSpec(Spec):
     def title(self) -> str:
         """ "smollm2 · divergence of smollm2:nf4, smollm2:int8" """
         return f"{self.variants[0]} · divergence of {', '.join(self.variants[1:])}"[:1200]
+
+
+def arguments(text: str) -> dict[str, Any]:
+    """ "max_gen_toks=512, temperature=0.6" as lm-eval's arguments. Raises InvalidRequest."""
+    found: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.replace("\n", ",").split(","))):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or not name.isidentifier() or not value:
+            raise InvalidRequest(
+                f"{part[:80]!r} is no argument of generation.", hint="Write max_gen_toks=512, temperature=0.6."
+            )
+        found[name] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

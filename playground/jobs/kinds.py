@@ -75,6 +75,11 @@ class Kind(Protocol):
         ...
 
 
+def start(spec: Spec, submit: Submit[T]) -> T:
+    """Begin a job of any kind: what `submit` returns. Raises PlaygroundError."""
+    return kind(spec.kind).start(spec, submit)
+
+
 def kind(name: str) -> Kind:
     """Raises JobError for a job that a newer version of this program has queued."""
     if name not in KINDS:

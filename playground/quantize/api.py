@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from playground.errors import PlaygroundError
+from playground.jobs import kinds
 from playground.methods import method as row_of
 from playground.methods.recipe import Recipe, without_paths
-from playground.quantize import job
 from playground.quantize.recipes import needs_text
 from playground.quantize.spec import QuantizeSpec
 from playground.store.schema import Job
@@ -75,7 +75,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
                 text = Calibration(source=calibration, samples=samples, max_length=max_length, seed=seed)
                 recipe = recipe.changed(calibration=text.model_dump(mode="json"))
             spec = QuantizeSpec(model=model, recipe=recipe, name=name)
-            return row(queue.get(job.start(spec, queue.submit)))
+            return row(queue.get(kinds.start(spec, queue.submit)))
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

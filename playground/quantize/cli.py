@@ -49,9 +49,9 @@ def quantize(
     """Make a quantized variant of a model. Ctrl+C stops it and leaves nothing half-made."""
     from pathlib import Path
 
+    from playground.jobs import kinds
     from playground.jobs.queue import submit
     from playground.methods.recipe import Recipe
-    from playground.quantize import job
     from playground.quantize.estimate import estimate, facts
     from playground.quantize.recipes import complete, open_original
     from playground.quantize.spec import QuantizeSpec
@@ -73,7 +73,7 @@ def quantize(
     checkpoint = open_original(model)
     expected = estimate(checkpoint, wanted, facts(destination, measure=False))
     say([*expected.reasons, _expectation(expected)])
-    done = follow(job.start(spec, submit), said=expected.reasons)
+    done = follow(kinds.start(spec, submit), said=expected.reasons)
     if as_json:
         sys.stdout.write(json.dumps(done.result, indent=2, ensure_ascii=False) + "\n")
     else:

@@ -18,6 +18,7 @@ from playground import models as catalog
 from playground.core import Variant
 from playground.engines import base
 from playground.errors import InvalidRecipe, InvalidRequest, PlaygroundError
+from playground.jobs import kinds
 from playground.methods import TABLE, method
 from playground.methods.base import Method, Option
 from playground.methods.recipe import Recipe, variant_name
@@ -28,7 +29,6 @@ from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint
 from playground.push import plan
 from playground.push.pushes import Pushes
-from playground.quantize import job
 from playground.quantize.board import Board
 from playground.quantize.estimate import Estimate, Facts, estimate, facts
 from playground.quantize.files import MAX_BYTES, MAX_PIECE, SUFFIXES, Uploads
@@ -318,7 +318,7 @@ class Quantize:
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
         return self._owned(
-            data, request, lambda: job.start(spec(event_data.values(data), self.uploads), self.queue.submit)
+            data, request, lambda: kinds.start(spec(event_data.values(data), self.uploads), self.queue.submit)
         )
 
     # ---- jobs and variants

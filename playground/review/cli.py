@@ -79,7 +79,8 @@ def _answered(
     """Through a job, as the page does it; the id of the review."""
     from playground.console import absolute, follow
     from playground.core import Sampling
-    from playground.jobs.queue import best_device, submit
+    from playground.jobs import kinds
+    from playground.jobs.queue import submit
     from playground.review import make
     from playground.review.spec import SAMPLING, ReviewSpec
 
@@ -90,8 +91,7 @@ def _answered(
         terms=terms,
         sampling=Sampling(max_tokens=max_tokens or SAMPLING.max_tokens, temperature=temperature, seed=seed),
     )
-    spec.check()
-    job = follow(submit(spec, best_device()))
+    job = follow(kinds.start(spec, submit))
     return str((job.result or {})["review"])
 
 

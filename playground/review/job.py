@@ -21,6 +21,8 @@ from playground.engines.base import Engine
 from playground.engines.router import Engines
 from playground.engines.subjects import weights_hash
 from playground.evaluate import estimate
+from playground.jobs import queue
+from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
 from playground.review import make
 from playground.review.make import Answered
@@ -29,6 +31,12 @@ from playground.store import folders
 
 ANSWERS = "answers.jsonl"
 Spec = ReviewSpec
+
+
+def start(spec: ReviewSpec, submit: Submit[T]) -> T:
+    """Queue it where every variant is known and the title names none. Raises PlaygroundError."""
+    spec.check()
+    return submit(spec, queue.best_device())
 
 
 def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from playground import models as catalog
 from playground.core import Sampling, Variant
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
-from playground.jobs.queue import best_device
+from playground.jobs import kinds
 from playground.metrics.stats import smallest_drop
 from playground.models import names
 from playground.review import make
@@ -188,7 +188,7 @@ class Reviews:
             if from_runs(sent):
                 made.append(make.from_runs(terms(sent), run_ids(sent)).id)
             else:
-                self.queue.submit(spec(sent), best_device())
+                kinds.start(spec(sent), self.queue.submit)
 
         return self._owned(data, request, act, made)
 

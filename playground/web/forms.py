@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground import models
@@ -45,8 +45,12 @@ def variant_row(variant: Variant, stored: bool) -> dict[str, Any]:
 
 def variants(data: Mapping[str, Any]) -> tuple[str, ...]:
     """The reference, then the others, each of a known model. Raises PlaygroundError."""
-    reference = _text(data, "reference", MAX_NAME)
-    others = [name for name in _names(data, "variants") if name != reference]
+    return addresses(_text(data, "reference", MAX_NAME), _names(data, "variants"))
+
+
+def addresses(reference: str, others: Sequence[str]) -> tuple[str, ...]:
+    """The reference, then the others without it, each of a known model. Raises PlaygroundError."""
+    others = [name for name in dict.fromkeys(others) if name != reference]
     if not reference:
         raise InvalidRequest("No reference is chosen.", hint="The other variants are compared with it.")
     if not others:

@@ -23,9 +23,9 @@ from playground.evaluate import page as evaluate_page
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
 from playground.evaluate.items import Item, TaskFacts
-from playground.evaluate.page import Evaluate, generation, spec
+from playground.evaluate.page import Evaluate, spec
 from playground.evaluate.report import named
-from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
+from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec, arguments
 from playground.evaluate.verdict import points, sentences
 from playground.report import paths
 from playground.store import folders, runs
@@ -100,10 +100,10 @@ def test_a_variant_may_name_its_engine(home: Path) -> None:
 
 
 def test_arguments_of_generation_keep_their_types() -> None:
-    assert generation("a=1,\nb = 0.5 , c=false, until=END") == {"a": 1, "b": 0.5, "c": False, "until": "END"}
-    assert generation("") == {}
+    assert arguments("a=1,\nb = 0.5 , c=false, until=END") == {"a": 1, "b": 0.5, "c": False, "until": "END"}
+    assert arguments("") == {}
     with pytest.raises(InvalidRequest, match="no argument"):
-        generation("temperature")
+        arguments("temperature")
 
 
 def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
