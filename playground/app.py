@@ -21,16 +21,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from playground import machine
-from playground import models as catalog
+from playground.compare import api as compare_api
 from playground.compare import page as compare_page
 from playground.compare.endpoints import Endpoints
 from playground.compare.page import Compare
-from playground.compare.run import generate as run
 from playground.compare.session import Sessions
-from playground.core import Sampling
 from playground.engines.base import Engine
-from playground.errors import InvalidRequest, PlaygroundError
-from playground.evaluate import api, board
+from playground.errors import PlaygroundError
+from playground.evaluate import api as evaluate_api
+from playground.evaluate import board
 from playground.evaluate import page as evaluate_page
 from playground.evaluate.page import Evaluate
 from playground.jobs import room
@@ -48,8 +47,7 @@ from playground.settings import settings
 from playground.speed import page
 from playground.speed.page import Speed
 from playground.speed.session import SpeedTabs
-from playground.store import runs
-from playground.store.schema import Job, Run
+from playground.store.schema import Job
 from playground.web import access, theme
 from playground.web import gradio as gr
 from playground.web.jobs import Queue
@@ -77,9 +75,10 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
         Speed(page.layout(), engine, speeds, rules).wire(demo)
         Runs(listing.layout(), owner).wire()
         Reviews(review_page.layout(), queue, owner).wire()
-        add_endpoints(engine, rules, queue)
+        compare_api.endpoints(engine, rules)
         quantize_api.endpoints(owner, queue)
-        api.endpoints(owner, queue)
+        add_jobs(owner, queue)
+        evaluate_api.endpoints(owner, queue)
     demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
     return demo
 
@@ -241,89 +240,8 @@ def as_json(server: Any) -> None:
 # The documented endpoints.
 
 
-def add_endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
-    """Add all to the current Blocks."""
-
-    def models(request: gr.Request, model: str = "") -> list[dict[str, Any]]:
-        """Variants of a model, the reference first.
-
-        Parameters:
-            model: "smollm2", a hub repository, or the path of a local folder; empty: the model the page opens with.
-
-        Returns:
-            One row per variant: id, model, method, scheme, path, bytes, bits_per_weight, engines. `path` is null here:
-            where files lie on the server is its own business (and gradio_client would try to download it).
-        """
-        try:
-            wanted = model or rules.opens_with(request)
-            rules.check_model(request, wanted)
-            return [variant.as_row() | {"path": None} for variant in catalog.variants(wanted)]
-        except PlaygroundError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-
-    def generate(
-        variants: list[str],
-        prompt: str,
-        request: gr.Request,
-        system: str = "",
-        max_tokens: int = 128,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        repetition_penalty: float = 1.0,
-        seed: int = 0,
-        stop: list[str] | None = None,
-        raw: bool = False,
-        at_once: bool = False,
-        divergence: bool = False,
-    ) -> dict[str, Any]:
-        """One prompt through several variants at once, with every token's time.
-
-        Parameters:
-            variants: variant ids; the first is the reference, whose tokenizer makes the prompt.
-            prompt: the user's turn, or with raw the text to continue.
-            system: system prompt; empty leaves it to the model's template.
-            max_tokens: where an answer ends at the latest.
-            temperature: 0 is greedy.
-            top_p: 1 is off.
-            top_k: 0 is off.
-            repetition_penalty: 1 is off.
-            seed: same seed, same text.
-            stop: strings that end an answer.
-            raw: continue the prompt as it is, without a chat template.
-            at_once: panes on free-running engines overlap instead of taking turns; their times are marked contended.
-            divergence: force the first variant's answer through the others and say how far they are from it.
-
-        Returns:
-            {"prompt_ids": [...], "panes": [...], "run"} with one entry per variant, in order; a failed one carries
-            "error". "run" is the id of the stored run, whose link is /?run=ID; null where it could not be stored.
-            With divergence, every entry but the first has "divergence": {"kld_mean" in nats, "top1_agreement",
-            "tokens"}, of this prompt only; where it could not be measured these are null, and "reason" says why.
-        """
-        sampling = Sampling(
-            max_tokens=max_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            repetition_penalty=repetition_penalty,
-            seed=seed,
-            stop=tuple(stop or ()),
-        )
-        try:
-            _texts(variants, prompt, system)
-            rules.begin(request, variants, max_tokens, len(prompt) + len(system))
-            with rules.running(request) as refused:
-                if refused is not None:
-                    raise refused
-                made = run(engine, variants, prompt, system, raw, sampling, at_once=at_once, divergence=divergence)
-
-                def build() -> Run | None:
-                    rules.check_room(request)
-                    return made.run()
-
-                return made.as_json() | {"run": runs.keep(build).id or None}
-        except PlaygroundError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+def add_jobs(owner: Owner, queue: Queue) -> None:
+    """Add `/jobs` to the current Blocks."""
 
     def jobs(request: gr.Request) -> list[dict[str, Any]]:
         """All jobs, the newest first. For the owner, because they name the runs that they left.
@@ -333,21 +251,12 @@ def add_endpoints(engine: Engine, rules: Rules, queue: Queue) -> None:
             created_at, started_at, ended_at, spec, error, result. Paths are null here, as in /models.
         """
         try:
-            rules.owner.check(request)
+            owner.check(request)
             return [_job(job) for job in queue.list()]
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    gr.api(models, api_name="models")
-    gr.api(generate, api_name="generate", concurrency_limit=4)
     gr.api(jobs, api_name="jobs")
-
-
-def _texts(variants: object, prompt: object, system: object) -> None:
-    """Gradio checks no types. Raises InvalidRequest."""
-    names = variants if isinstance(variants, list) else [None]
-    if not all(isinstance(text, str) for text in (*names, prompt, system)):
-        raise InvalidRequest("`variants` is a list of names; `prompt` and `system` are text.")
 
 
 def _job(job: Job) -> dict[str, Any]:

@@ -54,9 +54,8 @@ def invalid(error: ValidationError, of: type[BaseModel]) -> InvalidRequest:
         known = list(of.model_fields) if len(place) == 1 else []
         return InvalidRequest(f"There is no field {last[:SHOWN]!r}.", hint=did_you_mean(last, known) if known else "")
     known_field = of.model_fields.get(field)
-    name = (known_field and known_field.title) or field.replace("_", " ")
-    if len(place) > 1 and isinstance(place[-1], str):
-        name = f"{name}, {last.replace('_', ' ')}"
+    title = known_field.title if known_field and len(place) == 1 else None
+    name = title or next(str(one) for one in reversed(place) if isinstance(one, str)).replace("_", " ")
     if first["type"] == "missing":
         return InvalidRequest(f"{name} is missing.", hint=allowed(of, field))
     return InvalidRequest(f"{name} is {first['input']!r:.{SHOWN}}.", hint=allowed(of, field))

@@ -212,6 +212,7 @@ def generate(
 ) -> None:
     """Stream one prompt through several variants, side by side."""
     from playground.compare.run import generate as generate_all
+    from playground.compare.spec import GenerateSpec
     from playground.store.runs import Kept, keep
 
     sampling = Sampling(
@@ -223,12 +224,19 @@ def generate(
         seed=seed,
         stop=tuple(stop or ()),
     )
+    spec = GenerateSpec(
+        variants=tuple(variants),
+        prompt=prompt,
+        system=system,
+        raw=raw,
+        sampling=sampling,
+        at_once=at_once,
+        divergence=divergence,
+    )
     with terminal.open_engines() as engine:
         # Beside JSON the panes are drawn on standard error, and only where a person looks at it.
         with SideBySide(variants, err if as_json else out) as view:
-            result = generate_all(
-                engine, variants, prompt, system, raw, sampling, view.on_event, at_once, divergence, view.on_measuring
-            )
+            result = generate_all(engine, spec, view.on_event, view.on_measuring)
         made = result.as_json()
         kept = keep(result.run) if save else Kept()
         if as_json:

@@ -14,8 +14,8 @@ from typing import Any
 from playground import models as catalog
 from playground.compare import endpoints as compare_endpoints
 from playground.compare import session as compare_session
-from playground.compare.run import check, check_prompt
 from playground.compare.session import MAX_PANES, MIN_PANES, Session, Sessions
+from playground.compare.spec import check, check_prompt
 from playground.compare.turns import Ask, Pane
 from playground.core import Sampling, Variant
 from playground.engines import base

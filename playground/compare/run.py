@@ -16,51 +16,14 @@ from dataclasses import dataclass, replace
 from playground import models
 from playground.compare.answer import Answer, Item
 from playground.compare.forced import measure
+from playground.compare.spec import GenerateSpec
 from playground.compare.stored import Compared
 from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Sampling
 from playground.engines import base
 from playground.engines.base import Engine
-from playground.errors import Cancelled, EngineError, InvalidRequest, PlaygroundError, UnknownVariant
-from playground.settings import settings
+from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
 
-MAX_STOP_STRINGS = 16
-MAX_STOP_CHARS = 200
 log = logging.getLogger(__name__)
-
-
-def check(sampling: Sampling) -> Sampling:
-    """`sampling` itself when every value can be used, else `InvalidRequest` about the first that cannot."""
-    most = settings().max_tokens
-    rules = (
-        (1 <= sampling.max_tokens <= most, "Max tokens", sampling.max_tokens, f"1 to {most}"),
-        (0 <= sampling.temperature <= 5, "Temperature", f"{sampling.temperature:g}", "0 (greedy) to 5"),
-        (0 < sampling.top_p <= 1, "Top-p", f"{sampling.top_p:g}", "above 0, up to 1 (off)"),
-        (0 <= sampling.top_k <= 1_000_000, "Top-k", sampling.top_k, "0 (off) or more"),
-        (
-            0 < sampling.repetition_penalty <= 10,
-            "Repetition penalty",
-            f"{sampling.repetition_penalty:g}",
-            "above 0 to 10",
-        ),
-        (0 <= sampling.seed < 2**32, "Seed", sampling.seed, "0 to 4294967295"),
-        (len(sampling.stop) <= MAX_STOP_STRINGS, "Stop strings", len(sampling.stop), f"up to {MAX_STOP_STRINGS}"),
-    )
-    for fine, name, value, allowed in rules:
-        if not fine:
-            raise InvalidRequest(f"{name} is {value}.", hint=f"Allowed: {allowed}.")
-    if any(not 1 <= len(text) <= MAX_STOP_CHARS for text in sampling.stop):
-        raise InvalidRequest(f"A stop string has 1 to {MAX_STOP_CHARS} characters.", hint="Shorten it or remove it.")
-    return sampling
-
-
-def check_prompt(prompt: str, system: str = "") -> str:
-    """`prompt` itself when it is neither empty nor too long (the system prompt counted in), else `InvalidRequest`."""
-    if not prompt.strip():
-        raise InvalidRequest("The prompt is empty.", hint="Type something for the variants to answer.")
-    length, most = len(prompt) + len(system), settings().max_prompt_chars
-    if length > most:
-        raise InvalidRequest(f"The prompt has {length:,} characters.", hint=f"Allowed: {most:,}.")
-    return prompt
 
 
 def messages(prompt: str, system: str = "", history: Sequence[Message] = ()) -> tuple[Message, ...]:
@@ -71,46 +34,34 @@ def messages(prompt: str, system: str = "", history: Sequence[Message] = ()) -> 
 
 def generate(
     engine: Engine,
-    variants: Sequence[str],
-    prompt: str,
-    system: str = "",
-    raw: bool = False,
-    sampling: Sampling | None = None,
+    spec: GenerateSpec,
     on_event: Callable[[Event], None] | None = None,
-    at_once: bool = False,
-    divergence: bool = False,
     on_measuring: Callable[[Progress], None] = lambda _: None,
 ) -> Compared:
-    """One prompt through several variants; panes stand in the order asked.
+    """One prompt through several variants; panes stand in the order of the spec.
 
-    Variants that name no engine run on the first one's, where it can run them. `at_once` lets panes on free-running
-    engines overlap; the times of those that did are marked `contended`. A variant that fails carries `error` in its
-    pane; only a request that cannot be run at all raises.
-
-    `divergence` forces the first variant's answer through the others: each of their panes then carries
-    `divergence`: `{"kld_mean", "top1_agreement", "tokens"}`, nats over that many tokens of this one prompt; where it
-    could not be measured, the first two are null and `reason` is a sentence.
+    Variants that name no engine run on the first one's, where it can run them. A variant that fails carries `error` in
+    its pane. With `spec.divergence`, the pane of every variant but the first carries `divergence`: `{"kld_mean",
+    "top1_agreement", "tokens"}`, nats over that many tokens of this one prompt; where it could not be measured, the
+    first two are null and `reason` is a sentence.
     """
-    chosen = check(sampling or Sampling())
-    check_prompt(prompt, system)
-    most = settings().max_generations
-    if not 1 <= len(variants) <= most:
-        raise InvalidRequest(f"{len(variants)} variants were asked for.", hint=f"Allowed: 1 to {most}.")
-    turn = messages(prompt, system)
-    addresses = base.together(variants)
-    requests = [PaneRequest(name, text=prompt) if raw else PaneRequest(name, messages=turn) for name in addresses]
-    source = prompt if raw else turn
-    answers = [
-        Answer(name, address=address, source=source, sampling=chosen)
-        for name, address in zip(variants, addresses, strict=True)
+    turn = messages(spec.prompt, spec.system)
+    source = spec.prompt if spec.raw else turn
+    addresses = base.together(spec.variants)
+    requests = [
+        PaneRequest(name, text=spec.prompt) if spec.raw else PaneRequest(name, messages=turn) for name in addresses
     ]
-    for event in Comparison(engine, requests, chosen, at_once).events():
+    answers = [
+        Answer(name, address=address, source=source, sampling=spec.sampling)
+        for name, address in zip(spec.variants, addresses, strict=True)
+    ]
+    for event in Comparison(engine, requests, spec.sampling, spec.at_once).events():
         answers[event.pane].add(event.item)
         if on_event:
             on_event(event)
-    if divergence:
+    if spec.divergence:
         measure(engine, answers, on_measuring)
-    return Compared(tuple(answers), at_once, divergence)
+    return Compared(tuple(answers), spec.at_once, spec.divergence)
 
 
 @dataclass(frozen=True, slots=True)

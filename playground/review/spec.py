@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import model_validator
 
 from playground import models
-from playground.compare import run
+from playground.compare.spec import check
 from playground.core import Sampling
 from playground.engines import base
 from playground.errors import InvalidRequest
@@ -40,7 +40,7 @@ class ReviewSpec(Spec):
             )
         if twice := [name for name in self.variants if self.variants.count(name) > 1]:
             raise InvalidRequest(f"{twice[0]} is named twice.", hint="Name each variant once.")
-        run.check(self.sampling)
+        check(self.sampling)
         if self.items > MAX_ITEMS:
             raise InvalidRequest(
                 f"That makes {self.items} pairs to vote on.",

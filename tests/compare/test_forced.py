@@ -10,6 +10,7 @@ import pytest
 from playground.compare.answer import Answer, ForcedAnswer
 from playground.compare.forced import ForcedComparison, blocked, measure
 from playground.compare.run import Comparison, PaneRequest, generate
+from playground.compare.spec import GenerateSpec
 from playground.core import UNKNOWN_ID, Finish, ForcedTokens, Progress, Prompt, Sampling, Token
 from playground.errors import EngineDied
 from tests.fakes import catalog
@@ -159,7 +160,9 @@ def test_closing_the_events_ends_the_work_in_the_engine() -> None:
 
 
 def test_generate_has_it_in_every_pane_but_the_first_and_only_when_asked() -> None:
-    made = generate(FakeEngine(), ["fake", "fake:nf4", "fake:nope"], "Hi", divergence=True).as_json()
+    made = generate(
+        FakeEngine(), GenerateSpec(variants=["fake", "fake:nf4", "fake:nope"], prompt="Hi", divergence=True)
+    ).as_json()
     first, second, broken = made["panes"]
     assert "divergence" not in first
     assert set(second["divergence"]) == {"kld_mean", "top1_agreement", "tokens"}
@@ -167,9 +170,15 @@ def test_generate_has_it_in_every_pane_but_the_first_and_only_when_asked() -> No
         "reason": "It was not loaded."
     }
     engine = FakeEngine()
-    assert "divergence" not in generate(engine, ["fake", "fake:nf4"], "Hi").as_json()["panes"][1]
+    assert (
+        "divergence"
+        not in generate(engine, GenerateSpec(variants=["fake", "fake:nf4"], prompt="Hi")).as_json()["panes"][1]
+    )
     assert not engine.forced
-    assert "divergence" not in generate(engine, ["fake"], "Hi", divergence=True).as_json()["panes"][0]
+    assert (
+        "divergence"
+        not in generate(engine, GenerateSpec(variants=["fake"], prompt="Hi", divergence=True)).as_json()["panes"][0]
+    )
 
 
 def test_a_finish_of_its_own_accord_is_no_reason() -> None:

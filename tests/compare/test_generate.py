@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from playground.compare.run import Event, generate
+from playground.compare.spec import GenerateSpec
 from playground.core import Sampling
 from playground.engines.router import Engines
 from playground.errors import InvalidRequest
@@ -29,7 +30,9 @@ def _fake_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_documented_json() -> None:
     seen: list[Event] = []
-    made = generate(FakeEngine(), ["fake", "fake:nf4"], "What is gravity?", on_event=seen.append).as_json()
+    made = generate(
+        FakeEngine(), GenerateSpec(variants=["fake", "fake:nf4"], prompt="What is gravity?"), on_event=seen.append
+    ).as_json()
     assert set(made) == {"prompt_ids", "panes"} and len(made["prompt_ids"]) == 3
     assert [pane["variant"] for pane in made["panes"]] == ["fake", "fake:nf4"]
     for pane in made["panes"]:
@@ -41,20 +44,22 @@ def test_the_documented_json() -> None:
 
 def test_the_system_prompt_and_raw_text_reach_the_engine() -> None:
     engine = FakeEngine()
-    generate(engine, ["fake"], "Hi", system="Be brief.")
-    generate(engine, ["fake"], "Once upon", raw=True)
+    generate(engine, GenerateSpec(variants=["fake"], prompt="Hi", system="Be brief."))
+    generate(engine, GenerateSpec(variants=["fake"], prompt="Once upon", raw=True))
     chat = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"})
     assert engine.prompts == [("fake", chat), ("fake", "Once upon")]
 
 
 def test_a_failed_variant_is_an_error_in_its_pane() -> None:
-    made = generate(FakeEngine(), ["fake", "fake:nope"], "Hi").as_json()
+    made = generate(FakeEngine(), GenerateSpec(variants=["fake", "fake:nope"], prompt="Hi")).as_json()
     assert made["panes"][0]["finish_reason"] == "stop"
     assert made["panes"][1]["finish_reason"] == "error" and made["panes"][1]["error"]["code"] == "unknown_variant"
 
 
 def test_a_limit_ends_an_answer() -> None:
-    made = generate(FakeEngine({"fake": Script()}), ["fake"], "Hi", sampling=Sampling(max_tokens=3))
+    made = generate(
+        FakeEngine({"fake": Script()}), GenerateSpec(variants=["fake"], prompt="Hi", sampling=Sampling(max_tokens=3))
+    )
     pane = made.as_json()["panes"][0]
     assert pane["finish_reason"] == "length" and pane["metrics"]["output_tokens"] == 3
 
@@ -73,7 +78,7 @@ def test_a_limit_ends_an_answer() -> None:
 def test_a_request_that_cannot_be_run(arguments: dict[str, object], sentence: str) -> None:
     engine = FakeEngine()
     with pytest.raises(InvalidRequest) as caught:
-        generate(engine, **({"variants": ["fake"], "prompt": "Hi"} | arguments))  # type: ignore[arg-type]
+        generate(engine, GenerateSpec(**({"variants": ["fake"], "prompt": "Hi"} | arguments)))
     assert sentence in str(caught.value)
     assert not engine.prompts
 
@@ -107,7 +112,9 @@ def test_an_answer_ends_at_the_same_tokens_in_every_form_and_engine(
             folder = tmp_path / place.partition(".")[0]
             end = _ending(folder, place)
             panes = [str(folder), f"{folder}:gguf-f16@transformers", f"{folder}:gguf-f16@llamacpp"]
-            found = generate(engines, panes, "hi", sampling=Sampling(max_tokens=12)).as_json()["panes"]
+            found = generate(
+                engines, GenerateSpec(variants=panes, prompt="hi", sampling=Sampling(max_tokens=12))
+            ).as_json()["panes"]
             assert [pane["finish_reason"] for pane in found] == ["stop"] * 3, (
                 place,
                 end,
@@ -117,9 +124,16 @@ def test_an_answer_ends_at_the_same_tokens_in_every_form_and_engine(
             assert len({pane["text"] for pane in found}) == 1, place
             assert [pane["metrics"]["output_tokens"] for pane in found] == [len(found[0]["token_ids"])] * 3
             held = Sampling(max_tokens=12, stop=(f"{found[0]['text'][-1]}~",))  # begins as the answer ends
-            texts = {pane["text"] for pane in generate(engines, panes, "hi", sampling=held).as_json()["panes"]}
+            texts = {
+                pane["text"]
+                for pane in generate(engines, GenerateSpec(variants=panes, prompt="hi", sampling=held)).as_json()[
+                    "panes"
+                ]
+            }
             assert texts == {found[0]["text"]}, "what may have become a stop string is not lost"
-            on = generate(engines, panes, "hi", sampling=Sampling(max_tokens=12, ignore_eos=True)).as_json()["panes"]
+            on = generate(
+                engines, GenerateSpec(variants=panes, prompt="hi", sampling=Sampling(max_tokens=12, ignore_eos=True))
+            ).as_json()["panes"]
             assert [pane["metrics"]["output_tokens"] for pane in on] == [12] * 3
     finally:
         engines.close()

@@ -16,6 +16,7 @@ import pytest
 from playground import machine
 from playground.compare.outcome import OTHER_SETTINGS
 from playground.compare.run import generate
+from playground.compare.spec import GenerateSpec
 from playground.compare.stored import Compared
 from playground.core import Finish, Sampling, Trace
 from playground.engines import subjects
@@ -46,7 +47,10 @@ def _no_torch(**_: object) -> machine.Probe:
 
 def answered(*variants: str, divergence: bool = False, scripts: dict[str, Script] | None = None) -> Compared:
     names = variants or ("fake", "fake:nf4")
-    return generate(FakeEngine(scripts or {}), names, "What is gravity?", "Be brief.", divergence=divergence)
+    return generate(
+        FakeEngine(scripts or {}),
+        GenerateSpec(variants=names, prompt="What is gravity?", system="Be brief.", divergence=divergence),
+    )
 
 
 def stored(made: Compared) -> Run:
@@ -154,8 +158,9 @@ from tests.fakes.engine import FakeEngine
 with pytest.MonkeyPatch.context() as patch:
     catalog.install(patch)
     from playground.compare.run import generate
+    from playground.compare.spec import GenerateSpec
     from playground.store.runs import keep
-    made = generate(FakeEngine(), ["fake", "fake:nf4"], "What is gravity?")
+    made = generate(FakeEngine(), GenerateSpec(variants=("fake", "fake:nf4"), prompt="What is gravity?"))
     print(keep(made.run).id, flush=True)
     sys.stdin.read()
 """

@@ -75,7 +75,7 @@ def test_a_row_with_the_first_fields_alone_is_read() -> None:
         (lambda: Plan(runs=True), "runs is True. It is a whole number."),
         (lambda: Terms(places=True), "places is True. It is a whole number from 0 to 200."),
         (lambda: QUANTIZE.changed(recipe={"method": 1}), "method is 1. It is text."),
-        (lambda: REVIEW.changed(sampling={"max_tokens": "many"}), "sampling, max tokens is 'many'."),
+        (lambda: REVIEW.changed(sampling={"max_tokens": "many"}), "max tokens is 'many'."),
         (lambda: Plan.model_validate(["runs"]), "['runs'] cannot be read. Give fields by their names."),
     ],
 )

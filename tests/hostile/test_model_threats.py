@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from playground import models
 from playground.cli import app
 from playground.compare.run import generate
+from playground.compare.spec import GenerateSpec
 from playground.core import Message, Sampling
 from playground.engines import base, subjects
 from playground.engines.llamacpp.engine import LlamaCppEngine
@@ -48,7 +49,9 @@ def _generate(model: str) -> None:
     for engine in (row.name for row in base.TABLE if row.name != "remote"):
         with pytest.raises(UnsafeModel, match="auto_map"):
             Engines().load(f"{model}@{engine}", quiet, never)
-    (pane,) = generate(Engines(), [model], "Hi", sampling=Sampling(max_tokens=1)).as_json()["panes"]
+    (pane,) = generate(
+        Engines(), GenerateSpec(variants=[model], prompt="Hi", sampling=Sampling(max_tokens=1))
+    ).as_json()["panes"]
     assert pane["error"]["code"] == "unsafe_model"
     raise UnsafeModel(pane["error"]["message"])
 

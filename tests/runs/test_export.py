@@ -167,11 +167,14 @@ def test_a_comparison_from_the_engine_to_the_page(home: Path, monkeypatch: pytes
     """Through the code that runs and stores it, so that a change of what is stored is noticed here."""
     from playground import machine
     from playground.compare.run import generate
+    from playground.compare.spec import GenerateSpec
 
     catalog.install(monkeypatch)
     monkeypatch.setattr(machine, "described", lambda device: {"device": device, "name": "Two cores", "cores": 2})
     script = Script(("Gravity", " is", " no", " thing", "."))
-    run = generate(FakeEngine({"fake:nf4": script}), ["fake", "fake:nf4"], "Why?", divergence=True).run()
+    run = generate(
+        FakeEngine({"fake:nf4": script}), GenerateSpec(variants=["fake", "fake:nf4"], prompt="Why?", divergence=True)
+    ).run()
     assert run is not None
     VALIDATOR.validate(json.loads(json.dumps(export.as_json(run))))
     told = export.account(run)
