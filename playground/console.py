@@ -291,14 +291,9 @@ def with_status(words: str, work: Callable[[], T]) -> T:
 
 def absolute(name: str) -> str:
     """The address of a variant, a local model by its path from the root."""
-    from playground import models
-    from playground.engines import base
     from playground.models import names
 
-    asked = base.parse(name)
-    model, suffix = models.split(asked.variant)
-    variant = f"{names.key(model)}:{suffix}" if suffix else names.key(model)
-    return str(base.Address(variant, asked.engine))
+    return str(names.absolute(name))
 
 
 def source(text: str) -> str:

@@ -6,21 +6,21 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from playground.compare.answer import Answer, ForcedAnswer, ForcedItem
 from playground.core import UNKNOWN_ID, Finish, ForcedTokens, Forcing, Progress
 from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
+from playground.models.address import Address
 
 log = logging.getLogger(__name__)
 
 
 def loaded_as(answer: Answer) -> str:
     """What the engine calls the variant of an answer: a cast to the checkpoint's own type is the reference."""
-    address = base.parse(answer.address)
-    return str(replace(address, variant=answer.loaded.id) if answer.loaded else address)
+    address = Address.parse(answer.address)
+    return str(Address.parse(answer.loaded.id).on(address.engine) if answer.loaded else address)
 
 
 def blocked(reference: Answer, other: Answer) -> str:

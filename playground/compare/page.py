@@ -21,6 +21,7 @@ from playground.core import Sampling, Variant
 from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError, TooMany
+from playground.models.address import Address
 from playground.web import gradio as gr
 from playground.web import values
 from playground.web.owner import Rules
@@ -181,7 +182,8 @@ class Compare:
             return {self.tab.notice: values.notice(error), self.tab.origin: values.text("")}
         with session.lock:
             session.stop()
-            wanted = [session.panes[slot].variant.rpartition(":")[2] for slot in session.shown[1:]]
+            shown = [session.panes[slot].facts for slot in session.shown[1:]]
+            wanted = [facts.name for facts in shown if facts]
             session.choices = found
             session.model = model
             picks = self._spread(found, [suffix] if suffix else wanted, len(session.shown) - 1)
@@ -208,14 +210,14 @@ class Compare:
         typed = str(inputs[self.tab.slots[slot].variant] or "").strip()
         known = {variant.name: variant.id for variant in session.choices}
         known |= {variant.label: variant.id for variant in session.choices}
-        where = base.parse(typed)
-        where = replace(where, variant=known.get(where.variant, where.variant))
+        where = Address.parse(typed)
+        where = Address.parse(known.get(where.variant, where.variant)).on(where.engine)
         name = str(where)
         facts, error = None, None
         try:
             self.rules.check_model(request, where.variant)
             facts = catalog.variant(where.variant)
-            name = str(replace(where, variant=facts.id))
+            name = str(Address.parse(facts.id).on(where.engine))
             base.check(facts, where.engine)
         except PlaygroundError as failed:
             error = failed
@@ -238,7 +240,7 @@ class Compare:
                 base.check(facts, wanted)
             except PlaygroundError as failed:
                 error = failed
-            pane.show(str(base.Address(facts.id, wanted)), facts, slot == 0, error, session.origin)
+            pane.show(str(Address.parse(facts.id).on(wanted)), facts, slot == 0, error, session.origin)
         return self._panes(session, request)
 
     def add(self, request: gr.Request) -> Update:

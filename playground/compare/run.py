@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from playground import models
 from playground.compare.answer import Answer, Item
@@ -22,6 +22,7 @@ from playground.core import Finish, Generation, Loaded, Message, Progress, Promp
 from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError, UnknownVariant
+from playground.models.address import Address
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +173,7 @@ class Comparison:
 
     def _address(self, pane: int, state: Loaded) -> str:
         """What the engine calls the variant of a pane: a cast to the checkpoint's own type is the reference."""
-        return str(replace(base.parse(self._panes[pane].variant), variant=state.id))
+        return str(Address.parse(state.id).on(Address.parse(self._panes[pane].variant).engine))
 
     def _load_all(self) -> dict[int, Loaded]:
         loaded: dict[int, Loaded] = {}
@@ -180,7 +181,7 @@ class Comparison:
             try:
                 if self._stopped[pane].is_set():
                     raise Cancelled("Stopped before it began.")
-                self._put(pane, models.variant(base.parse(request.variant).variant))
+                self._put(pane, models.variant(Address.parse(request.variant).variant))
                 loaded[pane] = self._load(pane)
                 self._put(pane, loaded[pane])
             except Exception as error:  # noqa: BLE001 - one pane's failure must not end the others

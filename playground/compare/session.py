@@ -25,6 +25,7 @@ from playground.core import Variant
 from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import EngineError, PlaygroundError, TooMany
+from playground.models.address import Address
 from playground.store import runs
 from playground.store.schema import Run
 from playground.web.values import inert
@@ -129,7 +130,7 @@ class Session:
     def share_engine(self) -> None:
         """Panes whose engine nobody chose run on the reference's, where it can run them."""
         panes = [self.panes[slot] for slot in self.shown]
-        chosen = [base.parse(pane.variant).engine for pane in panes]
+        chosen = [Address.parse(pane.variant).engine for pane in panes]
         for pane, name in zip(panes, base.common([pane.facts for pane in panes], chosen), strict=True):
             if name != pane.engine:
                 pane.run_on(name)

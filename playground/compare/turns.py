@@ -13,6 +13,7 @@ from playground.compare.run import PaneRequest, messages
 from playground.core import Finish, ForcedTokens, Loaded, Message, Progress, Prompt, Sampling, Token, Variant
 from playground.engines import base
 from playground.errors import PlaygroundError
+from playground.models.address import Address
 
 NUMBERS_EVERY_S = 0.25
 
@@ -198,7 +199,7 @@ class Pane:
             self.turns = []
         self.variant, self.facts, self.error = name, facts, error
         self._drawn = (reference, origin)
-        self.run_on(base.parse(name).engine or (base.default(facts) if facts else ""))
+        self.run_on(Address.parse(name).engine or (base.default(facts) if facts else ""))
 
     def run_on(self, engine: str) -> None:
         """Settle the engine, and draw the head that names it."""
@@ -213,7 +214,7 @@ class Pane:
         """What is asked of the engines."""
         if self.facts is None or self.engine in ("", base.default(self.facts)):
             return self.variant
-        return str(replace(base.parse(self.variant), engine=self.engine))
+        return str(replace(Address.parse(self.variant), engine=self.engine))
 
     @property
     def label(self) -> str:

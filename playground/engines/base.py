@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from playground import machine, models
 from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, Message, Progress, Prompt, Token, Variant
 from playground.errors import CatalogError, EngineUnavailable
+from playground.models.address import ENGINES, Address
 from playground.settings import settings
 
 OnProgress = Callable[[Progress], None]
@@ -163,7 +164,7 @@ TABLE: tuple[EngineRow, ...] = (
         no_distribution="A remote endpoint tells a few probable tokens at most, and a divergence needs all of them.",
     ),
 )
-NAMES = tuple(row.name for row in TABLE)
+NAMES = ENGINES
 
 
 def row(name: str) -> EngineRow:
@@ -179,31 +180,6 @@ def title(name: str) -> str:
 def no_distribution(name: str) -> str:
     """Why no divergence can be measured on the engine `name`; empty where it can."""
     return next((row.no_distribution for row in TABLE if row.name == name), "")
-
-
-# Addresses, `variant@engine`: without an engine, the first one that can run the variant here.
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """`engine` "" leaves the choice to `default`."""
-
-    variant: str
-    engine: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.variant}@{self.engine}" if self.engine else self.variant
-
-
-def parse(text: str) -> Address:
-    """Read an address. Only a known engine's name after the last "@" is one: `owner/repo@main` has a revision.
-
-    A revision that is called like an engine is written in full (`owner/repo@refs/heads/vllm`).
-    """
-    variant, at, engine = text.strip().rpartition("@")
-    if at and variant and engine in NAMES:
-        return Address(variant, engine)
-    return Address(text.strip())
 
 
 def importable(root: Path = ROOT, checkout: bool = CHECKOUT) -> Path:
@@ -294,7 +270,7 @@ def common(variants: Sequence[Variant | None], chosen: Sequence[str] = ()) -> li
 
 def together(names: Sequence[str]) -> list[str]:
     """The addresses of one run: where one names no engine, the engine is that of the first wherever it can run it."""
-    addresses = [parse(name) for name in names]
+    addresses = [Address.parse(name) for name in names]
     variants = [_look_up(address.variant) for address in addresses]
     engines = common(variants, [address.engine for address in addresses])
     return [

@@ -21,6 +21,7 @@ from playground.engines.base import NO_SECOND_PROCESS, Engine, IsCancelled, OnPr
 from playground.engines.transformers import TransformersEngine
 from playground.engines.zerogpu.engine import ZeroGpuEngine
 from playground.errors import Cancelled, EngineUnavailable
+from playground.models.address import Address
 
 POLL_S = 0.25
 WAITING = Progress("Waiting for the device: another run is being measured")
@@ -102,7 +103,7 @@ class Engines:
             return self._made[name]
 
     def _of(self, text: str) -> tuple[Engine, base.EngineRow, str]:
-        address = base.parse(text)
+        address = Address.parse(text)
         name = address.engine or base.default(models.variant(address.variant))
         return self.engine(name), base.row(name), address.variant
 
@@ -110,7 +111,7 @@ class Engines:
         self, variant: str, on_progress: OnProgress, is_cancelled: IsCancelled, keep: Sequence[str] = ()
     ) -> Loaded:
         engine, row, name = self._of(variant)
-        together = [base.parse(other) for other in keep]
+        together = [Address.parse(other) for other in keep]
         wanted = [other.variant for other in together if (other.engine or row.name) == row.name]
         if not row.on_device:  # a remote one loads nothing here
             return engine.load(name, on_progress, is_cancelled, wanted)

@@ -16,6 +16,7 @@ from playground.errors import EvaluationError, PlaygroundError
 from playground.methods import did_you_mean
 from playground.metrics.weights import content_hash
 from playground.models import checkpoint, names
+from playground.models.address import Address
 
 ENGINES = ("transformers", "vllm", "remote")
 OnProgress = Callable[[Progress], None]
@@ -75,7 +76,7 @@ def find(addresses: Sequence[str], engine: str = "", on_progress: OnProgress = l
 
 
 def _subject(name: str, engine: str, on_progress: OnProgress) -> Subject:
-    address = base.parse(name)
+    address = Address.parse(name)
     variant = models.variant(address.variant)
     chosen = address.engine or engine or "transformers"
     if variant.engines == ("remote",):
@@ -133,7 +134,7 @@ def described(
     name: str, label: str, variant: Variant | None, loaded: Loaded | None, ran_on: str = ""
 ) -> dict[str, Any]:
     """An entry of a run's `variants`. `content_hash` is None of weights that nobody loaded: they need not be here."""
-    where = (loaded.engine if loaded else ran_on) or base.parse(name).engine or "transformers"
+    where = (loaded.engine if loaded else ran_on) or Address.parse(name).engine or "transformers"
     if variant is None:
         unknown = dict.fromkeys(("method", "scheme", "bytes", "bits_per_weight", "content_hash", "dtype"))
         return {"id": name, "label": label, **unknown, "engine": where}
@@ -143,7 +144,7 @@ def described(
 
 
 def _variant_name(name: str) -> str:
-    return base.parse(name).variant
+    return Address.parse(name).variant
 
 
 def model_name(name: str) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 from playground import machine, models
 from playground.core import Loaded, Progress
-from playground.engines import base
 from playground.engines.host.imports import without_sklearn
 from playground.engines.subjects import Subject, model_key, refuse_unread, weights_hash
 from playground.errors import EvaluationError
@@ -23,6 +22,7 @@ from playground.evaluate.spec import DivergenceSpec
 from playground.jobs import queue
 from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
+from playground.models.address import Address
 from playground.process import wait_briefly
 from playground.store import folders, runs
 from playground.store.schema import Run
@@ -36,7 +36,7 @@ Spec = DivergenceSpec
 def start(spec: DivergenceSpec, submit: Submit[T]) -> T:
     """Queue it where every variant is known, and so is a text that lies on this disk. Raises PlaygroundError."""
     for name in spec.variants:
-        refuse_unread(models.variant(base.parse(name).variant))
+        refuse_unread(models.variant(Address.parse(name).variant))
     if not prose.on_hub(spec.text):
         prose.text(spec.text)
     return submit(spec, queue.best_device())
@@ -104,7 +104,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
 
 def _subject(name: str, report: Report) -> Subject:
     """A variant as transformers loads it: also one that only llama.cpp generates with. Raises PlaygroundError."""
-    asked = base.parse(name)
+    asked = Address.parse(name)
     if asked.engine not in ("", "transformers"):
         raise EvaluationError(
             f"Divergence is measured in transformers, not in {asked.engine}: it takes the whole distribution.",

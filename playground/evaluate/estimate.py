@@ -19,9 +19,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from playground import formatting, machine, models
+from playground import machine, models
 from playground.core import LoadSpec, Variant
-from playground.engines import base
 from playground.errors import OutOfMemory, PlaygroundError
 from playground.estimate import Measured, Parts, Range, spread, too_little_memory
 from playground.evaluate import passes, prepare, tasks
@@ -31,6 +30,7 @@ from playground.evaluate.passes import Pass
 from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec
 from playground.evaluate.speed import PLAN
 from playground.models import bundled, hub, names
+from playground.models.address import Address
 from playground.settings import settings
 from playground.store import database, runs
 from playground.store.schema import Run
@@ -137,7 +137,7 @@ def kept(spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, resumed:
 
 def _to_restore(spec: EvaluateSpec | DivergenceSpec) -> bool:
     """Whether the bundled model is asked for and yet to be restored: some seconds, and on the disk."""
-    kinds = {names.parse(models.split(base.parse(name).variant)[0]).kind for name in spec.variants}
+    kinds = {names.parse(models.split(Address.parse(name).variant)[0]).kind for name in spec.variants}
     return "bundled" in kinds and bundled.gguf() is not None and bundled.record(bundled.folder()) is None
 
 
@@ -147,7 +147,7 @@ def _here(spec: EvaluateSpec | DivergenceSpec) -> tuple[dict[str, LoadSpec], lis
     found: dict[str, LoadSpec] = {}
     missing = []
     for name in spec.variants:
-        asked = base.parse(name)
+        asked = Address.parse(name)
         model, _ = models.split(asked.variant)
         parsed = names.parse(model)
         if parsed.kind == "remote" or (asked.engine or engine) == "vllm":
@@ -272,7 +272,7 @@ class Room:
 
 def needed(spec: EvaluateSpec | DivergenceSpec) -> Room:
     """Of a job of this spec. A remote variant takes nothing here. Raises CatalogError for one that is not there."""
-    asked = [base.parse(name) for name in spec.variants]
+    asked = [Address.parse(name) for name in spec.variants]
     found = [(one.engine, models.variant(one.variant)) for one in asked]
     here = [variant for engine, variant in found if engine != "vllm" and variant.engines != ("remote",)]
     diverges = isinstance(spec, DivergenceSpec) or spec.divergence is not None
@@ -300,7 +300,7 @@ def check(spec: EvaluateSpec | DivergenceSpec, device: str) -> None:
 
 def together(names: Sequence[str]) -> int:
     """Bytes of variants that are loaded beside each other and answer. Raises CatalogError for one that is not there."""
-    found = [models.variant(base.parse(name).variant) for name in names]
+    found = [models.variant(Address.parse(name).variant) for name in names]
     return BASE + sum(_loaded(variant) for variant in found if variant.engines != ("remote",)) + PASS
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from playground import machine
 from playground import models as catalog
 from playground.core import Progress
-from playground.engines import base, subjects
+from playground.engines import subjects
 from playground.engines.router import Engines
 from playground.engines.subjects import Subject
 from playground.errors import EvaluationError
@@ -31,6 +31,7 @@ from playground.evaluate.unfinished import Variant
 from playground.jobs import queue
 from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
+from playground.models.address import Address
 from playground.process import wait_briefly
 from playground.settings import settings
 from playground.store import folders, runs
@@ -46,7 +47,7 @@ def start(spec: EvaluateSpec, submit: Submit[T]) -> T:
     """Queue it where every task and every variant is known. Raises PlaygroundError."""
     tasks.resolve(spec.conditions.tasks, allow_code=spec.conditions.allow_code)
     for name in spec.variants:
-        catalog.variant(base.parse(name).variant)
+        catalog.variant(Address.parse(name).variant)
     return submit(spec, queue.best_device())
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from playground.core import Progress
 from playground.engines import base
-from playground.engines.base import parse
 from playground.engines.router import Engines
 from playground.engines.subjects import Subject
 from playground.evaluate.items import Warned
+from playground.models.address import Address
 from playground.speed.bench import bench
 from playground.speed.spec import LOAD, Plan, Stage
 
@@ -59,5 +59,5 @@ def measure(
 
 def _address(subject: Subject) -> str:
     """With the engine of the tasks, where somebody chose one: transformers is what they run on unasked."""
-    asked = parse(subject.id)
+    asked = Address.parse(subject.id)
     return str(replace(asked, engine=subject.engine)) if not asked.engine and subject.engine == "vllm" else subject.id

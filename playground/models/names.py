@@ -13,8 +13,16 @@ from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground.errors import InvalidRequest, InvalidSettings, StoreUnavailable, UnknownModel, UnknownVariant
+from playground.errors import (
+    InvalidRequest,
+    InvalidSettings,
+    StoreUnavailable,
+    UnknownModel,
+    UnknownVariant,
+    UnsupportedModel,
+)
 from playground.methods import did_you_mean, on_load_names
+from playground.models.address import KV_FORMS, Address, exists, is_path_like, is_whole, valid_file, valid_repository
 from playground.models.bundled import WEIGHT_TYPE
 from playground.store import database, variants
 
@@ -32,11 +40,7 @@ HUB_MODELS = (
 MAX_NAME = 1024
 MAX_VARIANT_NAME = 80
 
-_SEGMENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
-_REPO = re.compile(rf"{_SEGMENT}/{_SEGMENT}")
-_FILE = re.compile(r"(?:[\w.+-][\w.+ -]*/)*[\w.+-][\w.+ -]*\.gguf", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
-_PATH_LIKE = re.compile(r"[~./\\]|[A-Za-z]:[\\/]")
 _SUFFIX = re.compile(r"[\w.-]+")
 _REMOTE = re.compile(r"@([a-z0-9-]{1,32})(?:/(\S+))?")
 
@@ -66,7 +70,7 @@ def parse(model: str) -> Model:
     if model.startswith("@"):
         return _remote(model)
     path = Path(model).expanduser() if not model.startswith("~") or "/" in model else None
-    if _PATH_LIKE.match(model) or (path is not None and _exists(path)):
+    if is_path_like(model) or exists(model):
         return Model(model, "local", path=path)
     name, at, revision = model.partition("@")
     if at and (not _REVISION.fullmatch(revision) or ".." in revision or revision.endswith("/")):
@@ -75,7 +79,7 @@ def parse(model: str) -> Model:
         )
     owner_repo = "/".join(name.split("/")[:2])
     file = name[len(owner_repo) + 1 :]
-    if not valid_repository(owner_repo) or (file and (not _FILE.fullmatch(file) or ".." in file)):
+    if not valid_repository(owner_repo) or (file and not valid_file(file)):
         raise _unknown(model)
     return Model(model, "hub", repo=owner_repo, file=file, revision=revision or None)
 
@@ -87,23 +91,6 @@ def _remote(model: str) -> Model:
             f"{model[:80]!r} is not a model of an endpoint.", hint="Write @NAME/MODEL, or @NAME for its own model."
         )
     return Model(model, "remote", endpoint=found[1], repo=found[2] or "")
-
-
-def valid_repository(repo: str) -> bool:
-    """The hub's own rule for `owner/name`: 96 characters, no '--' or '..', no '.git' at the end."""
-    return (
-        bool(_REPO.fullmatch(repo))
-        and len(repo) <= 96
-        and not re.search(r"--|\.\.", repo)
-        and not repo.endswith(".git")
-    )
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _unknown(model: str) -> UnknownModel:
@@ -141,6 +128,13 @@ def key(model: str) -> str:
     return str(parsed.path.resolve()) if parsed.kind == "local" and parsed.path else model
 
 
+def absolute(text: str) -> Address:
+    """An address whose model is found from any folder, as a worker needs it. Raises CatalogError."""
+    found = Address.parse(text)
+    model, suffix = split(found.variant)
+    return Address(model=f"{key(model)}:{suffix}" if suffix else key(model), engine=found.engine)
+
+
 def check_variant_name(model: str, name: str) -> None:
     """Refuse what cannot name a new variant of `model`. Raises InvalidRequest."""
     if not _SUFFIX.fullmatch(name) or len(name) > MAX_VARIANT_NAME or name.startswith((".", "-")):
@@ -157,18 +151,40 @@ def _is_model(text: str) -> bool:
         parsed = parse(text)
     except UnknownModel:
         return False
-    return parsed.kind != "local" or (parsed.path is not None and _exists(parsed.path))
+    return parsed.kind != "local" or exists(text)
+
+
+def _refuse_parts(address: Address) -> None:
+    """Parts of the grammar that no engine takes."""
+    if address.adapter:
+        whole = " A path with + in it is taken whole where it exists." if is_path_like(address.model) else ""
+        raise UnsupportedModel(
+            f"{address.adapter[:80]} is an adapter, and adapters cannot be loaded here.",
+            hint=f"Use {address.model[:80]}.{whole}",
+        )
+    if address.kv:
+        raise UnsupportedModel(
+            f"?{address.kv} asks for a form of the KV cache, which cannot be chosen here.",
+            hint=f"Use {address.model[:80]}: each engine keeps its cache in its own form.",
+        )
+    asked = address.model.rpartition("?kv=")[2]
+    if asked != address.model and not is_whole(address.model):
+        raise UnsupportedModel(
+            f"{asked[:80]!r} is no form of the KV cache.",
+            hint=f"Write ?kv=K, or ?kv=K/V&tail=N, of {', '.join(KV_FORMS)}.",
+        )
 
 
 def split(name: str) -> tuple[str, str]:
     """Separate model and variant: "owner/repo:nf4" → ("owner/repo", "nf4"); the reference has the variant "".
 
     A path may hold colons: what exists as a whole is a model. So may the id of a remote model. Raises UnknownModel,
-    UnknownVariant.
+    UnknownVariant; UnsupportedModel for an adapter or a KV form, which nothing here runs.
     """
     name = name.strip()
+    _refuse_parts(Address.parse(name))
     model, colon, suffix = name.rpartition(":")
-    if not colon or name.startswith("@") or (_PATH_LIKE.match(name) and _exists(Path(name).expanduser())):
+    if not colon or name.startswith("@") or (is_path_like(name) and exists(name)):
         parse(name)
         return name, ""
     if suffix in variant_names(model):

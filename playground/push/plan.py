@@ -14,6 +14,7 @@ from pathlib import Path
 from playground.errors import BrokenCheckpoint, InvalidRequest
 from playground.methods.recipe import without_paths
 from playground.models import names, stored
+from playground.models.address import valid_repository
 from playground.push import card as push_card
 from playground.push.card import card, origin
 from playground.store import folders
@@ -105,7 +106,7 @@ def plan(variant: str, repository: str = "") -> Plan:
 
 def check_repository(name: str) -> None:
     """Raises InvalidRequest unless it is OWNER/NAME by the hub's rules."""
-    if not names.valid_repository(name):
+    if not valid_repository(name):
         raise InvalidRequest(
             f"{name[:80]!r} is not a repository name.",
             hint="Write OWNER/NAME: letters, digits, '.', '_' and '-', 96 characters at most.",

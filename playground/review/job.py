@@ -24,6 +24,7 @@ from playground.evaluate import estimate
 from playground.jobs import queue
 from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
+from playground.models.address import Address
 from playground.review import make
 from playground.review.make import Answered
 from playground.review.spec import ReviewSpec
@@ -72,7 +73,7 @@ def check(spec: ReviewSpec, device: str) -> None:
 
 
 def _row(name: str, report: Report) -> dict[str, Any]:
-    asked = base.parse(name)
+    asked = Address.parse(name)
     variant = models.variant(asked.variant)
     remote = variant.engines == ("remote",)
     bits = variant.bits_per_weight

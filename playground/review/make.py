@@ -21,8 +21,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from playground.core import Message
-from playground.engines import base
 from playground.errors import InvalidRequest
+from playground.models.address import Address
 from playground.spec import Spec, Whole
 from playground.store import reviews, runs
 from playground.store.schema import Reveal, Review, Reviewer, ReviewItem, Run
@@ -249,7 +249,7 @@ def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None]]:
     for number, pane in enumerate(panes):
         known = run.variants[number] if len(run.variants) == len(panes) else {}
         engine = pane.get("engine") or known.get("engine") or ""
-        name = base.parse(known.get("id") or pane["variant"]).variant
+        name = Address.parse(known.get("id") or pane["variant"]).variant
         row = {**known, "id": name, "engine": engine, "label": known.get("label") or pane.get("label") or name}
         # What was stopped, failed, or was asked something else in its own pane is no answer to compare.
         whole = not pane.get("error") and not pane.get("prompt") and pane.get("finish_reason") in ("stop", "length")

@@ -9,8 +9,8 @@ from pydantic import model_validator
 from playground import models
 from playground.compare.spec import check
 from playground.core import Sampling
-from playground.engines import base
 from playground.errors import InvalidRequest
+from playground.models.address import Address
 from playground.review import make
 from playground.review.make import MAX_ITEMS, MAX_VARIANTS, PromptSet, Terms
 from playground.spec import Spec
@@ -50,7 +50,7 @@ class ReviewSpec(Spec):
 
     def check(self) -> None:
         """Whether each variant is known, and the title names none. Raises PlaygroundError."""
-        known = [models.variant(base.parse(name).variant) for name in self.variants]
+        known = [models.variant(Address.parse(name).variant) for name in self.variants]
         make.check(
             self.terms,
             [{"id": one.id, "label": one.label, "scheme": one.scheme, "method": one.method} for one in known],

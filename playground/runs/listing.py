@@ -13,11 +13,11 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from playground.engines.base import parse
 from playground.errors import PlaygroundError, UnknownRun
 from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
 from playground.metrics.verdict import Verdict, read
+from playground.models.address import Address
 from playground.runs.page import KINDS
 from playground.store import database, runs
 from playground.store.runs import Entry
@@ -153,7 +153,9 @@ class Rows:
 def labels(entry: Entry) -> dict[str, str]:
     """What variants are called, the reference first: by id, and by that without its engine."""
     found = {str(one["id"]): str(one["label"]) for one in named(entry.run.variants)}
-    return found | {plain: label for name, label in found.items() if (plain := parse(name).variant) not in found}
+    return found | {
+        plain: label for name, label in found.items() if (plain := Address.parse(name).variant) not in found
+    }
 
 
 def line(entry: Entry, found: Number) -> dict[str, Any]:

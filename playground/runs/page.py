@@ -19,11 +19,11 @@ from playground.compare.outcome import strip
 from playground.compare.session import WORDS
 from playground.compare.stored import Compared
 from playground.core import Sampling, Variant
-from playground.engines.base import parse
 from playground.evaluate import board
 from playground.evaluate.report import left_out, named
 from playground.metrics.weights import where_it_hurt
 from playground.models import stored
+from playground.models.address import Address
 from playground.quantize.compressor import GENERATION
 from playground.report import paths
 from playground.runs import replay
@@ -100,7 +100,7 @@ def _prompt(row: Mapping[str, Any]) -> list[list[str]]:
 def speed(row: Mapping[str, Any]) -> dict[str, Any]:
     """As the Speed page's value when it is done."""
     found = bench_rows(row)
-    labels = report.Labels({parse(str(one["id"])).variant: _variant(row, one) for one in row["variants"]})
+    labels = report.Labels({Address.parse(str(one["id"])).variant: _variant(row, one) for one in row["variants"]})
     return {
         "state": "done",
         "rows": [report.shown_row(one, labels) for one in found],
@@ -112,7 +112,7 @@ def speed(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _variant(row: Mapping[str, Any], facts: Mapping[str, Any]) -> Variant:
     """What a row is called by; the variant itself may be gone."""
-    name = parse(str(facts["id"])).variant
+    name = Address.parse(str(facts["id"])).variant
     return Variant(
         id=name,
         model=str(row["model"]),

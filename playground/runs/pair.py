@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from playground.compare.answer import Answer
 from playground.compare.stored import Compared
-from playground.engines.base import parse
 from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
 from playground.metrics.verdict import read
+from playground.models.address import Address
 from playground.report import paths
 from playground.runs import page
 from playground.store.runs import Entry
@@ -140,7 +140,7 @@ def _table(
 def _names(*rows: Row) -> dict[str, str]:
     """Labels of both runs, the second's where both have one: by id, and by that without its engine."""
     found = {str(one["id"]): str(one["label"]) for row in rows for one in named(row["variants"])}
-    return {parse(name).variant: label for name, label in found.items()} | found
+    return {Address.parse(name).variant: label for name, label in found.items()} | found
 
 
 def _comparison(first: Row, second: Row) -> dict[str, Any]:

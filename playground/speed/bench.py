@@ -29,11 +29,12 @@ from statistics import fmean
 import numpy as np
 
 from playground.core import Clock, Finish, Generation, Loaded, Progress, Sampling, Token, Trace
-from playground.engines.base import Engine, parse
+from playground.engines.base import Engine
 from playground.errors import Cancelled, ContextOverflow, EngineError, InvalidRequest, PlaygroundError, UnknownVariant
 from playground.machine import Probe
 from playground.metrics.timing import timing
 from playground.metrics.weights import mbu
+from playground.models.address import Address
 from playground.settings import settings
 from playground.speed.spec import LOAD, BenchRow, BenchTest, Plan, Stage, failure
 
@@ -69,7 +70,7 @@ def bench(
 def _one(
     engine: Engine, address: str, plan: Plan, probe: Probe | None, on_stage: OnStage, requests: Requests
 ) -> Iterator[BenchRow]:
-    asked = parse(address)
+    asked = Address.parse(address)
 
     def load() -> Loaded:
         return engine.load(
@@ -83,7 +84,7 @@ def _one(
         on_stage(Stage(address, LOAD, 0, 1, Progress("Loading")))
         loaded = load()
         # The engine holds it by its own name, which need not be the one that was asked for (a cast to the same type).
-        held = str(replace(asked, variant=parse(loaded.id).variant))
+        held = str(Address.parse(loaded.id).on(asked.engine))
         prompts = Prompts(engine, held)
     except Cancelled:
         raise
@@ -103,7 +104,7 @@ def _one(
         except Cancelled:
             raise
         except PlaygroundError as error:
-            yield failure(parse(loaded.id).variant, loaded.engine, test.name, address, error)
+            yield failure(Address.parse(loaded.id).variant, loaded.engine, test.name, address, error)
             if not isinstance(error, OF_THIS_TEST_ONLY):
                 return
         else:
@@ -121,7 +122,7 @@ def _measure(
     address: str,
 ) -> BenchRow:
     base = BenchRow(
-        variant=parse(loaded.id).variant,
+        variant=Address.parse(loaded.id).variant,
         engine=loaded.engine,
         test=test.name,
         runs=test.runs,

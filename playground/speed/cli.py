@@ -102,13 +102,14 @@ def _counts(option: str, text: str) -> tuple[int, ...]:
 
 def _with_engine(name: str, engine: str) -> str:
     """`name` on `engine`, unless it names one itself."""
-    from playground.engines.base import NAMES, Address, parse
+    from playground.engines.base import NAMES
     from playground.methods import did_you_mean
+    from playground.models.address import Address
 
     if engine and engine not in NAMES:
         raise InvalidRequest(f"There is no engine {engine!r}.", hint=did_you_mean(engine, NAMES))
-    asked = parse(name)
-    return str(Address(asked.variant, asked.engine or engine))
+    asked = Address.parse(name)
+    return str(asked.on(asked.engine or engine))
 
 
 @contextmanager

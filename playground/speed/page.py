@@ -12,8 +12,9 @@ from typing import Any
 from playground import models as catalog
 from playground.core import Variant
 from playground.engines import base
-from playground.engines.base import Address, Engine
+from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError
+from playground.models.address import Address
 from playground.speed.session import SpeedTabs
 from playground.speed.spec import Plan
 from playground.web import gradio as gr
@@ -40,7 +41,8 @@ def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundErr
                 "reference": variant.is_reference,
                 "source": variant.source,
                 "options": [
-                    {**option, "address": str(Address(variant.id, str(option["engine"])))} for option in options
+                    {**option, "address": str(Address.parse(variant.id).on(str(option["engine"])))}
+                    for option in options
                 ],
             }
         )

@@ -13,8 +13,8 @@ from typing import Any
 from playground import formatting
 from playground.core import Variant
 from playground.engines import base
-from playground.engines.base import parse
 from playground.engines.subjects import described, model_name, variant_or_none
+from playground.models.address import Address
 from playground.models.names import key
 from playground.report import plots
 from playground.report.parts import Account, Cell, Figure, Heading, Said, Table
@@ -64,7 +64,7 @@ def _address(row: Row) -> str:
 
 def _names(run: Run) -> dict[str, str]:
     """What each address is called: its variant's label, and the engine where several measured."""
-    facts = {parse(str(one["id"])).variant: str(one.get("label") or one["id"]) for one in run.variants}
+    facts = {Address.parse(str(one["id"])).variant: str(one.get("label") or one["id"]) for one in run.variants}
     measured = run.result.get("rows") or []
     several = len({row.get("engine") for row in measured}) > 1
     found: dict[str, str] = {}
@@ -130,7 +130,7 @@ def _caveats(measured: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _summary(run: Run, single: Sequence[Row], names: Mapping[str, str]) -> Table:
-    sizes = {parse(str(one["id"])).variant: one.get("bytes") for one in run.variants}
+    sizes = {Address.parse(str(one["id"])).variant: one.get("bytes") for one in run.variants}
     headings = (
         Heading("Variant", words=True), Heading("Weights"), Heading("Decode", "tok/s"), Heading("Prefill", "tok/s"),
         Heading("MBU", "of the bandwidth"),
@@ -297,11 +297,11 @@ class Labels:
     variants: Mapping[str, Variant] = field(default_factory=dict)
 
     def variant(self, address: str) -> str:
-        name = parse(address).variant
+        name = Address.parse(address).variant
         return self.variants[name].label if name in self.variants else name
 
     def is_reference(self, address: str) -> bool:
-        name = parse(address).variant
+        name = Address.parse(address).variant
         return name in self.variants and self.variants[name].is_reference
 
 
@@ -312,7 +312,7 @@ def engine_title(name: str) -> str:
 
 def shown_row(found: BenchRow, labels: Labels) -> dict[str, Any]:
     """A row as the page needs it: the documented fields and what to call them."""
-    engine = found.engine or parse(found.address).engine
+    engine = found.engine or Address.parse(found.address).engine
     return {
         **found.as_dict(),
         "label": labels.variant(found.address),

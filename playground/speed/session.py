@@ -11,8 +11,9 @@ from typing import Any
 
 from playground import machine
 from playground.core import Progress, Variant
-from playground.engines.base import Engine, parse
+from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError
+from playground.models.address import Address
 from playground.speed.bench import Pace, Requests, bench
 from playground.speed.report import Labels, engine_title, files, headline, shown_row
 from playground.speed.report import bench as recorded
@@ -77,7 +78,7 @@ class Measurement:
 
     def _progress(self) -> dict[str, Any]:
         stage, now = self._stage, time.monotonic()
-        engine = parse(stage.address).engine
+        engine = Address.parse(stage.address).engine
         return {
             "name": self._labels.variant(stage.address) if stage.address else "",
             "title": engine_title(engine) if engine else "",

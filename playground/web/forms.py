@@ -8,10 +8,9 @@ from typing import Any
 from playground import models
 from playground.core import Variant
 from playground.engines import base
-from playground.engines.base import Address
-from playground.engines.base import parse as parse_address
 from playground.errors import InvalidRequest
 from playground.models import names
+from playground.models.address import Address
 from playground.web.values import size
 
 MAX_VARIANTS = 16
@@ -62,10 +61,9 @@ def addresses(reference: str, others: Sequence[str]) -> tuple[str, ...]:
 
 def _checked_address(name: str) -> str:
     """The variant and the engine that it names, if any; a local model by its path from the root, for the worker."""
-    asked = parse_address(name)
-    model, suffix = models.split(models.variant(asked.variant).id)
-    key = names.key(model)
-    return str(Address(f"{key}:{suffix}" if suffix else key, asked.engine))
+    asked = Address.parse(name)
+    known = models.variant(asked.variant).id
+    return str(names.absolute(known).on(asked.engine))
 
 
 def _text(data: Mapping[str, Any], key: str, longest: int = MAX_FIELD) -> str:

@@ -33,8 +33,8 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from playground import models
-from playground.engines import base
 from playground.errors import InvalidRequest, NotOffered, OutOfQuota, OwnerOnly, PlaygroundError, TooMany, WrongLogin
+from playground.models.address import split_engine
 from playground.settings import settings
 from playground.store import database
 from playground.web.visitor import header, headers_of, hub_login, hub_user, listed, loopback, name_of, same, visitor
@@ -255,7 +255,7 @@ class Rules:
             return
         known = offered()
         for name in names:
-            where = base.parse(name).variant
+            where, _ = split_engine(name)
             if not any(where == one or _VARIANT.fullmatch(where.removeprefix(one)) for one in known):
                 raise NotOffered(
                     f"{name[:80]!r} is not offered to visitors of this page.",

@@ -15,8 +15,9 @@ from playwright.sync_api import Locator, Page, expect
 from playground import machine, models
 from playground.core import Loaded, Variant
 from playground.engines import base
-from playground.engines.base import Option, parse
+from playground.engines.base import Option
 from playground.errors import OutOfMemory
+from playground.models.address import Address
 from tests.fakes.engine import FakeEngine, Script
 
 pytestmark = pytest.mark.browser
@@ -30,7 +31,7 @@ class Several(FakeEngine):
     """As `Engines`: an address names the engine."""
 
     def load(self, variant: str, *arguments: Any, **more: Any) -> Loaded:
-        return replace(super().load(variant, *arguments, **more), engine=parse(variant).engine)
+        return replace(super().load(variant, *arguments, **more), engine=Address.parse(variant).engine)
 
 
 @pytest.fixture(autouse=True)

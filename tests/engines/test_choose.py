@@ -10,8 +10,8 @@ import pytest
 from playground import models
 from playground.core import Variant
 from playground.engines import base
-from playground.engines.base import Address
 from playground.errors import EngineUnavailable, UnknownModel
+from playground.models.address import Address
 from tests.fakes.catalog import fake_variant
 
 REFERENCE = replace(fake_variant("fake"), engines=("transformers", "vllm"))
@@ -45,8 +45,8 @@ def without_vllm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ],
 )
 def test_an_address_ends_with_a_known_engine_or_has_none(text: str, variant: str, engine: str) -> None:
-    assert base.parse(text) == Address(variant, engine)
-    assert base.parse(str(base.parse(text))) == base.parse(text)
+    assert Address.parse(text) == Address(model=variant, engine=engine)
+    assert Address.parse(str(Address.parse(text))) == Address.parse(text)
 
 
 def test_every_engine_is_an_option_with_a_reason_where_it_cannot(with_vllm: None) -> None:

@@ -56,5 +56,6 @@ def install(monkeypatch: pytest.MonkeyPatch, extra: Sequence[str] = ()) -> None:
     monkeypatch.setattr(models, "models", lambda: ["fake", "other"])
     monkeypatch.setattr(models, "describe", lambda model: "made up")
     monkeypatch.setattr(models, "split", split)
+    monkeypatch.setattr("playground.models.names.split", split)
     monkeypatch.setattr(models, "variant", variant)
     monkeypatch.setattr(models, "variants", variants)

@@ -21,9 +21,9 @@ from playground.core import (
     Prompt,
     Token,
 )
-from playground.engines import base
 from playground.engines.base import IsCancelled, OnProgress
 from playground.errors import Cancelled, PlaygroundError, UnknownVariant
+from playground.models.address import Address
 
 GRAVITY = (
     "Gravity",
@@ -105,7 +105,7 @@ class FakeEngine:
             raise script.load_error
         self.loaded.add(variant)
         return Loaded(
-            id=base.parse(variant).variant,
+            id=Address.parse(variant).variant,
             engine=self.name,
             device="cpu",
             dtype="bfloat16",
