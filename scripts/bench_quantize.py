@@ -32,13 +32,14 @@ import psutil
 
 from playground import models, texts
 from playground.core import Progress
+from playground.methods import method
 from playground.methods.llm_compressor import to_yaml
 from playground.methods.recipe import Recipe
 from playground.metrics.weights import content_hash
 from playground.models import checkpoint
 from playground.process import briefly
 from playground.quantize import compressor
-from playground.quantize.recipes import complete, maker
+from playground.quantize.recipes import complete
 from playground.quantize.tokens import tokenize
 from playground.texts import Calibration
 
@@ -154,7 +155,7 @@ def ordered(arguments: argparse.Namespace, place: Path) -> Path:
     recipe = complete(
         checkpoint.from_path(arguments.model, source), Recipe(method=arguments.method, scheme=arguments.scheme)
     ).recipe
-    (place / "recipe.yaml").write_text(to_yaml(maker(recipe.method).modifiers(recipe)))
+    (place / "recipe.yaml").write_text(to_yaml(method(recipe.method).modifiers(recipe)))
     found = {"model": str(source), "recipe": str(place / "recipe.yaml")}
     found |= {"columns": tokens.columns() if arguments.method != "rtn" else None}
     found |= {"samples": arguments.samples, "max_length": arguments.max_length}

@@ -7,6 +7,12 @@ from playground.methods.base import Method, Option
 from playground.methods.llm_compressor import GROUP_RULE, Modifiers, quantization
 from playground.methods.recipe import Recipe
 
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    defaults = {option.name: option.default for option in ROW.options}
+    return {"AutoRoundModifier": {**defaults, **recipe.options, **quantization(recipe)}}
+
+
 ROW = Method(
     name="autoround",
     title="AutoRound",
@@ -22,6 +28,7 @@ ROW = Method(
     group_size=GROUP_RULE,
     hardware="As RTN at run time; making it wants a GPU.",
     job=True,
+    modifiers=modifiers,
     options=(
         # Its own default of 200 would take half an hour for the smallest model on a processor.
         Option("iters", 20, "steps of gradient descent per block; 200 in the paper", low=0, high=10_000),
@@ -29,8 +36,3 @@ ROW = Method(
         Option("enable_torch_compile", False, "compile the training step: worth it on a GPU only"),
     ),
 )
-
-
-def modifiers(recipe: Recipe) -> Modifiers:
-    defaults = {option.name: option.default for option in ROW.options}
-    return {"AutoRoundModifier": {**defaults, **recipe.options, **quantization(recipe)}}

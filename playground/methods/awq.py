@@ -7,6 +7,12 @@ from playground.methods.base import Method, Option
 from playground.methods.llm_compressor import GROUP_RULE, Modifiers, quantization
 from playground.methods.recipe import Recipe
 
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    # AWQ only scales; the quantizer that follows rounds.
+    return {"AWQModifier": dict(recipe.options), "QuantizationModifier": quantization(recipe)}
+
+
 ROW = Method(
     name="awq",
     title="AWQ",
@@ -22,13 +28,9 @@ ROW = Method(
     group_size=GROUP_RULE,
     hardware="As RTN: vLLM's integer kernels on NVIDIA GPUs from compute capability 7.5, 4 bits on a CPU.",
     job=True,
+    modifiers=modifiers,
     options=(
         Option("n_grid", 20, "scales tried for each mapping; fewer is faster", low=3),
         Option("duo_scaling", True, "let the weights' size count too, not only the activations'"),
     ),
 )
-
-
-def modifiers(recipe: Recipe) -> Modifiers:
-    # AWQ only scales; the quantizer that follows rounds.
-    return {"AWQModifier": dict(recipe.options), "QuantizationModifier": quantization(recipe)}

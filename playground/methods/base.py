@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from playground.methods.llm_compressor import Modifiers
+from playground.methods.recipe import Recipe
 from playground.methods.schemes import SCHEMES
 
 
@@ -55,6 +57,8 @@ class Method:
     hardware           where the result is fast, and where it only works
     architectures      that the method knows; () for every causal language model
     job                made by a quantize job; False: only while loading
+    modifiers          llm-compressor's modifiers for a recipe, by name with their arguments; None where a job makes it
+                       with a `quantize.writers.Writer`, or no job does
     options            arguments of the method itself
     requires           importable packages
     """
@@ -76,6 +80,7 @@ class Method:
     architectures: tuple[str, ...] = ()
     job: bool = False
     options: tuple[Option, ...] = ()
+    modifiers: Callable[[Recipe], Modifiers] | None = None
 
     def calibrates(self, scheme: str) -> bool:
         """Whether making `scheme` with this method needs calibration text."""

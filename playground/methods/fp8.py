@@ -7,6 +7,11 @@ from playground.methods.base import Method
 from playground.methods.llm_compressor import Modifiers, quantization
 from playground.methods.recipe import Recipe
 
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    return {"QuantizationModifier": quantization(recipe)}
+
+
 ROW = Method(
     name="fp8",
     title="FP8",
@@ -22,8 +27,5 @@ ROW = Method(
     group_size="a scale for each channel, tensor or 128×128 block, as the scheme says",
     hardware="FP8 products on NVIDIA GPUs from compute capability 8.9; emulated, so slow, on a CPU.",
     job=True,
+    modifiers=modifiers,
 )
-
-
-def modifiers(recipe: Recipe) -> Modifiers:
-    return {"QuantizationModifier": quantization(recipe)}

@@ -7,6 +7,11 @@ from playground.methods.base import Method, Option
 from playground.methods.llm_compressor import GROUP_RULE, Modifiers, quantization
 from playground.methods.recipe import Recipe
 
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    return {"GPTQModifier": {**recipe.options, **quantization(recipe)}}
+
+
 ROW = Method(
     name="gptq",
     title="GPTQ",
@@ -22,13 +27,10 @@ ROW = Method(
     group_size=GROUP_RULE,
     hardware="As RTN; W8A8 multiplies INT8 on NVIDIA GPUs from compute capability 7.5 and on CPUs with VNNI.",
     job=True,
+    modifiers=modifiers,
     options=(
         Option("block_size", 128, "columns quantized in one pass", low=1),
         Option("dampening_frac", 0.01, "added to the Hessian's diagonal, as a share of its mean", low=0, high=1),
         Option("actorder", "static", "order of the columns", choices=("static", "weight", "group")),
     ),
 )
-
-
-def modifiers(recipe: Recipe) -> Modifiers:
-    return {"GPTQModifier": {**recipe.options, **quantization(recipe)}}

@@ -7,6 +7,11 @@ from playground.methods.base import Method
 from playground.methods.llm_compressor import Modifiers, quantization
 from playground.methods.recipe import Recipe
 
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    return {"QuantizationModifier": quantization(recipe)}
+
+
 ROW = Method(
     name="mxfp",
     title="MXFP",
@@ -22,8 +27,5 @@ ROW = Method(
     group_size="32, fixed by the format",
     hardware="MX products on NVIDIA GPUs of compute capability 10.0 and on AMD MI350; vLLM has no kernel on a CPU.",
     job=True,
+    modifiers=modifiers,
 )
-
-
-def modifiers(recipe: Recipe) -> Modifiers:
-    return {"QuantizationModifier": quantization(recipe)}

@@ -7,6 +7,11 @@ from playground.methods.base import Method
 from playground.methods.llm_compressor import Modifiers, quantization
 from playground.methods.recipe import Recipe
 
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    return {"QuantizationModifier": quantization(recipe)}
+
+
 ROW = Method(
     name="nvfp4",
     title="NVFP4",
@@ -22,8 +27,5 @@ ROW = Method(
     group_size="16, fixed by the format",
     hardware="FP4 products on NVIDIA GPUs of compute capability 10.0 and 12.0; weights only from 7.5 on.",
     job=True,
+    modifiers=modifiers,
 )
-
-
-def modifiers(recipe: Recipe) -> Modifiers:
-    return {"QuantizationModifier": quantization(recipe)}

@@ -7,6 +7,11 @@ from playground.methods.base import Method
 from playground.methods.llm_compressor import GROUP_RULE, Modifiers, quantization
 from playground.methods.recipe import Recipe
 
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    return {"QuantizationModifier": quantization(recipe)}
+
+
 ROW = Method(
     name="rtn",
     title="RTN",
@@ -23,8 +28,5 @@ ROW = Method(
     hardware="Integer kernels for 4 and 8 bits on NVIDIA GPUs from compute capability 7.5 (vLLM), 4 bits on a CPU; "
     "3 and 2 bits have none: right for quality only.",
     job=True,
+    modifiers=modifiers,
 )
-
-
-def modifiers(recipe: Recipe) -> Modifiers:
-    return {"QuantizationModifier": quantization(recipe)}

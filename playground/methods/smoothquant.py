@@ -7,6 +7,13 @@ from playground.methods.base import Method, Option
 from playground.methods.llm_compressor import Modifiers, quantization
 from playground.methods.recipe import Recipe
 
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    strength = {name: value for name, value in recipe.options.items() if name == "smoothing_strength"}
+    rest = {name: value for name, value in recipe.options.items() if name != "smoothing_strength"}
+    return {"SmoothQuantModifier": strength, "GPTQModifier": {**rest, **quantization(recipe)}}
+
+
 ROW = Method(
     name="smoothquant",
     title="SmoothQuant",
@@ -22,14 +29,9 @@ ROW = Method(
     group_size="one scale for each output channel: nothing to choose",
     hardware="INT8 products on NVIDIA GPUs from compute capability 7.5 and on CPUs with VNNI.",
     job=True,
+    modifiers=modifiers,
     options=(
         Option("smoothing_strength", 0.5, "how much of the outliers moves into the weights", low=0, high=1),
         Option("dampening_frac", 0.01, "GPTQ: added to the Hessian's diagonal", low=0, high=1),
     ),
 )
-
-
-def modifiers(recipe: Recipe) -> Modifiers:
-    strength = {name: value for name, value in recipe.options.items() if name == "smoothing_strength"}
-    rest = {name: value for name, value in recipe.options.items() if name != "smoothing_strength"}
-    return {"SmoothQuantModifier": strength, "GPTQModifier": {**rest, **quantization(recipe)}}

@@ -8,6 +8,13 @@ from playground.methods.base import Method, Option
 from playground.methods.llm_compressor import GROUP_RULE, Modifiers, quantization
 from playground.methods.recipe import Recipe
 
+
+def modifiers(recipe: Recipe) -> Modifiers:
+    rotation = {option.name: option.default for option in ROW.options} | dict(recipe.options)
+    rotation["rotations"] = list(rotation["rotations"])  # YAML of plain lists
+    return {"SpinQuantModifier": rotation, "QuantizationModifier": quantization(recipe)}
+
+
 ROW = Method(
     name="spinquant",
     title="SpinQuant",
@@ -24,6 +31,7 @@ ROW = Method(
     hardware="As RTN: the rotations are merged into the weights and cost nothing afterwards.",
     architectures=("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"),
     job=True,
+    modifiers=modifiers,
     options=(
         Option("rotations", ("R1", "R2"), "which rotations", choices=("R1", "R2", "R3", "R4")),
         Option(
@@ -34,9 +42,3 @@ ROW = Method(
         ),
     ),
 )
-
-
-def modifiers(recipe: Recipe) -> Modifiers:
-    rotation = {option.name: option.default for option in ROW.options} | dict(recipe.options)
-    rotation["rotations"] = list(rotation["rotations"])  # YAML of plain lists
-    return {"SpinQuantModifier": rotation, "QuantizationModifier": quantization(recipe)}

@@ -57,6 +57,11 @@ def make(
     return model
 
 
+def notes(folder: Path, recipe: Recipe) -> tuple[str, ...]:  # noqa: ARG001 the same call for every method
+    """Nothing: the files hold what the scheme says."""
+    return ()
+
+
 def layer_errors(
     source: Path, saved: Path, report: Callable[[Progress], None], *, transposed: bool = False
 ) -> Iterator[LayerError]:

@@ -28,6 +28,7 @@ from playground.jobs import queue, worker
 from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
 from playground.methods.recipe import Recipe, variant_name
+from playground.methods.table import method
 from playground.metrics.weights import WHAT, LayerError, content_hash
 from playground.models import checkpoint, names
 from playground.models.checkpoint import Checkpoint
@@ -37,10 +38,11 @@ from playground.quantize import compressor, reload
 from playground.quantize import probe as quantize_probe
 from playground.quantize import report as quantize_report
 from playground.quantize.estimate import Estimate, estimate, facts
-from playground.quantize.recipes import complete, maker, open_original
+from playground.quantize.recipes import complete, open_original
 from playground.quantize.reload import in_fresh_process
 from playground.quantize.spec import QuantizeSpec
 from playground.quantize.tokens import tokenize
+from playground.quantize.writers import writer
 from playground.store import folders, variants
 from playground.store.schema import Run, StoredVariant
 from playground.texts import Calibration
@@ -203,10 +205,9 @@ def _make(
 ) -> list[LayerError]:
     """Fill the folder and, where the model is in memory, the probe. llm-compressor's methods give modifiers; the others
     write by themselves."""
-    how = maker(recipe.method)
-    if hasattr(how, "modifiers"):
+    if modifiers := method(recipe.method).modifiers:
         with compressor.explained(recipe):
-            return compressor.quantize(source, partial, how.modifiers(recipe), tokens, probe, report)
+            return compressor.quantize(source, partial, modifiers(recipe), tokens, probe, report)
     errors: list[LayerError] = []
 
     def on_layer(error: LayerError) -> None:
@@ -214,7 +215,7 @@ def _make(
         report.layer(error.name, error.relative_error, WHAT)
 
     # The worker is stopped by a signal. What comes back is the model in memory, or nothing where there is none.
-    model = how.make(source, partial, recipe, tokens, report.progress, lambda: False, on_layer)
+    model = writer(recipe.method).make(source, partial, recipe, tokens, report.progress, lambda: False, on_layer)
     if model is not None:
         quantize_probe.record(model, compressor.tokenizer(source), probe)
     return errors
@@ -222,8 +223,7 @@ def _make(
 
 def _notes(recipe: Recipe, partial: Path) -> tuple[str, ...]:
     """The method's own notes on the files that it wrote."""
-    say = getattr(maker(recipe.method), "notes", None)
-    return tuple(say(partial, recipe)) if say else ()
+    return () if method(recipe.method).modifiers else writer(recipe.method).notes(partial, recipe)
 
 
 def _compared_in_llamacpp(file: Path, source: Path, recipe: Recipe, original: Checkpoint) -> dict[str, Any] | None:

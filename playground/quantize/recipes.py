@@ -5,11 +5,9 @@ Everything is decided from the names and shapes of a checkpoint's linear layers,
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from playground.errors import InvalidRecipe, InvalidRequest
@@ -22,10 +20,9 @@ from playground.metrics.weights import Tensor
 from playground.models import split
 from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint
+from playground.quantize.writers import writer
 from playground.texts import Calibration
 
-# Methods that write their files themselves. Every other one is modifiers of llm-compressor, in `playground.methods`.
-WRITERS = {"bitsandbytes": "playground.quantize.bitsandbytes", "gguf": "playground.quantize.gguf"}
 HEAD = "lm_head"  # always ignored: tied to the embedding in small models, and no engine runs it packed
 # What rounding hurts most for the bytes it saves, or what llm-compressor's text calibration never reaches.
 IGNORED = (
@@ -71,14 +68,14 @@ def complete(checkpoint: Checkpoint, recipe: Recipe) -> Completed:
     _refuse_options(row, recipe)
     recipe = recipe.changed(method=row.name, scheme=named)
     reasons: list[str] = []
-    if "llmcompressor" in row.requires:
+    if row.modifiers:
         recipe = _layers(checkpoint, row, recipe, reasons)
     elif recipe.kv_cache:
         raise InvalidRecipe(
             f"{row.title} has no KV-cache scheme.", hint="Leave it out, or use a method of llm-compressor: RTN, FP8 …"
         )
     else:
-        maker(row.name).check(recipe)
+        writer(row.name).check(recipe)
     return Completed(_calibration(row, recipe, reasons), tuple(reasons))
 
 
@@ -310,21 +307,6 @@ def _calibration(row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
     asked = Calibration()
     reasons.append(f"Calibrated on {asked.samples} bundled samples of {asked.max_length} tokens at most.")
     return recipe.changed(calibration=asked.model_dump(mode="json"))
-
-
-def maker(name: str) -> ModuleType:
-    """The file of a method that a job runs. It has one of
-
-    modifiers(recipe)                              llm-compressor's modifiers, by name with their arguments
-    make(source, target, recipe, tokens, report, is_cancelled, lost)  writes the variant's files into the folder
-                                                   `target` and tells `lost` the error of each layer as it is stored
-                                                   there; returns the model in memory, where there is one
-
-    With `make` come check(recipe), which refuses what the method cannot do before anything runs, and perhaps
-    notes(folder, recipe): sentences about the files, for the card.
-    """
-    found = method(name).name
-    return importlib.import_module(WRITERS.get(found, f"playground.methods.{found}"))
 
 
 # The linear layers of a checkpoint: what a recipe can target, keep or ignore.
