@@ -198,8 +198,7 @@ class Watch:
         from playground.store import folders, jobs
 
         if job.state == "queued":
-            before = [other for other in jobs.all_jobs(("queued", "running"), job.device) if other.id != job.id]
-            ahead = sum(other.created_at <= job.created_at for other in before)
+            ahead = jobs.ahead(job, jobs.all_jobs(("queued", "running"), job.device))
             self._show(
                 "waiting for 1 other job" if ahead == 1 else f"waiting for {ahead} jobs" if ahead else "starting"
             )

@@ -9,6 +9,7 @@ holds more of it than that there is one.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -383,13 +384,13 @@ def _row(endpoint: Endpoint, asked: Asked | None) -> dict[str, Any]:
 
 def entered(data: Mapping[str, Any]) -> Endpoint:
     """The endpoint of the form, not checked yet. Raises InvalidRequest for what no form sends."""
-    fields = {}
-    for name in ("name", "url", "model", "key", "key_env"):
-        value = data.get(name, "")
+    typed = {}
+    for one in dataclasses.fields(Endpoint):
+        value = data.get(one.name, "")
         if not isinstance(value, str) or len(value) > MAX_FIELD:
-            raise InvalidRequest(f"The field {name} is no text or too long.", hint="Shorten it.")
-        fields[name] = value.strip()
-    return Endpoint(**fields)
+            raise InvalidRequest(f"The field {one.name} is no text or too long.", hint="Shorten it.")
+        typed[one.name] = value.strip()
+    return Endpoint(**typed)
 
 
 def added(made: Endpoint, replaced: bool, number: int) -> Said:

@@ -20,7 +20,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -202,8 +202,8 @@ def endpoints() -> list[Endpoint]:
 
 
 def _endpoint(name: str, raw: Mapping[str, Any]) -> Endpoint:
-    made = Endpoint(name, **{key: str(raw.get(key, "")) for key in ("url", "key", "key_env", "model")})
-    return checked(made)
+    written = {one.name: str(raw.get(one.name, "")) for one in fields(Endpoint) if one.name != "name"}
+    return checked(Endpoint(name, **written))
 
 
 def _unreadable(path: Path, why: str) -> CatalogError:

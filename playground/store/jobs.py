@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, or_, select, update
@@ -49,6 +49,14 @@ def all_jobs(states: Sequence[State] = (), device: str = "") -> list[Job]:
         query = query.where(Job.device == device)
     with database.reading() as session:
         return list(session.scalars(query))
+
+
+def ahead(job: Job, active: Iterable[Job]) -> int:
+    """How many of the jobs of its device come before one that waits; 0 for one that does not."""
+    if job.state != "queued":
+        return 0
+    mine = job.created_at, job.id
+    return sum(other.device == job.device and (other.created_at, other.id) < mine for other in active)
 
 
 def first(state: State, device: str) -> Job | None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from playground.errors import UnknownJob
 from playground.jobs.kinds import Spec
+from playground.store.jobs import ahead
 from playground.store.schema import Job
 
 ENDED_SHOWN = 6  # jobs that are over without a result; older ones are in `playground jobs list`
@@ -95,14 +96,6 @@ class JobCards:
             return self._queue.log(job_id, LOG_LINES)
         except UnknownJob:
             return None
-
-
-def ahead(job: Job, active: Jobs) -> int:
-    """Of the same device, those that came before; `active` is newest first."""
-    if job.state != "queued":
-        return 0
-    same = [other.id for other in active[::-1] if other.device == job.device]
-    return same.index(job.id)
 
 
 # One job.
