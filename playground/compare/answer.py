@@ -1,7 +1,7 @@
 """One answer of one variant: collected from an engine's items, stored as JSON, and read back from it.
 
-The page, the command line, exports and the replay all read this record. The stored JSON holds every token as the engine
-gave it: nothing is rounded or summed up, so that every metric can be computed again.
+The page, the command line, exports and the replay all read this record. The stored JSON holds every token as received
+from the engine, unrounded, so that every metric can be computed again.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ ForcedItem = Progress | ForcedTokens | Finish | PlaygroundError
 
 @dataclass(slots=True)
 class Answer:
-    """What has arrived so far; feed it every item of its pane.
+    """The answer as received so far; `add` every item of its pane.
 
     variant_id  the variant as it was requested
-    address     what the engines were asked for: with an engine where it is not the variant's own
-    label       what people call it; the variant's own label unless set
-    source      the chat, or the text to continue, that the prompt was made of
-    forced      the reference's answer in this variant; None where nobody tried
+    address     the address sent to the engine: names the engine where it is not the variant's default
+    label       display name; the variant's own label unless set
+    source      the chat, or the text to continue, that the prompt was rendered from
+    forced      the reference's answer forced through this variant; None where that was not tried
     """
 
     variant_id: str
@@ -106,7 +106,7 @@ class Answer:
 
     @property
     def end_s(self) -> float:
-        """When the last token came, seconds after the request was accepted."""
+        """Arrival of the last token, in seconds after the request was accepted; 0 without tokens."""
         return self.tokens[-1].time_s if self.tokens else 0.0
 
     @property
@@ -123,11 +123,11 @@ class Answer:
 
     @property
     def question(self) -> str:
-        """What the user wrote last; of a raw completion the text itself."""
+        """The user's last message; for a raw completion the text itself."""
         return self.source if isinstance(self.source, str) else self.source[-1]["content"] if self.source else ""
 
     def same_prompt(self, other: Answer) -> bool:
-        """Whether both had the same token ids. An endpoint that renders chats itself tells none: False."""
+        """Whether both prompts have the same token ids; False for an endpoint that reports none."""
         return bool(self.prompt and other.prompt and self.prompt.ids and self.prompt.ids == other.prompt.ids)
 
     def trace(self) -> Trace:
@@ -167,7 +167,7 @@ class Answer:
         return row
 
     def as_row(self) -> dict[str, Any]:
-        """One entry of `panes` in a stored run: that of `generate`, with every token and what the engine loaded."""
+        """One entry of `panes` in a stored run: `as_json` with every token and what the engine loaded."""
         return self.as_json() | {
             "label": self.label or self.address,
             "loaded": self.loaded.as_dict() if self.loaded else None,
@@ -175,7 +175,7 @@ class Answer:
         }
 
     def prompt_row(self) -> dict[str, Any]:
-        """The prompt as it was rendered; of an answer that got no further, as it was requested."""
+        """The rendered prompt; the requested one where nothing was rendered."""
         raw = isinstance(self.source, str)
         prompt = self.prompt or Prompt((), self.question if raw else "", "raw" if raw else "chat", "")
         chat = None if raw else [dict(turn) for turn in self.source if isinstance(turn, Mapping)]
@@ -185,7 +185,7 @@ class Answer:
     def from_row(cls, row: Mapping[str, Any], prompt: Mapping[str, Any], sampling: Mapping[str, Any]) -> Answer:
         """Inverse of `as_row`. What an older version did not store is left out, never guessed.
 
-        prompt, sampling  the comparison's, for an answer that has none of its own
+        prompt, sampling  of the comparison, for an answer that stores none itself
         """
         loaded = Loaded.from_dict(row["loaded"]) if row.get("loaded") else None
         prompt = row.get("prompt") or prompt
@@ -207,10 +207,10 @@ class Answer:
 
 @dataclass(slots=True, eq=False)
 class ForcedAnswer:
-    """The reference's answer as one variant sees it; feed it every item of its own.
+    """The reference's answer forced through one variant; `add` every item of that variant.
 
     total   tokens of the reference's answer
-    reason  why there is nothing or no more: blocked, failed or stopped
+    reason  why positions are missing: blocked, failed or stopped
     """
 
     total: int
@@ -235,7 +235,7 @@ class ForcedAnswer:
         return 0 < self.total == len(self.tokens)
 
     def sentence(self, label: str) -> str:
-        """What it showed, over how much of the answer of `label` (the reference), and why there is no more."""
+        """The summary, over how many tokens of the answer of `label` (the reference), and why the rest is missing."""
         words = [self.reason] if self.reason else []
         if summary := self.summary:
             part = "" if self.complete else f"the first {summary.tokens} of "
@@ -243,7 +243,7 @@ class ForcedAnswer:
         return _capital(" ".join(words))
 
     def short(self) -> dict[str, Any]:
-        """For the strip under the panes: words, mean KLD in nats, same top token from 0 to 1."""
+        """For the strip under the panes: words, mean KLD in nats, top-1 agreement from 0 to 1."""
         summary = self.summary
         if summary is None:
             reason = self.reason or "It was not measured."
@@ -272,7 +272,7 @@ class ForcedAnswer:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], total: int) -> ForcedAnswer:
-        """Inverse of `as_row`. `total` is for a run that did not store it."""
+        """Inverse of `as_row`. `total` is used where the row does not store it."""
         positions = POSITIONS.validate_python(row.get("positions") or [])
         return cls(int(row.get("total") or total), str(row.get("reason") or ""), positions)
 
@@ -282,9 +282,9 @@ def _capital(text: str) -> str:
 
 
 def _sampling(row: Mapping[str, Any]) -> Sampling:
-    """How the tokens were chosen. What this version does not know is left out."""
-    known = {name: value for name, value in row.items() if name in Sampling.__dataclass_fields__}
-    return Sampling(**known | {"stop": tuple(known.get("stop") or ())})
+    """The stored sampling; fields that this version does not have are dropped."""
+    supported = {name: value for name, value in row.items() if name in Sampling.__dataclass_fields__}
+    return Sampling(**supported | {"stop": tuple(supported.get("stop") or ())})
 
 
 def _prompt(row: Mapping[str, Any], loaded: Loaded | None) -> Prompt | None:
@@ -296,14 +296,14 @@ def _prompt(row: Mapping[str, Any], loaded: Loaded | None) -> Prompt | None:
 
 def _finish(row: Mapping[str, Any], reason: Any, tokens: list[Token]) -> Finish:
     metrics = row.get("metrics") or {}
-    shown, text = "".join(token.text for token in tokens), str(row.get("text") or "")
+    streamed, text = "".join(token.text for token in tokens), str(row.get("text") or "")
     return Finish(
         reason=reason,
         prompt_tokens=metrics.get("prompt_tokens") or 0,
         output_tokens=len(tokens),
         peak_memory_bytes=metrics.get("peak_memory_bytes"),
         waited_s=row.get("waited_s") or 0.0,
-        text=text[len(shown) :] if text.startswith(shown) else "",
+        text=text[len(streamed) :] if text.startswith(streamed) else "",
         reported=Reported(**row["reported"]) if row.get("reported") else None,
         contended=bool(row.get("contended")),
     )

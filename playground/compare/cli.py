@@ -1,7 +1,4 @@
-"""`python -m playground generate`: panes side by side in a terminal. And `endpoints`: the owner's endpoints.
-
-No command prints a key.
-"""
+"""`python -m playground generate` (panes side by side in a terminal) and `endpoints`. No command prints a key."""
 
 from __future__ import annotations
 
@@ -36,8 +33,7 @@ Name = Annotated[str, typer.Argument(help="Short name; its models are called @NA
 class SideBySide:
     """Draws one column per variant while events arrive, and a verdict line at the end.
 
-    On something that is no terminal nothing moves: the finished texts are printed once, and beside JSON (`console`
-    writing to standard error) not even those.
+    Without a terminal the finished texts are printed once; with `--json` (`console` writes to standard error) nothing.
     """
 
     def __init__(self, variants: Sequence[str], console: Console) -> None:
@@ -70,7 +66,7 @@ class SideBySide:
         self._panes[event.pane].add(event.item)
 
     def on_measuring(self, progress: Progress) -> None:
-        """What goes on once the texts are there."""
+        """Show the progress of the divergence, which is measured after the texts."""
         share = f" {progress.done / progress.total:.0%}" if progress.total else ""
         self._measuring = f"{progress.stage}{share} …"
 
@@ -127,11 +123,11 @@ def add(
 ) -> None:
     """Store an endpoint; one of the same name is replaced."""
     key = _key() if key_stdin else ""
-    made = endpoints.add(endpoints.Endpoint(name, url, key, key_env, model))
-    out.print(escape(f"{made.name}: {made.url}, key: {'set' if made.has_key else 'none'}"), highlight=False)
-    if made.caution:
-        err.print(made.caution, style="yellow")
-    err.print(escape(f"Try it: python -m playground endpoints test {made.name}"), style="dim", highlight=False)
+    endpoint = endpoints.add(endpoints.Endpoint(name, url, key, key_env, model))
+    out.print(escape(f"{endpoint.name}: {endpoint.url}, key: {'set' if endpoint.has_key else 'none'}"), highlight=False)
+    if endpoint.caution:
+        err.print(endpoint.caution, style="yellow")
+    err.print(escape(f"Try it: python -m playground endpoints test {endpoint.name}"), style="dim", highlight=False)
 
 
 def _key() -> str:
@@ -168,15 +164,15 @@ def test(name: Name) -> None:
 
     engine = RemoteEngine()
     try:
-        with err.status("Asking") as shown:
-            for found in try_out(engine, name, lambda: False):
-                if isinstance(found, Progress):
-                    shown.update(escape(found.stage))
-                elif found.loaded:
-                    out.print(escape(f"{found.loaded.id}: {found.learned}"), highlight=False, soft_wrap=True)
+        with err.status("Asking") as status:
+            for update in try_out(engine, name, lambda: False):
+                if isinstance(update, Progress):
+                    status.update(escape(update.stage))
+                elif update.loaded:
+                    out.print(escape(f"{update.loaded.id}: {update.learned}"), highlight=False, soft_wrap=True)
                 else:
-                    out.print(escape(f"{name} ({found.host}) answers: {found.said}"), highlight=False)
-                    for model in (found.models or ())[:20]:
+                    out.print(escape(f"{name} ({update.host}) answers: {update.said}"), highlight=False)
+                    for model in (update.models or ())[:20]:
                         out.print(escape(f"  @{name}/{model}"), highlight=False, soft_wrap=True)
     finally:
         engine.close()
@@ -234,20 +230,20 @@ def generate(
         divergence=divergence,
     )
     with terminal.open_engines() as engine:
-        # Beside JSON the panes are drawn on standard error, and only where a person looks at it.
+        # With --json the panes are drawn on standard error, and only on a terminal.
         with SideBySide(variants, err if as_json else out) as view:
             result = generate_all(engine, spec, view.on_event, view.on_measuring)
-        made = result.as_json()
+        output = result.as_json()
         kept = keep(result.run) if save else Kept()
         if as_json:
-            print_json(made | ({"run": kept.id or None} if save else {}))
+            print_json(output | ({"run": kept.id or None} if save else {}))
         else:
             reference = result.answers[0].label
             for answer in result.answers:
                 if answer.forced:
                     out.print(Text(f"{answer.variant_id}: {answer.forced.sentence(reference)}"), highlight=False)
     tell_kept(kept)
-    failed = [pane for pane in made["panes"] if "error" in pane]
+    failed = [pane for pane in output["panes"] if "error" in pane]
     for pane in failed if as_json else ():
         err.print(plain(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)
     if failed:

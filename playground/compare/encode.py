@@ -1,6 +1,6 @@
-"""What a pane shows, as append-only JSON lines: [kind, …]. A growing value costs the browser only what is new.
+"""A pane's content as append-only JSON lines, [kind, …], so that the browser only reads what is new.
 
-Everything here is data. The browser draws it with `textContent`, so no name, prompt, output or error is ever HTML.
+The browser draws it with `textContent`, so no name, prompt, output or error is ever HTML.
 
     head  {label, role, id, source, facts: [[text, explanation]], notes, engine, engines: [base.Option]}
     user  prompt, key of the turn | made  settings, where it runs, kernel
@@ -37,13 +37,17 @@ def line(*parts: Any) -> str:
 
 
 def size_facts(bits: float | None, count: int | None, estimated: bool) -> list[list[str]]:
-    """What a head says of the size: each fact with its explanation."""
+    """The size facts of a pane's head: pairs of text and explanation.
+
+    bits   per weight
+    count  bytes
+    """
     facts = []
     if bits is not None:
         facts.append([f"{bits:.1f} bits per weight", "All tensors of the checkpoint, in bits, over its parameters."])
     if count is not None:
-        how = "Estimated: it is quantized while loading, nothing is stored." if estimated else "On disk."
-        facts.append([("≈ " if estimated else "") + megabytes(count), how])
+        explanation = "Estimated: it is quantized while loading, nothing is stored." if estimated else "On disk."
+        facts.append([("≈ " if estimated else "") + megabytes(count), explanation])
     return facts
 
 
@@ -55,7 +59,7 @@ def head(
     engine: str = "",
     options: Sequence[Option] = (),
 ) -> str:
-    """The title of a pane, before anything ran. What the bar already says (`origin`) is not said again."""
+    """The title of a pane. `origin` is shown in the bar, so it is cut from the variant's source."""
     role = "reference" if reference else ""
     if variant is None:
         return line(
@@ -88,7 +92,7 @@ def head(
 
 
 def _concerns(note: str, engine: str) -> bool:
-    """Whether a pane on this engine has use for a note: one about an engine begins with its name."""
+    """Whether a note applies to a pane on this engine: one about an engine begins with its name."""
     about = note.partition(" ")[0]
     return not engine or about == engine or about not in NAMES
 
@@ -100,7 +104,7 @@ def state(name: str, progress: Progress | None = None) -> str:
 
 
 def made(sampling: Sampling, raw: bool, loaded: Loaded | None, template: str | None) -> str:
-    """The settings chip of one answer, and what computed it: where, and the kernel that multiplies the weights."""
+    """The settings chip of one answer, the engine, device and dtype that computed it, and its matmul kernel."""
     chip = str(sampling)
     if raw:
         chip += " · raw completion"
@@ -124,8 +128,8 @@ def token(item: Token, previous: Token | None) -> str:
 
 
 def numbers(result: Answer) -> str:
-    """The metrics so far; exactly `metrics.timing`, in the units of the page."""
-    found = result.timing()
+    """The metrics so far, from `metrics.timing`: ms, tokens/s, tokens, bytes."""
+    times = result.timing()
 
     def ms(seconds: float | None) -> float | None:
         return None if seconds is None else round(seconds * 1e3, 2)
@@ -136,26 +140,26 @@ def numbers(result: Answer) -> str:
     return line(
         "num",
         {
-            "decode": rate(found.decode_tok_s),
-            "ttft": ms(found.ttft_s),
-            "prefill": rate(found.prefill_tok_s),
-            "tpot": ms(found.tpot_s),
-            "tokens": found.output_tokens or None,
+            "decode": rate(times.decode_tok_s),
+            "ttft": ms(times.ttft_s),
+            "prefill": rate(times.prefill_tok_s),
+            "tpot": ms(times.tpot_s),
+            "tokens": times.output_tokens or None,
             "memory": result.peak_memory_bytes,
-            "p50": ms(found.itl_p50_s),
-            "p99": ms(found.itl_p99_s),
+            "p50": ms(times.itl_p50_s),
+            "p99": ms(times.itl_p99_s),
         },
     )
 
 
 def part(split: Divergence, label: str, reference_label: str, reference: bool) -> str:
-    """Where the text of the pane `label` parts from the reference's, and what each wanted; for either of the two."""
+    """The first token at which the pane `label` differs from the reference; `reference`: the line is for its pane."""
     words = split.sentence(label, reference_label if reference_label != label else "the reference")
     return line("part", split.index, words, "" if reference else label)
 
 
 def forced(start: int, tokens: Sequence[ForcedToken]) -> str:
-    """Positions of the reference's answer as this variant sees them."""
+    """Positions of the reference's answer, forced through this variant."""
     rows = [
         [
             _significant(token.kld),
@@ -173,12 +177,12 @@ def _significant(kld: float) -> float:
 
 
 def measure(turn: str, label: str, tokens: int, shared: int) -> str:
-    """A forced text begins: the key of the reference's turn, its pane's label, and how many tokens this text shares."""
+    """Begin a measurement: the reference's turn, its pane's label, its tokens, and how many this text shares."""
     return line("measure", turn, label, tokens, shared)
 
 
 def measured(state: str, words: str) -> str:
-    """How the measurement stands."""
+    """The state of the measurement."""
     return line("measured", state, words)
 
 
@@ -187,14 +191,14 @@ def progress(item: Progress) -> str:
 
 
 def end(result: Answer, finish: Finish, sampling: Sampling) -> str:
-    why = {
+    reason = {
         "stop": "ended by itself",
         "length": f"reached the limit of {sampling.max_tokens} tokens",
         "abort": "stopped",
         "error": "failed",
     }[finish.reason]
     count = len(result.tokens)
-    words = [f"{count} token{'' if count == 1 else 's'}", why]
+    words = [f"{count} token{'' if count == 1 else 's'}", reason]
     if finish.waited_s >= 0.05:
         words.append(f"waited {finish.waited_s:.1f} s for others")
     if finish.contended:
@@ -203,18 +207,18 @@ def end(result: Answer, finish: Finish, sampling: Sampling) -> str:
     return line("end", name, " · ".join(words), _reported(finish.reported))
 
 
-def _reported(found: Reported | None) -> str:
-    """The engine's own word on this answer, to be held against the numbers above it."""
-    if found is None:
+def _reported(figures: Reported | None) -> str:
+    """The engine's own figures of this answer, to compare with the measured ones; "" where there are none."""
+    if figures is None:
         return ""
     words = []
-    if found.ttft_s is not None:
-        words.append(f"TTFT {found.ttft_s * 1e3:.0f} ms")
-    if found.prefill_s is not None:
-        words.append(f"prefill {found.prefill_s * 1e3:.0f} ms")
-    if found.decode_tok_s is not None:
-        words.append(f"{found.decode_tok_s:.2f} tok/s decode")
-    return f"{found.source}: {', '.join(words)}" if words else ""
+    if figures.ttft_s is not None:
+        words.append(f"TTFT {figures.ttft_s * 1e3:.0f} ms")
+    if figures.prefill_s is not None:
+        words.append(f"prefill {figures.prefill_s * 1e3:.0f} ms")
+    if figures.decode_tok_s is not None:
+        words.append(f"{figures.decode_tok_s:.2f} tok/s decode")
+    return f"{figures.source}: {', '.join(words)}" if words else ""
 
 
 def fail(error: PlaygroundError) -> str:

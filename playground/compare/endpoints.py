@@ -1,10 +1,10 @@
-"""The endpoints panel: a button beside the model picker, what it opens, and what happens in it.
+"""The endpoints panel beside the model picker: its layout, its value and its events.
 
-Whatever changes or contacts an endpoint asks first whether it may. Each test of an endpoint is a thread of its own,
-with a limit.
+Every event that changes or contacts an endpoint checks first that the owner sent it. Each test of an endpoint runs in
+its own thread with a timeout.
 
-A key comes in with `enter` alone. That event does not go through the queue, nothing of it is kept here, and no answer
-holds more of it than that there is one.
+A key is received by the event `enter` alone. That event bypasses the queue, the key is not kept here, and a response
+only says whether there is one.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ STREAMS = 8
 # Events of its script: `look` when it opens; `enter` {name, url, model, key, key_env}; `forget`, `ask`, `halt` {name};
 # `use` {model, where}, which the Compare tab takes.
 SIGNALS = "'look' 'enter' 'forget' 'ask' 'halt' 'use'"
-SHOWN = 20  # models of one endpoint
+MAX_MODELS = 20  # models of one endpoint
 MAX_FIELD = 8192  # characters; the limits of `models.endpoints` are below it
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
-    """How far a test is. `stage` and `seconds` while it runs; `error` when it failed; `trial` what came until then."""
+class TrialState:
+    """Progress of a test: `stage` and `seconds` while it runs, `error` if it failed, `trial` as received so far."""
 
     running: bool
     stage: str
@@ -61,8 +61,8 @@ class Now:
     error: PlaygroundError | None
 
 
-class Asked:
-    """One test of one endpoint. It is over at its limit, whatever its connection still waits for."""
+class TrialThread:
+    """One test of one endpoint in its own thread. It ends after `LIMIT_S`, even if its connection still waits."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -83,7 +83,7 @@ class Asked:
         self._end(Cancelled("Stopped.", hint="Test it again whenever you like."))
 
     def wait(self, seconds: float) -> None:
-        """Return when it is over, or after `seconds`; at its limit it is over."""
+        """Block until the test ends, at most `seconds`. Ends a test that is past `LIMIT_S`."""
         self._over.wait(seconds)
         if self.running and time.monotonic() - self._began > LIMIT_S:
             self._stopped.set()
@@ -94,13 +94,13 @@ class Asked:
                 )
             )
 
-    def now(self) -> Now:
+    def state(self) -> TrialState:
         with self._lock:
             seconds = time.monotonic() - self._began
-            return Now(self.running, self._stage, seconds, self._trial, self._error)
+            return TrialState(self.running, self._stage, seconds, self._trial, self._error)
 
     def _end(self, error: PlaygroundError | None = None) -> None:
-        """The first end counts."""
+        """Mark the test as ended; later calls change nothing."""
         with self._lock:
             if self.running:
                 self._error = error
@@ -109,12 +109,12 @@ class Asked:
     def _run(self) -> None:
         engine = RemoteEngine()
         try:
-            for found in try_out(engine, self.name, self._stopped.is_set):
+            for update in try_out(engine, self.name, self._stopped.is_set):
                 with self._lock:
-                    if isinstance(found, Progress):
-                        self._stage = found.stage
+                    if isinstance(update, Progress):
+                        self._stage = update.stage
                     else:
-                        self._trial = found
+                        self._trial = update
             self._end()
         except PlaygroundError as error:
             self._end(error)
@@ -126,40 +126,40 @@ class Asked:
 
 
 class Trials:
-    """The tests of one browser tab by endpoint, the last of each. Callable from any thread."""
+    """The latest test of each endpoint in one browser tab. Thread-safe."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, Asked] = {}
+        self._by_name: dict[str, TrialThread] = {}
         self._lock = threading.Lock()
         self._watched = False
 
     def begin(self, name: str) -> None:
-        """Start a test; one that is running goes on."""
+        """Start a test unless one of this endpoint is running."""
         with self._lock:
-            if name not in self._asked or not self._asked[name].running:
-                self._asked[name] = Asked(name)
+            if name not in self._by_name or not self._by_name[name].running:
+                self._by_name[name] = TrialThread(name)
 
-    def asked(self) -> dict[str, Asked]:
+    def by_name(self) -> dict[str, TrialThread]:
         with self._lock:
-            return dict(self._asked)
+            return dict(self._by_name)
 
     def stop(self, name: str) -> None:
-        if one := self.asked().get(name):
-            one.stop()
+        if trial := self.by_name().get(name):
+            trial.stop()
 
     def drop(self, name: str) -> None:
-        """Forget what is known of an endpoint: it is another one now, or none."""
+        """Stop and forget the test of an endpoint that was replaced or removed."""
         with self._lock:
-            one = self._asked.pop(name, None)
-        if one:
-            one.stop()
+            trial = self._by_name.pop(name, None)
+        if trial:
+            trial.stop()
 
     def close(self) -> None:
-        for one in self.asked().values():
-            one.stop()
+        for trial in self.by_name().values():
+            trial.stop()
 
     def changes(self) -> Iterator[None]:
-        """Twice a second and at every end, until no test runs any more. One caller at a time; others end at once."""
+        """Yield twice a second and whenever a test ends, until none runs. One caller at a time; others end at once."""
         with self._lock:
             if self._watched:
                 return
@@ -168,37 +168,37 @@ class Trials:
             while running := self._running():
                 yield
                 running[0].wait(TICK_S)
-                for other in running[1:]:
-                    other.wait(0)
+                for trial in running[1:]:
+                    trial.wait(0)
         except GeneratorExit:
             with self._lock:
                 self._watched = False
             raise
         yield
 
-    def _running(self) -> list[Asked]:
-        """The tests that run; with none, who watches is free again in the same moment, so that no test is unwatched."""
+    def _running(self) -> list[TrialThread]:
+        """The running tests. With none, clears `_watched` under the same lock, so that no new test goes unwatched."""
         with self._lock:
-            running = [one for one in self._asked.values() if one.running]
+            running = [trial for trial in self._by_name.values() if trial.running]
             self._watched = bool(running)
             return running
 
 
 @dataclass(slots=True)
 class Visit:
-    """One browser tab's."""
+    """What the panel keeps for one browser tab."""
 
     trials: Trials = field(default_factory=Trials)
-    said: Said | None = None
+    reply: Reply | None = None
     count: int = 0
 
-    def say(self, make: Callable[[int], Said]) -> None:
+    def reply_with(self, make: Callable[[int], Reply]) -> None:
         self.count += 1
-        self.said = make(self.count)
+        self.reply = make(self.count)
 
 
 class Endpoints:
-    """The events of the panel. `changed` and its outputs follow whatever changes the list (the pickers offer it)."""
+    """The events of the panel. `changed` runs after each change of the list, to update the pickers."""
 
     def __init__(self, panel: gr.HTML, owner: Owner) -> None:
         self.panel, self.owner = panel, owner
@@ -218,16 +218,16 @@ class Endpoints:
         begun.then(self.stream, None, panel, concurrency_limit=STREAMS, concurrency_id="endpoints", **PRIVATE)
 
     def visit(self, request: gr.Request) -> Visit:
-        """What the panel holds for a tab of the owner; for others, who may do nothing here, it holds nothing."""
+        """The state of the owner's tab; visitors, who may change nothing here, get an empty one that is not kept."""
         if self.owner.refusal(request):
             return Visit()
         with self._lock:
-            found = self._visits.setdefault(request.session_hash or "", Visit())
+            visit = self._visits.setdefault(request.session_hash or "", Visit())
             oldest = next(iter(self._visits)) if len(self._visits) > MAX_VISITS else None
-            forgotten = self._visits.pop(oldest) if oldest is not None else None
-        if forgotten:
-            forgotten.trials.close()
-        return found
+            dropped = self._visits.pop(oldest) if oldest is not None else None
+        if dropped:
+            dropped.trials.close()
+        return visit
 
     def leave(self, request: gr.Request) -> None:
         with self._lock:
@@ -244,20 +244,20 @@ class Endpoints:
             visit.trials.close()
 
     def _value(self, visit: Visit, request: gr.Request) -> str:
-        return panel(visit.trials.asked(), visit.said, self.owner.refusal(request))
+        return panel(visit.trials.by_name(), visit.reply, self.owner.refusal(request))
 
     def look(self, request: gr.Request) -> str:
         return self._value(self.visit(request), request)
 
     def _try(self, request: gr.Request, act: Callable[[Visit], None]) -> str:
-        """Do it if the request is the owner's; what is wrong becomes a sentence in the panel."""
+        """Run `act` if the request is the owner's, and return the panel's value. Errors become its reply."""
         visit = self.visit(request)
         try:
             self.owner.check(request)
             act(visit)
         except PlaygroundError as error:
-            said = error
-            visit.say(lambda number: failure(said, number))
+            refusal = error
+            visit.reply_with(lambda number: failure(refusal, number))
             if isinstance(error, OwnerOnly):
                 log.warning("Refused to change the endpoints: %s", error)
         except OSError as error:
@@ -265,18 +265,18 @@ class Endpoints:
                 f"The endpoints cannot be written: {error.strerror or type(error).__name__}.",
                 hint="Is the disk full, or the data folder not yours?",
             )
-            visit.say(lambda number: failure(failed, number))
+            visit.reply_with(lambda number: failure(failed, number))
         return self._value(visit, request)
 
     def enter(self, data: gr.EventData, request: gr.Request) -> str:
         """Add an endpoint, checked as on the command line; one of the same name is replaced."""
 
         def act(visit: Visit) -> None:
-            wanted = entered(_fields(data))
-            replaced = any(known.name == wanted.name for known in models_endpoints.endpoints())
-            made = models_endpoints.add(wanted)
-            visit.trials.drop(made.name)
-            visit.say(lambda number: added(made, replaced, number))
+            requested = entered(_fields(data))
+            replaced = any(endpoint.name == requested.name for endpoint in models_endpoints.endpoints())
+            stored = models_endpoints.add(requested)
+            visit.trials.drop(stored.name)
+            visit.reply_with(lambda number: added(stored, replaced, number))
 
         return self._try(request, act)
 
@@ -287,7 +287,7 @@ class Endpoints:
             name = _name(data)
             models_endpoints.remove(name)
             visit.trials.drop(name)
-            visit.say(lambda number: Said(number, f"{name} is removed."))
+            visit.reply_with(lambda number: Reply(number, f"{name} is removed."))
 
         return self._try(request, act)
 
@@ -300,13 +300,13 @@ class Endpoints:
         return self._try(request, act)
 
     def stream(self, request: gr.Request) -> Iterator[Any]:
-        """The panel's value while tests run. A closed tab is noticed at a yield: two a second, whatever happens."""
+        """Yield the panel's value while tests run: at least twice a second, since gradio notices a closed tab there."""
         visit = self.visit(request)
-        told = False
+        yielded = False
         for _ in visit.trials.changes():
-            told = True
+            yielded = True
             yield self._value(visit, request)
-        if not told:
+        if not yielded:
             yield gr.skip()
 
     def halt(self, data: gr.EventData, request: gr.Request) -> str:
@@ -323,7 +323,7 @@ def _name(data: gr.EventData) -> str:
     return str(_fields(data).get("name") or "")
 
 
-# What is in the panel.
+# The panel's content.
 
 
 def layout() -> gr.HTML:
@@ -332,8 +332,8 @@ def layout() -> gr.HTML:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """The answer to what was last entered. `number` counts the answers, so that the page knows a new one."""
+class Reply:
+    """The response to the last event. `number` counts them, so that the page recognises a new one."""
 
     number: int
     words: str
@@ -341,13 +341,13 @@ class Said:
     good: bool = True
 
 
-def panel(asked: Mapping[str, Asked], said: Said | None, refused: OwnerOnly | None) -> str:
-    """The value: the list, what was tried, and whether the one who looks may change it. Visitors learn no address."""
+def panel(trials: Mapping[str, TrialThread], reply: Reply | None, refused: OwnerOnly | None) -> str:
+    """The panel's value as JSON: endpoints with their tests, the reply, the refusal. Visitors get no rows."""
     trouble: list[str] | None = None
     rows: list[dict[str, Any]] = []
     try:
-        known = [] if refused else models_endpoints.endpoints()
-        rows = [_row(endpoint, asked.get(endpoint.name)) for endpoint in known]
+        endpoints = [] if refused else models_endpoints.endpoints()
+        rows = [_row(endpoint, trials.get(endpoint.name)) for endpoint in endpoints]
     except CatalogError as error:
         trouble = [error.message, error.hint]
     return inert(
@@ -355,12 +355,12 @@ def panel(asked: Mapping[str, Asked], said: Said | None, refused: OwnerOnly | No
             "rows": rows,
             "trouble": trouble,
             "refused": [refused.message, refused.hint] if refused else None,
-            "said": said and [said.number, said.good, said.words, said.hint],
+            "said": reply and [reply.number, reply.good, reply.words, reply.hint],
         }
     )
 
 
-def _row(endpoint: Endpoint, asked: Asked | None) -> dict[str, Any]:
+def _row(endpoint: Endpoint, trial: TrialThread | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": endpoint.name,
         "url": endpoint.url,
@@ -369,37 +369,41 @@ def _row(endpoint: Endpoint, asked: Asked | None) -> dict[str, Any]:
         "key": endpoint.has_key,
         "caution": endpoint.caution,
     }
-    if asked is None:
+    if trial is None:
         return row
-    now = asked.now()
-    if now.trial:
-        ids = [f"@{endpoint.name}/{model}" for model in now.trial.models or ()]
+    state = trial.state()
+    if state.trial:
+        ids = [f"@{endpoint.name}/{model}" for model in state.trial.models or ()]
         if not ids and endpoint.model:
             ids = [f"@{endpoint.name}/{endpoint.model}"]
-        row |= {"said": now.trial.said, "learned": now.trial.learned, "models": ids[:SHOWN], "more": len(ids[SHOWN:])}
-    row["stage"] = [now.stage, round(now.seconds)] if now.running else None
-    row["error"] = [now.error.message, now.error.hint] if now.error else None
+        row |= {
+            "said": state.trial.said,
+            "learned": state.trial.learned,
+            "models": ids[:MAX_MODELS],
+            "more": len(ids[MAX_MODELS:]),
+        }
+    row["stage"] = [state.stage, round(state.seconds)] if state.running else None
+    row["error"] = [state.error.message, state.error.hint] if state.error else None
     return row
 
 
 def entered(data: Mapping[str, Any]) -> Endpoint:
-    """The endpoint of the form, not checked yet. Raises InvalidRequest for what no form sends."""
+    """The endpoint from the form's fields, unchecked. Raises InvalidRequest for a field that is no text or too long."""
     typed = {}
-    for one in dataclasses.fields(Endpoint):
-        value = data.get(one.name, "")
+    for spec in dataclasses.fields(Endpoint):
+        value = data.get(spec.name, "")
         if not isinstance(value, str) or len(value) > MAX_FIELD:
-            raise InvalidRequest(f"The field {one.name} is no text or too long.", hint="Shorten it.")
-        typed[one.name] = value.strip()
+            raise InvalidRequest(f"The field {spec.name} is no text or too long.", hint="Shorten it.")
+        typed[spec.name] = value.strip()
     return Endpoint(**typed)
 
 
-def added(made: Endpoint, replaced: bool, number: int) -> Said:
-    """What was stored, as the command line says it."""
-    words = (
-        f"{made.name} is {'replaced' if replaced else 'added'}: {made.url}, key: {'set' if made.has_key else 'none'}."
-    )
-    return Said(number, words, made.caution or "Test it to see what it serves.")
+def added(endpoint: Endpoint, replaced: bool, number: int) -> Reply:
+    """The reply after an endpoint was stored, in the words of the command line."""
+    state, key = "replaced" if replaced else "added", "set" if endpoint.has_key else "none"
+    words = f"{endpoint.name} is {state}: {endpoint.url}, key: {key}."
+    return Reply(number, words, endpoint.caution or "Test it to see what it serves.")
 
 
-def failure(error: PlaygroundError, number: int) -> Said:
-    return Said(number, error.message, error.hint, good=False)
+def failure(error: PlaygroundError, number: int) -> Reply:
+    return Reply(number, error.message, error.hint, good=False)

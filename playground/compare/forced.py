@@ -1,4 +1,4 @@
-"""The reference's own answer forced through the other variants of a comparison, and what may not be compared at all."""
+"""Force the reference's answer through the other variants of a comparison, or say why that is not possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def loaded_as(answer: Answer) -> str:
-    """What the engine calls the variant of an answer: a cast to the checkpoint's own type is the reference."""
+    """The address with the variant id that the engine loaded: a cast to the checkpoint's dtype is the reference."""
     address = Address.parse(answer.address)
     return str(Address.parse(answer.loaded.id).on(address.engine) if answer.loaded else address)
 
@@ -41,10 +41,10 @@ def blocked(reference: Answer, other: Answer) -> str:
 
 
 class ForcedComparison:
-    """The text of `reference` through each of `others`, none of which is `blocked`.
+    """Forces the answer `reference` through each of `others`, none of which is `blocked`.
 
-    Loads what has been unloaded since, once. Iterate over `events()` exactly once; closing it, or `stop()`, ends the
-    work in the engine. Every item belongs to one of `others`, by its number.
+    Reloads, once, what was unloaded in the meantime. Iterate over `events()` exactly once; closing it, or `stop()`,
+    aborts the request in the engine.
     """
 
     def __init__(self, engine: Engine, reference: Answer, others: Sequence[Answer]) -> None:
@@ -69,28 +69,29 @@ class ForcedComparison:
             log.info("abort of a forced text: %s", error)
 
     def events(self) -> Iterator[tuple[int, ForcedItem]]:
-        everyone = range(len(self._forcing.others))
+        """Yield (index into `others`, item). An error ends every one of them with an item."""
+        numbers = range(len(self._forcing.others))
         try:
             for item in self._items():
-                owners = (item.other,) if isinstance(item, ForcedTokens) else everyone
+                owners = (item.other,) if isinstance(item, ForcedTokens) else numbers
                 yield from ((number, item) for number in owners)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the texts are there and stay
-            last = _ending(error)
-            yield from ((number, last) for number in everyone)
+        except Exception as error:  # noqa: BLE001 - the answers stay, whatever failed
+            ending = _last_item(error)
+            yield from ((number, ending) for number in numbers)
         finally:
             self.stop()
 
     def _items(self) -> Iterator[Progress | ForcedTokens | Finish]:
-        came = False
+        measured = False
         try:
             for item in self._engine.force(self._forcing):
                 self._check()
-                came = came or isinstance(item, ForcedTokens)
+                measured = measured or isinstance(item, ForcedTokens)
                 yield item
             return
         except UnknownVariant:
-            # Another visitor's load may have unloaded one since. What is half measured is not begun anew.
-            if came:
+            # Another visitor's load may have unloaded one. A measurement that has begun is not restarted.
+            if measured:
                 raise
         for name in self._names:
             yield Progress(f"Loading {name} again: it was unloaded meanwhile")
@@ -105,7 +106,7 @@ class ForcedComparison:
             raise Cancelled("Stopped.")
 
 
-def _ending(error: Exception) -> Finish | PlaygroundError:
+def _last_item(error: Exception) -> Finish | PlaygroundError:
     if isinstance(error, Cancelled):
         return Finish("abort", 0, 0)
     if isinstance(error, PlaygroundError):
@@ -117,7 +118,7 @@ def _ending(error: Exception) -> Finish | PlaygroundError:
 def measure(
     engine: Engine, answers: Sequence[Answer], on_progress: Callable[[Progress], None] = lambda _: None
 ) -> None:
-    """Set `forced` of each answer after the first, which is the reference, all of them at once."""
+    """Set `forced` of each answer after the first, which is the reference. All are measured in one request."""
     reference, *others = answers
     measured: list[tuple[Answer, ForcedAnswer]] = []
     for other in others:

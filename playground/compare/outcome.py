@@ -1,4 +1,4 @@
-"""What a comparison showed, in words and ratios: gained, lost, where the texts part, and why it is slower if it is."""
+"""The outcome of a comparison: ratios of size, memory and speed, the first differing token, and caveats."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from playground.core import Token
 from playground.engines import base
 from playground.metrics.timing import speed_ratio_interval
 
-MIN_GAPS = 16  # below this a speed ratio is anecdote: a mean of a dozen steps moves by tens of percent
+MIN_GAPS = 16  # for a speed ratio: a mean of a dozen steps moves by tens of percent
 OTHER_SETTINGS = "made with other settings than the reference"
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """The first position where a text differs from the reference's. A side that had ended there is None."""
+    """The first position where two answers differ. The token of a side that had ended there is None."""
 
     index: int
     reference: Token | None
     other: Token | None
 
     def sentence(self, label: str, reference_label: str = "the reference") -> str:
-        """What each side wanted at this position, and by what margin, as far as the engine told."""
-        there = _wanted(self.reference, reference_label)
-        here = _wanted(self.other, label)
-        return f"Token {self.index + 1}: {there}, {here}{self._margin(label)}."
+        """Each side's token at this position and, where the engine reports probabilities, the margin between them."""
+        reference = _wanted(self.reference, reference_label)
+        other = _wanted(self.other, label)
+        return f"Token {self.index + 1}: {reference}, {other}{self._margin(label)}."
 
     def _margin(self, label: str) -> str:
-        """How far the reference's token was behind in the variant: a near tie says little."""
-        mine, wanted = self.other, self.reference
-        if mine is None or wanted is None or mine.logprob is None or not mine.top:
+        """How far behind the reference's token was in the variant: a near tie says little."""
+        token, reference = self.other, self.reference
+        if token is None or reference is None or token.logprob is None or not token.top:
             return ""
-        behind = next((entry.logprob for entry in mine.top if entry.id == wanted.id), None)
-        if behind is None:
-            return f"; {quoted(wanted)} is not among its first {len(mine.top)}"
-        points = 100 * (exp(mine.logprob) - exp(behind))
+        logprob = next((entry.logprob for entry in token.top if entry.id == reference.id), None)
+        if logprob is None:
+            return f"; {quoted(reference)} is not among its first {len(token.top)}"
+        points = 100 * (exp(token.logprob) - exp(logprob))
         if points < 0:  # it was sampled, not the most probable
-            return f", though it finds {quoted(wanted)} {_points(-points)} more probable"
+            return f", though it finds {quoted(reference)} {_points(-points)} more probable"
         return f": margin {_points(points)} in {label}"
 
 
@@ -87,8 +87,8 @@ class Outcome:
         }
 
 
-def strip(row: Mapping[str, Any], divergence: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A row of `Outcome.as_row` as the strip under the panes takes it, beside `ForcedAnswer.short`."""
+def strip_row(row: Mapping[str, Any], divergence: Mapping[str, Any] | None) -> dict[str, Any]:
+    """An outcome in the strip under the panes: a row of `Outcome.as_row` with its `ForcedAnswer.short`."""
     return {
         "headline": row["headline"],
         "detail": row["detail"],
@@ -103,30 +103,30 @@ def strip(row: Mapping[str, Any], divergence: Mapping[str, Any] | None) -> dict[
 
 
 def quoted(token: Token) -> str:
-    """The token as a reader sees it: most begin with a space, some are nothing but white space."""
-    shown = token.piece.strip(" ").replace("\n", "↵").replace("\t", "⇥")
-    return f"“{shown or '␣' * len(token.piece)}”"
+    """The token in quotes, with its outer spaces removed and white space made visible."""
+    text = token.piece.strip(" ").replace("\n", "↵").replace("\t", "⇥")
+    return f"“{text or '␣' * len(token.piece)}”"
 
 
 def _wanted(token: Token | None, label: str) -> str:
     if token is None:
         return f"{label} had ended"
     share = "" if token.logprob is None else f" {exp(token.logprob):.0%}"
-    wanted = not token.top or token.top[0].id == token.id
-    return f"{label} {'wanted' if wanted else 'drew'} {quoted(token)}{share}"
+    most_probable = not token.top or token.top[0].id == token.id
+    return f"{label} {'wanted' if most_probable else 'drew'} {quoted(token)}{share}"
 
 
 def _points(points: float) -> str:
-    """Percentage points, with a digit where they are few."""
+    """Percentage points, with one decimal below 2."""
     if points < 0.05:
         return "less than 0.1 points"
     return f"{points:.1f} points" if points < 2 else f"{points:.0f} points"
 
 
 def diverges_at(reference: Answer, other: Answer) -> Divergence | None:
-    """The first differing token of two answers to one prompt; None where none is known.
+    """The first differing token of two answers to one prompt; None where there is none, or the prompts differ.
 
-    A missing token counts as different only once the shorter side is over by itself.
+    A missing token counts as different only once the shorter side has ended by itself.
     """
     if not reference.same_prompt(other):
         return None
@@ -145,15 +145,15 @@ def diverges_at(reference: Answer, other: Answer) -> Divergence | None:
 
 
 def shared(reference: Answer, other: Answer) -> int:
-    """How many tokens of `other` had the reference's context: up to and with the one where the texts part."""
+    """How many tokens of `other` had the reference's context: up to and including the first that differs."""
     if not reference.same_prompt(other):
         return 0
     split, count = diverges_at(reference, other), min(len(reference.tokens), len(other.tokens))
     return min(count, split.index + 1) if split else count
 
 
-def _ratio(of: float | None, to: float | None) -> float | None:
-    return of / to if of is not None and to else None
+def _ratio(value: float | None, reference: float | None) -> float | None:
+    return value / reference if value is not None and reference else None
 
 
 def _speed_words(ratio: float, interval: tuple[float, float]) -> str:
@@ -179,10 +179,11 @@ def outcomes(answers: Sequence[Answer]) -> list[tuple[int, Outcome]]:
     """
     if not answers or not answers[0].tokens:
         return []
-    return [(number, outcome(answers[0], one)) for number, one in enumerate(answers) if number and one.tokens]
+    return [(number, outcome(answers[0], answer)) for number, answer in enumerate(answers) if number and answer.tokens]
 
 
 def outcome(reference: Answer, answer: Answer) -> Outcome:
+    """Compare one answer with the reference's; a ratio is None where either side was not measured."""
     label = answer.variant.label if answer.variant else answer.variant_id
     same_engine = answer.engine == reference.engine
     if not same_engine:
@@ -249,7 +250,7 @@ def outcome(reference: Answer, answer: Answer) -> Outcome:
 
 
 def explain_slower(answer: Answer) -> str:
-    """Why a smaller variant is slower here, from what the engine found in the loaded modules."""
+    """Why a smaller variant is slower here: the kernel that the engine reports for its loaded modules."""
     if not answer.loaded or not answer.loaded.kernel:
         return "The engine does not say which kernel it uses."
     return f"Why: {answer.loaded.kernel}"

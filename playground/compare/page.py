@@ -1,6 +1,6 @@
-"""The Compare tab: its inputs, and what happens on it. One generator feeds all panes; no other event takes long.
+"""The Compare tab: its layout and events. One generator streams all panes; every other event is short.
 
-`ask_of` makes one `Ask` from the values of the inputs, with a sentence for the first value that cannot be used.
+`ask_of` reads the values of the inputs into an `Ask`.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ TURNS, AT_ONCE = "Take turns", "All at once"
 DEFAULTS = Sampling()
 
 
-# Gradio counts a handler's parameters, so what belongs to one slot is bound by a closure with the exact signature.
-def _alone(slot: int, method: Callable[[int, gr.Request], Any]) -> Callable[..., Any]:
+# Gradio counts a handler's parameters, so a slot is bound by a closure with the exact signature.
+def _bind_request(slot: int, method: Callable[[int, gr.Request], Any]) -> Callable[..., Any]:
     def handler(request: gr.Request) -> Any:
         return method(slot, request)
 
     return handler
 
 
-def _told(slot: int, method: Callable[[int, gr.EventData, gr.Request], Update]) -> Callable[..., Update]:
+def _bind_event(slot: int, method: Callable[[int, gr.EventData, gr.Request], Update]) -> Callable[..., Update]:
     def handler(data: gr.EventData, request: gr.Request) -> Update:
         return method(slot, data, request)
 
     return handler
 
 
-def _with(slot: int, method: Callable[[int, Mapping[Any, Any], gr.Request], Update]) -> Callable[..., Update]:
+def _bind_inputs(slot: int, method: Callable[[int, Mapping[Any, Any], gr.Request], Update]) -> Callable[..., Update]:
     def handler(inputs: Mapping[Any, Any], request: gr.Request) -> Update:
         return method(slot, inputs, request)
 
@@ -68,7 +68,7 @@ class Compare:
     def __init__(self, tab: Tab, engine: Engine, sessions: Sessions, device: Callable[[], str], rules: Rules) -> None:
         self.tab, self.engine, self.sessions, self.device, self.rules = tab, engine, sessions, device, rules
         self.names = {component: name for name, component in tab.fields.items()}
-        self.picked: list[Any] = []  # what choosing a model changes
+        self.pane_outputs: list[Any] = []  # components that change with the model or a pane
 
     def session(self, request: gr.Request) -> Session:
         try:
@@ -83,18 +83,18 @@ class Compare:
 
     def wire(self, demo: gr.Blocks) -> None:
         tab, fields = self.tab, set(self.tab.fields.values())
-        around = [tab.verdict, tab.run, tab.stop, tab.trouble]
-        # The browser's cost of an update grows with the number of components that any event ever put something out to.
+        controls = [tab.verdict, tab.run, tab.stop, tab.trouble]
+        # The browser's cost of an update grows with the number of components that are an output of any event.
         picked = [tab.model, tab.origin, tab.notice, tab.verdict, tab.run]
         picked += [component for slot in tab.slots for component in (slot.variant, slot.view)]
-        self.picked = picked
+        self.pane_outputs = picked
 
         demo.load(self.open, None, [*picked, tab.device], queue=False, **PRIVATE)
         demo.unload(self.leave)
         tab.model.input(self.choose_model, {tab.model}, picked, **PRIVATE)
         tab.add.click(self.add, None, picked, queue=False, **PRIVATE)
         tab.endpoints.use(self.use, None, picked, queue=False, **PRIVATE)
-        self._chain(tab.run.click(self.run, fields, [*around, tab.prompt], queue=False, **PRIVATE))
+        self._chain(tab.run.click(self.run, fields, [*controls, tab.prompt], queue=False, **PRIVATE))
         tab.stop.click(self.stop_all, None, None, queue=False, **PRIVATE)
         tab.clear.click(self.clear, None, [*tab.views, tab.verdict, tab.trouble], queue=False, **PRIVATE)
         tab.line.click(None, None, None, js="() => Playground.settings()", **PRIVATE)
@@ -103,23 +103,24 @@ class Compare:
             queue=False, trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
         for index, slot in enumerate(tab.slots):
-            slot.variant.input(_with(index, self.choose), {tab.model, slot.variant}, picked, **PRIVATE)
-            slot.remove.click(_alone(index, self.remove), None, picked, queue=False, **PRIVATE)
-            slot.view.engine(_told(index, self.choose_engine), None, [*picked, tab.trouble], queue=False, **PRIVATE)
-            slot.view.halt(_alone(index, self.stop_one), None, None, queue=False, **PRIVATE)
+            slot.variant.input(_bind_inputs(index, self.choose), {tab.model, slot.variant}, picked, **PRIVATE)
+            slot.remove.click(_bind_request(index, self.remove), None, picked, queue=False, **PRIVATE)
+            chosen = [*picked, tab.trouble]
+            slot.view.engine(_bind_event(index, self.choose_engine), None, chosen, queue=False, **PRIVATE)
+            slot.view.halt(_bind_request(index, self.stop_one), None, None, queue=False, **PRIVATE)
             again = [tab.verdict, tab.trouble]
             self._measure(slot.view.measure(self.measure_again, None, again, queue=False, **PRIVATE))
-            self._chain(slot.view.again(_with(index, self.again), fields, around, queue=False, **PRIVATE))
+            self._chain(slot.view.again(_bind_inputs(index, self.again), fields, controls, queue=False, **PRIVATE))
 
     def _chain(self, begun: Any) -> None:
-        """Begin, stream, end. Gradio rebuilds every output that an update leaves out: only the views are streamed."""
+        """Begin, stream, end. Only the views are streamed: gradio rebuilds every output that an update leaves out."""
         tab = self.tab
         streamed = begun.then(self.stream, None, tab.views, concurrency_limit=16, concurrency_id="compare", **PRIVATE)
         ended = streamed.then(self.ended, None, [tab.verdict, tab.run, tab.stop, tab.device], queue=False, **PRIVATE)
         self._measure(ended)
 
     def _measure(self, begun: Any) -> None:
-        """What follows a run, and holds up no other: the reference's answer forced through the variants."""
+        """Measure the divergence after a run, in a queue of its own so that it delays no run."""
         tab = self.tab
         measured = begun.then(self.measure, None, tab.views, concurrency_limit=16, concurrency_id="measure", **PRIVATE)
         measured.then(self.measured, None, [tab.verdict, tab.trouble], queue=False, **PRIVATE)
@@ -138,14 +139,14 @@ class Compare:
         return self._model(self.session(request), str(inputs[self.tab.model] or "").strip(), request)
 
     def show(self, name: str, request: gr.Request) -> Update:
-        """Put a variant beside its reference, or a model with what can be made of it."""
+        """Show a variant beside its reference, or a model with its first variants."""
         return self._model(self.session(request), name, request)
 
     def use(self, data: gr.EventData, request: gr.Request) -> Update:
-        """A model of an endpoint: as the model, or in a pane beside the reference (the last one when all are taken)."""
-        session, asked = self.session(request), data._data if isinstance(data._data, dict) else {}
-        name = str(asked.get("model") or "")
-        if asked.get("where") != "pane":
+        """Show an endpoint's model: as the model, or in a pane beside the reference (the last one if none is free)."""
+        session, fields = self.session(request), data._data if isinstance(data._data, dict) else {}
+        name = str(fields.get("model") or "")
+        if fields.get("where") != "pane":
             return self._model(session, name, request)
         try:
             self.rules.check_model(request, name)
@@ -153,15 +154,15 @@ class Compare:
         except PlaygroundError as error:
             return {self.tab.notice: values.notice(error)}
         with session.lock:
-            free = [slot for slot in range(MAX_PANES) if slot not in session.shown]
-            slot = free[0] if free else session.shown[-1]
+            free = [slot for slot in range(MAX_PANES) if slot not in session.shown_slots]
+            slot = free[0] if free else session.shown_slots[-1]
             session.stop(slot)
-            session.shown = sorted({*session.shown, slot})
+            session.shown_slots = sorted({*session.shown_slots, slot})
             session.panes[slot].show(facts.id, facts, False, origin=session.origin)
         return self._panes(session, request)
 
-    def offered(self, request: gr.Request) -> Update:
-        """What the pickers offer now; what is chosen stays."""
+    def refresh_choices(self, request: gr.Request) -> Update:
+        """New choices for the pickers; their values stay."""
         session = self.session(request)
         with session.lock:
             update: Update = {
@@ -176,19 +177,19 @@ class Compare:
         try:
             self.rules.check_model(request, name)
             model, suffix = catalog.split(name)
-            found = catalog.variants(model)
+            variants = catalog.variants(model)
             origin = catalog.describe(model)
         except PlaygroundError as error:
             return {self.tab.notice: values.notice(error), self.tab.origin: values.text("")}
         with session.lock:
             session.stop()
-            shown = [session.panes[slot].facts for slot in session.shown[1:]]
-            wanted = [facts.name for facts in shown if facts]
-            session.choices = found
+            facts_before = [session.panes[slot].facts for slot in session.shown_slots[1:]]
+            names_before = [facts.name for facts in facts_before if facts]
+            session.choices = variants
             session.model = model
-            picks = self._spread(found, [suffix] if suffix else wanted, len(session.shown) - 1)
-            for slot, variant in zip(session.shown, [found[0], *picks], strict=False):
-                session.panes[slot].show(variant.id, variant, slot == 0, origin=found[0].source)
+            chosen = self._spread(variants, [suffix] if suffix else names_before, len(session.shown_slots) - 1)
+            for slot, variant in zip(session.shown_slots, [variants[0], *chosen], strict=False):
+                session.panes[slot].show(variant.id, variant, slot == 0, origin=variants[0].source)
         choices = models if model in models else [model, *models]
         update: Update = {
             self.tab.model: gr.Dropdown(choices=choices, value=model),
@@ -197,62 +198,62 @@ class Compare:
         return update | self._panes(session, request)
 
     @staticmethod
-    def _spread(found: list[Variant], wanted: list[str], count: int) -> list[Variant]:
-        """What to put beside the reference: what was there before, else the smallest forms first; at worst itself."""
-        rest = [variant for variant in found[1:] if variant.name in wanted]
-        quantized = [variant for variant in found[1:] if variant.quantize and variant not in rest]
-        rest += quantized + [variant for variant in found[1:] if variant not in rest and variant not in quantized]
-        return (rest + [found[0]] * count)[:count]
+    def _spread(variants: list[Variant], names: list[str], count: int) -> list[Variant]:
+        """The variants beside the reference: those named, then quantized, then others, then itself."""
+        rest = [variant for variant in variants[1:] if variant.name in names]
+        quantized = [variant for variant in variants[1:] if variant.quantize and variant not in rest]
+        rest += quantized + [variant for variant in variants[1:] if variant not in rest and variant not in quantized]
+        return (rest + [variants[0]] * count)[:count]
 
     def choose(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
-        """Any variant of any model, by id, path or by its short name, with or without an engine (`nf4@vllm`)."""
+        """Show any variant of any model: by id, path or short name, with or without an engine (`nf4@vllm`)."""
         session = self.session(request)
         typed = str(inputs[self.tab.slots[slot].variant] or "").strip()
-        known = {variant.name: variant.id for variant in session.choices}
-        known |= {variant.label: variant.id for variant in session.choices}
-        where = Address.parse(typed)
-        where = Address.parse(known.get(where.variant, where.variant)).on(where.engine)
-        name = str(where)
+        ids = {variant.name: variant.id for variant in session.choices}
+        ids |= {variant.label: variant.id for variant in session.choices}
+        address = Address.parse(typed)
+        address = Address.parse(ids.get(address.variant, address.variant)).on(address.engine)
+        name = str(address)
         facts, error = None, None
         try:
-            self.rules.check_model(request, where.variant)
-            facts = catalog.variant(where.variant)
-            name = str(Address.parse(facts.id).on(where.engine))
-            base.check(facts, where.engine)
-        except PlaygroundError as failed:
-            error = failed
+            self.rules.check_model(request, address.variant)
+            facts = catalog.variant(address.variant)
+            name = str(Address.parse(facts.id).on(address.engine))
+            base.check(facts, address.engine)
+        except PlaygroundError as refusal:
+            error = refusal
         with session.lock:
             session.stop(slot)
             session.panes[slot].show(name, facts, slot == 0, error, session.origin)
         return self._panes(session, request)
 
     def choose_engine(self, slot: int, data: gr.EventData, request: gr.Request) -> Update:
-        """Another engine for the pane's variant; what the old one answered goes, as with another variant."""
+        """Run the pane's variant on another engine. As with another variant, this clears its conversation."""
         session = self.session(request)
-        wanted = str((data._data or {}).get("engine") or "")
+        engine = str((data._data or {}).get("engine") or "")
         with session.lock:
             pane = session.panes[slot]
             facts = pane.facts
-            if facts is None or session.busy or wanted not in base.NAMES:
+            if facts is None or session.busy or engine not in base.NAMES:
                 return {self.tab.trouble: gr.skip()}
             error: PlaygroundError | None = None
             try:
-                base.check(facts, wanted)
-            except PlaygroundError as failed:
-                error = failed
-            pane.show(str(Address.parse(facts.id).on(wanted)), facts, slot == 0, error, session.origin)
+                base.check(facts, engine)
+            except PlaygroundError as refusal:
+                error = refusal
+            pane.show(str(Address.parse(facts.id).on(engine)), facts, slot == 0, error, session.origin)
         return self._panes(session, request)
 
     def add(self, request: gr.Request) -> Update:
         session = self.session(request)
         with session.lock:
-            free = [slot for slot in range(MAX_PANES) if slot not in session.shown]
+            free = [slot for slot in range(MAX_PANES) if slot not in session.shown_slots]
             if free:
-                facts = [session.panes[slot].facts for slot in session.shown]
+                facts = [session.panes[slot].facts for slot in session.shown_slots]
                 used, schemes = {fact.id for fact in facts if fact}, {fact.scheme for fact in facts if fact}
                 fresh = [variant for variant in session.choices[1:] if variant.id not in used] or session.choices[:1]
                 fresh.sort(key=lambda variant: (variant.quantize is None, variant.scheme in schemes))
-                session.shown = sorted([*session.shown, free[0]])
+                session.shown_slots = sorted([*session.shown_slots, free[0]])
                 if fresh:
                     session.panes[free[0]].show(fresh[0].id, fresh[0], False, origin=session.origin)
         return self._panes(session, request)
@@ -260,23 +261,23 @@ class Compare:
     def remove(self, slot: int, request: gr.Request) -> Update:
         session = self.session(request)
         with session.lock:
-            if len(session.shown) > MIN_PANES and slot in session.shown[1:]:
+            if len(session.shown_slots) > MIN_PANES and slot in session.shown_slots[1:]:
                 session.stop(slot)
-                session.shown.remove(slot)
+                session.shown_slots.remove(slot)
                 session.panes[slot].turns.clear()
         return self._panes(session, request)
 
     def _choices(self, session: Session, pane: Pane, request: gr.Request) -> list[tuple[str, str]]:
-        """What a pane's picker offers: the model's variants, the endpoints' models, and what it shows already."""
+        """A picker's choices: the model's variants, the endpoints' models, and the current value."""
         choices = [(f"{v.label} · {values.size(v)}".strip(" ·"), v.id) for v in session.choices]
-        known = {value for _, value in choices}
-        choices += [(name, name) for name in self.rules.models(request) if name.startswith("@") and name not in known]
+        offered = {value for _, value in choices}
+        choices += [(name, name) for name in self.rules.models(request) if name.startswith("@") and name not in offered]
         if pane.variant and pane.variant not in [value for _, value in choices]:
             choices.append((pane.label, pane.variant))
         return choices
 
     def _panes(self, session: Session, request: gr.Request) -> Update:
-        """Everything that depends on which panes there are."""
+        """Update every component that depends on the shown panes."""
         tab, update = self.tab, {}
         with session.lock:
             session.share_engine()
@@ -284,7 +285,7 @@ class Compare:
                 update[slot.variant] = gr.Dropdown(
                     choices=self._choices(session, pane, request), value=pane.variant or None
                 )
-                update[slot.view] = pane.value if index in session.shown else ""
+                update[slot.view] = pane.value if index in session.shown_slots else ""
         update[tab.notice] = ""
         update[tab.verdict] = compare_session.value(session, "running" if session.busy else "none")
         if not session.busy:
@@ -293,30 +294,30 @@ class Compare:
 
     @staticmethod
     def _run_words(session: Session) -> str:
-        return "Run both" if len(session.shown) == 2 else f"Run all {len(session.shown)}"
+        return "Run both" if len(session.shown_slots) == 2 else f"Run all {len(session.shown_slots)}"
 
     # ---- running
     def run(self, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
-        """The same prompt to every pane."""
+        """Begin a run: the same prompt in every pane."""
         session = self.session(request)
         try:
             ask = ask_of(self.values(inputs))
             check_prompt(ask.prompt, ask.system)
-            self._admit(session, session.shown, ask, request)
+            self._admit(session, session.shown_slots, ask, request)
         except PlaygroundError as error:
             return {self.tab.trouble: values.notice(error)}
         session.last = ask
-        update = self._begin(session, dict.fromkeys(session.shown, ask))
+        update = self._begin(session, dict.fromkeys(session.shown_slots, ask))
         return update if ask.raw or len(update) == 1 else {**update, self.tab.prompt: ""}
 
     def again(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
-        """The last turn of one pane once more, with the settings of now; in an empty pane, the last prompt."""
-        session, nothing = self.session(request), {self.tab.trouble: gr.skip()}
+        """Run one pane's last turn again with the current settings; in an empty pane, the last prompt."""
+        session, unchanged = self.session(request), {self.tab.trouble: gr.skip()}
         with session.lock:
             turns = session.panes[slot].turns
             last = turns[-1].ask if turns else session.last
             if last is None or session.busy:
-                return nothing
+                return unchanged
         try:
             ask = replace(ask_of(self.values(inputs)), prompt=last.prompt, raw=last.raw)
             self._admit(session, [slot], ask, request)
@@ -327,7 +328,7 @@ class Compare:
         return self._begin(session, {slot: ask})
 
     def _admit(self, session: Session, slots: list[int], ask: Ask, request: gr.Request) -> None:
-        """What visitors may; a click while a run goes on counts for nothing. Raises PlaygroundError."""
+        """Apply the limits for visitors; ignored while a run is in progress. Raises PlaygroundError."""
         if session.busy:
             return
         panes = [session.panes[slot] for slot in slots]
@@ -346,7 +347,7 @@ class Compare:
         }
 
     def stream(self, request: gr.Request) -> Iterator[list[str]]:
-        """Every pane's value as it grows. A closed tab is noticed at a yield: two a second, whatever happens."""
+        """Yield every pane's value as it grows: at least twice a second, since gradio notices a closed tab there."""
         session = self.session(request)
         with self.rules.running(request) as refused:
             if refused is not None:
@@ -358,7 +359,7 @@ class Compare:
 
     @staticmethod
     def _values(session: Session) -> list[str]:
-        return [session.panes[slot].value if slot in session.shown else "" for slot in range(MAX_PANES)]
+        return [session.panes[slot].value if slot in session.shown_slots else "" for slot in range(MAX_PANES)]
 
     def ended(self, request: gr.Request) -> Update:
         session = self.session(request)
@@ -375,10 +376,10 @@ class Compare:
     def measure_again(self, request: gr.Request) -> Update:
         session = self.session(request)
         try:
-            self.rules.begin(request, [session.panes[slot].variant for slot in session.shown], 1, 0)
+            self.rules.begin(request, [session.panes[slot].variant for slot in session.shown_slots], 1, 0)
         except PlaygroundError as error:
             return {self.tab.verdict: gr.skip(), self.tab.trouble: values.notice(error)}
-        session.measure(self.engine, wanted=True)
+        session.measure(self.engine, on_request=True)
         return {self.tab.verdict: gr.skip() if session.busy else compare_session.value(session), self.tab.trouble: ""}
 
     def measure(self, request: gr.Request) -> Iterator[list[str]]:
@@ -406,7 +407,7 @@ class Compare:
             session.last = None
             for pane in session.panes:
                 pane.turns = []
-        update: Update = {self.tab.views[slot]: session.panes[slot].value for slot in session.shown}
+        update: Update = {self.tab.views[slot]: session.panes[slot].value for slot in session.shown_slots}
         return update | {self.tab.verdict: compare_session.value(session), self.tab.trouble: ""}
 
     def describe(self, inputs: Mapping[Any, Any]) -> Update:
@@ -416,12 +417,12 @@ class Compare:
             return {self.tab.trouble: values.notice(error)}
 
 
-# What is on the tab.
+# The layout.
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One pane: its picker in the bar, its view below. The script hides both while the view has no value."""
+    """The components of one pane: its picker in the bar, its view below. The script hides both without a value."""
 
     variant: gr.Dropdown
     remove: gr.Button
@@ -572,7 +573,7 @@ def _settings() -> dict[str, Any]:
 
 
 def ask_of(values: Mapping[str, Any]) -> Ask:
-    """`values` by field name, as the inputs hold them. Raises InvalidRequest."""
+    """The request in the inputs, `values` by field name. Raises InvalidRequest for a value that cannot be used."""
     return Ask(
         prompt=str(values.get("prompt") or ""),
         system=str(values.get("system") or ""),
@@ -598,7 +599,7 @@ def sampling(values: Mapping[str, Any]) -> Sampling:
 
 
 def summary(values: Mapping[str, Any]) -> str:
-    """The one line that says what the settings are now."""
+    """The current settings in one line. Raises InvalidRequest as `ask_of`."""
     words = [str(sampling(values))]
     if values.get("mode") == RAW:
         words.append("raw completion")
@@ -610,14 +611,14 @@ def summary(values: Mapping[str, Any]) -> str:
 
 
 def _number(values: Mapping[str, Any], key: str, name: str) -> float:
-    found = values.get(key)
-    if found is None or isinstance(found, bool) or not isinstance(found, int | float):
+    number = values.get(key)
+    if number is None or isinstance(number, bool) or not isinstance(number, int | float):
         raise InvalidRequest(f"{name} is empty.", hint=f"The default is {getattr(DEFAULTS, key):g}.")
-    return float(found)
+    return float(number)
 
 
 def _whole(values: Mapping[str, Any], key: str, name: str) -> int:
-    found = _number(values, key, name)
-    if not found.is_integer():
-        raise InvalidRequest(f"{name} is {found:g}.", hint="It has to be a whole number.")
-    return int(found)
+    number = _number(values, key, name)
+    if not number.is_integer():
+        raise InvalidRequest(f"{name} is {number:g}.", hint="It has to be a whole number.")
+    return int(number)

@@ -1,4 +1,4 @@
-"""Several variants on one prompt: N streams in, one ordered event stream out.
+"""One prompt through several variants: N token streams merged into one stream of events.
 
 `generate` runs a comparison to its end, for the documented JSON of the command line and the API.
 """
@@ -67,7 +67,7 @@ def generate(
 
 @dataclass(frozen=True, slots=True)
 class PaneRequest:
-    """What one pane is asked: a chat (its own history, last turn included), or raw text to continue.
+    """The request of one pane: a chat (its own history, last turn included), or raw text to continue.
 
     variant  an address: `smollm2:nf4`, or with an engine `smollm2@vllm`
     """
@@ -88,19 +88,19 @@ class PaneRequest:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened in one pane. The pane is over after a `Finish` or an error."""
+    """One item of one pane. A `Finish` or an error is its last."""
 
     pane: int
     item: Item
 
 
 class Comparison:
-    """One run over two to four panes (one works too).
+    """One prompt run in one to four panes.
 
     `at_once` lets panes on free-running engines overlap instead of taking turns; their times are then contended.
-    Loads everything first, so that no load disturbs a clock, renders the prompt once with the tokenizer of the first
-    pane, sends the same ids to every pane whose tokenizer agrees, then streams all panes at once. Iterate over
-    `events()` exactly once; closing it (or `stop()`) ends every generation in the engine.
+    Loads every variant first, so that no load disturbs a clock, renders the prompt once for each tokenizer, and sends
+    the same ids to every pane with that tokenizer; then streams all panes. Iterate over `events()` exactly once;
+    closing it (or `stop()`) aborts every generation in the engine.
     """
 
     def __init__(self, engine: Engine, panes: Sequence[PaneRequest], sampling: Sampling, at_once: bool = False) -> None:
@@ -133,7 +133,7 @@ class Comparison:
     def _put(self, pane: int, item: Item) -> None:
         self._queue.put(Event(pane, item))
 
-    def _guard(self, pane: int, error: Exception) -> None:
+    def _put_error(self, pane: int, error: Exception) -> None:
         if isinstance(error, Cancelled):
             self._put(pane, Finish("abort", 0, 0))
         elif isinstance(error, PlaygroundError):
@@ -148,7 +148,7 @@ class Comparison:
             prompts = self._prompts(loaded)
             threads = [
                 threading.Thread(
-                    target=copy_context().run,  # who asks: on a ZeroGPU Space it is the visitor's share that counts
+                    target=copy_context().run,  # a ZeroGPU Space charges the visitor found in the context
                     args=(self._stream, pane, self._address(pane, loaded[pane]), prompt),
                     name=f"pane-{pane}",
                     daemon=True,
@@ -172,7 +172,7 @@ class Comparison:
         )
 
     def _address(self, pane: int, state: Loaded) -> str:
-        """What the engine calls the variant of a pane: a cast to the checkpoint's own type is the reference."""
+        """The pane's address with the variant id that the engine loaded, as `forced.loaded_as`."""
         return str(Address.parse(state.id).on(Address.parse(self._panes[pane].variant).engine))
 
     def _load_all(self) -> dict[int, Loaded]:
@@ -185,24 +185,24 @@ class Comparison:
                 loaded[pane] = self._load(pane)
                 self._put(pane, loaded[pane])
             except Exception as error:  # noqa: BLE001 - one pane's failure must not end the others
-                self._guard(pane, error)
+                self._put_error(pane, error)
         return loaded
 
     def _prompts(self, loaded: dict[int, Loaded]) -> dict[int, Prompt]:
         prompts: dict[int, Prompt] = {}
         rendered: dict[tuple[str, object], Prompt] = {}
-        teller_of = {state.tokenizer_hash: self._address(pane, state) for pane, state in reversed(list(loaded.items()))}
+        renderers = {state.tokenizer_hash: self._address(pane, state) for pane, state in reversed(list(loaded.items()))}
         for pane, state in loaded.items():
             source = self._panes[pane].source
-            teller = teller_of[state.tokenizer_hash]
-            key = (teller, repr(source))
+            renderer = renderers[state.tokenizer_hash]
+            key = (renderer, repr(source))
             try:
                 if key not in rendered:
-                    rendered[key] = self._engine.prompt(teller, source)
+                    rendered[key] = self._engine.prompt(renderer, source)
                 prompts[pane] = rendered[key]
                 self._put(pane, prompts[pane])
             except Exception as error:  # noqa: BLE001
-                self._guard(pane, error)
+                self._put_error(pane, error)
         return prompts
 
     def _stream(self, pane: int, variant: str, prompt: Prompt) -> None:
@@ -224,9 +224,9 @@ class Comparison:
                         self._put(pane, item)
                     return
                 except UnknownVariant:
-                    # Another visitor's load may have unloaded it since; once more is fair, forever is not.
+                    # Another visitor's load may have unloaded it: load it again, once.
                     if attempt == 2:
                         raise
                     self._load(pane)
         except Exception as error:  # noqa: BLE001
-            self._guard(pane, error)
+            self._put_error(pane, error)

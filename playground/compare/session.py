@@ -1,8 +1,7 @@
-"""What one browser tab holds on the server: its panes, their conversations, and the run that is going on.
+"""The server's state of one browser tab: its panes, their conversations, and the comparison that runs.
 
-A comparison that is over becomes a run: what is shown is what is stored. After it the reference's answer is forced
-through the variants of the tab, and each pane is told what it showed. That never holds up a run: the next one ends it,
-and what was measured until then stays.
+After a comparison the reference's answer is forced through the tab's other variants. The next run ends that
+measurement, and what was measured by then stays. The panes are then stored as a run.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ MIN_PANES = 2
 UPDATES_PER_SECOND = 20
 HEARTBEAT_S = 0.5
 MAX_SESSIONS = 500  # of the owner, and of all visitors
-EACH = 100  # sessions of one visitor; several people may come from one address
+MAX_VISITOR_SESSIONS = 100  # of one visitor; several people may come from one address
 WORDS = {
     "empty": "The verdict appears here: what the variant gains in size, memory and speed, and where the texts part.",
     "running": "Running. The verdict follows when every pane is done.",
@@ -51,7 +50,7 @@ FAILED = "Measuring ended unexpectedly. Details are in the log."
 
 
 class Session:
-    """Guarded by its lock wherever the comparison's thread and a handler may meet.
+    """One browser tab. `lock` guards what the comparison's thread and the event handlers share.
 
     opener  the key of the visitor who opened it (`web.owner.Rules.visitor`); None: the owner
     """
@@ -60,18 +59,18 @@ class Session:
         self.opener = opener
         self.lock = threading.RLock()
         self.panes = [Pane() for _ in range(MAX_PANES)]
-        self.shown = list(range(MIN_PANES))
+        self.shown_slots = list(range(MIN_PANES))
         self.last: Ask | None = None
         self.model = ""
         self.choices: list[Variant] = []  # the model's variants, its reference first
         self._comparison: Comparison | None = None
-        self._unwatched: Comparison | None = None  # begun, and nobody iterates over its changes yet
+        self._unwatched: Comparison | None = None  # begun; no caller iterates over its changes yet
         self._slots: list[int] = []
-        self._streams = 0  # of a run or a measurement, that somebody follows
+        self._streams = 0  # of runs and measurements that a client receives
         self._measuring: Measuring | None = None
-        self._unmeasured: list[tuple[Measuring, Shown]] = []  # begun, and nobody iterates over its changes yet
+        self._unmeasured: list[tuple[Measuring, Snapshot]] = []  # begun; no caller iterates over its changes yet
         self._saved = Saved()
-        self.room: Callable[[], None] = lambda: None  # raises where what a visitor made may not be stored
+        self.room: Callable[[], None] = lambda: None  # raises where a visitor's run may not be stored
 
     @property
     def origin(self) -> str:
@@ -83,15 +82,15 @@ class Session:
 
     @property
     def followed(self) -> bool:
-        """Whether a run or a measurement goes on and somebody receives it. One that was begun only does not count."""
+        """Whether a client receives a run or a measurement. One that has only begun does not count."""
         return self._streams > 0
 
     @property
     def run_id(self) -> str:
-        """The run that is what the panes show now; "" where that is not stored (yet)."""
+        """The id of the stored run of what the panes show now; "" where that is not stored (yet)."""
         with self.lock:
-            shown = Shown.of([self.panes[slot] for slot in self.shown])
-            return self._saved.id if self._saved.shown == shown else ""
+            snapshot = Snapshot.of([self.panes[slot] for slot in self.shown_slots])
+            return self._saved.id if self._saved.snapshot == snapshot else ""
 
     @property
     def not_saved(self) -> PlaygroundError | None:
@@ -109,7 +108,7 @@ class Session:
             measuring.stop()
 
     def refuse(self, error: PlaygroundError) -> None:
-        """End the run that was begun, before anything of it reached an engine; its panes say why."""
+        """End the run that has begun before it reaches an engine; its panes show `error`."""
         with self.lock:
             if self._unwatched is None:
                 return
@@ -118,25 +117,25 @@ class Session:
             self._comparison, self._unwatched, self._slots = None, None, []
 
     def drop_last(self, slot: int) -> None:
-        """Take the last turn of a pane away, to be made again."""
+        """Remove a pane's last turn, which is about to be generated again."""
         with self.lock:
             if self.panes[slot].turns:
                 self._forget_parts(slot)
                 self.panes[slot].turns.pop()
-            for other in self.shown if slot == self.shown[0] else ():
+            for other in self.shown_slots if slot == self.shown_slots[0] else ():
                 if self.panes[other].turns:
                     self.panes[other].turns[-1].forget_forced()
 
     def share_engine(self) -> None:
-        """Panes whose engine nobody chose run on the reference's, where it can run them."""
-        panes = [self.panes[slot] for slot in self.shown]
+        """Run panes without a chosen engine on the reference's, where it can run them."""
+        panes = [self.panes[slot] for slot in self.shown_slots]
         chosen = [Address.parse(pane.variant).engine for pane in panes]
         for pane, name in zip(panes, base.common([pane.facts for pane in panes], chosen), strict=True):
             if name != pane.engine:
                 pane.run_on(name)
 
     def begin(self, engine: Engine, asks: Mapping[int, Ask]) -> bool:
-        """Start a turn in each of these slots. False while another run of this tab is going on."""
+        """Start a turn in each of these slots. False while another run of this tab is in progress."""
         with self.lock:
             if self.busy or not asks:
                 return False
@@ -148,63 +147,63 @@ class Session:
                 pane = self.panes[slot]
                 pane.turns.append(Turn(ask, pane.variant, pane.address, request.source))
             self._slots = list(asks)
-            # Settings are one per comparison: one prompt in all panes, or one pane alone.
+            # All asks share their settings: it is one prompt in all panes, or one pane alone.
             first = next(iter(asks.values()))
             self._comparison = Comparison(engine, requests, first.sampling, first.at_once)
             self._unwatched = self._comparison
             return True
 
     def _forget_parts(self, slot: int) -> None:
-        for other in self.shown:
-            if self.panes[other].turns and (slot == self.shown[0] or other == self.shown[0]):
+        for other in self.shown_slots:
+            if self.panes[other].turns and (slot == self.shown_slots[0] or other == self.shown_slots[0]):
                 turn = self.panes[other].turns[-1]
-                turn.forget_part(slot if other == self.shown[0] else self.shown[0])
+                turn.forget_part(slot if other == self.shown_slots[0] else self.shown_slots[0])
 
-    def measure(self, engine: Engine, wanted: bool = False) -> None:
-        """Begin to force the reference's last answer through the variants; `measured` does the work."""
+    def measure(self, engine: Engine, on_request: bool = False) -> None:
+        """Prepare to force the reference's last answer through the variants; `measured` does the work."""
         with self.lock:
             if self.busy:
                 return
             if self._measuring:
                 self._measuring.stop()
-            panes = [(slot, self.panes[slot]) for slot in self.shown]
-            self._measuring = Measuring(engine, self.lock, panes, wanted)
-            self._unmeasured.append((self._measuring, Shown.of([pane for _, pane in panes])))
+            panes = [(slot, self.panes[slot]) for slot in self.shown_slots]
+            self._measuring = Measuring(engine, self.lock, panes, on_request)
+            self._unmeasured.append((self._measuring, Snapshot.of([pane for _, pane in panes])))
 
     def measured(self) -> Iterator[set[int]]:
-        """The slots that changed until all is measured. Nothing where nobody asked, or somebody else looks already.
+        """Run the measurements that have begun, and yield the slots that changed; nothing where there is none.
 
-        Then the comparison is stored, also where whoever looked has left.
+        Then stores the comparison, also where the client has closed the stream.
         """
         with self.lock:
-            begun, self._unmeasured = self._unmeasured, []
+            measurings, self._unmeasured = self._unmeasured, []
             self._streams += 1
         try:
-            for measuring, _ in begun:
+            for measuring, _ in measurings:
                 yield from measuring.changes()
         finally:
-            for measuring, shown in begun:
+            for measuring, snapshot in measurings:
                 measuring.stop()
-                self._save(shown)
+                self._save(snapshot)
             with self.lock:
                 self._streams -= 1
 
-    def _save(self, shown: Shown) -> None:
-        """Once: the same panes with the same answers and divergences are one run."""
+    def _save(self, snapshot: Snapshot) -> None:
+        """Store the panes as a run, unless they already are one."""
         with self.lock:
-            if shown == self._saved.shown and self._saved.id:
+            if snapshot == self._saved.snapshot and self._saved.id:
                 return
 
         def build() -> Run | None:
             self.room()
-            return shown.run()
+            return snapshot.run()
 
         kept = runs.keep(build)
         with self.lock:
-            self._saved = Saved(shown, kept.id, kept.error)
+            self._saved = Saved(snapshot, kept.id, kept.error)
 
     def changes(self) -> Iterator[set[int]]:
-        """The slots that changed, at most twenty times a second, until the run is over. Closing it ends the run."""
+        """Yield the slots that changed, at most twenty times a second, until the run ends. Closing it ends the run."""
         with self.lock:
             comparison, slots, self._unwatched = self._unwatched, self._slots, None
             if comparison is None:
@@ -254,8 +253,8 @@ class Session:
                     self._comparison, self._slots = None, []
 
     def _mark_splits(self, running: set[int]) -> set[int]:
-        """Outline the token where a text parts from the reference's, in both, as soon as it is there."""
-        first, *others = self.shown
+        """Mark the first differing token in both panes as soon as it arrives. Returns the slots that were marked."""
+        first, *others = self.shown_slots
         if not self.panes[first].turns:
             return set()
         reference, marked = self.panes[first].turns[-1], set()
@@ -281,52 +280,52 @@ def _fail_open(turns: Iterable[Turn]) -> None:
 class Sessions:
     """Every open tab by its session hash, the least recently used first.
 
-    The hash is a tab's secret, and a session is its opener's: a visitor who knows the owner's hash gets a tab of his
-    own. Where there is no room for another, an idle one goes: of the same opener first, then of other visitors; for a
-    visitor never one of the owner's, and for nobody one that runs.
+    A session belongs to its opener: a visitor who knows the owner's hash gets a tab of their own. At the limit an idle
+    session is closed: one of the same opener first, then one of another visitor. A visitor never closes the owner's,
+    and a running one is never closed.
     """
 
     def __init__(self) -> None:
         self._open: OrderedDict[tuple[str, bool], Session] = OrderedDict()  # by hash, and whether it is the owner's
         self._lock = threading.Lock()
 
-    def get(self, key: str | None, who: str | None = None) -> Session:
-        """The session of a tab, made where there is none. Raises TooMany where there is no room for it.
+    def get(self, key: str | None, visitor: str | None = None) -> Session:
+        """The session of a tab; created if there is none. Raises TooMany where the limit is reached and none is idle.
 
-        who  the key of the visitor who sends the request; None: the owner
+        visitor  the key of the visitor who sends the request; None: the owner
         """
-        forgotten, place = None, (key or "", who is None)
+        closed, place = None, (key or "", visitor is None)
         with self._lock:
             session = self._open.get(place)
             if session is None:
-                forgotten = self._make_room(who)
-                session = self._open[place] = Session(who)
+                closed = self._make_room(visitor)
+                session = self._open[place] = Session(visitor)
             self._open.move_to_end(place)
-        if forgotten:
-            forgotten.stop()
+        if closed:
+            closed.stop()
         return session
 
-    def _make_room(self, who: str | None) -> Session | None:
-        """Take an idle session out if there are too many. Raises TooMany if none of those that may go is idle."""
-        mine = [key for key, session in self._open.items() if session.opener == who]
-        others = [key for key, session in self._open.items() if session.opener not in (who, None)]
-        if who is None:
-            crowd = mine if len(mine) >= MAX_SESSIONS else []
-        elif len(mine) >= EACH:
-            crowd = mine
+    def _make_room(self, visitor: str | None) -> Session | None:
+        """Remove and return an idle session if there are too many. Raises TooMany if none that may go is idle."""
+        own_tabs = [key for key, session in self._open.items() if session.opener == visitor]
+        other_visitors = [key for key, session in self._open.items() if session.opener not in (visitor, None)]
+        if visitor is None:
+            candidates = own_tabs if len(own_tabs) >= MAX_SESSIONS else []
+        elif len(own_tabs) >= MAX_VISITOR_SESSIONS:
+            candidates = own_tabs
         else:
-            crowd = mine + others if len(mine) + len(others) >= MAX_SESSIONS else []
-        if not crowd:
+            candidates = own_tabs + other_visitors if len(own_tabs) + len(other_visitors) >= MAX_SESSIONS else []
+        if not candidates:
             return None
-        idle = [key for key in crowd if not self._open[key].followed]
+        idle = [key for key in candidates if not self._open[key].followed]
         if not idle:
             raise TooMany("There is no room for another tab: all that are open are running.", hint="Try again later.")
         return self._open.pop(idle[0])
 
-    def close(self, key: str | None, who: str | None = None) -> None:
-        """Forget a tab and stop what it runs. `who` as in `get`."""
+    def close(self, key: str | None, visitor: str | None = None) -> None:
+        """Forget a tab and stop what it runs. `visitor` as in `get`."""
         with self._lock:
-            session = self._open.pop((key or "", who is None), None)
+            session = self._open.pop((key or "", visitor is None), None)
         if session:
             session.stop()
 
@@ -345,10 +344,10 @@ class Sessions:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """What a tab's panes show, the reference first; it stays what it was when the tab goes on.
+class Snapshot:
+    """The labels, last turns and forced answers of a tab's panes, the reference first.
 
-    Two are equal while nothing was made or measured anew: turns and forced answers are compared by identity.
+    Two snapshots are equal until a turn or a measurement is new: both are compared by identity.
     """
 
     labels: tuple[str, ...] = ()
@@ -356,29 +355,29 @@ class Shown:
     forced: tuple[ForcedAnswer | None, ...] = ()
 
     @classmethod
-    def of(cls, panes: Sequence[Pane]) -> Shown:
-        """Panes that answered the reference's prompt; one that answered another, or nothing yet, is left out."""
+    def of(cls, panes: Sequence[Pane]) -> Snapshot:
+        """Of the panes whose last turn has the reference's prompt."""
         if not panes or not panes[0].turns:
             return cls()
         ask = panes[0].turns[-1].ask
-        same = [pane for pane in panes if pane.turns and _prompt(pane) == (ask.prompt, ask.system, ask.raw)]
-        turns = tuple(pane.turns[-1] for pane in same)
-        return cls(tuple(pane.label for pane in same), turns, tuple(turn.forced.result for turn in turns))
+        answered = [pane for pane in panes if pane.turns and _prompt(pane) == (ask.prompt, ask.system, ask.raw)]
+        turns = tuple(pane.turns[-1] for pane in answered)
+        return cls(tuple(pane.label for pane in answered), turns, tuple(turn.forced.result for turn in turns))
 
     def run(self) -> Run | None:
         """None where there is nothing to keep."""
         if not self.turns:
             return None
-        shown = zip(self.turns, self.labels, self.forced, strict=True)
-        answers = tuple(replace(turn.result, label=label, forced=forced) for turn, label, forced in shown)
+        rows = zip(self.turns, self.labels, self.forced, strict=True)
+        answers = tuple(replace(turn.result, label=label, forced=forced) for turn, label, forced in rows)
         return Compared(answers, self.turns[0].ask.at_once, any(self.forced)).run()
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What was stored last: as which run, or why it could not be."""
+    """The last snapshot stored: its run's id, or the error."""
 
-    shown: Shown = Shown()
+    snapshot: Snapshot = Snapshot()
     id: str = ""
     error: PlaygroundError | None = None
 
@@ -392,21 +391,21 @@ def _prompt(pane: Pane) -> tuple[str, str, bool]:
 
 
 def value(session: Session, state: str = "none") -> str:
-    """The strip's value: outcomes of the panes' last turns, or one quiet sentence."""
+    """The strip's value as JSON: outcomes of the panes' last turns, or a sentence where there are none."""
     with session.lock:
-        turns = [session.panes[slot].turns[-1] if session.panes[slot].turns else None for slot in session.shown]
+        turns = [session.panes[slot].turns[-1] if session.panes[slot].turns else None for slot in session.shown_slots]
     if turns[0] is None or state == "running":
         return inert({"words": WORDS["running" if state == "running" else "empty"]})
-    there = [turn for turn in turns if turn]
+    answered = [turn for turn in turns if turn]
     rows = [
-        outcome.strip(found.as_row(number), _divergence(there[0], there[number]))
-        for number, found in outcome.outcomes([turn.result for turn in there])
+        outcome.strip_row(verdict.as_row(number), _divergence(answered[0], answered[number]))
+        for number, verdict in outcome.outcomes([turn.result for turn in answered])
     ]
     return inert({"outcomes": rows, "words": WORDS["none"], "run": session.run_id})
 
 
 def _divergence(reference: Turn, turn: Turn) -> dict[str, object] | None:
-    """Mean KLD and top-1 agreement on the reference's answer, in words and figures; None where nothing is known."""
+    """Mean KLD and top-1 agreement on the reference's answer, in words and figures; None where it was not measured."""
     forced = turn.forced
     if forced.of != reference.key or forced.result is None:
         return None
@@ -419,19 +418,20 @@ def _divergence(reference: Turn, turn: Turn) -> dict[str, object] | None:
 
 
 class Measuring:
-    """One forced text of one tab; iterate over `changes()` once. Guarded by the session's lock.
+    """Forces one tab's reference answer through its variants. Iterate over `changes()` once.
 
-    panes   the shown panes by slot, the reference first
-    wanted  whether the user asked for it; else a run that was stopped is left alone
+    lock        the session's
+    panes       the shown panes by slot, the reference first
+    on_request  whether the user requested it; else a run that was stopped is not measured
     """
 
     def __init__(
-        self, engine: Engine, lock: threading.RLock, panes: Sequence[tuple[int, Pane]], wanted: bool = False
+        self, engine: Engine, lock: threading.RLock, panes: Sequence[tuple[int, Pane]], on_request: bool = False
     ) -> None:
         self._lock = lock
         self._stopped = False
         self._turns: dict[int, Turn] = {}  # by slot, in the order of the engine's numbers
-        self._decided: set[int] = set()  # slots in which there is nothing to measure, and they say why
+        self._decided: set[int] = set()  # slots that cannot be measured; their turns say why
         self._comparison: ForcedComparison | None = None
         (_, first), *others = panes
         if not first.turns:
@@ -442,15 +442,15 @@ class Measuring:
             if not pane.turns:
                 continue
             turn = pane.turns[-1]
-            if turn.forced.of == reference.key and not (wanted and turn.forced.state == "open"):
+            if turn.forced.of == reference.key and not (on_request and turn.forced.state == "open"):
                 continue
             turn.force(reference, first.label, shared(reference.result, turn.result))
-            why = blocked(reference.result, turn.result)
+            reason = blocked(reference.result, turn.result)
             if turn.ask.prompt != reference.ask.prompt:
-                why = OTHER_PROMPT
-            if why:
-                turn.end_forced("blocked", why)
-            elif not wanted and reference.result.finish and reference.result.finish.reason == "abort":
+                reason = OTHER_PROMPT
+            if reason:
+                turn.end_forced("blocked", reason)
+            elif not on_request and reference.result.finish and reference.result.finish.reason == "abort":
                 turn.end_forced("open", RUN_STOPPED)
             else:
                 self._turns[slot] = turn
@@ -461,14 +461,14 @@ class Measuring:
             self._comparison = ForcedComparison(engine, reference.result, answers)
 
     def stop(self) -> None:
-        """End it; the panes keep what was measured. Safe at any time, more than once."""
+        """End the measurement; the panes keep what was measured. Safe at any time, more than once."""
         with self._lock:
             if self._stopped:
                 return
             self._stopped = True
             self._end(STOPPED)
         if self._comparison:
-            # The engine is told over HTTP, and may be busy: nobody who begins a run waits for that.
+            # The abort is an HTTP request to an engine that may be busy; a new run must not wait for it.
             threading.Thread(target=self._comparison.stop, name="stop-measuring", daemon=True).start()
 
     def _end(self, reason: str) -> None:
@@ -476,7 +476,7 @@ class Measuring:
             turn.end_forced("open", reason)
 
     def changes(self) -> Iterator[set[int]]:
-        """The slots that changed, ten times a second at most, until it is over. Closing it ends the work."""
+        """Yield the slots that changed, at most ten times a second, until it ends. Closing it ends the measurement."""
         comparison, changed = self._comparison, self._decided | set(self._turns)
         if comparison is None:
             if changed:

@@ -1,4 +1,4 @@
-"""A comparison when it is over: what `generate` prints, what becomes a run, and what is read back from one."""
+"""A finished comparison: the JSON of `generate`, its stored run, and the way back from one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from playground.store.schema import Run
 class Compared:
     """Answers to one prompt, the reference first.
 
-    divergence  whether the reference's answer was to be forced through the others
+    divergence  whether forcing the reference's answer through the others was requested
     """
 
     answers: tuple[Answer, ...]
@@ -36,17 +36,17 @@ class Compared:
         return {"prompt_ids": list(first.ids) if first else [], "panes": panes}
 
     def run(self) -> Run | None:
-        """As a run to be stored; None where there is nothing to keep: stopped before any token, and nothing failed."""
+        """The run to store; None where there is nothing to keep: no token and no error."""
         if not any(answer.tokens or answer.error for answer in self.answers):
             return None
         first = self.answers[0]
         prompt = first.prompt_row()
         panes = []
         for answer in self.answers:
-            own = answer.prompt_row()
+            answer_prompt = answer.prompt_row()
             panes.append(
                 answer.as_row()
-                | {"prompt": own if own != prompt and own["ids"] else None}
+                | {"prompt": answer_prompt if answer_prompt != prompt and answer_prompt["ids"] else None}
                 | {"sampling": asdict(answer.sampling) if answer.sampling != first.sampling else None}
             )
         labels = [str(pane["label"]) for pane in panes]
@@ -65,14 +65,14 @@ class Compared:
             result={
                 "prompt": prompt,
                 "panes": panes,
-                "verdict": [found.as_row(number) for number, found in outcomes(self.answers)],
+                "verdict": [verdict.as_row(number) for number, verdict in outcomes(self.answers)],
                 "forced": forced if any(forced) else None,
             },
         )
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Compared:
-        """Read back from a run's row. What an older version did not store is left out, never guessed."""
+        """Inverse of `run`, from a run's row. What an older version did not store is left out, never guessed."""
         result, settings = row["result"], row.get("settings") or {}
         panes = result.get("panes") or []
         forced = [*(result.get("forced") or ()), *([None] * len(panes))]

@@ -34,11 +34,11 @@ ForcedState = Literal["none", "measuring", "done", "open", "blocked"]
 
 @dataclass(slots=True)
 class Forced:
-    """What is known of the reference's answer in this variant.
+    """The measurement of the reference's answer in this variant.
 
     of     the key of the reference's turn, "" before anything was measured
     state  open: it can be measured, or measured again; blocked: it cannot
-    label  what the reference's pane is called
+    label  of the reference's pane
     """
 
     of: str = ""
@@ -49,7 +49,7 @@ class Forced:
 
     @property
     def words(self) -> str:
-        """What was found, over how much, and why there is no more."""
+        """The sentence of `ForcedAnswer`; "" before anything was measured."""
         return self.result.sentence(self.label) if self.result else ""
 
 
@@ -69,7 +69,7 @@ class Turn:
         self._lines.append(encode.state("waiting"))
 
     def add(self, item: Item) -> None:
-        """Take one event of the comparison; `flush` later writes what must not be written twenty times a second."""
+        """Add one item of the comparison. Figures and progress change too often: `flush` writes their lines."""
         last = self.result.tokens[-1] if self.result.tokens else None
         self.result.add(item)
         match item:
@@ -79,9 +79,9 @@ class Turn:
                 self._progress = None
                 self._lines += [encode.made(self.ask.sampling, self.ask.raw, item, None), encode.state("ready")]
             case Prompt():
-                made = encode.made(self.ask.sampling, self.ask.raw, self.result.loaded, item.template)
+                chip = encode.made(self.ask.sampling, self.ask.raw, self.result.loaded, item.template)
                 reading = Progress("Reading the prompt", len(item.ids), 0, "tokens")
-                self._lines += [made, encode.state("reading", reading)]
+                self._lines += [chip, encode.state("reading", reading)]
             case Token():
                 self._lines.append(encode.token(item, last))
                 self._stale = True
@@ -95,6 +95,7 @@ class Turn:
                 pass
 
     def flush(self, final: bool = False) -> None:
+        """Write progress and figures, at most every `NUMBERS_EVERY_S` unless `final`."""
         now = time.monotonic()
         if not final and now - self._numbers_at < NUMBERS_EVERY_S:
             return
@@ -106,7 +107,7 @@ class Turn:
             self._stale, self._numbers_at = False, now
 
     def part(self, slot: int, text: str) -> None:
-        """Say where the text parts from that of `slot`'s pane; once."""
+        """Add the line that marks the first token differing from `slot`'s pane."""
         self._parts[slot] = text
         self._lines.append(text)
 
@@ -114,12 +115,12 @@ class Turn:
         return slot in self._parts
 
     def forget_part(self, slot: int) -> None:
-        """The other text is being made again, so nothing is known about it."""
+        """Remove that line: the other pane is about to answer again."""
         if text := self._parts.pop(slot, None):
             self._lines.remove(text)
 
     def force(self, reference: Turn, label: str, shared: int) -> None:
-        """The answer of `reference`, in the pane `label`, is forced through this variant from here on.
+        """Begin a measurement: the answer of `reference`, in the pane `label`, is forced through this variant.
 
         shared  how many of this answer's own tokens had the same context as the reference's
         """
@@ -130,30 +131,30 @@ class Turn:
         self._add_forced(encode.measured("measuring", ""))
 
     def add_forced(self, item: ForcedItem) -> None:
-        """Take one item of the forced text."""
-        found = self.forced.result
-        if found is None:  # forgotten: the reference is answering anew
+        """Add one item of the measurement."""
+        answer = self.forced.result
+        if answer is None:  # forgotten: the reference is answering anew
             return
-        start = len(found.tokens)
-        found.add(item)
+        start = len(answer.tokens)
+        answer.add(item)
         if isinstance(item, ForcedTokens):
             self._add_forced(encode.forced(start, item.tokens))
         elif isinstance(item, Progress):
             self._add_forced(encode.measured("measuring", encode.progress(item)))
 
     def end_forced(self, state: ForcedState, reason: str = "") -> None:
-        """Say how the measurement ended; the first word counts."""
+        """Mark the measurement as ended; later calls change nothing."""
         if self.forced.result is None or self.forced.state != "measuring":
             return
-        found = self.forced.result
-        self.forced.state = "done" if found.complete else state
-        if not found.complete:
-            found.reason = found.reason or reason
+        answer = self.forced.result
+        self.forced.state = "done" if answer.complete else state
+        if not answer.complete:
+            answer.reason = answer.reason or reason
         self._add_forced(encode.measured(self.forced.state, self.forced.words))
 
     def forget_forced(self) -> None:
-        gone, self.forced = set(map(id, self.forced.lines)), Forced()
-        self._lines = [text for text in self._lines if id(text) not in gone]
+        forgotten, self.forced = set(map(id, self.forced.lines)), Forced()
+        self._lines = [text for text in self._lines if id(text) not in forgotten]
 
     def _add_forced(self, text: str) -> None:
         self._lines.append(text)
@@ -172,9 +173,9 @@ class Turn:
 
 
 class Pane:
-    """One column of the page: a variant, the engine that runs it, and the conversation it had.
+    """One column of the page: a variant, the engine that runs it, and its conversation.
 
-    `variant` is the address as it was chosen; `engine` is what it runs on: the chosen one, or the run's common one.
+    `variant` is the address as chosen; `engine` is the chosen one, or the one that the run's panes share.
     """
 
     def __init__(self) -> None:
@@ -184,7 +185,7 @@ class Pane:
         self.turns: list[Turn] = []
         self.engine = ""
         self._head = ""
-        self._drawn: tuple[bool, str] = (False, "")
+        self._head_args: tuple[bool, str] = (False, "")
 
     def show(
         self,
@@ -194,35 +195,35 @@ class Pane:
         error: PlaygroundError | None = None,
         origin: str = "",
     ) -> None:
-        """Another variant is another conversation: what is left of the old one was not its."""
+        """Show the variant called `name`; a change of variant clears the conversation."""
         if name != self.variant:
             self.turns = []
         self.variant, self.facts, self.error = name, facts, error
-        self._drawn = (reference, origin)
+        self._head_args = (reference, origin)
         self.run_on(Address.parse(name).engine or (base.default(facts) if facts else ""))
 
     def run_on(self, engine: str) -> None:
-        """Settle the engine, and draw the head that names it."""
+        """Set the engine, and render the head, which names it."""
         self.engine = engine
-        reference, origin = self._drawn
+        reference, origin = self._head_args
         options = base.options(self.facts) if self.facts else []
         self._head = encode.head(self.facts, self.variant, reference, origin, engine, options)
         self._head += encode.fail(self.error) if self.error else ""
 
     @property
     def address(self) -> str:
-        """What is asked of the engines."""
+        """The address sent to the engines."""
         if self.facts is None or self.engine in ("", base.default(self.facts)):
             return self.variant
         return str(replace(Address.parse(self.variant), engine=self.engine))
 
     @property
     def label(self) -> str:
-        """What other panes and the picker call it: with the engine where it is not the variant's own."""
+        """Its name in other panes and the picker: names the engine where it is not the variant's default."""
         if self.facts is None:
             return self.variant
-        own = self.engine in ("", base.default(self.facts))
-        return self.facts.label if own else f"{self.facts.label} · {base.title(self.engine)}"
+        is_default = self.engine in ("", base.default(self.facts))
+        return self.facts.label if is_default else f"{self.facts.label} · {base.title(self.engine)}"
 
     @property
     def value(self) -> str:

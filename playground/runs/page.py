@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.compare.outcome import strip
+from playground.compare.outcome import strip_row
 from playground.compare.session import WORDS
 from playground.compare.stored import Compared
 from playground.core import Sampling, Variant
@@ -258,5 +258,5 @@ def outcomes(row: Mapping[str, Any]) -> dict[str, Any]:
     """The strip's value."""
     answers = Compared.from_row(row).answers
     divergences = [answer.forced.short() if answer.forced else None for answer in answers]
-    shown = [strip(kept, divergences[int(kept["pane"])]) for kept in row["result"].get("verdict") or ()]
+    shown = [strip_row(kept, divergences[int(kept["pane"])]) for kept in row["result"].get("verdict") or ()]
     return {"outcomes": shown, "words": WORDS["none"]}

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from playground.compare import endpoints as compare_endpoints
-from playground.compare.endpoints import Asked, Trials
+from playground.compare.endpoints import Trials, TrialThread
 from playground.errors import CatalogError, InvalidRequest, OwnerOnly
 from playground.models import endpoints as models_endpoints
 from playground.models.endpoints import Endpoint
@@ -170,12 +170,12 @@ def test_the_value_holds_no_tag(home: Path) -> None:
     assert "<" not in value and json.loads(value)["rows"][0]["model"] == "<b>"
 
 
-def finished(asked: Asked, seconds: float = 10.0) -> compare_endpoints.Now:
+def finished(asked: TrialThread, seconds: float = 10.0) -> compare_endpoints.TrialState:
     end = time.monotonic() + seconds
     while asked.running:
         asked.wait(0.05)
         assert time.monotonic() < end, "it did not end"
-    return asked.now()
+    return asked.state()
 
 
 def test_a_test_tells_what_it_finds(home: Path) -> None:
@@ -184,21 +184,21 @@ def test_a_test_tells_what_it_finds(home: Path) -> None:
         trials = Trials()
         trials.begin("lab")
         steps = sum(1 for _ in trials.changes())
-        now = trials.asked()["lab"].now()
+        now = trials.by_name()["lab"].state()
     assert steps >= 2 and not now.running and now.error is None
     assert now.trial and now.trial.models == (MODEL,) and now.trial.learned
-    row = json.loads(compare_endpoints.panel(trials.asked(), None, None))["rows"][0]
+    row = json.loads(compare_endpoints.panel(trials.by_name(), None, None))["rows"][0]
     assert row["said"] == "1 model" and row["models"] == [f"@lab/{MODEL}"] and row["stage"] is None
 
 
 def test_a_test_ends_at_its_limit_and_when_it_is_stopped(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with endpoint.serving("hang") as url:
         models_endpoints.add(Endpoint("lab", url, model=MODEL))
-        stopped = Asked("lab")
+        stopped = TrialThread("lab")
         stopped.stop()
         assert str(finished(stopped).error) == "Stopped. Test it again whenever you like."
         monkeypatch.setattr(compare_endpoints, "LIMIT_S", 0.2)
-        error = finished(Asked("lab")).error
+        error = finished(TrialThread("lab")).error
         assert error and error.message == "Endpoint lab has not answered within 0.2 s."
 
 
@@ -210,12 +210,12 @@ def test_every_running_test_is_watched_and_what_changed_is_forgotten(home: Path)
         watching = trials.changes()
         next(watching)
         assert list(trials.changes()) == [], "one stream tells the page"
-        first = trials.asked()["lab"]
+        first = trials.by_name()["lab"]
         trials.begin("lab")
-        assert trials.asked()["lab"] is first, "it is running already"
+        assert trials.by_name()["lab"] is first, "it is running already"
         watching.close()
         again = trials.changes()
         next(again)
         trials.drop("lab")
-        assert trials.asked() == {} and not first.running
+        assert trials.by_name() == {} and not first.running
         assert len(list(again)) <= 1

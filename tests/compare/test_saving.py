@@ -30,7 +30,7 @@ def session() -> Session:
 
 def ran(session: Session, engine: FakeEngine, *slots: int, prompt: str = "What is gravity?") -> None:
     """One run to its end; what follows it has begun."""
-    assert session.begin(engine, dict.fromkeys(slots or session.shown, Ask(prompt)))
+    assert session.begin(engine, dict.fromkeys(slots or session.shown_slots, Ask(prompt)))
     for _ in session.changes():
         assert session.run_id == "", "nothing says that it is saved before it is"
     session.measure(engine)
@@ -47,7 +47,7 @@ def test_it_is_stored_once_it_is_measured(session: Session) -> None:
     run = runs.get(finished(session, FakeEngine()))
     assert [pane["label"] for pane in run.result["panes"]] == ["BF16", "nf4"]
     assert run.settings["divergence"] is True and run.result["forced"][1]["tokens"] == len(GRAVITY)
-    session.measure(FakeEngine(), wanted=True)
+    session.measure(FakeEngine(), on_request=True)
     list(session.measured())
     assert session.run_id == run.id and runs.count() == 1, "nothing new was made or measured"
 
@@ -71,7 +71,7 @@ def test_a_run_that_begins_meanwhile_ends_the_measuring_and_loses_nothing(sessio
     ran(session, engine)
     measured = session.measured()
     next(measured)
-    assert session.begin(engine, dict.fromkeys(session.shown, Ask("And mass?")))
+    assert session.begin(engine, dict.fromkeys(session.shown_slots, Ask("And mass?")))
     list(measured)
     (found,) = runs.search()
     forced = runs.get(found.id).result["forced"][1]
@@ -93,7 +93,7 @@ def test_nobody_looks_any_more(session: Session) -> None:
 
 def test_what_was_stopped_before_its_first_token_is_not_kept(session: Session) -> None:
     engine = FakeEngine({name: Script(hold_at=0) for name in ("fake", "fake:nf4")})
-    assert session.begin(engine, dict.fromkeys(session.shown, Ask("Hi")))
+    assert session.begin(engine, dict.fromkeys(session.shown_slots, Ask("Hi")))
     changes = session.changes()
     next(changes)
     session.stop()

@@ -44,7 +44,7 @@ def text(session: Session, slot: int) -> str:
 def run(session: Session, engine: FakeEngine, prompt: str = "What is gravity?", slots: list[int] | None = None) -> int:
     """Everything to its end; returns how often the page would have been updated."""
     ask = Ask(prompt)
-    assert session.begin(engine, dict.fromkeys(session.shown if slots is None else slots, ask))
+    assert session.begin(engine, dict.fromkeys(session.shown_slots if slots is None else slots, ask))
     return sum(1 for _ in session.changes())
 
 
@@ -57,7 +57,7 @@ def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 
 def test_values_only_grow_while_a_run_streams(session: Session) -> None:
     engine = FakeEngine()
-    assert session.begin(engine, dict.fromkeys(session.shown, Ask("Hi")))
+    assert session.begin(engine, dict.fromkeys(session.shown_slots, Ask("Hi")))
     seen = ["", ""]
     for _ in session.changes():
         for slot in (0, 1):
@@ -97,7 +97,7 @@ def test_raw_turns_are_no_history_and_failed_ones_neither(session: Session) -> N
 
 def test_one_pane_stops_the_other_goes_on(session: Session) -> None:
     engine = FakeEngine({name: Script(hold_at=2) for name in ("fake", "fake:nf4")})
-    session.begin(engine, dict.fromkeys(session.shown, Ask("Hi")))
+    session.begin(engine, dict.fromkeys(session.shown_slots, Ask("Hi")))
     for _ in session.changes():
         if len(text(session, 0)) and len(text(session, 1)) and not engine.go.is_set():
             session.stop(1)
@@ -109,7 +109,7 @@ def test_one_pane_stops_the_other_goes_on(session: Session) -> None:
 
 def test_closing_the_stream_ends_the_engine_within_two_seconds(session: Session) -> None:
     engine = FakeEngine({name: Script(hold_at=3) for name in ("fake", "fake:nf4")})
-    session.begin(engine, dict.fromkeys(session.shown, Ask("Hi")))
+    session.begin(engine, dict.fromkeys(session.shown_slots, Ask("Hi")))
     changes = session.changes()
     while len(engine.active) < 2:
         next(changes)
@@ -151,7 +151,7 @@ def test_where_texts_part_is_marked_in_both_and_forgotten_when_one_is_made_again
 
 
 def test_another_reference_answer_forgets_every_mark(session: Session) -> None:
-    session.shown = [0, 1, 2]
+    session.shown_slots = [0, 1, 2]
     odd = Script(tokens=[*GRAVITY[:3], " odd"])
     engine = FakeEngine({"fake:nf4": odd, "fake:int8": odd})
     run(session, engine)
@@ -249,15 +249,15 @@ def test_panes_share_the_references_engine_unless_one_was_chosen(monkeypatch: py
     able = {"fake": ("transformers", "vllm"), "fake:nf4": ("transformers",), "fake:int8": ("transformers", "vllm")}
     monkeypatch.setattr(base, "missing_vllm", lambda: "")
     session = Session()
-    session.shown = [0, 1, 2]
+    session.shown_slots = [0, 1, 2]
     for slot, (name, engines) in enumerate(able.items()):
         session.panes[slot].show(name, replace(catalog.fake_variant(name), engines=engines), slot == 0)
     session.share_engine()
-    assert [session.panes[slot].address for slot in session.shown] == list(able)
+    assert [session.panes[slot].address for slot in session.shown_slots] == list(able)
     reference = session.panes[0]
     reference.show("fake@vllm", reference.facts, True)
     session.share_engine()
-    assert [session.panes[slot].address for slot in session.shown] == ["fake@vllm", "fake:nf4", "fake:int8@vllm"]
+    assert [session.panes[slot].address for slot in session.shown_slots] == ["fake@vllm", "fake:nf4", "fake:int8@vllm"]
     assert session.panes[2].label == "int8 · vLLM" and session.panes[2].variant == "fake:int8"
     session.panes[2].show("fake:int8@transformers", session.panes[2].facts, False)
     session.share_engine()
@@ -266,7 +266,7 @@ def test_panes_share_the_references_engine_unless_one_was_chosen(monkeypatch: py
 
 def test_all_at_once_is_asked_of_the_comparison(session: Session) -> None:
     engine = FakeEngine()
-    assert session.begin(engine, dict.fromkeys(session.shown, Ask("Hi", at_once=True)))
+    assert session.begin(engine, dict.fromkeys(session.shown_slots, Ask("Hi", at_once=True)))
     list(session.changes())
     assert [asked.at_once for asked in engine.asked] == [True, True]
 
@@ -278,13 +278,13 @@ def forced_lines(session: Session, slot: int, kind: str) -> list[list[Any]]:
     return [line for line in lines(session, slot) if line[0] == kind]
 
 
-def measure(session: Session, engine: FakeEngine, wanted: bool = False) -> int:
-    session.measure(engine, wanted)
+def measure(session: Session, engine: FakeEngine, on_request: bool = False) -> int:
+    session.measure(engine, on_request)
     return sum(1 for _ in session.measured())
 
 
 def test_after_a_run_the_references_answer_is_forced_through_the_others(session: Session) -> None:
-    session.shown = [0, 1, 2]
+    session.shown_slots = [0, 1, 2]
     engine = FakeEngine({"fake:nf4": Script(tokens=[*GRAVITY[:3], " odd"]), "fake:int8": Script(kld=(0.001,))})
     run(session, engine)
     measure(session, engine)
@@ -328,7 +328,7 @@ def test_the_next_run_does_not_wait_and_what_was_measured_stays(session: Session
     while len(session.panes[1].turns[-1].forced.result.tokens) < 3:  # type: ignore[union-attr]
         next(measured)
     began = time.monotonic()
-    assert session.begin(engine, dict.fromkeys(session.shown, Ask("And then?")))
+    assert session.begin(engine, dict.fromkeys(session.shown_slots, Ask("And then?")))
     assert time.monotonic() - began < 1
     list(measured)
     list(session.changes())
@@ -349,7 +349,7 @@ def test_stopped_it_can_be_taken_up_again(session: Session) -> None:
     assert lines(session, 1)[-1][:2] == ["measured", "open"]
     assert measure(session, engine) == 0, "not by itself"
     engine.go.set()
-    measure(session, engine, wanted=True)
+    measure(session, engine, on_request=True)
     assert lines(session, 1)[-1][:2] == ["measured", "done"]
     assert len(forced_lines(session, 1, "measure")) == 1, "what was found before is forgotten"
 
@@ -376,13 +376,13 @@ def test_what_cannot_be_measured_says_why_and_asks_nobody(session: Session) -> N
 
 def test_a_run_that_was_stopped_is_not_measured_by_itself(session: Session) -> None:
     engine = FakeEngine({name: Script(hold_at=3) for name in ("fake", "fake:nf4")})
-    session.begin(engine, dict.fromkeys(session.shown, Ask("Hi")))
+    session.begin(engine, dict.fromkeys(session.shown_slots, Ask("Hi")))
     for _ in session.changes():
         if text(session, 0) and text(session, 1):
             session.stop()
     measure(session, engine)
     assert lines(session, 1)[-1][:2] == ["measured", "open"] and not engine.forced
-    measure(session, engine, wanted=True)
+    measure(session, engine, on_request=True)
     assert lines(session, 1)[-1][1] == "done"
 
 
