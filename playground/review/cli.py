@@ -84,7 +84,7 @@ def _answered(
     from playground.review import make
     from playground.review.spec import SAMPLING, ReviewSpec
 
-    chosen = make.of(source)
+    chosen = make.load(source)
     spec = ReviewSpec(
         variants=tuple(absolute(name) for name in variants),
         prompts=chosen.first(count) if count else chosen,

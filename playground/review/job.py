@@ -26,7 +26,7 @@ from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
 from playground.models.address import Address
 from playground.review import make
-from playground.review.make import Answered
+from playground.review.make import PromptAnswers
 from playground.review.spec import ReviewSpec
 from playground.store import folders
 
@@ -46,7 +46,7 @@ def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
     report.progress(Progress("reading the variants"))
     addresses = base.together(spec.variants)
     rows = [_row(name, report) for name in addresses]
-    make.distinct(rows)
+    make.distinct_labels(rows)
     make.check(spec.terms, rows)
     place = folders.unfinished(_key(spec, rows))
     with closing(Engines()) as engine:
@@ -89,7 +89,9 @@ def _row(name: str, report: Report) -> dict[str, Any]:
     }
 
 
-def answers(engine: Engine, addresses: Sequence[str], spec: ReviewSpec, place: Path, report: Report) -> list[Answered]:
+def answers(
+    engine: Engine, addresses: Sequence[str], spec: ReviewSpec, place: Path, report: Report
+) -> list[PromptAnswers]:
     """One prompt after the other, every variant on each. Raises what keeps a variant from being loaded."""
     place.mkdir(parents=True, exist_ok=True)
     path = place / ANSWERS
@@ -104,7 +106,7 @@ def answers(engine: Engine, addresses: Sequence[str], spec: ReviewSpec, place: P
             texts = _answer(engine, addresses, spec, prompt, number, report)
             file.write(json.dumps({"prompt": prompt, "texts": texts}, ensure_ascii=True) + "\n")
             file.flush()
-            found.append(Answered(prompt, tuple(texts)))
+            found.append(PromptAnswers(prompt, tuple(texts)))
     report.progress(Progress("answering", total, total, "prompts"))
     return found
 
@@ -128,7 +130,7 @@ def _answer(
     return [None if result.error or result.finish is None else result.text for result in results]
 
 
-def _read(path: Path) -> list[Answered]:
+def _read(path: Path) -> list[PromptAnswers]:
     """What a stopped job has written; a last line that was cut short is asked again."""
     if not path.is_file():
         return []
@@ -136,7 +138,7 @@ def _read(path: Path) -> list[Answered]:
     with path.open("r+b") as file:
         file.truncate(len(whole) + len(newline))
     rows = [json.loads(line) for line in whole.splitlines() if line.strip()]
-    return [Answered(row["prompt"], tuple(row["texts"])) for row in rows]
+    return [PromptAnswers(row["prompt"], tuple(row["texts"])) for row in rows]
 
 
 def _key(spec: ReviewSpec, rows: Sequence[dict[str, Any]]) -> str:

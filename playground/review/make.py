@@ -81,7 +81,7 @@ class Terms(Spec):
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class PromptAnswers:
     """One prompt and what each variant said, in the order of the variants; None where one failed or was not asked."""
 
     prompt: str
@@ -89,7 +89,7 @@ class Answered:
 
 
 @dataclass(slots=True)
-class _Left:
+class _Skipped:
     """Pairs that nobody needs to see."""
 
     same: list[list[int]] = field(default_factory=list)  # first, second, prompt
@@ -99,14 +99,14 @@ class _Left:
 def make(
     terms: Terms,
     variants: Sequence[Mapping[str, Any]],
-    answered: Sequence[Answered],
+    answered: Sequence[PromptAnswers],
     source: Mapping[str, Any],
     name: str = "",
     job_id: str | None = None,
 ) -> Review:
     """Store it; committed when it returns. `source` says where the answers come from. Raises InvalidRequest."""
     check(terms, variants)
-    left = _Left()
+    left = _Skipped()
     review = Review(
         id=reviews.new_key(),
         key=reviews.new_key() if terms.places else None,
@@ -193,7 +193,7 @@ def invite(review_id: str, label: str) -> Reviewer:
     return found
 
 
-def _pairs(terms: Terms, answered: Sequence[Answered], variants: int, left: _Left) -> Iterator[dict[str, Any]]:
+def _pairs(terms: Terms, answered: Sequence[PromptAnswers], variants: int, left: _Skipped) -> Iterator[dict[str, Any]]:
     pairs = list(combinations(range(variants), 2)) if terms.pairs == "all" else [(0, n) for n in range(1, variants)]
     for number, row in enumerate(answered):
         for first, second in pairs:
@@ -236,9 +236,9 @@ def from_runs(terms: Terms, run_ids: Sequence[str], name: str = "") -> Review:
                     f"The weights of {row['label']} are not the same in all of these runs.",
                     hint="Take runs of one version of it.",
                 )
-        said.append((spoken(run.result["prompt"]), {key: text for key, _, text in rows}))
-    distinct(list(variants.values()))
-    answered = [Answered(prompt, tuple(texts.get(key) for key in variants)) for prompt, texts in said]
+        said.append((prompt_text(run.result["prompt"]), {key: text for key, _, text in rows}))
+    distinct_labels(list(variants.values()))
+    answered = [PromptAnswers(prompt, tuple(texts.get(key) for key in variants)) for prompt, texts in said]
     source = {"source": "runs", "runs": wanted, "sampling": found[0].settings.get("sampling")}
     return make(terms, list(variants.values()), answered, source, name)
 
@@ -256,7 +256,7 @@ def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None]]:
         yield f"{name}@{engine}", row, pane["text"] if whole else None
 
 
-def distinct(variants: list[dict[str, Any]]) -> None:
+def distinct_labels(variants: list[dict[str, Any]]) -> None:
     """Labels that name one variant each."""
     for label in {str(row["label"]) for row in variants}:
         same = [row for row in variants if row["label"] == label]
@@ -265,7 +265,7 @@ def distinct(variants: list[dict[str, Any]]) -> None:
             row["label"] = f"{label} on {row['engine']}" if engines else f"{row['id']}@{row['engine']}"
 
 
-def spoken(prompt: Mapping[str, Any]) -> str:
+def prompt_text(prompt: Mapping[str, Any]) -> str:
     """A prompt as reviewers read it: the question alone, or the whole conversation before the answer."""
     messages: list[Message] = prompt.get("messages") or []
     if not messages:
@@ -291,7 +291,7 @@ class PromptSet(Spec):
         if count >= len(self.prompts):
             return self
         step = len(self.prompts) / count
-        return _set(self.name, [self.prompts[int(number * step)] for number in range(count)])
+        return _prompt_set(self.name, [self.prompts[int(number * step)] for number in range(count)])
 
 
 @cache
@@ -302,13 +302,13 @@ def bundled_rows() -> tuple[dict[str, str], ...]:
 
 def bundled() -> PromptSet:
     """Short prompts of many kinds, one of each kind in turn. They are no calibration and no evaluation text."""
-    return _set(BUNDLED, [row["prompt"] for row in bundled_rows()])
+    return _prompt_set(BUNDLED, [row["prompt"] for row in bundled_rows()])
 
 
 def pasted(text: str) -> PromptSet:
     """One prompt a line; where there are empty lines between some, these part them. Raises InvalidRequest."""
     _check_size(len(text.encode("utf-8", errors="replace")))
-    return _checked("pasted", _parted(text))
+    return _deduplicated("pasted", _split(text))
 
 
 def read(name: str, data: bytes) -> PromptSet:
@@ -321,11 +321,11 @@ def read(name: str, data: bytes) -> PromptSet:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidRequest(f"{name[-60:]!r} is not text in UTF-8.", hint="Save it as UTF-8.") from None
-    found = _rows(text) if suffix == ".jsonl" else _parted(text)
-    return _checked(Path(name).name[-100:], found)
+    found = _rows(text) if suffix == ".jsonl" else _split(text)
+    return _deduplicated(Path(name).name[-100:], found)
 
 
-def of(source: str) -> PromptSet:
+def load(source: str) -> PromptSet:
     """ "bundled", or a local file. Raises InvalidRequest."""
     if source == BUNDLED:
         return bundled()
@@ -336,7 +336,7 @@ def of(source: str) -> PromptSet:
     return read(path.name, path.read_bytes())
 
 
-def _parted(text: str) -> list[str]:
+def _split(text: str) -> list[str]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").strip().split("\n")
     if all(line.strip() for line in lines):
         return lines
@@ -375,7 +375,7 @@ def _prompt(row: Any, number: int) -> str:
     raise InvalidRequest(f"Line {number} has no prompt.", hint=f"Its field is called {', '.join(FIELDS)} or messages.")
 
 
-def _checked(name: str, prompts: Iterable[str]) -> PromptSet:
+def _deduplicated(name: str, prompts: Iterable[str]) -> PromptSet:
     found = list(dict.fromkeys(filter(None, (prompt.strip() for prompt in prompts))))
     if not found:
         raise InvalidRequest("There is no prompt in it.", hint="Write one a line, or part them with empty lines.")
@@ -386,7 +386,7 @@ def _checked(name: str, prompts: Iterable[str]) -> PromptSet:
             f"A prompt has {len(longest[0]):,} characters: {longest[0][:40]!r}…",
             hint=f"Allowed: {MAX_CHARACTERS:,}. Empty lines part prompts of several lines.",
         )
-    return _set(name, found)
+    return _prompt_set(name, found)
 
 
 def _check_size(size: int) -> None:
@@ -394,6 +394,6 @@ def _check_size(size: int) -> None:
         raise InvalidRequest(f"The prompts have {size / 2**20:.1f} MiB.", hint=f"Allowed: {MAX_BYTES // 2**20} MiB.")
 
 
-def _set(name: str, prompts: list[str]) -> PromptSet:
+def _prompt_set(name: str, prompts: list[str]) -> PromptSet:
     content = json.dumps(prompts, ensure_ascii=False).encode("utf-8", errors="replace")
     return PromptSet(name=name, prompts=tuple(prompts), hash=hashlib.sha256(content).hexdigest())

@@ -53,7 +53,7 @@ def form_value(
     refusal: PlaygroundError | None = None,
 ) -> str:
     """The value of the form. To whoever is not the owner it says only why."""
-    said: dict[str, Any] = {"error": _said(error), "refusal": _said(refusal), "model": model}
+    said: dict[str, Any] = {"error": _error_row(error), "refusal": _error_row(refusal), "model": model}
     if refusal is not None:
         return inert(said)
     made = set(names.stored(model)) if error is None else set()
@@ -95,7 +95,7 @@ def plan(serial: object, asked: ReviewSpec) -> str:
             "variants": len(asked.variants),
             "answers": count * len(asked.variants),
             "button": f"Make the {count * len(asked.variants)} answers",
-            **_shows(count, asked.items, asked.terms),
+            **_power(count, asked.items, asked.terms),
         }
     )
 
@@ -110,12 +110,12 @@ def plan_of_runs(serial: object, count: int, terms: Terms) -> str:
             "variants": None,
             "answers": None,
             "button": f"Make a review of {count} comparison{'' if count == 1 else 's'}",
-            **_shows(count, count, terms),
+            **_power(count, count, terms),
         }
     )
 
 
-def _shows(prompts_: int, items: int, terms: Terms) -> dict[str, Any]:
+def _power(prompts_: int, items: int, terms: Terms) -> dict[str, Any]:
     return {
         "sees": 0.5 + smallest_drop(prompts_, 1 - UNDECIDED) / 2,
         "minutes": max(1, round(items * SECONDS / 60)),
@@ -124,12 +124,12 @@ def _shows(prompts_: int, items: int, terms: Terms) -> dict[str, Any]:
     }
 
 
-def refused(serial: object, error: PlaygroundError) -> str:
+def plan_error(serial: object, error: PlaygroundError) -> str:
     """The value of the plan when there is none."""
-    return inert({"serial": serial, "error": _said(error)})
+    return inert({"serial": serial, "error": _error_row(error)})
 
 
-def _said(error: PlaygroundError | None) -> list[str] | None:
+def _error_row(error: PlaygroundError | None) -> list[str] | None:
     return [error.message, error.hint] if error else None
 
 
@@ -138,7 +138,7 @@ class Reviews:
 
     def __init__(self, tab: Tab, queue: Queue, owner: Owner) -> None:
         self.tab, self.queue, self.owner = tab, queue, owner
-        self._jobs = JobCards(queue, ("review",), asked)
+        self._jobs = JobCards(queue, ("review",), card)
         self._lock = threading.Lock()
 
     def wire(self) -> None:
@@ -178,7 +178,7 @@ class Reviews:
                 return plan_of_runs(serial, len(run_ids(sent)), terms(sent))
             return plan(serial, spec(sent))
         except PlaygroundError as error:
-            return refused(serial, error)
+            return plan_error(serial, error)
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
         """Queue a job, or make the review at once of answers that are there."""
@@ -280,7 +280,7 @@ class Reviews:
             return inert(said | {"gone": [error.message, error.hint]})
 
 
-def asked(job: Job) -> dict[str, Any]:
+def card(job: Job) -> dict[str, Any]:
     """What a job prepares, in words; one that this version cannot read keeps its title."""
     names, prompts = job.spec.get("variants"), job.spec.get("prompts")
     if not isinstance(names, list) or not isinstance(prompts, dict) or len(names) < 2:

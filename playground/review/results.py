@@ -32,7 +32,7 @@ class Ballot:
         return self.item.first, self.item.second
 
     @property
-    def said(self) -> int:
+    def preferred(self) -> int:
         """For agreement: the variant that was preferred, -1 for neither."""
         return -1 if self.vote.winner is None else self.vote.winner
 
@@ -88,7 +88,7 @@ def _pair(review: Review, pair: tuple[int, int], ballots: Sequence[Ballot]) -> d
     same = sum(found[:2] == list(pair) for found in review.settings.get("same", ()))
     row: dict[str, Any] = {"first": pair[0], "second": pair[1], "labels": [first, second], "same": same}
     if not mine:
-        return row | {"win_rate": None, "agreement": None, "sentence": unvoted(second, first, same), "bad": 0}
+        return row | {"win_rate": None, "agreement": None, "sentence": no_votes(second, first, same), "bad": 0}
     rate = win_rate(
         [ballot.score for ballot in mine],
         [ballot.item.prompt_number for ballot in mine],
@@ -107,7 +107,7 @@ def _pair(review: Review, pair: tuple[int, int], ballots: Sequence[Ballot]) -> d
 def _agreement(ballots: Sequence[Ballot]) -> Agreement | None:
     units: defaultdict[int, list[int]] = defaultdict(list)
     for ballot in ballots:
-        units[ballot.item.number].append(ballot.said)
+        units[ballot.item.number].append(ballot.preferred)
     return agreement([units[number] for number in sorted(units)])
 
 
@@ -181,7 +181,7 @@ def _items(items: Any, ballots: Sequence[Ballot], people: Sequence[Reviewer]) ->
                 "ties": sum(one.vote.choice == "tie" for one in mine),
                 "bad": sum(one.vote.choice == "bad" for one in mine),
                 "comments": [
-                    {"reviewer": labels[one.vote.reviewer_id], "text": one.vote.comment, "said": one.said}
+                    {"reviewer": labels[one.vote.reviewer_id], "text": one.vote.comment, "said": one.preferred}
                     for one in mine
                     if one.vote.comment
                 ],
@@ -206,7 +206,7 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def unvoted(second: str, first: str, same: int) -> str:
+def no_votes(second: str, first: str, same: int) -> str:
     more = f" On {count(same, 'prompt')} their answers are the same." if same else ""
     return f"Nobody has voted on {second} and {first} yet.{more}"
 
@@ -221,7 +221,7 @@ def verdict(second: str, first: str, rate: WinRate, agreed: Agreement | None) ->
     if rate.verdict == "second":
         turned = f"n = {rate.n}, {_interval((1 - rate.ci95[1], 1 - rate.ci95[0]))}"
         return f"Reviewers preferred {first} to {second} (win rate {percent(1 - rate.rate)} %, {turned})."
-    if _apart(agreed):
+    if _distinguishable(agreed):
         return f"Reviewers can tell {second} from {first}, and prefer neither on the whole ({numbers})."
     return f"Reviewers could not tell {second} from {first} ({numbers})."
 
@@ -230,7 +230,7 @@ def _at_least(share: float) -> str:
     return "every vote" if share > 0.995 else f"{percent(share)} % or more"
 
 
-def _apart(agreed: Agreement | None) -> bool:
+def _distinguishable(agreed: Agreement | None) -> bool:
     """Whether reviewers agree on single answers more than chance would: then the two differ, whoever wins."""
     return agreed is not None and agreed.ci95 is not None and agreed.ci95[0] > 0
 
@@ -245,7 +245,7 @@ def details(second: str, first: str, rate: WinRate, agreed: Agreement | None, sa
     ]
     if rate.verdict == "not distinguishable":
         said.append(f"A preference in {_at_least(rate.sees)} would have shown, four times in five.")
-        if _apart(agreed) and agreed is not None:
+        if _distinguishable(agreed) and agreed is not None:
             said.append(f"They agree on single answers more than chance does (alpha {agreed.alpha:.2f}).")
     if rate.verdict == "too few":
         said.append(f"So few votes show only a preference in {_at_least(rate.sees)}.")
@@ -264,12 +264,12 @@ def headline(pairs: Sequence[Mapping[str, Any]]) -> str:
     against = [row for row in voted if row["first"] == 0] or voted
     sure = [row for row in against if row["win_rate"]["verdict"] in ("first", "second")]
     if not sure:
-        names = _listed([row["labels"][1] for row in against])
+        names = _either([row["labels"][1] for row in against])
         return f"Reviewers could not tell {names} from {against[0]['labels'][0]}, as far as these votes show."
     return " ".join(str(row["sentence"]) for row in sure[:3])
 
 
-def _listed(names: Sequence[str]) -> str:
+def _either(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 

@@ -73,11 +73,11 @@ def _file(name: str, kind: str) -> Callable[[Request], Response]:
 def state(request: Request) -> Response:
     asked = request.query_params
     review, key = asked.get("review", ""), asked.get("key", "")
-    return _answered(lambda: voting.state(review, key, _token(request, review)))
+    return _respond(lambda: voting.state(review, key, _token(request, review)))
 
 
 async def start(request: Request) -> Response:
-    sent = await _sent(request)
+    sent = await _body(request)
     if isinstance(sent, Response):
         return sent
     review, key = str(sent.get("review")), str(sent.get("key"))
@@ -88,7 +88,7 @@ async def start(request: Request) -> Response:
         tokens.append(token)
         return found
 
-    answer = await run_in_threadpool(_answered, act)
+    answer = await run_in_threadpool(_respond, act)
     if tokens:
         secure = request.url.scheme == "https"
         answer.set_cookie(
@@ -104,13 +104,13 @@ async def start(request: Request) -> Response:
 
 
 async def vote(request: Request) -> Response:
-    sent = await _sent(request)
+    sent = await _body(request)
     if isinstance(sent, Response):
         return sent
     review, key = str(sent.get("review")), str(sent.get("key"))
     at, choice, comment = sent.get("at"), sent.get("choice"), sent.get("comment", "")
     return await run_in_threadpool(
-        _answered, lambda: voting.vote(review, key, _token(request, review), at, choice, comment)
+        _respond, lambda: voting.vote(review, key, _token(request, review), at, choice, comment)
     )
 
 
@@ -118,9 +118,9 @@ def _token(request: Request, review: str) -> str:
     return request.cookies.get(f"{COOKIE}{review}", "")
 
 
-async def _sent(request: Request) -> dict[str, Any] | Response:
+async def _body(request: Request) -> dict[str, Any] | Response:
     """The body, if this page itself sent it; else the answer."""
-    if why := foreign(request):
+    if why := cross_site(request):
         return _failed(OwnerOnly(why))
     body = b""
     async for piece in request.stream():
@@ -134,7 +134,7 @@ async def _sent(request: Request) -> dict[str, Any] | Response:
     return found if isinstance(found, dict) else _failed(InvalidRequest("This is no vote."))
 
 
-def foreign(request: Request) -> str:
+def cross_site(request: Request) -> str:
     """Why this is not what our own page sends; "" when it may be."""
     origins, host = request.headers.getlist("origin"), request.headers.get("host", "").lower()
     try:
@@ -148,7 +148,7 @@ def foreign(request: Request) -> str:
     return ""
 
 
-def _answered(act: Callable[[], dict[str, Any]]) -> Response:
+def _respond(act: Callable[[], dict[str, Any]]) -> Response:
     try:
         return Response(inert(act()), 200, NO_STORE, "application/json")
     except PlaygroundError as error:

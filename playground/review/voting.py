@@ -27,7 +27,7 @@ def state(review_id: str, key: str, token: str = "") -> dict[str, Any]:
     item      at (its place, from 0), prompt, a, b: only while it is to be voted on
     names     after the last vote, where names are shown: of each item what stood on which side
     """
-    review, found = _who(review_id, key, token)
+    review, found = _reviewer(review_id, key, token)
     if found is None:
         stage = "closed" if review.closed_at is not None else "start"
         return {"title": review.title, "stage": stage, "total": len(reviews.items(review.id)), "done": 0}
@@ -39,7 +39,7 @@ def start(review_id: str, key: str, token: str = "") -> tuple[dict[str, Any], st
 
     Whoever has begun goes on. Raises UnknownReview, ReviewOver.
     """
-    review, found = _who(review_id, key, token)
+    review, found = _reviewer(review_id, key, token)
     if found is None:
         if review.closed_at is not None:
             raise ReviewOver("This review is closed.", hint="Nobody can vote any more.")
@@ -50,7 +50,7 @@ def start(review_id: str, key: str, token: str = "") -> tuple[dict[str, Any], st
 
 def vote(review_id: str, key: str, token: str, at: object, choice: object, comment: object) -> dict[str, Any]:
     """Take a vote, on the disk before this returns; what comes next. Raises ReviewError, InvalidRequest."""
-    review, found = _who(review_id, key, token)
+    review, found = _reviewer(review_id, key, token)
     if found is None:
         raise reviews.unknown()
     if choice not in CHOICES or not isinstance(at, int) or isinstance(at, bool) or not isinstance(comment, str):
@@ -84,9 +84,9 @@ def vote(review_id: str, key: str, token: str, at: object, choice: object, comme
     return after
 
 
-def _who(review_id: str, key: str, token: str) -> tuple[Review, Reviewer | None]:
+def _reviewer(review_id: str, key: str, token: str) -> tuple[Review, Reviewer | None]:
     """The review behind a link, and who asks; None: nobody who has begun. Raises UnknownReview."""
-    if not (_whole(review_id) and _whole(key)) or not database.exists():
+    if not (_is_key(review_id) and _is_key(key)) or not database.exists():
         raise reviews.unknown()
     review = reviews.get(review_id)
     if invited := reviews.reviewer(review_id, key):
@@ -95,11 +95,11 @@ def _who(review_id: str, key: str, token: str) -> tuple[Review, Reviewer | None]
         return review, invited
     if key != review.key:
         raise reviews.unknown()
-    came = reviews.reviewer(review_id, token) if _whole(token) else None
+    came = reviews.reviewer(review_id, token) if _is_key(token) else None
     return review, came if came is not None and not came.invited else None
 
 
-def _whole(key: object) -> bool:
+def _is_key(key: object) -> bool:
     return isinstance(key, str) and len(key) == 32 and key.isalnum()
 
 

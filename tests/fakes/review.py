@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from playground.review import make, voting
-from playground.review.make import Answered, Terms
+from playground.review.make import PromptAnswers, Terms
 from playground.store import reviews, runs
 from playground.store.schema import Review, Reviewer, Run
 
@@ -52,11 +52,11 @@ def comparison(prompt: str, texts: list[str], **more: Any) -> Run:
     return run
 
 
-def answered(count: int, variants: int = 2) -> list[Answered]:
+def answered(count: int, variants: int = 2) -> list[PromptAnswers]:
     """Answers that tell their variant to a test, by a word that names nothing: plum, pear, fig."""
     fruit = ("plum", "pear", "fig")
     return [
-        Answered(f"Question {n}?", tuple(f"The {fruit[v]} of question {n}." for v in range(variants)))
+        PromptAnswers(f"Question {n}?", tuple(f"The {fruit[v]} of question {n}." for v in range(variants)))
         for n in range(count)
     ]
 
@@ -65,7 +65,7 @@ def review(
     count: int = 4,
     variants: int = 2,
     invitations: Sequence[str] = ("Anna", "Ben"),
-    answers: Sequence[Answered] | None = None,
+    answers: Sequence[PromptAnswers] | None = None,
     **terms: Any,
 ) -> Review:
     asked = Terms(invitations=tuple(invitations), **terms)

@@ -9,7 +9,7 @@ import pytest
 
 from playground.errors import InvalidRequest, UnknownReview
 from playground.review import make
-from playground.review.make import Answered, Terms
+from playground.review.make import PromptAnswers, Terms
 from playground.store import reviews, runs
 from playground.store.schema import Run
 from tests.fakes.review import VARIANTS, answered, comparison, invited, review
@@ -65,7 +65,7 @@ def test_one_variant_on_two_engines_has_two_names(home: Path) -> None:
 
 
 def test_same_and_missing_answers_are_not_voted_on(home: Path) -> None:
-    rows = [Answered("a", ("x", "x \n")), Answered("b", ("x", None)), Answered("c", ("x", "y"))]
+    rows = [PromptAnswers("a", ("x", "x \n")), PromptAnswers("b", ("x", None)), PromptAnswers("c", ("x", "y"))]
     found = review(answers=rows)
     assert [item.prompt for item in reviews.items(found.id)] == ["c"]
     assert found.settings["same"] == [[0, 1, 0]] and found.settings["failed"] == 1 and found.settings["prompts"] == 3
@@ -135,6 +135,6 @@ def test_more_are_invited_later_and_all_of_it_is_removed(home: Path) -> None:
 
 def test_a_conversation_is_read_as_one() -> None:
     turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
-    assert make.spoken({"messages": turns}) == "Instructions: Be brief.\n\nQuestion: Why?"
-    assert make.spoken({"messages": turns[1:]}) == "Why?"
-    assert make.spoken({"messages": None, "text": "Once upon"}) == "Once upon"
+    assert make.prompt_text({"messages": turns}) == "Instructions: Be brief.\n\nQuestion: Why?"
+    assert make.prompt_text({"messages": turns[1:]}) == "Why?"
+    assert make.prompt_text({"messages": None, "text": "Once upon"}) == "Once upon"

@@ -87,8 +87,8 @@ def test_what_is_no_set_is_refused(name: str, data: bytes, match: str) -> None:
 
 
 def test_a_source_of_the_command_line(tmp_path: Path) -> None:
-    assert make.of("bundled") == make.bundled()
+    assert make.load("bundled") == make.bundled()
     (tmp_path / "mine.txt").write_text("a\nb")
-    assert make.of(str(tmp_path / "mine.txt")).prompts == ("a", "b")
+    assert make.load(str(tmp_path / "mine.txt")).prompts == ("a", "b")
     with pytest.raises(InvalidRequest, match="no file"):
-        make.of(str(tmp_path / "other.txt"))
+        make.load(str(tmp_path / "other.txt"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from playground.errors import UnknownReview
-from playground.review.make import Answered
+from playground.review.make import PromptAnswers
 from playground.review.results import results
 from playground.store import reviews
 from tests.fakes.review import Rule, answered, invited, prefers, review, vote_all
@@ -95,7 +95,7 @@ def test_those_who_agree_on_single_answers_can_tell(home: Path) -> None:
 
 
 def test_few_votes_and_same_answers_are_said(home: Path) -> None:
-    made = review(answers=[*answered(3), Answered("Same?", ("x", "x"))])
+    made = review(answers=[*answered(3), PromptAnswers("Same?", ("x", "x"))])
     vote_all(made, invited(made)[0].key, prefers("plum"), most=2)
     (pair,) = results(made.id)["pairs"]
     assert pair["sentence"].startswith("Too few votes to tell nf4 from BF16 (n = 2,")
