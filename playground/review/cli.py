@@ -1,4 +1,4 @@
-"""`python -m playground review`: blind reviews made, listed, and what their votes say."""
+"""`python -m playground review`: make and list blind reviews, and show their results."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make_(
         invitations=names,
         places=places,
     )
-    ids = [one.strip() for part in runs or () for one in part.split(",") if one.strip()]
+    ids = [run_id.strip() for part in runs or () for run_id in part.split(",") if run_id.strip()]
     if bool(ids) == bool(prompts):
         raise InvalidRequest("Where do the answers come from?", hint="Give either --runs, or --prompts and variants.")
     if ids:
@@ -57,7 +57,7 @@ def make_(
             raise InvalidRequest("Stored comparisons have their variants.", hint="Leave the names out.")
         review = make.from_runs(terms, ids)
     else:
-        review = reviews.get(_answered(variants or [], str(prompts), count, terms, max_tokens, temperature, seed))
+        review = reviews.get(_answer_prompts(variants or [], str(prompts), count, terms, max_tokens, temperature, seed))
     links = _links(review.id)
     if as_json:
         print_json({"review": review.id, "links": links})
@@ -67,7 +67,7 @@ def make_(
         out.print(escape(f"{link['reviewer'] or 'anyone'}: {link['link']}"), highlight=False, soft_wrap=True)
 
 
-def _answered(
+def _answer_prompts(
     variants: list[str],
     source: str,
     count: int | None,
@@ -76,7 +76,7 @@ def _answered(
     temperature: float,
     seed: int,
 ) -> str:
-    """Through a job, as the page does it; the id of the review."""
+    """Let the variants answer in a job, and return the id of its review. Raises PlaygroundError."""
     from playground.console import absolute, follow
     from playground.core import Sampling
     from playground.jobs import kinds
@@ -96,16 +96,17 @@ def _answered(
 
 
 def _links(review_id: str) -> list[dict[str, str]]:
-    """On this machine's page, as the settings have it."""
+    """The links of a review: one per invited reviewer, and the common one. Host and port are from the settings."""
     from playground.settings import settings
     from playground.store import reviews
 
-    now = settings()
-    host = "127.0.0.1" if now.host in ("0.0.0.0", "::") else now.host  # noqa: S104 - compared, not listened on
-    base = f"http://{f'[{host}]' if ':' in host else host}:{now.port}/?review={review_id}&key="
+    current = settings()
+    host = "127.0.0.1" if current.host in ("0.0.0.0", "::") else current.host  # noqa: S104 - compared, not listened on
+    base = f"http://{f'[{host}]' if ':' in host else host}:{current.port}/?review={review_id}&key="
     review = reviews.get(review_id)
-    found = [{"reviewer": one.label, "link": base + one.key} for one in reviews.reviewers(review_id) if one.invited]
-    return found + ([{"reviewer": "", "link": base + review.key}] if review.key else [])
+    invited = [reviewer for reviewer in reviews.reviewers(review_id) if reviewer.invited]
+    links = [{"reviewer": reviewer.label, "link": base + reviewer.key} for reviewer in invited]
+    return links + ([{"reviewer": "", "link": base + review.key}] if review.key else [])
 
 
 @app.command("list")
@@ -141,33 +142,33 @@ def show(review_id: Annotated[str, typer.Argument(help="Id of a review.")], as_j
 
     if not database.exists():
         raise reviews.unknown()
-    found = results(review_id)
+    report = results(review_id)
     if as_json:
-        print_json(found)
+        print_json(report)
         return
-    _print(found)
+    _print(report)
 
 
-def _print(found: Mapping[str, Any]) -> None:
-    out.print(escape(found["sentence"]), style="bold", highlight=False)
-    for pair in found["pairs"]:
-        if len(found["pairs"]) > 1:
+def _print(report: Mapping[str, Any]) -> None:
+    out.print(escape(report["sentence"]), style="bold", highlight=False)
+    for pair in report["pairs"]:
+        if len(report["pairs"]) > 1:
             out.print(escape(pair["sentence"]), highlight=False)
         for words in pair.get("details", ()):
             out.print(escape(f"  {words}"), style="dim", highlight=False)
     for name in ("position", "agreement"):
-        if found[name]:
-            out.print(escape(found[name]["sentence"]), highlight=False)
-    if found["ranking"]:
+        if report[name]:
+            out.print(escape(report[name]["sentence"]), highlight=False)
+    if report["ranking"]:
         table = Table(box=None, header_style="dim")
         table.add_column("variant")
         for heading in ("preferred to the reference", "95 % interval", "votes"):
             table.add_column(heading, justify="right")
-        for row in found["ranking"]["rows"]:
+        for row in report["ranking"]["rows"]:
             rate = "–" if row["rate"] is None else f"{row['rate']:.0%}"
-            between = f"{row['ci95'][0]:.0%}–{row['ci95'][1]:.0%}" if row.get("ci95") else "–"
-            table.add_row(escape(row["label"]), rate, between, str(row["votes"]))
+            interval = f"{row['ci95'][0]:.0%}–{row['ci95'][1]:.0%}" if row.get("ci95") else "–"
+            table.add_row(escape(row["label"]), rate, interval, str(row["votes"]))
         out.print(table)
-    for who in found["reviewers"]:
-        more = " · not counted" if who["excluded"] else ""
-        out.print(escape(f"{who['label']}: {who['done']} of {who['total']}{more}"), highlight=False)
+    for reviewer in report["reviewers"]:
+        suffix = " · not counted" if reviewer["excluded"] else ""
+        out.print(escape(f"{reviewer['label']}: {reviewer['done']} of {reviewer['total']}{suffix}"), highlight=False)

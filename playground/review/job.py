@@ -1,6 +1,7 @@
-"""The body of a review job: variants answer a set of prompts, and the answers become a blind review.
+"""The review job: variants answer a set of prompts, and the answers become a blind review.
 
-What was answered until an error or an interruption stays in `folders.unfinished` for the next job that asks the same.
+After an error or an interruption the answers stay in `folders.unfinished`, where the next job with the same request
+continues.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def start(spec: ReviewSpec, submit: Submit[T]) -> T:
 
 
 def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
-    """Answer and store; {"review": its id, "seconds"}. Raises PlaygroundError."""
+    """Generate the answers and store the review; returns {"review": id, "seconds"}. Raises PlaygroundError."""
     clock = Clock()
     report.progress(Progress("reading the variants"))
     addresses = base.together(spec.variants)
@@ -64,51 +65,51 @@ def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
 
 
 def needs(spec: ReviewSpec) -> int:
-    """All variants are loaded beside each other."""
+    """Bytes of memory: all variants are loaded at the same time."""
     return estimate.together(spec.variants)
 
 
 def check(spec: ReviewSpec, device: str) -> None:
-    """Nothing is refused beforehand: an engine says so when it cannot load a variant."""
+    """Refuses nothing: an engine raises when it cannot load a variant."""
 
 
 def _row(name: str, report: Report) -> dict[str, Any]:
-    asked = Address.parse(name)
-    variant = models.variant(asked.variant)
+    address = Address.parse(name)
+    variant = models.variant(address.variant)
     remote = variant.engines == ("remote",)
     bits = variant.bits_per_weight
     return {
-        "id": asked.variant,
+        "id": address.variant,
         "label": variant.label,
         "method": variant.method,
         "scheme": variant.scheme,
         "bytes": variant.bytes,
         "bits_per_weight": None if bits is None else round(bits, 4),
-        "content_hash": "" if remote else weights_hash(models.resolve(asked.variant, report.progress)),
-        "engine": asked.engine or base.default(variant),
+        "content_hash": "" if remote else weights_hash(models.resolve(address.variant, report.progress)),
+        "engine": address.engine or base.default(variant),
     }
 
 
 def answers(
     engine: Engine, addresses: Sequence[str], spec: ReviewSpec, place: Path, report: Report
 ) -> list[PromptAnswers]:
-    """One prompt after the other, every variant on each. Raises what keeps a variant from being loaded."""
+    """Every variant's answer to each prompt, also written to `place`. Raises where a variant cannot be loaded."""
     place.mkdir(parents=True, exist_ok=True)
     path = place / ANSWERS
-    found = _read(path)
-    if found:
-        report.note(f"{len(found)} prompts were answered before the interruption.")
+    answered = _read(path)
+    if answered:
+        report.note(f"{len(answered)} prompts were answered before the interruption.")
     total = len(spec.prompts.prompts)
     with path.open("a", encoding="utf-8") as file:
-        for number in range(len(found), total):
+        for number in range(len(answered), total):
             report.progress(Progress("answering", number, total, "prompts"))
             prompt = spec.prompts.prompts[number]
             texts = _answer(engine, addresses, spec, prompt, number, report)
             file.write(json.dumps({"prompt": prompt, "texts": texts}, ensure_ascii=True) + "\n")
             file.flush()
-            found.append(PromptAnswers(prompt, tuple(texts)))
+            answered.append(PromptAnswers(prompt, tuple(texts)))
     report.progress(Progress("answering", total, total, "prompts"))
-    return found
+    return answered
 
 
 def _answer(
@@ -131,7 +132,7 @@ def _answer(
 
 
 def _read(path: Path) -> list[PromptAnswers]:
-    """What a stopped job has written; a last line that was cut short is asked again."""
+    """The answers that an interrupted job has written. Truncates an incomplete last line."""
     if not path.is_file():
         return []
     whole, newline, _ = path.read_bytes().rpartition(b"\n")
@@ -142,6 +143,6 @@ def _read(path: Path) -> list[PromptAnswers]:
 
 
 def _key(spec: ReviewSpec, rows: Sequence[dict[str, Any]]) -> str:
-    """A hash of all that could change an answer."""
-    of = [[[row["id"], row["engine"], row["content_hash"]] for row in rows], spec.prompts.hash]
-    return hashlib.sha256(json.dumps([*of, spec.model_dump(mode="json")["sampling"]]).encode()).hexdigest()
+    """SHA-256, hex, of everything that can change an answer."""
+    parts = [[[row["id"], row["engine"], row["content_hash"]] for row in rows], spec.prompts.hash]
+    return hashlib.sha256(json.dumps([*parts, spec.model_dump(mode="json")["sampling"]]).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Make a review: pairs of frozen answers, invitations, and for each reviewer an order and sides nobody can guess.
+"""Make a review: pairs of stored answers, invitations, and for each reviewer a random order and random sides.
 
-Answers come from stored comparisons, or from variants that answer a set of prompts: the one written for this project, a
-pasted text, or an uploaded file.
+Answers come from stored comparisons, or from variants that answer a set of prompts: the bundled one, a pasted text, or
+an uploaded file.
 """
 
 from __future__ import annotations
@@ -45,15 +45,13 @@ FIELDS = ("prompt", "question", "instruction", "text")
 
 
 class Terms(Spec):
-    """How a review is held.
+    """The settings of a review. Raises InvalidRequest.
 
-    title        what reviewers read: it names no variant
+    title        shown to reviewers; names no variant
     pairs        each variant against the reference, or each against each
     reveal       when a reviewer learns the names: never, after the last vote, after each one
-    invitations  what the owner calls the people who get a link of their own
-    places       how many may come through the common link; 0: there is none
-
-    Raises InvalidRequest.
+    invitations  labels of the people who get a link of their own
+    places       how many reviewers may join through the common link; 0: there is no such link
     """
 
     title: str = TITLE
@@ -82,7 +80,7 @@ class Terms(Spec):
 
 @dataclass(frozen=True, slots=True)
 class PromptAnswers:
-    """One prompt and what each variant said, in the order of the variants; None where one failed or was not asked."""
+    """One prompt with each variant's answer, in the order of the variants; None where there is none."""
 
     prompt: str
     texts: tuple[str | None, ...]
@@ -90,7 +88,7 @@ class PromptAnswers:
 
 @dataclass(slots=True)
 class _Skipped:
-    """Pairs that nobody needs to see."""
+    """Pairs that are not shown: of identical answers, or without one."""
 
     same: list[list[int]] = field(default_factory=list)  # first, second, prompt
     failed: int = 0
@@ -104,9 +102,12 @@ def make(
     name: str = "",
     job_id: str | None = None,
 ) -> Review:
-    """Store it; committed when it returns. `source` says where the answers come from. Raises InvalidRequest."""
+    """Make and store a review; committed on return. Raises InvalidRequest.
+
+    source  where the answers come from, kept in the review's settings
+    """
     check(terms, variants)
-    left = _Skipped()
+    skipped = _Skipped()
     review = Review(
         id=reviews.new_key(),
         key=reviews.new_key() if terms.places else None,
@@ -121,12 +122,12 @@ def make(
     )
     items = [
         ReviewItem(review_id=review.id, number=number, **pair)
-        for number, pair in enumerate(_pairs(terms, answered, len(variants), left))
+        for number, pair in enumerate(_pairs(terms, answered, len(variants), skipped))
     ]
     if not items:
         raise InvalidRequest(
             "All answers are the same, letter for letter: there is nothing to vote on."
-            if left.same
+            if skipped.same
             else "There is no prompt that two variants have answered."
         )
     if len(items) > MAX_ITEMS:
@@ -137,8 +138,8 @@ def make(
         **source,
         "pairs": terms.pairs,
         "prompts": len(answered),
-        "same": left.same,
-        "failed": left.failed,
+        "same": skipped.same,
+        "failed": skipped.failed,
     }
     invited = [reviewer(review.id, len(items), label) for label in terms.invitations]
     reviews.add(review, items, invited)
@@ -146,7 +147,7 @@ def make(
 
 
 def check(terms: Terms, variants: Sequence[Mapping[str, Any]]) -> None:
-    """What can be wrong before there is any answer. Raises InvalidRequest."""
+    """Check what can be checked before there is an answer. Raises InvalidRequest."""
     if not 2 <= len(variants) <= MAX_VARIANTS:
         raise InvalidRequest(f"{len(variants)} variants are to be compared.", hint=f"Allowed: 2 to {MAX_VARIANTS}.")
     if terms.reveal == "item" and len(variants) > 2:
@@ -164,9 +165,9 @@ def check(terms: Terms, variants: Sequence[Mapping[str, Any]]) -> None:
 
 
 def reviewer(review_id: str, items: int, label: str = "") -> Reviewer:
-    """Somebody new, invited when there is a label. Order and sides are drawn here and never again.
+    """A new reviewer, invited if there is a label. Order and sides are drawn here, once.
 
-    Sides are fair coins, not half and half: of a balanced list the last sides could be counted out.
+    Each side is a fair coin toss. In a list with half of each, the last sides could be deduced by counting.
     """
     order = list(range(items))
     secrets.SystemRandom().shuffle(order)
@@ -182,34 +183,36 @@ def reviewer(review_id: str, items: int, label: str = "") -> Reviewer:
 
 
 def invite(review_id: str, label: str) -> Reviewer:
-    """One more link. Raises UnknownReview, ReviewOver, InvalidRequest."""
+    """Add and return an invited reviewer. Raises UnknownReview, ReviewOver, InvalidRequest."""
     name = label.strip()
     if not 0 < len(name) <= 100:
         raise InvalidRequest("A reviewer needs a name of 1 to 100 characters.", hint="Only you see it.")
-    if sum(one.invited for one in reviews.reviewers(review_id)) >= MAX_INVITATIONS:
+    if sum(entry.invited for entry in reviews.reviewers(review_id)) >= MAX_INVITATIONS:
         raise InvalidRequest(f"{MAX_INVITATIONS} reviewers are invited.", hint="That is the limit of one review.")
-    found = reviewer(review_id, len(reviews.items(review_id)), name)
-    reviews.add_reviewer(found)
-    return found
+    invited = reviewer(review_id, len(reviews.items(review_id)), name)
+    reviews.add_reviewer(invited)
+    return invited
 
 
-def _pairs(terms: Terms, answered: Sequence[PromptAnswers], variants: int, left: _Skipped) -> Iterator[dict[str, Any]]:
+def _pairs(
+    terms: Terms, answered: Sequence[PromptAnswers], variants: int, skipped: _Skipped
+) -> Iterator[dict[str, Any]]:
     pairs = list(combinations(range(variants), 2)) if terms.pairs == "all" else [(0, n) for n in range(1, variants)]
     for number, row in enumerate(answered):
         for first, second in pairs:
-            one, other = row.texts[first], row.texts[second]
-            if one is None or other is None:
-                left.failed += 1
-            elif one.strip() == other.strip():
-                left.same.append([first, second, number])
+            first_text, second_text = row.texts[first], row.texts[second]
+            if first_text is None or second_text is None:
+                skipped.failed += 1
+            elif first_text.strip() == second_text.strip():
+                skipped.same.append([first, second, number])
             else:
                 yield {
                     "prompt_number": number,
                     "prompt": reviews.plain(row.prompt),
                     "first": first,
                     "second": second,
-                    "first_text": reviews.plain(one[:MAX_ANSWER]),
-                    "second_text": reviews.plain(other[:MAX_ANSWER]),
+                    "first_text": reviews.plain(first_text[:MAX_ANSWER]),
+                    "second_text": reviews.plain(second_text[:MAX_ANSWER]),
                 }
 
 
@@ -217,47 +220,47 @@ def _pairs(terms: Terms, answered: Sequence[PromptAnswers], variants: int, left:
 
 
 def from_runs(terms: Terms, run_ids: Sequence[str], name: str = "") -> Review:
-    """From the stored texts of comparisons, each one prompt. Raises UnknownRun, InvalidRequest."""
-    wanted = list(dict.fromkeys(run_ids))
-    if not 1 <= len(wanted) <= MAX_RUNS:
-        raise InvalidRequest(f"{len(wanted)} runs are named.", hint=f"Allowed: 1 to {MAX_RUNS}.")
-    found = [runs.get(run_id) for run_id in wanted]
+    """Make a review from stored comparisons, one prompt each. Raises UnknownRun, InvalidRequest."""
+    unique_ids = list(dict.fromkeys(run_ids))
+    if not 1 <= len(unique_ids) <= MAX_RUNS:
+        raise InvalidRequest(f"{len(unique_ids)} runs are named.", hint=f"Allowed: 1 to {MAX_RUNS}.")
+    comparisons = [runs.get(run_id) for run_id in unique_ids]
     variants: dict[str, dict[str, Any]] = {}
-    said: list[tuple[str, dict[str, str | None]]] = []
-    for run in found:
+    texts_by_prompt: list[tuple[str, dict[str, str | None]]] = []
+    for run in comparisons:
         if run.kind != "comparison":
             raise InvalidRequest(f"Run {run.id} is of kind {run.kind}.", hint="Answers are in comparisons.")
         rows = list(_panes(run))
         for key, row, _ in rows:
             before = variants.setdefault(key, row)
-            hashes = {one["content_hash"] for one in (before, row) if one.get("content_hash")}
+            hashes = {variant["content_hash"] for variant in (before, row) if variant.get("content_hash")}
             if len(hashes) > 1:
                 raise InvalidRequest(
                     f"The weights of {row['label']} are not the same in all of these runs.",
                     hint="Take runs of one version of it.",
                 )
-        said.append((prompt_text(run.result["prompt"]), {key: text for key, _, text in rows}))
+        texts_by_prompt.append((prompt_text(run.result["prompt"]), {key: text for key, _, text in rows}))
     distinct_labels(list(variants.values()))
-    answered = [PromptAnswers(prompt, tuple(texts.get(key) for key in variants)) for prompt, texts in said]
-    source = {"source": "runs", "runs": wanted, "sampling": found[0].settings.get("sampling")}
+    answered = [PromptAnswers(prompt, tuple(texts.get(key) for key in variants)) for prompt, texts in texts_by_prompt]
+    source = {"source": "runs", "runs": unique_ids, "sampling": comparisons[0].settings.get("sampling")}
     return make(terms, list(variants.values()), answered, source, name)
 
 
 def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None]]:
-    """Of each pane: what names its variant over several runs, the variant, and its answer to the run's prompt."""
+    """Of each pane: a key of its variant that holds across runs, the variant, and its answer to the run's prompt."""
     panes = run.result["panes"]
     for number, pane in enumerate(panes):
-        known = run.variants[number] if len(run.variants) == len(panes) else {}
-        engine = pane.get("engine") or known.get("engine") or ""
-        name = Address.parse(known.get("id") or pane["variant"]).variant
-        row = {**known, "id": name, "engine": engine, "label": known.get("label") or pane.get("label") or name}
-        # What was stopped, failed, or was asked something else in its own pane is no answer to compare.
-        whole = not pane.get("error") and not pane.get("prompt") and pane.get("finish_reason") in ("stop", "length")
-        yield f"{name}@{engine}", row, pane["text"] if whole else None
+        variant = run.variants[number] if len(run.variants) == len(panes) else {}
+        engine = pane.get("engine") or variant.get("engine") or ""
+        name = Address.parse(variant.get("id") or pane["variant"]).variant
+        row = {**variant, "id": name, "engine": engine, "label": variant.get("label") or pane.get("label") or name}
+        # An answer that was stopped, failed, or has a prompt of its own cannot be compared.
+        complete = not pane.get("error") and not pane.get("prompt") and pane.get("finish_reason") in ("stop", "length")
+        yield f"{name}@{engine}", row, pane["text"] if complete else None
 
 
 def distinct_labels(variants: list[dict[str, Any]]) -> None:
-    """Labels that name one variant each."""
+    """Make labels that several variants share unique: append the engine, or take the address. Changes the rows."""
     for label in {str(row["label"]) for row in variants}:
         same = [row for row in variants if row["label"] == label]
         engines = len({row["engine"] for row in same}) == len(same)
@@ -266,7 +269,7 @@ def distinct_labels(variants: list[dict[str, Any]]) -> None:
 
 
 def prompt_text(prompt: Mapping[str, Any]) -> str:
-    """A prompt as reviewers read it: the question alone, or the whole conversation before the answer."""
+    """A prompt as shown to reviewers: the question alone, or the whole conversation before the answer."""
     messages: list[Message] = prompt.get("messages") or []
     if not messages:
         return str(prompt.get("text") or "")
@@ -280,14 +283,18 @@ def prompt_text(prompt: Mapping[str, Any]) -> str:
 
 
 class PromptSet(Spec):
-    """name: "bundled", "pasted", or a file's. hash: sha256, hex, of all prompts."""
+    """Prompts of a review.
+
+    name  "bundled", "pasted", or the file's name
+    hash  SHA-256, hex, of all prompts
+    """
 
     name: str
     prompts: tuple[str, ...]
     hash: str
 
     def first(self, count: int) -> PromptSet:
-        """Every k-th of them, so that each kind keeps its share; all where there are no more."""
+        """`count` prompts at equal steps, so that each kind keeps its share; all of them if there are no more."""
         if count >= len(self.prompts):
             return self
         step = len(self.prompts) / count
@@ -296,23 +303,23 @@ class PromptSet(Spec):
 
 @cache
 def bundled_rows() -> tuple[dict[str, str], ...]:
-    """Of each prompt: id, kind, prompt."""
+    """The bundled prompts: rows of id, kind, prompt."""
     return tuple(json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines())
 
 
 def bundled() -> PromptSet:
-    """Short prompts of many kinds, one of each kind in turn. They are no calibration and no evaluation text."""
+    """Short prompts of many kinds, one of each kind in turn. None is a text for calibration or evaluation."""
     return _prompt_set(BUNDLED, [row["prompt"] for row in bundled_rows()])
 
 
 def pasted(text: str) -> PromptSet:
-    """One prompt a line; where there are empty lines between some, these part them. Raises InvalidRequest."""
+    """Prompts separated by empty lines; without empty lines, one a line. Raises InvalidRequest."""
     _check_size(len(text.encode("utf-8", errors="replace")))
     return _deduplicated("pasted", _split(text))
 
 
 def read(name: str, data: bytes) -> PromptSet:
-    """A file: .txt is read as pasted text, .jsonl has a prompt in each row. Raises InvalidRequest."""
+    """The prompts of a file: .txt is read as pasted text, .jsonl has a prompt in each row. Raises InvalidRequest."""
     _check_size(len(data))
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
@@ -321,12 +328,12 @@ def read(name: str, data: bytes) -> PromptSet:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidRequest(f"{name[-60:]!r} is not text in UTF-8.", hint="Save it as UTF-8.") from None
-    found = _rows(text) if suffix == ".jsonl" else _split(text)
-    return _deduplicated(Path(name).name[-100:], found)
+    prompts = _rows(text) if suffix == ".jsonl" else _split(text)
+    return _deduplicated(Path(name).name[-100:], prompts)
 
 
 def load(source: str) -> PromptSet:
-    """ "bundled", or a local file. Raises InvalidRequest."""
+    """The bundled prompts ("bundled") or those of a local file. Raises InvalidRequest."""
     if source == BUNDLED:
         return bundled()
     path = Path(source).expanduser()
@@ -350,7 +357,7 @@ def _split(text: str) -> list[str]:
 
 
 def _rows(text: str) -> list[str]:
-    found = []
+    prompts = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
@@ -358,8 +365,8 @@ def _rows(text: str) -> list[str]:
             row: Any = json.loads(line)
         except (ValueError, RecursionError):
             raise InvalidRequest(f"Line {number} is no JSON.", hint='Write {"prompt": "…"} in each line.') from None
-        found.append(_prompt(row, number))
-    return found
+        prompts.append(_prompt(row, number))
+    return prompts
 
 
 def _prompt(row: Any, number: int) -> str:
@@ -376,17 +383,17 @@ def _prompt(row: Any, number: int) -> str:
 
 
 def _deduplicated(name: str, prompts: Iterable[str]) -> PromptSet:
-    found = list(dict.fromkeys(filter(None, (prompt.strip() for prompt in prompts))))
-    if not found:
+    unique = list(dict.fromkeys(filter(None, (prompt.strip() for prompt in prompts))))
+    if not unique:
         raise InvalidRequest("There is no prompt in it.", hint="Write one a line, or part them with empty lines.")
-    if len(found) > MAX_PROMPTS:
-        raise InvalidRequest(f"{len(found)} prompts are too many.", hint=f"Allowed: {MAX_PROMPTS}.")
-    if longest := [prompt for prompt in found if len(prompt) > MAX_CHARACTERS]:
+    if len(unique) > MAX_PROMPTS:
+        raise InvalidRequest(f"{len(unique)} prompts are too many.", hint=f"Allowed: {MAX_PROMPTS}.")
+    if longest := [prompt for prompt in unique if len(prompt) > MAX_CHARACTERS]:
         raise InvalidRequest(
             f"A prompt has {len(longest[0]):,} characters: {longest[0][:40]!r}…",
             hint=f"Allowed: {MAX_CHARACTERS:,}. Empty lines part prompts of several lines.",
         )
-    return _prompt_set(name, found)
+    return _prompt_set(name, unique)
 
 
 def _check_size(size: int) -> None:

@@ -1,7 +1,6 @@
-"""The Reviews page: its form, its parts, and what happens on it.
+"""The Reviews page: its layout, values and events, and the form's fields as a spec.
 
-It is the owner's alone: results name what reviewers must not know. What the form sends becomes a job's spec or runs,
-and nothing of it is trusted.
+It is for the owner alone: results name what reviewers must not know. No field of the form is trusted.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ from playground.web.theme import drawn
 from playground.web.values import inert
 
 RUNS_OFFERED = 60
-UNDECIDED = 0.2  # share of votes that prefer nobody, for what can be said before there is one
-SECONDS = 25  # that a person takes for a pair of short answers
+UNDECIDED = 0.2  # share of votes for neither side, assumed before there are votes
+SECONDS = 25  # for one pair of short answers
 log = logging.getLogger(__name__)
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 LISTED = 100
@@ -47,23 +46,23 @@ MAX_NAMES = 20_000  # characters of the reviewers' names
 
 def form_value(
     model: str,
-    found: Sequence[Variant] = (),
+    variants: Sequence[Variant] = (),
     origin: str = "",
     error: PlaygroundError | None = None,
     refusal: PlaygroundError | None = None,
 ) -> str:
-    """The value of the form. To whoever is not the owner it says only why."""
-    said: dict[str, Any] = {"error": _error_row(error), "refusal": _error_row(refusal), "model": model}
+    """The value of the form; for a visitor only the refusal."""
+    value: dict[str, Any] = {"error": _error_row(error), "refusal": _error_row(refusal), "model": model}
     if refusal is not None:
-        return inert(said)
-    made = set(names.stored(model)) if error is None else set()
+        return inert(value)
+    stored = set(names.stored(model)) if error is None else set()
     models = [name for name in catalog.models() if not name.startswith("@")]
     return inert(
-        said
+        value
         | {
             "models": models if model in models else [model, *models],
             "origin": origin,
-            "variants": [variant_row(variant, variant.name in made) for variant in found],
+            "variants": [variant_row(variant, variant.name in stored) for variant in variants],
             "runs": _comparisons(),
             "bundled": len(make.bundled().prompts),
             "default": {"title": TITLE, "max_tokens": SAMPLING.max_tokens, "places": 20},
@@ -84,24 +83,24 @@ def _comparisons() -> list[dict[str, Any]]:
     ]
 
 
-def plan(serial: object, asked: ReviewSpec) -> str:
-    """What reviewers will have before them, and what their votes can show."""
-    count = len(asked.prompts.prompts)
+def plan(serial: object, spec: ReviewSpec) -> str:
+    """The value of the plan: pairs, answers, time, and the smallest preference that so many votes can show."""
+    count = len(spec.prompts.prompts)
     return inert(
         {
             "serial": serial,
-            "items": asked.items,
+            "items": spec.items,
             "prompts": count,
-            "variants": len(asked.variants),
-            "answers": count * len(asked.variants),
-            "button": f"Make the {count * len(asked.variants)} answers",
-            **_power(count, asked.items, asked.terms),
+            "variants": len(spec.variants),
+            "answers": count * len(spec.variants),
+            "button": f"Make the {count * len(spec.variants)} answers",
+            **_power(count, spec.items, spec.terms),
         }
     )
 
 
 def plan_of_runs(serial: object, count: int, terms: Terms) -> str:
-    """The same of answers that are there; how many pairs they make is known when they are read."""
+    """As `plan`, for a review of stored comparisons. The number of pairs is known only once they are read."""
     return inert(
         {
             "serial": serial,
@@ -115,9 +114,9 @@ def plan_of_runs(serial: object, count: int, terms: Terms) -> str:
     )
 
 
-def _power(prompts_: int, items: int, terms: Terms) -> dict[str, Any]:
+def _power(prompts: int, items: int, terms: Terms) -> dict[str, Any]:
     return {
-        "sees": 0.5 + smallest_drop(prompts_, 1 - UNDECIDED) / 2,
+        "sees": 0.5 + smallest_drop(prompts, 1 - UNDECIDED) / 2,
         "minutes": max(1, round(items * SECONDS / 60)),
         "reviewers": len(terms.invitations),
         "places": terms.places,
@@ -125,7 +124,7 @@ def _power(prompts_: int, items: int, terms: Terms) -> dict[str, Any]:
 
 
 def plan_error(serial: object, error: PlaygroundError) -> str:
-    """The value of the plan when there is none."""
+    """The value of the plan where the form cannot be used."""
     return inert({"serial": serial, "error": _error_row(error)})
 
 
@@ -134,7 +133,7 @@ def _error_row(error: PlaygroundError | None) -> list[str] | None:
 
 
 class Reviews:
-    """The events of the page over one queue. `owner`: the only one who may see and do any of it."""
+    """The events of the page over one queue; `owner` checks that a request is the owner's."""
 
     def __init__(self, tab: Tab, queue: Queue, owner: Owner) -> None:
         self.tab, self.queue, self.owner = tab, queue, owner
@@ -143,7 +142,7 @@ class Reviews:
 
     def wire(self) -> None:
         form, board, opened = self.tab.form, self.tab.board, self.tab.opened
-        for event, act, shown in (
+        for event, act, output in (
             (form.model, self.choose, form),
             (form.plan, self.plan, self.tab.plan),
             (form.begin, self.begin, board),
@@ -157,7 +156,7 @@ class Reviews:
             (opened.exclude, self.exclude, opened),
             (opened.link, self.link, opened),
         ):
-            event(act, None, shown, trigger_mode="multiple", **QUICK)
+            event(act, None, output, trigger_mode="multiple", **QUICK)
 
     # ---- the form
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
@@ -171,26 +170,26 @@ class Reviews:
             return form_value(name, error=error)
 
     def plan(self, data: gr.EventData, request: gr.Request) -> str:
-        sent, serial = event_data.values(data), event_data.serial(data)
+        fields, serial = event_data.values(data), event_data.serial(data)
         try:
             self.owner.check(request)
-            if from_runs(sent):
-                return plan_of_runs(serial, len(run_ids(sent)), terms(sent))
-            return plan(serial, spec(sent))
+            if from_runs(fields):
+                return plan_of_runs(serial, len(run_ids(fields)), terms(fields))
+            return plan(serial, spec(fields))
         except PlaygroundError as error:
             return plan_error(serial, error)
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
-        """Queue a job, or make the review at once of answers that are there."""
-        sent, made = event_data.values(data), []
+        """Queue a job, or make the review at once from stored comparisons."""
+        fields, review_ids = event_data.values(data), []
 
         def act() -> None:
-            if from_runs(sent):
-                made.append(make.from_runs(terms(sent), run_ids(sent)).id)
+            if from_runs(fields):
+                review_ids.append(make.from_runs(terms(fields), run_ids(fields)).id)
             else:
-                kinds.start(spec(sent), self.queue.submit)
+                kinds.start(spec(fields), self.queue.submit)
 
-        return self._owned(data, request, act, made)
+        return self._owned(data, request, act, review_ids)
 
     # ---- jobs and reviews
     def look(self, data: gr.EventData, request: gr.Request) -> str:
@@ -210,27 +209,27 @@ class Reviews:
         return self._owned(data, request, act)
 
     def _owned(
-        self, data: gr.EventData, request: gr.Request, act: Callable[[], object], made: list[str] | None = None
+        self, data: gr.EventData, request: gr.Request, act: Callable[[], object], review_ids: list[str] | None = None
     ) -> str:
-        """Do what only the owner may, then look. Others get the reason and nothing else."""
+        """Run `act` if the request is the owner's, and return the board's value; for a visitor only the error."""
         error = self.owner.attempt(request, act)
-        said: dict[str, Any] = {
+        value: dict[str, Any] = {
             "serial": event_data.serial(data),
             "error": [error.message, error.hint] if error else None,
         }
         if isinstance(error, OwnerOnly):
-            return inert(said | {"owner": False, "jobs": [], "older": 0, "active": False, "reviews": []})
+            return inert(value | {"owner": False, "jobs": [], "older": 0, "active": False, "reviews": []})
         with self._lock:
             try:
                 rows = [summary(*row) for row in reviews.latest(LISTED)] if database.exists() else []
-                known = {row["id"] for row in rows}
+                listed = {row["id"] for row in rows}
                 cards = self._jobs.rows(
-                    event_data.ids(data, "logs"), True, lambda job: (job.result or {}).get("review") in known
+                    event_data.ids(data, "logs"), True, lambda job: (job.result or {}).get("review") in listed
                 )
             except (SQLAlchemyError, OSError, PlaygroundError):
                 log.exception("The store cannot be read")
-                return inert(said | {"broken": ["The reviews cannot be read.", "Details are in the log."]})
-        return inert(said | cards | {"owner": True, "reviews": rows, "made": made[0] if made else None})
+                return inert(value | {"broken": ["The reviews cannot be read.", "Details are in the log."]})
+        return inert(value | cards | {"owner": True, "reviews": rows, "made": review_ids[0] if review_ids else None})
 
     # ---- one review
     def open(self, data: gr.EventData, request: gr.Request) -> str:
@@ -246,15 +245,15 @@ class Reviews:
         off = bool(event_data.values(data).get("off"))
 
         def act(review: str) -> None:
-            wanted = event_data.text(data, "reviewer")
-            if wanted not in {one.id for one in reviews.reviewers(review)}:
+            reviewer_id = event_data.text(data, "reviewer")
+            if reviewer_id not in {reviewer.id for reviewer in reviews.reviewers(review)}:
                 raise reviews.unknown()
-            reviews.exclude(wanted, time.time() if off else None)
+            reviews.exclude(reviewer_id, time.time() if off else None)
 
         return self._opened(data, request, act)
 
     def link(self, data: gr.EventData, request: gr.Request) -> str:
-        """A new common link with so many places, or none: the one before it opens no more."""
+        """Replace the common link by one with `places` places, or by none. The old one stops working."""
 
         def act(review: str) -> None:
             places = whole(event_data.values(data).get("places") or 0, "The number of places")
@@ -267,21 +266,21 @@ class Reviews:
         return self._opened(data, request, act)
 
     def _opened(self, data: gr.EventData, request: gr.Request, act: Callable[[str], object]) -> str:
-        wanted = event_data.text(data, "id")
-        said: dict[str, Any] = {"id": wanted, "serial": event_data.serial(data)}
+        review_id = event_data.text(data, "id")
+        value: dict[str, Any] = {"id": review_id, "serial": event_data.serial(data)}
         try:
             self.owner.check(request)
             if not database.exists():
                 raise reviews.unknown()
-            error = self.owner.attempt(request, lambda: act(wanted))
-            said["error"] = [error.message, error.hint] if error else None
-            return inert(said | results(wanted))
+            error = self.owner.attempt(request, lambda: act(review_id))
+            value["error"] = [error.message, error.hint] if error else None
+            return inert(value | results(review_id))
         except PlaygroundError as error:
-            return inert(said | {"gone": [error.message, error.hint]})
+            return inert(value | {"gone": [error.message, error.hint]})
 
 
 def card(job: Job) -> dict[str, Any]:
-    """What a job prepares, in words; one that this version cannot read keeps its title."""
+    """The text of a job's card; the stored title where this version cannot read the spec."""
     names, prompts = job.spec.get("variants"), job.spec.get("prompts")
     if not isinstance(names, list) or not isinstance(prompts, dict) or len(names) < 2:
         return {"title": job.title, "model": "", "words": ""}
@@ -295,12 +294,12 @@ def card(job: Job) -> dict[str, Any]:
     }
 
 
-# What is on the page.
+# The layout.
 
 
 @dataclass(frozen=True)
 class Tab:
-    """What is to be reviewed and by whom, what so many votes can show; jobs and reviews; one review and its results."""
+    """The page's components: the form and its plan, the board of jobs and reviews, one opened review."""
 
     form: gr.HTML
     plan: gr.HTML
@@ -309,7 +308,7 @@ class Tab:
 
 
 def layout() -> Tab:
-    """Draw the page in the current Blocks; the script shows one page at a time."""
+    """Draw the page in the current Blocks. Its script shows one page at a time."""
     with gr.Column(elem_id="pg-reviews"):
         with gr.Row(elem_id="pg-reviews-ask"):
             form = drawn("reviewForm", signals="'model' 'plan' 'begin'", elem_id="pg-reviews-form")
@@ -320,39 +319,39 @@ def layout() -> Tab:
     return Tab(form, plan, board, opened)
 
 
-# The form, as a spec or as runs.
+# The form's fields, as a spec or as runs.
 
 
 def from_runs(data: Mapping[str, Any]) -> bool:
-    """Whether the answers are those of stored comparisons."""
+    """Whether the answers are to be taken from stored comparisons."""
     return data.get("source") == "runs"
 
 
 def run_ids(data: Mapping[str, Any]) -> list[str]:
-    """Raises InvalidRequest."""
-    found = data.get("runs")
-    listed = [one[:64] for one in found if isinstance(one, str)] if isinstance(found, list) else []
-    if not listed:
+    """The ids of the chosen comparisons. Raises InvalidRequest."""
+    ids = data.get("runs")
+    chosen = [run_id[:64] for run_id in ids if isinstance(run_id, str)] if isinstance(ids, list) else []
+    if not chosen:
         raise InvalidRequest("No comparison is chosen.", hint="Each one is a prompt with its answers.")
-    if len(listed) > MAX_RUNS:
-        raise InvalidRequest(f"{len(listed)} comparisons are chosen.", hint=f"Allowed: {MAX_RUNS}.")
-    return list(dict.fromkeys(listed))
+    if len(chosen) > MAX_RUNS:
+        raise InvalidRequest(f"{len(chosen)} comparisons are chosen.", hint=f"Allowed: {MAX_RUNS}.")
+    return list(dict.fromkeys(chosen))
 
 
 def spec(data: Mapping[str, Any]) -> ReviewSpec:
-    """Raises PlaygroundError."""
-    found = ReviewSpec(
+    """The spec of the form's fields. Raises PlaygroundError."""
+    review_spec = ReviewSpec(
         variants=forms.variants(data),
         prompts=prompt_set(data),
         terms=terms(data),
         sampling=sampling(data),
     )
-    found.check()
-    return found
+    review_spec.check()
+    return review_spec
 
 
 def prompt_set(data: Mapping[str, Any]) -> PromptSet:
-    """Bundled, pasted or a file's. Raises InvalidRequest."""
+    """The bundled prompts, the pasted ones, or a file's. Raises InvalidRequest."""
     text, name = data.get("text"), data.get("file")
     if data.get("prompts") == "own":
         typed = text if isinstance(text, str) else ""
@@ -366,7 +365,7 @@ def prompt_set(data: Mapping[str, Any]) -> PromptSet:
 
 
 def terms(data: Mapping[str, Any]) -> Terms:
-    """Raises InvalidRequest."""
+    """The terms of the form's fields. Raises InvalidRequest."""
     typed = data.get("invitations")
     lines = (typed if isinstance(typed, str) else "")[:MAX_NAMES].replace(",", "\n").splitlines()
     names = tuple(dict.fromkeys(name.strip()[:100] for name in lines if name.strip()))
@@ -382,7 +381,7 @@ def terms(data: Mapping[str, Any]) -> Terms:
 
 
 def sampling(data: Mapping[str, Any]) -> Sampling:
-    """Raises InvalidRequest."""
+    """The sampling of the form's fields. Raises InvalidRequest."""
     typed = _text(data, "temperature")
     try:
         temperature = float(typed or SAMPLING.temperature)
@@ -396,5 +395,5 @@ def sampling(data: Mapping[str, Any]) -> Sampling:
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:
-    found = data.get(key)
-    return found.strip()[:300] if isinstance(found, str) else ""
+    text = data.get(key)
+    return text.strip()[:300] if isinstance(text, str) else ""

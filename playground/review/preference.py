@@ -1,23 +1,22 @@
-"""What blind votes say of variants: who is preferred, how sure that is, and how far the voters can be trusted.
+"""Statistics of blind votes: win rates, reviewer agreement, side bias and a ranking, with intervals.
 
-A vote is 1 (the first is preferred), 0 (the second is) or 0.5 (a tie, or both bad). The **win rate** is the mean of
-votes, a tie being half a win; 0.5 is no preference.
+A vote is 1 (the first is preferred), 0 (the second is) or 0.5 (a tie, or both bad). The **win rate** is the mean vote;
+0.5 is no preference.
 
-Its interval is Wilson's, in the form of Tango 1998 that knows ties (without any it is exactly Wilson's): it covers near
-0 and 1 and with few votes, where the usual mean ± 1.96 standard errors does not. Several people who vote on the same
-prompt share its luck, and one person's votes share that person's taste. So votes are not counted but weighed: the
-interval is that of as many independent votes as they are worth, by the two-way clustered variance of Cameron, Gelbach
-and Miller 2011 (prompts and reviewers), at least that of prompts alone, and never less than counting. With fewer than
-CHANGED decided prompts the votes themselves cannot tell how they cluster; each prompt then counts as one vote.
+Its interval is Wilson's score interval in the form of Tango 1998, which allows ties (without ties it is exactly
+Wilson's). It keeps its coverage near 0 and 1 and with few votes, where mean ± 1.96 standard errors does not. Votes on
+the same prompt are correlated, and so are votes of the same reviewer. The interval is therefore that of the effective
+number of independent votes, from the two-way clustered variance of Cameron, Gelbach and Miller 2011 (prompts and
+reviewers), which is taken to be at least the variance clustered by prompt and at least the unclustered one. With fewer
+than CHANGED decided prompts the correlation cannot be estimated; each prompt then counts as one vote.
 
-Two reviewers cannot show how the next ten would vote: with few of them the interval speaks of other prompts of this
-kind, before these reviewers.
+With few reviewers the interval generalises to other prompts of this kind, not to other reviewers.
 
-One order of several variants comes from votes between two at a time (Bradley and Terry 1952). Each variant has a
-strength; the first of two is preferred with probability 1 / (1 + exp(second - first)). A tie is half a win on each
-side. The likelihood is concave, so Newton's method finds its one maximum. Intervals are of the sandwich estimator,
-clustered by prompt: votes on one prompt share its luck. A variant that lost to nobody, or won against nobody, has no
-finite strength; then every pair that met is given one tie more than it had, and the result says that it is `bounded`.
+The ranking of several variants is a Bradley-Terry model (Bradley and Terry 1952). Each variant has a strength; the
+first of two is preferred with probability 1 / (1 + exp(second - first)). A tie is half a win on each side. The
+likelihood is concave, so Newton's method finds its maximum. Intervals are from the sandwich estimator, clustered by
+prompt. A variant that won or lost all its comparisons has no finite strength; every pair that was compared then gets
+one extra tie, and the result is marked `bounded`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ from playground.metrics.stats import (
 from playground.metrics.verdict import LEVEL
 
 RESAMPLES = 2000
-UNSEEN = 0.85  # where only a win rate beyond this would have shown, there are too few votes to say anything
+UNSEEN = 0.85  # if only a win rate above this could have been detected, there are too few votes for a verdict
 Side = Literal["first", "second", "not distinguishable", "too few"]
 STEPS = 60
 CLOSE = 1e-12
@@ -54,9 +53,9 @@ CLOSE = 1e-12
 class WinRate:
     """How often the first of two is preferred to the second. Shares are 0 to 1.
 
-    effective  independent votes that these are worth
-    rate       wins, and half of what was undecided, over n
-    sees       the win rate from which on so many votes show a preference, four times in five
+    effective  number of independent votes with the same variance
+    rate       (wins + undecided / 2) / n
+    sees       the smallest win rate that so many votes detect with a power of 80 %
     """
 
     n: int
@@ -73,7 +72,7 @@ class WinRate:
 
 
 def win_rate(scores: npt.ArrayLike, prompts: Sequence[Hashable], reviewers: Sequence[Hashable]) -> WinRate:
-    """`prompts` and `reviewers` name those of each vote. Raises ValueError without a vote."""
+    """The win rate of `scores` (1, 0.5 or 0), with each vote's prompt and reviewer. Raises ValueError without votes."""
     values = 2 * np.asarray(scores, dtype=float) - 1
     if not np.isin(values, (-1, 0, 1)).all():
         raise ValueError("a vote is 0, 0.5 or 1")
@@ -86,7 +85,7 @@ def win_rate(scores: npt.ArrayLike, prompts: Sequence[Hashable], reviewers: Sequ
     low, high = score_interval(losses * share, wins * share, effective, quantile)
     rate, interval = 0.5 + float(values.mean()) / 2, (0.5 + low / 2, 0.5 + high / 2)
     sees = 0.5 + smallest_drop(effective, (wins + losses) / n) / 2
-    # A score interval alone is bold with five votes; the exact sign test of what they are worth must agree.
+    # With about five votes a score interval alone is too narrow: the exact sign test of effective votes must agree.
     clear = mcnemar_exact(int(losses * share), int(wins * share)) < LEVEL
     verdict: Side = "too few" if sees > UNSEEN else "not distinguishable"
     if clear and not interval[0] <= 0.5 <= interval[1]:
@@ -107,24 +106,26 @@ def win_rate(scores: npt.ArrayLike, prompts: Sequence[Hashable], reviewers: Sequ
 
 
 def _codes(names: Sequence[Hashable]) -> npt.NDArray[np.int64]:
-    known = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    return np.array([known[name] for name in names], dtype=np.int64)
+    codes = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return np.array([codes[name] for name in names], dtype=np.int64)
 
 
 def _effective(values: Floats, prompts: npt.NDArray[np.int64], reviewers: npt.NDArray[np.int64]) -> float:
     effect = design_effect(values, prompts)
-    alone, by_prompt, by_reviewer = (clustered(values, of).stderr for of in (None, prompts, reviewers))
-    if alone and by_prompt and by_reviewer:
-        effect = max(effect, (by_prompt**2 + by_reviewer**2 - alone**2) / alone**2)
-    worth = len(values) / effect
+    unclustered, by_prompt, by_reviewer = (
+        clustered(values, clusters).stderr for clusters in (None, prompts, reviewers)
+    )
+    if unclustered and by_prompt and by_reviewer:
+        effect = max(effect, (by_prompt**2 + by_reviewer**2 - unclustered**2) / unclustered**2)
+    effective = len(values) / effect
     decided = np.count_nonzero(clustered(np.abs(values), prompts).sums)
-    return worth if decided >= CHANGED else min(worth, float(len(np.unique(prompts))))
+    return effective if decided >= CHANGED else min(effective, float(len(np.unique(prompts))))
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Whether votes lean to a side. Sides are drawn by a fair coin for each vote, so that without a lean each decided
-    vote is a coin too, whatever the answers are worth: `p` is exact.
+    """Whether votes favour a side, A or B. Sides are assigned by a fair coin for each vote, so without a bias each
+    decided vote is a fair coin toss too, whatever the quality of the answers: `p` is exact.
     """
 
     a: int
@@ -135,7 +136,7 @@ class Position:
 
 
 def position(a: int, b: int) -> Position | None:
-    """Of the votes for side A and for side B; None where nothing was decided."""
+    """The side bias of `a` votes for side A and `b` for side B; None without votes."""
     if not a + b:
         return None
     low, high = score_interval(b, a, a + b)
@@ -144,8 +145,10 @@ def position(a: int, b: int) -> Position | None:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Krippendorff's alpha of nominal values: 1 is perfect agreement, 0 what chance gives, below it is systematic
-    disagreement. units: items with two votes or more; the interval resamples them, None of fewer than ten.
+    """Krippendorff's alpha of nominal values: 1 is perfect agreement, 0 is chance, below 0 systematic disagreement.
+
+    units  items with two votes or more
+    ci95   bootstrap over units; None with fewer than CHANGED
     """
 
     alpha: float
@@ -155,10 +158,10 @@ class Agreement:
 
 
 def agreement(units: Sequence[Sequence[Hashable]], seed: int = 0) -> Agreement | None:
-    """What each reviewer said of each item; None where no item has two votes, or all votes are the same.
+    """Agreement of `units`, the votes on each item; None where no item has two votes, or all votes are the same.
 
-    Krippendorff 2011, https://repository.upenn.edu/asc_papers/43: unlike Fleiss' kappa it takes items that not
-    everybody has voted on.
+    Krippendorff 2011, https://repository.upenn.edu/asc_papers/43: unlike Fleiss' kappa it allows items that some
+    reviewers have not voted on.
     """
     shared = [list(unit) for unit in units if len(unit) > 1]
     if not shared:
@@ -169,22 +172,22 @@ def agreement(units: Sequence[Sequence[Hashable]], seed: int = 0) -> Agreement |
         for value in unit:
             counts[row, kinds[value]] += 1
     sizes = counts.sum(axis=1)
-    disagree = (sizes**2 - (counts**2).sum(axis=1)) / (sizes - 1)  # pairs inside a unit that differ, weighed
+    disagree = (sizes**2 - (counts**2).sum(axis=1)) / (sizes - 1)  # weighted pairs within a unit that differ
     alpha = float(_alpha(disagree.sum(), counts.sum(axis=0)))
     if math.isnan(alpha):
         return None
     interval = None
     if len(shared) >= CHANGED:
         random = np.random.default_rng(seed)
-        drawn = random.multinomial(len(shared), np.full(len(shared), 1 / len(shared)), size=RESAMPLES)
-        found = _alpha(drawn @ disagree, drawn @ counts)
-        low, high = np.nanquantile(found, (LEVEL / 2, 1 - LEVEL / 2))
+        resamples = random.multinomial(len(shared), np.full(len(shared), 1 / len(shared)), size=RESAMPLES)
+        alphas = _alpha(resamples @ disagree, resamples @ counts)
+        low, high = np.nanquantile(alphas, (LEVEL / 2, 1 - LEVEL / 2))
         interval = (float(low), float(high))
     return Agreement(alpha, interval, len(shared), int(sizes.sum()))
 
 
 def _alpha(disagreement: npt.ArrayLike, totals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """1 - observed over expected disagreement; NaN where only one value was given."""
+    """1 - observed / expected disagreement; NaN where all votes have the same value."""
     n = totals.sum(axis=-1)
     expected = (n**2 - (totals**2).sum(axis=-1)) / (n - 1)
     safe = np.where(expected > 0, expected, 1.0)
@@ -196,11 +199,11 @@ def _alpha(disagreement: npt.ArrayLike, totals: npt.NDArray[np.float64]) -> npt.
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """Of one variant against the reference, which is at 0.
+    """The strength of one variant against the reference, which is at 0.
 
     log_odds  of being preferred to the reference
     rate      the same as a win rate, 0 to 1
-    ci95      of `rate`; None of the reference itself, and where there is a single prompt
+    ci95      of `rate`; None for the reference itself, and where there is a single prompt
     votes     in which it took part
     """
 
@@ -213,7 +216,12 @@ class Strength:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """strengths: by position of the variant; those that no chain of votes ties to the reference are None."""
+    """A Bradley-Terry ranking.
+
+    strengths   by variant; None where no chain of votes connects it to the reference
+    bounded     whether ties were added to keep strengths finite
+    covariance  of the log odds
+    """
 
     strengths: tuple[Strength | None, ...]
     bounded: bool
@@ -227,36 +235,40 @@ def bradley_terry(
     prompts: Sequence[Hashable],
     variants: int,
 ) -> Ranking:
-    """Variants are 0 to `variants` - 1, the reference 0; a score is of the first: 1, 0.5 or 0. Raises ValueError."""
-    left, right, won = np.asarray(first, dtype=int), np.asarray(second, dtype=int), np.asarray(scores, dtype=float)
-    if not len(won) or not len(left) == len(right) == len(won) == len(prompts):
+    """Fit the Bradley-Terry model. Raises ValueError without votes, or with lists of unequal length.
+
+    first, second  variants of each vote, 0 to `variants` - 1; the reference is 0
+    scores         1: the first is preferred, 0: the second, 0.5: neither
+    """
+    left, right, score = np.asarray(first, dtype=int), np.asarray(second, dtype=int), np.asarray(scores, dtype=float)
+    if not len(score) or not len(left) == len(right) == len(score) == len(prompts):
         raise ValueError("every vote has two variants, a score and a prompt")
-    met = np.zeros((variants, variants), dtype=bool)
-    met[left, right] = met[right, left] = True
-    known = np.flatnonzero(_reachable(met)[0])
-    bounded = not _finite(left, right, won, variants, known)
+    compared = np.zeros((variants, variants), dtype=bool)
+    compared[left, right] = compared[right, left] = True
+    connected = np.flatnonzero(_reachable(compared)[0])
+    bounded = not _finite(left, right, score, variants, connected)
     names = {name: number for number, name in enumerate(dict.fromkeys(prompts))}
     clusters = np.array([names[name] for name in prompts])
     if bounded:
-        pairs = np.argwhere(np.triu(met))
+        pairs = np.argwhere(np.triu(compared))
         left, right = np.append(left, pairs[:, 0]), np.append(right, pairs[:, 1])
-        won = np.append(won, np.full(len(pairs), 0.5))
+        score = np.append(score, np.full(len(pairs), 0.5))
         clusters = np.append(clusters, np.arange(len(names), len(names) + len(pairs)))
-    inside = np.isin(left, known)
-    left, right, won, clusters = left[inside], right[inside], won[inside], clusters[inside]
-    design = np.zeros((len(won), variants))
-    design[np.arange(len(won)), left] = 1
-    design[np.arange(len(won)), right] = -1
-    free = [variant for variant in known.tolist() if variant]
+    inside = np.isin(left, connected)
+    left, right, score, clusters = left[inside], right[inside], score[inside], clusters[inside]
+    design = np.zeros((len(score), variants))
+    design[np.arange(len(score)), left] = 1
+    design[np.arange(len(score)), right] = -1
+    free = [variant for variant in connected.tolist() if variant]
     covariance = np.zeros((variants, variants))
     log_odds = np.zeros(variants)
     if free:
-        log_odds[free] = _fit(design[:, free], won)
-        covariance[np.ix_(free, free)] = _sandwich(design[:, free], won, log_odds[free], clusters)
+        log_odds[free] = _fit(design[:, free], score)
+        covariance[np.ix_(free, free)] = _sandwich(design[:, free], score, log_odds[free], clusters)
     votes = np.bincount(np.append(first, second), minlength=variants)
     strengths = tuple(
         _strength(variant, log_odds[variant], covariance[variant, variant], int(votes[variant]), len(names))
-        if variant in known
+        if variant in connected
         else None
         for variant in range(variants)
     )
@@ -277,7 +289,7 @@ def _logistic(value: float) -> float:
 
 
 def _reachable(edges: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """From which node one gets to which, in any number of steps."""
+    """The transitive closure: which node is reachable from which, in any number of steps."""
     reach = edges | np.eye(len(edges), dtype=bool)
     for _ in range(len(edges)):
         reach = (reach.astype(int) @ reach.astype(int)) > 0
@@ -285,33 +297,37 @@ def _reachable(edges: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _finite(
-    left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], won: Floats, variants: int, known: npt.NDArray[np.int64]
+    left: npt.NDArray[np.int64],
+    right: npt.NDArray[np.int64],
+    score: Floats,
+    variants: int,
+    connected: npt.NDArray[np.int64],
 ) -> bool:
-    """Whether a chain of wins leads from each variant to each other (Ford 1957): only then is there a maximum."""
-    beat = np.zeros((variants, variants), dtype=bool)
-    beat[left[won > 0], right[won > 0]] = True
-    beat[right[won < 1], left[won < 1]] = True
-    return bool(_reachable(beat)[np.ix_(known, known)].all())
+    """Whether a chain of wins leads from each variant to every other: only then is the maximum finite (Ford 1957)."""
+    wins = np.zeros((variants, variants), dtype=bool)
+    wins[left[score > 0], right[score > 0]] = True
+    wins[right[score < 1], left[score < 1]] = True
+    return bool(_reachable(wins)[np.ix_(connected, connected)].all())
 
 
-def _fit(design: Floats, won: Floats) -> Floats:
-    found = np.zeros(design.shape[1])
+def _fit(design: Floats, score: Floats) -> Floats:
+    strengths = np.zeros(design.shape[1])
     for _ in range(STEPS):
-        expected = 1 / (1 + np.exp(-design @ found))
-        step = np.linalg.solve(_information(design, expected), design.T @ (won - expected))
-        found = found + np.clip(step, -2, 2)
+        expected = 1 / (1 + np.exp(-design @ strengths))
+        step = np.linalg.solve(_information(design, expected), design.T @ (score - expected))
+        strengths = strengths + np.clip(step, -2, 2)
         if np.abs(step).max() < CLOSE:
             break
-    return found
+    return strengths
 
 
 def _information(design: Floats, expected: Floats) -> Floats:
     return np.asarray(design.T @ (design * (expected * (1 - expected))[:, None]))
 
 
-def _sandwich(design: Floats, won: Floats, at: Floats, clusters: npt.NDArray[np.int64]) -> Floats:
-    expected = 1 / (1 + np.exp(-design @ at))
-    scores = design * (won - expected)[:, None]
+def _sandwich(design: Floats, score: Floats, strengths: Floats, clusters: npt.NDArray[np.int64]) -> Floats:
+    expected = 1 / (1 + np.exp(-design @ strengths))
+    scores = design * (score - expected)[:, None]
     sums = np.zeros((int(clusters.max()) + 1, design.shape[1]))
     np.add.at(sums, clusters, scores)
     count = len(np.unique(clusters))

@@ -1,4 +1,4 @@
-"""What the owner sees of a review: all numbers from the votes that count, and sentences that say what they mean."""
+"""The results of a review for its owner: figures from the votes that count, and sentences about them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ ELO = 400 / 2.302585092994046  # points of Elo's scale in one unit of log odds
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """One vote that counts, with its item. score: 1 for the second variant of the pair, 0 for the first."""
+    """One vote that counts, with its item.
+
+    score  1 for the second variant of the pair, 0 for the first, 0.5 for neither
+    """
 
     vote: Vote
     item: ReviewItem
@@ -33,19 +36,21 @@ class Ballot:
 
     @property
     def preferred(self) -> int:
-        """For agreement: the variant that was preferred, -1 for neither."""
+        """The preferred variant, -1 for neither."""
         return -1 if self.vote.winner is None else self.vote.winner
 
 
 def results(review_id: str) -> dict[str, Any]:
-    """The documented JSON of `review show`. Raises UnknownReview."""
+    """The documented JSON of `review show`, for the review with this id. Raises UnknownReview."""
     review = reviews.get(review_id)
     items = {item.number: item for item in reviews.items(review_id)}
     people = reviews.reviewers(review_id)
     votes = reviews.votes(review_id)
-    excluded = {one.id for one in people if one.excluded_at is not None}
+    excluded = {reviewer.id for reviewer in people if reviewer.excluded_at is not None}
     ballots = [Ballot(vote, items[vote.number]) for vote in votes if vote.reviewer_id not in excluded]
-    pairs = [_pair(review, pair, ballots) for pair in dict.fromkeys((one.first, one.second) for one in items.values())]
+    pairs = [
+        _pair(review, pair, ballots) for pair in dict.fromkeys((item.first, item.second) for item in items.values())
+    ]
     sides = Counter(ballot.vote.choice for ballot in ballots)
     lean, agreed = position(sides["a"], sides["b"]), _agreement(ballots)
     return {
@@ -64,7 +69,7 @@ def results(review_id: str) -> dict[str, Any]:
 
 
 def summary(review: Review, items: int, votes: int) -> dict[str, Any]:
-    """One line of the list of reviews."""
+    """A row of the list of reviews; `items` and `votes` are counts."""
     return {
         "id": review.id,
         "name": review.name,
@@ -82,23 +87,23 @@ def summary(review: Review, items: int, votes: int) -> dict[str, Any]:
 
 
 def _pair(review: Review, pair: tuple[int, int], ballots: Sequence[Ballot]) -> dict[str, Any]:
-    """The second of the two against the first: of the reference's pairs, the variant against the reference."""
+    """Results of one pair: its second variant against the first, which is the reference where it takes part."""
     first, second = (str(review.variants[position]["label"]) for position in pair)
-    mine = [ballot for ballot in ballots if ballot.pair == pair]
-    same = sum(found[:2] == list(pair) for found in review.settings.get("same", ()))
+    pair_ballots = [ballot for ballot in ballots if ballot.pair == pair]
+    same = sum(identical[:2] == list(pair) for identical in review.settings.get("same", ()))
     row: dict[str, Any] = {"first": pair[0], "second": pair[1], "labels": [first, second], "same": same}
-    if not mine:
+    if not pair_ballots:
         return row | {"win_rate": None, "agreement": None, "sentence": no_votes(second, first, same), "bad": 0}
     rate = win_rate(
-        [ballot.score for ballot in mine],
-        [ballot.item.prompt_number for ballot in mine],
-        [ballot.vote.reviewer_id for ballot in mine],
+        [ballot.score for ballot in pair_ballots],
+        [ballot.item.prompt_number for ballot in pair_ballots],
+        [ballot.vote.reviewer_id for ballot in pair_ballots],
     )
-    agreed = _agreement(mine)
+    agreed = _agreement(pair_ballots)
     return row | {
         "win_rate": asdict(rate),
         "agreement": agreed and asdict(agreed),
-        "bad": sum(ballot.vote.choice == "bad" for ballot in mine),
+        "bad": sum(ballot.vote.choice == "bad" for ballot in pair_ballots),
         "sentence": verdict(second, first, rate, agreed),
         "details": details(second, first, rate, agreed, same),
     }
@@ -115,7 +120,7 @@ def _ranking(review: Review, ballots: Sequence[Ballot]) -> dict[str, Any] | None
     """The variants by strength, the reference among them; those without a vote last."""
     if not ballots:
         return None
-    found = bradley_terry(
+    ranking = bradley_terry(
         [ballot.item.second for ballot in ballots],
         [ballot.item.first for ballot in ballots],
         [ballot.score for ballot in ballots],
@@ -123,50 +128,50 @@ def _ranking(review: Review, ballots: Sequence[Ballot]) -> dict[str, Any] | None
         len(review.variants),
     )
     rows = []
-    for number, strength in enumerate(found.strengths):
+    for number, strength in enumerate(ranking.strengths):
         row: dict[str, Any] = {"variant": number, "label": review.variants[number]["label"], "votes": 0, "rate": None}
         if strength is not None:
             row |= asdict(strength) | {"elo": ELO * strength.log_odds}
         rows.append(row)
     rows.sort(key=lambda row: -1.0 if row["rate"] is None else row["rate"], reverse=True)
-    return {"rows": rows, "bounded": found.bounded}
+    return {"rows": rows, "bounded": ranking.bounded}
 
 
 def _reviewers(people: Sequence[Reviewer], votes: Sequence[Vote]) -> list[dict[str, Any]]:
-    by: defaultdict[str, list[Vote]] = defaultdict(list)
+    votes_by_reviewer: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in votes:
-        by[vote.reviewer_id].append(vote)
+        votes_by_reviewer[vote.reviewer_id].append(vote)
     rows, guests = [], 0
-    for one in people:
-        given = by[one.id]
-        guests += not one.invited
-        gaps = [later.created_at - earlier.created_at for earlier, later in pairwise(given)]
-        sides = Counter(vote.choice for vote in given)
+    for reviewer in people:
+        reviewer_votes = votes_by_reviewer[reviewer.id]
+        guests += not reviewer.invited
+        gaps = [later.created_at - earlier.created_at for earlier, later in pairwise(reviewer_votes)]
+        sides = Counter(vote.choice for vote in reviewer_votes)
         rows.append(
             {
-                "id": one.id,
-                "label": one.label or f"Guest {guests}",
-                "invited": one.invited,
-                "key": one.key if one.invited else None,
-                "done": len(given),
-                "total": len(one.order),
-                "excluded": one.excluded_at is not None,
+                "id": reviewer.id,
+                "label": reviewer.label or f"Guest {guests}",
+                "invited": reviewer.invited,
+                "key": reviewer.key if reviewer.invited else None,
+                "done": len(reviewer_votes),
+                "total": len(reviewer.order),
+                "excluded": reviewer.excluded_at is not None,
                 "sides": {choice: sides[choice] for choice in ("a", "b", "tie", "bad")},
                 "seconds_per_vote": median(gaps) if gaps else None,
-                "last": given[-1].created_at if given else None,
+                "last": reviewer_votes[-1].created_at if reviewer_votes else None,
             }
         )
     return rows
 
 
 def _items(items: Any, ballots: Sequence[Ballot], people: Sequence[Reviewer]) -> list[dict[str, Any]]:
-    by: defaultdict[int, list[Ballot]] = defaultdict(list)
+    ballots_by_item: defaultdict[int, list[Ballot]] = defaultdict(list)
     for ballot in ballots:
-        by[ballot.item.number].append(ballot)
-    labels: Mapping[str, str] = {one.id: one.label for one in people}
+        ballots_by_item[ballot.item.number].append(ballot)
+    labels: Mapping[str, str] = {reviewer.id: reviewer.label for reviewer in people}
     rows = []
     for item in items:
-        mine = by[item.number]
+        item_ballots = ballots_by_item[item.number]
         rows.append(
             {
                 "number": item.number,
@@ -175,15 +180,15 @@ def _items(items: Any, ballots: Sequence[Ballot], people: Sequence[Reviewer]) ->
                 "second": item.second,
                 "texts": [item.first_text, item.second_text],
                 "wins": [
-                    sum(one.vote.winner == item.first for one in mine),
-                    sum(one.vote.winner == item.second for one in mine),
+                    sum(ballot.vote.winner == item.first for ballot in item_ballots),
+                    sum(ballot.vote.winner == item.second for ballot in item_ballots),
                 ],
-                "ties": sum(one.vote.choice == "tie" for one in mine),
-                "bad": sum(one.vote.choice == "bad" for one in mine),
+                "ties": sum(ballot.vote.choice == "tie" for ballot in item_ballots),
+                "bad": sum(ballot.vote.choice == "bad" for ballot in item_ballots),
                 "comments": [
-                    {"reviewer": labels[one.vote.reviewer_id], "text": one.vote.comment, "said": one.preferred}
-                    for one in mine
-                    if one.vote.comment
+                    {"reviewer": labels[ballot.vote.reviewer_id], "text": ballot.vote.comment, "said": ballot.preferred}
+                    for ballot in item_ballots
+                    if ballot.vote.comment
                 ],
             }
         )
@@ -202,25 +207,25 @@ def _interval(ci: tuple[float, float]) -> str:
     return f"95 % CI {percent(ci[0])}–{percent(ci[1])} %"
 
 
-def count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def no_votes(second: str, first: str, same: int) -> str:
-    more = f" On {count(same, 'prompt')} their answers are the same." if same else ""
-    return f"Nobody has voted on {second} and {first} yet.{more}"
+    identical = f" On {count(same, 'prompt')} their answers are the same." if same else ""
+    return f"Nobody has voted on {second} and {first} yet.{identical}"
 
 
 def verdict(second: str, first: str, rate: WinRate, agreed: Agreement | None) -> str:
-    """One sentence, its numbers inside: "Reviewers could not tell nf4 from BF16 (n = 80, 95 % CI 38–57 %)."."""
+    """One sentence with its figures: "Reviewers could not tell nf4 from BF16 (n = 80, 95 % CI 38–57 %)."."""
     numbers = f"n = {rate.n}, {_interval(rate.ci95)}"
     if rate.verdict == "too few":
         return f"Too few votes to tell {second} from {first} ({numbers})."
     if rate.verdict == "first":
         return f"Reviewers preferred {second} to {first} (win rate {percent(rate.rate)} %, {numbers})."
     if rate.verdict == "second":
-        turned = f"n = {rate.n}, {_interval((1 - rate.ci95[1], 1 - rate.ci95[0]))}"
-        return f"Reviewers preferred {first} to {second} (win rate {percent(1 - rate.rate)} %, {turned})."
+        numbers = f"n = {rate.n}, {_interval((1 - rate.ci95[1], 1 - rate.ci95[0]))}"
+        return f"Reviewers preferred {first} to {second} (win rate {percent(1 - rate.rate)} %, {numbers})."
     if _distinguishable(agreed):
         return f"Reviewers can tell {second} from {first}, and prefer neither on the whole ({numbers})."
     return f"Reviewers could not tell {second} from {first} ({numbers})."
@@ -231,42 +236,42 @@ def _at_least(share: float) -> str:
 
 
 def _distinguishable(agreed: Agreement | None) -> bool:
-    """Whether reviewers agree on single answers more than chance would: then the two differ, whoever wins."""
+    """Whether reviewers agree on single answers more than by chance: then the variants differ, whichever wins."""
     return agreed is not None and agreed.ci95 is not None and agreed.ci95[0] > 0
 
 
 def details(second: str, first: str, rate: WinRate, agreed: Agreement | None, same: int) -> list[str]:
-    """What stands under the sentence."""
-    said = [
+    """The sentences below the verdict."""
+    sentences = [
         f"{second} won {rate.wins}, {first} won {rate.losses}, {rate.undecided} undecided: a win rate of "
         f"{percent(rate.rate)} %, what is undecided counted half.",
         f"{count(rate.n, 'vote')} of {count(rate.reviewers, 'reviewer')} on {count(rate.prompts, 'prompt')}"
         + (f", worth {rate.effective:.0f} independent ones." if rate.effective < 0.95 * rate.n else "."),
     ]
     if rate.verdict == "not distinguishable":
-        said.append(f"A preference in {_at_least(rate.sees)} would have shown, four times in five.")
+        sentences.append(f"A preference in {_at_least(rate.sees)} would have shown, four times in five.")
         if _distinguishable(agreed) and agreed is not None:
-            said.append(f"They agree on single answers more than chance does (alpha {agreed.alpha:.2f}).")
+            sentences.append(f"They agree on single answers more than chance does (alpha {agreed.alpha:.2f}).")
     if rate.verdict == "too few":
-        said.append(f"So few votes show only a preference in {_at_least(rate.sees)}.")
+        sentences.append(f"So few votes show only a preference in {_at_least(rate.sees)}.")
     if same:
-        said.append(f"On {count(same, 'more prompt')} both answers were the same, and nobody was asked.")
-    return said
+        sentences.append(f"On {count(same, 'more prompt')} both answers were the same, and nobody was asked.")
+    return sentences
 
 
 def headline(pairs: Sequence[Mapping[str, Any]]) -> str:
-    """Of one pair its sentence; of several, what the reference's pairs say together."""
+    """The sentence of a single pair; of several, one over the reference's pairs."""
     voted = [row for row in pairs if row["win_rate"] is not None]
     if not voted:
         return "Nobody has voted yet."
     if len(pairs) == 1:
         return str(voted[0]["sentence"])
-    against = [row for row in voted if row["first"] == 0] or voted
-    sure = [row for row in against if row["win_rate"]["verdict"] in ("first", "second")]
-    if not sure:
-        names = _either([row["labels"][1] for row in against])
-        return f"Reviewers could not tell {names} from {against[0]['labels'][0]}, as far as these votes show."
-    return " ".join(str(row["sentence"]) for row in sure[:3])
+    compared = [row for row in voted if row["first"] == 0] or voted
+    decided = [row for row in compared if row["win_rate"]["verdict"] in ("first", "second")]
+    if not decided:
+        names = _either([row["labels"][1] for row in compared])
+        return f"Reviewers could not tell {names} from {compared[0]['labels'][0]}, as far as these votes show."
+    return " ".join(str(row["sentence"]) for row in decided[:3])
 
 
 def _either(names: Sequence[str]) -> str:

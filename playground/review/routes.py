@@ -1,7 +1,7 @@
-"""The reviewer's page and all that it asks: `/?review=ID&key=KEY`, a page of its own that a phone loads at once.
+"""The reviewer's page at `/?review=ID&key=KEY`, a light page without gradio, and its JSON endpoints.
 
-The page is the same file for every review, so nothing stands in its source. What it asks is plain JSON, never kept by a
-cache. A vote comes as JSON from the page itself: another website's form could not send it, and its origin is checked.
+The page is the same file for every review, so its source tells nothing. Responses are JSON and never cached. A vote is
+a JSON request of the same origin: another website's form cannot send one, and its origin is checked.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ POLICY = (
 
 
 class _Link(Route):
-    """`/`, where the address names a review; every other request goes on to gradio."""
+    """`/` if the query names a review; every other request falls through to gradio."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        asked = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        return super().matches(scope) if "review" in asked else (Match.NONE, {})
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+        return super().matches(scope) if "review" in query else (Match.NONE, {})
 
 
 def serve(app: Any) -> None:
-    """Answer in front of gradio's own routes. Nobody needs to be the owner for any of it."""
+    """Add the routes before gradio's own. None of them requires the owner."""
     files = [Route(f"/review/{name}", _file(name, kind), methods=["GET"]) for name, kind in FILES.items()]
     app.router.routes[:0] = [
         _Link("/", page, methods=["GET"]),
@@ -62,31 +62,31 @@ def page(_: Request) -> Response:
     return FileResponse(STATIC / "page.html", media_type="text/html", headers=headers)
 
 
-def _file(name: str, kind: str) -> Callable[[Request], Response]:
+def _file(name: str, media_type: str) -> Callable[[Request], Response]:
     def answer(_: Request) -> Response:
         headers = {**NO_STORE, "Cache-Control": "no-cache"}
-        return FileResponse(STATIC / name, media_type=kind, headers=headers)
+        return FileResponse(STATIC / name, media_type=media_type, headers=headers)
 
     return answer
 
 
 def state(request: Request) -> Response:
-    asked = request.query_params
-    review, key = asked.get("review", ""), asked.get("key", "")
+    query = request.query_params
+    review, key = query.get("review", ""), query.get("key", "")
     return _respond(lambda: voting.state(review, key, _token(request, review)))
 
 
 async def start(request: Request) -> Response:
-    sent = await _body(request)
-    if isinstance(sent, Response):
-        return sent
-    review, key = str(sent.get("review")), str(sent.get("key"))
+    body = await _body(request)
+    if isinstance(body, Response):
+        return body
+    review, key = str(body.get("review")), str(body.get("key"))
     tokens: list[str] = []
 
     def act() -> dict[str, Any]:
-        found, token = voting.start(review, key, _token(request, review))
+        state, token = voting.start(review, key, _token(request, review))
         tokens.append(token)
-        return found
+        return state
 
     answer = await run_in_threadpool(_respond, act)
     if tokens:
@@ -104,11 +104,11 @@ async def start(request: Request) -> Response:
 
 
 async def vote(request: Request) -> Response:
-    sent = await _body(request)
-    if isinstance(sent, Response):
-        return sent
-    review, key = str(sent.get("review")), str(sent.get("key"))
-    at, choice, comment = sent.get("at"), sent.get("choice"), sent.get("comment", "")
+    body = await _body(request)
+    if isinstance(body, Response):
+        return body
+    review, key = str(body.get("review")), str(body.get("key"))
+    at, choice, comment = body.get("at"), body.get("choice"), body.get("comment", "")
     return await run_in_threadpool(
         _respond, lambda: voting.vote(review, key, _token(request, review), at, choice, comment)
     )
@@ -119,29 +119,29 @@ def _token(request: Request, review: str) -> str:
 
 
 async def _body(request: Request) -> dict[str, Any] | Response:
-    """The body, if this page itself sent it; else the answer."""
-    if why := cross_site(request):
-        return _failed(OwnerOnly(why))
-    body = b""
+    """The JSON object of a same-origin request; else the error response."""
+    if reason := cross_site(request):
+        return _failed(OwnerOnly(reason))
+    content = b""
     async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY:
+        content += piece
+        if len(content) > MAX_BODY:
             return _failed(InvalidRequest("This is too long.", hint="Shorten the comment."), 413)
     try:
-        found = json.loads(body)
+        fields = json.loads(content)
     except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else _failed(InvalidRequest("This is no vote."))
+        fields = None
+    return fields if isinstance(fields, dict) else _failed(InvalidRequest("This is no vote."))
 
 
 def cross_site(request: Request) -> str:
-    """Why this is not what our own page sends; "" when it may be."""
+    """Why a request is not from our own page; "" if it may be."""
     origins, host = request.headers.getlist("origin"), request.headers.get("host", "").lower()
     try:
-        own = len(origins) == 1 and urlsplit(origins[0]).netloc.lower() == host and bool(host)
+        same_origin = len(origins) == 1 and urlsplit(origins[0]).netloc.lower() == host and bool(host)
     except ValueError:
-        own = False
-    if not own or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        same_origin = False
+    if not same_origin or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return "Another website sent this request."
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         return "This request is not what the page sends."

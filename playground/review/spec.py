@@ -1,4 +1,4 @@
-"""What can be asked of Review: which variants answer which prompts, and how the review of the answers is held."""
+"""The spec of a review job: variants, prompts, and the terms of the review."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ SAMPLING = Sampling(max_tokens=200)
 
 
 class ReviewSpec(Spec):
-    """Let variants answer prompts, and make a blind review of the answers.
+    """Variants answer prompts, and their answers become a blind review. Raises InvalidRequest.
 
     variants  addresses, the reference first: smollm2, smollm2:nf4, smollm2@vllm …
-
-    Raises InvalidRequest.
     """
 
     variants: tuple[str, ...]
@@ -49,16 +47,17 @@ class ReviewSpec(Spec):
         return self
 
     def check(self) -> None:
-        """Whether each variant is known, and the title names none. Raises PlaygroundError."""
-        known = [models.variant(Address.parse(name).variant) for name in self.variants]
-        make.check(
-            self.terms,
-            [{"id": one.id, "label": one.label, "scheme": one.scheme, "method": one.method} for one in known],
-        )
+        """Raises PlaygroundError for an unknown variant, or one that the title names."""
+        variants = [models.variant(Address.parse(name).variant) for name in self.variants]
+        rows = [
+            {"id": variant.id, "label": variant.label, "scheme": variant.scheme, "method": variant.method}
+            for variant in variants
+        ]
+        make.check(self.terms, rows)
 
     @property
     def items(self) -> int:
-        """Pairs to vote on, when no two answers are the same."""
+        """Pairs to vote on, if no two answers are the same."""
         count = len(self.variants)
         return len(self.prompts.prompts) * (count - 1 if self.terms.pairs == "reference" else count * (count - 1) // 2)
 
