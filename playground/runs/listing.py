@@ -30,9 +30,9 @@ from playground.web.values import inert
 log = logging.getLogger(__name__)
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 PAGE = 30  # lines at a time
-MAX_SHOWN = 600
+MAX_LINES = 600
 MAX_NOTE = 12_000
-NOBODY = "Only the owner of this page sees the list of runs. A run is unlisted: whoever has its link can open it."
+OWNER_ONLY = "Only the owner of this page sees the list of runs. A run is unlisted: whoever has its link can open it."
 PARTS = {
     "comparison": ("verdict",),
     "evaluation": ("rows", "divergence"),
@@ -40,7 +40,7 @@ PARTS = {
     "bench": ("rows",),
     "quantization": ("row",),
 }
-MAX_KEPT = 2000
+MAX_NUMBERS = 2000
 Number = tuple[str, str]
 
 
@@ -93,22 +93,22 @@ class Runs:
     def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
         said: dict[str, Any] = {"serial": event_data.whole(event_data.values(data).get("serial"))}
         if refused := self.owner.refusal(request):
-            return inert(said | {"refused": [NOBODY, f"{refused.message} {refused.hint}"]})
+            return inert(said | {"refused": [OWNER_ONLY, f"{refused.message} {refused.hint}"]})
         try:
-            found = self._found(data)
+            found = self._lines(data)
         except (PlaygroundError, SQLAlchemyError, OSError):
             log.exception("The store cannot be read")
             return inert(said | {"broken": ["The runs cannot be read.", "Details are in the log."]})
         return inert(found | said | {"error": [error.message, error.hint] if error else None})
 
-    def _found(self, data: gr.EventData) -> dict[str, Any]:
+    def _lines(self, data: gr.EventData) -> dict[str, Any]:
         """The lines that were asked for, how many there are, and what can be chosen."""
         text, kind, model = (
             event_data.text(data, "words")[:200],
             event_data.text(data, "kind"),
             event_data.text(data, "model"),
         )
-        many = min(max(event_data.whole(event_data.values(data).get("many")), PAGE), MAX_SHOWN)
+        many = min(max(event_data.whole(event_data.values(data).get("many")), PAGE), MAX_LINES)
         revoked = event_data.values(data).get("revoked") is True
         there = database.exists()
         entries = runs.search(text, kind, model, limit=many, revoked=revoked) if there else []
@@ -119,7 +119,7 @@ class Runs:
             "lines": self._rows.lines(entries),
             "total": runs.count(text, kind, model, revoked=revoked) if there else 0,
             "size": PAGE,
-            "most": MAX_SHOWN,
+            "most": MAX_LINES,
             "kinds": list(KINDS.items()),
             "models": runs.models() if there else [],
         }
@@ -146,7 +146,7 @@ class Rows:
             found = runs.parts([entry.id for entry in new], names)
             for entry in new:
                 self._numbers[entry.id] = number(kind, found.get(entry.id) or {}, labels(entry))
-        while len(self._numbers) > MAX_KEPT:
+        while len(self._numbers) > MAX_NUMBERS:
             self._numbers.popitem(last=False)
 
 

@@ -76,7 +76,7 @@ def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
         "model": row["model"],
         "created": run.created_at,
         "owner": owner,
-        "how": how(row),
+        "how": conditions(row),
     }
     match run.kind:
         case "comparison":
@@ -169,7 +169,7 @@ def quantized(row: Mapping[str, Any]) -> dict[str, Any]:
 # How a run was measured.
 
 
-def how(row: Mapping[str, Any]) -> dict[str, Any]:
+def conditions(row: Mapping[str, Any]) -> dict[str, Any]:
     """Groups of [name, words], and the variants, the reference first."""
     return {
         "settings": settings(row),

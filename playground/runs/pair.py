@@ -31,7 +31,7 @@ def view(first: Entry, second: Entry, *, owner: bool) -> dict[str, Any]:
     return {
         "runs": [_head(one, row) for one, row in zip((first, second), rows, strict=True)],
         "same_kind": same,
-        "changed": changed(*rows),
+        "changed": differences(*rows),
         "tables": tables(first.run.kind, *rows) if same else [],
         "claim": CLAIM,
     }
@@ -51,13 +51,13 @@ def _head(entry: Entry, row: Row) -> dict[str, Any]:
 
 
 # ---- around the measurement
-def changed(first: Row, second: Row) -> dict[str, Any]:
+def differences(first: Row, second: Row) -> dict[str, Any]:
     """Groups of [name, before, after]; of each group how many are the same. None: it was not there."""
     groups = []
     for name, facts in (("Settings", page.settings), ("Machine", _device), ("Versions", _versions)):
         groups.append(_group(name, dict(_pairs(facts(first))), dict(_pairs(facts(second)))))
     groups.append(_group("Variants", *(_variants(row) for row in (first, second))))
-    if (told := [str(_asked(row)) for row in (first, second)]) and any(told):
+    if (told := [str(_question(row)) for row in (first, second)]) and any(told):
         groups.append(_group("Prompt", {"prompt": told[0]}, {"prompt": told[1]}))
     return {"groups": groups}
 
@@ -84,7 +84,7 @@ def _variants(row: Row) -> dict[str, str]:
     return shown
 
 
-def _asked(row: Row) -> str:
+def _question(row: Row) -> str:
     answers = Compared.from_row(row).answers if row["kind"] == "comparison" else ()
     return answers[0].question if answers else ""
 
@@ -216,7 +216,7 @@ def _bench_rows(row: Row) -> dict[tuple[str, str], Row]:
 def _quantization(first: Row, second: Row) -> dict[str, Any]:
     sides = [row["result"].get("row") or {} for row in (first, second)]
     names = list(dict.fromkeys(str(one.get("variant") or "") for one in sides))
-    errors = [_mean(row) for row in (first, second)]
+    errors = [_mean_error(row) for row in (first, second)]
     lines = []
     for name in names:
         pair = [side if side.get("variant") == name else {} for side in sides]
@@ -237,7 +237,7 @@ def _quantization(first: Row, second: Row) -> dict[str, Any]:
     return _table("Size and error", "relative error of the weights, mean over the layers", columns, lines)
 
 
-def _mean(row: Row) -> float | None:
+def _mean_error(row: Row) -> float | None:
     """Percent of a weight's norm."""
     result = row["result"]
     layers = result.get("layers") or (result.get("row") or {}).get("layers") or ()
@@ -266,7 +266,7 @@ def _scores(first: Row, second: Row) -> dict[str, Any]:
                     _both((a, b), "score", scale),
                     "%" if share else "",
                     "points",
-                    **{f"{name}_own": _own(one, scale) for name, one in (("a", a), ("b", b))},
+                    **{f"{name}_own_difference": _own_difference(one, scale) for name, one in (("a", a), ("b", b))},
                 )
             )
         lines.append((names.get(variant, variant), variant, cells))
@@ -274,7 +274,7 @@ def _scores(first: Row, second: Row) -> dict[str, Any]:
     return _table("Scores", note, tasks, lines)
 
 
-def _own(row: Row, scale: int) -> dict[str, Any] | None:
+def _own_difference(row: Row, scale: int) -> dict[str, Any] | None:
     """What its own run found of it against its own reference."""
     if row.get("diff") is None or read(row.get("verdict")) is None:
         return None

@@ -96,11 +96,11 @@ def _parts(answers: Sequence[Answer], index: int) -> list[Timed]:
     for other in answers[1:] if index == 0 else [answers[index]]:
         if split := diverges_at(reference, other):
             part = encode.part(split, other.label, reference.label, reference=index == 0)
-            lines.append((_when(split, reference, other), part))
+            lines.append((_split_time(split, reference, other), part))
     return lines
 
 
-def _when(split: Divergence, reference: Answer, other: Answer) -> float:
+def _split_time(split: Divergence, reference: Answer, other: Answer) -> float:
     sides = ((split.reference, reference), (split.other, other))
     return max(token.time_s if token else answer.end_s for token, answer in sides)
 

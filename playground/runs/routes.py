@@ -34,11 +34,11 @@ from playground.web.values import inert
 
 log = logging.getLogger(__name__)
 DATA, ITEMS, PAIR = "/runs/data", "/runs/items", "/runs/pair"
-MAX_KEPT = 48_000_000  # bytes of answers
+MAX_BYTES = 48_000_000  # bytes of answers
 MIN_GZIP = 1_000
 ADDRESS = "/run/{run_id}.{ending}"
-_making = threading.Lock()
-KEPT = 32  # files; a run never changes, its title and note may
+_file_lock = threading.Lock()
+MAX_FILES = 32  # files; a run never changes, its title and note may
 HEADERS = {
     "Cache-Control": "private, no-cache",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -47,7 +47,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Encoded:
     body: bytes
     compressed: bytes
     tag: str
@@ -57,45 +57,45 @@ class Answer:
         return len(self.body) + len(self.compressed)
 
 
-class Answers:
+class Cache:
     """The last ones, by what they depend on."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[Any, ...], Answer] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], Encoded] = OrderedDict()
         self._lock, self._making = threading.Lock(), threading.Lock()
         self._bytes = 0
 
-    def get(self, key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> Answer:
+    def get(self, key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> Encoded:
         """One is made at a time: whoever else wants the same finds it then, and an engine keeps its CPU."""
-        if found := self._known(key):
+        if found := self._cached(key):
             return found
         with self._making:
-            if found := self._known(key):
+            if found := self._cached(key):
                 return found
-            made = answer(make())
+            made = encoded(make())
             with self._lock:
                 self._kept[key] = made
                 self._bytes += made.size
-                while self._bytes > MAX_KEPT and len(self._kept) > 1:
+                while self._bytes > MAX_BYTES and len(self._kept) > 1:
                     self._bytes -= self._kept.popitem(last=False)[1].size
         return made
 
-    def _known(self, key: tuple[Any, ...]) -> Answer | None:
+    def _cached(self, key: tuple[Any, ...]) -> Encoded | None:
         with self._lock:
             if found := self._kept.get(key):
                 self._kept.move_to_end(key)
             return found
 
 
-def answer(value: dict[str, Any]) -> Answer:
+def encoded(value: dict[str, Any]) -> Encoded:
     body = inert(value).encode()
     compressed = gzip.compress(body, 6, mtime=0) if len(body) >= MIN_GZIP else b""
-    return Answer(body, compressed, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
+    return Encoded(body, compressed, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
 
 
 def serve(app: Any, owner: Owner) -> None:
-    """Answer in front of gradio's routes."""
-    kept = Answers()
+    """Encoded in front of gradio's routes."""
+    kept = Cache()
 
     def is_owner(request: Request) -> bool:
         return owner.refusal(gr.Request(request)) is None
@@ -103,17 +103,17 @@ def serve(app: Any, owner: Owner) -> None:
     def data(request: Request) -> Response:
         mine, wanted = is_owner(request), request.query_params.get("run", "")
 
-        def act() -> Answer:
+        def act() -> Encoded:
             known = runs.stamp(wanted, mine)
             return kept.get((known, mine), lambda: page.view(runs.entry(wanted, mine), owner=mine))
 
-        return _answered(request, act)
+        return _respond(request, act)
 
     def pair(request: Request) -> Response:
         mine = is_owner(request)
         ids = request.query_params.get("run", ""), request.query_params.get("with", "")
 
-        def act() -> Answer:
+        def act() -> Encoded:
             known = [runs.stamp(one, mine) for one in ids]
 
             def make() -> dict[str, Any]:
@@ -122,27 +122,27 @@ def serve(app: Any, owner: Owner) -> None:
 
             return kept.get((*known, mine), make)
 
-        return _answered(request, act)
+        return _respond(request, act)
 
     def items(request: Request) -> Response:
         mine, asked = is_owner(request), request.query_params
 
-        def act() -> Answer:
+        def act() -> Encoded:
             run = runs.get(runs.stamp(asked.get("run", ""), mine).id, mine)
             better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
             found = board.page(
                 run.id, better, asked.get("task", "")[:200], len(run.variants),
                 _whole(asked.get("variant")), asked.get("show", ""), _whole(asked.get("offset")),
             )  # fmt: skip
-            return answer({"id": run.id, **found})
+            return encoded({"id": run.id, **found})
 
-        return _answered(request, act)
+        return _respond(request, act)
 
     for address, act in ((DATA, data), (ITEMS, items), (PAIR, pair)):
         app.router.routes.insert(0, Route(address, act, methods=["GET"]))
 
 
-def _answered(request: Request, act: Callable[[], Answer]) -> Response:
+def _respond(request: Request, act: Callable[[], Encoded]) -> Response:
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept-Encoding, Cookie"}
     try:
         found = act()
@@ -172,7 +172,7 @@ def _whole(text: str | None) -> int:
 
 
 def serve_files(app: Any, owner: Owner) -> None:
-    """Answer in front of gradio's own routes. A revoked run is there for its owner alone."""
+    """Encoded in front of gradio's own routes. A revoked run is there for its owner alone."""
 
     def file(request: Request) -> Response:
         run_id, ending = request.path_params["run_id"], request.path_params["ending"]
@@ -193,11 +193,11 @@ def serve_files(app: Any, owner: Owner) -> None:
 
 def _file(run_id: str, ending: str, title: str, note: str) -> bytes:
     """One is made at a time: whoever else wants the same finds it then, and an engine keeps its CPU."""
-    with _making:
-        return _made(run_id, ending, title, note)
+    with _file_lock:
+        return _cached_file(run_id, ending, title, note)
 
 
-@lru_cache(maxsize=KEPT)
-def _made(run_id: str, ending: str, title: str, note: str) -> bytes:
+@lru_cache(maxsize=MAX_FILES)
+def _cached_file(run_id: str, ending: str, title: str, note: str) -> bytes:
     """Made once: many may open one link. Whoever calls this has asked whether the run may be seen."""
     return FORMS[ending].make(runs.get(run_id, owner=True), title, note)
