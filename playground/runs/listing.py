@@ -1,6 +1,6 @@
-"""The list of runs: its lines, and what happens on it. It is the owner's; every function asks that itself.
+"""The list of runs: its lines and events. It is for the owner alone; every event checks that itself.
 
-A line says what was measured of what, and the one number that matters most in it.
+A line names the measurement, its model and variants, and its most important figure.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from playground.web.values import inert
 
 log = logging.getLogger(__name__)
 QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-PAGE = 30  # lines at a time
+PAGE = 30  # lines
 MAX_LINES = 600
 MAX_NOTE = 12_000
 OWNER_ONLY = "Only the owner of this page sees the list of runs. A run is unlisted: whoever has its link can open it."
@@ -45,22 +45,22 @@ Number = tuple[str, str]
 
 
 class Runs:
-    """The events of the list. `owner`: who may see it and change what is said of a run."""
+    """The events of the list; `owner` checks that a request is the owner's."""
 
     def __init__(self, tab: Tab, owner: Owner) -> None:
         self.tab, self.owner, self._rows = tab, owner, Rows()
 
     def wire(self) -> None:
-        found = self.tab.list
+        events = self.tab.list
         for event, act in (
-            (found.look, self.look),
-            (found.rename, self.rename),
-            (found.annotate, self.annotate),
-            (found.revoke, self.revoke),
-            (found.restore, self.restore),
-            (found.remove, self.remove),
+            (events.look, self.look),
+            (events.rename, self.rename),
+            (events.annotate, self.annotate),
+            (events.revoke, self.revoke),
+            (events.restore, self.restore),
+            (events.remove, self.remove),
         ):
-            event(act, None, found, trigger_mode="multiple", **QUICK)
+            event(act, None, events, trigger_mode="multiple", **QUICK)
 
     def look(self, data: gr.EventData, request: gr.Request) -> str:
         return self._value(data, request)
@@ -81,7 +81,7 @@ class Runs:
         return self._owned(data, request, _remove)
 
     def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[str], object]) -> str:
-        """Do what only the owner may, then look."""
+        """Run `act` on the event's run if the request is the owner's, and return the list's value."""
 
         def on_run() -> None:
             if not database.exists():
@@ -91,37 +91,37 @@ class Runs:
         return self._value(data, request, self.owner.attempt(request, on_run))
 
     def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
-        said: dict[str, Any] = {"serial": event_data.whole(event_data.values(data).get("serial"))}
+        value: dict[str, Any] = {"serial": event_data.whole(event_data.values(data).get("serial"))}
         if refused := self.owner.refusal(request):
-            return inert(said | {"refused": [OWNER_ONLY, f"{refused.message} {refused.hint}"]})
+            return inert(value | {"refused": [OWNER_ONLY, f"{refused.message} {refused.hint}"]})
         try:
-            found = self._lines(data)
+            lines = self._lines(data)
         except (PlaygroundError, SQLAlchemyError, OSError):
             log.exception("The store cannot be read")
-            return inert(said | {"broken": ["The runs cannot be read.", "Details are in the log."]})
-        return inert(found | said | {"error": [error.message, error.hint] if error else None})
+            return inert(value | {"broken": ["The runs cannot be read.", "Details are in the log."]})
+        return inert(lines | value | {"error": [error.message, error.hint] if error else None})
 
     def _lines(self, data: gr.EventData) -> dict[str, Any]:
-        """The lines that were asked for, how many there are, and what can be chosen."""
+        """The lines of the event's search, their total, and the choices of its filters."""
         text, kind, model = (
             event_data.text(data, "words")[:200],
             event_data.text(data, "kind"),
             event_data.text(data, "model"),
         )
-        many = min(max(event_data.whole(event_data.values(data).get("many")), PAGE), MAX_LINES)
+        limit = min(max(event_data.whole(event_data.values(data).get("many")), PAGE), MAX_LINES)
         revoked = event_data.values(data).get("revoked") is True
-        there = database.exists()
-        entries = runs.search(text, kind, model, limit=many, revoked=revoked) if there else []
+        exists = database.exists()
+        entries = runs.search(text, kind, model, limit=limit, revoked=revoked) if exists else []
         return {
             "text": text,
             "kind": kind,
             "model": model,
             "lines": self._rows.lines(entries),
-            "total": runs.count(text, kind, model, revoked=revoked) if there else 0,
+            "total": runs.count(text, kind, model, revoked=revoked) if exists else 0,
             "size": PAGE,
             "most": MAX_LINES,
             "kinds": list(KINDS.items()),
-            "models": runs.models() if there else [],
+            "models": runs.models() if exists else [],
         }
 
 
@@ -131,7 +131,7 @@ def _remove(run_id: str) -> None:
 
 
 class Rows:
-    """The lines of a page of the list. A run never changes, so its number is read once."""
+    """Makes the lines of the list. A run's result never changes, so its figure is read once and cached."""
 
     def __init__(self) -> None:
         self._numbers: OrderedDict[str, Number] = OrderedDict()
@@ -143,22 +143,23 @@ class Rows:
     def _read(self, entries: Sequence[Entry]) -> None:
         for kind, names in PARTS.items():
             new = [entry for entry in entries if entry.run.kind == kind and entry.id not in self._numbers]
-            found = runs.parts([entry.id for entry in new], names)
+            parts_by_run = runs.parts([entry.id for entry in new], names)
             for entry in new:
-                self._numbers[entry.id] = number(kind, found.get(entry.id) or {}, labels(entry))
+                self._numbers[entry.id] = number(kind, parts_by_run.get(entry.id) or {}, labels(entry))
         while len(self._numbers) > MAX_NUMBERS:
             self._numbers.popitem(last=False)
 
 
 def labels(entry: Entry) -> dict[str, str]:
-    """What variants are called, the reference first: by id, and by that without its engine."""
-    found = {str(one["id"]): str(one["label"]) for one in named(entry.run.variants)}
-    return found | {
-        plain: label for name, label in found.items() if (plain := Address.parse(name).variant) not in found
+    """Labels of a run's variants, the reference first: by id, and by id without the engine."""
+    names = {str(row["id"]): str(row["label"]) for row in named(entry.run.variants)}
+    return names | {
+        address: label for name, label in names.items() if (address := Address.parse(name).variant) not in names
     }
 
 
-def line(entry: Entry, found: Number) -> dict[str, Any]:
+def line(entry: Entry, number: Number) -> dict[str, Any]:
+    """A line of the list as JSON."""
     run = entry.run
     return {
         "id": run.id,
@@ -170,13 +171,13 @@ def line(entry: Entry, found: Number) -> dict[str, Any]:
         "revoked": entry.revoked_at,
         "model": run.model,
         "created": run.created_at,
-        "variants": [str(one["label"]) for one in named(run.variants)],
-        "number": found,
+        "variants": [str(row["label"]) for row in named(run.variants)],
+        "number": number,
     }
 
 
 def number(kind: str, parts: Mapping[str, Any], names: Mapping[str, str]) -> Number:
-    """The figure and what it is; two empty texts where nothing was measured."""
+    """The most important figure of a run and its description; ("", "") where nothing was measured."""
     match kind:
         case "comparison":
             return _comparison(parts.get("verdict"))
@@ -192,7 +193,8 @@ def number(kind: str, parts: Mapping[str, Any], names: Mapping[str, str]) -> Num
 
 
 def _comparison(verdict: Any) -> Number:
-    ratios = [(float(one["decode_ratio"]), str(one["label"])) for one in verdict or () if one.get("decode_ratio")]
+    outcomes = [outcome for outcome in verdict or () if outcome.get("decode_ratio")]
+    ratios = [(float(outcome["decode_ratio"]), str(outcome["label"])) for outcome in outcomes]
     if not ratios:
         return "", ""
     ratio, label = max(ratios)
@@ -200,11 +202,11 @@ def _comparison(verdict: Any) -> Number:
 
 
 def _evaluation(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Number | None:
-    none = (None, Verdict.WITHHELD)
-    said = [row for row in rows if row.get("recovery") is not None and read(row.get("verdict")) not in none]
-    if not said:
+    undecided = (None, Verdict.WITHHELD)
+    decided = [row for row in rows if row.get("recovery") is not None and read(row.get("verdict")) not in undecided]
+    if not decided:
         return None
-    worst = min(said, key=lambda row: float(row["recovery"]))
+    worst = min(decided, key=lambda row: float(row["recovery"]))
     name = names.get(str(worst["variant"]), str(worst["variant"]))
     return f"{worst['recovery']:.1f}%", f"worst recovery, {name} on {worst['task']}"
 
@@ -228,11 +230,11 @@ def _bench(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Numbe
     return f"{best['tok_s_mean']:.3g}", f"tok/s decode, {name} in {best['engine']}"
 
 
-def _quantization(made: Mapping[str, Any]) -> Number:
-    before, after = made.get("bytes_before"), made.get("bytes_after")
-    if not before or not after:
+def _quantization(row: Mapping[str, Any]) -> Number:
+    bytes_before, bytes_after = row.get("bytes_before"), row.get("bytes_after")
+    if not bytes_before or not bytes_after:
         return "", ""
-    return f"{before / after:.2f}×", f"smaller, {made.get('bits_per_weight', 0):.2f} bits per weight"
+    return f"{bytes_before / bytes_after:.2f}×", f"smaller, {row.get('bits_per_weight', 0):.2f} bits per weight"
 
 
 @dataclass(frozen=True)
@@ -241,11 +243,11 @@ class Tab:
 
 
 def layout() -> Tab:
-    """Draw both pages in the current Blocks; the script shows one page at a time. A run's own is fetched, not sent."""
+    """Draw the list and the page of one run in the current Blocks. The script shows one at a time."""
     with gr.Column(elem_id="pg-opened"):
         drawn("openedRun", elem_id="pg-opened-run")
     with gr.Column(elem_id="pg-runs"):
-        found = drawn(
+        runs_list = drawn(
             "runsList", signals="'look' 'rename' 'annotate' 'revoke' 'restore' 'remove'", elem_id="pg-runs-list"
         )
-    return Tab(found)
+    return Tab(runs_list)

@@ -1,13 +1,13 @@
-"""One stored run as its page shows it: a function of the run alone. No engine is asked, nothing is loaded.
+"""The JSON of one stored run's page, from the run alone: no engine is used, no model is loaded.
 
-What every kind has: id, kind, title, note, model, created, how. Besides, one of
+Every kind has id, kind, title, note, model, created, how, and one of
     replay      {panes: replay.panes, verdict: outcomes}                  comparison
     evaluation  evaluate.board.view                                       evaluation, divergence
     speed       the Speed page's value                                    bench
     quantized   {row, card}, as a card of the Quantize page               quantization
 
-`how` says in words what was asked for, on which machine, with which packages, of which weights. `outcomes` is the
-stored verdict: what the page said when the comparison was made, not what it would say today.
+`how` has the settings, the machine, the versions of packages and the weights, in words. `outcomes` is the verdict as
+stored with the comparison; it is not computed again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KINDS = {
     "bench": "Speed",
     "quantization": "Quantization",
 }
-NAMES = {  # of settings, where the plain word is not enough
+NAMES = {  # of settings whose key is not clear enough
     "at_once": "all at once",
     "batch_size": "batch",
     "chat_template": "chat template",
@@ -57,16 +57,16 @@ NAMES = {  # of settings, where the plain word is not enough
     "strip_thinking": "text after </think>",
     "tokens": "tokens compared",
 }
-UNSET = {"limit": "all", "few_shot": "as the task says"}  # what no value means
+UNSET = {"limit": "all", "few_shot": "as the task says"}  # the words for None
 DEVICE = {"name": "device", "device": "computed on"}
 MAX_WORDS = 600
 
 
 def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
-    """What the page draws. Who is not the owner is told no path of this machine."""
+    """The page's value. For visitors it has no path of this machine."""
     run = entry.run
     row = run.as_row() if owner else paths.run(run.as_row())
-    shown = {
+    value = {
         "id": run.id,
         "kind": run.kind,
         "kind_words": KINDS.get(run.kind, run.kind),
@@ -80,38 +80,38 @@ def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
     }
     match run.kind:
         case "comparison":
-            shown["replay"] = {"panes": replay.panes(row), "verdict": outcomes(row)}
-            shown["prompt"] = _prompt(row)
+            value["replay"] = {"panes": replay.panes(row), "verdict": outcomes(row)}
+            value["prompt"] = _prompt(row)
         case "evaluation" | "divergence":
-            shown["evaluation"] = board.view(run, owner=owner)
+            value["evaluation"] = board.view(run, owner=owner)
         case "bench":
-            shown["speed"] = speed(row)
+            value["speed"] = speed(row)
         case "quantization":
-            shown["quantized"] = quantized(row)
-    return shown
+            value["quantized"] = quantized(row)
+    return value
 
 
 def _prompt(row: Mapping[str, Any]) -> list[list[str]]:
-    """What stood before the last words: a system prompt, earlier turns. [role, text] each."""
+    """The messages before the last one (a system prompt, earlier turns) as [role, text]."""
     messages = (row["result"].get("prompt") or {}).get("messages") or ()
-    return [[str(one["role"]), str(one["content"])] for one in messages[:-1]]
+    return [[str(message["role"]), str(message["content"])] for message in messages[:-1]]
 
 
 def speed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """As the Speed page's value when it is done."""
-    found = bench_rows(row)
-    labels = report.Labels({Address.parse(str(one["id"])).variant: _variant(row, one) for one in row["variants"]})
+    """The value of a finished measurement on the Speed page."""
+    rows = bench_rows(row)
+    labels = report.Labels({Address.parse(str(facts["id"])).variant: _variant(row, facts) for facts in row["variants"]})
     return {
         "state": "done",
-        "rows": [report.shown_row(one, labels) for one in found],
+        "rows": [report.shown_row(bench_row, labels) for bench_row in rows],
         "error": None,
-        "headline": report.headline(found, labels),
-        "files": report.files(found),
+        "headline": report.headline(rows, labels),
+        "files": report.files(rows),
     }
 
 
 def _variant(row: Mapping[str, Any], facts: Mapping[str, Any]) -> Variant:
-    """What a row is called by; the variant itself may be gone."""
+    """A variant made of the run's facts, for its label. The variant itself may have been deleted."""
     name = Address.parse(str(facts["id"])).variant
     return Variant(
         id=name,
@@ -126,40 +126,40 @@ def _variant(row: Mapping[str, Any], facts: Mapping[str, Any]) -> Variant:
 
 
 def bench_rows(row: Mapping[str, Any]) -> list[BenchRow]:
-    """What a later version added is left out."""
-    known = BenchRow.__dataclass_fields__
+    """The stored rows; fields that this version does not have are dropped."""
+    fields = BenchRow.__dataclass_fields__
     return [
-        BenchRow(**{name: value for name, value in one.items() if name in known})
-        for one in row["result"].get("rows") or ()
+        BenchRow(**{name: value for name, value in entry.items() if name in fields})
+        for entry in row["result"].get("rows") or ()
     ]
 
 
 def quantized(row: Mapping[str, Any]) -> dict[str, Any]:
-    """As a card of the Quantize page, from the run alone: the variant may be gone since."""
+    """The value of a card of the Quantize page, from the run alone: the variant may have been deleted."""
     result = row["result"]
-    made: Mapping[str, Any] = {**(result.get("card") or {}), **(result.get("row") or {})}
+    record: Mapping[str, Any] = {**(result.get("card") or {}), **(result.get("row") or {})}
     layers = [
-        [str(one["name"]), float(one["relative_error"]), one.get("snr_db")]
-        for one in result.get("layers") or made.get("layers") or ()
+        [str(layer["name"]), float(layer["relative_error"]), layer.get("snr_db")]
+        for layer in result.get("layers") or record.get("layers") or ()
     ]
-    before, after, bits = made.get("bytes_before"), made["bytes_after"], made["bits_per_weight"]
+    before, after, bits = record.get("bytes_before"), record["bytes_after"], record["bits_per_weight"]
     return {
         "row": {
-            "id": str(made["variant"]),
-            "label": stored.label(str(made["method"]), str(made["scheme"])),
+            "id": str(record["variant"]),
+            "label": stored.label(str(record["method"]), str(record["scheme"])),
             "before": before,
             "after": after,
             "bits": bits,
             "bits_before": before * bits / after if before and after else None,
-            "seconds": made.get("seconds"),
-            "peak": made.get("peak_memory_bytes"),
-            "reload": made.get("reload"),
+            "seconds": record.get("seconds"),
+            "peak": record.get("peak_memory_bytes"),
+            "reload": record.get("reload"),
         },
         "card": {
             "layers": layers,
             "hurt": where_it_hurt(layers),
-            "stages": made.get("stages") or {},
-            "notes": [*(made.get("reasons") or ()), *(made.get("notes") or ())],
+            "stages": record.get("stages") or {},
+            "notes": [*(record.get("reasons") or ()), *(record.get("notes") or ())],
             "estimate": None,
             "calibration": "",
         },
@@ -170,7 +170,7 @@ def quantized(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def conditions(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Groups of [name, words], and the variants, the reference first."""
+    """How a run was measured: groups of [name, words], and the variants, the reference first."""
     return {
         "settings": settings(row),
         "device": device(row.get("device") or {}),
@@ -180,30 +180,31 @@ def conditions(row: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(seconds, int | float)
         ],
         "versions": [[str(name), str(version)] for name, version in (row.get("versions") or {}).items()],
-        "variants": [variant(one) for one in row.get("variants") or ()],
+        "variants": [variant(facts) for facts in row.get("variants") or ()],
     }
 
 
 def settings(row: Mapping[str, Any]) -> list[list[str]]:
-    found = []
+    """The run's settings as [name, words]."""
+    pairs = []
     for name, value in (row.get("settings") or {}).items():
         if name == "sampling" and isinstance(value, Mapping):
-            found.append(["sampling", sampling(value)])
+            pairs.append(["sampling", sampling(value)])
         else:
-            said = UNSET.get(str(name), "–") if value is None else words(value)
-            found.append([NAMES.get(str(name), str(name).replace("_", " ")), said])
+            text = UNSET.get(str(name), "–") if value is None else words(value)
+            pairs.append([NAMES.get(str(name), str(name).replace("_", " ")), text])
     if (row.get("settings") or {}).get("tasks") and (ignored := left_out(named(row.get("variants") or ()))):
-        found.append([GENERATION, ignored.removeprefix(f"{GENERATION} ")])
-    return found
+        pairs.append([GENERATION, ignored.removeprefix(f"{GENERATION} ")])
+    return pairs
 
 
-def sampling(given: Mapping[str, Any]) -> str:
-    known = {name: value for name, value in given.items() if name in Sampling.__dataclass_fields__}
-    return str(Sampling(**known | {"stop": tuple(known.get("stop") or ())}))
+def sampling(row: Mapping[str, Any]) -> str:
+    supported = {name: value for name, value in row.items() if name in Sampling.__dataclass_fields__}
+    return str(Sampling(**supported | {"stop": tuple(supported.get("stop") or ())}))
 
 
 def words(value: Any) -> str:
-    """One setting's value as a reader says it."""
+    """One setting's value in words, at most `MAX_WORDS` characters."""
     if value is None or value == "" or value == [] or value == {}:
         return "–"
     if isinstance(value, bool):
@@ -213,17 +214,17 @@ def words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, Mapping):
-        text = ", ".join(f"{str(name).replace('_', ' ')} {words(one)}" for name, one in value.items())
+        text = ", ".join(f"{str(name).replace('_', ' ')} {words(part)}" for name, part in value.items())
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        text = ", ".join(words(one) for one in value)
+        text = ", ".join(words(part) for part in value)
     else:
         text = str(value)
     return text if len(text) <= MAX_WORDS else text[:MAX_WORDS] + "…"
 
 
-def device(found: Mapping[str, Any]) -> list[list[str]]:
-    shown = []
-    for name, value in sorted(found.items(), key=lambda pair: pair[0] != "name"):
+def device(facts: Mapping[str, Any]) -> list[list[str]]:
+    pairs = []
+    for name, value in sorted(facts.items(), key=lambda pair: pair[0] != "name"):
         if value in (None, ""):
             continue
         text = words(value)
@@ -232,22 +233,22 @@ def device(found: Mapping[str, Any]) -> list[list[str]]:
                 text = f"{value / 1e9:.3g} GB/s"
             elif "memory" in str(name) or "bytes" in str(name):
                 text = megabytes(value)
-        shown.append([DEVICE.get(str(name), str(name).replace("_", " ")), text])
-    return shown
+        pairs.append([DEVICE.get(str(name), str(name).replace("_", " ")), text])
+    return pairs
 
 
-def variant(found: Mapping[str, Any]) -> dict[str, Any]:
-    """One row of the table. A hash is whole: the page shortens it."""
-    method, scheme = str(found.get("method") or ""), str(found.get("scheme") or "")
-    made = scheme if not method or scheme.lower().startswith(method.lower()) else f"{method} {scheme}"
+def variant(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table of variants. The hash is complete; the page shortens it."""
+    method, scheme = str(facts.get("method") or ""), str(facts.get("scheme") or "")
+    method_scheme = scheme if not method or scheme.lower().startswith(method.lower()) else f"{method} {scheme}"
     return {
-        "id": str(found["id"]),
-        "label": str(found.get("label") or found["id"]),
-        "made": made.strip(),
-        "bytes": found.get("bytes"),
-        "bits": found.get("bits_per_weight"),
-        "engine": " · ".join(str(found[key]) for key in ("engine", "dtype") if found.get(key)),
-        "hash": str(found.get("content_hash") or ""),
+        "id": str(facts["id"]),
+        "label": str(facts.get("label") or facts["id"]),
+        "made": method_scheme.strip(),
+        "bytes": facts.get("bytes"),
+        "bits": facts.get("bits_per_weight"),
+        "engine": " · ".join(str(facts[key]) for key in ("engine", "dtype") if facts.get(key)),
+        "hash": str(facts.get("content_hash") or ""),
     }
 
 
@@ -255,8 +256,8 @@ def variant(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def outcomes(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The strip's value."""
+    """The value of the strip with the stored verdict."""
     answers = Compared.from_row(row).answers
     divergences = [answer.forced.short() if answer.forced else None for answer in answers]
-    shown = [strip_row(kept, divergences[int(kept["pane"])]) for kept in row["result"].get("verdict") or ()]
-    return {"outcomes": shown, "words": WORDS["none"]}
+    rows = [strip_row(verdict, divergences[int(verdict["pane"])]) for verdict in row["result"].get("verdict") or ()]
+    return {"outcomes": rows, "words": WORDS["none"]}

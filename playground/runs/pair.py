@@ -1,7 +1,6 @@
-"""Two stored runs side by side: what was done differently, and each number of both with the difference.
+"""The JSON of two stored runs side by side: differences in their conditions, and their figures with the differences.
 
-Variants are matched by id. Only intervals that were computed are shown: nothing tests one run against another, and the
-page says so.
+Variants are matched by id. Only stored intervals are shown: no test compares the two runs, and the page says so.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ CLAIM = "No test was made between the two runs: a difference here is a differenc
 
 
 def view(first: Entry, second: Entry, *, owner: bool) -> dict[str, Any]:
-    """Both heads, what changed around the measurement, and the numbers."""
-    rows = [one.run.as_row() if owner else paths.run(one.run.as_row()) for one in (first, second)]
+    """The page's value: both heads, changed conditions, and tables of figures. For visitors it has no local path."""
+    rows = [entry.run.as_row() if owner else paths.run(entry.run.as_row()) for entry in (first, second)]
     same = first.run.kind == second.run.kind
     return {
-        "runs": [_head(one, row) for one, row in zip((first, second), rows, strict=True)],
+        "runs": [_head(entry, row) for entry, row in zip((first, second), rows, strict=True)],
         "same_kind": same,
         "changed": differences(*rows),
         "tables": tables(first.run.kind, *rows) if same else [],
@@ -50,20 +49,20 @@ def _head(entry: Entry, row: Row) -> dict[str, Any]:
     }
 
 
-# ---- around the measurement
+# ---- conditions
 def differences(first: Row, second: Row) -> dict[str, Any]:
-    """Groups of [name, before, after]; of each group how many are the same. None: it was not there."""
+    """Groups of conditions: those that differ as [name, before, after], None where missing; how many are the same."""
     groups = []
     for name, facts in (("Settings", page.settings), ("Machine", _device), ("Versions", _versions)):
         groups.append(_group(name, dict(_pairs(facts(first))), dict(_pairs(facts(second)))))
     groups.append(_group("Variants", *(_variants(row) for row in (first, second))))
-    if (told := [str(_question(row)) for row in (first, second)]) and any(told):
-        groups.append(_group("Prompt", {"prompt": told[0]}, {"prompt": told[1]}))
+    if (questions := [str(_question(row)) for row in (first, second)]) and any(questions):
+        groups.append(_group("Prompt", {"prompt": questions[0]}, {"prompt": questions[1]}))
     return {"groups": groups}
 
 
-def _pairs(found: Iterable[Sequence[str]]) -> Iterable[tuple[str, str]]:
-    return ((one[0], one[1]) for one in found)
+def _pairs(rows: Iterable[Sequence[str]]) -> Iterable[tuple[str, str]]:
+    return ((row[0], row[1]) for row in rows)
 
 
 def _device(row: Row) -> list[list[str]]:
@@ -75,13 +74,13 @@ def _versions(row: Row) -> list[list[str]]:
 
 
 def _variants(row: Row) -> dict[str, str]:
-    """What a variant is, in one line: another hash is other weights."""
-    shown = {}
-    for one in map(page.variant, row["variants"]):
-        size = f"{one['bytes']:,} bytes" if one["bytes"] else ""
-        weights = f"weights {one['hash'][:12]}" if one["hash"] else ""
-        shown[one["id"]] = " · ".join(filter(None, (one["made"], size, one["engine"], weights))) or "there"
-    return shown
+    """A line that identifies each variant's weights, by id: method and scheme, size, engine, hash."""
+    words = {}
+    for variant in map(page.variant, row["variants"]):
+        size = f"{variant['bytes']:,} bytes" if variant["bytes"] else ""
+        weights = f"weights {variant['hash'][:12]}" if variant["hash"] else ""
+        words[variant["id"]] = " · ".join(filter(None, (variant["made"], size, variant["engine"], weights))) or "there"
+    return words
 
 
 def _question(row: Row) -> str:
@@ -91,13 +90,13 @@ def _question(row: Row) -> str:
 
 def _group(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, Any]:
     keys = list(dict.fromkeys((*before, *after)))
-    moved = [[key, before.get(key), after.get(key)] for key in keys if before.get(key) != after.get(key)]
-    return {"name": name, "changed": moved, "same": len(keys) - len(moved)}
+    changed = [[key, before.get(key), after.get(key)] for key in keys if before.get(key) != after.get(key)]
+    return {"name": name, "changed": changed, "same": len(keys) - len(changed)}
 
 
-# ---- the numbers
+# ---- figures
 def tables(kind: str, first: Row, second: Row) -> list[dict[str, Any]]:
-    """One table of each kind of number; its lines are variants that both have, and those of one alone."""
+    """The tables of a kind of run; their lines are the variants of both runs, also those that only one has."""
     match kind:
         case "comparison":
             return [_comparison(first, second)]
@@ -107,28 +106,28 @@ def tables(kind: str, first: Row, second: Row) -> list[dict[str, Any]]:
             return [_quantization(first, second)]
         case "evaluation":
             scores = [_scores(first, second)]
-            both = [one["result"].get("divergence") for one in (first, second)]
-            return scores + ([_divergence(first, second, *both)] if all(both) else [])
+            divergences = [row["result"].get("divergence") for row in (first, second)]
+            return scores + ([_divergence(first, second, *divergences)] if all(divergences) else [])
         case "divergence":
-            return [_divergence(first, second, *(one["result"].get("rows") or [] for one in (first, second)))]
+            return [_divergence(first, second, *(row["result"].get("rows") or [] for row in (first, second)))]
     return []
 
 
-def cell(both: Iterable[float | None], unit: str, change: Change, **more: Any) -> dict[str, Any]:
-    """Both numbers, and how the second differs; None where one is missing."""
-    before, after = both
-    moved: float | None = None
+def cell(sides: Iterable[float | None], unit: str, change: Change, **more: Any) -> dict[str, Any]:
+    """Both figures and their difference, None where one is missing. change: percent, points, or plain subtraction."""
+    before, after = sides
+    difference: float | None = None
     if before is not None and after is not None:
-        moved = after - before
+        difference = after - before
         if change == "percent":
-            moved = 100 * moved / before if before else None
-    return {"a": before, "b": after, "unit": unit, "moved": moved, "change": change, **more}
+            difference = 100 * difference / before if before else None
+    return {"a": before, "b": after, "unit": unit, "moved": difference, "change": change, **more}
 
 
 def _table(
     title: str, note: str, columns: Sequence[str], lines: Iterable[tuple[str, str, Sequence[Mapping[str, Any]]]]
 ) -> dict[str, Any]:
-    """`lines`: name, what it is, one cell a column."""
+    """lines: name, id, and one cell a column."""
     return {
         "title": title,
         "note": note,
@@ -138,9 +137,9 @@ def _table(
 
 
 def _names(*rows: Row) -> dict[str, str]:
-    """Labels of both runs, the second's where both have one: by id, and by that without its engine."""
-    found = {str(one["id"]): str(one["label"]) for row in rows for one in named(row["variants"])}
-    return {Address.parse(name).variant: label for name, label in found.items()} | found
+    """Labels of both runs' variants, by id and by id without the engine. The second run's win."""
+    labels = {str(variant["id"]): str(variant["label"]) for row in rows for variant in named(row["variants"])}
+    return {Address.parse(name).variant: label for name, label in labels.items()} | labels
 
 
 def _comparison(first: Row, second: Row) -> dict[str, Any]:
@@ -148,20 +147,20 @@ def _comparison(first: Row, second: Row) -> dict[str, Any]:
     names = {key: answer.label for side in sides for key, answer in side.items()}
     lines = []
     for key in names:
-        found = [side.get(key) for side in sides]
-        told = [one.timing().as_dict() if one else {} for one in found]
+        answers = [side.get(key) for side in sides]
+        timings = [answer.timing().as_dict() if answer else {} for answer in answers]
         lines.append(
             (
                 names[key],
                 key[0],
                 (
-                    cell(_both(told, "decode_tok_s"), "tok/s", "percent"),
-                    cell(_both(told, "ttft_s", 1e3), "ms", "percent"),
-                    cell(_both(told, "prefill_tok_s"), "tok/s", "percent"),
-                    cell(_both(told, "tpot_s", 1e3), "ms", "percent"),
-                    cell(_both(told, "itl_p99_s", 1e3), "ms", "percent"),
-                    cell([one.peak_memory_bytes if one else None for one in found], "bytes", "percent"),
-                    cell(_both(told, "output_tokens"), "tokens", "plain"),
+                    cell(_both(timings, "decode_tok_s"), "tok/s", "percent"),
+                    cell(_both(timings, "ttft_s", 1e3), "ms", "percent"),
+                    cell(_both(timings, "prefill_tok_s"), "tok/s", "percent"),
+                    cell(_both(timings, "tpot_s", 1e3), "ms", "percent"),
+                    cell(_both(timings, "itl_p99_s", 1e3), "ms", "percent"),
+                    cell([answer.peak_memory_bytes if answer else None for answer in answers], "bytes", "percent"),
+                    cell(_both(timings, "output_tokens"), "tokens", "plain"),
                 ),
             )
         )
@@ -178,16 +177,16 @@ def _comparison(first: Row, second: Row) -> dict[str, Any]:
 
 
 def _answers(row: Row) -> dict[tuple[str, int], Answer]:
-    """By what was asked of the engines; one that stands there twice has a number."""
-    found: dict[tuple[str, int], Answer] = {}
+    """The answers by (variant id, number); the number counts panes with the same id."""
+    answers: dict[tuple[str, int], Answer] = {}
     for answer, facts in zip(Compared.from_row(row).answers, row["variants"], strict=False):
-        number = sum(name == facts["id"] for name, _ in found)
-        found[str(facts["id"]), number] = answer
-    return found
+        number = sum(name == facts["id"] for name, _ in answers)
+        answers[str(facts["id"]), number] = answer
+    return answers
 
 
 def _both(sides: Sequence[Row], name: str, scale: float = 1) -> list[float | None]:
-    """One number of both sides, None where a side does not have it."""
+    """One figure of both sides, times `scale`; None where a side does not have it."""
     return [None if side.get(name) is None else scale * side[name] for side in sides]
 
 
@@ -197,8 +196,8 @@ def _bench(first: Row, second: Row) -> dict[str, Any]:
     lines = []
     for key in dict.fromkeys((*sides[0], *sides[1])):
         a, b = pair = [side.get(key) or {} for side in sides]
-        one = a or b
-        name = f"{names.get(str(one['variant']), str(one['variant']))} in {one['engine']}"
+        entry = a or b
+        name = f"{names.get(str(entry['variant']), str(entry['variant']))} in {entry['engine']}"
         speed = cell(
             _both(pair, "tok_s_mean"), "tok/s", "percent",
             a_spread=a.get("tok_s_sd"), b_spread=b.get("tok_s_sd"),
@@ -209,13 +208,13 @@ def _bench(first: Row, second: Row) -> dict[str, Any]:
 
 
 def _bench_rows(row: Row) -> dict[tuple[str, str], Row]:
-    found = [one for one in row["result"].get("rows") or () if not one.get("error")]
-    return {(str(one.get("address") or one["variant"]), str(one["test"])): one for one in found}
+    rows = [entry for entry in row["result"].get("rows") or () if not entry.get("error")]
+    return {(str(entry.get("address") or entry["variant"]), str(entry["test"])): entry for entry in rows}
 
 
 def _quantization(first: Row, second: Row) -> dict[str, Any]:
     sides = [row["result"].get("row") or {} for row in (first, second)]
-    names = list(dict.fromkeys(str(one.get("variant") or "") for one in sides))
+    names = list(dict.fromkeys(str(side.get("variant") or "") for side in sides))
     errors = [_mean_error(row) for row in (first, second)]
     lines = []
     for name in names:
@@ -227,7 +226,7 @@ def _quantization(first: Row, second: Row) -> dict[str, Any]:
                 (
                     cell(_both(pair, "bytes_after"), "bytes", "percent"),
                     cell(_both(pair, "bits_per_weight"), "bits", "plain"),
-                    cell([error if one else None for error, one in zip(errors, pair, strict=True)], "%", "points"),
+                    cell([error if side else None for error, side in zip(errors, pair, strict=True)], "%", "points"),
                     cell(_both(pair, "seconds"), "s", "percent"),
                     cell(_both(pair, "peak_memory_bytes"), "bytes", "percent"),
                 ),
@@ -238,17 +237,17 @@ def _quantization(first: Row, second: Row) -> dict[str, Any]:
 
 
 def _mean_error(row: Row) -> float | None:
-    """Percent of a weight's norm."""
+    """Mean relative error of the layers, in percent of a weight's norm."""
     result = row["result"]
     layers = result.get("layers") or (result.get("row") or {}).get("layers") or ()
-    found = [float(one["relative_error"]) for one in layers]
-    return 100 * sum(found) / len(found) if found else None
+    errors = [float(layer["relative_error"]) for layer in layers]
+    return 100 * sum(errors) / len(errors) if errors else None
 
 
 def _scores(first: Row, second: Row) -> dict[str, Any]:
-    """Scores of both, and under each the difference from its own reference with the interval that was computed."""
+    """Scores of both runs, each with the stored difference from its own reference and its interval."""
     sides = [
-        {(str(one["variant"]), str(one["task"])): one for one in row["result"].get("rows") or ()}
+        {(str(score["variant"]), str(score["task"])): score for score in row["result"].get("rows") or ()}
         for row in (first, second)
     ]
     names = _names(first, second)
@@ -259,14 +258,14 @@ def _scores(first: Row, second: Row) -> dict[str, Any]:
         cells = []
         for task in tasks:
             a, b = (side.get((variant, task)) or {} for side in sides)
-            share = all(0 <= one["score"] <= 1 for one in (a, b) if one.get("score") is not None)
+            share = all(0 <= score["score"] <= 1 for score in (a, b) if score.get("score") is not None)
             scale = 100 if share else 1
             cells.append(
                 cell(
                     _both((a, b), "score", scale),
                     "%" if share else "",
                     "points",
-                    **{f"{name}_own_difference": _own_difference(one, scale) for name, one in (("a", a), ("b", b))},
+                    **{f"{name}_own": _own_difference(score, scale) for name, score in (("a", a), ("b", b))},
                 )
             )
         lines.append((names.get(variant, variant), variant, cells))
@@ -275,20 +274,20 @@ def _scores(first: Row, second: Row) -> dict[str, Any]:
 
 
 def _own_difference(row: Row, scale: int) -> dict[str, Any] | None:
-    """What its own run found of it against its own reference."""
+    """The stored difference of a score from its run's reference; None where there is none."""
     if row.get("diff") is None or read(row.get("verdict")) is None:
         return None
     interval = row.get("diff_ci95")
     return {
         "diff": scale * row["diff"],
-        "interval": [scale * one for one in interval] if interval else None,
+        "interval": [scale * bound for bound in interval] if interval else None,
         "verdict": str(row.get("verdict") or ""),
         "n": row.get("n"),
     }
 
 
 def _divergence(first: Row, second: Row, a_rows: Any, b_rows: Any) -> dict[str, Any]:
-    sides = [{str(one["variant"]): one for one in rows} for rows in (a_rows, b_rows)]
+    sides = [{str(entry["variant"]): entry for entry in rows} for rows in (a_rows, b_rows)]
     names = {**_names(first, second), NOISE: "noise floor"}
     lines = []
     for variant in dict.fromkeys((*sides[0], *sides[1])):

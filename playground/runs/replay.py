@@ -1,7 +1,7 @@
-"""A stored comparison as a pane shows it: the same lines as in `compare.encode`, each with the second at which it came.
+"""The replay of a stored comparison: the lines of `compare.encode` for each pane, each with its time in seconds.
 
-The browser plays them; nothing is asked of an engine. Every pane begins at 0 s, when its engine took the request: what
-a pane waited for others is not in its clock, so that it is not in the replay either.
+The browser plays them; no engine is used. Every pane begins at 0 s, when its engine accepted the request: the time that
+a pane waited for others is not on its clock, and so not in the replay.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from playground.compare.outcome import Divergence, diverges_at, shared
 from playground.compare.stored import Compared
 from playground.core import Progress
 
-KEY = "run"  # of the one turn there is
+KEY = "run"  # of the only turn
 NUMBERS_EVERY_S = 0.25
-MAX_NUMBERS = 160  # of one pane: a long answer is told at longer intervals
+MAX_NUMBERS = 160  # updates of one pane's figures: those of a long answer are further apart
 Timed = tuple[float, str]
 
 
 def panes(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """`row`: a comparison's. For every pane its name, how long it took (s), every step (ms), and its timed lines."""
+    """The panes of a comparison's row: label, end (s), every step (ms), and timed lines."""
     answers = Compared.from_row(row).answers
-    everything = max((answer.end_s for answer in answers), default=0.0)
-    shown = []
+    all_done = max((answer.end_s for answer in answers), default=0.0)
+    rows = []
     for index, answer in enumerate(answers):
         facts = row["variants"][index] if index < len(row["variants"]) else {}
         lines = [(0.0, _head(answer, facts, index == 0)), *_answer(answer), *_parts(answers, index)]
         if answer.forced:
-            lines += _forced(answer.forced, answers[0], answer, everything)
-        shown.append(
+            lines += _forced(answer.forced, answers[0], answer, all_done)
+        rows.append(
             {
                 "label": answer.label,
                 "end": round(answer.end_s, 4),
@@ -40,7 +40,7 @@ def panes(row: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "lines": [[round(at, 4), text] for at, text in sorted(lines, key=lambda timed: timed[0])],
             }
         )
-    return shown
+    return rows
 
 
 def _head(answer: Answer, facts: Mapping[str, Any], reference: bool) -> str:
@@ -55,14 +55,14 @@ def _head(answer: Answer, facts: Mapping[str, Any], reference: bool) -> str:
                 facts.get("bits_per_weight"), facts.get("bytes"), bool(facts.get("bytes_are_estimated"))
             ),
             "notes": [],
-            "engine": "",  # the line below says it, and nobody chooses another one here
+            "engine": "",  # shown by the settings chip; a replay offers no choice of engine
             "engines": [],
         },
     )
 
 
 def _answer(answer: Answer) -> list[Timed]:
-    """The prompt, every token at its time, the numbers as they grew, and how it ended."""
+    """The prompt, every token at its time, the figures at intervals, and the end."""
     raw, prompt, sampling = isinstance(answer.source, str), answer.prompt, answer.sampling
     template = prompt.template if prompt and not raw else None
     lines: list[Timed] = [
@@ -72,14 +72,14 @@ def _answer(answer: Answer) -> list[Timed]:
     if answer.tokens:
         count = len(prompt.ids) if prompt else 0
         lines.append((0.0, encode.state("reading", Progress("", count, 0, "tokens"))))
-    growing = replace(answer, tokens=[], finish=None)
-    every, last = max(NUMBERS_EVERY_S, answer.end_s / MAX_NUMBERS), -1.0
+    partial = replace(answer, tokens=[], finish=None)
+    interval, written_at = max(NUMBERS_EVERY_S, answer.end_s / MAX_NUMBERS), -1.0
     for index, token in enumerate(answer.tokens):
         lines.append((token.time_s, encode.token(token, answer.tokens[index - 1] if index else None)))
-        growing.tokens.append(token)
-        if token.time_s - last >= every:
-            lines.append((token.time_s, encode.numbers(growing)))
-            last = token.time_s
+        partial.tokens.append(token)
+        if token.time_s - written_at >= interval:
+            lines.append((token.time_s, encode.numbers(partial)))
+            written_at = token.time_s
     if answer.tokens:
         lines.append((answer.end_s, encode.numbers(answer)))
     if answer.error:
@@ -90,7 +90,7 @@ def _answer(answer: Answer) -> list[Timed]:
 
 
 def _parts(answers: Sequence[Answer], index: int) -> list[Timed]:
-    """Where the texts part, in the reference for every other pane; as soon as both tokens were there."""
+    """The first differing token, once both sides have it; in the reference's pane those of all other panes."""
     reference = answers[0]
     lines = []
     for other in answers[1:] if index == 0 else [answers[index]]:
@@ -105,10 +105,10 @@ def _split_time(split: Divergence, reference: Answer, other: Answer) -> float:
     return max(token.time_s if token else answer.end_s for token, answer in sides)
 
 
-def _forced(forced: ForcedAnswer, reference: Answer, own: Answer, after: float) -> list[Timed]:
-    """The reference's answer as this variant saw it: measured once all panes were done."""
-    lines = [encode.measure(KEY, reference.label, len(reference.tokens), shared(reference, own))]
+def _forced(forced: ForcedAnswer, reference: Answer, answer: Answer, time_s: float) -> list[Timed]:
+    """The reference's answer forced through this variant, at `time_s`, when all panes are done."""
+    lines = [encode.measure(KEY, reference.label, len(reference.tokens), shared(reference, answer))]
     if forced.tokens:
         lines.append(encode.forced(0, forced.tokens))
     lines.append(encode.measured("done" if forced.tokens else "blocked", forced.sentence(reference.label)))
-    return [(after, text) for text in lines]
+    return [(time_s, text) for text in lines]

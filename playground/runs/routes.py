@@ -1,9 +1,9 @@
-"""What a link shows, as plain JSON in front of gradio's own routes: fifty viewers must not queue behind a generation.
+"""Routes for stored runs, in front of gradio's own, so that many viewers do not queue behind a generation.
 
-Whoever has a run's id may read it. An answer is made once and kept, compressed; a browser that has it asks whether it
-still holds, so that a revoked run is gone at the next look.
+Anyone who has a run's id may read it. A response is made once and cached, compressed; the browser revalidates it with
+its ETag, so that a revoked run is gone at the next request.
 
-A run's files are `/run/ID.html`, `.json`, `.csv`, `.png` and `.md`. None names a path of this machine, whoever asks.
+A run's files are `/run/ID.html`, `.json`, `.csv`, `.png` and `.md`. None has a path of this machine, even the owner's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from playground.web.values import inert
 
 log = logging.getLogger(__name__)
 DATA, ITEMS, PAIR = "/runs/data", "/runs/items", "/runs/pair"
-MAX_BYTES = 48_000_000  # bytes of answers
+MAX_BYTES = 48_000_000  # of cached responses
 MIN_GZIP = 1_000
 ADDRESS = "/run/{run_id}.{ending}"
 _file_lock = threading.Lock()
@@ -48,6 +48,8 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
+    """A JSON body, its gzip (empty where too short), and its ETag."""
+
     body: bytes
     compressed: bytes
     tag: str
@@ -58,7 +60,7 @@ class Encoded:
 
 
 class Cache:
-    """The last ones, by what they depend on."""
+    """The latest responses, up to `MAX_BYTES`, keyed by everything that they depend on."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Any, ...], Encoded] = OrderedDict()
@@ -66,25 +68,25 @@ class Cache:
         self._bytes = 0
 
     def get(self, key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> Encoded:
-        """One is made at a time: whoever else wants the same finds it then, and an engine keeps its CPU."""
-        if found := self._cached(key):
-            return found
+        """Return the cached response, or make it. Only one is made at a time, to leave the CPU to the engines."""
+        if response := self._cached(key):
+            return response
         with self._making:
-            if found := self._cached(key):
-                return found
-            made = encoded(make())
+            if response := self._cached(key):
+                return response
+            response = encoded(make())
             with self._lock:
-                self._kept[key] = made
-                self._bytes += made.size
+                self._kept[key] = response
+                self._bytes += response.size
                 while self._bytes > MAX_BYTES and len(self._kept) > 1:
                     self._bytes -= self._kept.popitem(last=False)[1].size
-        return made
+        return response
 
     def _cached(self, key: tuple[Any, ...]) -> Encoded | None:
         with self._lock:
-            if found := self._kept.get(key):
+            if response := self._kept.get(key):
                 self._kept.move_to_end(key)
-            return found
+            return response
 
 
 def encoded(value: dict[str, Any]) -> Encoded:
@@ -94,47 +96,47 @@ def encoded(value: dict[str, Any]) -> Encoded:
 
 
 def serve(app: Any, owner: Owner) -> None:
-    """Encoded in front of gradio's routes."""
-    kept = Cache()
+    """Add the JSON routes before gradio's own."""
+    cache = Cache()
 
     def is_owner(request: Request) -> bool:
         return owner.refusal(gr.Request(request)) is None
 
     def data(request: Request) -> Response:
-        mine, wanted = is_owner(request), request.query_params.get("run", "")
+        as_owner, run_id = is_owner(request), request.query_params.get("run", "")
 
         def act() -> Encoded:
-            known = runs.stamp(wanted, mine)
-            return kept.get((known, mine), lambda: page.view(runs.entry(wanted, mine), owner=mine))
+            stamp = runs.stamp(run_id, as_owner)
+            return cache.get((stamp, as_owner), lambda: page.view(runs.entry(run_id, as_owner), owner=as_owner))
 
         return _respond(request, act)
 
     def pair(request: Request) -> Response:
-        mine = is_owner(request)
+        as_owner = is_owner(request)
         ids = request.query_params.get("run", ""), request.query_params.get("with", "")
 
         def act() -> Encoded:
-            known = [runs.stamp(one, mine) for one in ids]
+            stamps = [runs.stamp(run_id, as_owner) for run_id in ids]
 
             def make() -> dict[str, Any]:
-                first, second = (runs.entry(one, mine) for one in ids)
-                return runs_pair.view(first, second, owner=mine)
+                first, second = (runs.entry(run_id, as_owner) for run_id in ids)
+                return runs_pair.view(first, second, owner=as_owner)
 
-            return kept.get((*known, mine), make)
+            return cache.get((*stamps, as_owner), make)
 
         return _respond(request, act)
 
     def items(request: Request) -> Response:
-        mine, asked = is_owner(request), request.query_params
+        as_owner, query = is_owner(request), request.query_params
 
         def act() -> Encoded:
-            run = runs.get(runs.stamp(asked.get("run", ""), mine).id, mine)
+            run = runs.get(runs.stamp(query.get("run", ""), as_owner).id, as_owner)
             better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
-            found = board.page(
-                run.id, better, asked.get("task", "")[:200], len(run.variants),
-                _whole(asked.get("variant")), asked.get("show", ""), _whole(asked.get("offset")),
+            content = board.page(
+                run.id, better, query.get("task", "")[:200], len(run.variants),
+                _whole(query.get("variant")), query.get("show", ""), _whole(query.get("offset")),
             )  # fmt: skip
-            return encoded({"id": run.id, **found})
+            return encoded({"id": run.id, **content})
 
         return _respond(request, act)
 
@@ -145,7 +147,7 @@ def serve(app: Any, owner: Owner) -> None:
 def _respond(request: Request, act: Callable[[], Encoded]) -> Response:
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept-Encoding, Cookie"}
     try:
-        found = act()
+        encoded = act()
     except PlaygroundError as error:
         body = inert({"error": [error.message, error.hint]})
         return Response(body, error.status, headers | {"Cache-Control": "no-store"}, "application/json")
@@ -153,12 +155,12 @@ def _respond(request: Request, act: Callable[[], Encoded]) -> Response:
         log.exception("a run cannot be shown")
         body = inert({"error": ["This run cannot be shown.", "Details are in the log of the app."]})
         return Response(body, 500, headers | {"Cache-Control": "no-store"}, "application/json")
-    headers["ETag"] = found.tag
-    if found.tag in request.headers.get("if-none-match", ""):
+    headers["ETag"] = encoded.tag
+    if encoded.tag in request.headers.get("if-none-match", ""):
         return Response(None, 304, headers)
-    if found.compressed and "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(found.compressed, 200, headers | {"Content-Encoding": "gzip"}, "application/json")
-    return Response(found.body, 200, headers, "application/json")
+    if encoded.compressed and "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(encoded.compressed, 200, headers | {"Content-Encoding": "gzip"}, "application/json")
+    return Response(encoded.body, 200, headers, "application/json")
 
 
 def _whole(text: str | None) -> int:
@@ -172,32 +174,32 @@ def _whole(text: str | None) -> int:
 
 
 def serve_files(app: Any, owner: Owner) -> None:
-    """Encoded in front of gradio's own routes. A revoked run is there for its owner alone."""
+    """Add the routes of files before gradio's own. Only the owner gets a revoked run."""
 
     def file(request: Request) -> Response:
         run_id, ending = request.path_params["run_id"], request.path_params["ending"]
-        mine = owner.refusal(gr.Request(request)) is None
+        as_owner = owner.refusal(gr.Request(request)) is None
         if ending not in FORMS or not database.exists():
             return PlainTextResponse("There is no such file.", 404, HEADERS)
         try:
-            entry = runs.entry(run_id, owner=mine)
+            entry = runs.entry(run_id, owner=as_owner)
             body = _file(entry.id, ending, entry.title, entry.note)
         except PlaygroundError as error:
             return PlainTextResponse(str(error), error.status, HEADERS)
-        shown = "inline" if ending == "png" else "attachment"  # a chat shows the picture of a link
-        named = {"Content-Disposition": f'{shown}; filename="{entry.run.kind}-{entry.id[:8]}.{ending}"'}
-        return Response(body, headers=HEADERS | named, media_type=FORMS[ending].media_type)
+        disposition = "inline" if ending == "png" else "attachment"  # chat programs preview the picture of a link
+        headers = {"Content-Disposition": f'{disposition}; filename="{entry.run.kind}-{entry.id[:8]}.{ending}"'}
+        return Response(body, headers=HEADERS | headers, media_type=FORMS[ending].media_type)
 
     app.router.routes.insert(0, Route(ADDRESS, file, methods=["GET"]))
 
 
 def _file(run_id: str, ending: str, title: str, note: str) -> bytes:
-    """One is made at a time: whoever else wants the same finds it then, and an engine keeps its CPU."""
+    """The content of a run's file. Only one is made at a time, to leave the CPU to the engines."""
     with _file_lock:
         return _cached_file(run_id, ending, title, note)
 
 
 @lru_cache(maxsize=MAX_FILES)
 def _cached_file(run_id: str, ending: str, title: str, note: str) -> bytes:
-    """Made once: many may open one link. Whoever calls this has asked whether the run may be seen."""
+    """As `_file`, cached. The caller has checked that the run may be seen."""
     return FORMS[ending].make(runs.get(run_id, owner=True), title, note)
