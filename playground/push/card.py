@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 WORST = 5  # layers in the table
 HASH = "content_hash"  # of the calibration's token ids, in a stored recipe
-PLACE = "OWNER/NAME"  # in a preview without a name yet
+PLACEHOLDER = "OWNER/NAME"  # in a preview without a name yet
 _PACKAGE = {"bitsandbytes": "bitsandbytes", "gguf": "gguf"}  # what transformers needs beside itself, by method
 Row = Mapping[str, Any]
 NOISE_FLOOR = "noise-floor"
-NOTHING = "No evaluation of these weights is stored."
+NO_EVALUATION = "No evaluation of these weights is stored."
 log = logging.getLogger(__name__)
 MAX_README = 1 << 20
 BUNDLED_LICENSE = "apache-2.0"
@@ -63,13 +63,13 @@ def card(
     parts = [
         _front_matter(variant, row, base, repository, found),
         f"# {plain(base.title)}, {plain(label)}",
-        _what(variant, row, base),
+        _description(variant, row, base),
         f"## Size\n\n{_size(variant)}",
         f"## Measured\n\n{tables(variant, found)}",
         *_layers(variant),
         *_reloaded(variant),
         f"## How to load it\n\n{loading(variant, row, files, repository)}",
-        f"## How it was made\n\n{_made(variant, base, recipe_yaml)}",
+        f"## How it was made\n\n{_how_made(variant, base, recipe_yaml)}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -91,7 +91,7 @@ def _front_matter(variant: StoredVariant, row: Method, base: Origin, repository:
     return f"---\n{yaml.safe_dump(said, sort_keys=False, allow_unicode=True)}---"
 
 
-def _what(variant: StoredVariant, row: Method, base: Origin) -> str:
+def _description(variant: StoredVariant, row: Method, base: Origin) -> str:
     link = f"[{plain(base.repository)}](https://huggingface.co/{base.repository})"
     name = link if base.repository else plain(base.title)
     group = f", in groups of {variant.group_size}" if variant.group_size else ""
@@ -140,7 +140,7 @@ def _reloaded(variant: StoredVariant) -> Iterator[str]:
         )
 
 
-def _made(variant: StoredVariant, base: Origin, recipe_yaml: str) -> str:
+def _how_made(variant: StoredVariant, base: Origin, recipe_yaml: str) -> str:
     recipe = without_paths(variant.recipe)
     parts = []
     if words := calibration_words(recipe):
@@ -168,7 +168,7 @@ def _digest(what: str, value: object) -> str:
 
 def loading(variant: StoredVariant, row: Method, files: Sequence[str], repository: str) -> str:
     """Markdown; engines in the order of the methods table."""
-    place = repository or PLACE
+    place = repository or PLACEHOLDER
     gguf = next((name for name in files if name.endswith(".gguf")), "")
     blocks = {
         "transformers": f"### transformers\n\n{_transformers(row, place, gguf)}",
@@ -204,10 +204,10 @@ def of_variant(variant: StoredVariant) -> list[Run]:
     if not database.exists():
         return []
     found = runs.latest(model=variant.model)
-    return [runs.get(run.id) for run in found if _measured(run, variant)]
+    return [runs.get(run.id) for run in found if _facts(run, variant)]
 
 
-def _measured(run: Run, variant: StoredVariant) -> Mapping[str, Any] | None:
+def _facts(run: Run, variant: StoredVariant) -> Mapping[str, Any] | None:
     """How the run describes these weights; None when it did not measure them. The first is what it compared with."""
     return next((one for one in run.variants[1:] if one.get("content_hash") == variant.content_hash), None)
 
@@ -215,14 +215,14 @@ def _measured(run: Run, variant: StoredVariant) -> Mapping[str, Any] | None:
 def tables(variant: StoredVariant, found: Sequence[Run]) -> str:
     """Markdown: tasks, divergence and speed, each from the newest run that has it."""
     parts = [_tasks(variant, found), _divergence(variant, found), _speed(variant, found)]
-    return "\n\n".join(filter(None, parts)) or NOTHING
+    return "\n\n".join(filter(None, parts)) or NO_EVALUATION
 
 
 def index(variant: StoredVariant, found: Sequence[Run]) -> list[EvalResult]:
     """The same as the hub's `model-index` wants it, each number from the newest run that has it."""
     newest: dict[tuple[str, str], EvalResult] = {}
     for run in found:
-        if here := _measured(run, variant):
+        if here := _facts(run, variant):
             for one in report_card.results(run, here["id"]):
                 newest.setdefault((one.dataset_type, one.metric_type), one)
     return list(newest.values())
@@ -302,7 +302,7 @@ def _speed(variant: StoredVariant, found: Sequence[Run]) -> str:
 
 def _of_kind(kind: str, variant: StoredVariant, found: Sequence[Run]) -> Iterator[tuple[Run, Mapping[str, Any]]]:
     for run in found:
-        here = _measured(run, variant)
+        here = _facts(run, variant)
         if run.kind == kind and here is not None:
             yield run, here
 

@@ -30,7 +30,7 @@ from playground.settings import settings
 QUIET_S = 60.0  # as long as the hub may say nothing
 SETTINGS_PAGE = "huggingface.co/settings/tokens"
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
-AGAIN = "push again: what has arrived is not sent twice."
+RETRY = "push again: what has arrived is not sent twice."
 LONGEST = 300  # characters of the hub's own words
 
 
@@ -136,17 +136,17 @@ def typed(error: Exception, repository: str) -> PlaygroundError:
     if isinstance(error, PlaygroundError):
         return error
     if isinstance(error, HfHubHTTPError):
-        return _refusal(error.response.status_code, _said(error), repository)
+        return _refusal(error.response.status_code, _server_message(error), repository)
     if isinstance(error, httpx.TransportError):
         return unreachable(error)
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # how the library wraps an upload
         return typed(error.__cause__, repository)
     if isinstance(error, OSError):
         return PushError(f"A file could not be read: {error.strerror}.", hint="Is the variant still there?")
-    return PushError(f"The push failed: {str(error)[:LONGEST] or type(error).__name__}", hint=f"You can {AGAIN}")
+    return PushError(f"The push failed: {str(error)[:LONGEST] or type(error).__name__}", hint=f"You can {RETRY}")
 
 
-def _said(error: Exception) -> str:
+def _server_message(error: Exception) -> str:
     """The hub's own words, "" without any."""
     return " ".join(str(getattr(error, "server_message", None) or "").split())[:LONGEST]
 
@@ -175,4 +175,4 @@ def unreachable(error: Exception, *, committing: bool = False) -> HubUnreachable
     what = "The hub stopped answering." if silent else "The hub cannot be reached." if lost else "The connection broke."
     if committing and not lost:
         return HubUnreachable(what, hint="It may have taken the commit all the same: look at the repository first.")
-    return HubUnreachable(what, hint=f"Check the connection, then {AGAIN}")
+    return HubUnreachable(what, hint=f"Check the connection, then {RETRY}")

@@ -47,7 +47,7 @@ class Files:
 def files(variant: StoredVariant) -> Files:
     """What an engine reads, of the variant's own folder: no hidden file, link or marker. Raises BrokenCheckpoint."""
     folder = Path(variant.path)
-    found = {path.name: path for path in sorted(folder.glob("*")) if _goes(path)} if folder.is_dir() else {}
+    found = {path.name: path for path in sorted(folder.glob("*")) if _is_pushed(path)} if folder.is_dir() else {}
     if not any(name.endswith((".safetensors", ".gguf")) for name in found):
         raise BrokenCheckpoint(
             f"The files of {variant.id} are gone, or its folder holds no weights.",
@@ -57,7 +57,7 @@ def files(variant: StoredVariant) -> Files:
     return Files({name: path for name, path in found.items() if name not in screened}, screened)
 
 
-def _goes(path: Path) -> bool:
+def _is_pushed(path: Path) -> bool:
     plain = path.is_file() and not path.is_symlink() and not path.name.startswith(".")
     licence = path.name.startswith(("LICENSE", "NOTICE"))
     return plain and path.name != folders.MARKER and (licence or path.suffix in SUFFIXES)

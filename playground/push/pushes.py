@@ -16,12 +16,12 @@ from playground.push import Pushed, plan, push
 from playground.push.plan import check_repository
 
 log = logging.getLogger(__name__)
-MAX_GOING = 2  # at once: more only share the same line
+MAX_RUNNING = 2  # at once: more only share the same line
 CLOSE_S = 5.0
 
 
 @dataclass(slots=True)
-class Going:
+class PushState:
     """One push, or what became of it."""
 
     repository: str
@@ -36,7 +36,7 @@ class Going:
     def over(self) -> bool:
         return self.pushed is not None or self.error is not None
 
-    def shown(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, Any]:
         now, error = self.progress, self.error
         return {
             "repository": self.repository,
@@ -56,7 +56,7 @@ class Pushes:
     """The newest push of each variant. Callable from any thread."""
 
     def __init__(self) -> None:
-        self._by_variant: dict[str, Going] = {}
+        self._by_variant: dict[str, PushState] = {}
         self._lock = threading.Lock()
 
     def begin(self, variant: str, repository: str, token: str, *, private: bool, replace: bool) -> None:
@@ -66,9 +66,9 @@ class Pushes:
             going = [name for name, one in self._by_variant.items() if not one.over]
             if variant in going:
                 raise InvalidRequest(f"{variant} is being pushed.", hint="Wait for it, or stop it.")
-            if len(going) >= MAX_GOING:
-                raise InvalidRequest(f"{MAX_GOING} variants are being pushed.", hint="Wait for one of them.")
-            new = Going(repository, private)
+            if len(going) >= MAX_RUNNING:
+                raise InvalidRequest(f"{MAX_RUNNING} variants are being pushed.", hint="Wait for one of them.")
+            new = PushState(repository, private)
             new.thread = threading.Thread(
                 target=_run, args=(new, variant, token, replace), name=f"push {variant}", daemon=True
             )
@@ -82,10 +82,10 @@ class Pushes:
         if going is not None and not going.over:
             going.stop.set()
 
-    def shown(self) -> dict[str, dict[str, Any]]:
+    def as_rows(self) -> dict[str, dict[str, Any]]:
         """By variant, for the page."""
         with self._lock:
-            return {name: going.shown() for name, going in self._by_variant.items()}
+            return {name: going.as_row() for name, going in self._by_variant.items()}
 
     @property
     def active(self) -> bool:
@@ -102,7 +102,7 @@ class Pushes:
             thread.join(CLOSE_S)
 
 
-def _run(going: Going, variant: str, token: str, replace: bool) -> None:
+def _run(going: PushState, variant: str, token: str, replace: bool) -> None:
     def report(progress: Progress) -> None:
         going.progress = progress
 

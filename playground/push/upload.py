@@ -19,7 +19,7 @@ import httpx
 
 from playground.errors import HubUnreachable, NameTaken, to_wire
 from playground.process import end_with_parent, say
-from playground.push.hub import AGAIN, typed, unreachable
+from playground.push.hub import RETRY, typed, unreachable
 
 CONNECT_S = 10.0
 REPORT_S = 0.1
@@ -99,7 +99,7 @@ class Client(httpx.Client):
                 raise unreachable(error, committing="/commit/" in path) from error
             raise
         if (response.status_code >= 500 or response.status_code == 429) and not self._may_retry(upload, address):
-            raise HubUnreachable(f"The hub answered {response.status_code}.", hint=f"Wait a little, then {AGAIN}")
+            raise HubUnreachable(f"The hub answered {response.status_code}.", hint=f"Wait a little, then {RETRY}")
         self._report(path, response)
         return response
 

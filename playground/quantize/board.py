@@ -70,7 +70,7 @@ class Board:
         jobs = self._jobs.rows(logs, owner, lambda job: _variant_of(job) in made)
         return jobs | {
             "active": jobs["active"] or self._pushes.active,
-            "pushes": self._pushes.shown() if owner else None,
+            "pushes": self._pushes.as_rows() if owner else None,
             "variants": [_summary(row, usage.get(row.id, 0), owner) for row in rows],
             "cards": {row.id: _card(row, owner) for row in rows if row.id in cards},
             "disk": {"used": sum(usage.values()), "free": _free()},

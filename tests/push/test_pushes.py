@@ -118,18 +118,18 @@ def test_two_at_once_and_one_for_each_variant(slow: dict[str, threading.Event]) 
     begin(pushes, variants[1])
     with pytest.raises(InvalidRequest, match="2 variants are being pushed"):
         begin(pushes, variants[2])
-    assert until(lambda: pushes.shown()[variants[0].id]["stage"] == ["uploading", 1, 2]) and pushes.active
+    assert until(lambda: pushes.as_rows()[variants[0].id]["stage"] == ["uploading", 1, 2]) and pushes.active
     slow["go"].set()
     assert until(lambda: not pushes.active)
     begin(pushes, variants[2])
-    assert until(lambda: pushes.shown()[variants[2].id]["url"] == "http://hub/x")
+    assert until(lambda: pushes.as_rows()[variants[2].id]["url"] == "http://hub/x")
 
 
 def test_the_end_of_the_app_is_the_end_of_its_pushes(slow: dict[str, threading.Event]) -> None:
     pushes, variant = Pushes(), made()
     begin(pushes, variant)
     pushes.close()
-    shown = pushes.shown()[variant.id]
+    shown = pushes.as_rows()[variant.id]
     assert shown["over"] and shown["error"][0] == "No rights for me/tiny." and shown["code"] == "no_rights"
 
 
@@ -142,5 +142,5 @@ def test_a_surprise_is_an_error_without_its_words(
     monkeypatch.setattr(push_page, "push", push)
     pushes, variant = Pushes(), made()
     begin(pushes, variant)
-    assert until(lambda: pushes.shown()[variant.id]["error"]) == ["The push failed (ValueError).", "Push again."]
+    assert until(lambda: pushes.as_rows()[variant.id]["error"]) == ["The push failed (ValueError).", "Push again."]
     assert TOKEN not in caplog.text
