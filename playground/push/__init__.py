@@ -1,4 +1,4 @@
-"""From a stored variant to a repository on the hub: the model card, the files that go, the upload."""
+"""Push a stored variant to a repository on the hub: model card, files, upload."""
 
 from playground.push.hub import Pushed, push
 from playground.push.plan import Plan, plan

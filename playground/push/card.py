@@ -1,10 +1,9 @@
 """The model card of a quantized variant: its README.md on the hub.
 
-A pure function of what is stored. Numbers come from the store only, and nothing of this machine goes into it: no path,
-no text that was pasted, no name of a local file.
+It depends on the store alone. It has nothing of this machine: no path, no pasted text, no name of a local file.
 
-It says what the variant was made from and under which licence, how each engine that the methods table names loads it,
-and what was measured of its weights. Every cell of those tables is a stored number with its run.
+It has the base model and its licence, how to load the variant in each engine of the methods table, and what was
+measured of its weights. Every figure in those tables is stored and names its run.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 WORST = 5  # layers in the table
 HASH = "content_hash"  # of the calibration's token ids, in a stored recipe
 PLACEHOLDER = "OWNER/NAME"  # in a preview without a name yet
-_PACKAGE = {"bitsandbytes": "bitsandbytes", "gguf": "gguf"}  # what transformers needs beside itself, by method
+_PACKAGE = {"bitsandbytes": "bitsandbytes", "gguf": "gguf"}  # a package that transformers needs, by method
 Row = Mapping[str, Any]
 NOISE_FLOOR = "noise-floor"
 NO_EVALUATION = "No evaluation of these weights is stored."
@@ -49,23 +48,23 @@ _RESTORED = (
 
 def card(
     variant: StoredVariant, label: str, base: Origin, recipe_yaml: str, files: Sequence[str], repository: str,
-    found: Sequence[Run] = (),
+    measurements: Sequence[Run] = (),
 ) -> str:  # fmt: skip
     """README.md with its front matter.
 
-    label        what the method and the scheme are called together: "AWQ W4A16_ASYM"
-    recipe_yaml  the recipe as `oneshot` takes it, without paths
-    files        the names that are pushed
-    repository   where they go: OWNER/NAME
-    found        runs that measured these weights
+    label         method and scheme: "AWQ W4A16_ASYM"
+    recipe_yaml   the recipe for `oneshot`, without paths
+    files         names of the files to push
+    repository    their destination, OWNER/NAME
+    measurements  runs that measured these weights, newest first
     """
     row = method(variant.method)
     parts = [
-        _front_matter(variant, row, base, repository, found),
+        _front_matter(variant, row, base, repository, measurements),
         f"# {plain(base.title)}, {plain(label)}",
         _description(variant, row, base),
         f"## Size\n\n{_size(variant)}",
-        f"## Measured\n\n{tables(variant, found)}",
+        f"## Measured\n\n{tables(variant, measurements)}",
         *_layers(variant),
         *_reloaded(variant),
         f"## How to load it\n\n{loading(variant, row, files, repository)}",
@@ -74,7 +73,9 @@ def card(
     return "\n\n".join(parts) + "\n"
 
 
-def _front_matter(variant: StoredVariant, row: Method, base: Origin, repository: str, found: Sequence[Run]) -> str:
+def _front_matter(
+    variant: StoredVariant, row: Method, base: Origin, repository: str, measurements: Sequence[Run]
+) -> str:
     gguf = row.name == "gguf"
     tags = ["gguf" if gguf else "bitsandbytes" if row.name == "bitsandbytes" else "compressed-tensors"]
     tags += [row.name, variant.scheme.lower(), "quantized", "quantization-playground"]
@@ -85,10 +86,10 @@ def _front_matter(variant: StoredVariant, row: Method, base: Origin, repository:
         "pipeline_tag": "text-generation",
         "license": base.license,
         "tags": list(dict.fromkeys(tags)),
-        "model-index": report_card.entry(repository.rpartition("/")[2] or variant.name, index(variant, found)),
+        "model-index": report_card.entry(repository.rpartition("/")[2] or variant.name, index(variant, measurements)),
     }
-    said = {key: value for key, value in front.items() if value}
-    return f"---\n{yaml.safe_dump(said, sort_keys=False, allow_unicode=True)}---"
+    fields = {key: value for key, value in front.items() if value}
+    return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---"
 
 
 def _description(variant: StoredVariant, row: Method, base: Origin) -> str:
@@ -97,9 +98,9 @@ def _description(variant: StoredVariant, row: Method, base: Origin) -> str:
     group = f", in groups of {variant.group_size}" if variant.group_size else ""
     words = scheme_words(variant.scheme)
     scheme = f"{plain(variant.scheme)}: {words}{group}" if words else f"{plain(variant.scheme)}{group}"
-    said = f"{name}, quantized with {row.title} ([method]({row.paper})) to {scheme}."
-    more = [base.note, *(variant.card.get("reasons") or ()), *(variant.card.get("notes") or ())]
-    return "\n\n".join([said, "\n".join(f"- {plain(sentence)}" for sentence in more if sentence)]).strip()
+    summary = f"{name}, quantized with {row.title} ([method]({row.paper})) to {scheme}."
+    notes = [base.note, *(variant.card.get("reasons") or ()), *(variant.card.get("notes") or ())]
+    return "\n\n".join([summary, "\n".join(f"- {plain(sentence)}" for sentence in notes if sentence)]).strip()
 
 
 def _size(variant: StoredVariant) -> str:
@@ -109,8 +110,8 @@ def _size(variant: StoredVariant) -> str:
         ("weights on disk", _megabytes(before), _megabytes(variant.bytes)),
         ("bits per weight", "–" if bits_before is None else f"{bits_before:.2f}", f"{variant.bits_per_weight:.2f}"),
     ]
-    said = table(("", "base", "quantized"), rows)
-    return f"{said}\n\n{before / variant.bytes:.2f} times smaller; all tensors count." if before else said
+    sizes = table(("", "base", "quantized"), rows)
+    return f"{sizes}\n\n{before / variant.bytes:.2f} times smaller; all tensors count." if before else sizes
 
 
 def _megabytes(count: int | None) -> str:
@@ -126,17 +127,17 @@ def _layers(variant: StoredVariant) -> Iterator[str]:
         return
     worst = sorted(layers, key=lambda layer: -layer[1])[:WORST]
     rows = [(code(name), f"{error:.2%}", "–" if snr is None else f"{snr:.1f} dB") for name, error, snr in worst]
-    shown = table(("layer", "relative weight error", "SNR"), rows)
-    yield f"## Where rounding lost most\n\n{plain(where_it_hurt(layers))}\n\n{shown}"
+    layer_table = table(("layer", "relative weight error", "SNR"), rows)
+    yield f"## Where rounding lost most\n\n{plain(where_it_hurt(layers))}\n\n{layer_table}"
 
 
 def _reloaded(variant: StoredVariant) -> Iterator[str]:
-    found = variant.card.get("reload")
-    if isinstance(found, dict) and "kld_mean" in found:
+    check = variant.card.get("reload")
+    if isinstance(check, dict) and "kld_mean" in check:
         yield (
             "## Checked after saving\n\nThe saved files were loaded in a fresh process and compared with the model "
-            f"that was in memory, on fixed prompts: mean KLD {found['kld_mean']:.3g} nats, the same top token in "
-            f"{found['top1_agreement']:.1%}."
+            f"that was in memory, on fixed prompts: mean KLD {check['kld_mean']:.3g} nats, the same top token in "
+            f"{check['top1_agreement']:.1%}."
         )
 
 
@@ -159,34 +160,34 @@ def _calibration(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
     return recipe.get("calibration") or {}
 
 
-def _digest(what: str, value: object) -> str:
-    return f" {what}: SHA-256 {code(value)}." if value else ""
+def _digest(name: str, value: object) -> str:
+    return f" {name}: SHA-256 {code(value)}." if value else ""
 
 
 # Loading.
 
 
 def loading(variant: StoredVariant, row: Method, files: Sequence[str], repository: str) -> str:
-    """Markdown; engines in the order of the methods table."""
-    place = repository or PLACEHOLDER
+    """How to load the variant, as Markdown; engines in the order of the methods table."""
+    address = repository or PLACEHOLDER
     gguf = next((name for name in files if name.endswith(".gguf")), "")
     blocks = {
-        "transformers": f"### transformers\n\n{_transformers(row, place, gguf)}",
-        "vllm": f"### vLLM\n\n{fence(f'vllm serve {place}', 'bash')}\n\n"
+        "transformers": f"### transformers\n\n{_transformers(row, address, gguf)}",
+        "vllm": f"### vLLM\n\n{fence(f'vllm serve {address}', 'bash')}\n\n"
         f"Whether vLLM has a kernel for {code(variant.scheme)} depends on the device; it says so when it starts.",
-        "llamacpp": f"### llama.cpp\n\n{fence(f'llama-server --hf-repo {place} --hf-file {gguf}', 'bash')}",
+        "llamacpp": f"### llama.cpp\n\n{fence(f'llama-server --hf-repo {address} --hf-file {gguf}', 'bash')}",
     }
     return "\n\n".join([*(blocks[engine] for engine in row.engines), row.hardware])
 
 
-def _transformers(row: Method, place: str, gguf: str) -> str:
+def _transformers(row: Method, repository: str, gguf: str) -> str:
     package = _PACKAGE.get(row.name, "compressed-tensors")
-    more = f", gguf_file={gguf!r}" if gguf else ""
+    argument = f", gguf_file={gguf!r}" if gguf else ""
     return fence(
         f"# pip install transformers accelerate {package}\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        f'tokenizer = AutoTokenizer.from_pretrained("{place}"{more})\n'
-        f'model = AutoModelForCausalLM.from_pretrained("{place}"{more}, dtype="auto")\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("{repository}"{argument})\n'
+        f'model = AutoModelForCausalLM.from_pretrained("{repository}"{argument}, dtype="auto")\n'
         'messages = [{"role": "user", "content": "What is gravity?"}]\n'
         "inputs = tokenizer.apply_chat_template(\n"
         '    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True\n'
@@ -196,59 +197,60 @@ def _transformers(row: Method, place: str, gguf: str) -> str:
     )
 
 
-# What was measured.
+# Measurements.
 
 
 def of_variant(variant: StoredVariant) -> list[Run]:
-    """The runs that measured exactly these weights, whatever they were called then; newest first."""
+    """The runs that measured exactly these weights, under any name; newest first."""
     if not database.exists():
         return []
-    found = runs.latest(model=variant.model)
-    return [runs.get(run.id) for run in found if _facts(run, variant)]
+    latest = runs.latest(model=variant.model)
+    return [runs.get(run.id) for run in latest if _facts(run, variant)]
 
 
 def _facts(run: Run, variant: StoredVariant) -> Mapping[str, Any] | None:
-    """How the run describes these weights; None when it did not measure them. The first is what it compared with."""
-    return next((one for one in run.variants[1:] if one.get("content_hash") == variant.content_hash), None)
+    """The run's facts of these weights; None if it did not measure them. Its first variant is the reference."""
+    return next((facts for facts in run.variants[1:] if facts.get("content_hash") == variant.content_hash), None)
 
 
-def tables(variant: StoredVariant, found: Sequence[Run]) -> str:
-    """Markdown: tasks, divergence and speed, each from the newest run that has it."""
-    parts = [_tasks(variant, found), _divergence(variant, found), _speed(variant, found)]
+def tables(variant: StoredVariant, measurements: Sequence[Run]) -> str:
+    """Tasks, divergence and speed as Markdown, each from the newest run that has it."""
+    parts = [_tasks(variant, measurements), _divergence(variant, measurements), _speed(variant, measurements)]
     return "\n\n".join(filter(None, parts)) or NO_EVALUATION
 
 
-def index(variant: StoredVariant, found: Sequence[Run]) -> list[EvalResult]:
-    """The same as the hub's `model-index` wants it, each number from the newest run that has it."""
+def index(variant: StoredVariant, measurements: Sequence[Run]) -> list[EvalResult]:
+    """The results for the hub's `model-index`, each from the newest run that has it."""
     newest: dict[tuple[str, str], EvalResult] = {}
-    for run in found:
-        if here := _facts(run, variant):
-            for one in report_card.results(run, here["id"]):
-                newest.setdefault((one.dataset_type, one.metric_type), one)
+    for run in measurements:
+        if facts := _facts(run, variant):
+            for result in report_card.results(run, facts["id"]):
+                newest.setdefault((result.dataset_type, result.metric_type), result)
     return list(newest.values())
 
 
 def _row(run: Run, name: object, task: object = None) -> Row | None:
-    """The row of a variant, of one task where there are several."""
+    """The run's row of a variant, and of a task for an evaluation."""
     rows = run.result.get("rows") or ()
     return next((row for row in rows if row.get("variant") == name and row.get("task") == task), None)
 
 
-def _tasks(variant: StoredVariant, found: Sequence[Run]) -> str:
+def _tasks(variant: StoredVariant, measurements: Sequence[Run]) -> str:
     rows: dict[str, list[str]] = {}
     warned: list[str] = []
     bundled = False
-    for run, here in _of_kind("evaluation", variant, found):
-        facts = {one.get("name"): one for one in run.result.get("tasks") or ()}
+    for run, variant_facts in _of_kind("evaluation", variant, measurements):
+        tasks = {entry.get("name"): entry for entry in run.result.get("tasks") or ()}
         for row in run.result.get("rows") or ():
             task = str(row.get("task"))
-            if row.get("variant") != here["id"] or task in rows:
+            if row.get("variant") != variant_facts["id"] or task in rows:
                 continue
-            own = bool(facts.get(task, {}).get("bundled"))
-            bundled |= own
+            is_bundled = bool(tasks.get(task, {}).get("bundled"))
+            bundled |= is_bundled
             before = _row(run, run.variants[0]["id"], row.get("task"))
             rows[task] = [
-                plain(task) + ("¹" if own else ""), plain(row["metric"]), str(row["n"]), _score(before), _score(row),
+                plain(task) + ("¹" if is_bundled else ""), plain(row["metric"]), str(row["n"]),
+                _score(before), _score(row),
                 _number(row.get("recovery"), ".1f", " %"), _interval(row.get("diff_ci95")), plain(row["verdict"]),
                 code(run.id),
             ]  # fmt: skip
@@ -263,48 +265,48 @@ def _tasks(variant: StoredVariant, found: Sequence[Run]) -> str:
     return "\n\n".join(lines)
 
 
-def _divergence(variant: StoredVariant, found: Sequence[Run]) -> str:
-    """From runs of their own, or from evaluations that measured it too."""
+def _divergence(variant: StoredVariant, measurements: Sequence[Run]) -> str:
+    """The newest divergence run, else the newest evaluation with a divergence, as Markdown."""
     for kind in ("divergence", "evaluation"):
-        for run, here in _of_kind(kind, variant, found):
+        for run, facts in _of_kind(kind, variant, measurements):
             rows = run.result.get("rows" if kind == "divergence" else "divergence") or ()
             by_name = {row.get("variant"): row for row in rows}
-            if (own := by_name.get(here["id"])) is None:
+            if (quantized := by_name.get(facts["id"])) is None:
                 continue
             floor = by_name.get(NOISE_FLOOR)
-            shown = [("quantized", own), *([("noise floor", floor)] if floor else [])]
+            named_rows = [("quantized", quantized), *([("noise floor", floor)] if floor else [])]
             cells = [
                 [
                     name, _pair(row.get("kld_mean"), row.get("kld_stderr"), ".4g"), _number(row.get("kld_p99"), ".4g"),
                     _number(row.get("top1_agreement"), ".1%"), _number(row.get("ppl_ratio"), ".4f"),
                     _number(row.get("tokens"), ",d"), code(run.id),
                 ]
-                for name, row in shown
+                for name, row in named_rows
             ]  # fmt: skip
             headings = ("", "mean KLD, nats", "p99", "same top token", "PPL ratio", "tokens", "run")
-            said = "Divergence from the base model on the same tokens (noise floor: the base model against itself):"
-            return f"{said}\n\n{table(headings, cells)}"
+            heading = "Divergence from the base model on the same tokens (noise floor: the base model against itself):"
+            return f"{heading}\n\n{table(headings, cells)}"
     return ""
 
 
-def _speed(variant: StoredVariant, found: Sequence[Run]) -> str:
-    for run, here in _of_kind("evaluation", variant, found):
-        if not (own := here.get("speed")):
+def _speed(variant: StoredVariant, measurements: Sequence[Run]) -> str:
+    for run, facts in _of_kind("evaluation", variant, measurements):
+        if not (speed := facts.get("speed")):
             continue
         before = run.variants[0].get("speed") or {}
         cells = [
-            plain(own.get("engine")), _pair(before.get("decode_tok_s"), before.get("sd"), ".1f"),
-            _pair(own.get("decode_tok_s"), own.get("sd"), ".1f"), plain(run.device.get("name", "–")), code(run.id),
+            plain(speed.get("engine")), _pair(before.get("decode_tok_s"), before.get("sd"), ".1f"),
+            _pair(speed.get("decode_tok_s"), speed.get("sd"), ".1f"), plain(run.device.get("name", "–")), code(run.id),
         ]  # fmt: skip
         return table(("engine", "base, tok/s", "quantized, tok/s", "on", "run"), [cells])
     return ""
 
 
-def _of_kind(kind: str, variant: StoredVariant, found: Sequence[Run]) -> Iterator[tuple[Run, Mapping[str, Any]]]:
-    for run in found:
-        here = _facts(run, variant)
-        if run.kind == kind and here is not None:
-            yield run, here
+def _of_kind(kind: str, variant: StoredVariant, measurements: Sequence[Run]) -> Iterator[tuple[Run, Mapping[str, Any]]]:
+    for run in measurements:
+        facts = _facts(run, variant)
+        if run.kind == kind and facts is not None:
+            yield run, facts
 
 
 def _score(row: Row | None) -> str:
@@ -316,8 +318,8 @@ def _pair(value: Any, error: Any, form: str) -> str:
     return _number(value, form) + (f" ± {_number(error, form)}" if isinstance(error, int | float) else "")
 
 
-def _interval(found: Any) -> str:
-    return f"{found[0]:+.4f} to {found[1]:+.4f}" if isinstance(found, list | tuple) and len(found) == 2 else "–"
+def _interval(bounds: Any) -> str:
+    return f"{bounds[0]:+.4f} to {bounds[1]:+.4f}" if isinstance(bounds, list | tuple) and len(bounds) == 2 else "–"
 
 
 def _number(value: Any, form: str, unit: str = "") -> str:
@@ -331,9 +333,9 @@ def _number(value: Any, form: str, unit: str = "") -> str:
 class Origin:
     """The base model.
 
-    title       what a card calls it; never a path of this machine
-    repository  its hub name, "" for a model that only this machine has
-    license     the hub's identifier of its licence, "" when nobody says
+    title       its name on a card; never a path of this machine
+    repository  its hub name, "" for a local model
+    license     the hub's identifier of its licence, "" where it is unknown
     note        a caveat about the weights that were quantized, "" without one
     """
 
@@ -344,7 +346,7 @@ class Origin:
 
 
 def origin(model: str) -> Origin:
-    """Asks the hub for nothing but the licence, and goes without when it does not answer. Raises UnknownModel."""
+    """The base model of a variant. Requests only the licence from the hub; "" on an error. Raises UnknownModel."""
     parsed = names.parse(model)
     if parsed.kind == "bundled":
         note = _RESTORED if bundled.gguf() is not None else ""
@@ -368,13 +370,13 @@ def _license(model: names.Model) -> str:
 
 
 def _declared(path: Path) -> str:
-    """What the README beside the weights says in its front matter."""
+    """The licence in the front matter of the README beside the weights; "" without one."""
     readme = (path if path.is_dir() else path.parent) / "README.md"
     try:
         text = readme.read_text(encoding="utf-8") if readme.stat().st_size <= MAX_README else ""
         _, front, _ = text.split("---\n", 2)
-        found = yaml.safe_load(front)
+        fields = yaml.safe_load(front)
     except (OSError, ValueError, yaml.YAMLError):
         return ""
-    said = found.get("license") if isinstance(found, dict) else None
-    return said if isinstance(said, str) else ""
+    declared = fields.get("license") if isinstance(fields, dict) else None
+    return declared if isinstance(declared, str) else ""

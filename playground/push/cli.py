@@ -55,7 +55,7 @@ def _what(planned: Plan) -> str:
 
 
 def _push(planned: Plan, token: str, *, private: bool, replace: bool) -> Pushed:
-    """Ctrl+C stops it. Raises PlaygroundError."""
+    """Push, with the progress on standard error. Raises PlaygroundError; Cancelled on Ctrl+C."""
     from playground.console import progress_words
     from playground.push import push as send
 

@@ -1,8 +1,7 @@
-"""A plan goes to the hub: one repository, one commit, so that the hub has all of a variant or nothing of it.
+"""Push a plan to one repository on the hub, in one commit, so that the hub has all of a variant or nothing.
 
-The upload runs in a child process, which can be ended at once wherever it is. The token reaches it through a pipe and
-is nowhere else: in no argument, environment, file, log or error. What the hub and its library say about an upload
-becomes our errors (`typed`).
+The upload runs in a child process, which can be ended at any time. The token goes through a pipe and is nowhere else:
+in no argument, environment, file, log or error. `typed` turns errors of the hub and its library into our own.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from playground.errors import (
 from playground.push.plan import README, Plan, check_repository
 from playground.settings import settings
 
-QUIET_S = 60.0  # as long as the hub may say nothing
+QUIET_S = 60.0  # timeout of a response
 SETTINGS_PAGE = "huggingface.co/settings/tokens"
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 RETRY = "push again: what has arrived is not sent twice."
@@ -36,12 +35,13 @@ LONGEST = 300  # characters of the hub's own words
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What is on the hub now.
+    """A variant on the hub.
 
     url      the repository's page
     commit   its new commit
-    private  as the hub says: a repository that was there keeps what it was
-    bytes    of all files; `sent`: those of them that the hub did not have yet
+    private  as the hub reports it: an existing repository keeps its visibility
+    bytes    of all files
+    sent     bytes that the hub did not have yet
     """
 
     repository: str
@@ -67,9 +67,10 @@ def push(
     stop: Callable[[], bool] = lambda: False,
     quiet_s: float = QUIET_S,
 ) -> Pushed:
-    """Create the repository where there is none, upload, commit.
+    """Create the repository if there is none, upload, commit.
 
-    replace  a repository that holds something else gets these files instead; its history keeps the others
+    replace  delete other files of an existing repository; its history keeps them
+    quiet_s  timeout of a response
 
     Raises MissingToken, WrongToken, NoRights, NameTaken, HubUnreachable, PushError, InvalidRequest, Cancelled.
     """
@@ -88,18 +89,18 @@ def push(
     }
     refused: PlaygroundError | None = None
     try:
-        found = process.run(
+        uploaded = process.run(
             "playground.push.upload", [], report, stop, f"Pushing {plan.repository}", json.dumps(request)
         )
     except PlaygroundError as error:
         refused = _without(error, token)
-    if refused is not None:  # raised out here: else the first error, as it came, would hang on it
+    if refused is not None:  # raised outside of `except`, so that the original error is not its __context__
         raise refused
-    return Pushed(plan.repository, files=len(plan.files.names), bytes=plan.bytes, **found)
+    return Pushed(plan.repository, files=len(plan.files.names), bytes=plan.bytes, **uploaded)
 
 
 def check_online() -> None:
-    """Raises HubUnreachable where this machine was told not to ask the hub."""
+    """Raises HubUnreachable if the settings forbid requests to the hub."""
     from huggingface_hub import constants
 
     variable = "PLAYGROUND_OFFLINE" if settings().offline else "HF_HUB_OFFLINE"
@@ -119,7 +120,7 @@ def _check(token: str) -> None:
 
 
 def _without(error: PlaygroundError, token: str) -> PlaygroundError:
-    """The same error, whatever the hub or the library put into it. One that nobody foresaw is a PushError."""
+    """The same error without the token. A plain CatalogError, which is unexpected here, becomes a PushError."""
     kind = PushError if type(error) is CatalogError else type(error)
     message, hint, log_tail = (text.replace(token, "…") for text in (error.message, error.hint, error.log_tail))
     return kind(message, hint=hint, log_tail=log_tail)
@@ -129,7 +130,7 @@ def _without(error: PlaygroundError, token: str) -> PlaygroundError:
 
 
 def typed(error: Exception, repository: str) -> PlaygroundError:
-    """The typed error for what went wrong while pushing to `repository`."""
+    """Our error for an error of the hub or its library while pushing to `repository`."""
     import httpx
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -147,12 +148,12 @@ def typed(error: Exception, repository: str) -> PlaygroundError:
 
 
 def _server_message(error: Exception) -> str:
-    """The hub's own words, "" without any."""
+    """The hub's message in an error response; "" without one."""
     return " ".join(str(getattr(error, "server_message", None) or "").split())[:LONGEST]
 
 
-def _refusal(status: int, said: str, repository: str) -> PlaygroundError:
-    words = f" It says: {said}" if said else ""
+def _refusal(status: int, server_message: str, repository: str) -> PlaygroundError:
+    words = f" It says: {server_message}" if server_message else ""
     owner = repository.partition("/")[0]
     if status == 401:
         return WrongToken("The hub does not know this token.", hint="It was revoked, or a character of it is missing.")
@@ -167,12 +168,15 @@ def _refusal(status: int, said: str, repository: str) -> PlaygroundError:
 
 
 def unreachable(error: Exception, *, committing: bool = False) -> HubUnreachable:
-    """No answer: none at all, or one that broke off. After a commit was sent nobody here knows what became of it."""
+    """The error for a failed connection. If it broke while `committing`, the commit may have succeeded."""
     import httpx
 
-    silent = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout)
-    lost = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-    what = "The hub stopped answering." if silent else "The hub cannot be reached." if lost else "The connection broke."
-    if committing and not lost:
-        return HubUnreachable(what, hint="It may have taken the commit all the same: look at the repository first.")
-    return HubUnreachable(what, hint=f"Check the connection, then {RETRY}")
+    timed_out = isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout)
+    unconnected = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+    if timed_out:
+        message = "The hub stopped answering."
+    else:
+        message = "The hub cannot be reached." if unconnected else "The connection broke."
+    if committing and not unconnected:
+        return HubUnreachable(message, hint="It may have taken the commit all the same: look at the repository first.")
+    return HubUnreachable(message, hint=f"Check the connection, then {RETRY}")

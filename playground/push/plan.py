@@ -1,7 +1,6 @@
-"""What a push would send: asked before anything is sent, and shown.
+"""The plan of a push, shown before anything is sent: the card, and the files of the variant's folder.
 
-It decides which files of a variant's folder go to the hub, and which of them without what only this machine should
-know.
+Configuration files are sent without paths of this machine.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from playground.store.schema import StoredVariant
 SUFFIXES = (".safetensors", ".gguf", ".json", ".jinja", ".model", ".txt", ".tiktoken", ".yaml")
 README = "README.md"
 _SCREENED = ("config.json", "tokenizer_config.json", "generation_config.json")
-_PATHS = ("_name_or_path", "name_or_path")  # where the tools write down the folder they read
+_PATHS = ("_name_or_path", "name_or_path")  # keys under which libraries store the local folder
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """By name in the repository: files as they are, and texts that are written instead of one."""
+    """The files to push, by name in the repository: unchanged ones by path, changed ones as text."""
 
     paths: Mapping[str, Path]
     texts: Mapping[str, str]
@@ -45,32 +44,34 @@ class Files:
 
 
 def files(variant: StoredVariant) -> Files:
-    """What an engine reads, of the variant's own folder: no hidden file, link or marker. Raises BrokenCheckpoint."""
+    """The files of the variant's folder that engines read: no hidden file, link or marker. Raises BrokenCheckpoint."""
     folder = Path(variant.path)
-    found = {path.name: path for path in sorted(folder.glob("*")) if _is_pushed(path)} if folder.is_dir() else {}
-    if not any(name.endswith((".safetensors", ".gguf")) for name in found):
+    paths = {path.name: path for path in sorted(folder.glob("*")) if _is_pushed(path)} if folder.is_dir() else {}
+    if not any(name.endswith((".safetensors", ".gguf")) for name in paths):
         raise BrokenCheckpoint(
             f"The files of {variant.id} are gone, or its folder holds no weights.",
             hint="Delete the variant, or quantize once more.",
         )
-    screened = {name: text for name in _SCREENED if name in found and (text := _without_paths(found[name]))}
-    return Files({name: path for name, path in found.items() if name not in screened}, screened)
+    screened = {name: text for name in _SCREENED if name in paths and (text := _without_paths(paths[name]))}
+    return Files({name: path for name, path in paths.items() if name not in screened}, screened)
 
 
 def _is_pushed(path: Path) -> bool:
-    plain = path.is_file() and not path.is_symlink() and not path.name.startswith(".")
+    regular = path.is_file() and not path.is_symlink() and not path.name.startswith(".")
     licence = path.name.startswith(("LICENSE", "NOTICE"))
-    return plain and path.name != folders.MARKER and (licence or path.suffix in SUFFIXES)
+    return regular and path.name != folders.MARKER and (licence or path.suffix in SUFFIXES)
 
 
 def _without_paths(path: Path) -> str:
-    """The file without the keys that name a local folder; "" when it has none, and goes as it is."""
+    """A JSON file's text without the keys for a local folder; "" if it has none and is sent unchanged."""
     try:
-        found = json.loads(path.read_bytes())
+        config = json.loads(path.read_bytes())
     except ValueError:
         return ""
-    named = [key for key in _PATHS if isinstance(found, dict) and key in found]
-    return json.dumps({k: v for k, v in found.items() if k not in named}, indent=2, ensure_ascii=False) if named else ""
+    local = [key for key in _PATHS if isinstance(config, dict) and key in config]
+    return (
+        json.dumps({k: v for k, v in config.items() if k not in local}, indent=2, ensure_ascii=False) if local else ""
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +93,16 @@ class Plan:
 
 
 def plan(variant: str, repository: str = "") -> Plan:
-    """Read the store and the variant's folder. Raises UnknownVariant, BrokenCheckpoint, InvalidRequest."""
+    """Plan a push from the store and the variant's folder. Raises UnknownVariant, BrokenCheckpoint, InvalidRequest."""
     if repository:
         check_repository(repository)
     model, name = names.split(variant)
     row = stored.find(model, name)
-    found = files(row)
+    sent = files(row)
     label = stored.label(row.method, row.scheme)
     recipe = stored.recipe_yaml(row, without_paths(row.recipe))
-    text = card(row, label, origin(row.model), recipe, found.names, repository, push_card.of_variant(row))
-    return Plan(row.id, repository, text, found)
+    text = card(row, label, origin(row.model), recipe, sent.names, repository, push_card.of_variant(row))
+    return Plan(row.id, repository, text, sent)
 
 
 def check_repository(name: str) -> None:

@@ -1,6 +1,6 @@
-"""Pushes to the hub from the page: a thread each, no job, so that a token is in no row and no file.
+"""Pushes to the hub from the page, a thread each. They are no jobs, so that the token is in no row and no file.
 
-How far they are is kept in memory only. A restart of the app forgets it and loses nothing: a push is one commit.
+Their state is in memory only. A restart of the app loses no data: a push is one commit.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from playground.push import Pushed, plan, push
 from playground.push.plan import check_repository
 
 log = logging.getLogger(__name__)
-MAX_RUNNING = 2  # at once: more only share the same line
+MAX_RUNNING = 2  # more would share the same bandwidth
 CLOSE_S = 5.0
 
 
 @dataclass(slots=True)
 class PushState:
-    """One push, or what became of it."""
+    """The state of one push: running, pushed or failed."""
 
     repository: str
     private: bool
@@ -37,13 +37,13 @@ class PushState:
         return self.pushed is not None or self.error is not None
 
     def as_row(self) -> dict[str, Any]:
-        now, error = self.progress, self.error
+        progress, error = self.progress, self.error
         return {
             "repository": self.repository,
             "private": self.pushed.private if self.pushed else self.private,
             "over": self.over,
             "stopping": self.stop.is_set(),
-            "stage": [now.stage, now.done, now.total],
+            "stage": [progress.stage, progress.done, progress.total],
             "url": self.pushed.url if self.pushed else None,
             "commit": self.pushed.commit if self.pushed else None,
             "stopped": isinstance(error, Cancelled),
@@ -53,20 +53,20 @@ class PushState:
 
 
 class Pushes:
-    """The newest push of each variant. Callable from any thread."""
+    """The latest push of each variant. Thread-safe."""
 
     def __init__(self) -> None:
         self._by_variant: dict[str, PushState] = {}
         self._lock = threading.Lock()
 
     def begin(self, variant: str, repository: str, token: str, *, private: bool, replace: bool) -> None:
-        """Start one; what goes wrong later is shown. Raises InvalidRequest."""
+        """Start a push; later errors are kept in its state. Raises InvalidRequest."""
         check_repository(repository)
         with self._lock:
-            going = [name for name, one in self._by_variant.items() if not one.over]
-            if variant in going:
+            running = [name for name, state in self._by_variant.items() if not state.over]
+            if variant in running:
                 raise InvalidRequest(f"{variant} is being pushed.", hint="Wait for it, or stop it.")
-            if len(going) >= MAX_RUNNING:
+            if len(running) >= MAX_RUNNING:
                 raise InvalidRequest(f"{MAX_RUNNING} variants are being pushed.", hint="Wait for one of them.")
             new = PushState(repository, private)
             new.thread = threading.Thread(
@@ -76,43 +76,43 @@ class Pushes:
         new.thread.start()
 
     def halt(self, variant: str) -> None:
-        """Stop it; one that is over stays as it is."""
+        """Stop a push that is running."""
         with self._lock:
-            going = self._by_variant.get(variant)
-        if going is not None and not going.over:
-            going.stop.set()
+            state = self._by_variant.get(variant)
+        if state is not None and not state.over:
+            state.stop.set()
 
     def as_rows(self) -> dict[str, dict[str, Any]]:
-        """By variant, for the page."""
+        """The states by variant, as JSON for the page."""
         with self._lock:
-            return {name: going.as_row() for name, going in self._by_variant.items()}
+            return {name: state.as_row() for name, state in self._by_variant.items()}
 
     @property
     def active(self) -> bool:
         with self._lock:
-            return any(not going.over for going in self._by_variant.values())
+            return any(not state.over for state in self._by_variant.values())
 
     def close(self) -> None:
-        """Stop all and wait until their uploads have ended."""
+        """Stop all and wait for their uploads to end, at most `CLOSE_S` each."""
         with self._lock:
-            threads = [going.thread for going in self._by_variant.values() if going.thread is not None]
-            for going in self._by_variant.values():
-                going.stop.set()
+            threads = [state.thread for state in self._by_variant.values() if state.thread is not None]
+            for state in self._by_variant.values():
+                state.stop.set()
         for thread in threads:
             thread.join(CLOSE_S)
 
 
-def _run(going: PushState, variant: str, token: str, replace: bool) -> None:
+def _run(state: PushState, variant: str, token: str, replace: bool) -> None:
     def report(progress: Progress) -> None:
-        going.progress = progress
+        state.progress = progress
 
     try:
-        planned = plan(variant, going.repository)
-        going.pushed = push(
-            planned, token, private=going.private, replace=replace, report=report, stop=going.stop.is_set
+        planned = plan(variant, state.repository)
+        state.pushed = push(
+            planned, token, private=state.private, replace=replace, report=report, stop=state.stop.is_set
         )
     except PlaygroundError as error:
-        going.error = error.with_traceback(None)  # its frames would hold the token as long as the page shows it
+        state.error = error.with_traceback(None)  # its frames would hold the token as long as the page shows it
     except Exception as error:  # noqa: BLE001  without a traceback in the log: its frames hold the token
         log.error("A push failed: %s", type(error).__name__)
-        going.error = PushError(f"The push failed ({type(error).__name__}).", hint="Push again.")
+        state.error = PushError(f"The push failed ({type(error).__name__}).", hint="Push again.")
