@@ -1,1 +1,1 @@
-"""What is kept: variants that were made and jobs that made them, in SQLite, and the folders beside it."""
+"""The store: jobs, variants, runs and reviews in SQLite or PostgreSQL, and the folders of their files."""

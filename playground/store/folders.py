@@ -1,4 +1,4 @@
-"""Where jobs and variants are on the disk. Resolved at call time."""
+"""Paths of jobs, variants and runs on the disk, resolved at call time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 from playground.settings import settings
 
 BEFORE = "-before"
-MARKER = "playground.json"  # in every folder that this program filled: whose it is, and that it may be deleted
+MARKER = "playground.json"  # in every folder that this program made: its owner, and that it may be deleted
 
 
 def home_id() -> str:
-    """Names this home among those that share a database; made at first use."""
+    """The id of this home among those that share a database; created at first use."""
     place = settings().data / "home"
     try:
         return place.read_text()
@@ -28,7 +28,7 @@ def home_id() -> str:
     with tempfile.NamedTemporaryFile("w", dir=place.parent, delete=False) as file:
         file.write(secrets.token_hex(16))
     with contextlib.suppress(FileExistsError):
-        os.link(file.name, place)  # of several that make it at once, the first
+        os.link(file.name, place)  # fails where another process was first
     Path(file.name).unlink()
     return place.read_text()
 
@@ -52,17 +52,17 @@ def runs() -> Path:
 
 
 def run(run_id: str) -> Path:
-    """What is too long for a run's row: the items of each task, by variant."""
+    """The folder for what is too long for a run's row: the items of each task, by variant."""
     return runs() / run_id
 
 
 def items(run_id: str, task: str) -> Path:
-    """The items of one task of a run, a file for each variant: its number in the run's variants, .jsonl."""
+    """The folder of one task's items in a run: a .jsonl file per variant, named by its number in the run."""
     return run(run_id) / "items" / task
 
 
 def unfinished(key: str) -> Path:
-    """What an evaluation has so far, under a hash of all that could change its numbers."""
+    """The folder of partial results of a job; `key` is a hash of everything that can change its figures."""
     return settings().cache / "evaluations" / key
 
 
@@ -72,18 +72,18 @@ def device_lock(device: str) -> Path:
 
 
 def partial(job_id: str, out: str = "") -> Path:
-    """Where a job writes before all is complete: beside its destination, so that a rename moves it there."""
+    """The folder in which a job writes until it is complete, beside its destination, for an atomic rename."""
     beside = Path(out).expanduser().absolute().parent if out else variants()
     return beside / f".partial-{job_id}"
 
 
 def set_aside(partial: Path) -> Path:
-    """Where a job puts a variant that it replaces, for the moment in which the new one takes its place."""
+    """The folder to which a job moves the variant that it replaces, until the new one is in its place."""
     return partial.with_name(f"{partial.name}{BEFORE}")
 
 
 def mark(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Say whose this folder is: at least {"job_id", "variant"}. Written while the folder is still a partial one."""
+    """Write the folder's marker while it is still partial. `facts` has at least "job_id" and "variant"."""
     (folder / MARKER).write_text(json.dumps(facts, indent=2))
 
 
@@ -95,14 +95,14 @@ def markers() -> Iterator[Path]:
 
 
 def size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; 0 when it is gone."""
+    """Bytes of a file, or of all files below a folder; 0 if it does not exist."""
     if path.is_file():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file() and not file.is_symlink())
 
 
 def remove(path: Path) -> None:
-    """A file, a folder, or nothing."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""Queries about jobs. Each is one transaction; a change of state is one UPDATE that names the state it expects."""
+"""Queries about jobs, each one transaction. A change of state is one UPDATE with the expected state as a condition."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from playground.store.schema import MAX_TITLE, Job, State, one_line
 
 
 def add(kind: str, title: str, spec: Mapping[str, Any], device: str) -> Job:
-    """A new job at the end of the queue of its device."""
+    """Add a job at the end of its device's queue."""
     job = Job(
         id=secrets.token_hex(8),  # no "-" in front, which a command line reads as an option
         kind=kind,
@@ -32,17 +32,17 @@ def add(kind: str, title: str, spec: Mapping[str, Any], device: str) -> Job:
 
 
 def get(job_id: str) -> Job:
-    """Raises UnknownJob."""
+    """The job with this id. Raises UnknownJob."""
     with database.reading() as session:
-        found = session.get(Job, job_id)
-    if found is None:
+        job = session.get(Job, job_id)
+    if job is None:
         raise UnknownJob(f"There is no job {job_id[:40]!r}.", hint="List them with `python -m playground jobs list`.")
-    return found
+    return job
 
 
 def all_jobs(states: Sequence[State] = (), device: str = "") -> list[Job]:
-    """This home's, in order of arrival; only those in one of `states`, and of one device, where these are given."""
-    query = select(Job).where(_here()).order_by(Job.created_at, Job.id)
+    """The jobs of this home, oldest first; where given, only those in one of `states`, and of one device."""
+    query = select(Job).where(_of_this_home()).order_by(Job.created_at, Job.id)
     if states:
         query = query.where(Job.state.in_(states))
     if device:
@@ -60,17 +60,16 @@ def ahead(job: Job, active: Iterable[Job]) -> int:
 
 
 def first(state: State, device: str) -> Job | None:
-    """The oldest job of a device of this home in this state."""
-    query = (
-        select(Job).where(_here(), Job.state == state, Job.device == device).order_by(Job.created_at, Job.id).limit(1)
-    )
+    """This home's oldest job on a device in this state."""
+    query = select(Job).where(_of_this_home(), Job.state == state, Job.device == device)
+    query = query.order_by(Job.created_at, Job.id).limit(1)
     with database.reading() as session:
         return session.scalars(query).first()
 
 
 def claim(job_id: str, pid: int, pid_identity: str, app_pid: int, app_identity: str) -> bool:
-    """A worker takes a queued job; whether this one was the first."""
-    return _move(
+    """Let a worker take a queued job; False if it is not queued any more."""
+    return _change_state(
         job_id,
         "queued",
         state="running",
@@ -90,23 +89,23 @@ def end(
     error: Mapping[str, Any] | None = None,
     result: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Write down how a job ended; whether it was still in the `expected` state."""
-    return _move(job_id, expected, state=state, ended_at=time.time(), error=error, result=result)
+    """Store the end of a job; False if it was not in the `expected` state any more."""
+    return _change_state(job_id, expected, state=state, ended_at=time.time(), error=error, result=result)
 
 
 def request_cancel(job_id: str) -> None:
-    """Note that a running job shall end; whoever follows it sees to that."""
+    """Request the end of a running job; its runner ends it."""
     with database.writing() as session:
         mark = update(Job).where(Job.id == job_id, Job.state == "running", Job.cancelled_at.is_(None))
         session.execute(mark.values(cancelled_at=time.time()))
 
 
-def _here() -> ColumnElement[bool]:
-    """Jobs of this home. Another one's workers are on another machine, where nobody here sees whether they live."""
+def _of_this_home() -> ColumnElement[bool]:
+    """The condition for jobs of this home. Another home's workers may run on a machine that cannot be checked here."""
     return or_(Job.home.is_(None), Job.home == folders.home_id())
 
 
-def _move(job_id: str, expected: State, **values: Any) -> bool:
+def _change_state(job_id: str, expected: State, **values: Any) -> bool:
     with database.writing() as session:
         change = update(Job).where(Job.id == job_id, Job.state == expected).values(**values)
         return session.connection().execute(change).rowcount == 1

@@ -1,4 +1,4 @@
-"""Queries about blind reviews. Each is one transaction; none changes what was shown or voted."""
+"""Queries about blind reviews, each one transaction. None changes an item or a vote."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from playground.store.schema import Review, Reviewer, ReviewItem, Vote
 
 
 def new_key() -> str:
-    """128 bits, so that nobody guesses a link."""
+    """A random key of 128 bits in hex, for links that cannot be guessed."""
     return secrets.token_hex(16)
 
 
 def plain(text: str) -> str:
-    """As every database takes it: without NUL, and without halves of characters."""
+    """`text` as every database accepts it: without NUL and lone surrogates."""
     return text.replace("\0", "").encode("utf-8", errors="replace").decode()
 
 
 def unknown() -> UnknownReview:
-    """The same words whatever is wrong with a link: which part of it is right is nobody's business."""
+    """The error for a wrong link. It is the same for every cause, so that it does not tell which part is right."""
     return UnknownReview("There is no review behind this link.", hint="It was deleted, or the link is cut short.")
 
 
 def add(review: Review, items: Sequence[ReviewItem], reviewers: Sequence[Reviewer]) -> None:
-    """Committed when it returns, all of it or nothing."""
+    """Store a review with its items and reviewers; committed on return, all or nothing."""
     with database.writing() as session:
         session.add(review)
         session.flush()
@@ -39,28 +39,28 @@ def add(review: Review, items: Sequence[ReviewItem], reviewers: Sequence[Reviewe
 
 
 def get(review_id: str) -> Review:
-    """Raises UnknownReview."""
+    """The review with this id. Raises UnknownReview."""
     with database.reading() as session:
         return _review(session, review_id)
 
 
 def latest(limit: int = 100) -> list[tuple[Review, int, int]]:
-    """Newest first: the review, its items, and the votes so far."""
+    """Reviews, newest first, each with its numbers of items and votes."""
     items = select(func.count()).where(ReviewItem.review_id == Review.id).scalar_subquery()
     votes = select(func.count()).where(Vote.review_id == Review.id).scalar_subquery()
     query = select(Review, items, votes).order_by(Review.created_at.desc(), Review.id).limit(limit)
     with database.reading() as session:
-        return [(review, count, given) for review, count, given in session.execute(query)]
+        return [(review, item_count, vote_count) for review, item_count, vote_count in session.execute(query)]
 
 
 def of_job(job_id: str) -> Review | None:
-    """What a job prepared."""
+    """The review that a job made."""
     with database.reading() as session:
         return session.scalars(select(Review).where(Review.job_id == job_id)).first()
 
 
 def items(review_id: str) -> list[ReviewItem]:
-    """In their order."""
+    """The items of a review, by number."""
     query = select(ReviewItem).where(ReviewItem.review_id == review_id).order_by(ReviewItem.number)
     with database.reading() as session:
         return list(session.scalars(query))
@@ -72,28 +72,31 @@ def item(review_id: str, number: int) -> ReviewItem | None:
 
 
 def reviewers(review_id: str) -> list[Reviewer]:
-    """Oldest first."""
+    """The reviewers of a review, oldest first."""
     query = select(Reviewer).where(Reviewer.review_id == review_id).order_by(Reviewer.created_at, Reviewer.id)
     with database.reading() as session:
         return list(session.scalars(query))
 
 
 def reviewer(review_id: str, key: str) -> Reviewer | None:
-    """Whose key this is, if it is one of this review's."""
+    """The reviewer of this review with this key; None without one."""
     query = select(Reviewer).where(Reviewer.key == key, Reviewer.review_id == review_id)
     with database.reading() as session:
         return session.scalars(query).first()
 
 
 def add_reviewer(reviewer: Reviewer, places: int | None = None) -> None:
-    """`places`: how many may come without an invitation; counted in the same transaction. Raises ReviewOver."""
+    """Store a reviewer. Raises ReviewOver if the review is closed or all places are taken.
+
+    places  the limit of reviewers without an invitation, checked in the same transaction; None: no limit
+    """
     with database.writing() as session:
         review = _review(session, reviewer.review_id)
         if review.closed_at is not None:
             raise _closed()
         if places is not None:
-            taken = select(func.count()).where(Reviewer.review_id == review.id, Reviewer.invited.is_(False))
-            if (session.scalar(taken) or 0) >= places:
+            guests = select(func.count()).where(Reviewer.review_id == review.id, Reviewer.invited.is_(False))
+            if (session.scalar(guests) or 0) >= places:
                 raise ReviewOver(
                     "All places of this review are taken.", hint="Ask whoever sent the link for an invitation."
                 )
@@ -101,61 +104,61 @@ def add_reviewer(reviewer: Reviewer, places: int | None = None) -> None:
 
 
 def votes(review_id: str) -> list[Vote]:
-    """In the order in which they were given."""
+    """The votes of a review, oldest first."""
     query = select(Vote).where(Vote.review_id == review_id).order_by(Vote.created_at, Vote.reviewer_id, Vote.number)
     with database.reading() as session:
         return list(session.scalars(query))
 
 
 def votes_of(reviewer_id: str) -> list[Vote]:
-    """In the order in which they were given."""
+    """The votes of a reviewer, oldest first."""
     query = select(Vote).where(Vote.reviewer_id == reviewer_id).order_by(Vote.created_at, Vote.number)
     with database.reading() as session:
         return list(session.scalars(query))
 
 
-def vote(given: Vote) -> None:
-    """On the disk when it returns. Raises VoteRefused for a second vote on an item, ReviewOver after the end."""
+def vote(ballot: Vote) -> None:
+    """Store a vote; committed on return. Raises VoteRefused for a second vote on an item, ReviewOver after the end."""
     try:
         with database.writing() as session:
-            if _review(session, given.review_id).closed_at is not None:
+            if _review(session, ballot.review_id).closed_at is not None:
                 raise _closed()
-            session.add(given)
+            session.add(ballot)
     except IntegrityError:
         raise VoteRefused("You voted on this one before.", hint="A vote stays as it was given.") from None
 
 
 def close(review_id: str) -> None:
-    """No vote is taken any more, for good: names are shown from now on. Raises UnknownReview."""
+    """Close a review for good: it accepts no vote any more, and names are shown. Raises UnknownReview."""
     with database.writing() as session:
         review = _review(session, review_id)
         review.closed_at = review.closed_at or time.time()
 
 
 def set_link(review_id: str, key: str | None, places: int) -> None:
-    """Replace the common link, or take it away: nobody new comes through the old one. Raises UnknownReview."""
+    """Replace or remove (`key` None) the common link; the old one admits no new reviewer. Raises UnknownReview."""
     with database.writing() as session:
         review = _review(session, review_id)
         review.key, review.places = key, places
 
 
 def exclude(reviewer_id: str, at: float | None) -> bool:
-    """Do not count this one's votes, or None: count them again; whether there is such a reviewer."""
+    """Exclude a reviewer's votes from `at` on (None: count them again); whether there is such a reviewer."""
     with database.writing() as session:
         change = update(Reviewer).where(Reviewer.id == reviewer_id).values(excluded_at=at)
         return session.connection().execute(change).rowcount > 0
 
 
 def remove(review_id: str) -> bool:
-    """Forget it with all its votes; whether there was one."""
+    """Delete a review with its votes; whether there was one."""
     with database.writing() as session:
         return session.connection().execute(delete(Review).where(Review.id == review_id)).rowcount > 0
 
 
 def _review(session: Session, review_id: str) -> Review:
-    if (found := session.get(Review, review_id)) is None:
+    if (review := session.get(Review, review_id)) is None:
         raise unknown()
-    return found
+    return review
 
 
 def _closed() -> ReviewOver:

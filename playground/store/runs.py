@@ -1,8 +1,7 @@
-"""Queries about runs. Each is one transaction; none changes a run.
+"""Queries about runs, each one transaction; and making, storing and describing them.
 
-What changes (a title, a note, whether its link answers) is said beside it, in `run_notes`. A revoked run is not there
-for anybody but the owner, and whoever asks says which of the two it is. What pages ask of many runs, or often, is read
-without a whole `result`, which is long.
+A run never changes. Its owner's title and note, and whether it is revoked, are in `run_notes`. A revoked run is unknown
+to everyone but the owner; `owner` says who asks. Queries over many runs do not read `result`, which is long.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from playground.store import database, folders
 from playground.store.schema import FIELDS, MAX_TITLE, Run, RunNote, folded, one_line
 
 MAX_NOTE = 10_000
-MAX_WORDS = 8  # of a search; what comes after them is not looked for
-MANY = 100
+MAX_WORDS = 8  # of a search; further words are ignored
+LIMIT = 100
 log = logging.getLogger(__name__)
 PACKAGES = (*machine.PACKAGES, "xllamacpp")
 TITLE_CHARS = 80  # of the prompt
@@ -37,11 +36,11 @@ ID = re.compile(r"[\w-]{1,32}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A run and what its owner says of it.
+    """A run with its owner's title and note.
 
     run         in a list without `result`: reading that raises
     title       the owner's, else the run's own
-    revoked_at  since when its link answers as if there were no run; None: it answers
+    revoked_at  when its link was revoked; None: the link works
     """
 
     run: Run
@@ -55,50 +54,50 @@ class Entry:
 
     def as_row(self, result: bool = False) -> dict[str, Any]:
         """The documented JSON of `runs list`, and with `result` that of `runs show`."""
-        named = {name: getattr(self.run, name) for name in FIELDS if name != "result"}
-        row = named | {"title": self.title, "note": self.note, "revoked_at": self.revoked_at}
+        fields = {name: getattr(self.run, name) for name in FIELDS if name != "result"}
+        row = fields | {"title": self.title, "note": self.note, "revoked_at": self.revoked_at}
         return row | {"result": self.run.result} if result else row
 
 
 def new_id() -> str:
-    """128 bits, so that nobody guesses a link. Files in `folders.run(id)` are complete before `add` makes it known."""
+    """A random id of 128 bits in hex, for links that cannot be guessed. Complete `folders.run(id)` before `add`."""
     return secrets.token_hex(16)
 
 
 def add(run: Run) -> None:
-    """Committed when it returns."""
+    """Store a run; committed on return."""
     with database.writing() as session:
         session.add(run)
 
 
 def get(run_id: str, owner: bool = False) -> Run:
-    """The whole run. Raises UnknownRun; for everybody but the owner that is also what a revoked one is."""
+    """The run with its `result`. Raises UnknownRun; for everyone but the owner also for a revoked one."""
     return entry(run_id, owner).run
 
 
 def entry(run_id: str, owner: bool = False) -> Entry:
-    """The whole run and what is said of it. Raises UnknownRun as `get`."""
+    """The run with its `result`, title and note. Raises UnknownRun as `get`."""
     query = select(Run, RunNote).outerjoin(RunNote, RunNote.run_id == Run.id).where(Run.id == run_id)
     with database.reading() as session:
-        found = session.execute(query).one_or_none()
-    if found is None or (found[1] is not None and found[1].revoked_at is not None and not owner):
+        row = session.execute(query).one_or_none()
+    if row is None or (row[1] is not None and row[1].revoked_at is not None and not owner):
         raise _unknown(run_id)
-    return _entry(*found)
+    return _entry(*row)
 
 
 def whole_id(beginning: str) -> str:
-    """The id that begins so. Raises UnknownRun, and InvalidRequest where several do."""
+    """The id that starts with `beginning`. Raises UnknownRun, and InvalidRequest if several do."""
     query = select(Run.id).where(Run.id.startswith(beginning.strip(), autoescape=True)).order_by(Run.id).limit(3)
     with database.reading() as session:
-        found = list(session.scalars(query)) if beginning.strip() else []
-    if beginning in found:
+        ids = list(session.scalars(query)) if beginning.strip() else []
+    if beginning in ids:
         return beginning
-    if len(found) > 1:
-        shown = ", ".join(found[:2]) + (" …" if len(found) > 2 else "")
-        raise InvalidRequest(f"Several runs begin with {beginning[:40]!r}: {shown}.", hint="Write more of the id.")
-    if not found:
+    if len(ids) > 1:
+        matches = ", ".join(ids[:2]) + (" …" if len(ids) > 2 else "")
+        raise InvalidRequest(f"Several runs begin with {beginning[:40]!r}: {matches}.", hint="Write more of the id.")
+    if not ids:
         raise _unknown(beginning)
-    return found[0]
+    return ids[0]
 
 
 def search(
@@ -106,78 +105,78 @@ def search(
     kind: str = "",
     model: str = "",
     since: float | None = None,
-    limit: int = MANY,
+    limit: int = LIMIT,
     offset: int = 0,
     revoked: bool = False,
 ) -> list[Entry]:
-    """Newest first, without `result`. Everything that is given must be true of a run.
+    """The runs that match all arguments given, newest first, without `result`.
 
-    text     words that all occur in the title, the note, the model or the variants, in any case; or a whole id
+    text     words that all occur in the title, the note, the model or the variants, in any case; or a complete id
     since    seconds since the epoch
-    revoked  also those that are revoked
+    revoked  include revoked runs
     """
-    query = _listed(text, kind, model, since, revoked).limit(max(0, limit)).offset(max(0, offset))
+    query = _search_query(text, kind, model, since, revoked).limit(max(0, limit)).offset(max(0, offset))
     with database.reading() as session:
-        found = session.execute(query).all()
-    return [_entry(run, note) for run, note in found]
+        rows = session.execute(query).all()
+    return [_entry(run, note) for run, note in rows]
 
 
 def count(text: str = "", kind: str = "", model: str = "", since: float | None = None, revoked: bool = False) -> int:
-    """How many `search` would find without a limit."""
+    """The number of runs that `search` finds without a limit."""
     query = _matching(select(func.count()).select_from(Run), text, kind, model, since, revoked)
     with database.reading() as session:
         return int(session.execute(query).scalar_one())
 
 
 def models() -> list[str]:
-    """Every model that something was measured of, for a filter."""
+    """Every model with a run, sorted."""
     with database.reading() as session:
         return list(session.scalars(select(Run.model).distinct().order_by(Run.model)))
 
 
-def latest(kind: str = "", model: str = "", limit: int = MANY) -> list[Run]:
-    """Newest first, without `result` and those that are revoked. Of one kind or model, where these are given."""
-    return [found.run for found in search(kind=kind, model=model, limit=limit)]
+def latest(kind: str = "", model: str = "", limit: int = LIMIT) -> list[Run]:
+    """Runs that are not revoked, newest first, without `result`; of one kind or model where given."""
+    return [entry.run for entry in search(kind=kind, model=model, limit=limit)]
 
 
 def of_job(job_id: str) -> Run | None:
-    """What a job measured."""
+    """The run that a job stored."""
     with database.reading() as session:
         return session.scalars(select(Run).where(Run.job_id == job_id)).first()
 
 
 def rename(run_id: str, title: str) -> None:
-    """Show it under another title; an empty one gives it its own back. Raises UnknownRun."""
-    _say(run_id, title=one_line(title, MAX_TITLE) or None)
+    """Set the owner's title; an empty one restores the run's own. Raises UnknownRun."""
+    _update_note(run_id, title=one_line(title, MAX_TITLE) or None)
 
 
 def annotate(run_id: str, note: str) -> None:
-    """Say something about it. Raises UnknownRun, and InvalidRequest for a note that is too long."""
+    """Set the owner's note. Raises UnknownRun, and InvalidRequest for a note that is too long."""
     if len(note) > MAX_NOTE:
         raise InvalidRequest(f"The note has {len(note):,} characters.", hint=f"Allowed: {MAX_NOTE:,}.")
-    _say(run_id, note=note.replace("\0", "").encode("utf-8", "replace").decode().strip())
+    _update_note(run_id, note=note.replace("\0", "").encode("utf-8", "replace").decode().strip())
 
 
 def revoke(run_id: str) -> None:
-    """From here on its link answers as if there were no run, but for the owner. Raises UnknownRun."""
-    _say(run_id, revoked_at=time.time())
+    """Revoke the link: the run is unknown to everyone but the owner. Raises UnknownRun."""
+    _update_note(run_id, revoked_at=time.time())
 
 
 def restore(run_id: str) -> None:
-    """Its link answers again. Raises UnknownRun."""
-    _say(run_id, revoked_at=None)
+    """Make a revoked link work again. Raises UnknownRun."""
+    _update_note(run_id, revoked_at=None)
 
 
 def remove(run_id: str) -> bool:
-    """Forget it and remove its files; whether there was one."""
+    """Delete a run and its files; whether there was one."""
     with database.writing() as session:
-        gone = session.connection().execute(delete(Run).where(Run.id == run_id)).rowcount > 0
-    if gone:
+        removed = session.connection().execute(delete(Run).where(Run.id == run_id)).rowcount > 0
+    if removed:
         folders.remove(folders.run(run_id))
-    return gone
+    return removed
 
 
-def _listed(text: str, kind: str, model: str, since: float | None, revoked: bool) -> Select[Any]:
+def _search_query(text: str, kind: str, model: str, since: float | None, revoked: bool) -> Select[Any]:
     query = _matching(select(Run, RunNote), text, kind, model, since, revoked).options(defer(Run.result))
     return query.order_by(Run.created_at.desc(), Run.id.desc())
 
@@ -193,8 +192,8 @@ def _matching(query: Select[Any], text: str, kind: str, model: str, since: float
     if since is not None:
         query = query.where(Run.created_at >= since)
     for word in _words(text):
-        here = or_(Run.words.contains(word, autoescape=True), RunNote.words.contains(word, autoescape=True))
-        query = query.where(or_(here, Run.id == word))
+        matches = or_(Run.words.contains(word, autoescape=True), RunNote.words.contains(word, autoescape=True))
+        query = query.where(or_(matches, Run.id == word))
     return query
 
 
@@ -202,7 +201,7 @@ def _words(text: str) -> Sequence[str]:
     return folded(text).split()[:MAX_WORDS]
 
 
-def _say(run_id: str, **values: Any) -> None:
+def _update_note(run_id: str, **values: Any) -> None:
     with database.writing() as session:
         if session.scalar(select(Run.id).where(Run.id == run_id)) is None:
             raise _unknown(run_id)
@@ -225,15 +224,15 @@ def _unknown(run_id: str) -> UnknownRun:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Whether something is stored: the run's id, or why it is not; neither where there was nothing to store."""
+    """The outcome of `keep`: the stored run's id, or the error; neither where there was nothing to store."""
 
     id: str = ""
     error: PlaygroundError | None = None
 
 
 def keep(build: Callable[[], Run | None]) -> Kept:
-    """Build a run and store it; committed when this returns its id. Nothing is raised: what was measured stays in front
-    of whoever looks at it, whatever the disk or the database does.
+    """Build a run and store it; committed on return. An error is returned, not raised, so that the result can still be
+    shown.
     """
     try:
         run = build()
@@ -242,23 +241,27 @@ def keep(build: Callable[[], Run | None]) -> Kept:
         add(run)
     except (PlaygroundError, SQLAlchemyError, OSError) as error:
         log.warning("A result is not saved: %s", error)
-        told = error if isinstance(error, PlaygroundError) else StoreUnavailable(_failure(error), hint="See the log.")
-        return Kept(error=StoreUnavailable(f"This result is not saved. {told.message}", hint=told.hint))
+        reason = (
+            error
+            if isinstance(error, PlaygroundError)
+            else StoreUnavailable(_failure_reason(error), hint="See the log.")
+        )
+        return Kept(error=StoreUnavailable(f"This result is not saved. {reason.message}", hint=reason.hint))
     return Kept(run.id)
 
 
-def _failure(error: Exception) -> str:
+def _failure_reason(error: Exception) -> str:
     return f"{error.strerror or error}." if isinstance(error, OSError) else "The database refused it."
 
 
 def versions() -> dict[str, str]:
-    """Of everything that could have measured, as far as it is installed."""
-    found = {name: version for name, version in machine.versions(PACKAGES).items() if version}
-    return {"playground": __version__, "python": platform.python_version(), **found}
+    """Versions of playground, Python and the installed packages that may take part in a measurement."""
+    packages = {name: version for name, version in machine.versions(PACKAGES).items() if version}
+    return {"playground": __version__, "python": platform.python_version(), **packages}
 
 
 def new_run(kind: str, *, title: str, model: str, **values: Any) -> Run:
-    """A run of now, not stored yet. `model` is its key (`models.names.key`)."""
+    """A new run, not stored yet. `model` is its key (`models.names.key`)."""
     return Run(
         id=new_id(),
         kind=kind,
@@ -279,16 +282,16 @@ def run_title(model: str, labels: Iterable[str], about: str) -> str:
 
 
 def device_facts(computed_on: Iterable[str]) -> dict[str, Any]:
-    """Where it was measured, from what the engines say of themselves; without torch, as far as that is known."""
+    """Facts of the device of a measurement, without torch; `computed_on` are the devices that the engines report."""
     places = list(dict.fromkeys(computed_on))
-    here = [place for place in places if place != "remote"]
-    if places and not here:
+    local = [place for place in places if place != "remote"]
+    if places and not local:
         return {"device": "remote", "name": "a remote endpoint", "cores": None, "memory": None, "bandwidth": None}
     try:
-        return machine.described(here[0] if here else "cpu")
+        return machine.described(local[0] if local else "cpu")
     except EngineUnavailable as error:
         log.warning("the device is not described: %s", error)
-        return {"device": here[0], "name": here[0], "cores": machine.cores(), "memory": None, "bandwidth": None}
+        return {"device": local[0], "name": local[0], "cores": machine.cores(), "memory": None, "bandwidth": None}
 
 
 # Parts of runs.
@@ -296,28 +299,30 @@ def device_facts(computed_on: Iterable[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What an answer about a run depends on: the run itself never changes. `said_at`: when its owner last said
-    something of it, None where nothing was ever said."""
+    """The key of a cached response about a run, which itself never changes.
+
+    updated_at  when its title, note or link last changed; None: never
+    """
 
     id: str
-    said_at: float | None
+    updated_at: float | None
 
 
 def stamp(run_id: str, owner: bool = False) -> Stamp:
-    """Raises UnknownRun; for everybody but the owner a revoked run is one."""
-    found = None
+    """The stamp of a run. Raises UnknownRun as `get`."""
+    row = None
     if ID.fullmatch(run_id) and database.exists():
         query = select(Run.id, RunNote.updated_at, RunNote.revoked_at)
         query = query.outerjoin(RunNote, RunNote.run_id == Run.id).where(Run.id == run_id)
         with database.reading() as session:
-            found = session.execute(query).one_or_none()
-    if found is None or (found.revoked_at is not None and not owner):
+            row = session.execute(query).one_or_none()
+    if row is None or (row.revoked_at is not None and not owner):
         raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted, or the link is cut short.")
-    return Stamp(found.id, found.updated_at)
+    return Stamp(row.id, row.updated_at)
 
 
 def parts(run_ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The parts `names` of the results of these runs, by run; what a result does not have is None."""
+    """The parts `names` of the runs' results, by run id; a missing part is None."""
     if not run_ids or not names:
         return {}
     query = select(Run.id, *(Run.result[name] for name in names)).where(Run.id.in_(run_ids))
@@ -326,7 +331,7 @@ def parts(run_ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, A
 
 
 def run_id_of_job(job_id: str | None) -> str:
-    """The id of the run that a job left, "" where there is none, or none whose link answers."""
+    """The id of the run that a job stored; "" without one, or if it is revoked."""
     if not job_id:
         return ""
     query = select(Run.id).outerjoin(RunNote, RunNote.run_id == Run.id)

@@ -1,10 +1,10 @@
 """The tables. Times are seconds since the epoch, sizes bytes.
 
-What a query returns is detached: an object of its own that nobody writes back. A change here needs a migration; a test
-compares the two.
+Queries return detached objects: changes to them are not written back. A change here needs a migration; a test compares
+the two.
 
-What reviewers saw is frozen: nothing updates an item or a vote. Of a review only its end and its common link change, of
-a reviewer only whether the votes count.
+Review items and votes are never updated. Of a review only its end and its common link change, of a reviewer only
+whether the votes count.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True, eq=False):
 
 
 class Job(Base):
-    """One piece of long work and how it went.
+    """One job and how it ended.
 
-    id              unguessable, safe in an address
-    kind, spec      which body runs it, and what that is asked
+    id              random, safe in a URL
+    kind, spec      the module that runs it, and its spec
     title           one line for the list
     device          "cpu", "cuda:0": one job runs on each at a time
-    pid             of the worker, the leader of its process group; with `pid_identity`, `process.process_identity`, it
-                    is that process and no later one of the same number. Jobs of before step 0005 have none
-    app_pid         of the process that started the worker, likewise; `app_identity` is "" where that had ended already
-    home            `folders.home_id` of where it was queued: its processes and folders are there and nowhere else
-    cancelled_at    when somebody asked for its end
-    error           `errors.to_wire`, with "log_tail" when the worker died without a word
-    result          what the body returned
+    pid             of the worker, which leads its process group. `pid_identity` (`process.process_identity`) tells it
+                    from a later process with the same pid. None in jobs older than migration 0005
+    app_pid         of the process that started the worker, likewise; `app_identity` is "" if that had already ended
+    home            `folders.home_id` of the home that queued it and has its processes and folders
+    cancelled_at    when its end was requested
+    error           `errors.to_wire`, with "log_tail" if the worker died without an error
+    result          returned by `run` of its kind
     """
 
     __tablename__ = "jobs"
@@ -75,10 +75,10 @@ class Job(Base):
     cancelled_at: Mapped[float | None] = mapped_column(default=None)
     pid: Mapped[int | None] = mapped_column(default=None)
     pid_identity: Mapped[str | None] = mapped_column(String(128), default=None)
-    pid_started: Mapped[float | None] = mapped_column(default=None)  # until step 0005
+    pid_started: Mapped[float | None] = mapped_column(default=None)  # until migration 0005
     app_pid: Mapped[int | None] = mapped_column(default=None)
     app_identity: Mapped[str | None] = mapped_column(String(128), default=None)
-    app_started: Mapped[float | None] = mapped_column(default=None)  # until step 0005
+    app_started: Mapped[float | None] = mapped_column(default=None)  # until migration 0005
     home: Mapped[str | None] = mapped_column(String(32), default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
@@ -89,12 +89,12 @@ class Job(Base):
 
     @property
     def seconds(self) -> float | None:
-        """From the start to the end; None before the end, or without a start."""
+        """Duration; None before the end, or if it never started."""
         return None if self.started_at is None or self.ended_at is None else self.ended_at - self.started_at
 
     @property
     def failure(self) -> PlaygroundError | None:
-        """Why it failed or was interrupted, as it was raised."""
+        """The error with which it failed or was interrupted; None without one."""
         if self.error is None:
             return None
         error = from_wire(self.error)
@@ -119,15 +119,15 @@ class Job(Base):
 
 
 class StoredVariant(Base):
-    """A quantized variant that was made here and lies on the disk.
+    """A quantized variant that was made here.
 
     id            "smollm2:awq-w4a16_asym-g64"
-    model, name   what stands before and after the colon; of a local model the resolved path
-    path          its folder, below the home's variants or where the user wanted it
+    model, name   the parts before and after the colon; of a local model the resolved path
+    path          its folder, in the home's variants or where the user chose
     parameters    logical parameters: packed values are counted unpacked
     recipe        a `Recipe` as JSON
     parent        id and content hash of the reference it was made from
-    card          sizes, seconds, peak memory, error per layer, what the check after reloading found
+    card          sizes, seconds, peak memory, error per layer, the check after reloading
     """
 
     __tablename__ = "variants"
@@ -152,19 +152,19 @@ class StoredVariant(Base):
 
 
 class Run(Base):
-    """An immutable result: nothing updates a row, it is only read and, by the owner, removed.
+    """A stored result: never updated, only read and, by the owner, deleted.
 
-    id          unguessable, part of a link
+    id          random, part of the link
     kind        "comparison", "evaluation", "divergence", "bench", "quantization"
-    model       the reference's model, as the store names it
-    words       what a search looks in: title, model and variants, case-folded
-    settings    everything asked for that could change a number
-    versions    of the packages that measured
-    device      where it was measured: name, cores or memory, measured bandwidth
+    model       the reference's model, `models.names.key`
+    words       title, model and variants, case-folded, for the search
+    settings    everything requested that can change a figure
+    versions    of packages
+    device      name, cores or memory, measured bandwidth
     variants    the reference first: id, label, method, scheme, bytes, bits_per_weight, content_hash, engine, dtype
-    result      tables and summaries; what is long (items of a task) lies in `folders.run(id)`
+    result      tables and summaries; items of tasks are in `folders.run(id)`
 
-    `result` is the last column: SQLite walks through all that stands before what it reads.
+    `result` is the last column: SQLite reads through all columns before the one that it wants.
     """
 
     __tablename__ = "runs"
@@ -189,11 +189,11 @@ class Run(Base):
 
     def __post_init__(self) -> None:
         self.title = one_line(self.title, MAX_TITLE)
-        named = (text for one in self.variants for text in (one.get("id"), one.get("label"), one.get("scheme")))
-        self.words = folded(self.title, self.model, *(str(text) for text in dict.fromkeys(named) if text))
+        texts = (variant.get(key) for variant in self.variants for key in ("id", "label", "scheme"))
+        self.words = folded(self.title, self.model, *(str(text) for text in dict.fromkeys(texts) if text))
 
     def as_row(self) -> dict[str, Any]:
-        """Everything, as JSON."""
+        """The documented JSON of a run."""
         return {name: getattr(self, name) for name in FIELDS}
 
 
@@ -204,11 +204,11 @@ FIELDS = (
 
 
 class RunNote(Base):
-    """What the owner says of a run: the only part of it that changes. A run without one was left as it is.
+    """The owner's title and note of a run, and whether its link is revoked. A run without a row has none of them.
 
-    title       instead of the run's own; None leaves that
+    title       replaces the run's own; None: does not
     words       title and note, case-folded, for the search
-    revoked_at  since when the run's link answers as if there were no run; None: it answers
+    revoked_at  when the link was revoked; None: the link works
     """
 
     __tablename__ = "run_notes"
@@ -221,14 +221,14 @@ class RunNote(Base):
     revoked_at: Mapped[float | None] = mapped_column(default=None)
 
 
-def one_line(text: str, most: int) -> str:
-    """`text` as any database takes it in a column of `most` characters: no line breaks, no NUL, no half characters."""
-    whole = " ".join(text.replace("\0", "").split()).encode("utf-8", "replace").decode()
-    return whole if len(whole) <= most else f"{whole[: most - 1]}…"
+def one_line(text: str, length: int) -> str:
+    """`text` for a database column of `length` characters: without line breaks, NUL and lone surrogates."""
+    line = " ".join(text.replace("\0", "").split()).encode("utf-8", "replace").decode()
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def folded(*texts: str) -> str:
-    """What a search compares. Case is folded here: databases differ in what they take for a letter's other case."""
+    """`texts` for the search, joined and case-folded here, because databases differ in their case folding."""
     return " ".join(texts).replace("\0", "").encode("utf-8", "replace").decode().casefold()
 
 
@@ -236,16 +236,16 @@ def folded(*texts: str) -> str:
 
 
 class Review(Base):
-    """Answers to vote on, and who may.
+    """A blind review.
 
-    id         unguessable, part of every link
-    key        of the link that anyone may open who has it; None: there is none, only invitations
-    places     reviewers that may come through that link
-    title      what reviewers read; `name` is the owner's and may name variants
+    id         random, part of every link
+    key        of the common link; None: there is none, only invitations
+    places     limit of reviewers through that link
+    title      shown to reviewers; `name` is the owner's and may name variants
     reveal     when reviewers learn the names: never, after their last vote, after each
-    settings   where the answers come from, the sampling, how pairs were made, what was left out and why
-    variants   the reference first: id, label and what else the owner sees
-    closed_at  no vote is taken any more
+    settings   source of the answers, sampling, how pairs were made, what was left out and why
+    variants   the reference first: id, label and more that the owner sees
+    closed_at  when it was closed: it accepts no vote any more
     """
 
     __tablename__ = "reviews"
@@ -264,11 +264,11 @@ class Review(Base):
 
 
 class ReviewItem(Base):
-    """Two frozen answers to one prompt.
+    """Two answers to one prompt.
 
     number         of the item in its review, from 0
-    prompt_number  items of one prompt share their luck
-    first, second  positions in the review's variants, the first one the lower
+    prompt_number  of its prompt: votes on items of one prompt are correlated
+    first, second  positions in the review's variants; first < second
     """
 
     __tablename__ = "review_items"
@@ -284,11 +284,11 @@ class ReviewItem(Base):
 
 
 class Reviewer(Base):
-    """Somebody who votes.
+    """A reviewer.
 
-    key          128 bits: part of an invitation's link, or in a cookie of whoever came through the common link
-    label        what the owner calls them; "" for those who were not invited
-    order        [item number, whether the second answer stands on side A], drawn once for this reviewer
+    key          128 bits: in the link of an invitation, or in the cookie of a guest of the common link
+    label        the owner's name for them; "" without an invitation
+    order        [item number, whether the second answer is on side A], drawn once for this reviewer
     excluded_at  since when the votes do not count
     """
 
@@ -305,11 +305,11 @@ class Reviewer(Base):
 
 
 class Vote(Base):
-    """What one reviewer said of one item: its key makes a second one impossible.
+    """One reviewer's vote on one item; the primary key prevents a second one.
 
-    choice  as it was given, by side
-    left    which of the review's variants stood on side A
-    winner  which of them was preferred; None for a tie and for two bad answers
+    choice  by side
+    left    the variant on side A
+    winner  the preferred variant; None for a tie and for two bad answers
     """
 
     __tablename__ = "votes"

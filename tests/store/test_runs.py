@@ -137,7 +137,9 @@ def test_titles_hold_what_any_database_takes(home: Path) -> None:
 def test_a_list_reads_an_index_in_its_final_order_and_no_results(home: Path, asked: Any, index: str) -> None:
     """So ten thousand runs with results of megabytes are listed as fast as short ones (`scripts/bench_runs.py`)."""
     with store_database.reading() as session:
-        query = runs._listed(*asked).limit(50).compile(session.connection(), compile_kwargs={"literal_binds": True})
+        query = (
+            runs._search_query(*asked).limit(50).compile(session.connection(), compile_kwargs={"literal_binds": True})
+        )
         plan = [str(row[-1]) for row in session.execute(text(f"EXPLAIN QUERY PLAN {query}".replace(":", r"\:")))]
     assert index in plan[0] and not any("TEMP B-TREE" in step for step in plan), plan
     assert "runs.result" not in str(query)
