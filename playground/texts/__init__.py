@@ -1,6 +1,6 @@
-"""Texts: for calibration, and to measure divergence on. Bundled, from a file, or from a data set of the hub.
+"""Texts for calibration and for measuring divergence: bundled, from a file, or from a data set on the hub.
 
-Loads neither torch nor transformers; `datasets` is imported only when a hub data set is asked for.
+Imports neither torch nor transformers; `datasets` is imported only to read a hub data set.
 """
 
 from playground.texts.calibration import Calibration, Draw, draw, samples

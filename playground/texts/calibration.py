@@ -1,8 +1,8 @@
-"""What to calibrate on, and the draw of samples from it: bundled, a file, a hub data set, or pasted text.
+"""The calibration source (bundled, a file, a hub data set, or pasted text), and drawing samples from it.
 
-The draw is a uniform sample without replacement in one pass (every row gets a random key, the smallest keys stay), so
-memory does not grow with the source. The same seed gives the same samples in the same order, and asking for more keeps
-the ones there were, in front.
+Samples are drawn uniformly without replacement in one pass (every row gets a random key, the smallest keys are kept),
+so memory does not grow with the source. The same seed gives the same samples in the same order, and a larger number of
+samples begins with the smaller one's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_SAMPLES = 2048
 MIN_LENGTH, MAX_LENGTH = 16, 32_768
 MAX_PASTED = 4 * 2**20
 REPORT_EVERY = 2**20
-CHARACTERS_PER_TOKEN = 4  # of English text, roughly: how long a sample cut from plain text is
+CHARACTERS_PER_TOKEN = 4  # of English text, roughly; sets the length of samples cut from plain text
 SOURCES = "bundled, a .jsonl, .json or .txt file, or a hub data set as owner/name[:config][:split]"
 READING = "Reading the calibration text"
 
@@ -38,15 +38,13 @@ IsCancelled = Callable[[], bool]
 
 
 class Calibration(Spec):
-    """What a method is calibrated on; part of the recipe.
+    """The calibration of a recipe. Raises InvalidRequest.
 
     source      "bundled", "pasted", a path, or `owner/name[:config][:split]` on the hub
-    text        the text, when it is pasted
-    samples     how many sequences
-    max_length  tokens of a sequence at most
-    seed        which of the source's samples, and in what order
-
-    Raises InvalidRequest.
+    text        the pasted text, else ""
+    samples     number of sequences
+    max_length  limit of a sequence, tokens
+    seed        selects the samples and their order
     """
 
     source: str = Field(default=BUNDLED, title="Calibration source")
@@ -74,7 +72,7 @@ class Calibration(Spec):
 
     @property
     def path(self) -> Path | None:
-        """The file, when the source is one."""
+        """The source's file; None if it is no file."""
         if self.source in (BUNDLED, PASTED) or not self.source.isprintable():
             return None
         path = Path(self.source)
@@ -82,7 +80,7 @@ class Calibration(Spec):
 
     @property
     def label(self) -> str:
-        """What messages call the source."""
+        """The source's name in messages."""
         if self.source == BUNDLED:
             return "The bundled text"
         if self.source == PASTED:
@@ -91,13 +89,18 @@ class Calibration(Spec):
 
     @property
     def is_prose(self) -> bool:
-        """Whether samples are cut from running text, and their number depends on `max_length`."""
+        """Whether samples are cut from plain text, so that their number depends on `max_length`."""
         return self.source == PASTED or (self.path is not None and self.path.suffix.lower() == ".txt")
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The samples that were drawn, and from what: `seen` usable rows, `skipped` others, `note` a limit that was met."""
+    """The drawn samples.
+
+    seen     usable rows that were read
+    skipped  rows that cannot be used
+    note     a sentence if a limit ended the reading, else ""
+    """
 
     samples: tuple[Sample, ...]
     seen: int
@@ -110,9 +113,9 @@ def draw(
     on_progress: OnProgress = lambda _: None,
     is_cancelled: IsCancelled = lambda: False,
 ) -> Draw:
-    """As many samples as were asked for: fewer is an error, so that a recipe never means less than it says.
+    """Draw exactly `calibration.samples` samples.
 
-    Raises InvalidCalibration, HubUnreachable, Cancelled.
+    Raises InvalidCalibration (also if the source has fewer), HubUnreachable, Cancelled.
     """
     rows = _polled(_rows(calibration, on_progress), is_cancelled)
     chosen, seen, skipped = choose(rows, calibration.samples, calibration.seed)
@@ -131,15 +134,15 @@ def samples(
 
 
 def bundled() -> Iterator[Sample]:
-    """All samples written for this project, file by file."""
+    """The bundled samples, file by file."""
     for path in sorted(DATA.glob("*.jsonl")):
-        yield from (found for found in files.read(path, 0, lambda _: None) if found is not None)
+        yield from (row for row in files.read(path, 0, lambda _: None) if row is not None)
 
 
 def choose(rows: Iterable[Sample | None], count: int, seed: int) -> tuple[list[Sample], int, int]:
-    """`count` of the rows at random, in random order, then how many there were, and how many were None."""
+    """At most `count` random rows in random order, the number of usable rows, and the number of None."""
     generator = random.Random(seed)  # noqa: S311 - for a draw that can be repeated
-    kept: list[tuple[float, int, Sample]] = []
+    sample_heap: list[tuple[float, int, Sample]] = []
     seen = skipped = 0
     for row in rows:
         if row is None:
@@ -147,11 +150,11 @@ def choose(rows: Iterable[Sample | None], count: int, seed: int) -> tuple[list[S
             continue
         seen += 1
         entry = (-generator.random(), -seen, row)
-        if len(kept) < count:
-            heapq.heappush(kept, entry)
+        if len(sample_heap) < count:
+            heapq.heappush(sample_heap, entry)
         else:
-            heapq.heappushpop(kept, entry)
-    return [row for _, _, row in sorted(kept, key=lambda entry: entry[:2], reverse=True)], seen, skipped
+            heapq.heappushpop(sample_heap, entry)
+    return [row for _, _, row in sorted(sample_heap, key=lambda entry: entry[:2], reverse=True)], seen, skipped
 
 
 def _rows(calibration: Calibration, on_progress: OnProgress) -> Iterator[Sample | None]:
@@ -159,7 +162,7 @@ def _rows(calibration: Calibration, on_progress: OnProgress) -> Iterator[Sample 
     if calibration.source == BUNDLED:
         return bundled()
     if calibration.source == PASTED:
-        return (sample(found, "The pasted text") for found in files.blocks([calibration.text], block))
+        return (sample(block_text, "The pasted text") for block_text in files.blocks([calibration.text], block))
     if calibration.path is not None:
         return _file(calibration.path.expanduser(), block, on_progress)
     dataset = hub.parse(calibration.source)
@@ -171,12 +174,12 @@ def _rows(calibration: Calibration, on_progress: OnProgress) -> Iterator[Sample 
 def _file(path: Path, block: int, on_progress: OnProgress) -> Iterator[Sample | None]:
     size = min(path.stat().st_size, files.READ_LIMIT) if path.is_file() else 0
 
-    told = 0
+    reported = 0
 
     def on_bytes(done: int) -> None:
-        nonlocal told
-        if done - told >= REPORT_EVERY or done >= size:
-            told = done
+        nonlocal reported
+        if done - reported >= REPORT_EVERY or done >= size:
+            reported = done
             on_progress(Progress(READING, min(done, size), size, "bytes"))
 
     return files.read(path, block, on_bytes)
@@ -190,7 +193,7 @@ def _polled(rows: Iterator[Sample | None], is_cancelled: IsCancelled) -> Iterato
 
 
 def _limit_met(calibration: Calibration, rows: int) -> str:
-    """What was not looked at, as a sentence; "" when everything was."""
+    """A sentence on what was not read; "" if everything was."""
     if calibration.path is not None:
         size = calibration.path.expanduser().stat().st_size
         if size > files.READ_LIMIT:
@@ -211,13 +214,13 @@ def _too_few(calibration: Calibration, seen: int, skipped: int) -> InvalidCalibr
         return InvalidCalibration(f"{calibration.label} is empty.", hint="Use other text, or the bundled samples.")
     have = "1 usable sample" if seen == 1 else f"{seen:,} usable samples"
     left_out = f" (and {skipped:,} too short or with tools)" if skipped else ""
-    ask = "Ask for 1 sample" if seen == 1 else f"Ask for {seen:,} samples"
-    hint = f"{ask}, or add text."
+    request = "Ask for 1 sample" if seen == 1 else f"Ask for {seen:,} samples"
+    hint = f"{request}, or add text."
     if calibration.is_prose:
         block = CHARACTERS_PER_TOKEN * calibration.max_length
         hint = (
             f"A sample of {calibration.max_length} tokens takes about {block:,} characters: add text, "
-            f"or a{ask.removeprefix('A')} or a smaller length."
+            f"or a{request.removeprefix('A')} or a smaller length."
         )
     return InvalidCalibration(
         f"{calibration.label} has {have}{left_out}, and {calibration.samples:,} were asked for.", hint=hint

@@ -1,6 +1,6 @@
-"""Samples of a .jsonl, .json or .txt file, read as a stream: a file of any size costs the memory of a line.
+"""Samples of a .jsonl, .json or .txt file, read as a stream of at most READ_LIMIT bytes.
 
-At most READ_LIMIT bytes are read. Errors name the file and the line.
+Errors name the file and the line.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ OnBytes = Callable[[int], None]
 
 
 def read(path: Path, block: int, on_bytes: OnBytes) -> Iterator[Sample | None]:
-    """The samples of a file in its order, None for a row that cannot be used.
+    """The samples of a file in its order, None for a row that cannot be used. Raises InvalidCalibration.
 
-    `block` is the length of a sample cut from plain text, in characters; `on_bytes` hears the bytes read so far.
-    Raises InvalidCalibration.
+    block     length of a sample cut from plain text, characters
+    on_bytes  called with the number of bytes read so far
     """
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is no regular file"
-        raise InvalidCalibration(f"The file {path} {what}.", hint="Check the path.")
+        problem = "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is no regular file"
+        raise InvalidCalibration(f"The file {path} {problem}.", hint="Check the path.")
     try:
         with path.open("rb") as file:
             yield from _READERS[path.suffix.lower()](file, path.name, block, on_bytes)
@@ -42,27 +42,27 @@ def read(path: Path, block: int, on_bytes: OnBytes) -> Iterator[Sample | None]:
 def blocks(pieces: Iterable[str], size: int) -> Iterator[str]:
     """Cut a stream of text into blocks of at most `size` characters.
 
-    A cut goes to a blank line in the second half of a block, else to the end of a line, else to a space. Nothing but
-    white space at the cuts is lost.
+    Cuts are at a blank line in the second half of a block, else at the end of a line, else at a space. Only white space
+    at the cuts is lost.
     """
-    held = ""
+    pending = ""
     for piece in pieces:
-        held, start = held + piece, 0
-        while len(held) - start > size:
-            end = _cut(held, start, size)
-            if block := held[start:end].strip():
+        pending, start = pending + piece, 0
+        while len(pending) - start > size:
+            end = _cut(pending, start, size)
+            if block := pending[start:end].strip():
                 yield block
             start = end
-        held = held[start:]
-    if held.strip():
-        yield held.strip()
+        pending = pending[start:]
+    if pending.strip():
+        yield pending.strip()
 
 
 def _cut(text: str, start: int, size: int) -> int:
     middle, end = start + size // 2, start + size
     for border in ("\n\n", "\n", " "):
-        if (found := text.rfind(border, middle, end)) > start:
-            return found + len(border)
+        if (position := text.rfind(border, middle, end)) > start:
+            return position + len(border)
     return end
 
 
@@ -100,12 +100,12 @@ def _json(file: BinaryIO, name: str, block: int, on_bytes: OnBytes) -> Iterator[
 
 
 def _text(file: BinaryIO, name: str, block: int, on_bytes: OnBytes) -> Iterator[Sample | None]:
-    for found in blocks(_pieces(file, name, on_bytes), block):
-        yield sample(found, name)
+    for block_text in blocks(_pieces(file, name, on_bytes), block):
+        yield sample(block_text, name)
 
 
 def _pieces(file: BinaryIO, name: str, on_bytes: OnBytes) -> Iterator[str]:
-    """The text in pieces of bounded size, however long its lines are."""
+    """The decoded text in pieces of at most `PIECE` bytes, also of longer lines."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     position = line = 0
     while position < READ_LIMIT and (piece := file.readline(PIECE)):
@@ -132,8 +132,10 @@ def _decoded(raw: bytes, name: str, line: int) -> str:
 
 
 def _not_text(name: str, line: int) -> InvalidCalibration:
-    at = f" (line {line})" if line else ""
-    return InvalidCalibration(f"{name} is not UTF-8 text{at}.", hint="Save it as UTF-8; binary files cannot be used.")
+    location = f" (line {line})" if line else ""
+    return InvalidCalibration(
+        f"{name} is not UTF-8 text{location}.", hint="Save it as UTF-8; binary files cannot be used."
+    )
 
 
 def _parsed(text: str, name: str, line: int) -> Any:

@@ -1,4 +1,4 @@
-"""Samples of a data set on the hub, streamed: only the first HUB_ROWS rows are asked for, never all of it."""
+"""Samples of a data set on the hub, streamed: only its first HUB_ROWS rows are read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSTEAD = "Use bundled, or a .jsonl or .txt file."
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A data set by name, nothing asked yet; `config` "" is the default one."""
+    """The name of a data set; `config` "" is the default one."""
 
     repo: str
     config: str = ""
@@ -29,11 +29,11 @@ class Dataset:
 
 
 def parse(source: str) -> Dataset | None:
-    """`owner/name[:config][:split]`, or None. A single part is a split when it reads like one (train…, test…)."""
-    found = _NAME.fullmatch(source)
-    if found is None or ".." in source:
+    """Parse `owner/name[:config][:split]`; None for other text. A single part like train… is a split."""
+    match = _NAME.fullmatch(source)
+    if match is None or ".." in source:
         return None
-    repo, first, second = found["repo"], found["first"] or "", found["second"] or ""
+    repo, first, second = match["repo"], match["first"] or "", match["second"] or ""
     if second or not _SPLIT.fullmatch(first):
         return Dataset(repo, first, second or "train")
     return Dataset(repo, split=first)
@@ -52,7 +52,7 @@ def check(source: str, otherwise: str) -> str:
 def read(dataset: Dataset) -> Iterator[Sample | None]:
     """The first rows of a data set, None for one that cannot be used. Raises HubUnreachable, InvalidCalibration.
 
-    The hub is asked for the commit first: `datasets` alone takes 25 s of retries to say that there is no connection.
+    Requests the commit from the hub first: `datasets` alone retries for 25 s if there is no connection.
     """
     if settings().offline:
         raise HubUnreachable(
@@ -75,7 +75,7 @@ def read(dataset: Dataset) -> Iterator[Sample | None]:
 
 
 def _typed(error: Exception, dataset: Dataset) -> PlaygroundError:
-    """The library's exception as ours: one sentence, and what to do."""
+    """Our error for an exception of `datasets` or the hub."""
     import httpx
     from datasets import exceptions
     from huggingface_hub import errors
@@ -100,11 +100,11 @@ def _typed(error: Exception, dataset: Dataset) -> PlaygroundError:
         return HubUnreachable(
             f"The hub cannot be reached for the data set {name}.", hint=f"Check the connection. {INSTEAD}"
         )
-    listed = ", ".join(_QUOTED.findall(str(error).partition("vailable")[2])[:20])  # as the library lists them
+    listed = ", ".join(_QUOTED.findall(str(error).partition("vailable")[2])[:20])  # from the library's message
     if isinstance(error, ValueError) and ("BuilderConfig" in str(error) or "onfig name is missing" in str(error)):
-        what = f"no configuration {dataset.config!r}" if dataset.config else "several configurations"
+        configurations = f"no configuration {dataset.config!r}" if dataset.config else "several configurations"
         return InvalidCalibration(
-            f"The data set {name} has {what}.", hint=f"Write {name}:config:split; it has: {listed}."
+            f"The data set {name} has {configurations}.", hint=f"Write {name}:config:split; it has: {listed}."
         )
     if isinstance(error, ValueError) and "split" in str(error):
         return InvalidCalibration(

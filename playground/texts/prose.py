@@ -1,6 +1,6 @@
-"""Text to measure divergence on: the prose written for this project, a file, or a data set on the hub.
+"""Text to measure divergence on: the bundled prose, a file, or a data set on the hub.
 
-It is read by the same readers as calibration text and kept apart from it: what a method was calibrated on flatters it.
+It must differ from calibration text: on the text that it was calibrated on, a method looks better than it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from playground.texts.rows import MIN_CHARACTERS
 
 BUNDLED = "bundled"
 PROSE = Path(__file__).parent / "data/prose"
-BLOCK = 2048  # characters of a document cut from running text: about one window, so that errors have many clusters
+BLOCK = 2048  # characters of a document cut from plain text: about one window, for many clusters in standard errors
 MAX_CHARACTERS = 4 * 2**20
 SOURCES = "bundled, a .jsonl or .txt file, or a hub data set as owner/name[:config][:split]"
 
@@ -29,9 +29,9 @@ SOURCES = "bundled, a .jsonl or .txt file, or a hub data set as owner/name[:conf
 class Text:
     """Documents in a fixed order.
 
-    name   "bundled prose", the file's name, or the data set as it was asked for
-    hash   sha256, hex, of all documents
-    notes  what was left out, and what of it is calibration text too: sentences for a person
+    name   "bundled prose", the file's name, or the data set as requested
+    hash   SHA-256, hex, of all documents
+    notes  sentences on what was left out, and on overlap with calibration text
     """
 
     name: str
@@ -48,7 +48,7 @@ def text(source: str) -> Text:
     name, rows = _rows(source)
     try:
         documents, notes = _bounded(rows, name)
-    except InvalidCalibration as error:  # the readers are calibration's
+    except InvalidCalibration as error:  # raised by the readers, which calibration shares
         raise EvaluationError(error.message, hint=error.hint) from error
     shared = shared_documents(documents, (sample.plain for sample in bundled_calibration()))
     if shared:
@@ -59,23 +59,23 @@ def text(source: str) -> Text:
 
 
 def on_hub(source: str) -> bool:
-    """Whether reading it asks the hub."""
+    """Whether reading the source needs the hub."""
     return source != BUNDLED and Path(source).suffix.lower() not in files.SUFFIXES and hub.parse(source) is not None
 
 
 def bundled() -> list[Sample]:
-    """The prose of this project, one document of each domain in turn: the beginning is as mixed as the whole."""
+    """The bundled prose, one document of each domain in turn, so that any part of it is as mixed as the whole."""
     domains = [files.read(path, 0, lambda _: None) for path in sorted(PROSE.glob("*.jsonl"))]
     return [sample for sample in chain.from_iterable(zip_longest(*domains)) if sample is not None]
 
 
 def shared_documents(documents: Sequence[str], calibration_text: Iterable[str]) -> int:
-    """How many documents have a run of 13 words in common with the calibration text."""
-    return len({found.evaluation for found in texts.overlap(calibration_text, documents)})
+    """The number of documents that share a run of 13 words with the calibration text."""
+    return len({match.evaluation for match in texts.overlap(calibration_text, documents)})
 
 
 def _rows(source: str) -> tuple[str, Iterator[Sample | None]]:
-    """The name of a source, and its samples; None for one that cannot be used."""
+    """The name of a source, and its samples; None for a row that cannot be used. Raises EvaluationError."""
     if source == BUNDLED:
         return "bundled prose", iter(bundled())
     path = Path(source).expanduser() if source.isprintable() else Path()
@@ -91,22 +91,22 @@ def _rows(source: str) -> tuple[str, Iterator[Sample | None]]:
 
 
 def _bounded(rows: Iterable[Sample | None], name: str) -> tuple[list[str], list[str]]:
-    """Documents of MAX_CHARACTERS together at most, and notes on what is not among them. Raises EvaluationError."""
+    """Documents of at most MAX_CHARACTERS in total, and notes on what was left out. Raises EvaluationError."""
     documents: list[str] = []
     notes: list[str] = []
-    left, skipped = MAX_CHARACTERS, 0
+    remaining, skipped = MAX_CHARACTERS, 0
     for row in rows:
         if row is None:
             skipped += 1
             continue
-        if len(row.plain) > left:
+        if len(row.plain) > remaining:
             notes.append(f"Only the first {MAX_CHARACTERS / 1e6:.1f} million characters of {name} are used.")
             break
         documents.append(row.plain)
-        left -= len(row.plain)
+        remaining -= len(row.plain)
     if not documents:
-        what = f"has no document of at least {MIN_CHARACTERS} characters" if skipped else "is empty"
-        raise EvaluationError(f"{name} {what}.", hint=f"Use other text: {SOURCES}.")
+        problem = f"has no document of at least {MIN_CHARACTERS} characters" if skipped else "is empty"
+        raise EvaluationError(f"{name} {problem}.", hint=f"Use other text: {SOURCES}.")
     if skipped:
         notes.append(f"{skipped:,} documents of {name} are too short to be used.")
     return documents, notes
