@@ -1,4 +1,4 @@
-"""Blind reviews: people vote between two frozen answers without knowing which variant gave which.
+"""Blind reviews: people vote between two stored answers without knowing which variant wrote which.
 
-`make` prepares one, `voting` is all that a reviewer's page may ask, `results` is what the owner sees.
+`make` makes a review, `voting` serves the reviewer's page, `results` is for the owner.
 """

@@ -1,1 +1,1 @@
-"""Runs: the list of what was measured, the page of one run, its link and its files."""
+"""Runs: the list of stored results, the page of one run, its link and its files."""

@@ -170,12 +170,12 @@ def test_the_value_holds_no_tag(home: Path) -> None:
     assert "<" not in value and json.loads(value)["rows"][0]["model"] == "<b>"
 
 
-def finished(asked: TrialThread, seconds: float = 10.0) -> compare_endpoints.TrialState:
+def finished(trial: TrialThread, seconds: float = 10.0) -> compare_endpoints.TrialState:
     end = time.monotonic() + seconds
-    while asked.running:
-        asked.wait(0.05)
+    while trial.running:
+        trial.wait(0.05)
         assert time.monotonic() < end, "it did not end"
-    return asked.state()
+    return trial.state()
 
 
 def test_a_test_tells_what_it_finds(home: Path) -> None:
@@ -184,9 +184,9 @@ def test_a_test_tells_what_it_finds(home: Path) -> None:
         trials = Trials()
         trials.begin("lab")
         steps = sum(1 for _ in trials.changes())
-        now = trials.by_name()["lab"].state()
-    assert steps >= 2 and not now.running and now.error is None
-    assert now.trial and now.trial.models == (MODEL,) and now.trial.learned
+        state = trials.by_name()["lab"].state()
+    assert steps >= 2 and not state.running and state.error is None
+    assert state.trial and state.trial.models == (MODEL,) and state.trial.learned
     row = json.loads(compare_endpoints.panel(trials.by_name(), None, None))["rows"][0]
     assert row["said"] == "1 model" and row["models"] == [f"@lab/{MODEL}"] and row["stage"] is None
 
