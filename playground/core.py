@@ -1,8 +1,8 @@
-"""The shared types as frozen dataclasses. Standard library only; every module may use it.
+"""The shared types as frozen dataclasses. Standard library only; every module may import it.
 
-Teacher forcing: a text, usually what the reference itself wrote, goes through several variants. Forced, every variant
-sees the same context at every position, so that the distributions can be compared; left to itself, a variant that takes
-another turn is lost after it.
+Teacher forcing: one text, usually the reference's own answer, is fed through several variants. Every variant then has
+the same context at every position, so that their distributions can be compared. In free generation the contexts differ
+after the first differing token.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class LoadSpec:
-    """What an engine needs to load a variant: local files only, everything already checked.
+    """A request to load a variant from local files that have been checked.
 
-    `path` is a local folder, or a local `.gguf` file. `dtype` is the torch name of the compute type.
-    `quantize` names a scheme that is applied while loading (`nf4`, `int8` …), or is None.
-    `weight_bytes` is the expected size of the loaded weights, for the memory check.
-    `end_ids` are the token ids that end an answer by the checkpoint's configs; the tokenizer's end token does so too.
-    `original` is the folder of the model that a GGUF file was made from, "" where it is not known or not here.
+    path          folder or `.gguf` file
+    dtype         compute type, in torch's name
+    quantize      scheme applied while loading (`nf4`, `int8` …), or None
+    weight_bytes  expected size of the loaded weights, for the memory check
+    end_ids       token ids that end an answer by the checkpoint's configs, besides the tokenizer's end token
+    original      folder of the model that a GGUF file was made from, "" where it is unknown or not local
     """
 
     id: str
@@ -50,13 +51,13 @@ class Variant:
     """One runnable form of a model.
 
     id                  "smollm2" for the reference, "smollm2:nf4" for the rest
-    label               what the page calls it: "BF16", "nf4", "W4A16"
+    label               display name: "BF16", "nf4", "W4A16"
     path                local folder or file, or the hub repository
-    bytes               size on disk; of a variant that is quantized while loading, the size it would have
+    bytes               size on disk; for a variant that is quantized while loading, the size that it would have
     bytes_are_estimated True for the latter
     parameters          logical parameters (packed values are counted unpacked)
     source              one line of provenance ("bundled, restored from Q4_1")
-    unread              what transformers would lose of a GGUF file, as the end of a sentence; "" where nothing
+    unread              what transformers would ignore in a GGUF file, as the end of a sentence; "" if nothing
     """
 
     id: str
@@ -105,7 +106,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen. temperature 0 is greedy; top_k 0 and top_p 1 are off."""
+    """Sampling parameters. temperature 0 is greedy; top_k 0 and top_p 1 are off."""
 
     max_tokens: int = 128
     temperature: float = 0.0
@@ -135,7 +136,7 @@ class Sampling:
 
 
 class Alternative(NamedTuple):
-    """One entry of the engine's top list at one position. logprob in nats, of the raw distribution."""
+    """One of the most probable tokens at a position. logprob in nats, of the raw distribution."""
 
     id: int
     text: str
@@ -146,9 +147,9 @@ class Alternative(NamedTuple):
 class Token:
     """One generated token.
 
-    id        UNKNOWN_ID where an engine does not tell it (llama.cpp, inside a character that it could not recover)
-    text      what became readable with it; "" while a multi-byte character is incomplete
-    piece     the token decoded alone, for the tooltip (may hold U+FFFD)
+    id        UNKNOWN_ID where an engine does not report it (llama.cpp, inside a character that it could not recover)
+    text      the text that this token completes; "" while a multi-byte character is incomplete
+    piece     the token decoded alone, for the tooltip (may contain U+FFFD)
     time_s    seconds since the request was accepted, on the generation's own clock in the engine
     step_s    seconds the engine spent on this token (the prefill for the first one)
     logprob   nats, of the raw distribution (before temperature and penalties); None if the engine gives none
@@ -166,7 +167,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A stage of something that takes a while. `total` 0 means that the length is unknown."""
+    """Progress of a long operation; `total` 0 means that its length is unknown."""
 
     stage: str
     done: float = 0.0
@@ -176,9 +177,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What an engine says of one generation in its own metrics, beside the times of the tokens; None: nothing.
+    """The engine's own metrics of one generation, besides the times of the tokens; None where it reports none.
 
-    source  where the numbers stand: "vLLM /metrics", "llama.cpp timings"
+    source  of the figures: "vLLM /metrics", "llama.cpp timings"
     """
 
     source: str
@@ -191,10 +192,10 @@ class Reported:
 class Finish:
     """The end of a generation.
 
-    waited_s   seconds other generations held the engine, left out of every time
-    text       what was still held back (half a character, the beginning of a stop string) when it ended
+    waited_s   seconds waited for other generations of the engine; not part of any time of a token
+    text       text that was held back until the end (an incomplete character, the beginning of a stop string)
     reported   the engine's own metrics of this generation
-    contended  others computed on the same device meanwhile: its times say little about the variant alone
+    contended  whether others computed on the same device at the same time, so that its times are not comparable
     """
 
     reason: FinishReason
@@ -211,7 +212,8 @@ class Finish:
 class Trace:
     """The timed tokens of one generation; every metric derives from it (`metrics.timing`).
 
-    `prefill_s` is the time the engine spent on the prompt, `clock` says who held the watch.
+    prefill_s  the engine's time for the prompt
+    clock      whose: the engine's or the client's
     """
 
     prompt_tokens: int
@@ -223,11 +225,11 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One request to an engine: the same token ids go to every variant.
+    """One request to an engine. Every variant gets the same token ids.
 
-    top_logprobs  alternatives to each token; 0 also spares the token's own log-probability where that costs time
+    top_logprobs  alternatives to each token; 0 also omits the token's own log-probability where that costs time
     at_once       overlap the other generations of the same `group` on this device; the times are then contended
-    messages      the chat behind the ids, for a remote endpoint that takes no token ids
+    messages      the chat that the ids were rendered from, for a remote endpoint that accepts no token ids
     """
 
     variant: str
@@ -242,22 +244,22 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What an engine says of a variant it holds.
+    """A variant as loaded by an engine.
 
     weight_bytes       bytes of its parameters and buffers, tied ones once
-    streamed_bytes     of these, the bytes that every decoded token reads (an untied input embedding is only looked up);
+    streamed_bytes     of these, the bytes read for every decoded token (an untied input embedding is only looked up);
                        None for a mixture of experts, where it depends on the routing
-    kv_bytes_per_token bytes of key/value cache one position adds
-    resident_bytes     memory the load took (RSS growth on a CPU, allocated VRAM on a GPU)
-    context            longest sequence the model takes, tokens
-    tokenizer_hash     same hash, same token ids
-    kernel             which path multiplies the weights: as found in the loaded modules, or as the engine's log says
+    kv_bytes_per_token bytes of key/value cache per position
+    resident_bytes     memory taken by the load (RSS growth on a CPU, allocated VRAM on a GPU)
+    context            longest sequence of the model, tokens
+    tokenizer_hash     the same hash means the same token ids
+    kernel             the matmul kernel, as found in the loaded modules or in the engine's log
     weights            "packed": memory holds the stored form and its own kernel computes on it; "unpacked": a 16- or
                        32-bit copy is held, or made before each product; "emulated": arithmetic is imitated; "": not
-                       known, as in what was stored before this was asked
-    clock              who held the watch: the engine, or the client at arrival where the engine tells no times
+                       known, as in rows of older versions
+    clock              whose: the engine's, or the client's at arrival where the engine reports no times
     stepped            True where one thread steps all generations in turn, so that none disturbs another's clock;
-                       an engine that runs freely takes turns with the others of its device
+                       other engines take turns with those on the same device
     """
 
     id: str
@@ -287,9 +289,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered and tokenized prompt. `template` is "chat" or "raw" (no template: raw completion, labelled).
+    """A rendered and tokenized prompt.
 
-    "remote": the endpoint takes the chat and renders it with its own template; `ids` is empty.
+    template  "chat"; "raw": a completion without a template; "remote": the endpoint renders the chat with its own
+              template, and `ids` is empty
     """
 
     ids: tuple[int, ...]
@@ -305,8 +308,8 @@ class Prompt:
 class Forcing:
     """One request to force a text through variants.
 
-    token_ids  the text: what came after `prompt_ids`
-    top        how many of the most probable tokens each position carries
+    token_ids  the text, which follows `prompt_ids`
+    top        number of most probable tokens to return per position
     """
 
     reference: str
@@ -319,11 +322,11 @@ class Forcing:
 
 @dataclass(frozen=True, slots=True)
 class ForcedToken:
-    """One position, as a variant sees it beside the reference; all of the raw distribution, before any sampling.
+    """One position in a variant and in the reference; from the raw distributions, before any sampling.
 
-    kld                nats, reference‖variant, over the whole vocabulary
+    kld                KL(reference‖variant) in nats, over the whole vocabulary
     agrees             whether both have the same most probable token
-    logprob_reference  nats, of the token that really stands there; `logprob` is the variant's
+    logprob_reference  nats, of the forced token; `logprob` is the variant's
     top_reference      the reference's most probable tokens, best first; `top` are the variant's
     """
 
@@ -337,7 +340,7 @@ class ForcedToken:
 
 @dataclass(frozen=True, slots=True)
 class ForcedTokens:
-    """Consecutive positions in variant number `other` of the request's others; `start` is the first one's index."""
+    """Consecutive positions in variant `other` (an index into the request's others); `start` is the first position."""
 
     other: int
     start: int
@@ -346,7 +349,11 @@ class ForcedTokens:
 
 @dataclass(frozen=True, slots=True)
 class ForcedSummary:
-    """What one text says of a variant: one prompt only, so no standard error and no claim beyond it."""
+    """The divergence of a variant on one text. It is of one prompt, so it has no standard error.
+
+    kld_mean        nats
+    top1_agreement  0 to 1
+    """
 
     kld_mean: float
     top1_agreement: float
@@ -360,7 +367,7 @@ class ForcedSummary:
 
 
 def summary(tokens: Sequence[ForcedToken]) -> ForcedSummary | None:
-    """None where there is nothing to sum up."""
+    """The means over `tokens`; None without any."""
     count = len(tokens)
     if not count:
         return None
@@ -368,7 +375,7 @@ def summary(tokens: Sequence[ForcedToken]) -> ForcedSummary | None:
 
 
 def nats(kld: float) -> str:
-    """Two digits that say something: 0.084, 1.3; what is below a hundred thousandth is rounding."""
+    """Two significant digits: 0.084, 1.3. Below 1e-5 it is rounding error and shown as 0."""
     if kld < 1e-5:
         return "0"
     if kld >= 0.995:

@@ -1,4 +1,4 @@
-"""What this machine is, what can run on it, and for the rest: why not, and what to do about it."""
+"""The report of `doctor`: this machine, what runs on it, and for the rest the reason and the remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SQLITE_FIXED = {(3, 50): 7, (3, 44): 6}  # branch → first release with the fi
 
 
 def report() -> dict[str, Any]:
-    """Everything doctor knows, as plain data. Measures the memory bandwidth: takes a few seconds."""
+    """The documented JSON of `doctor`. Measures the memory bandwidth, which takes a few seconds."""
     device, trouble = _device()
     kind = device["device"] if device else None
     versions = machine.versions()
@@ -67,7 +67,9 @@ def _device() -> tuple[dict[str, Any] | None, dict[str, str] | None]:
 
 
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
-    """SQLite 3.7.0 to 3.51.2 may corrupt a WAL database when a checkpoint races a write; two branches got the fix."""
+    """Whether a SQLite version may corrupt a WAL database when a checkpoint races a write: 3.7.0 to 3.51.2, except in
+    two branches with a backport of the fix.
+    """
     patched = _SQLITE_FIXED.get(version[:2])
     return (3, 7, 0) <= version <= (3, 51, 2) and not (patched is not None and version[2] >= patched)
 
@@ -83,7 +85,7 @@ def _sqlite(version: tuple[int, int, int]) -> dict[str, Any]:
 
 
 def _database() -> dict[str, Any]:
-    """Where jobs, variants and runs are, without the password; a server is asked for its version."""
+    """The location of the database without its password, and the server's version if it can be reached."""
     if not database.exists():
         return {"where": database.shown(), "version": "", "ok": True, "why": "", "do": ""}
     try:
@@ -110,8 +112,8 @@ def _engine(row: base.EngineRow, device: str | None) -> dict[str, Any]:
         why, do = "torch does not work here", SETUP
     elif device not in row.devices:
         why = f"runs on {', '.join(row.devices)}; this device is {device}"
-    elif row.name == "vllm" and (gone := missing_vllm()):
-        why, do = gone, "make vllm"
+    elif row.name == "vllm" and (reason := missing_vllm()):
+        why, do = reason, "make vllm"
     return {"name": row.name, "title": row.title, "runs": not why, "why": why, "do": do}
 
 
@@ -139,7 +141,7 @@ def _format(row: checkpoint.Format, device: dict[str, Any]) -> dict[str, Any]:
 
 
 def render(report: dict[str, Any], console: Console) -> None:
-    """The report for a person."""
+    """Print the report."""
     facts, device = report["machine"], report["device"]
     memory = facts["memory"]
     limit = " (limit of this container)" if memory["limit"] == "cgroup" else ""
@@ -186,13 +188,13 @@ _WORDS = {"runs": "runs", "unpacks": "as BF16", "missing": "cannot run"}
 
 
 def _rows(title: str, rows: list[dict[str, Any]]) -> Table:
-    found = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2), show_header=False)
-    found.add_column(no_wrap=True)
-    found.add_column(no_wrap=True)
-    found.add_column(overflow="fold")
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for row in rows:
         sentences = [f"{row['why']}."] if row["why"] else [", ".join(row.get("schemes", ()))]
         if row["do"]:
             sentences.append(f"Run `{row['do']}`.")
-        found.add_row(row["title"], Text(_WORDS[row["state"]], style=_STYLES[row["state"]]), Text(" ".join(sentences)))
-    return found
+        table.add_row(row["title"], Text(_WORDS[row["state"]], style=_STYLES[row["state"]]), Text(" ".join(sentences)))
+    return table

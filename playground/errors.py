@@ -1,10 +1,10 @@
-"""The exception tree. Every message is one sentence for the user, `hint` says what to do about it.
+"""The exception tree. Every message is a sentence for the user; `hint` says what to do about it.
 
 PlaygroundError
 ├── CatalogError            a name, repository, folder or file that cannot be used
 │   ├── UnknownModel        no such model, repository, folder or file
 │   ├── UnknownVariant      the model exists, this variant of it does not
-│   ├── GatedModel          the hub wants a login or an accepted licence
+│   ├── GatedModel          the hub requires a login or an accepted licence
 │   ├── HubUnreachable      the hub does not answer and nothing is cached
 │   ├── UnsafeModel         pickle weights, remote code: refused before anything loads
 │   ├── UnsafeAddress       an endpoint at a link-local, metadata or reserved address
@@ -19,34 +19,34 @@ PlaygroundError
 ├── InvalidCalibration      calibration text that cannot be used: empty, too little, broken
 ├── InvalidRecipe           a method, scheme, group size or layer pattern that cannot work on this model
 ├── QuantizeFailed          quantizing stopped: what the tool said, in one sentence
-│   └── ReloadMismatch      the saved checkpoint is not the model that was in memory
-├── EvaluationError         a measurement of quality that cannot be made as it was asked for
-│   ├── UnknownTask         lm-eval and this program know no task of this name
-│   ├── UnsafeTask          the task runs code that a model wrote, and nobody allowed that
+│   └── ReloadMismatch      the saved checkpoint differs from the model in memory
+├── EvaluationError         an evaluation that cannot be made as requested
+│   ├── UnknownTask         neither lm-eval nor this program has a task of this name
+│   ├── UnsafeTask          the task runs code written by a model, and the request does not allow that
 │   ├── MissingData         the task's data is neither on the hub, nor in the local folder
 │   └── DifferentTokenizer  two variants do not share token ids: their distributions cannot be compared
 ├── UnknownRun              no stored result of this id
 ├── ReviewError             a blind review that cannot be made, opened or voted on
 │   ├── UnknownReview       no review behind this link
-│   ├── VoteRefused         this vote was given before, or it is not its turn
+│   ├── VoteRefused         the item has this reviewer's vote already, or is not the next one
 │   └── ReviewOver          the review was closed, or all its places are taken
-├── PushError               a variant that did not get to the hub
-│   ├── MissingToken        nobody gave a token
-│   ├── WrongToken          the hub does not know this token
-│   ├── NoRights            the token may not write there
-│   └── NameTaken           the repository holds something else, or is public where private was asked for
-├── JobError                work in a process of its own that failed
+├── PushError               a push to the hub that failed
+│   ├── MissingToken        no token was given
+│   ├── WrongToken          the hub rejects this token
+│   ├── NoRights            the token has no write access there
+│   └── NameTaken           the repository has other files, or is public where private was requested
+├── JobError                a job that failed
 │   ├── UnknownJob          no job of this id
-│   ├── JobDied             its worker ended without a word; carries its last log lines
-│   ├── JobInterrupted      the app or the machine ended before it did; it can be run again
-│   └── OutOfDisk           no room for what it writes
-├── StoreUnavailable        the database cannot be read or written now: no room, no server, locked
+│   ├── JobDied             its worker exited without an error; carries its last log lines
+│   ├── JobInterrupted      the app or the machine stopped before the job did; it can be run again
+│   └── OutOfDisk           no disk space for its files
+├── StoreUnavailable        the database cannot be read or written now: disk full, no server, locked
 ├── InvalidSettings         a PLAYGROUND_* variable that cannot be used
 ├── OwnerOnly               only the owner of this page may do that
 ├── NotOffered              a model that the owner does not offer to visitors
 ├── WrongLogin              not the token of this page's owner
-├── TooMany                 a visitor's limit: of runs, of attempts, or of what visitors do at once
-├── OutOfQuota              results of visitors have taken the disk that they may take
+├── TooMany                 a visitor's limit is reached: runs, logins, or concurrent runs
+├── OutOfQuota              visitors' results have reached their limit of disk space
 └── Cancelled               the user stopped it; not a failure
 """
 
@@ -54,7 +54,7 @@ from __future__ import annotations
 
 
 class PlaygroundError(Exception):
-    """Root of the tree. `str(error)` is safe to show; it never holds a traceback."""
+    """Root of the tree. `str(error)` is safe to show: it never contains a traceback."""
 
     code = "error"
     status = 500
@@ -304,24 +304,24 @@ class Cancelled(PlaygroundError):
     status = 499
 
 
-def _tree(root: type[PlaygroundError]) -> dict[str, type[PlaygroundError]]:
-    """By code. A subclass without a code of its own is its parent to whoever reads the wire."""
-    found = {root.code: root}
+def _by_code(root: type[PlaygroundError]) -> dict[str, type[PlaygroundError]]:
+    """The classes of the tree by code. A subclass without its own code is sent as its parent, and left out."""
+    kinds = {root.code: root}
     for child in root.__subclasses__():
         if "code" in vars(child):
-            found |= _tree(child)
-    return found
+            kinds |= _by_code(child)
+    return kinds
 
 
 def from_wire(body: dict[str, object]) -> PlaygroundError:
-    """Rebuild the typed error that an engine server sent as `{"error": {"code", "message", "hint"}}`."""
+    """The error of a response body `{"error": {"code", "message", "hint"}}`; EngineError for an unknown code."""
     raw = body.get("error")
     fields = raw if isinstance(raw, dict) else {"message": raw if isinstance(raw, str) else str(body)}
-    kind = _tree(PlaygroundError).get(str(fields.get("code")), EngineError)
+    kind = _by_code(PlaygroundError).get(str(fields.get("code")), EngineError)
     return kind(str(fields.get("message", "The engine failed.")), hint=str(fields.get("hint") or ""))
 
 
 def to_wire(error: PlaygroundError) -> dict[str, dict[str, str]]:
-    """The OpenAI-style error body that `from_wire` reads back."""
+    """The error as an OpenAI-style response body; inverse of `from_wire`."""
     body = {"message": error.message, "type": error.code, "code": error.code, "hint": error.hint}
     return {"error": body}

@@ -1,4 +1,4 @@
-"""Ranges of estimates: what is expected, how far it may be off, and both in words."""
+"""Ranges of estimates: their spread, its correction by past jobs, and their words."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from playground import formatting
 
 Range = tuple[float, float]
-SPREAD: Range = (0.6, 2.2)  # of a time without experience on this machine
-EXPERIENCED: Range = (0.8, 1.35)  # of a time after jobs of the same method here
+SPREAD: Range = (0.6, 2.2)  # factors on a time, without past jobs on this machine
+EXPERIENCED: Range = (0.8, 1.35)  # factors on a time, after jobs of the same method here
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A job that ran on this machine: what was estimated for it (the middle of the range) and what it took, seconds."""
+    """A past job on this machine: its estimate (the middle of the range) and its duration, both in seconds."""
 
     method: str
     estimated: float
@@ -24,7 +24,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Named contributions, each (low, high)."""
+    """Named contributions to an estimate, each (low, high)."""
 
     of: dict[str, Range] = field(default_factory=dict)
 
@@ -39,10 +39,11 @@ class Parts:
 def spread(
     parts: Parts, method: str, history: Sequence[Measured] = (), busy: float = 0.0, doubt: Range = SPREAD
 ) -> Range:
-    """The range that is shown. `busy`: other runnable threads per core, which slow the upper end. `doubt`: of the low
-    and the high end, where nothing of the kind ran here.
+    """The range to show, in the unit of `parts`. Past jobs of the same method correct it by the geometric mean of
+    seconds / estimated, and narrow it.
 
-    Jobs of the same method that ran here correct the estimate by their mean ratio (geometric), and narrow it.
+    busy   other runnable threads per core; raises the upper end
+    doubt  factors on the low and the high end without such jobs
     """
     low, high = parts.total
     ratios = [past.seconds / past.estimated for past in history if past.method == method and past.estimated > 0]
@@ -51,18 +52,18 @@ def spread(
         return low * doubt[0], high * doubt[1] * (1 + busy)
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
     middle = (low + high) / 2 * mean
-    # what was seen stays inside the range, however far apart it was
+    # All observed ratios stay inside the range.
     narrow = min(EXPERIENCED[0], min(ratios) / mean)
     wide = max(EXPERIENCED[1], max(ratios) / mean)
     return middle * narrow, middle * wide * (1 + busy)
 
 
 def span(seconds: Range) -> str:
-    """ "2 to 5 min", rounded as far as a range deserves."""
+    """ "2 to 5 min", rounded."""
     low, high = seconds
     unit, size = ("s", 1.0) if high < 100 else ("min", 60.0) if high < 5400 else ("h", 3600.0)
-    shown = [_round(value / size) for value in (low, high)]
-    return f"{shown[0]} {unit}" if shown[0] == shown[1] else f"{shown[0]} to {shown[1]} {unit}"
+    texts = [_round(value / size) for value in (low, high)]
+    return f"{texts[0]} {unit}" if texts[0] == texts[1] else f"{texts[0]} to {texts[1]} {unit}"
 
 
 def too_little_memory(needed: float, free: float, more: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Numbers as people read them: a dash where nothing is known, three digits that say something, a unit."""
+"""Format numbers for people: a dash for unknown values, three significant digits, a unit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ UNKNOWN = "–"
 
 
 def known(value: Any) -> TypeGuard[float]:
-    """A number to show: no None, no truth value, no infinity."""
+    """Whether a value is a finite number, and no bool."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def figure(value: Any) -> str:
-    """24.1, 3.10, 1,234."""
+    """Three significant digits, all of those before the point: 24.1, 3.10, 1,234."""
     if not known(value):
         return UNKNOWN
     size = abs(value)
@@ -31,7 +31,7 @@ def milliseconds(seconds: Any) -> str:
 
 
 def size(count: Any) -> str:
-    """ "269 MB", "1.24 GB"; bytes in decimal units, as on the page."""
+    """ "269 MB", "1.24 GB": bytes in decimal units."""
     if not known(count):
         return UNKNOWN
     if not count:
@@ -60,7 +60,7 @@ def percent(share: Any, digits: int = 1) -> str:
 
 
 def chance(probability: Any) -> str:
-    """A probability in whole percent, without a 0 or a 100 that is none."""
+    """A probability in whole percent; "< 1%" and "> 99%" instead of a rounded 0 or 100."""
     if not known(probability):
         return UNKNOWN
     return "> 99%" if 0.995 < probability < 1 else "< 1%" if probability < 0.01 else f"{probability:.0%}"
@@ -79,7 +79,7 @@ def plus_minus(value: str, error: str) -> str:
 
 
 def signed(value: float, words: str) -> str:
-    """With a sign that is as wide as a plus."""
+    """`words` with the sign of `value`; minus is U+2212, as wide as a plus."""
     return f"{'+' if value > 0 else '−' if value < 0 else '±'}{words}"
 
 
@@ -103,20 +103,20 @@ def packages(versions: Mapping[str, Any]) -> str:
 
 
 def shown(piece: str) -> str:
-    """A token as a reader sees it: white space has marks."""
+    """A token in quotes, with marks for line breaks and tabs."""
     return f"“{piece.replace(chr(10), '↵').replace(chr(9), '⇥')}”"
 
 
 def whole(text: str) -> str:
-    """With no line break inside "n = 120"."""
+    """`text` with no-break spaces inside "n = 120"."""
     return text.replace("n = ", "n\u00a0=\u00a0")
 
 
-# CSV that a spreadsheet reads as what it is: numbers and text, never formulas.
+# CSV without formulas: a spreadsheet must not evaluate text.
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """A line of names, then one for each row; what is not known is an empty cell, what is no column is left out."""
+    """CSV with a header. None and missing values are empty cells; keys that are no column are ignored."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -125,13 +125,13 @@ def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def inert_cell(value: Any) -> Any:
-    """Text that begins like a formula gets a quote in front."""
+    """`value` itself, or for text that starts like a formula that text after a quote."""
     begins = isinstance(value, str) and value.lstrip()[:1] in ("=", "+", "-", "@") and value.strip()
     return f"'{value}" if begins else value
 
 
 def did_you_mean(name: str, allowed: Sequence[str]) -> str:
-    """The hint of every look-up that can miss: the nearest name and the whole list."""
+    """The hint for an unknown name: the closest allowed name and the whole list."""
     near = difflib.get_close_matches(name, allowed, n=1)
     guess = f"Did you mean {near[0]!r}? " if near else ""
     return f"{guess}Known: {', '.join(allowed)}."

@@ -1,8 +1,8 @@
-"""Facts of this machine, read without torch: cores, memory, CPU, versions, and the measured bandwidth once it is known.
+"""Facts of this machine, read without torch: cores, memory, CPU, versions, and the stored memory bandwidth.
 
-What only torch can tell (device, its memory, its bandwidth) comes from a probe in a child process. Its answer is cached
-under a key of hardware facts, so that a cache folder moved to another machine is not believed. The limits that a
-container sets are read from control groups of version 2 and of version 1.
+What only torch knows (the device, its memory and bandwidth) comes from a probe in a child process. Its result is cached
+under a key of hardware facts, so that a cache copied from another machine is not used. Limits of a container are read
+from control groups, version 2 and version 1.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ ROOT = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of RAM this process may use, and who sets the limit."""
+    """RAM that this process may use, in bytes, and what sets the limit."""
 
     total: int
     available: int
@@ -60,7 +60,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What torch said of its best device. `bandwidth` is measured, bytes/s; None where it could not be."""
+    """torch's best device. Memory in bytes; `bandwidth` in bytes/s as measured, None where that failed."""
 
     device: Literal["cuda", "mps", "cpu"]
     name: str
@@ -73,7 +73,7 @@ class Probe:
 
 
 def cores() -> int:
-    """Logical cores this process may run on: its affinity, and a container's CPU quota rounded up."""
+    """Logical cores that this process may use: its CPU affinity, limited by a container's quota rounded up."""
     process = psutil.Process()
     allowed = len(process.cpu_affinity() or ()) if hasattr(process, "cpu_affinity") else 0
     count = allowed or os.cpu_count() or 1
@@ -82,32 +82,32 @@ def cores() -> int:
 
 
 def memory() -> Memory:
-    """RAM of the machine, or of the container where that is tighter."""
+    """RAM of the machine, or of the container if its limit is lower."""
     machine = psutil.virtual_memory()
     return tightest(int(machine.total), int(machine.available), memory_limits(own_groups()))
 
 
 def held_by_children() -> int:
-    """Bytes of RAM of the processes that this one started: engines and jobs."""
+    """RSS of this process's descendants (engines and jobs), in bytes."""
     return resident(psutil.Process().children(recursive=True))
 
 
 def resident(processes: Iterable[psutil.Process]) -> int:
-    """Bytes of RAM of those that are still there."""
-    found = 0
+    """RSS of those processes that still exist, in bytes."""
+    total = 0
     for child in processes:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            found += int(child.memory_info().rss)
-    return found
+            total += int(child.memory_info().rss)
+    return total
 
 
 def tightest(total: int, available: int, limits: list[tuple[int, int]]) -> Memory:
-    """The memory under cgroup limits `(limit, used)`; a limit at or above the machine's RAM is none."""
-    inside = [(limit, used) for limit, used in limits if limit < total]
-    if not inside:
+    """The memory under cgroup limits `(limit, used)`, in bytes. A limit at or above the machine's RAM is ignored."""
+    limited = [(limit, used) for limit, used in limits if limit < total]
+    if not limited:
         return Memory(total, available)
-    left = min(limit - used for limit, used in inside)
-    return Memory(min(limit for limit, _ in inside), max(0, min(available, left)), "cgroup")
+    remaining = min(limit - used for limit, used in limited)
+    return Memory(min(limit for limit, _ in limited), max(0, min(available, remaining)), "cgroup")
 
 
 @lru_cache(maxsize=1)
@@ -123,7 +123,7 @@ def _cpuinfo() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def cpu_name() -> str:
-    """The CPU as its maker calls it; the architecture where nobody says more (arm64 Linux)."""
+    """The CPU's model name; the architecture where there is none (arm64 Linux)."""
     if name := _cpuinfo().get("model name"):
         return name
     if sys.platform == "darwin":
@@ -134,19 +134,19 @@ def cpu_name() -> str:
 
 
 def cpu_flags() -> tuple[str, ...]:
-    """The instruction sets that decide which matrix kernels a CPU gets."""
+    """The CPU's instruction sets among those that select matrix kernels."""
     present = set((_cpuinfo().get("flags") or _cpuinfo().get("Features") or "").split())
     return tuple(flag for flag in _FLAGS + _ARM_FLAGS if flag in present)
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
-    """Installed version of each package, from its metadata: nothing is imported."""
+    """The installed version of each package from its metadata, without importing it; None if it is not installed."""
     return {package: _version(package) for package in packages}
 
 
 @cache
 def _version(package: str) -> str | None:
-    """Asked once: a page asks for each engine of each variant, and what is installed stays as it was at the start."""
+    """Cached: the page asks for each engine of each variant, and a new package needs a restart anyway."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -154,7 +154,7 @@ def _version(package: str) -> str | None:
 
 
 def _gpus() -> list[str]:
-    """What a driver shows of NVIDIA GPUs, so that another card is another machine."""
+    """The NVIDIA GPUs as the driver lists them."""
     models = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     with contextlib.suppress(OSError):
         return [line for file in models for line in file.read_text().splitlines() if line.startswith("Model")]
@@ -162,7 +162,7 @@ def _gpus() -> list[str]:
 
 
 def key() -> str:
-    """Names this hardware under this torch, without naming the host."""
+    """A hash of the hardware and torch's version; it does not contain the host's name."""
     facts = [
         _FORMAT,
         platform.system(),
@@ -182,7 +182,7 @@ def _cache() -> Path:
 
 
 def known() -> Probe | None:
-    """The stored probe of this machine; never measures."""
+    """The stored probe of this machine, None without one; never measures."""
     try:
         stored = json.loads(_cache().read_bytes())
         return Probe(**stored["probe"]) if stored["key"] == key() else None
@@ -191,40 +191,41 @@ def known() -> Probe | None:
 
 
 def bandwidth() -> float | None:
-    """Measured memory bandwidth of the device, bytes/s, if it is known; never measures."""
-    found = known()
-    return found.bandwidth if found else None
+    """The stored memory bandwidth of the device in bytes/s, None without one; never measures."""
+    stored = known()
+    return stored.bandwidth if stored else None
 
 
 def probe(*, again: bool = False) -> Probe:
-    """The stored probe, or a new one: torch in a child process, a few seconds. Raises EngineUnavailable.
+    """The stored probe; without one, or with `again`, a new one. It imports torch in a child process, which takes a few
+    seconds. Raises EngineUnavailable.
 
-    The best bandwidth ever read on this hardware is kept: a busy machine only ever measures too little.
+    The highest bandwidth ever measured on this hardware is kept, because a busy machine measures too little.
     """
-    found = known()
-    if found is not None and not again:
-        return found
+    stored = known()
+    if stored is not None and not again:
+        return stored
     fresh = _ask_torch()
-    if found is not None and found.device == fresh.device:
-        fresh = replace(fresh, bandwidth=max((b for b in (found.bandwidth, fresh.bandwidth) if b), default=None))
-    with contextlib.suppress(OSError):  # a read-only home costs the next caller a measurement, nothing else
+    if stored is not None and stored.device == fresh.device:
+        fresh = replace(fresh, bandwidth=max((b for b in (stored.bandwidth, fresh.bandwidth) if b), default=None))
+    with contextlib.suppress(OSError):  # without a writable cache the next caller measures again
         _store({"key": key(), "probe": asdict(fresh)})
     return fresh
 
 
 def described(device: str = "") -> dict[str, Any]:
-    """What a run keeps of where it was measured. Raises EngineUnavailable.
+    """The device's facts in a stored run. Raises EngineUnavailable.
 
-    device  where an engine says that it computed. Of a CPU nothing is measured then: its bandwidth is null where it is
-            not known yet. Without it, or of a GPU, torch is asked once.
+    device  as the engine reports it. For a CPU nothing is measured: the bandwidth is None if it is not stored. For
+            another or an empty device, `probe` is called.
     """
-    found = known() if device.startswith("cpu") else probe()
+    device_probe = known() if device.startswith("cpu") else probe()
     return {
-        "device": found.device if found else "cpu",
-        "name": found.name if found else cpu_name(),
+        "device": device_probe.device if device_probe else "cpu",
+        "name": device_probe.name if device_probe else cpu_name(),
         "cores": cores(),
         "memory": memory().total,
-        "bandwidth": found.bandwidth if found else None,
+        "bandwidth": device_probe.bandwidth if device_probe else None,
     }
 
 
@@ -243,7 +244,7 @@ def _store(entry: dict[str, Any]) -> None:
 
 
 def busy() -> float:
-    """Runnable threads per core in the last minute; 0 where a system does not say."""
+    """Runnable threads per core in the last minute; 0 where the system does not report it."""
     return os.getloadavg()[0] / cores() if hasattr(os, "getloadavg") else 0.0
 
 
@@ -251,7 +252,7 @@ def busy() -> float:
 
 
 def own_groups() -> dict[str, str]:
-    """Controller → path of this process's control group; "" is the one of cgroup v2."""
+    """The path of this process's control group, by controller; "" is that of cgroup v2."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -260,10 +261,10 @@ def own_groups() -> dict[str, str]:
     return {controller: path for _, names, path in fields for controller in names.split(",")}
 
 
-def _up(root: Path, own: str) -> list[Path]:
-    """The folder of a control group and of everything above it: any of them may set the limit."""
-    inside = root / own.strip("/")
-    return [inside, *(parent for parent in inside.parents if parent.is_relative_to(root))]
+def _ancestors(root: Path, group: str) -> list[Path]:
+    """The folders of a control group and its ancestors, any of which may set a limit."""
+    innermost = root / group.strip("/")
+    return [innermost, *(parent for parent in innermost.parents if parent.is_relative_to(root))]
 
 
 def _number(path: Path) -> int | None:
@@ -274,7 +275,7 @@ def _number(path: Path) -> int | None:
 
 
 def _reclaimable(path: Path, name: str) -> int:
-    """Page cache that a control group counts as used, though it gives way."""
+    """Bytes of reclaimable page cache, which a control group counts as used."""
     with contextlib.suppress(OSError):
         for line in path.read_text().splitlines():
             if line.startswith(f"{name} "):
@@ -283,31 +284,31 @@ def _reclaimable(path: Path, name: str) -> int:
 
 
 def memory_limits(groups: dict[str, str], root: Path = ROOT) -> list[tuple[int, int]]:
-    """`(limit, used)` in bytes of every group with a memory limit, reclaimable page cache left out."""
-    found = []
-    places = [
-        *((where, "memory.max", "memory.current", "inactive_file") for where in _up(root, groups.get("", "/"))),
+    """`(limit, used)` in bytes of every group with a memory limit; `used` is without reclaimable page cache."""
+    limits = []
+    files = [
+        *((group, "memory.max", "memory.current", "inactive_file") for group in _ancestors(root, groups.get("", "/"))),
         *(
-            (where, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            for where in _up(root / "memory", groups.get("memory", "/"))
+            (group, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            for group in _ancestors(root / "memory", groups.get("memory", "/"))
         ),
     ]
-    for where, limit_name, used_name, cache_name in places:
-        limit, used = _number(where / limit_name), _number(where / used_name)
+    for group, limit_name, used_name, cache_name in files:
+        limit, used = _number(group / limit_name), _number(group / used_name)
         if limit is not None and used is not None:
-            found.append((limit, max(0, used - _reclaimable(where / "memory.stat", cache_name))))
-    return found
+            limits.append((limit, max(0, used - _reclaimable(group / "memory.stat", cache_name))))
+    return limits
 
 
 def cpu_quota(groups: dict[str, str], root: Path = ROOT) -> float | None:
-    """Cores' worth of CPU time the tightest group grants; None without a quota."""
+    """The lowest CPU quota of all groups, in cores; None without one."""
     quotas = []
-    for where in _up(root, groups.get("", "/")):
+    for group in _ancestors(root, groups.get("", "/")):
         with contextlib.suppress(OSError, ValueError):
-            quota, period = (where / "cpu.max").read_text().split()
+            quota, period = (group / "cpu.max").read_text().split()
             quotas.append(int(quota) / int(period))
-    for where in _up(root / "cpu", groups.get("cpu", "/")):
-        limit, span = _number(where / "cpu.cfs_quota_us"), _number(where / "cpu.cfs_period_us")
+    for group in _ancestors(root / "cpu", groups.get("cpu", "/")):
+        limit, span = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
         if limit is not None and limit > 0 and span:
             quotas.append(limit / span)
     return min(quotas, default=None)

@@ -1,4 +1,4 @@
-"""Settings from the environment (`PLAYGROUND_*`). Read at call time, so that a test redirects them with one fixture."""
+"""Settings from the environment (`PLAYGROUND_*`), read at call time, so that tests can redirect them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from playground.errors import InvalidSettings
 
 APP = "quantization-playground"
-_READ = ("PLAYGROUND_", "GRADIO_SERVER_")  # what the variables begin with
+_PREFIXES = ("PLAYGROUND_", "GRADIO_SERVER_")
 
 
 class Settings(BaseSettings):
-    """Every knob of the playground, with its default."""
+    """Every setting, with its default."""
 
     model_config = SettingsConfigDict(env_prefix="PLAYGROUND_", extra="ignore", frozen=True)
 
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     @field_validator("public_rate")
     @classmethod
     def _rate(cls, value: str) -> str:
-        """Read here, so that a mistake is found when the page starts and not by its first visitor."""
+        """Parse the rates here, so that a mistake is reported at the start and not to the first visitor."""
         from limits import parse_many
 
         parse_many(value)
@@ -127,12 +127,12 @@ class Settings(BaseSettings):
 
     @property
     def data(self) -> Path:
-        """Things worth keeping."""
+        """The folder of what is kept: database, variants, runs, logs."""
         return self.home or Path(platformdirs.user_data_dir(APP))
 
     @property
     def cache(self) -> Path:
-        """Things that can be made again: the restored bundled model, measurements of this machine."""
+        """The folder of what can be made again: the restored bundled model, measurements of this machine."""
         return self.home / "cache" if self.home else Path(platformdirs.user_cache_dir(APP))
 
     @property
@@ -141,28 +141,28 @@ class Settings(BaseSettings):
 
     @property
     def running(self) -> Path:
-        """One file per engine process, so that the next start finds what a crash left behind."""
+        """The folder with one file per engine process, by which the next start finds processes left by a crash."""
         return self.data / "running"
 
 
 def settings() -> Settings:
-    """The settings of this moment. On a Space the address is set by the platform (`GRADIO_SERVER_*`)."""
-    return _of(frozenset((name, value) for name, value in os.environ.items() if name.upper().startswith(_READ)))
+    """The current settings. On a Space the platform sets host and port (`GRADIO_SERVER_*`). Raises InvalidSettings."""
+    return _read(frozenset((name, value) for name, value in os.environ.items() if name.upper().startswith(_PREFIXES)))
 
 
 @lru_cache(maxsize=8)
-def _of(_environment: frozenset[tuple[str, str]]) -> Settings:
-    """Read once for each environment: reading takes 3 ms, and a watched job asks a dozen times a look."""
+def _read(_environment: frozenset[tuple[str, str]]) -> Settings:
+    """Cached by environment: reading takes 3 ms, and showing a job needs the settings a dozen times."""
     try:
-        found = Settings()
+        values = Settings()
     except ValidationError as error:
         first = error.errors()[0]
         variable = f"PLAYGROUND_{str(first['loc'][0]).upper()}"
-        shown = "not usable" if variable.endswith("_TOKEN") else repr(first["input"])
-        raise InvalidSettings(f"{variable} is {shown}: {first['msg']}.", hint="Correct or unset it.") from None
+        rejected = "not usable" if variable.endswith("_TOKEN") else repr(first["input"])
+        raise InvalidSettings(f"{variable} is {rejected}: {first['msg']}.", hint="Correct or unset it.") from None
     updates: dict[str, object] = {}
     if "PLAYGROUND_HOST" not in os.environ and (name := os.environ.get("GRADIO_SERVER_NAME")):
         updates["host"] = name
     if "PLAYGROUND_PORT" not in os.environ and (port := os.environ.get("GRADIO_SERVER_PORT")):
         updates["port"] = int(port)
-    return found.model_copy(update=updates)
+    return values.model_copy(update=updates)
