@@ -144,7 +144,7 @@ def diverges_at(reference: Answer, other: Answer) -> Divergence | None:
     return Divergence(index, None, token) if shorter is reference else Divergence(index, token, None)
 
 
-def shared(reference: Answer, other: Answer) -> int:
+def shared_tokens(reference: Answer, other: Answer) -> int:
     """How many tokens of `other` had the reference's context: up to and including the first that differs."""
     if not reference.same_prompt(other):
         return 0

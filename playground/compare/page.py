@@ -384,7 +384,7 @@ class Compare:
 
     def measure(self, request: gr.Request) -> Iterator[list[str]]:
         session = self.session(request)
-        for _ in session.measured():
+        for _ in session.run_measurements():
             yield self._values(session)
 
     def measured(self, request: gr.Request) -> Update:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from playground.compare import encode, outcome
 from playground.compare.answer import Answer, ForcedAnswer
 from playground.compare.forced import ForcedComparison, blocked
-from playground.compare.outcome import diverges_at, shared
+from playground.compare.outcome import diverges_at, shared_tokens
 from playground.compare.run import Comparison
 from playground.compare.stored import Compared
 from playground.compare.turns import Ask, Pane, Turn
@@ -120,7 +120,7 @@ class Session:
         """Remove a pane's last turn, which is about to be generated again."""
         with self.lock:
             if self.panes[slot].turns:
-                self._forget_parts(slot)
+                self._forget_splits(slot)
                 self.panes[slot].turns.pop()
             for other in self.shown_slots if slot == self.shown_slots[0] else ():
                 if self.panes[other].turns:
@@ -143,7 +143,7 @@ class Session:
                 self._measuring.stop()
             requests = [self.panes[slot].request(ask) for slot, ask in asks.items()]
             for (slot, ask), request in zip(asks.items(), requests, strict=True):
-                self._forget_parts(slot)
+                self._forget_splits(slot)
                 pane = self.panes[slot]
                 pane.turns.append(Turn(ask, pane.variant, pane.address, request.source))
             self._slots = list(asks)
@@ -153,14 +153,14 @@ class Session:
             self._unwatched = self._comparison
             return True
 
-    def _forget_parts(self, slot: int) -> None:
+    def _forget_splits(self, slot: int) -> None:
         for other in self.shown_slots:
             if self.panes[other].turns and (slot == self.shown_slots[0] or other == self.shown_slots[0]):
                 turn = self.panes[other].turns[-1]
-                turn.forget_part(slot if other == self.shown_slots[0] else self.shown_slots[0])
+                turn.forget_split(slot if other == self.shown_slots[0] else self.shown_slots[0])
 
     def measure(self, engine: Engine, on_request: bool = False) -> None:
-        """Prepare to force the reference's last answer through the variants; `measured` does the work."""
+        """Prepare to force the reference's last answer through the variants; `run_measurements` does the work."""
         with self.lock:
             if self.busy:
                 return
@@ -170,7 +170,7 @@ class Session:
             self._measuring = Measuring(engine, self.lock, panes, on_request)
             self._unmeasured.append((self._measuring, Snapshot.of([pane for _, pane in panes])))
 
-    def measured(self) -> Iterator[set[int]]:
+    def run_measurements(self) -> Iterator[set[int]]:
         """Run the measurements that have begun, and yield the slots that changed; nothing where there is none.
 
         Then stores the comparison, also where the client has closed the stream.
@@ -224,7 +224,7 @@ class Session:
             except Exception:
                 log.exception("the comparison failed")
                 with news:
-                    _fail_open(turns.values())
+                    _fail_unfinished(turns.values())
             finally:
                 with news:
                     over.set()
@@ -260,18 +260,18 @@ class Session:
         reference, marked = self.panes[first].turns[-1], set()
         for slot in others:
             pane = self.panes[slot]
-            if not pane.turns or not running & {slot, first} or pane.turns[-1].parted(first):
+            if not pane.turns or not running & {slot, first} or pane.turns[-1].has_split(first):
                 continue
             turn = pane.turns[-1]
             if split := diverges_at(reference.result, turn.result):
                 labels = pane.label, self.panes[first].label
-                turn.part(first, encode.part(split, *labels, reference=False))
-                reference.part(slot, encode.part(split, *labels, reference=True))
+                turn.mark_split(first, encode.part(split, *labels, reference=False))
+                reference.mark_split(slot, encode.part(split, *labels, reference=True))
                 marked |= {slot, first}
         return marked
 
 
-def _fail_open(turns: Iterable[Turn]) -> None:
+def _fail_unfinished(turns: Iterable[Turn]) -> None:
     for turn in turns:
         if not turn.result.done:
             turn.add(EngineError("The run ended unexpectedly.", hint="Details are in the log; run it again."))
@@ -444,7 +444,7 @@ class Measuring:
             turn = pane.turns[-1]
             if turn.forced.of == reference.key and not (on_request and turn.forced.state == "open"):
                 continue
-            turn.force(reference, first.label, shared(reference.result, turn.result))
+            turn.force(reference, first.label, shared_tokens(reference.result, turn.result))
             reason = blocked(reference.result, turn.result)
             if turn.ask.prompt != reference.ask.prompt:
                 reason = OTHER_PROMPT

@@ -61,7 +61,7 @@ class Turn:
         self.key = uuid.uuid4().hex[:12]
         self.result = Answer(variant, address=address, source=source or ask.prompt, sampling=ask.sampling)
         self.forced = Forced()
-        self._parts: dict[int, str] = {}
+        self._split_lines: dict[int, str] = {}
         self._lines = [encode.line("user", ask.prompt, self.key), encode.made(ask.sampling, ask.raw, None, None)]
         self._progress: Progress | None = None
         self._numbers_at = 0.0
@@ -106,17 +106,17 @@ class Turn:
             self._lines.append(encode.numbers(self.result))
             self._stale, self._numbers_at = False, now
 
-    def part(self, slot: int, text: str) -> None:
+    def mark_split(self, slot: int, text: str) -> None:
         """Add the line that marks the first token differing from `slot`'s pane."""
-        self._parts[slot] = text
+        self._split_lines[slot] = text
         self._lines.append(text)
 
-    def parted(self, slot: int) -> bool:
-        return slot in self._parts
+    def has_split(self, slot: int) -> bool:
+        return slot in self._split_lines
 
-    def forget_part(self, slot: int) -> None:
+    def forget_split(self, slot: int) -> None:
         """Remove that line: the other pane is about to answer again."""
-        if text := self._parts.pop(slot, None):
+        if text := self._split_lines.pop(slot, None):
             self._lines.remove(text)
 
     def force(self, reference: Turn, label: str, shared: int) -> None:

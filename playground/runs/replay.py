@@ -12,7 +12,7 @@ from typing import Any
 
 from playground.compare import encode
 from playground.compare.answer import Answer, ForcedAnswer
-from playground.compare.outcome import Divergence, diverges_at, shared
+from playground.compare.outcome import Divergence, diverges_at, shared_tokens
 from playground.compare.stored import Compared
 from playground.core import Progress
 
@@ -107,7 +107,7 @@ def _split_time(split: Divergence, reference: Answer, other: Answer) -> float:
 
 def _forced(forced: ForcedAnswer, reference: Answer, answer: Answer, time_s: float) -> list[Timed]:
     """The reference's answer forced through this variant, at `time_s`, when all panes are done."""
-    lines = [encode.measure(KEY, reference.label, len(reference.tokens), shared(reference, answer))]
+    lines = [encode.measure(KEY, reference.label, len(reference.tokens), shared_tokens(reference, answer))]
     if forced.tokens:
         lines.append(encode.forced(0, forced.tokens))
     lines.append(encode.measured("done" if forced.tokens else "blocked", forced.sentence(reference.label)))

@@ -39,7 +39,7 @@ def ran(session: Session, engine: FakeEngine, *slots: int, prompt: str = "What i
 def finished(session: Session, engine: FakeEngine, *slots: int) -> str:
     ran(session, engine, *slots)
     assert session.run_id == ""
-    list(session.measured())
+    list(session.run_measurements())
     return session.run_id
 
 
@@ -48,7 +48,7 @@ def test_it_is_stored_once_it_is_measured(session: Session) -> None:
     assert [pane["label"] for pane in run.result["panes"]] == ["BF16", "nf4"]
     assert run.settings["divergence"] is True and run.result["forced"][1]["tokens"] == len(GRAVITY)
     session.measure(FakeEngine(), on_request=True)
-    list(session.measured())
+    list(session.run_measurements())
     assert session.run_id == run.id and runs.count() == 1, "nothing new was made or measured"
 
 
@@ -69,7 +69,7 @@ def test_one_pane_again_is_the_comparison_that_is_then_shown(session: Session) -
 def test_a_run_that_begins_meanwhile_ends_the_measuring_and_loses_nothing(session: Session) -> None:
     engine = FakeEngine({"fake:nf4": Script(force_hold_at=2)})
     ran(session, engine)
-    measured = session.measured()
+    measured = session.run_measurements()
     next(measured)
     assert session.begin(engine, dict.fromkeys(session.shown_slots, Ask("And mass?")))
     list(measured)
@@ -85,7 +85,7 @@ def test_nobody_looks_any_more(session: Session) -> None:
     """A tab that is closed while the divergence is measured: what was answered is kept."""
     engine = FakeEngine({"fake:nf4": Script(force_hold_at=2)})
     ran(session, engine)
-    measured = session.measured()
+    measured = session.run_measurements()
     next(measured)
     measured.close()
     assert runs.count() == 1
@@ -99,7 +99,7 @@ def test_what_was_stopped_before_its_first_token_is_not_kept(session: Session) -
     session.stop()
     list(changes)
     session.measure(engine)
-    list(session.measured())
+    list(session.run_measurements())
     assert (session.run_id, session.not_saved, database.exists()) == ("", None, False)
 
 

@@ -280,7 +280,7 @@ def forced_lines(session: Session, slot: int, kind: str) -> list[list[Any]]:
 
 def measure(session: Session, engine: FakeEngine, on_request: bool = False) -> int:
     session.measure(engine, on_request)
-    return sum(1 for _ in session.measured())
+    return sum(1 for _ in session.run_measurements())
 
 
 def test_after_a_run_the_references_answer_is_forced_through_the_others(session: Session) -> None:
@@ -312,19 +312,19 @@ def test_values_only_grow_while_it_is_measured_and_nothing_is_measured_twice(ses
     run(session, engine)
     session.measure(engine)
     seen = session.panes[1].value
-    for _ in session.measured():
+    for _ in session.run_measurements():
         assert session.panes[1].value.startswith(seen)
         seen = session.panes[1].value
     measure(session, engine)
     assert session.panes[1].value == seen and len(engine.forced) == 1
-    assert not list(session.measured()), "somebody looked already"
+    assert not list(session.run_measurements()), "somebody looked already"
 
 
 def test_the_next_run_does_not_wait_and_what_was_measured_stays(session: Session) -> None:
     engine = FakeEngine({"fake:nf4": Script(force_hold_at=3)})
     run(session, engine)
     session.measure(engine)
-    measured = session.measured()
+    measured = session.run_measurements()
     while len(session.panes[1].turns[-1].forced.result.tokens) < 3:  # type: ignore[union-attr]
         next(measured)
     began = time.monotonic()
@@ -343,7 +343,7 @@ def test_stopped_it_can_be_taken_up_again(session: Session) -> None:
     engine = FakeEngine({"fake:nf4": Script(force_hold_at=3)})
     run(session, engine)
     session.measure(engine)
-    for _ in session.measured():
+    for _ in session.run_measurements():
         if len(engine.forced) == 1:
             session.stop(1)
     assert lines(session, 1)[-1][:2] == ["measured", "open"]
@@ -401,7 +401,7 @@ def test_closing_the_tab_ends_the_measuring_too(session: Session) -> None:
     engine = FakeEngine({"fake:nf4": Script(force_hold_at=1)})
     run(session, engine)
     session.measure(engine)
-    measured = session.measured()
+    measured = session.run_measurements()
     while not engine.forced:
         next(measured)
     measured.close()  # type: ignore[attr-defined]
