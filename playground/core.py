@@ -134,6 +134,12 @@ class Sampling:
             parts.append(f"{len(self.stop)} stop string{'s' if len(self.stop) > 1 else ''}")
         return " · ".join(parts)
 
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Sampling:
+        """Inverse of `asdict`, also from JSON. Fields that this version does not have are dropped."""
+        fields = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
+        return cls(**fields | {"stop": tuple(raw.get("stop") or ())})
+
 
 class Alternative(NamedTuple):
     """One of the most probable tokens at a position. logprob in nats, of the raw distribution."""

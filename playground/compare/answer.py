@@ -196,7 +196,7 @@ class Answer:
             engine=str(row.get("engine", "")),
             label=str(row.get("label") or ""),
             source=tuple(prompt.get("messages") or ()) or str(prompt.get("text") or ""),
-            sampling=_sampling(row.get("sampling") or sampling),
+            sampling=Sampling.from_dict(row.get("sampling") or sampling),
             loaded=loaded,
             prompt=_prompt(prompt, loaded),
             tokens=tokens,
@@ -279,12 +279,6 @@ class ForcedAnswer:
 
 def _capital(text: str) -> str:
     return text if text[1:2].isupper() else text[:1].upper() + text[1:]  # vLLM keeps its name
-
-
-def _sampling(row: Mapping[str, Any]) -> Sampling:
-    """The stored sampling; fields that this version does not have are dropped."""
-    supported = {name: value for name, value in row.items() if name in Sampling.__dataclass_fields__}
-    return Sampling(**supported | {"stop": tuple(supported.get("stop") or ())})
 
 
 def _prompt(row: Mapping[str, Any], loaded: Loaded | None) -> Prompt | None:

@@ -189,18 +189,13 @@ def settings(row: Mapping[str, Any]) -> list[list[str]]:
     pairs = []
     for name, value in (row.get("settings") or {}).items():
         if name == "sampling" and isinstance(value, Mapping):
-            pairs.append(["sampling", sampling(value)])
+            pairs.append(["sampling", str(Sampling.from_dict(value))])
         else:
             text = UNSET.get(str(name), "–") if value is None else words(value)
             pairs.append([NAMES.get(str(name), str(name).replace("_", " ")), text])
     if (row.get("settings") or {}).get("tasks") and (ignored := left_out(named(row.get("variants") or ()))):
         pairs.append([GENERATION, ignored.removeprefix(f"{GENERATION} ")])
     return pairs
-
-
-def sampling(row: Mapping[str, Any]) -> str:
-    supported = {name: value for name, value in row.items() if name in Sampling.__dataclass_fields__}
-    return str(Sampling(**supported | {"stop": tuple(supported.get("stop") or ())}))
 
 
 def words(value: Any) -> str:
