@@ -54,7 +54,7 @@ class SideBySide:
             self._live.stop()
         elif not self._console.stderr and error is None:
             for pane in self._panes:
-                self._console.print(_title(pane), style="bold", highlight=False)
+                self._console.print(pane.variant_id, style="bold", highlight=False)
                 self._console.print(_body(pane), highlight=False)
                 if numbers := _numbers(pane):
                     self._console.print(numbers, style="dim", highlight=False)
@@ -73,17 +73,13 @@ class SideBySide:
     def _draw(self) -> Layout:
         layout = Layout(size=HEIGHT)
         columns = [
-            Layout(Panel(_body(pane), title=Text(_title(pane)), subtitle=Text(_numbers(pane)), height=HEIGHT))
+            Layout(Panel(_body(pane), title=Text(pane.variant_id), subtitle=Text(_numbers(pane)), height=HEIGHT))
             for pane in self._panes
         ]
         layout.split_row(*columns)
         root = Layout()
         root.split_column(layout, Layout(Text(self._measuring, style="dim"), size=1, visible=bool(self._measuring)))
         return root
-
-
-def _title(pane: Answer) -> str:
-    return pane.variant_id
 
 
 def _body(pane: Answer) -> Text:

@@ -215,7 +215,7 @@ class Reviews:
         error = self.owner.attempt(request, act)
         value: dict[str, Any] = {
             "serial": event_data.serial(data),
-            "error": [error.message, error.hint] if error else None,
+            "error": _error_row(error),
         }
         if isinstance(error, OwnerOnly):
             return inert(value | {"owner": False, "jobs": [], "older": 0, "active": False, "reviews": []})
@@ -273,7 +273,7 @@ class Reviews:
             if not database.exists():
                 raise reviews.unknown()
             error = self.owner.attempt(request, lambda: act(review_id))
-            value["error"] = [error.message, error.hint] if error else None
+            value["error"] = _error_row(error)
             return inert(value | results(review_id))
         except PlaygroundError as error:
             return inert(value | {"gone": [error.message, error.hint]})

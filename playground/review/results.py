@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from statistics import median
@@ -164,7 +164,7 @@ def _reviewers(people: Sequence[Reviewer], votes: Sequence[Vote]) -> list[dict[s
     return rows
 
 
-def _items(items: Any, ballots: Sequence[Ballot], people: Sequence[Reviewer]) -> list[dict[str, Any]]:
+def _items(items: Iterable[ReviewItem], ballots: Sequence[Ballot], people: Sequence[Reviewer]) -> list[dict[str, Any]]:
     ballots_by_item: defaultdict[int, list[Ballot]] = defaultdict(list)
     for ballot in ballots:
         ballots_by_item[ballot.item.number].append(ballot)

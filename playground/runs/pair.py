@@ -54,15 +54,11 @@ def differences(first: Row, second: Row) -> dict[str, Any]:
     """Groups of conditions: those that differ as [name, before, after], None where missing; how many are the same."""
     groups = []
     for name, facts in (("Settings", page.settings), ("Machine", _device), ("Versions", _versions)):
-        groups.append(_group(name, dict(_pairs(facts(first))), dict(_pairs(facts(second)))))
+        groups.append(_group(name, dict(facts(first)), dict(facts(second))))
     groups.append(_group("Variants", *(_variants(row) for row in (first, second))))
     if (questions := [str(_question(row)) for row in (first, second)]) and any(questions):
         groups.append(_group("Prompt", {"prompt": questions[0]}, {"prompt": questions[1]}))
     return {"groups": groups}
-
-
-def _pairs(rows: Iterable[Sequence[str]]) -> Iterable[tuple[str, str]]:
-    return ((row[0], row[1]) for row in rows)
 
 
 def _device(row: Row) -> list[list[str]]:

@@ -14,10 +14,10 @@ from playground.compare import encode
 from playground.compare.answer import Answer, ForcedAnswer
 from playground.compare.outcome import Divergence, diverges_at, shared_tokens
 from playground.compare.stored import Compared
+from playground.compare.turns import NUMBERS_EVERY_S
 from playground.core import Progress
 
 KEY = "run"  # of the only turn
-NUMBERS_EVERY_S = 0.25
 MAX_NUMBERS = 160  # updates of one pane's figures: those of a long answer are further apart
 Timed = tuple[float, str]
 

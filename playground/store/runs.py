@@ -317,7 +317,7 @@ def stamp(run_id: str, owner: bool = False) -> Stamp:
         with database.reading() as session:
             row = session.execute(query).one_or_none()
     if row is None or (row.revoked_at is not None and not owner):
-        raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted, or the link is cut short.")
+        raise _unknown(run_id)
     return Stamp(row.id, row.updated_at)
 
 
