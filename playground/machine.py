@@ -213,7 +213,7 @@ def probe(*, again: bool = False) -> Probe:
     return fresh
 
 
-def described(device: str = "") -> dict[str, Any]:
+def device_facts(device: str = "") -> dict[str, Any]:
     """The device's facts in a stored run. Raises EngineUnavailable.
 
     device  as the engine reports it. For a CPU nothing is measured: the bandwidth is None if it is not stored. For

@@ -81,7 +81,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
         created_at=time.time(),
         settings={"text": text.name, "tokens": spec.tokens, "max_length": spec.max_length},
         versions=unfinished.versions(),
-        device=machine.described(),
+        device=machine.device_facts(),
         variants=[subject.facts(facts, "") for subject, facts in zip(chosen, loaded, strict=True)],
         result={
             "rows": rows,

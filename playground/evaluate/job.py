@@ -210,7 +210,7 @@ def _run(
         created_at=time.time(),
         settings=spec.settings(),
         versions=unfinished.versions(),
-        device=machine.described(),
+        device=machine.device_facts(),
         variants=[dict(one.facts) for one in measured],
         result={
             "tasks": [one.as_dict() for one in facts.values()],

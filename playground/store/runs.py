@@ -288,7 +288,7 @@ def device_facts(computed_on: Iterable[str]) -> dict[str, Any]:
     if places and not local:
         return {"device": "remote", "name": "a remote endpoint", "cores": None, "memory": None, "bandwidth": None}
     try:
-        return machine.described(local[0] if local else "cpu")
+        return machine.device_facts(local[0] if local else "cpu")
     except EngineUnavailable as error:
         log.warning("the device is not described: %s", error)
         return {"device": local[0], "name": local[0], "cores": machine.cores(), "memory": None, "bandwidth": None}

@@ -74,7 +74,7 @@ def here(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
     monkeypatch.setattr(cli, "follow", follow)
     monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
-    monkeypatch.setattr("playground.machine.described", lambda: {"name": "a test's"})
+    monkeypatch.setattr("playground.machine.device_facts", lambda: {"name": "a test's"})
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", home / "datasets")
 
 

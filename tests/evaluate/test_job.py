@@ -43,7 +43,7 @@ def job(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", home / "datasets")
-    monkeypatch.setattr("playground.machine.described", lambda: {"name": "a test's"})
+    monkeypatch.setattr("playground.machine.device_facts", lambda: {"name": "a test's"})
 
     def run(*variants: str, name: str = "job", **more: Any) -> dict[str, Any]:
         spec = EvaluateSpec(variants=variants, conditions=more.pop("conditions", CONDITIONS), **more)

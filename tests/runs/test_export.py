@@ -170,7 +170,7 @@ def test_a_comparison_from_the_engine_to_the_page(home: Path, monkeypatch: pytes
     from playground.compare.spec import GenerateSpec
 
     catalog.install(monkeypatch)
-    monkeypatch.setattr(machine, "described", lambda device: {"device": device, "name": "Two cores", "cores": 2})
+    monkeypatch.setattr(machine, "device_facts", lambda device: {"device": device, "name": "Two cores", "cores": 2})
     script = Script(("Gravity", " is", " no", " thing", "."))
     run = generate(
         FakeEngine({"fake:nf4": script}), GenerateSpec(variants=["fake", "fake:nf4"], prompt="Why?", divergence=True)
