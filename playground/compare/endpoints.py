@@ -214,8 +214,8 @@ class Endpoints:
                       panel.forget(self.forget, None, panel, queue=False, **PRIVATE)):  # fmt: skip
             event.then(changed, None, outputs, queue=False, **PRIVATE)
         panel.halt(self.halt, None, panel, queue=False, **PRIVATE)
-        begun = panel.ask(self.ask, None, panel, queue=False, **PRIVATE)
-        begun.then(self.stream, None, panel, concurrency_limit=STREAMS, concurrency_id="endpoints", **PRIVATE)
+        started = panel.ask(self.ask, None, panel, queue=False, **PRIVATE)
+        started.then(self.stream, None, panel, concurrency_limit=STREAMS, concurrency_id="endpoints", **PRIVATE)
 
     def visit(self, request: gr.Request) -> Visit:
         """The state of the owner's tab; visitors, who may change nothing here, get an empty one that is not kept."""

@@ -29,10 +29,10 @@ def blocked(reference: Answer, other: Answer) -> str:
         return "The reference wrote nothing that could be forced through it."
     if other.loaded is None:
         return "It was not loaded."
-    if why := base.no_distribution(reference.loaded.engine):
-        return f"The reference runs elsewhere: {why}"
-    if why := base.no_distribution(other.loaded.engine):
-        return why
+    if reason := base.no_distribution(reference.loaded.engine):
+        return f"The reference runs elsewhere: {reason}"
+    if reason := base.no_distribution(other.loaded.engine):
+        return reason
     if reference.loaded.tokenizer_hash != other.loaded.tokenizer_hash:
         return "Its tokenizer is another one than the reference's: the same ids mean different texts."
     if not reference.prompt.ids or UNKNOWN_ID in reference.token_ids:

@@ -85,15 +85,15 @@ class Compare:
         tab, fields = self.tab, set(self.tab.fields.values())
         controls = [tab.verdict, tab.run, tab.stop, tab.trouble]
         # The browser's cost of an update grows with the number of components that are an output of any event.
-        picked = [tab.model, tab.origin, tab.notice, tab.verdict, tab.run]
-        picked += [component for slot in tab.slots for component in (slot.variant, slot.view)]
-        self.pane_outputs = picked
+        pane_outputs = [tab.model, tab.origin, tab.notice, tab.verdict, tab.run]
+        pane_outputs += [component for slot in tab.slots for component in (slot.variant, slot.view)]
+        self.pane_outputs = pane_outputs
 
-        demo.load(self.open, None, [*picked, tab.device], queue=False, **PRIVATE)
+        demo.load(self.open, None, [*pane_outputs, tab.device], queue=False, **PRIVATE)
         demo.unload(self.leave)
-        tab.model.input(self.choose_model, {tab.model}, picked, **PRIVATE)
-        tab.add.click(self.add, None, picked, queue=False, **PRIVATE)
-        tab.endpoints.use(self.use, None, picked, queue=False, **PRIVATE)
+        tab.model.input(self.choose_model, {tab.model}, pane_outputs, **PRIVATE)
+        tab.add.click(self.add, None, pane_outputs, queue=False, **PRIVATE)
+        tab.endpoints.use(self.use, None, pane_outputs, queue=False, **PRIVATE)
         self._chain(tab.run.click(self.run, fields, [*controls, tab.prompt], queue=False, **PRIVATE))
         tab.stop.click(self.stop_all, None, None, queue=False, **PRIVATE)
         tab.clear.click(self.clear, None, [*tab.views, tab.verdict, tab.trouble], queue=False, **PRIVATE)
@@ -103,26 +103,28 @@ class Compare:
             queue=False, trigger_mode="always_last", **PRIVATE,
         )  # fmt: skip
         for index, slot in enumerate(tab.slots):
-            slot.variant.input(_bind_inputs(index, self.choose), {tab.model, slot.variant}, picked, **PRIVATE)
-            slot.remove.click(_bind_request(index, self.remove), None, picked, queue=False, **PRIVATE)
-            chosen = [*picked, tab.trouble]
+            slot.variant.input(_bind_inputs(index, self.choose), {tab.model, slot.variant}, pane_outputs, **PRIVATE)
+            slot.remove.click(_bind_request(index, self.remove), None, pane_outputs, queue=False, **PRIVATE)
+            chosen = [*pane_outputs, tab.trouble]
             slot.view.engine(_bind_event(index, self.choose_engine), None, chosen, queue=False, **PRIVATE)
             slot.view.halt(_bind_request(index, self.stop_one), None, None, queue=False, **PRIVATE)
             again = [tab.verdict, tab.trouble]
             self._measure(slot.view.measure(self.measure_again, None, again, queue=False, **PRIVATE))
             self._chain(slot.view.again(_bind_inputs(index, self.again), fields, controls, queue=False, **PRIVATE))
 
-    def _chain(self, begun: Any) -> None:
+    def _chain(self, started: Any) -> None:
         """Begin, stream, end. Only the views are streamed: gradio rebuilds every output that an update leaves out."""
         tab = self.tab
-        streamed = begun.then(self.stream, None, tab.views, concurrency_limit=16, concurrency_id="compare", **PRIVATE)
+        streamed = started.then(self.stream, None, tab.views, concurrency_limit=16, concurrency_id="compare", **PRIVATE)
         ended = streamed.then(self.ended, None, [tab.verdict, tab.run, tab.stop, tab.device], queue=False, **PRIVATE)
         self._measure(ended)
 
-    def _measure(self, begun: Any) -> None:
+    def _measure(self, started: Any) -> None:
         """Measure the divergence after a run, in a queue of its own so that it delays no run."""
         tab = self.tab
-        measured = begun.then(self.measure, None, tab.views, concurrency_limit=16, concurrency_id="measure", **PRIVATE)
+        measured = started.then(
+            self.measure, None, tab.views, concurrency_limit=16, concurrency_id="measure", **PRIVATE
+        )
         measured.then(self.measured, None, [tab.verdict, tab.trouble], queue=False, **PRIVATE)
 
     # ---- choosing
@@ -200,10 +202,12 @@ class Compare:
     @staticmethod
     def _spread(variants: list[Variant], names: list[str], count: int) -> list[Variant]:
         """The variants beside the reference: those named, then quantized, then others, then itself."""
-        rest = [variant for variant in variants[1:] if variant.name in names]
-        quantized = [variant for variant in variants[1:] if variant.quantize and variant not in rest]
-        rest += quantized + [variant for variant in variants[1:] if variant not in rest and variant not in quantized]
-        return (rest + [variants[0]] * count)[:count]
+        candidates = [variant for variant in variants[1:] if variant.name in names]
+        quantized = [variant for variant in variants[1:] if variant.quantize and variant not in candidates]
+        candidates += quantized + [
+            variant for variant in variants[1:] if variant not in candidates and variant not in quantized
+        ]
+        return (candidates + [variants[0]] * count)[:count]
 
     def choose(self, slot: int, inputs: Mapping[Any, Any], request: gr.Request) -> Update:
         """Show any variant of any model: by id, path or short name, with or without an engine (`nf4@vllm`)."""

@@ -212,36 +212,36 @@ class Session:
             turns = {slot: self.panes[slot].turns[-1] for slot in slots}
             self._streams += 1
         changed: set[int] = set(slots)
-        news, over = threading.Condition(self.lock), threading.Event()
+        condition, ended = threading.Condition(self.lock), threading.Event()
 
         def pump() -> None:
             try:
                 for event in comparison.events():
-                    with news:
+                    with condition:
                         turns[slots[event.pane]].add(event.item)
                         changed.add(slots[event.pane])
-                        news.notify()
+                        condition.notify()
             except Exception:
                 log.exception("the comparison failed")
-                with news:
+                with condition:
                     _fail_unfinished(turns.values())
             finally:
-                with news:
-                    over.set()
-                    news.notify()
+                with condition:
+                    ended.set()
+                    condition.notify()
 
         threading.Thread(target=copy_context().run, args=(pump,), name="session", daemon=True).start()
         try:
-            while not over.is_set():
-                with news:
-                    news.wait_for(lambda: bool(changed) or over.is_set(), HEARTBEAT_S)
+            while not ended.is_set():
+                with condition:
+                    condition.wait_for(lambda: bool(changed) or ended.is_set(), HEARTBEAT_S)
                     changed.update(self._mark_splits(set(slots)))
                     for slot in changed & turns.keys():
                         turns[slot].flush()
-                    now = set(changed)
+                    batch = set(changed)
                     changed.clear()
-                yield now
-                over.wait(1 / UPDATES_PER_SECOND)
+                yield batch
+                ended.wait(1 / UPDATES_PER_SECOND)
             with self.lock:
                 last = set(slots) | self._mark_splits(set(slots))
             yield last
@@ -482,37 +482,37 @@ class Measuring:
             if changed:
                 yield changed
             return
-        news, over = threading.Condition(self._lock), threading.Event()
+        condition, ended = threading.Condition(self._lock), threading.Event()
         slots = list(self._turns)
 
         def pump() -> None:
             reason = STOPPED
             try:
                 for number, item in comparison.events():
-                    with news:
+                    with condition:
                         if self._stopped:
                             break
                         self._turns[slots[number]].add_forced(item)
                         changed.add(slots[number])
-                        news.notify()
+                        condition.notify()
             except Exception:
                 log.exception("measuring failed")
                 reason = FAILED
             finally:
-                with news:
+                with condition:
                     self._end(reason)
-                    over.set()
-                    news.notify()
+                    ended.set()
+                    condition.notify()
 
         threading.Thread(target=copy_context().run, args=(pump,), name="measuring", daemon=True).start()
         try:
-            while not (over.is_set() or self._stopped):
-                with news:
-                    news.wait_for(lambda: bool(changed) or over.is_set() or self._stopped, HEARTBEAT_S)
-                    now = set(changed)
+            while not (ended.is_set() or self._stopped):
+                with condition:
+                    condition.wait_for(lambda: bool(changed) or ended.is_set() or self._stopped, HEARTBEAT_S)
+                    batch = set(changed)
                     changed.clear()
-                yield now
-                over.wait(1 / MEASURES_PER_SECOND)
+                yield batch
+                ended.wait(1 / MEASURES_PER_SECOND)
             yield set(slots)
         finally:
             self.stop()

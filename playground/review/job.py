@@ -135,10 +135,10 @@ def _read(path: Path) -> list[PromptAnswers]:
     """The answers that an interrupted job has written. Truncates an incomplete last line."""
     if not path.is_file():
         return []
-    whole, newline, _ = path.read_bytes().rpartition(b"\n")
+    complete, newline, _ = path.read_bytes().rpartition(b"\n")
     with path.open("r+b") as file:
-        file.truncate(len(whole) + len(newline))
-    rows = [json.loads(line) for line in whole.splitlines() if line.strip()]
+        file.truncate(len(complete) + len(newline))
+    rows = [json.loads(line) for line in complete.splitlines() if line.strip()]
     return [PromptAnswers(row["prompt"], tuple(row["texts"])) for row in rows]
 
 

@@ -52,13 +52,13 @@ def results(review_id: str) -> dict[str, Any]:
         _pair(review, pair, ballots) for pair in dict.fromkeys((item.first, item.second) for item in items.values())
     ]
     sides = Counter(ballot.vote.choice for ballot in ballots)
-    lean, agreed = position(sides["a"], sides["b"]), _agreement(ballots)
+    bias, agreed = position(sides["a"], sides["b"]), _agreement(ballots)
     return {
         "review": summary(review, len(items), len(votes)),
         "sentence": headline(pairs),
         "pairs": pairs,
         "ranking": _ranking(review, ballots) if len(review.variants) > 2 else None,
-        "position": lean and asdict(lean) | {"sentence": position_words(lean)},
+        "position": bias and asdict(bias) | {"sentence": position_words(bias)},
         "agreement": agreed and asdict(agreed) | {"sentence": agreement_words(agreed)},
         "counted": len(ballots),
         "bad": sides["bad"],
@@ -278,11 +278,11 @@ def _either(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def position_words(lean: Position) -> str:
-    side = "A" if lean.share_a > 0.5 else "B"
-    numbers = f"{percent(lean.share_a)} % of the decided votes went to side A (n = {lean.a + lean.b}, "
-    numbers += f"{_interval(lean.ci95)}, p = {lean.p:.2g})"
-    if lean.p < 0.05:
+def position_words(bias: Position) -> str:
+    side = "A" if bias.share_a > 0.5 else "B"
+    numbers = f"{percent(bias.share_a)} % of the decided votes went to side A (n = {bias.a + bias.b}, "
+    numbers += f"{_interval(bias.ci95)}, p = {bias.p:.2g})"
+    if bias.p < 0.05:
         return f"Votes lean to side {side}: {numbers}. Sides are drawn for each vote, so it is noise and no unfairness."
     return f"No lean to a side: {numbers}."
 

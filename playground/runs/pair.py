@@ -128,7 +128,7 @@ def _table(
         "title": title,
         "note": note,
         "columns": list(columns),
-        "lines": [{"name": name, "id": small, "cells": list(cells)} for name, small, cells in lines],
+        "lines": [{"name": name, "id": variant, "cells": list(cells)} for name, variant, cells in lines],
     }
 
 

@@ -96,8 +96,8 @@ def end(
 def request_cancel(job_id: str) -> None:
     """Request the end of a running job; its runner ends it."""
     with database.writing() as session:
-        mark = update(Job).where(Job.id == job_id, Job.state == "running", Job.cancelled_at.is_(None))
-        session.execute(mark.values(cancelled_at=time.time()))
+        change = update(Job).where(Job.id == job_id, Job.state == "running", Job.cancelled_at.is_(None))
+        session.execute(change.values(cancelled_at=time.time()))
 
 
 def _of_this_home() -> ColumnElement[bool]:
