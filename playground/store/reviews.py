@@ -143,7 +143,7 @@ def set_link(review_id: str, key: str | None, places: int) -> None:
 
 
 def exclude(reviewer_id: str, at: float | None) -> bool:
-    """Exclude a reviewer's votes from `at` on (None: count them again); whether there is such a reviewer."""
+    """Exclude all votes of a reviewer at the time `at`, or count them again (None); whether there is such a one."""
     with database.writing() as session:
         change = update(Reviewer).where(Reviewer.id == reviewer_id).values(excluded_at=at)
         return session.connection().execute(change).rowcount > 0
