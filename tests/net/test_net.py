@@ -180,22 +180,30 @@ def named_runs() -> dict[str, str]:
 
 
 class Page(HTMLParser):
-    """What a reader of an exported page sees: its text and the tips of its tokens, without styles and scripts."""
+    """What a reader of an exported page sees: its text and the tips of its tokens, without styles and scripts. A plot
+    is "PLOT": `test_plots.py` holds what is in it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[str] = []
         self._inside = ""
+        self._plot = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._inside = tag
+        if tag == "svg":
+            self._plot = True
+            self.seen.append("PLOT")
         self.seen += [f"{name}: {value}" for name, value in attrs if name in ("data-tip", "data-at", "href")]
 
     def handle_endtag(self, tag: str) -> None:
         self._inside = ""
+        if tag == "svg":
+            self._plot = False
 
     def handle_data(self, data: str) -> None:
-        if self._inside not in ("style", "script") and data.strip():
+        if self._inside not in ("style", "script") and not self._plot and data.strip():
             self.seen.append(" ".join(data.split()))
 
 
