@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from math import exp
 from typing import Any
 
@@ -19,16 +18,15 @@ from playground.report.parts import (
     Answer,
     Cell,
     Exchange,
-    Figure,
     Heading,
     Number,
     Piece,
+    Plot,
     Said,
     Scale,
     Table,
     labels,
 )
-from playground.report.plots import quantile
 from playground.store.schema import Run
 
 Row = Mapping[str, Any]
@@ -57,7 +55,7 @@ def account(run: Run) -> Account:
         caveats=tuple(dict.fromkeys(str(caveat) for one in found for caveat in one.get("caveats") or ())),
         summary=_summary(run, panes, names),
         exchange=exchange(run, panes, names),
-        figures=tuple(_figures(panes, names)),
+        plots=tuple(_plots(panes, names)),
         tables=(_metrics(run, panes, names),),
         conditions=_conditions(run, panes),
     )
@@ -235,7 +233,7 @@ def _conditions(run: Run, panes: Sequence[Answered]) -> tuple[tuple[str, str], .
     return tuple((name, value) for name, value in found if value)
 
 
-def _figures(panes: Sequence[Answered], names: Sequence[str]) -> list[Figure]:
+def _plots(panes: Sequence[Answered], names: Sequence[str]) -> list[Plot]:
     """The gap before each token, and how far each variant is from the reference at each of its tokens."""
     looks = [LOOKS[number % len(LOOKS)] for number in range(len(panes))]
     gaps = [
@@ -243,22 +241,18 @@ def _figures(panes: Sequence[Answered], names: Sequence[str]) -> list[Figure]:
         for pane, name, look in zip(panes, names, looks, strict=True)
         if pane.gaps_s
     ]
-    found = []
-    if gaps:
-        keys = tuple((one.look, one.label) for one in gaps)
-        draw = partial(plots.lines, series=gaps, unit="ms", across="token of the answer")
-        found.append(Figure("Time before each token", draw, "after the first, whose time is the prompt’s", keys))
     moved = [
         plots.Series(name, tuple(positions(pane)), look)
         for pane, name, look in zip(panes, names, looks, strict=True)
         if positions(pane)
     ]
+    found = []
+    if gaps:
+        said = "after the first, whose time is the prompt’s"
+        found.append(plots.lines("Time before each token", gaps, "ms", "token of the answer", said))
     if moved:
-        keys = tuple((one.look, one.label) for one in moved)
-        draw = partial(plots.lines, series=moved, unit="KLD, nats", across="token of the reference’s answer")
-        found.append(
-            Figure("Divergence at each token", draw, "the reference’s own answer, forced; this prompt only", keys)
-        )
+        said, across = "the reference’s own answer, forced; this prompt only", "token of the reference’s answer"
+        found.append(plots.lines("Divergence at each token", moved, "KLD, nats", across, said))
     return found
 
 
@@ -385,3 +379,8 @@ def _piece(token: Token, index: int, scale: tuple[float, float], kld: float | No
 
 def _clamp(value: float) -> float:
     return min(1.0, max(0.0, value))
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -6,14 +6,13 @@ Its sentences, tables and plots.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from playground import formatting
 from playground.evaluate.verdict import gained, is_share, points, sentences
 from playground.metrics.verdict import Verdict, look, read, words
 from playground.report import plots
-from playground.report.parts import Account, Cell, Doubt, Figure, Heading, Interval, Said, Table, labels
+from playground.report.parts import Account, Cell, Doubt, Heading, Interval, Plot, Said, Table, labels
 from playground.store.schema import Run
 
 DIVERGENCE = (
@@ -59,7 +58,7 @@ def account(run: Run) -> Account:
             )
             if table
         ),
-        figures=(*figures(variants, tasks, verdicts, moved), *spread(variants, moved)),
+        plots=(*figures(variants, tasks, verdicts, moved), *spread(variants, moved)),
         conditions=_conditions(run, tasks, variants),
     )
 
@@ -90,7 +89,7 @@ def divergence(run: Run) -> Account:
         caveats=("KLD is a distance, not a loss of quality",),
         doubts=tuple(_doubts(run, variants)),
         tables=(divergence_table(variants, moved),),
-        figures=tuple(keep),
+        plots=tuple(keep),
         conditions=tuple((name, value) for name, value in asked if value),
     )
 
@@ -424,12 +423,8 @@ def moved_summary(variants: Sequence[Row], moved: Sequence[Row]) -> Table:
 # Plots.
 
 
-def figures(
-    variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row], moved: Sequence[Row]
-) -> list[Figure]:
-    found = []
-    if moved and (mark := kld_mark(variants, moved)):
-        found.append(mark)
+def figures(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row], moved: Sequence[Row]) -> list[Plot]:
+    found = [mark] if moved and (mark := kld_mark(variants, moved)) else []
     for task in tasks:
         share = share_of(task, verdicts)
         bars = []
@@ -444,22 +439,17 @@ def figures(
             text = score_words(row["score"], share)
             said = formatting.plus_minus(text, score_words(row.get("stderr"), share))
             tip = f"{variant['label']}: {said}, {row['verdict']}"
-            bars.append(
-                plots.Bar(
-                    str(variant["label"]), by * row["score"], text, shade, Z95 * by * (row.get("stderr") or 0.0), tip
-                )
-            )
+            error = Z95 * by * (row.get("stderr") or 0.0)
+            bars.append(plots.Bar(str(variant["label"]), by * row["score"], text, shade, error, tip))
         if bars:
             unit = f"{task['metric']}{', %' if share else ''}"
-            low = min(0.0, *(bar.value for bar in bars)) if bars else 0.0
-            draw = partial(plots.bars, rows=bars, unit=unit, low=low, reference=reference)
-            found.append(
-                Figure(str(task["name"]), draw, f"n = {task['n']:,}; whiskers ± 1.96 standard errors", wide=False)
-            )
+            low = min(0.0, *(bar.value for bar in bars))
+            said = f"n = {task['n']:,}; whiskers ± 1.96 standard errors"
+            found.append(plots.bars(str(task["name"]), bars, unit, said, low=low, reference=reference))
     return found
 
 
-def kld_mark(variants: Sequence[Row], moved: Sequence[Row]) -> Figure | None:
+def kld_mark(variants: Sequence[Row], moved: Sequence[Row]) -> Plot | None:
     """What is gained against what is lost."""
     marks = []
     for number, variant in enumerate(variants):
@@ -476,11 +466,11 @@ def kld_mark(variants: Sequence[Row], moved: Sequence[Row]) -> Figure | None:
     if not marks:
         return None
     faster = ", larger where faster" if any(mark.speed for mark in marks) else ""
-    draw = partial(plots.tradeoff, marks=marks, unit="mean KLD, nats (less is better)", log=True)
-    return Figure("Size against divergence", draw, f"whiskers ± 1.96 standard errors{faster}", wide=False)
+    said = f"whiskers ± 1.96 standard errors{faster}"
+    return plots.tradeoff("Size against divergence", marks, "mean KLD, nats (less is better)", said)
 
 
-def spread(variants: Sequence[Row], moved: Sequence[Row]) -> list[Figure]:
+def spread(variants: Sequence[Row], moved: Sequence[Row]) -> list[Plot]:
     found = [
         (str(variant["label"]), row["histogram"], row["kld_mean"])
         for variant in variants[1:]
@@ -489,6 +479,4 @@ def spread(variants: Sequence[Row], moved: Sequence[Row]) -> list[Figure]:
     if not found:
         return []
     floor = moved_of(moved, NOISE).get("histogram")
-    draw = partial(plots.hills, rows=found, floor_of=floor)
-    keys = (("hill", "share of the tokens"), ("meanline", "mean"), *((("floor", "noise floor"),) if floor else ()))
-    return [Figure("How the divergence is spread", draw, "KLD of single tokens", keys, wide=False)]
+    return [plots.hills("How the divergence is spread", found, floor, "KLD of single tokens")]

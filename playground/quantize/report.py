@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from playground import formatting
@@ -13,7 +12,7 @@ from playground.metrics.weights import where_it_hurt
 from playground.models import names, stored
 from playground.models.checkpoint import Checkpoint
 from playground.report import plots
-from playground.report.parts import Account, Cell, Figure, Heading, Number, Said, Table
+from playground.report.parts import Account, Cell, Heading, Number, Plot, Said, Table
 from playground.store.runs import device_facts, new_run
 from playground.store.schema import Run, StoredVariant
 
@@ -49,7 +48,7 @@ def account(run: Run) -> Account:
         numbers=tuple(_numbers(made)),
         summary=_sizes(made),
         tables=tuple(tables),
-        figures=tuple(_figures(layers)),
+        plots=tuple(_plots(layers)),
         caveats=("what this costs in quality was not measured here",),
         conditions=_conditions(run, made),
     )
@@ -136,7 +135,7 @@ def _worst(layers: Sequence[Mapping[str, Any]]) -> Table:
     return Table("Where rounding lost most", headings, lines, f"{len(worst)} of {len(layers)} layers")
 
 
-def _figures(layers: Sequence[Mapping[str, Any]]) -> list[Figure]:
+def _plots(layers: Sequence[Mapping[str, Any]]) -> list[Plot]:
     placed = []
     for one in layers:
         if found := _LAYER.match(str(one["name"])):
@@ -148,7 +147,7 @@ def _figures(layers: Sequence[Mapping[str, Any]]) -> list[Figure]:
     errors = [error for *_, error, _ in placed]
     between = f"{formatting.percent(min(errors))} to {formatting.percent(max(errors))}"
     said = f"relative error of each layer’s weight, {between}; darker lost more"
-    return [Figure("Where it hurt", partial(plots.heat, layers=placed), said)]
+    return [plots.heat("Where it hurt", placed, said)]
 
 
 def _conditions(run: Run, made: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from playground import __version__, formatting
-from playground.report.parts import Account, Figure, Interval
+from playground.report import svg
+from playground.report.parts import Account, Interval, Plot
+from playground.report.plots import figures
 from playground.store.schema import Run
 
 HERE = Path(__file__).parent
@@ -27,6 +30,7 @@ def html(told: Account, run: Run) -> str:
     )
     return _environment().get_template("run.html").render(
         told=told,
+        pictures=_pictures(told.plots),
         policy=policy,
         script=script,
         style=style,
@@ -38,10 +42,10 @@ def html(told: Account, run: Run) -> str:
     )  # fmt: skip
 
 
-def drawn(figure: Figure) -> str:
-    """A plot twice, for a desk and for a phone: the style sheet shows one. `Drawing` has escaped what is in it."""
-    wide = figure.draw(WIDE if figure.wide else HALF)
-    return f'<div class="desk">{wide}</div><div class="phone">{figure.draw(PHONE)}</div>'
+def _pictures(plots: Sequence[Plot]) -> list[tuple[Plot, str, str]]:
+    """Each plot for a desk and for a phone: the style sheet shows one. Both are "" where it could not be drawn."""
+    drawn = svg.drawn([(plot, width) for plot in plots for width in (WIDE if plot.wide else HALF, PHONE)])
+    return list(zip(plots, drawn[::2], drawn[1::2], strict=True))
 
 
 def at(interval: Interval, value: float) -> str:
@@ -59,7 +63,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"drawn": drawn, "at": at, "whole": formatting.whole}
+    environment.filters |= {"at": at, "figures": figures, "whole": formatting.whole}
     return environment
 
 

@@ -5,13 +5,12 @@ Plain text and numbers throughout: whoever writes a form escapes it there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["", "reference", "worse", "withheld", "better", "same"]
 MANY = 4  # columns
-Draw = Callable[[int], str]  # the width in pixels → an SVG element
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +78,25 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A plot. It is drawn for the width that it gets, so that its text keeps its size on a phone."""
+class Plot:
+    """A plot as a Vega-Lite specification, for any width and both themes.
+
+    alt   what it shows, for whoever cannot see it
+    keys  a look of a mark, what it stands for
+    wide  takes the whole width of a page
+    """
 
     title: str
-    draw: Draw
+    spec: Mapping[str, Any]
     caption: str = ""
-    keys: tuple[tuple[str, str], ...] = ()  # a class of the drawing, what it stands for
+    alt: str = ""
+    keys: tuple[tuple[str, str], ...] = ()
     wide: bool = True
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The figures that it draws, at most 5,000 lines."""
+        return list(self.spec["data"]["values"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +180,7 @@ class Account:
     numbers: tuple[Number, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     tables: tuple[Table, ...] = ()
-    figures: tuple[Figure, ...] = ()
+    plots: tuple[Plot, ...] = ()
     exchange: Exchange | None = None
     conditions: tuple[tuple[str, str], ...] = ()
     note: str = ""

@@ -1,25 +1,56 @@
-"""The plots of a run, each drawn as SVG for a width in pixels.
+"""The plots of a run as Vega-Lite specifications: data, marks and scales, without a width and without colours.
 
-Drawn by hand: a few marks, one scale, and nothing that could be markup. Colours are classes of the style sheet.
+A colour is the name of a role, as in the style sheets (`{"expr": "acc"}`); `theme` gives each role and every axis its
+look, for an exported page by the variables of its style sheet, so that one picture is light and dark. The rows of a
+specification are the plot's figures: `Plot.rows`. No text of a run is ever part of an expression.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from xml.etree.ElementTree import Element, SubElement, tostring
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from playground import formatting
+from playground.report.parts import Cell, Heading, Plot, Table
 
-Format = Callable[[float], str]
-GLYPH = 6.7  # pixels a character of a label takes, on average
+MOST_ROWS = 5000
+MOST_SHOWN = 200  # of them in a table
+DRAWN = {"look", "from", "least", "most", "base", "top", "at", "after", "area", "tip"}  # fields that only place a mark
+LABEL_PX = 6.7  # a character of a label, on average
+PHONE = (240, 250)  # pixels inside the axes of the narrowest plot: labels that do not meet there, meet nowhere
+ROLES = {name: f"var(--{name})" for name in ("fg", "mute", "line", "soft", "acc", "grey", "bad", "card")}
+LOOKS = {  # of a series or a bar: its colour, and the dashes of its line
+    "ref": ("grey", [1, 0]), "v1": ("acc", [1, 0]), "v2": ("acc", [6, 3]), "v3": ("acc", [2, 3]),
+    "same": ("grey", [1, 0]), "worse": ("bad", [1, 0]), "better": ("acc", [1, 0]), "withheld": ("soft", [1, 0]),
+    "reference": ("grey", [1, 0]), "": ("acc", [1, 0]),
+}  # fmt: skip
+FIGURE = ",.3~r"  # three digits, no needless zeros
+_AXES: dict[str, Any] = {
+    "background": None,
+    "font": "Liberation Sans",  # vl-convert brings it; text is measured by it on every machine, and drawn in the page's
+    "padding": {"left": 0, "right": 2, "top": 4, "bottom": 2},
+    "view": {"stroke": None},
+    "axis": {
+        **{"aria": False, "ticks": False, "labelPadding": 7, "titlePadding": 6, "titleFontWeight": "normal"},
+        **{"labelFontSize": 12, "titleFontSize": 12, "labelSeparation": 8, "domainOpacity": 0.6},
+        **{f"{part}Color": {"expr": role} for part, role in (("label", "mute"), ("title", "mute"))},
+        **{f"{part}Color": {"expr": role} for part, role in (("grid", "line"), ("domain", "grey"))},
+    },
+    "text": {"color": {"expr": "fg"}, "fontSize": 12.5},
+}
+
+
+def theme(place: int) -> dict[str, Any]:
+    """The `config` of a specification that is drawn for a place of so many pixels."""
+    named = {**ROLES, "warm": "rgb(var(--warm))", "place": place}
+    return _AXES | {"params": [{"name": name, "value": value} for name, value in named.items()]}
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values in order. `look` is a class: "ref", "v1", "v2", "v3"."""
+    """Values in order. `look`: a key of `LOOKS`."""
 
     label: str
     values: tuple[float, ...]
@@ -28,7 +59,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """`error` is drawn to both sides; `text` stands at the end."""
+    """`error` is drawn to both sides, `limit` behind it; `text` stands at the end."""
 
     label: str
     value: float
@@ -52,340 +83,386 @@ class Mark:
     tip: str
 
 
-def plain(value: float) -> str:
-    """Three digits, no needless zeros."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
-
-
-def lines(width: float, series: Sequence[Series], unit: str, across: str) -> str:
-    """One line each over the number of the token."""
-    height, left, right, top, bottom = 190.0, 44.0, 8.0, 10.0, 34.0
-    drawing = Drawing(width, height, f"{unit} over {across}")
-    count = max((len(one.values) for one in series), default=0)
+def lines(title: str, series: Sequence[Series], unit: str, across: str, caption: str = "") -> Plot:
+    """One line each over the number of the token. Where there are too many, the highest of so many tokens."""
+    longest = max((len(one.values) for one in series), default=0)
     high = max((max(one.values) for one in series if one.values), default=0.0) * 1.06 or 1.0
-    floor = height - bottom
-
-    def x(at: float) -> float:
-        return left + (width - left - right) * at / max(1, count - 1)
-
-    def y(value: float) -> float:
-        return top + (floor - top) * (1 - value / high)
-
-    for value in ticks(0, high, 4):
-        drawing.line(left, y(value), width - right, y(value), "grid" if value else "axis")
-        drawing.text(left - 7, y(value) + 4, plain(value), anchor="end")
-    for value in ticks(1, max(2, count), 5 if width < 500 else 9):
-        if value == int(value):
-            drawing.text(x(value - 1), floor + 17, plain(value), anchor="middle")
-    drawing.text(0, height - 2, unit, "name")
-    drawing.text(width - right, height - 2, across, "name", "end")
-    for one in series:
-        drawing.polyline(((x(at), y(value)) for at, value in enumerate(one.values)), f"series {one.look}")
-    return str(drawing)
+    by = math.ceil(sum(len(one.values) for one in series) / (MOST_ROWS - len(series)))
+    rows = [
+        {"token": start + 1, "value": max(one.values[start : start + by]), "label": label, "look": one.look}
+        for one, label in zip(series, _distinct(one.label for one in series), strict=True)
+        for start in range(0, len(one.values), by)
+    ]
+    encoding = {
+        "x": _x("token", across, scale={"domain": [1, max(2, longest)]}, ticks=(5, 9), grid=False, tickMinStep=1),
+        "y": _y("value", unit, scale={"domain": [0, high]}),
+        "detail": {"field": "label"},
+        "color": _colours(rows),
+        "strokeDash": _dashes(rows),
+    }
+    spec = _spec(rows, 146, encoding=encoding, mark=_mark("line", strokeWidth=1.7, strokeJoin="round"))
+    more = f"each point is the highest of {by} tokens" if by > 1 else ""
+    return _plot(title, spec, f"{unit} over {across}", (caption, more), keys=[(one.look, one.label) for one in series])
 
 
-def bars(width: float, rows: Sequence[Bar], unit: str, low: float = 0.0, reference: float | None = None) -> str:
+def bars(
+    title: str, rows: Sequence[Bar], unit: str, caption: str = "", *, low: float = 0.0, reference: float | None = None,
+    keys: Sequence[tuple[str, str]] = (),
+) -> Plot:  # fmt: skip
     """Horizontal bars; `reference` is a line across them all."""
-    cell, top, bottom = 28.0, 4.0, 34.0
-    left = label_width([row.label for row in rows], width * 0.34)
-    right = 16 + GLYPH * max((len(row.text) for row in rows), default=0)
-    height = top + cell * len(rows) + bottom
-    drawing = Drawing(width, height, unit)
-    ends = [value for row in rows for value in (row.value + row.error, row.limit or 0.0)]
+    ends = [end for row in rows for end in (row.value + row.error, row.limit or 0.0)]
     high = max([*ends, reference or 0.0]) * 1.03 or 1.0
-    floor = height - bottom
-
-    def x(value: float) -> float:
-        return left + (width - left - right) * (min(max(value, low), high) - low) / (high - low)
-
-    for value in ticks(low, high, 3 if width < 450 else 5):
-        drawing.line(x(value), top, x(value), floor, "grid")
-        drawing.text(x(value), floor + 16, plain(value), anchor="middle")
-    drawing.text(width, height - 2, unit, "name", "end")
-    for number, row in enumerate(rows):
-        middle = top + cell * number + cell / 2
-        group = drawing.group(row.tip or f"{row.label}: {row.text}")
-        drawing.text(left - 8, middle + 4, clipped(row.label, left), "label", "end", group)
-        if row.limit is not None:
-            drawing.rect(x(low), middle - 7, max(1, x(row.limit) - x(low)), 14, "room", group)
-        drawing.rect(x(low), middle - 7, max(1.5, x(row.value) - x(low)), 14, f"bar {row.look}", group)
-        if row.error:
-            first, last = x(row.value - row.error), x(row.value + row.error)
-            drawing.line(first, middle, last, middle, "whisker", group)
-            for end in (first, last):
-                drawing.line(end, middle - 4, end, middle + 4, "whisker", group)
-        drawing.text(width, middle + 4, row.text, "value", "end", group)
+    found = [
+        asdict(row)
+        | {"label": label, "tip": row.tip or f"{row.label}: {row.text}", "from": low}
+        | {end: row.value + sign * row.error if row.error else None for end, sign in (("least", -1), ("most", 1))}
+        for row, label in zip(rows, _distinct(row.label for row in rows), strict=True)
+    ]
+    axis = {"labelColor": {"expr": "fg"}, "labelFontSize": 12.5, "labelLimit": 150, "domain": False}
+    order = {"domain": [row["label"] for row in found]}
+    y = {"field": "label", "type": "nominal", "scale": order, "title": None, "axis": axis}
+    x = _x("value", unit, scale={"domain": [low, high], "clamp": True}, ticks=(3, 5), domain=False)
+    tip = {"field": "tip"}
+    layers: list[dict[str, Any]] = [
+        {
+            "mark": _mark(
+                "bar", tip=True, height=14, opacity=0.75, stroke={"expr": "datum.look == 'withheld' ? bad : null"}
+            ),
+            "encoding": {"x": x, "x2": {"field": "from"}, "y": y, "color": _colours(found), "description": tip},
+        },
+        {
+            "mark": _mark("text", align="left", fontWeight=600, dx=8),
+            "encoding": {"x": {"value": {"expr": "width"}}, "y": y, "text": {"field": "text"}},
+        },
+    ]
+    if any(row.limit for row in rows):
+        room = _mark("bar", height=14, color={"expr": "soft"}, stroke={"expr": "line"})
+        layers.insert(0, {"mark": room, "encoding": {"x": x | {"field": "limit"}, "x2": {"field": "from"}, "y": y}})
+    if any(row.error for row in rows):
+        layers += _whiskers("x", x, {"y": y})
     if reference is not None:
-        drawing.line(x(reference), top, x(reference), floor, "refline")
-    return str(drawing)
+        rule = _mark("rule", strokeDash=[3, 3], color={"expr": "grey"})
+        layers.append({"data": {"values": [{}]}, "mark": rule, "encoding": {"x": {"datum": reference}}})
+    return _plot(title, _spec(found, {"step": 28}, layer=layers), unit, (caption,), keys=keys, wide=False)
 
 
-def tradeoff(width: float, marks: Sequence[Mark], unit: str, *, log: bool) -> str:
-    """Quality over size on disk; the area of a mark grows with its speed."""
-    height, left, right, top, bottom = 310.0, 52.0, 20.0, 16.0, 42.0
-    drawing = Drawing(width, height, f"{unit} over size on disk")
-    x1, x0 = max(mark.x for mark in marks) * 1.12, min(mark.x for mark in marks) * 0.78
-    lows = [max(mark.y - mark.error, mark.y / 3) if log else mark.y - mark.error for mark in marks]
-    y0, y1 = min(lows), max(mark.y + mark.error for mark in marks)
-    if log:
-        y0, y1 = y0 / 1.5, y1 * 1.5
-    else:
-        pad = 0.08 * (y1 - y0 or 1)
-        y0, y1 = (0 if 0 <= y0 < pad else y0 - pad), y1 + pad
-    floor = height - bottom
-
-    def x(value: float) -> float:
-        return left + (width - left - right) * (value - x0) / (x1 - x0)
-
-    def y(value: float) -> float:
-        share = math.log(max(value, y0) / y0) / math.log(y1 / y0) if log else (value - y0) / (y1 - y0)
-        return top + (floor - top) * (1 - min(1, max(0, share)))
-
-    tens = [10.0**power for power in range(-9, 4)]
-    for value in [one for one in tens if y0 <= one <= y1] if log else ticks(y0, y1, 5):
-        drawing.line(left, y(value), width - right, y(value), "grid")
-        drawing.text(left - 8, y(value) + 4, f"{value:g}" if value >= 1e-3 else f"{value:.0e}", anchor="end")
-    for value in ticks(x0, x1, 3 if width < 460 else 6):
-        drawing.text(x(value), floor + 17, formatting.size(value), anchor="middle")
-    drawing.line(left, floor, width - right, floor, "axis")
-    drawing.text(0, height - 2, unit, "name")
-    drawing.text(width - right, height - 2, "on disk", "name", "end")
+def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") -> Plot:
+    """Quality, on a logarithmic scale, over size on disk; the area of a mark grows with its speed."""
+    x0, x1 = min(mark.x for mark in marks) * 0.78, max(mark.x for mark in marks) * 1.12
+    y0 = min(max(mark.y - mark.error, mark.y / 3) for mark in marks) / 1.5
+    y1 = max(mark.y + mark.error for mark in marks) * 1.5
+    tens = [10.0**power for power in range(-9, 4) if y0 <= 10.0**power <= y1]
+    width, height = PHONE
     fastest = max((mark.speed or 0 for mark in marks), default=0) or 1.0
-    radius = [5.0 if mark.speed is None else 3.5 + 9 * math.sqrt(mark.speed / fastest) for mark in marks]
-    taken = [(x(mark.x) - r, y(mark.y), 2 * r) for mark, r in zip(marks, radius, strict=True)]
-    for mark, r in sorted(zip(marks, radius, strict=True), key=lambda pair: -pair[1]):
-        px, py = x(mark.x), y(mark.y)
-        group = drawing.group(mark.tip)
-        if mark.error:
-            first, last = y(mark.y - mark.error), y(mark.y + mark.error)
-            drawing.line(px, first, px, last, "whisker", group)
-            for end in (first, last):
-                drawing.line(px - 4, end, px + 4, end, "whisker", group)
-        drawing.circle(px, py, r, f"mark {mark.look}", group)
-        wide = GLYPH * len(mark.label)
-        after = px + r + 8 + wide < width
-        lx = px + r + 7 if after else px - r - 7 - wide
-        ly = _free(taken, lx, py + 4, wide)
-        taken.append((lx, ly, wide))
-        drawing.text(lx if after else lx + wide, ly, mark.label, "label", "start" if after else "end", group)
-    return str(drawing)
+    places: list[tuple[float, float, float]] = []
+    for mark in marks:
+        share = math.log(mark.y / y0) / math.log(y1 / y0)
+        places.append((width * (mark.x - x0) / (x1 - x0), height * (1 - share), LABEL_PX * len(mark.label)))
+    rows = []
+    taken = [(x - 10, y, 20.0) for x, y, _ in places]
+    for mark, (x, y, wide), label in zip(marks, places, _distinct(mark.label for mark in marks), strict=True):
+        after = x + 14 + wide < width
+        left = x + 12 if after else x - 12 - wide
+        down = _free(taken, left, y, wide)
+        taken.append((left, down, wide))
+        rows.append(
+            {
+                **asdict(mark), "label": label, "after": after, "at": y1 * (y0 / y1) ** (down / height),
+                "least": max(y0, mark.y - mark.error) if mark.error else None,
+                "most": mark.y + mark.error if mark.error else None,
+                "area": 80.0 if mark.speed is None else math.pi * (3.5 + 9 * math.sqrt(mark.speed / fastest)) ** 2,
+            }
+        )  # fmt: skip
+    size = "replace(format(datum.value, '.3~s'), regexp('([kMGT]?)$'), ' $1B')"
+    across = _x("x", "on disk", scale={"domain": [x0, x1]}, ticks=(3, 6), grid=False, labelExpr=size)
+    up = _y("y", unit, scale={"type": "log", "domain": [y0, y1]}, **({"values": tens} if len(tens) > 1 else {}))
+    area = {"field": "area", "type": "quantitative", "scale": None}
+    point = _mark("point", tip=True, filled=True, shape="circle", opacity=0.75)
+    name = _mark("text", align={"expr": "datum.after ? 'left' : 'right'"}, dx={"expr": "datum.after ? 14 : -14"})
+    layers = _whiskers("y", up, {"x": across}) if any(one.error for one in marks) else []
+    layers.append(
+        {
+            "mark": point,
+            "encoding": {
+                **{"x": across, "y": up, "size": area, "color": _colours(rows)},
+                "description": {"field": "tip"},
+            },
+        }
+    )
+    layers.append({"mark": name, "encoding": {"x": across, "y": up | {"field": "at"}, "text": {"field": "label"}}})
+    return _plot(title, _spec(rows, height, layer=layers), f"{unit} over size on disk", (caption,), wide=False)
 
 
 def _free(taken: Sequence[tuple[float, float, float]], x: float, y: float, wide: float) -> float:
-    """The height nearest below `y` at which a label lies on no other."""
+    """The height nearest below `y`, in pixels, at which a label lies on no other."""
     for _ in range(40):
-        if not any(x < bx + bw and bx < x + wide and abs(y - by) < 14 and by != y - 4 for bx, by, bw in taken):
+        if not any(x < bx + bw and bx < x + wide and abs(y - by) < 14 and by != y for bx, by, bw in taken):
             break
         y += 2
     return y
 
 
 def hills(
-    width: float, rows: Sequence[tuple[str, Mapping[str, Sequence[float]], float]],
-    floor_of: Mapping[str, Sequence[float]] | None,
-) -> str:  # fmt: skip
+    title: str, rows: Sequence[tuple[str, Mapping[str, Sequence[float]], float]],
+    floor: Mapping[str, Sequence[float]] | None, caption: str = "",
+) -> Plot:  # fmt: skip
     """How the KLD of single tokens is spread, over a logarithmic axis: label, histogram and mean of each variant; the
     noise floor stands behind each.
     """
-    top, bottom, right = 6.0, 36.0, 12.0
-    left = label_width([label for label, *_ in rows], width * 0.3)
-    cell = max(48.0, min(84.0, 320.0 / max(1, len(rows))))
-    height = top + cell * len(rows) + bottom
-    drawing = Drawing(width, height, "Distribution of the KLD of single tokens, logarithmic")
-    every = [histogram for _, histogram, _ in rows] + ([floor_of] if floor_of else [])
-    used = [
-        edge
-        for one in every
-        for count, edges in zip(one["counts"], pairwise(one["edges"]), strict=True)
-        if count
-        for edge in edges
-    ]
-    e0, e1 = max(-9, math.floor(min(used, default=-8))), math.ceil(max(used, default=2))
-    most = max((max(one["counts"]) / (sum(one["counts"]) or 1) for one in every), default=1) or 1
-
-    def x(power: float) -> float:
-        return left + (width - left - right) * (min(max(power, e0), e1) - e0) / (e1 - e0)
-
-    def hill(one: Mapping[str, Sequence[float]], base: float) -> list[tuple[float, float]]:
-        total = sum(one["counts"]) or 1
-        points = [(x(one["edges"][0]), base)]
-        for count, (first, last) in zip(one["counts"], pairwise(one["edges"]), strict=True):
-            high = base - (cell - 12) * count / total / most
-            points += [(x(first), high), (x(last), high)]
-        return [*points, (x(one["edges"][-1]), base)]
-
-    every_ = 2 if e1 - e0 > 7 or width < 420 else 1
-    for power in range(e0, e1 + 1, every_):
-        drawing.line(x(power), top, x(power), height - bottom, "grid")
-        name = plain(10.0**power) if -2 <= power <= 2 else f"1e{power}"
-        drawing.text(x(power), height - bottom + 16, name, anchor="middle")
-    for number, (label, histogram, mean) in enumerate(rows):
-        base = top + cell * (number + 1)
-        if floor_of:
-            drawing.polyline(hill(floor_of, base), "floor", filled=True)
-        drawing.polyline(hill(histogram, base), "hill", filled=True)
-        drawing.line(left, base, width - right, base, "axis")
+    every = [_steps(histogram) for _, histogram, _ in rows] + ([_steps(floor)] if floor else [])
+    edges = [edge for steps in every for edge, _ in steps]
+    first, last = max(-9, math.floor(min(edges, default=-8))), math.ceil(max(edges, default=2))
+    most = max((share for steps in every for _, share in steps), default=1.0)
+    found: list[dict[str, Any]] = []
+    names = _distinct(label for label, *_ in rows)
+    for number, (label, (_, histogram, mean)) in enumerate(zip(names, rows, strict=True)):
+        base = len(rows) - 1 - number
+        for kind, steps in (("floor", _steps(floor) if floor else []), ("hill", _steps(histogram))):
+            found += [
+                {"label": label, "kind": kind, "power": edge, "share": share, "base": base}
+                | {"top": base + round(0.85 * share / most, 4)}
+                for edge, share in steps
+            ]
         if mean > 0:
-            at = x(math.log10(mean))
-            drawing.line(at, base - cell + 14, at, base, "meanline")
-        drawing.text(left - 8, base - 6, clipped(label, left), "label", "end")
-    drawing.text(width - right, height - 2, "KLD of a token, nats", "name", "end")
-    return str(drawing)
+            at = {"power": min(max(math.log10(mean), first), last), "mean": mean}
+            found.append({"label": label, "kind": "mean", **at, "base": base, "top": base + 0.85})
+    power = "abs(datum.value) <= 2 ? format(pow(10, datum.value), '~g') : '1e' + datum.value"
+    scale = {"domain": [first, last], "clamp": True}
+    scale = {"domain": [first, last], "clamp": True}
+    x = _x("power", "KLD of a token, nats", scale=scale, ticks=(5, 10), labelExpr=power, tickMinStep=1, domain=False)
+    y = {"type": "quantitative", "axis": None, "scale": {"domain": [0, len(rows)]}}
+    up = {"x": x, "y": {"field": "base", **y}, "y2": {"field": "top"}, "detail": {"field": "label"}}
+    axis = {"labelColor": {"expr": "fg"}, "labelFontSize": 12.5, "labelLimit": 150, "domain": False}
+    named = {"field": "label", "type": "nominal", "scale": {"domain": names}, "title": None, "axis": axis}
+    layers = [
+        {
+            "transform": [{"filter": f"datum.kind == '{kind}'"}],
+            "mark": _mark("area", interpolate="step-after", color={"expr": colour}, opacity=opacity),
+            "encoding": up,
+        }
+        for kind, colour, opacity in (("floor", "grey", 0.22), ("hill", "warm", 0.62))
+    ]
+    layers += [
+        {
+            "transform": [{"filter": "datum.kind == 'mean'"}],
+            "mark": _mark("rule", strokeWidth=1.6, color={"expr": "fg"}),
+            "encoding": up,
+        },
+        {"mark": _mark("rule", color={"expr": "grey"}, strokeOpacity=0.6), "encoding": {"y": up["y"]}},
+        {"mark": _mark("tick", opacity=0, color={"expr": "line"}), "encoding": {"y": named}},
+    ]
+    for layer in layers[-2:]:
+        layer["transform"] = [{"aggregate": [], "groupby": ["label", "base"]}]
+    cell = max(48.0, min(84.0, 320.0 / max(1, len(rows))))
+    resolved = {"scale": {"y": "independent"}}
+    spec = _spec(found, round(cell * len(rows)), layer=layers, resolve=resolved)
+    keys = [("hill", "share of the tokens"), ("meanline", "mean"), *([("floor", "noise floor")] if floor else [])]
+    return _plot(title, spec, "Distribution of the KLD of single tokens", (caption,), keys=keys, wide=False)
 
 
-def levels(width: float, series: Sequence[tuple[str, str, Sequence[tuple[int, float]]]], unit: str) -> str:
+def _steps(histogram: Mapping[str, Sequence[float]]) -> list[tuple[float, float]]:
+    """Where a bin begins and its share of the tokens; bins without any are left out, but for where they begin."""
+    total = sum(histogram["counts"]) or 1
+    shares = [*(count / total for count in histogram["counts"]), 0.0]
+    return [
+        (edge, share)
+        for number, (edge, share) in enumerate(zip(histogram["edges"], shares, strict=True))
+        if share or (number and shares[number - 1])
+    ]
+
+
+def levels(
+    title: str, series: Sequence[tuple[str, str, Sequence[tuple[int, float]]]], unit: str, caption: str = ""
+) -> Plot:
     """Values over how many requests ran at once: label, look, (level, value)."""
-    height, left, right, top, bottom = 210.0, 46.0, 14.0, 12.0, 38.0
-    drawing = Drawing(width, height, f"{unit} over requests at once")
-    counts = sorted({level for *_, points in series for level, _ in points})
+    rows: list[dict[str, Any]] = [
+        {"label": name, "look": look, "level": level, "value": value}
+        | {"tip": f"{label}, {level} at once: {formatting.figure(value)} {unit}"}
+        for (label, look, points), name in zip(series, _distinct(label for label, *_ in series), strict=True)
+        for level, value in sorted(points)
+    ]
+    counts = sorted({row["level"] for row in rows})
     high = max((value for *_, points in series for _, value in points), default=1) * 1.1 or 1
-    span = math.log2(counts[-1] / counts[0]) if len(counts) > 1 else 1
-    floor = height - bottom
-
-    def x(level: float) -> float:
-        share = 0.5 if len(counts) == 1 else math.log2(level / counts[0]) / span
-        return left + 10 + (width - left - right - 20) * share
-
-    def y(value: float) -> float:
-        return top + (floor - top) * (1 - value / high)
-
-    for value in ticks(0, high, 4):
-        drawing.line(left, y(value), width - right, y(value), "grid" if value else "axis")
-        drawing.text(left - 8, y(value) + 4, plain(value), anchor="end")
-    for level in counts:
-        drawing.text(x(level), floor + 17, str(level), anchor="middle")
-    drawing.text(0, height - 2, unit, "name")
-    drawing.text(width - right, height - 2, "requests at once", "name", "end")
-    for label, look, points in series:
-        drawing.polyline(((x(level), y(value)) for level, value in sorted(points)), f"series {look}")
-        for level, value in points:
-            group = drawing.group(f"{label}, {level} at once: {formatting.figure(value)} {unit}")
-            drawing.circle(x(level), y(value), 4.5, f"mark {look}", group)
-    return str(drawing)
+    ends = [counts[0] / 1.1, counts[-1] * 1.1] if len(counts) > 1 else [counts[0] / 2, counts[0] * 2]
+    scale = {"type": "log", "base": 2, "domain": ends}
+    encoding = {
+        "x": _x("level", "requests at once", scale=scale, grid=False, values=counts, format="d"),
+        "y": _y("value", unit, scale={"domain": [0, high]}),
+        "color": _colours(rows),
+        "detail": {"field": "label"},
+    }
+    layers = [
+        {"mark": _mark("line", strokeWidth=1.7), "encoding": {"strokeDash": _dashes(rows)}},
+        {"mark": _mark("point", tip=True, filled=True, size=64), "encoding": {"description": {"field": "tip"}}},
+    ]
+    keys = [(look, label) for label, look, _ in series]
+    spec = _spec(rows, 160, encoding=encoding, layer=layers)
+    return _plot(title, spec, f"{unit} over requests at once", (caption,), keys=keys, wide=False)
 
 
-def heat(width: float, layers: Sequence[tuple[int, str, float, str]]) -> str:
+def heat(title: str, layers: Sequence[tuple[int, str, float, str]], caption: str = "") -> Plot:
     """A row per kind of projection, a column per layer: number, kind, relative error, tip. Darker lost more.
 
-    The colours span a factor of two at least: where all layers lose the same, they look the same.
+    The colours span a factor of two at least: where all layers lose the same, they look the same. Where there are too
+    many projections, as of experts, those of one name in one layer are one cell: the one that lost most.
     """
+    more = ""
+    if len(layers) > MOST_ROWS:
+        worst: dict[tuple[int, str], tuple[int, str, float, str]] = {}
+        for number, kind, error, tip in layers:
+            key = (number, kind.rpartition(".")[2])
+            worst[key] = max(worst.get(key, (number, key[1], error, tip)), (number, key[1], error, tip), key=_error)
+        layers, more = list(worst.values()), "of projections of one name in one layer the one that lost most"
     kinds = list(dict.fromkeys(kind for _, kind, *_ in layers))
-    short = [kind.rpartition(".")[2] for kind in kinds]
+    names = dict(zip(kinds, _distinct(kind.rpartition(".")[2] for kind in kinds), strict=True))
+    means = {kind: _mean([error for _, own, error, _ in layers if own == kind]) for kind in kinds}
+    rows = [
+        {"layer": number, "projection": names[kind], "kind": kind, "error": error, "tip": tip}
+        | {"mean": f"mean {formatting.percent(means[kind])}"}
+        for number, kind, error, tip in layers
+    ]
+    high = max(error for *_, error, _ in layers)
+    low = min(*(error for *_, error, _ in layers), high / 2)
     count = max(number for number, *_ in layers) + 1
-    errors = [error for *_, error, _ in layers]
-    high = max(errors)
-    low = min(*errors, high / 2)
-    left = label_width(short, 150)
-    right = 0.0 if width < 480 else 96.0
-    cell, top = (16.0 if len(kinds) > 12 else 24.0), 4.0
-    height = top + cell * len(kinds) + 24
-    drawing = Drawing(width, height, "Relative error by layer and kind of projection")
-    wide = (width - left - right) / count
-    for row, kind in enumerate(kinds):
-        y = top + cell * row
-        own = [one for one in layers if one[1] == kind]
-        drawing.text(left - 8, y + cell / 2 + 4, clipped(short[row], left), "label", "end")
-        for number, _, error, tip in own:
-            share = (error - low) / (high - low) if high > low else 1.0
-            group = drawing.group(tip)
-            gap = 1.5 if wide > 5 else 0.3
-            drawing.rect(
-                left + number * wide, y + 1, max(1, wide - gap), cell - 2, "cell", group, 0.06 + 0.94 * max(0.0, share)
-            )
-        if right:
-            mean = sum(one[2] for one in own) / len(own)
-            drawing.text(width - right + 8, y + cell / 2 + 4, f"mean {formatting.percent(mean)}")
-    drawing.text(left, height - 5, "layer 0")
-    if count > 1:
-        drawing.text(left + count * wide, height - 5, str(count - 1), anchor="end")
-    return str(drawing)
+    axis = {"labelColor": {"expr": "mute"}, "labelLimit": 150, "domain": False}
+    y = {"field": "projection", "type": "nominal", "sort": None, "title": None, "axis": axis}
+    across = {"labelAngle": 0, "labelOverlap": "greedy", "domain": False, "titleAnchor": "start"}
+    strength = {"domain": [low, high], "range": [0.06, 1.0]} if high > low else {"domain": [0, high], "range": [0, 1]}
+    gap = {"expr": f"place > {6 * count} ? 1.5 : 0.3"}
+    drawn = [
+        {
+            "mark": _mark("rect", tip=True, color={"expr": "warm"}, stroke={"expr": "card"}, strokeWidth=gap),
+            "encoding": {
+                "x": {"field": "layer", "type": "ordinal", "title": "layer", "axis": across}, "y": y,
+                "opacity": {"field": "error", "type": "quantitative", "scale": strength, "legend": None},
+                "description": {"field": "tip"},
+            },
+        },
+        {
+            "transform": [{"aggregate": [], "groupby": ["projection", "mean"]}],
+            "mark": _mark("text", align="left", dx=8, fontSize=12, color={"expr": "mute"}),
+            "encoding": {
+                "x": {"value": {"expr": "width"}}, "y": y,
+                "text": {"condition": {"test": "place < 480", "value": ""}, "field": "mean"},
+            },
+        },
+    ]  # fmt: skip
+    spec = _spec(rows, {"step": 16 if len(kinds) > 12 else 24}, layer=drawn)
+    return _plot(title, spec, "Relative error by layer and kind of projection", (caption, more))
 
 
-# SVG.
+def _error(cell: tuple[int, str, float, str]) -> float:
+    return cell[2]
 
 
-class Drawing:
-    """One picture; text and attributes are escaped when it is written."""
-
-    def __init__(self, width: float, height: float, words: str) -> None:
-        self.width, self.height = width, height
-        self.root = Element("svg", {"viewBox": f"0 0 {_n(width)} {_n(height)}", "role": "img", "aria-label": words})
-
-    def __str__(self) -> str:
-        return tostring(self.root, encoding="unicode", short_empty_elements=False)
-
-    def group(self, tip: str) -> Element:
-        """Marks that say `tip` when pointed at."""
-        group = SubElement(self.root, "g")
-        SubElement(group, "title").text = _xml(tip)
-        return group
-
-    def line(self, x1: float, y1: float, x2: float, y2: float, cls: str, inside: Element | None = None) -> None:
-        self._put("line", {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "class": cls}, inside)
-
-    def rect(
-        self, x: float, y: float, width: float, height: float, cls: str, inside: Element | None = None,
-        strength: float | None = None,
-    ) -> None:  # fmt: skip
-        said: dict[str, float | str] = {"x": x, "y": y, "width": width, "height": height, "class": cls}
-        if strength is not None:
-            said["style"] = f"--h:{strength:.3f}"
-        self._put("rect", said, inside)
-
-    def circle(self, x: float, y: float, r: float, cls: str, inside: Element | None = None) -> None:
-        self._put("circle", {"cx": x, "cy": y, "r": r, "class": cls}, inside)
-
-    def polyline(self, points: Iterable[tuple[float, float]], cls: str, *, filled: bool = False) -> None:
-        joined = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
-        self._put("polygon" if filled else "polyline", {"points": joined, "class": cls}, None)
-
-    def text(
-        self, x: float, y: float, words: str, cls: str = "", anchor: str = "start", inside: Element | None = None
-    ) -> None:
-        self._put("text", {"x": x, "y": y, "text-anchor": anchor, "class": cls}, inside, words)
-
-    def _put(
-        self, tag: str, attributes: dict[str, float | str], inside: Element | None, words: str | None = None
-    ) -> None:
-        said = {name: value if isinstance(value, str) else _n(value) for name, value in attributes.items()}
-        node = SubElement(self.root if inside is None else inside, tag, said)
-        if words is not None:
-            node.text = _xml(words)
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
-def _n(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
+def figures(plot: Plot) -> Table:
+    """The rows of a plot as a table, for whoever has no picture: a column for each field that says something."""
+    rows = plot.rows
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in DRAWN]
+    headings = [Heading(name, words=any(isinstance(row.get(name), str) for row in rows)) for name in names]
+    shown = [tuple(Cell(_shown(row.get(name))) for name in names) for row in rows[:MOST_SHOWN]]
+    more = f"the first {MOST_SHOWN:,} of {len(rows):,} rows" if len(rows) > MOST_SHOWN else ""
+    return Table(plot.title, tuple(headings), tuple(shown), more)
 
 
-def _xml(text: str) -> str:
-    """Without the control characters that no XML can hold."""
-    return "".join(char for char in text if char >= " " or char in "\t\n")
+def _shown(value: Any) -> str:
+    return formatting.UNKNOWN if value is None else value if isinstance(value, str) else f"{value:.4g}"
 
 
-def label_width(labels: Iterable[str], most: float) -> float:
-    """Room for names at the left, in pixels."""
-    return min(most, 14 + GLYPH * max(map(len, labels), default=0))
+# What the plots share.
 
 
-def clipped(label: str, room: float) -> str:
-    most = max(4, int((room - 10) / GLYPH))
-    return label if len(label) <= most else f"{label[: most - 1]}…"
+def _spec(rows: Sequence[Mapping[str, Any]], height: int | Mapping[str, int], **drawn: Any) -> dict[str, Any]:
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "data": {"values": [{name: _plain(value) for name, value in row.items()} for row in rows[:MOST_ROWS]]},
+        "height": height,
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        **drawn,
+    }
 
 
-def step(span: float, most: int) -> float:
-    """The smallest round distance at which no more than `most` ticks lie in `span`."""
-    base = 10 ** math.floor(math.log10(span / most)) if span > 0 else 1.0
-    return next((m * base for m in (1, 2, 2.5, 5, 10) if span / (m * base) <= most), span or 1.0)
+def _plot(
+    title: str, spec: dict[str, Any], words: str, captions: Iterable[str], *, keys: Sequence[tuple[str, str]] = (),
+    wide: bool = True,
+) -> Plot:  # fmt: skip
+    return Plot(title, spec, "; ".join(filter(None, captions)), _plain(words), tuple(keys), wide)
 
 
-def ticks(low: float, high: float, most: int) -> list[float]:
-    by = step(high - low, most)
-    first = math.ceil(low / by - 1e-9)
-    return [number * by for number in range(first, math.floor(high / by + 1e-9) + 1)]
+def _plain(value: Any) -> Any:
+    """Text without what neither JSON nor XML can hold: half characters and control characters."""
+    if not isinstance(value, str):
+        return value
+    whole = value.encode("utf-8", "replace").decode()
+    return "".join(char for char in whole if char >= " " and char not in "\ufffe\uffff")
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+def _distinct(labels: Iterable[str]) -> list[str]:
+    """Two of one name get rows of their own: what tells them apart cannot be seen."""
+    seen: dict[str, int] = {}
+    found = []
+    for label in map(_plain, labels):
+        found.append(label + "\u200b" * seen.get(label, 0))
+        seen[label] = seen.get(label, 0) + 1
+    return found
+
+
+def _mark(kind: str, *, tip: bool = False, **more: Any) -> dict[str, Any]:
+    """`tip`: its encoding has a description, which becomes a title; Vega's own descriptions are left out."""
+    return {"type": kind, **({} if tip else {"aria": False}), **more}
+
+
+def _x(
+    field: str, title: str, *, scale: Mapping[str, Any], ticks: tuple[int, int] = (5, 5), **axis: Any
+) -> dict[str, Any]:
+    """A scale to the right; its name stands at its end. `ticks`: on a phone, on a desk."""
+    count = {"expr": f"place < 400 ? {ticks[0]} : {ticks[1]}"}
+    drawn = {"titleAnchor": "end", "tickCount": count, "format": FIGURE, **axis}
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": _plain(title),
+        "scale": {"nice": False, **scale},
+        "axis": drawn,
+    }
+
+
+def _y(field: str, title: str, *, scale: Mapping[str, Any], **axis: Any) -> dict[str, Any]:
+    """A scale upwards; its name stands above it, level."""
+    above = {"titleAngle": 0, "titleAnchor": "end", "titleAlign": "left", "titleX": -34, "titleY": -10}
+    drawn = {**above, "tickCount": 4, "format": FIGURE, **axis}
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": _plain(title),
+        "scale": {"nice": False, **scale},
+        "axis": drawn,
+    }
+
+
+def _colours(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    looks = list(dict.fromkeys(row["look"] for row in rows))
+    scale = {"domain": looks, "range": [{"expr": LOOKS[look][0]} for look in looks]}
+    return {"field": "look", "type": "nominal", "scale": scale, "legend": None}
+
+
+def _dashes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    looks = list(dict.fromkeys(row["look"] for row in rows))
+    scale = {"domain": looks, "range": [LOOKS[look][1] for look in looks]}
+    return {"field": "look", "type": "nominal", "scale": scale, "legend": None}
+
+
+def _whiskers(along: str, scale: Mapping[str, Any], across: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line from `least` to `most` with a short stroke at each end."""
+    look: dict[str, Any] = {"color": {"expr": "fg"}, "opacity": 0.6}
+    line = {"mark": _mark("rule", strokeWidth=1.4, **look)}
+    line["encoding"] = {along: {**scale, "field": "least"}, f"{along}2": {"field": "most"}, **across}
+    ends = [
+        {"mark": _mark("tick", thickness=1.4, size=8, **look), "encoding": {along: {**scale, "field": end}, **across}}
+        for end in ("least", "most")
+    ]
+    return [line, *ends]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 from typing import Any
 
 from playground import formatting
@@ -17,7 +16,7 @@ from playground.engines.subjects import described, model_name, variant_or_none
 from playground.models.address import Address
 from playground.models.names import key
 from playground.report import plots
-from playground.report.parts import Account, Cell, Figure, Heading, Said, Table
+from playground.report.parts import Account, Cell, Heading, Plot, Said, Table
 from playground.speed import spec
 from playground.speed.spec import BenchRow, Plan
 from playground.store.runs import device_facts, new_run, run_title
@@ -48,7 +47,7 @@ def account(run: Run) -> Account:
         caveats=_caveats(measured),
         summary=_summary(run, single, names),
         tables=tuple(tables),
-        figures=(*_figures(single, names), *_levels(sweep, names)),
+        plots=(*_bars(single, names), *_levels(sweep, names)),
         conditions=_conditions(run, measured, names),
     )
 
@@ -206,7 +205,7 @@ def _sweep(sweep: Sequence[Row], names: Mapping[str, str]) -> Table:
     return Table("Requests at once", headings, _grouped(sweep, names, line), said)
 
 
-def _figures(single: Sequence[Row], names: Mapping[str, str]) -> list[Figure]:
+def _bars(single: Sequence[Row], names: Mapping[str, str]) -> list[Plot]:
     """Decode speed, each before what the memory would allow."""
     found = []
     for start, title, unit in (("tg", "Decode speed", "tok/s written"), ("pp", "Prefill speed", "tok/s read")):
@@ -223,12 +222,11 @@ def _figures(single: Sequence[Row], names: Mapping[str, str]) -> list[Figure]:
             bars.append(plots.Bar(name, row["tok_s_mean"], text, look, error, tip, limit))
         if bars:
             keys = (("room", "what the memory’s bandwidth allows"),) if any(bar.limit for bar in bars) else ()
-            draw = partial(plots.bars, rows=bars, unit=unit)
-            found.append(Figure(title, draw, "whiskers: ± standard deviation", keys, wide=False))
+            found.append(plots.bars(title, bars, unit, "whiskers: ± standard deviation", keys=keys))
     return found
 
 
-def _levels(sweep: Sequence[Row], names: Mapping[str, str]) -> list[Figure]:
+def _levels(sweep: Sequence[Row], names: Mapping[str, str]) -> list[Plot]:
     shown: tuple[tuple[str, str, str, float], ...] = (
         ("tok_s_mean", "Throughput", "tok/s written", 1),
         ("ttft_p99_s", "Time to first token, p99", "ms", 1e3),
@@ -245,8 +243,7 @@ def _levels(sweep: Sequence[Row], names: Mapping[str, str]) -> list[Figure]:
             if points:
                 series.append((names[address], LOOKS[number % len(LOOKS)], points))
         if series:
-            keys = tuple((look, label) for label, look, _ in series)
-            found.append(Figure(title, partial(plots.levels, series=series, unit=unit), "", keys, wide=False))
+            found.append(plots.levels(title, series, unit))
     return found
 
 

@@ -24,7 +24,7 @@ from playground.core import Trace, nats
 from playground.errors import InvalidRequest
 from playground.formatting import inert_cell
 from playground.metrics.timing import timing
-from playground.report import html, picture, plots
+from playground.report import html, picture
 from playground.runs import export
 from playground.store.schema import Run
 from tests.fakes import catalog, exported_runs
@@ -318,9 +318,3 @@ def test_the_font_of_the_picture_is_there_and_long_words_are_cut() -> None:
     assert all(
         shape.getlength(line) <= 300 for line in picture.wrapped("many words of some length " * 9, shape, 300, 3)
     )
-
-
-@pytest.mark.parametrize(("low", "high", "most"), [(0.0, 1.0, 5), (0.0, 0.0007, 4), (3e7, 2.7e8, 6), (0.0, 0.0, 4)])
-def test_ticks_are_few_and_inside(low: float, high: float, most: int) -> None:
-    found = plots.ticks(low, high, most)
-    assert len(found) <= most + 1 and all(low - 1e-9 <= one <= high * (1 + 1e-9) for one in found)
