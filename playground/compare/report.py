@@ -14,16 +14,20 @@ from playground.core import ForcedSummary, Token, nats
 from playground.engines import base
 from playground.report import plots
 from playground.report.parts import (
-    Account,
     Answer,
+    Caveats,
     Cell,
+    Conditions,
     Exchange,
     Heading,
     Number,
+    Numbers,
+    Part,
+    Picture,
     Piece,
     Plot,
-    Said,
     Scale,
+    Sentence,
     Table,
     labels,
 )
@@ -39,25 +43,21 @@ COLUMNS = (
 ENDINGS = {"stop": "stopped by itself", "length": "reached its length limit", "abort": "was stopped", "error": "failed"}
 
 
-def account(run: Run) -> Account:
+def parts(run: Run) -> tuple[Part, ...]:
     panes = list(Compared.from_row(run.as_row()).answers)
     names = _names(panes)
     found = _outcomes(run, panes)
     of = [_moved(panes[one["pane"]]) for one in found]
-    return Account(
-        kind="Comparison",
-        title=run.title,
-        model=run.model,
-        run_id=run.id,
-        created_at=run.created_at,
-        said=(*(map(_said, found, of) if found else _alone(panes, names)), *_failed(panes, names)),
-        numbers=_ratios(found[0], of[0]) if len(found) == 1 else (),
-        caveats=tuple(dict.fromkeys(str(caveat) for one in found for caveat in one.get("caveats") or ())),
-        summary=_summary(run, panes, names),
-        exchange=exchange(run, panes, names),
-        plots=tuple(_plots(panes, names)),
-        tables=(_metrics(run, panes, names),),
-        conditions=_conditions(run, panes),
+    return (
+        *(map(_sentence, found, of) if found else _alone(panes, names)),
+        *_failed(panes, names),
+        Caveats(tuple(dict.fromkeys(str(caveat) for one in found for caveat in one.get("caveats") or ()))),
+        *([_ratios(found[0], of[0])] if len(found) == 1 else []),
+        exchange(run, panes, names),
+        *_plots(panes, names),
+        _metrics(run, panes, names),
+        Conditions(_conditions(run, panes)),
+        Picture(_summary(run, panes, names)),
     )
 
 
@@ -110,7 +110,7 @@ def _outcomes(run: Run, panes: Sequence[Answered]) -> list[dict[str, Any]]:
     return [found.as_row(number) for number, found in outcomes(panes)]
 
 
-def _said(outcome: Row, moved: ForcedSummary | None) -> Said:
+def _sentence(outcome: Row, moved: ForcedSummary | None) -> Sentence:
     distance = ""
     if moved:
         distance = (
@@ -118,26 +118,26 @@ def _said(outcome: Row, moved: ForcedSummary | None) -> Said:
             f"with the same top token in {formatting.chance(moved.top1_agreement)}."
         )
     rest = " ".join(filter(None, [str(outcome.get("detail") or ""), distance]))
-    return Said(str(outcome.get("headline") or ""), rest=rest, why=str(outcome.get("explanation") or ""))
+    return Sentence(str(outcome.get("headline") or ""), rest=rest, why=str(outcome.get("explanation") or ""))
 
 
-def _alone(panes: Sequence[Answered], names: Sequence[str]) -> list[Said]:
+def _alone(panes: Sequence[Answered], names: Sequence[str]) -> list[Sentence]:
     """Where nothing can be compared: what each did."""
     found = []
     for pane, label in zip(panes, names, strict=True):
         speed = pane.timing().decode_tok_s
         how = "" if speed is None else f" at {formatting.figure(speed)} tok/s"
         if not pane.error:
-            found.append(Said(f"{label} wrote {len(pane.tokens)} tokens{how}."))
+            found.append(Sentence(f"{label} wrote {len(pane.tokens)} tokens{how}."))
     return found
 
 
-def _failed(panes: Sequence[Answered], names: Sequence[str]) -> list[Said]:
+def _failed(panes: Sequence[Answered], names: Sequence[str]) -> list[Sentence]:
     failed = [(label, pane.error) for pane, label in zip(panes, names, strict=True) if pane.error]
-    return [Said(f"{label} failed: {error.message}", "worse", error.hint) for label, error in failed]
+    return [Sentence(f"{label} failed: {error.message}", "worse", error.hint) for label, error in failed]
 
 
-def _ratios(outcome: Row, moved: ForcedSummary | None) -> tuple[Number, ...]:
+def _ratios(outcome: Row, moved: ForcedSummary | None) -> Numbers:
     found = [
         Number(formatting.ratio(outcome.get("size_ratio")), "size"),
         Number(formatting.ratio(outcome.get("memory_ratio")), "memory"),
@@ -148,7 +148,7 @@ def _ratios(outcome: Row, moved: ForcedSummary | None) -> tuple[Number, ...]:
             Number(nats(moved.kld_mean), "mean KLD, nats"),
             Number(formatting.chance(moved.top1_agreement), "same top token"),
         ]
-    return tuple(found)
+    return Numbers(tuple(found))
 
 
 def _summary(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Table:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from playground import formatting
 from playground.errors import EvaluationError, PlaygroundError, StoreUnavailable
-from playground.evaluate import report
+from playground.evaluate import divergence_report, report
 from playground.evaluate.items import Item, parse
 from playground.evaluate.report import conditions, named, warnings
 from playground.evaluate.verdict import is_share, sentences
@@ -304,9 +304,8 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
 
 def _csv(run: Run) -> str:
     """As the run's file, `/run/ID.csv`."""
-    if run.kind == "divergence":
-        return formatting.as_csv(report.DIVERGENCE_COLUMNS, report.divergence_rows(travelling(run)))
-    return formatting.as_csv(report.COLUMNS, report.rows(travelling(run)))
+    kind = divergence_report if run.kind == "divergence" else report
+    return formatting.as_csv(kind.COLUMNS, kind.rows(travelling(run)))
 
 
 def _as_evaluation(row: Mapping[str, Any]) -> dict[str, Any]:

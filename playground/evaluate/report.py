@@ -1,6 +1,6 @@
-"""The report of an evaluation or a divergence: which variant lost what, on which task, and how sure that is.
+"""The report of an evaluation: which variant lost what, on which task, and how sure that is.
 
-Its sentences, tables and plots.
+Its sentences, tables and plots. `divergence_report` has a run that measured divergence alone.
 """
 
 from __future__ import annotations
@@ -9,10 +9,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground import formatting
-from playground.evaluate.verdict import gained, is_share, points, sentences
+from playground.evaluate.verdict import is_share, points, sentences
 from playground.metrics.verdict import Verdict, look, read, words
 from playground.report import plots
-from playground.report.parts import Account, Cell, Doubt, Heading, Interval, Plot, Said, Table, labels
+from playground.report.parts import (
+    Caveats,
+    Cell,
+    Conditions,
+    Heading,
+    Interval,
+    Note,
+    Part,
+    Picture,
+    Plot,
+    Sentence,
+    Table,
+    labels,
+)
 from playground.store.schema import Run
 
 DIVERGENCE = (
@@ -25,72 +38,32 @@ COLUMNS = (
     *("task", "metric", "n", "score", "stderr", "recovery", "flips_lost", "flips_won", "mcnemar_p"),
     *("diff", "diff_low", "diff_high", "smallest_drop", "verdict", "truncated", "cut_prompts", "warnings"),
 )
-DIVERGENCE_COLUMNS = (
-    *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "tokens", "documents"),
-    *DIVERGENCE,
-)
 NOISE = "noise-floor"
 PICTURED = 3  # tasks in the small table
 Row = Mapping[str, Any]
 Z95 = 1.96
 
 
-def account(run: Run) -> Account:
+def parts(run: Run) -> tuple[Part, ...]:
     variants, tasks = named(run.variants), run.result.get("tasks") or []
     verdicts, moved = run.result.get("rows") or [], run.result.get("divergence") or []
-    said = sentences(variants, tasks, verdicts, moved)
-    return Account(
-        kind="Evaluation",
-        title=run.title,
-        model=run.model,
-        run_id=run.id,
-        created_at=run.created_at,
-        said=tuple(Said(one["text"], one["kind"], one["rest"], one["note"]) for one in said),
-        summary=summary(variants, tasks, verdicts, moved),
-        caveats=_caveats(tasks),
-        doubts=tuple(_doubts(run, variants)),
-        tables=tuple(
-            table
-            for table in (
-                scores(variants, tasks, verdicts),
-                speeds(variants) if any(one.get("speed") for one in variants) else None,
-                divergence_table(variants, moved) if moved else None,
-            )
-            if table
-        ),
-        plots=(*figures(variants, tasks, verdicts, moved), *spread(variants, moved)),
-        conditions=_conditions(run, tasks, variants),
+    tables = (
+        scores(variants, tasks, verdicts),
+        speeds(variants) if any(one.get("speed") for one in variants) else None,
+        divergence_table(variants, moved) if moved else None,
     )
-
-
-def divergence(run: Run) -> Account:
-    """Of a run that only measured divergence."""
-    variants, moved = named(run.variants), run.result.get("rows") or []
-    said = [
-        Said(one["text"], "", one["rest"], gained(variants[0], other))
-        for other in variants[1:]
-        for one in sentences([variants[0], other], [], [], moved)
-    ]
-    text = run.result.get("text") or {}
-    counted = f"{text['tokens']:,} tokens in {text['documents']:,} documents" if text.get("tokens") else ""
-    asked = [
-        ("Text", " · ".join(filter(None, [_text(str(text.get("name") or run.settings.get("text") or "")), counted]))),
-        ("Window", f"{run.settings['max_length']:,} tokens" if run.settings.get("max_length") else ""),
-    ]
-    keep = [row for row in (kld_mark(variants, moved), *spread(variants, moved)) if row]
-    return Account(
-        kind="Divergence",
-        title=run.title,
-        model=run.model,
-        run_id=run.id,
-        created_at=run.created_at,
-        said=(*_nearest(variants, moved), *said),
-        summary=moved_summary(variants, moved),
-        caveats=("KLD is a distance, not a loss of quality",),
-        doubts=tuple(_doubts(run, variants)),
-        tables=(divergence_table(variants, moved),),
-        plots=tuple(keep),
-        conditions=tuple((name, value) for name, value in asked if value),
+    return (
+        *(
+            Sentence(one["text"], one["kind"], one["rest"], one["note"])
+            for one in sentences(variants, tasks, verdicts, moved)
+        ),
+        Caveats(_caveats(tasks)),
+        *notes(run, variants),
+        *figures(variants, tasks, verdicts, moved),
+        *spread(variants, moved),
+        *(table for table in tables if table),
+        Conditions(_conditions(run, tasks, variants)),
+        Picture(summary(variants, tasks, verdicts, moved)),
     )
 
 
@@ -112,14 +85,6 @@ def rows(run: Run) -> list[dict[str, Any]]:
             said = {"diff_low": low, "diff_high": high, "warnings": " ".join(one.get("warnings") or ())}
             found.append(facts | dict(one) | said)
     return found
-
-
-def divergence_rows(run: Run) -> list[dict[str, Any]]:
-    """One line a variant, the noise floor among them."""
-    facts = {variant["id"]: variant for variant in run.variants}
-    return [
-        dict(facts.get(row["variant"], {"label": "noise floor"})) | dict(row) for row in run.result.get("rows") or ()
-    ]
 
 
 def named(variants: Sequence[Row]) -> list[dict[str, Any]]:
@@ -158,7 +123,7 @@ def conditions(settings: Row, tasks: Sequence[Row], variants: Sequence[Row] = ()
         left_out(variants) if tasks else "",
     ]
     if found := settings.get("divergence"):
-        said.append(f"divergence on {found['tokens']:,} tokens of {_text(str(found['text']))}")
+        said.append(f"divergence on {found['tokens']:,} tokens of {text_name(str(found['text']))}")
         said += [f"windows of {found['max_length']:,}"] if found.get("max_length") else []
     return [one for one in said if one]
 
@@ -175,19 +140,8 @@ def left_out(variants: Sequence[Row]) -> str:
     return "generation_config.json not read" + (f" ({'; '.join(found)})" if found else "")
 
 
-def _text(source: str) -> str:
+def text_name(source: str) -> str:
     return "the bundled prose" if source in ("bundled", "bundled prose") else source
-
-
-def _nearest(variants: Sequence[Row], moved: Sequence[Row]) -> list[Said]:
-    """Of several variants, the two ends."""
-    labels_of = {variant["id"]: variant["label"] for variant in variants[1:]}
-    order = sorted((row for row in moved if row["variant"] in labels_of), key=lambda row: row["kld_mean"])
-    if len(order) < 2:
-        return []
-    near, far = ((labels_of[row["variant"]], formatting.nats(row["kld_mean"])) for row in (order[0], order[-1]))
-    distances = f"mean KLD {near[1]} and {far[1]} nats"
-    return [Said(f"{near[0]} stays nearest to {variants[0]['label']}, {far[0]} moves farthest: {distances}.")]
 
 
 def _caveats(tasks: Sequence[Row]) -> tuple[str, ...]:
@@ -201,9 +155,9 @@ def _caveats(tasks: Sequence[Row]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _doubts(run: Run, variants: Sequence[Row]) -> list[Doubt]:
+def notes(run: Run, variants: Sequence[Row]) -> list[Note]:
     found = warnings(run.result.get("warnings") or (), variants)
-    return [Doubt(tuple(one["texts"]), one["withholds"], tuple(one["tasks"])) for one in found]
+    return [Note(tuple(one["texts"]), one["withholds"], tuple(one["tasks"])) for one in found]
 
 
 def _conditions(run: Run, tasks: Sequence[Row], variants: Sequence[Row]) -> tuple[tuple[str, str], ...]:
@@ -391,33 +345,6 @@ def divergence_table(variants: Sequence[Row], moved: Sequence[Row]) -> Table:
     return Table(
         "Divergence from the reference", headings, tuple(lines), "on the same tokens; ± standard error by document"
     )
-
-
-def moved_summary(variants: Sequence[Row], moved: Sequence[Row]) -> Table:
-    headings = (
-        Heading("Variant", words=True), Heading("Size"), Heading("Mean KLD", "nats"), Heading("p99", "nats"),
-        Heading("Same top token"), Heading("PPL ratio"),
-    )  # fmt: skip
-    facts = {variant["id"]: variant for variant in variants}
-    lines = []
-    for row in moved:
-        own = facts.get(row["variant"])
-        reference = bool(variants) and row["variant"] == variants[0]["id"]
-        ratio = row.get("ppl_ratio")
-        lines.append(
-            (
-                Cell(
-                    str(own["label"]) if own else "noise floor",
-                    kind="reference" if reference else "" if own else "same",
-                ),
-                Cell(formatting.size(own.get("bytes")) if own else formatting.UNKNOWN),
-                Cell(formatting.nats(row.get("kld_mean"))),
-                Cell(formatting.nats(row.get("kld_p99"))),
-                Cell(formatting.percent(row.get("top1_agreement"))),
-                Cell(f"{ratio:.4f}" if formatting.known(ratio) else formatting.UNKNOWN),
-            )
-        )
-    return Table("", headings, tuple(lines))
 
 
 # Plots.

@@ -12,7 +12,19 @@ from playground.metrics.weights import where_it_hurt
 from playground.models import names, stored
 from playground.models.checkpoint import Checkpoint
 from playground.report import plots
-from playground.report.parts import Account, Cell, Heading, Number, Plot, Said, Table
+from playground.report.parts import (
+    Caveats,
+    Cell,
+    Conditions,
+    Heading,
+    Number,
+    Numbers,
+    Part,
+    Picture,
+    Plot,
+    Sentence,
+    Table,
+)
 from playground.store.runs import device_facts, new_run
 from playground.store.schema import Run, StoredVariant
 
@@ -25,7 +37,7 @@ COLUMNS = (
 _LAYER = re.compile(r"^(.*?)\.(\d+)\.(.+)$")
 
 
-def account(run: Run) -> Account:
+def parts(run: Run) -> tuple[Part, ...]:
     made, layers = row_of(run), layers_of(run)
     name = _name(made)
     before, after = made.get("bytes_before"), made.get("bytes_after")
@@ -36,21 +48,15 @@ def account(run: Run) -> Account:
         )  # fmt: skip
     bits = made.get("bits_per_weight")
     headline = f"{name}{smaller}{f', at {bits:.2f} bits per weight' if formatting.known(bits) else ''}."
-    tables = [_sizes(made)]
-    tables += [_worst(layers)] if layers else []
-    return Account(
-        kind="Quantization",
-        title=run.title,
-        model=run.model,
-        run_id=run.id,
-        created_at=run.created_at,
-        said=(Said(headline, rest=_checked(made), note=_cost(made), why=_hurt(layers)),),
-        numbers=tuple(_numbers(made)),
-        summary=_sizes(made),
-        tables=tuple(tables),
-        plots=tuple(_plots(layers)),
-        caveats=("what this costs in quality was not measured here",),
-        conditions=_conditions(run, made),
+    return (
+        Sentence(headline, rest=_checked(made), note=_cost(made), why=_hurt(layers)),
+        Caveats(("what this costs in quality was not measured here",)),
+        Numbers(tuple(_numbers(made))),
+        *_plots(layers),
+        _sizes(made),
+        *([_worst(layers)] if layers else []),
+        Conditions(_conditions(run, made)),
+        Picture(_sizes(made)),
     )
 
 

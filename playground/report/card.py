@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from playground import __version__, formatting
 from playground.metrics.verdict import Verdict
-from playground.report.parts import Account, Cell, Table
+from playground.report.parts import Caveats, Cell, Note, Part, Picture, Report, Sentence, Table
 from playground.store.schema import Run
 
 if TYPE_CHECKING:  # the upload decides how the library behaves before it is imported
@@ -35,20 +35,32 @@ NAMES = {
 OF_DIVERGENCE = ("kld_mean", "top1_agreement", "ppl_ratio")
 
 
-def model_card(told: Account, run: Run) -> str:
+def model_card(report: Report, run: Run) -> str:
     """Markdown that can be pasted into a README.md; the YAML belongs into its front matter. `run` is one without paths
     of this machine.
     """
     parts = [
-        f"## {plain(told.kind)}: {plain(told.title)}",
-        *(f"{plain(one.text)} {plain(one.rest)}".strip() for one in told.said),
-        *([f"_{plain(' · '.join(told.caveats))}_"] if told.caveats else []),
-        *(f"- {plain(text)}" for doubt in told.doubts for text in doubt.texts),
-        *(f"{_heading(one)}{_table(one)}" for one in (told.tables or (told.summary,))),
-        _measured(told, run),
+        f"## {plain(report.kind)}: {plain(report.title)}",
+        *(_part(part) for part in report.parts),
+        *([] if report.all(Table) else [_table(one.table) for one in report.all(Picture)]),
+        _measured(report, run),
         *_index(run),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _part(part: Part) -> str:
+    """ "" for what has no place in a card."""
+    match part:
+        case Sentence():
+            return f"{plain(part.text)} {plain(part.rest)}".strip()
+        case Caveats(texts) if texts:
+            return f"_{plain(' · '.join(texts))}_"
+        case Note(texts):
+            return "\n\n".join(f"- {plain(text)}" for text in texts)
+        case Table():
+            return f"{_heading(part)}{_table(part)}"
+    return ""
 
 
 def _heading(one: Table) -> str:
@@ -67,11 +79,11 @@ def _cell(cell: Cell) -> str:
     return f"{plain(cell.text)} ({plain(cell.note)})" if cell.note else plain(cell.text)
 
 
-def _measured(told: Account, run: Run) -> str:
+def _measured(report: Report, run: Run) -> str:
     place, packages = formatting.place(run.device), formatting.packages(run.versions)
-    where = f"Measured {plain(formatting.when(told.created_at))}" + (f" on {plain(place)}" if place else "")
+    where = f"Measured {plain(formatting.when(report.created_at))}" + (f" on {plain(place)}" if place else "")
     with_ = f" with {plain(packages)}" if packages else ""
-    return f"{where}{with_}, in Quantization Playground; run {code(told.run_id)}."
+    return f"{where}{with_}, in Quantization Playground; run {code(report.run_id)}."
 
 
 def _index(run: Run) -> list[str]:

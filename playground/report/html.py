@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import FileSystemLoader, StrictUndefined
@@ -13,7 +14,19 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from playground import __version__, formatting
 from playground.report import svg
-from playground.report.parts import Account, Interval, Plot
+from playground.report.parts import (
+    Caveats,
+    Conditions,
+    Exchange,
+    Interval,
+    Note,
+    Numbers,
+    Part,
+    Plot,
+    Report,
+    Sentence,
+    Table,
+)
 from playground.report.plots import figures
 from playground.store.schema import Run
 
@@ -21,7 +34,13 @@ HERE = Path(__file__).parent
 WIDE, HALF, PHONE = 1040, 492, 320  # pixels that a plot gets
 
 
-def html(told: Account, run: Run) -> str:
+SECTIONS: dict[type[Part], str] = {  # of a page: what stands together, by the name that the template has for it
+    Sentence: "verdict", Caveats: "verdict", Numbers: "verdict", Note: "note", Exchange: "exchange", Plot: "plots",
+    Table: "table", Conditions: "conditions",
+}  # fmt: skip
+
+
+def html(report: Report, run: Run) -> str:
     """The file. `run` is one without paths of this machine."""
     script, style = _static("export.js"), _static("export.css")
     policy = (
@@ -29,8 +48,9 @@ def html(told: Account, run: Run) -> str:
         f"script-src 'sha256-{_sha256(script)}'"
     )
     return _environment().get_template("run.html").render(
-        told=told,
-        pictures=_pictures(told.plots),
+        report=report,
+        sections=_sections(report),
+        drawn=_drawn(report.all(Plot)),
         policy=policy,
         script=script,
         style=style,
@@ -42,10 +62,20 @@ def html(told: Account, run: Run) -> str:
     )  # fmt: skip
 
 
-def _pictures(plots: Sequence[Plot]) -> list[tuple[Plot, str, str]]:
-    """Each plot for a desk and for a phone: the style sheet shows one. Both are "" where it could not be drawn."""
-    drawn = svg.drawn([(plot, width) for plot in plots for width in (WIDE if plot.wide else HALF, PHONE)])
-    return list(zip(plots, drawn[::2], drawn[1::2], strict=True))
+def _sections(report: Report) -> list[tuple[str, list[Part]]]:
+    """The parts in their order, those that stand together in one section."""
+    shown = [part for part in report.parts if type(part) in SECTIONS]
+    return [(name, list(parts)) for name, parts in groupby(shown, lambda part: SECTIONS[type(part)])]
+
+
+def _drawn(plots: Sequence[Plot]) -> dict[int, tuple[str, str]]:
+    """Each plot, by its `id`, for a desk and for a phone: the style sheet shows one. "": it could not be drawn."""
+    pictures = svg.drawn([(plot, width) for plot in plots for width in (WIDE if plot.wide else HALF, PHONE)])
+    return dict(zip(map(id, plots), zip(pictures[::2], pictures[1::2], strict=True), strict=True))
+
+
+def _of(parts: Sequence[Part], name: str) -> list[Part]:
+    return [part for part in parts if type(part).__name__ == name]
 
 
 def at(interval: Interval, value: float) -> str:
@@ -63,7 +93,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"at": at, "figures": figures, "whole": formatting.whole}
+    environment.filters |= {"at": at, "figures": figures, "of": _of, "id": id, "whole": formatting.whole}
     return environment
 
 

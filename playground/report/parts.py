@@ -1,20 +1,20 @@
-"""What one run says, in the parts that every form of it is made of: the page, the picture, the table, the card.
+"""What one run says: a report is a title and a list of parts, and every form of it is a walk over them.
 
-Plain text and numbers throughout: whoever writes a form escapes it there.
+Text in parts is plain: whoever writes a form escapes it there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 Kind = Literal["", "reference", "worse", "withheld", "better", "same"]
 MANY = 4  # columns
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Sentence:
     """One sentence of the verdict. `rest`: what else is to say; `note`: what the variant gains; `why`: the cause."""
 
     text: str
@@ -25,11 +25,25 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Caveats:
+    """Short phrases that belong to every sentence. A verdict ends with them, also where there are none."""
+
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
     """A large figure beside the verdict: "0.42×", "decode speed"."""
 
     value: str
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Where there is one variant only."""
+
+    shown: tuple[Number, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +114,26 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Note:
     """Why a number may not mean what it seems to. `withholds`: no verdict is given."""
 
     texts: tuple[str, ...]
     withholds: bool = False
     tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The most important numbers, the reference first: what a picture of the verdict has room for."""
+
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What everything was measured under, as (name, words)."""
+
+    rows: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +187,16 @@ class Exchange:
     scales: tuple[Scale, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Everything a run says.
+Part = Sentence | Caveats | Numbers | Note | Exchange | Plot | Table | Picture | Conditions
+P = TypeVar("P", bound=Part)
 
-    kind        "Comparison": what was done, for people
-    numbers     the figures beside the verdict, where there is one variant only
-    summary     the most important numbers in a small table, the reference first: the picture's
-    conditions  what everything was measured under, as (name, words)
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a run says, in the order in which it is shown.
+
+    kind  "Comparison": what was done, for people
+    note  the owner's words
     """
 
     kind: str
@@ -174,16 +204,12 @@ class Account:
     model: str
     run_id: str
     created_at: float
-    said: tuple[Said, ...]
-    summary: Table
-    caveats: tuple[str, ...] = ()
-    numbers: tuple[Number, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
-    tables: tuple[Table, ...] = ()
-    plots: tuple[Plot, ...] = ()
-    exchange: Exchange | None = None
-    conditions: tuple[tuple[str, str], ...] = ()
+    parts: tuple[Part, ...]
     note: str = ""
+
+    def all(self, kind: type[P]) -> list[P]:
+        """The parts of one kind."""
+        return [part for part in self.parts if isinstance(part, kind)]
 
 
 def labels(variants: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import io
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from playground import formatting
-from playground.report.parts import Account, Cell, Table
+from playground.report.parts import Caveats, Cell, Picture, Report, Sentence, Table
 
 WIDTH, HEIGHT, EDGE = 1200, 630, 56
 BOTTOM = HEIGHT - 72  # of the table
@@ -22,16 +23,17 @@ COLOURS = {"worse": BAD, "better": ACCENT, "same": MUTE, "withheld": MUTE}
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def png(told: Account) -> bytes:
-    """The picture."""
+def png(report: Report) -> bytes:
+    """The picture: the verdict's sentences, and the table of the report's `Picture`."""
+    (shown,) = report.all(Picture)
     image = Image.new("RGB", (WIDTH, HEIGHT), BACK)
     drawing = ImageDraw.Draw(image)
     drawing.rectangle((0, 0, 12, HEIGHT), fill=ACCENT)
-    y = _head(drawing, told)
-    count = min(ROWS, len(told.summary.rows))
-    y = _verdict(drawing, told, y, BOTTOM - (HEAD + ROW * count if count else 0) - y)
-    _table(drawing, told.summary, y + 12, count)
-    _foot(drawing, told)
+    y = _head(drawing, report)
+    count = min(ROWS, len(shown.table.rows))
+    y = _verdict(drawing, report.all(Sentence), y, BOTTOM - (HEAD + ROW * count if count else 0) - y)
+    _table(drawing, shown.table, y + 12, count)
+    _foot(drawing, report)
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
     return out.getvalue()
@@ -74,17 +76,17 @@ def fitted(text: str, shape: Font, width: float) -> str:
     return f"{text.rstrip()}…"
 
 
-def _head(drawing: ImageDraw.ImageDraw, told: Account) -> int:
-    drawing.text((EDGE, 40), told.kind, font=font(26, bold=True), fill=ACCENT)
-    after = EDGE + font(26, bold=True).getlength(told.kind) + 16
-    about = told.title if told.model in told.title else f"{told.model} · {told.title}"
+def _head(drawing: ImageDraw.ImageDraw, report: Report) -> int:
+    drawing.text((EDGE, 40), report.kind, font=font(26, bold=True), fill=ACCENT)
+    after = EDGE + font(26, bold=True).getlength(report.kind) + 16
+    about = report.title if report.model in report.title else f"{report.model} · {report.title}"
     drawing.text((after, 40), fitted(about, font(26), WIDTH - EDGE - after), font=font(26), fill=MUTE)
     return 92
 
 
-def _verdict(drawing: ImageDraw.ImageDraw, told: Account, y: int, room: int) -> int:
+def _verdict(drawing: ImageDraw.ImageDraw, sentences: Sequence[Sentence], y: int, room: int) -> int:
     """The first sentence large, the others as there is room."""
-    for number, one in enumerate(told.said):
+    for number, one in enumerate(sentences):
         shape = font(44 if number == 0 else 26, bold=number == 0)
         step = 54 if number == 0 else 36
         left = room // step
@@ -156,10 +158,11 @@ def _first_column(table: Table, size: int) -> float:
     return min(430.0, max(150.0, widest + 24))
 
 
-def _foot(drawing: ImageDraw.ImageDraw, told: Account) -> None:
+def _foot(drawing: ImageDraw.ImageDraw, report: Report) -> None:
     y = HEIGHT - 46
     name = "Quantization Playground"
     drawing.text((WIDTH - EDGE, y), name, font=font(20, bold=True), fill=GREY, anchor="ra")
     room = WIDTH - 2 * EDGE - font(20, bold=True).getlength(name) - 30
-    said = " · ".join([formatting.when(told.created_at).partition(",")[0], *told.caveats[:2]])
-    drawing.text((EDGE, y), fitted(said, font(20), room), font=font(20), fill=MUTE)
+    caveats = [text for part in report.all(Caveats) for text in part.texts]
+    words = " · ".join([formatting.when(report.created_at).partition(",")[0], *caveats[:2]])
+    drawing.text((EDGE, y), fitted(words, font(20), room), font=font(20), fill=MUTE)

@@ -9,19 +9,20 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from playground import formatting
 from playground.compare import report as compare_report
 from playground.errors import InvalidRequest
+from playground.evaluate import divergence_report
 from playground.evaluate import report as evaluate_report
 from playground.quantize import report as quantize_report
 from playground.report import card, picture
 from playground.report import html as report_html
 from playground.report.card import schema
-from playground.report.parts import Account
+from playground.report.parts import Part, Report
 from playground.report.paths import travelling
 from playground.speed import report as speed_report
 from playground.store.schema import Run
@@ -31,19 +32,20 @@ __all__ = ["FORMS", "Form", "as_json", "csv", "form_of", "html", "model_card", "
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a kind of run is told, and as which lines of which columns."""
+    """What a kind of run is called, the parts of its report, and its table as lines of named columns."""
 
-    account: Callable[[Run], Account]
+    title: str
+    parts: Callable[[Run], tuple[Part, ...]]
     rows: Callable[[Run], list[dict[str, Any]]]
     columns: tuple[str, ...]
 
 
 KINDS = {
-    "comparison": Kind(compare_report.account, compare_report.rows, compare_report.COLUMNS),
-    "evaluation": Kind(evaluate_report.account, evaluate_report.rows, evaluate_report.COLUMNS),
-    "divergence": Kind(evaluate_report.divergence, evaluate_report.divergence_rows, evaluate_report.DIVERGENCE_COLUMNS),
-    "bench": Kind(speed_report.account, speed_report.rows, speed_report.COLUMNS),
-    "quantization": Kind(quantize_report.account, quantize_report.rows, quantize_report.COLUMNS),
+    "comparison": Kind("Comparison", compare_report.parts, compare_report.rows, compare_report.COLUMNS),
+    "evaluation": Kind("Evaluation", evaluate_report.parts, evaluate_report.rows, evaluate_report.COLUMNS),
+    "divergence": Kind("Divergence", divergence_report.parts, divergence_report.rows, divergence_report.COLUMNS),
+    "bench": Kind("Speed", speed_report.parts, speed_report.rows, speed_report.COLUMNS),
+    "quantization": Kind("Quantization", quantize_report.parts, quantize_report.rows, quantize_report.COLUMNS),
 }
 
 
@@ -54,25 +56,26 @@ def kind(name: str) -> Kind:
     return KINDS[name]
 
 
-def account(run: Run, title: str = "", note: str = "") -> Account:
+def report(run: Run, title: str = "", note: str = "") -> Report:
     """What a run says, without paths of this machine. `title` and `note` are the owner's words, where there are any."""
-    told = kind(run.kind).account(travelling(run))
-    return replace(told, title=title or told.title, note=note)
+    how, shown = kind(run.kind), travelling(run)
+    title = title or shown.title
+    return Report(how.title, title, shown.model, shown.id, shown.created_at, how.parts(shown), note)
 
 
 def html(run: Run, title: str = "", note: str = "") -> str:
     """The file. `title` and `note` are the owner's words, where there are any. Raises InvalidRequest."""
-    return report_html.html(account(run, title, note), travelling(run))
+    return report_html.html(report(run, title, note), travelling(run))
 
 
 def png(run: Run, title: str = "") -> bytes:
     """The picture. Raises InvalidRequest."""
-    return picture.png(account(run, title))
+    return picture.png(report(run, title))
 
 
 def model_card(run: Run, title: str = "", note: str = "") -> str:
     """Markdown that can be pasted into a README.md; the YAML belongs into its front matter. Raises InvalidRequest."""
-    return card.model_card(account(run, title, note), travelling(run))
+    return card.model_card(report(run, title, note), travelling(run))
 
 
 def as_json(run: Run) -> dict[str, Any]:

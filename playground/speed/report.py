@@ -16,7 +16,7 @@ from playground.engines.subjects import described, model_name, variant_or_none
 from playground.models.address import Address
 from playground.models.names import key
 from playground.report import plots
-from playground.report.parts import Account, Cell, Heading, Plot, Said, Table
+from playground.report.parts import Caveats, Cell, Conditions, Heading, Part, Picture, Plot, Sentence, Table
 from playground.speed import spec
 from playground.speed.spec import BenchRow, Plan
 from playground.store.runs import device_facts, new_run, run_title
@@ -29,26 +29,22 @@ Row = Mapping[str, Any]
 Lines = tuple[tuple[Cell, ...], ...]
 
 
-def account(run: Run) -> Account:
+def parts(run: Run) -> tuple[Part, ...]:
     measured = [row for row in run.result.get("rows") or () if not row.get("error")]
     failed = [row for row in run.result.get("rows") or () if row.get("error")]
     names = _names(run)
     single = [row for row in measured if row.get("concurrency") is None]
     sweep = [row for row in measured if row.get("concurrency") is not None]
-    tables = [_single(single, names)] if single else []
-    tables += [_sweep(sweep, names)] if sweep else []
-    return Account(
-        kind="Speed",
-        title=run.title,
-        model=run.model,
-        run_id=run.id,
-        created_at=run.created_at,
-        said=(*_said(single, names), *(_failed(row, names) for row in failed)),
-        caveats=_caveats(measured),
-        summary=_summary(run, single, names),
-        tables=tuple(tables),
-        plots=(*_bars(single, names), *_levels(sweep, names)),
-        conditions=_conditions(run, measured, names),
+    return (
+        *_sentences(single, names),
+        *(_failed(row, names) for row in failed),
+        Caveats(_caveats(measured)),
+        *_bars(single, names),
+        *_levels(sweep, names),
+        *([_single(single, names)] if single else []),
+        *([_sweep(sweep, names)] if sweep else []),
+        Conditions(_conditions(run, measured, names)),
+        Picture(_summary(run, single, names)),
     )
 
 
@@ -87,10 +83,10 @@ def _prefill(rows_of: Sequence[Row], address: str) -> Row:
     return next((row for row in rows_of if _address(row) == address and row["test"].startswith("pp")), {})
 
 
-def _said(single: Sequence[Row], names: Mapping[str, str]) -> list[Said]:
+def _sentences(single: Sequence[Row], names: Mapping[str, str]) -> list[Sentence]:
     decoded = [row for row in _decode(single) if row.get("tok_s_mean")]
     if not decoded:
-        return [Said("Decode speed was not measured.")] if single else []
+        return [Sentence("Decode speed was not measured.")] if single else []
     reference, *others = decoded
     name = names[_address(reference)]
     found = []
@@ -103,20 +99,22 @@ def _said(single: Sequence[Row], names: Mapping[str, str]) -> list[Said]:
         speed = formatting.plus_minus(formatting.figure(row["tok_s_mean"]), formatting.figure(row.get("tok_s_sd")))
         how = "as fast as" if within else words_of
         mixed = ", on another engine" if row.get("engine") != reference.get("engine") else ""
-        found.append(Said(f"{names[_address(row)]} writes {speed} tok/s: {how} {name} here{mixed}.", note=_limit(row)))
+        found.append(
+            Sentence(f"{names[_address(row)]} writes {speed} tok/s: {how} {name} here{mixed}.", note=_limit(row))
+        )
     speed = formatting.plus_minus(
         formatting.figure(reference["tok_s_mean"]), formatting.figure(reference.get("tok_s_sd"))
     )
-    return [*found, Said(f"{name} writes {speed} tok/s.", note=_limit(reference))]
+    return [*found, Sentence(f"{name} writes {speed} tok/s.", note=_limit(reference))]
 
 
 def _limit(row: Row) -> str:
     return f"{row['mbu']:.0%} of what the memory’s bandwidth allows" if formatting.known(row.get("mbu")) else ""
 
 
-def _failed(row: Row, names: Mapping[str, str]) -> Said:
+def _failed(row: Row, names: Mapping[str, str]) -> Sentence:
     rest = str(row.get("hint") or "")
-    return Said(f"{names[_address(row)]}, {row['test']}: {row['error']}", "worse", rest)
+    return Sentence(f"{names[_address(row)]}, {row['test']}: {row['error']}", "worse", rest)
 
 
 def _caveats(measured: Sequence[Row]) -> tuple[str, ...]:

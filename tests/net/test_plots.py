@@ -93,7 +93,7 @@ KINDS = {
 
 def test_plots_have_the_figures_that_they_had(home: Path, held: Any) -> None:
     found = {
-        name: [data(plot) for plot in export.account(runs.get(run_id, owner=True)).plots]
+        name: [data(plot) for plot in export.report(runs.get(run_id, owner=True)).all(Plot)]
         for name, run_id in named_runs().items()
     }
     assert {plot["kind"] for plots in found.values() for plot in plots} == set(KINDS)

@@ -102,10 +102,10 @@ def test_without_a_renderer_the_figures_stand_in_a_table(
         raise EngineUnavailable("Plots were not drawn within 60 s.")
 
     monkeypatch.setattr(process, "ask", gone)
-    text, told = export.html(run()), export.account(run())
-    assert "<svg" not in text and told.plots
-    assert text.count("The plot could not be drawn here; these are its figures.") == len(told.plots)
-    for plot in told.plots:
+    text, shown = export.html(run()), export.report(run()).all(Plot)
+    assert "<svg" not in text and shown
+    assert text.count("The plot could not be drawn here; these are its figures.") == len(shown)
+    for plot in shown:
         assert f'aria-label="{plot.title}"' in text
     assert not list((home / "cache").glob("plots/*"))
 

@@ -25,6 +25,7 @@ from playground.errors import InvalidRequest
 from playground.formatting import inert_cell
 from playground.metrics.timing import timing
 from playground.report import html, picture
+from playground.report.parts import Caveats, Exchange, Numbers, Sentence
 from playground.runs import export
 from playground.store.schema import Run
 from tests.fakes import catalog, exported_runs
@@ -177,18 +178,20 @@ def test_a_comparison_from_the_engine_to_the_page(home: Path, monkeypatch: pytes
     ).run()
     assert run is not None
     VALIDATOR.validate(json.loads(json.dumps(export.as_json(run))))
-    told = export.account(run)
+    report = export.report(run)
+    (exchange,), (caveats,) = report.all(Exchange), report.all(Caveats)
     kept = run.result["verdict"][0]
-    assert told.said[0].text == kept["headline"] and set(kept["caveats"]) == set(told.caveats)
-    assert told.exchange and [answer.label for answer in told.exchange.answers] == ["BF16", "nf4"]
-    assert told.exchange.scales[-1].key == "kld" and "Token 3" in told.exchange.answers[1].apart
+    assert report.all(Sentence)[0].text == kept["headline"] and set(kept["caveats"]) == set(caveats.texts)
+    assert [answer.label for answer in exchange.answers] == ["BF16", "nf4"]
+    assert exchange.scales[-1].key == "kld" and "Token 3" in exchange.answers[1].apart
     assert "Two cores" in export.html(run)
 
 
 def test_what_this_version_says_of_a_run_without_a_kept_verdict(home: Path) -> None:
-    told = export.account(exported_runs.comparison())
-    assert re.match(r"nf4 is 58% smaller and \d+\.\d\d× slower here\.", told.said[0].text)
-    assert "The texts part at token 8." in told.said[0].rest and told.numbers[0].value == "0.42×"
+    report = export.report(exported_runs.comparison())
+    first, (numbers,) = report.all(Sentence)[0], report.all(Numbers)
+    assert re.match(r"nf4 is 58% smaller and \d+\.\d\d× slower here\.", first.text)
+    assert "The texts part at token 8." in first.rest and numbers.shown[0].value == "0.42×"
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])
@@ -197,7 +200,8 @@ def test_a_pane_that_failed_or_was_cut_short(home: Path, kept: int) -> None:
     for pane in run.result["panes"]:
         pane["tokens"] = pane["tokens"][:kept]
     text = export.html(run)
-    assert export.account(run).said[-1].text == "nf4 failed: It died." and "Run it again." in text and "NaN" not in text
+    assert export.report(run).all(Sentence)[-1].text == "nf4 failed: It died."
+    assert "Run it again." in text and "NaN" not in text
     assert formatting.UNKNOWN in text, "what is not known is a dash"
     assert all(form.make(run, "", "") for form in export.FORMS.values())
 
@@ -253,7 +257,7 @@ def test_the_noise_floor_is_told_beside_the_divergence(home: Path) -> None:
     run = exported_runs.divergence()
     assert [row["variant"] for row in lines(run)] == [row["variant"] for row in run.result["rows"]]
     assert "noise floor" in export.html(run)
-    assert export.account(run).said[0].text.startswith("W8A8 stays nearest to BF16, RTN W3A16 moves farthest")
+    assert export.report(run).all(Sentence)[0].text.startswith("W8A8 stays nearest to BF16, RTN W3A16 moves farthest")
 
 
 # ---- the section of a model card
