@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,8 @@ from playground.core import Progress
 from playground.errors import Cancelled, PlaygroundError
 
 if TYPE_CHECKING:
+    from playground.report.parts import Part
+    from playground.report.parts import Table as ReportTable
     from playground.store.runs import Kept
     from playground.store.schema import Job
 
@@ -91,8 +93,32 @@ class Figures:
             part.add_row(*(Text(row[column]) for column in columns))
         return part
 
+    @classmethod
+    def of(cls, table: ReportTable) -> Figures:
+        """A table of a report."""
+        words = [heading.name for heading in table.headings if heading.words]
+        found = cls(words, [heading.name for heading in table.headings if not heading.words], title=table.title)
+        for row in table.rows:
+            found.add(*(cell.text for cell in row))
+        return found
+
 
 out = output()
+
+
+def show(parts: Iterable[Part]) -> None:
+    """Print a report: tables and sentences; of a plot what it shows."""
+    from playground.report.parts import Plot, Sentence
+    from playground.report.parts import Table as ReportTable
+
+    for part in parts:
+        match part:
+            case ReportTable():
+                out.print(Figures.of(part))
+            case Sentence(text):
+                out.print(escape(text), highlight=False, soft_wrap=True)
+            case Plot(title, caption=caption):
+                out.print(escape(f"{title}: {caption}"), style="dim", highlight=False)
 
 
 def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:

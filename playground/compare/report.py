@@ -40,6 +40,7 @@ COLUMNS = (
     *("clock", "contended", "prompt_tokens", "output_tokens", "ttft_s", "prefill_tok_s", "itl_p50_s", "itl_p99_s"),
     *("tpot_s", "decode_tok_s", "e2e_s", "peak_memory_bytes", "kld_mean", "top1_agreement", "text", "error"),
 )
+NUMBER_OF = ("verdict",)
 ENDINGS = {"stop": "stopped by itself", "length": "reached its length limit", "abort": "was stopped", "error": "failed"}
 
 
@@ -59,6 +60,24 @@ def parts(run: Run) -> tuple[Part, ...]:
         Conditions(_conditions(run, panes)),
         Picture(_summary(run, panes, names)),
     )
+
+
+def terminal(run: Run) -> list[Sentence]:
+    failed = [pane for pane in run.result["panes"] if "error" in pane]
+    return [
+        *(Sentence(str(row["text"])) for row in run.result["verdict"]),
+        *(Sentence(f"{pane['label']}: {pane['error']['message']} {pane['error']['hint']}".strip()) for pane in failed),
+    ]
+
+
+def number(result: Mapping[str, Any], _names: Mapping[str, str]) -> tuple[str, str]:
+    """The best decode speed over the reference's."""
+    verdict = result.get("verdict") or ()
+    ratios = [(float(one["decode_ratio"]), str(one["label"])) for one in verdict if one.get("decode_ratio")]
+    if not ratios:
+        return "", ""
+    ratio, label = max(ratios)
+    return f"{ratio:.2f}×", f"decode speed, {label}" if label else "decode speed"
 
 
 def rows(run: Run) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.console import absolute, err, follow, out, say, source
+from playground.console import absolute, err, follow, out, say, show, source
 from playground.errors import InvalidRequest
 from playground.evaluate.tables import divergence_table, tables
 
@@ -94,8 +94,7 @@ def evaluate(
     if as_json:
         sys.stdout.write(json.dumps(run.result["rows"], indent=2, ensure_ascii=False) + "\n")
         return
-    for table in tables(run):
-        out.print(table)
+    show(tables(run))
     for warning in run.result["warnings"]:
         err.print(Text.assemble(("Warning: ", "bold yellow"), warning["text"]))
     if settings := left_out(named(run.variants)):
@@ -177,7 +176,7 @@ def kld(
     if as_json:
         sys.stdout.write(json.dumps(run.result["rows"], indent=2, ensure_ascii=False) + "\n")
         return
-    out.print(divergence_table(run))
+    show([divergence_table(run)])
     for sentence in remarks(run):
         err.print(Text(sentence))
     out.print(Text(f"Run {run.id}", style="dim"))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground import formatting
+from playground.evaluate import tables
 from playground.evaluate.report import (
     DIVERGENCE,
     Row,
     divergence_table,
+    farthest,
     kld_mark,
     named,
     notes,
@@ -24,6 +26,7 @@ COLUMNS = (
     *("variant", "label", "method", "scheme", "bytes", "bits_per_weight", "tokens", "documents"),
     *DIVERGENCE,
 )
+NUMBER_OF = ("rows",)
 
 
 def parts(run: Run) -> tuple[Part, ...]:
@@ -50,6 +53,14 @@ def parts(run: Run) -> tuple[Part, ...]:
         Conditions(tuple((name, value) for name, value in asked if value)),
         Picture(_summary(variants, moved)),
     )
+
+
+def terminal(run: Run) -> list[Part]:
+    return [tables.divergence_table(run), *(Sentence(str(warning["text"])) for warning in run.result["warnings"])]
+
+
+def number(result: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, str]:
+    return farthest(result.get("rows") or (), names)
 
 
 def rows(run: Run) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground import formatting
+from playground.evaluate import tables
 from playground.evaluate.verdict import is_share, points, sentences
 from playground.metrics.verdict import Verdict, look, read, words
 from playground.report import plots
@@ -38,6 +39,7 @@ COLUMNS = (
     *("task", "metric", "n", "score", "stderr", "recovery", "flips_lost", "flips_won", "mcnemar_p"),
     *("diff", "diff_low", "diff_high", "smallest_drop", "verdict", "truncated", "cut_prompts", "warnings"),
 )
+NUMBER_OF = ("rows", "divergence")
 NOISE = "noise-floor"
 PICTURED = 3  # tasks in the small table
 Row = Mapping[str, Any]
@@ -47,7 +49,7 @@ Z95 = 1.96
 def parts(run: Run) -> tuple[Part, ...]:
     variants, tasks = named(run.variants), run.result.get("tasks") or []
     verdicts, moved = run.result.get("rows") or [], run.result.get("divergence") or []
-    tables = (
+    found = (
         scores(variants, tasks, verdicts),
         speeds(variants) if any(one.get("speed") for one in variants) else None,
         divergence_table(variants, moved) if moved else None,
@@ -61,10 +63,42 @@ def parts(run: Run) -> tuple[Part, ...]:
         *notes(run, variants),
         *figures(variants, tasks, verdicts, moved),
         *spread(variants, moved),
-        *(table for table in tables if table),
+        *(table for table in found if table),
         Conditions(_conditions(run, tasks, variants)),
         Picture(summary(variants, tasks, verdicts, moved)),
     )
+
+
+def terminal(run: Run) -> list[Part]:
+    settings = left_out(named(run.variants))
+    warnings_of = [str(warning["text"]) for warning in run.result["warnings"]]
+    return [*tables.tables(run), *map(Sentence, warnings_of), *([Sentence(settings)] if settings else [])]
+
+
+def number(result: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, str]:
+    """The worst recovery; the largest divergence where no task has a verdict."""
+    none = (None, Verdict.WITHHELD)
+    said = [
+        row
+        for row in result.get("rows") or ()
+        if row.get("recovery") is not None and read(row.get("verdict")) not in none
+    ]
+    if not said:
+        return farthest(result.get("divergence") or (), names)
+    worst = min(said, key=lambda row: float(row["recovery"]))
+    name = names.get(str(worst["variant"]), str(worst["variant"]))
+    return f"{worst['recovery']:.1f}%", f"worst recovery, {name} on {worst['task']}"
+
+
+def farthest(rows: Sequence[Row], names: Mapping[str, str]) -> tuple[str, str]:
+    """The largest mean KLD, and whose."""
+    reference = next(iter(names), "")
+    others = [row for row in rows if row["variant"] not in (NOISE, reference) and row.get("kld_mean") is not None]
+    if not others:
+        return "", ""
+    worst = max(others, key=lambda row: float(row["kld_mean"]))
+    name = names.get(str(worst["variant"]), str(worst["variant"]))
+    return f"{worst['kld_mean']:.3g}", f"mean KLD in nats, {name}"
 
 
 def rows(run: Run) -> list[dict[str, Any]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from playground.console import Figures
 from playground.metrics.verdict import Verdict
+from playground.report.parts import Table, plain_table
 
 if TYPE_CHECKING:
     from playground.store.schema import Run
 
 
-def tables(run: Run) -> list[Figures]:
+def tables(run: Run) -> list[Table]:
     """What each variant weighs and how fast it is, then a table for each task."""
     rows: Sequence[Mapping[str, Any]] = run.result["rows"]
     found = [_variants(run)]
@@ -20,11 +20,8 @@ def tables(run: Run) -> list[Figures]:
         sample = f", the first {facts['n']:,} of {facts['n_full']:,} items" if facts["sample"] else ""
         title = f"{facts['title']}: {facts['metric']}, {facts['few_shot']} examples{sample}"
         numbers = ("score", "recovery", "lost, won", "McNemar p", "difference, 95 %", f"at n = {facts['n']:,}")
-        table = Figures(("variant",), numbers, title=title)
-        for row in rows:
-            if row["task"] == facts["name"]:
-                table.add(*_cells(row))
-        found.append(table)
+        own = [_cells(row) for row in rows if row["task"] == facts["name"]]
+        found.append(plain_table(title, ("variant",), numbers, own))
     return found
 
 
@@ -46,11 +43,11 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _variants(run: Run) -> Figures:
+def _variants(run: Run) -> Table:
     divergence = {row["variant"]: row for row in run.result["divergence"] or ()}
     speeds = any(one["speed"] for one in run.variants)
     headings = ["size", "bits per weight", *(["decode tok/s"] if speeds else []), *(["mean KLD"] if divergence else [])]
-    table = Figures(("variant", "engine"), headings)
+    rows = []
     for one in run.variants:
         cells = [one["id"], one["engine"]]
         cells.append("–" if one["bytes"] is None else f"{one['bytes'] / 1e6:,.0f} MB")
@@ -60,8 +57,8 @@ def _variants(run: Run) -> Figures:
         if divergence:
             found = divergence.get(one["id"])
             cells.append(_kld(found))
-        table.add(*cells)
-    return table
+        rows.append(cells)
+    return plain_table("", ("variant", "engine"), headings, rows)
 
 
 def _kld(row: Mapping[str, Any] | None) -> str:
@@ -78,15 +75,12 @@ def _speed(speed: Mapping[str, Any] | None) -> str:
     return f"{speed['decode_tok_s']:.1f}{deviation} ({speed['engine']})"
 
 
-def divergence_table(run: Run) -> Figures:
+def divergence_table(run: Run) -> Table:
     """A row for each variant, the reference first and the noise floor second."""
     text = run.result["text"]
     title = f"{text['name']}: {text['tokens']:,} tokens of {text['documents']:,} documents; KLD in nats"
     numbers = ("PPL", "ratio", "mean KLD", "±", "p99", "max", "same top", "RMS Δp")
-    found = Figures(("variant",), numbers, title=title)
-    for row in run.result["rows"]:
-        found.add(*_kld_cells(row))
-    return found
+    return plain_table(title, ("variant",), numbers, map(_kld_cells, run.result["rows"]))
 
 
 def _kld_cells(row: Mapping[str, Any]) -> list[str]:

@@ -34,6 +34,7 @@ COLUMNS = (
     *("peak_memory_bytes", "content_hash", "reload_kld_mean", "reload_top1_agreement", "layer", "relative_error"),
     "snr_db",
 )
+NUMBER_OF = ("row",)
 _LAYER = re.compile(r"^(.*?)\.(\d+)\.(.+)$")
 
 
@@ -58,6 +59,21 @@ def parts(run: Run) -> tuple[Part, ...]:
         Conditions(_conditions(run, made)),
         Picture(_sizes(made)),
     )
+
+
+def terminal(run: Run) -> list[Sentence]:
+    row = run.result["row"]
+    sizes = f"{row['bytes_before'] / 1e6:,.0f} MB → {row['bytes_after'] / 1e6:,.0f} MB"
+    return [Sentence(f"{sizes} in {row['seconds']:,.1f} s.")]
+
+
+def number(result: Mapping[str, Any], _names: Mapping[str, str]) -> tuple[str, str]:
+    """How much smaller it is."""
+    made = result.get("row") or {}
+    before, after = made.get("bytes_before"), made.get("bytes_after")
+    if not before or not after:
+        return "", ""
+    return f"{before / after:.2f}×", f"smaller, {made.get('bits_per_weight', 0):.2f} bits per weight"
 
 
 def rows(run: Run) -> list[dict[str, Any]]:

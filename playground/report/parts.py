@@ -5,7 +5,7 @@ Text in parts is plain: whoever writes a form escapes it there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -210,6 +210,12 @@ class Report:
     def all(self, kind: type[P]) -> list[P]:
         """The parts of one kind."""
         return [part for part in self.parts if isinstance(part, kind)]
+
+
+def plain_table(title: str, words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table of texts: columns called `words` stand to the left, those called `numbers` to the right."""
+    headings = [*(Heading(name, words=True) for name in words), *map(Heading, numbers)]
+    return Table(title, tuple(headings), tuple(tuple(map(Cell, row)) for row in rows))
 
 
 def labels(variants: Sequence[Mapping[str, Any]]) -> list[str]:

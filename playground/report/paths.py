@@ -1,4 +1,4 @@
-"""What leaves this machine: names and numbers, and no path of it."""
+"""Take the paths of this machine out of a run that leaves it."""
 
 from __future__ import annotations
 

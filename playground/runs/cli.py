@@ -1,6 +1,6 @@
-"""`python -m playground runs`: what was measured, to list, show, rename, annotate, revoke, delete and take away.
+"""`python -m playground runs`: list, show, rename, annotate, revoke, delete and export stored runs.
 
-Whoever types this sits at the machine: the owner, to whom revoked runs are there too.
+The commands are the owner's: they list revoked runs too.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from playground.console import AsJson, Figures, err, out, print_json
+from playground.console import AsJson, err, out, print_json
+from playground.console import show as show_parts
 from playground.errors import InvalidRequest, UnknownRun
+from playground.runs.kinds import KINDS
 
 if TYPE_CHECKING:
     from playground.store.runs import Entry
-    from playground.store.schema import Run
 
 app = typer.Typer(help="List, show, rename, revoke, delete and export runs.", no_args_is_help=True)
 SHOWN = 12  # characters of an id in the list: enough to name one, and room for its title
-KINDS = ("comparison", "evaluation", "divergence", "bench", "quantization")
 
 Id = Annotated[str, typer.Argument(help="Id of a run, or as much of its beginning as is not another's.")]
 
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Option(help=f"Only {', '.join(KINDS[:-1])} or {KINDS[-1]} runs.")] = "",
+    kind: Annotated[str, typer.Option(help=f"Only {', '.join(list(KINDS)[:-1])} or {list(KINDS)[-1]} runs.")] = "",
     model: Annotated[str, typer.Option(help="Only runs of this model.")] = "",
     text: Annotated[str, typer.Option(help="Words in the title, the note, the model or the variants.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
@@ -41,7 +41,7 @@ def list_(
     from playground.store import database, runs
 
     if kind and kind not in KINDS:
-        raise InvalidRequest(f"There is no kind of run {kind[:40]!r}.", hint=did_you_mean(kind[:40], KINDS))
+        raise InvalidRequest(f"There is no kind of run {kind[:40]!r}.", hint=did_you_mean(kind[:40], list(KINDS)))
     found: list[Entry] = []
     total = 0
     if database.exists():
@@ -67,7 +67,7 @@ def list_(
 
 @app.command()
 def show(run_id: Id, as_json: AsJson = False) -> None:
-    """Show one run: what it is of, where and with what it was measured, and what came of it."""
+    """Show one run: its model and variants, where and with what it was measured, and what came of it."""
     entry = _entry(run_id)
     if as_json:
         print_json(entry.as_row(result=True))
@@ -90,10 +90,8 @@ def show(run_id: Id, as_json: AsJson = False) -> None:
     for name, value in rows:
         table.add_row(name, escape(value))
     out.print(table)
-    for found in _tables(run):
-        out.print(found)
-    for line in _said(run):
-        out.print(escape(line), highlight=False, soft_wrap=True)
+    if run.kind in KINDS:
+        show_parts(KINDS[run.kind].feature.terminal(run))
     out.print(f"Everything: python -m playground runs show {run.id[:8]} --json", style="dim", highlight=False)
 
 
@@ -180,35 +178,6 @@ def _variant(facts: dict[str, Any]) -> str:
     size, bits = facts.get("bytes"), facts.get("bits_per_weight")
     parts = [facts["id"], facts["label"], size and f"{size / 1e6:,.0f} MB", bits and f"{bits:.2f} bits per weight"]
     return " · ".join(str(part) for part in parts if part)
-
-
-def _said(run: Run) -> list[str]:
-    """What came of it, in sentences, beside its tables."""
-    if run.kind == "comparison":
-        said = [str(row["text"]) for row in run.result["verdict"]]
-        failed = [pane for pane in run.result["panes"] if "error" in pane]
-        return said + [
-            f"{pane['label']}: {pane['error']['message']} {pane['error']['hint']}".strip() for pane in failed
-        ]
-    if run.kind == "quantization":
-        row = run.result["row"]
-        return [f"{row['bytes_before'] / 1e6:,.0f} MB → {row['bytes_after'] / 1e6:,.0f} MB in {row['seconds']:,.1f} s."]
-    if run.kind in ("evaluation", "divergence"):
-        from playground.evaluate.report import left_out, named
-
-        settings = left_out(named(run.variants)) if run.kind == "evaluation" else ""
-        return [*(str(warning["text"]) for warning in run.result["warnings"]), *([settings] if settings else [])]
-    count = len(run.result.get("rows") or ())
-    return [f"{count} row{'s' if count != 1 else ''}."]
-
-
-def _tables(run: Run) -> list[Figures]:
-    """As the command that made it printed them."""
-    from playground.evaluate import tables
-
-    if run.kind == "evaluation":
-        return tables.tables(run)
-    return [tables.divergence_table(run)] if run.kind == "divergence" else []
 
 
 def _when(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""A run to take away: one HTML file, JSON with a schema, CSV, a picture, a section of a model card.
+"""Export a run: one HTML file, JSON with a schema, CSV, a picture, a section of a model card.
 
 Each is a function of the run alone, and none holds a path of this machine.
 """
@@ -14,53 +14,31 @@ from pathlib import Path
 from typing import Any
 
 from playground import formatting
-from playground.compare import report as compare_report
 from playground.errors import InvalidRequest
-from playground.evaluate import divergence_report
-from playground.evaluate import report as evaluate_report
-from playground.quantize import report as quantize_report
 from playground.report import card, picture
 from playground.report import html as report_html
 from playground.report.card import schema
-from playground.report.parts import Part, Report
+from playground.report.parts import Report
 from playground.report.paths import travelling
-from playground.speed import report as speed_report
+from playground.runs.kinds import KINDS, Feature
+from playground.runs.kinds import title as title_of
 from playground.store.schema import Run
 
-__all__ = ["FORMS", "Form", "as_json", "csv", "form_of", "html", "model_card", "png", "schema", "write"]
+__all__ = ["FORMS", "Form", "as_json", "csv", "form_of", "html", "model_card", "png", "report", "schema", "write"]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a kind of run is called, the parts of its report, and its table as lines of named columns."""
-
-    title: str
-    parts: Callable[[Run], tuple[Part, ...]]
-    rows: Callable[[Run], list[dict[str, Any]]]
-    columns: tuple[str, ...]
-
-
-KINDS = {
-    "comparison": Kind("Comparison", compare_report.parts, compare_report.rows, compare_report.COLUMNS),
-    "evaluation": Kind("Evaluation", evaluate_report.parts, evaluate_report.rows, evaluate_report.COLUMNS),
-    "divergence": Kind("Divergence", divergence_report.parts, divergence_report.rows, divergence_report.COLUMNS),
-    "bench": Kind("Speed", speed_report.parts, speed_report.rows, speed_report.COLUMNS),
-    "quantization": Kind("Quantization", quantize_report.parts, quantize_report.rows, quantize_report.COLUMNS),
-}
-
-
-def kind(name: str) -> Kind:
-    """Raises InvalidRequest."""
-    if name not in KINDS:
-        raise InvalidRequest(f"A run of the kind {name[:40]!r} cannot be exported.", hint=f"Known: {', '.join(KINDS)}.")
-    return KINDS[name]
+def _feature(kind: str) -> Feature:
+    """Raises InvalidRequest for a kind of a later version."""
+    if kind not in KINDS:
+        raise InvalidRequest(f"A run of the kind {kind[:40]!r} cannot be exported.", hint=f"Known: {', '.join(KINDS)}.")
+    return KINDS[kind].feature
 
 
 def report(run: Run, title: str = "", note: str = "") -> Report:
     """What a run says, without paths of this machine. `title` and `note` are the owner's words, where there are any."""
-    how, shown = kind(run.kind), travelling(run)
+    parts, shown = _feature(run.kind).parts, travelling(run)
     title = title or shown.title
-    return Report(how.title, title, shown.model, shown.id, shown.created_at, how.parts(shown), note)
+    return Report(title_of(run.kind), title, shown.model, shown.id, shown.created_at, parts(shown), note)
 
 
 def html(run: Run, title: str = "", note: str = "") -> str:
@@ -80,7 +58,7 @@ def model_card(run: Run, title: str = "", note: str = "") -> str:
 
 def as_json(run: Run) -> dict[str, Any]:
     """Everything that is stored of it, without paths of this machine, as `schema()` says. Raises InvalidRequest."""
-    kind(run.kind)
+    _feature(run.kind)
     return card.as_json(travelling(run))
 
 
@@ -88,8 +66,8 @@ def csv(run: Run) -> str:
     """One tidy table: a line for each thing that was measured, a column for each number, units in the names, after a
     line of column names. Raises InvalidRequest.
     """
-    how = kind(run.kind)
-    return formatting.as_csv(how.columns, how.rows(travelling(run)))
+    feature = _feature(run.kind)
+    return formatting.as_csv(feature.COLUMNS, feature.rows(travelling(run)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.errors import PlaygroundError, UnknownRun
-from playground.evaluate.board import NOISE
 from playground.evaluate.report import named
-from playground.metrics.verdict import Verdict, read
 from playground.models.address import Address
-from playground.runs.page import KINDS
+from playground.runs.kinds import KINDS, title
 from playground.store import database, runs
 from playground.store.runs import Entry
 from playground.web import event_data
@@ -33,13 +31,6 @@ PAGE = 30  # lines
 MAX_LINES = 600
 MAX_NOTE = 12_000
 OWNER_ONLY = "Only the owner of this page sees the list of runs. A run is unlisted: whoever has its link can open it."
-PARTS = {
-    "comparison": ("verdict",),
-    "evaluation": ("rows", "divergence"),
-    "divergence": ("rows",),
-    "bench": ("rows",),
-    "quantization": ("row",),
-}
 MAX_NUMBERS = 2000
 Number = tuple[str, str]
 
@@ -120,7 +111,7 @@ class Runs:
             "total": runs.count(text, kind, model, revoked=revoked) if exists else 0,
             "size": PAGE,
             "most": MAX_LINES,
-            "kinds": list(KINDS.items()),
+            "kinds": [(name, kind.title) for name, kind in KINDS.items()],
             "models": runs.models() if exists else [],
         }
 
@@ -141,11 +132,11 @@ class Rows:
         return [line(entry, self._numbers.get(entry.id, ("", ""))) for entry in entries]
 
     def _read(self, entries: Sequence[Entry]) -> None:
-        for kind, names in PARTS.items():
-            new = [entry for entry in entries if entry.run.kind == kind and entry.id not in self._numbers]
-            parts_by_run = runs.parts([entry.id for entry in new], names)
+        for name, kind in KINDS.items():
+            new = [entry for entry in entries if entry.run.kind == name and entry.id not in self._numbers]
+            parts_by_run = runs.parts([entry.id for entry in new], kind.feature.NUMBER_OF)
             for entry in new:
-                self._numbers[entry.id] = number(kind, parts_by_run.get(entry.id) or {}, labels(entry))
+                self._numbers[entry.id] = kind.feature.number(parts_by_run.get(entry.id) or {}, labels(entry))
         while len(self._numbers) > MAX_NUMBERS:
             self._numbers.popitem(last=False)
 
@@ -164,7 +155,7 @@ def line(entry: Entry, number: Number) -> dict[str, Any]:
     return {
         "id": run.id,
         "kind": run.kind,
-        "kind_words": KINDS.get(run.kind, run.kind),
+        "kind_words": title(run.kind),
         "title": entry.title,
         "own_title": run.title,
         "note": entry.note,
@@ -174,67 +165,6 @@ def line(entry: Entry, number: Number) -> dict[str, Any]:
         "variants": [str(row["label"]) for row in named(run.variants)],
         "number": number,
     }
-
-
-def number(kind: str, parts: Mapping[str, Any], names: Mapping[str, str]) -> Number:
-    """The most important figure of a run and its description; ("", "") where nothing was measured."""
-    match kind:
-        case "comparison":
-            return _comparison(parts.get("verdict"))
-        case "evaluation":
-            return _evaluation(parts.get("rows") or (), names) or _divergence(parts.get("divergence") or (), names)
-        case "divergence":
-            return _divergence(parts.get("rows") or (), names)
-        case "bench":
-            return _bench(parts.get("rows") or (), names)
-        case "quantization":
-            return _quantization(parts.get("row") or {})
-    return "", ""
-
-
-def _comparison(verdict: Any) -> Number:
-    outcomes = [outcome for outcome in verdict or () if outcome.get("decode_ratio")]
-    ratios = [(float(outcome["decode_ratio"]), str(outcome["label"])) for outcome in outcomes]
-    if not ratios:
-        return "", ""
-    ratio, label = max(ratios)
-    return f"{ratio:.2f}×", f"decode speed, {label}" if label else "decode speed"
-
-
-def _evaluation(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Number | None:
-    undecided = (None, Verdict.WITHHELD)
-    decided = [row for row in rows if row.get("recovery") is not None and read(row.get("verdict")) not in undecided]
-    if not decided:
-        return None
-    worst = min(decided, key=lambda row: float(row["recovery"]))
-    name = names.get(str(worst["variant"]), str(worst["variant"]))
-    return f"{worst['recovery']:.1f}%", f"worst recovery, {name} on {worst['task']}"
-
-
-def _divergence(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Number:
-    reference = next(iter(names), "")
-    others = [row for row in rows if row["variant"] not in (NOISE, reference) and row.get("kld_mean") is not None]
-    if not others:
-        return "", ""
-    worst = max(others, key=lambda row: float(row["kld_mean"]))
-    name = names.get(str(worst["variant"]), str(worst["variant"]))
-    return f"{worst['kld_mean']:.3g}", f"mean KLD in nats, {name}"
-
-
-def _bench(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Number:
-    decode = [row for row in rows if str(row.get("test", "")).startswith("tg") and row.get("tok_s_mean")]
-    if not decode:
-        return "", ""
-    best = max(decode, key=lambda row: float(row["tok_s_mean"]))
-    name = names.get(str(best["variant"]), str(best["variant"]))
-    return f"{best['tok_s_mean']:.3g}", f"tok/s decode, {name} in {best['engine']}"
-
-
-def _quantization(row: Mapping[str, Any]) -> Number:
-    bytes_before, bytes_after = row.get("bytes_before"), row.get("bytes_after")
-    if not bytes_before or not bytes_after:
-        return "", ""
-    return f"{bytes_before / bytes_after:.2f}×", f"smaller, {row.get('bits_per_weight', 0):.2f} bits per weight"
 
 
 @dataclass(frozen=True)

@@ -27,18 +27,12 @@ from playground.models.address import Address
 from playground.quantize.compressor import GENERATION
 from playground.report import paths
 from playground.runs import replay
+from playground.runs.kinds import title
 from playground.speed import report
 from playground.speed.spec import BenchRow
 from playground.store.runs import Entry
 from playground.web.values import megabytes
 
-KINDS = {
-    "comparison": "Comparison",
-    "evaluation": "Evaluation",
-    "divergence": "Divergence",
-    "bench": "Speed",
-    "quantization": "Quantization",
-}
 NAMES = {  # of settings whose key is not clear enough
     "at_once": "all at once",
     "batch_size": "batch",
@@ -69,7 +63,7 @@ def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
     value = {
         "id": run.id,
         "kind": run.kind,
-        "kind_words": KINDS.get(run.kind, run.kind),
+        "kind_words": title(run.kind),
         "title": entry.title if owner or entry.title != run.title else row["title"],
         "note": entry.note,
         "revoked": entry.revoked_at,

@@ -16,6 +16,7 @@ from playground.metrics.verdict import read
 from playground.models.address import Address
 from playground.report import paths
 from playground.runs import page
+from playground.runs.kinds import title
 from playground.store.runs import Entry
 
 Row = Mapping[str, Any]
@@ -41,7 +42,7 @@ def _head(entry: Entry, row: Row) -> dict[str, Any]:
     return {
         "id": run.id,
         "kind": run.kind,
-        "kind_words": page.KINDS.get(run.kind, run.kind),
+        "kind_words": title(run.kind),
         "title": entry.title if entry.title != run.title else row["title"],
         "note": entry.note,
         "model": row["model"],

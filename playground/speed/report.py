@@ -24,6 +24,7 @@ from playground.store.schema import Run
 from playground.web.values import inert
 
 COLUMNS = tuple(field.name for field in fields(BenchRow))
+NUMBER_OF = ("rows",)
 LOOKS = ("ref", "v1", "v2", "v3")
 Row = Mapping[str, Any]
 Lines = tuple[tuple[Cell, ...], ...]
@@ -46,6 +47,23 @@ def parts(run: Run) -> tuple[Part, ...]:
         Conditions(_conditions(run, measured, names)),
         Picture(_summary(run, single, names)),
     )
+
+
+def terminal(run: Run) -> list[Sentence]:
+    count = len(run.result.get("rows") or ())
+    return [Sentence(f"{count} row{'s' if count != 1 else ''}.")]
+
+
+def number(result: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, str]:
+    """The fastest decoding."""
+    decode = [
+        row for row in result.get("rows") or () if str(row.get("test", "")).startswith("tg") and row.get("tok_s_mean")
+    ]
+    if not decode:
+        return "", ""
+    best = max(decode, key=lambda row: float(row["tok_s_mean"]))
+    name = names.get(str(best["variant"]), str(best["variant"]))
+    return f"{best['tok_s_mean']:.3g}", f"tok/s decode, {name} in {best['engine']}"
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
