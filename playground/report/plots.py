@@ -421,7 +421,7 @@ def _x(
 ) -> dict[str, Any]:
     """A scale to the right; its name stands at its end. `ticks`: on a phone, on a desk."""
     count = {"expr": f"place < 400 ? {ticks[0]} : {ticks[1]}"}
-    drawn = {"titleAnchor": "end", "tickCount": count, "format": FIGURE, **axis}
+    drawn = {"titleAnchor": "end", "format": FIGURE, **({} if "values" in axis else {"tickCount": count}), **axis}
     return {
         "field": field,
         "type": "quantitative",

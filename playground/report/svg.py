@@ -60,12 +60,17 @@ def _made(asked: Sequence[Any]) -> list[str | None]:
 
 def _file(asked: Any) -> Path:
     """Named after what is asked and who draws it."""
-    whole = json.dumps([asked, metadata.version("vl-convert-python"), _renderer()], sort_keys=True)
+    whole = json.dumps([asked, *_renderer()], sort_keys=True)
     return settings().cache / "plots" / f"{hashlib.sha256(whole.encode()).hexdigest()[:32]}.svg"
 
 
-def _renderer() -> str:
-    return hashlib.sha256(Path(__file__).with_name("vega.py").read_bytes()).hexdigest()
+def _renderer() -> list[str]:
+    """Of what a picture depends beside its specification."""
+    own = hashlib.sha256(Path(__file__).with_name("vega.py").read_bytes()).hexdigest()
+    try:
+        return [own, metadata.version("vl-convert-python")]
+    except metadata.PackageNotFoundError:  # its process says so
+        return [own]
 
 
 def _read(file: Path) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import fromstring
@@ -36,7 +38,7 @@ def every() -> list[Plot]:
         plots.bars("Bars", BARS, "%", reference=2.5),
         plots.tradeoff("Tradeoff", marks, "KLD"),
         plots.hills("Hills", [(EVIL, HISTOGRAM, 0.1)], HISTOGRAM),
-        plots.levels("Levels", [("BF16", "ref", [(1, 10.0), (4, 30.0)])], "tok/s"),
+        plots.levels("Levels", [("BF16", "ref", [(1, 10.0), (2, 15.0), (4, 30.0), (8, 31.0)])], "tok/s"),
         plots.heat("Heat", layers),
     ]
 
@@ -49,6 +51,7 @@ def test_each_kind_is_drawn_for_both_themes_and_says_what_is_in_it(home: Path) -
         assert colours and all(one == "none" or re.fullmatch(r"(rgb\()?var\(--[a-z]+\)\)?", one) for one in colours)
         assert "font-family" not in picture, "the page's own"
     assert drawn[2].index("&lt;image") < drawn[2].index(">nf4<"), "in their order"
+    assert all(f">{level}</text>" in drawn[9] for level in (1, 2, 4, 8)), "every level that was measured"
     assert "<title>nf4: 2</title>" in drawn[2] and "<title>BF16, 4 at once: 30.0 tok/s</title>" in drawn[8]
     assert "mean 15.0%" not in drawn[10] and drawn[10].count("mean ") == 2 and "mean " not in drawn[11]
 
@@ -108,6 +111,15 @@ def test_without_a_renderer_the_figures_stand_in_a_table(
     for plot in shown:
         assert f'aria-label="{plot.title}"' in text
     assert not list((home / "cache").glob("plots/*"))
+
+
+def test_a_machine_without_vl_convert_exports_all_the_same(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(process, "command", lambda _: [sys.executable, "-c", "raise ImportError('vl_convert')"])
+    assert svg.drawn([(every()[0], 492)]) == [""]
 
 
 # ---- how many rows

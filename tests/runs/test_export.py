@@ -27,6 +27,7 @@ from playground.metrics.timing import timing
 from playground.report import html, picture
 from playground.report.parts import Caveats, Exchange, Numbers, Sentence
 from playground.runs import export
+from playground.runs.kinds import KINDS
 from playground.store.schema import Run
 from tests.fakes import catalog, exported_runs
 from tests.fakes.engine import FakeEngine, Script
@@ -303,6 +304,12 @@ def test_a_kind_that_nobody_knows_is_refused(home: Path) -> None:
     for form in export.FORMS.values():
         with pytest.raises(InvalidRequest, match="opinion"):
             form.make(run, "", "")
+
+
+def test_the_kinds_are_those_of_the_schema() -> None:
+    assert list(KINDS) == export.schema()["properties"]["kind"]["enum"]
+    for name, kind in KINDS.items():
+        assert kind.feature.COLUMNS and kind.feature.number({}, {}) == ("", ""), f"a {name} that measured nothing"
 
 
 def test_colours_are_the_pages() -> None:
