@@ -87,6 +87,39 @@ def rows(run: Run) -> list[dict[str, Any]]:
     return [facts | {"layer": one["name"]} | dict(one) for one in layers_of(run)] or [facts]
 
 
+def quantized(run: Run) -> dict[str, Any]:
+    """As a card of the Quantize page, from the run alone: the variant may be gone since."""
+    made = row_of(run)
+    layers = [(str(one["name"]), float(one["relative_error"]), one.get("snr_db")) for one in layers_of(run)]
+    return {
+        "row": {
+            "id": str(made["variant"]),
+            "label": _name(made),
+            "before": made.get("bytes_before"),
+            "after": made["bytes_after"],
+            "bits": made["bits_per_weight"],
+            "bits_before": _bits_before(made),
+            "seconds": made.get("seconds"),
+            "peak": made.get("peak_memory_bytes"),
+            "reload": made.get("reload"),
+        },
+        "card": {
+            "layers": layers,
+            "hurt": where_it_hurt(layers),
+            "stages": made.get("stages") or {},
+            "notes": [*(made.get("reasons") or ()), *(made.get("notes") or ())],
+            "estimate": None,
+            "calibration": "",
+        },
+    }
+
+
+def _bits_before(made: Mapping[str, Any]) -> float | None:
+    """Bits per weight of the original, which has as many weights."""
+    before, after, bits = made.get("bytes_before"), made.get("bytes_after"), made.get("bits_per_weight")
+    return before * bits / after if before and after and formatting.known(bits) else None
+
+
 def row_of(run: Run) -> Mapping[str, Any]:
     """The JSON of `quantize --json`, completed by the variant's card."""
     return {**(run.result.get("card") or {}), **(run.result.get("row") or {})}
@@ -133,10 +166,9 @@ def _numbers(made: Mapping[str, Any]) -> list[Number]:
 
 def _sizes(made: Mapping[str, Any]) -> Table:
     before, after, bits = made.get("bytes_before"), made.get("bytes_after"), made.get("bits_per_weight")
-    bits_before = before * bits / after if before and after and formatting.known(bits) else None
-    name = _name(made)
+    name, original = _name(made), formatting.figure(_bits_before(made))
     lines = (
-        (Cell("original", kind="reference"), Cell(formatting.size(before)), Cell(formatting.figure(bits_before))),
+        (Cell("original", kind="reference"), Cell(formatting.size(before)), Cell(original)),
         (Cell(name, str(made.get("variant") or "")), Cell(formatting.size(after)), Cell(formatting.figure(bits))),
     )
     headings = (Heading("Variant", words=True), Heading("Size", "on disk"), Heading("Bits", "per weight"))

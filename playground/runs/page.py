@@ -21,16 +21,16 @@ from playground.compare.stored import Compared
 from playground.core import Sampling, Variant
 from playground.evaluate import board
 from playground.evaluate.report import left_out, named
-from playground.metrics.weights import where_it_hurt
-from playground.models import stored
 from playground.models.address import Address
 from playground.quantize.compressor import GENERATION
+from playground.quantize.report import quantized
 from playground.report import paths
 from playground.runs import replay
 from playground.runs.kinds import title
 from playground.speed import report
 from playground.speed.spec import BenchRow
 from playground.store.runs import Entry
+from playground.store.schema import Run
 from playground.web.values import megabytes
 
 NAMES = {  # of settings whose key is not clear enough
@@ -81,7 +81,7 @@ def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
         case "bench":
             value["speed"] = speed(row)
         case "quantization":
-            value["quantized"] = quantized(row)
+            value["quantized"] = quantized(Run(**row))
     return value
 
 
@@ -126,38 +126,6 @@ def bench_rows(row: Mapping[str, Any]) -> list[BenchRow]:
         BenchRow(**{name: value for name, value in entry.items() if name in fields})
         for entry in row["result"].get("rows") or ()
     ]
-
-
-def quantized(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The value of a card of the Quantize page, from the run alone: the variant may have been deleted."""
-    result = row["result"]
-    record: Mapping[str, Any] = {**(result.get("card") or {}), **(result.get("row") or {})}
-    layers = [
-        [str(layer["name"]), float(layer["relative_error"]), layer.get("snr_db")]
-        for layer in result.get("layers") or record.get("layers") or ()
-    ]
-    before, after, bits = record.get("bytes_before"), record["bytes_after"], record["bits_per_weight"]
-    return {
-        "row": {
-            "id": str(record["variant"]),
-            "label": stored.label(str(record["method"]), str(record["scheme"])),
-            "before": before,
-            "after": after,
-            "bits": bits,
-            "bits_before": before * bits / after if before and after else None,
-            "seconds": record.get("seconds"),
-            "peak": record.get("peak_memory_bytes"),
-            "reload": record.get("reload"),
-        },
-        "card": {
-            "layers": layers,
-            "hurt": where_it_hurt(layers),
-            "stages": record.get("stages") or {},
-            "notes": [*(record.get("reasons") or ()), *(record.get("notes") or ())],
-            "estimate": None,
-            "calibration": "",
-        },
-    }
 
 
 # How a run was measured.
