@@ -112,14 +112,14 @@ def bars(
     """Horizontal bars; `reference` is a line across them all."""
     ends = [end for row in rows for end in (row.value + row.error, row.limit or 0.0)]
     high = max([*ends, reference or 0.0]) * 1.03 or 1.0
-    found = [
+    data = [
         asdict(row)
         | {"label": label, "tip": row.tip or f"{row.label}: {row.text}", "from": low}
         | {end: row.value + sign * row.error if row.error else None for end, sign in (("least", -1), ("most", 1))}
         for row, label in zip(rows, _distinct(row.label for row in rows), strict=True)
     ]
     axis = {"labelColor": {"expr": "fg"}, "labelFontSize": 12.5, "labelLimit": 150, "domain": False}
-    order = {"domain": [row["label"] for row in found]}
+    order = {"domain": [row["label"] for row in data]}
     y = {"field": "label", "type": "nominal", "scale": order, "title": None, "axis": axis}
     x = _x("value", unit, scale={"domain": [low, high], "clamp": True}, ticks=(3, 5), domain=False)
     tip = {"field": "tip"}
@@ -128,7 +128,7 @@ def bars(
             "mark": _mark(
                 "bar", tip=True, height=14, opacity=0.75, stroke={"expr": "datum.look == 'withheld' ? bad : null"}
             ),
-            "encoding": {"x": x, "x2": {"field": "from"}, "y": y, "color": _colours(found), "description": tip},
+            "encoding": {"x": x, "x2": {"field": "from"}, "y": y, "color": _colours(data), "description": tip},
         },
         {
             "mark": _mark("text", align="left", fontWeight=600, dx=8),
@@ -143,7 +143,7 @@ def bars(
     if reference is not None:
         rule = _mark("rule", strokeDash=[3, 3], color={"expr": "grey"})
         layers.append({"data": {"values": [{}]}, "mark": rule, "encoding": {"x": {"datum": reference}}})
-    return _plot(title, _spec(found, {"step": 28}, layer=layers), unit, (caption,), keys=keys, wide=False)
+    return _plot(title, _spec(data, {"step": 28}, layer=layers), unit, (caption,), keys=keys, wide=False)
 
 
 def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") -> Plot:
@@ -213,19 +213,19 @@ def hills(
     edges = [edge for steps in every for edge, _ in steps]
     first, last = max(-9, math.floor(min(edges, default=-8))), math.ceil(max(edges, default=2))
     most = max((share for steps in every for _, share in steps), default=1.0)
-    found: list[dict[str, Any]] = []
+    data: list[dict[str, Any]] = []
     names = _distinct(label for label, *_ in rows)
     for number, (label, (_, histogram, mean)) in enumerate(zip(names, rows, strict=True)):
         base = len(rows) - 1 - number
         for kind, steps in (("floor", _steps(floor) if floor else []), ("hill", _steps(histogram))):
-            found += [
+            data += [
                 {"label": label, "kind": kind, "power": edge, "share": share, "base": base}
                 | {"top": base + round(0.85 * share / most, 4)}
                 for edge, share in steps
             ]
         if mean > 0:
             at = {"power": min(max(math.log10(mean), first), last), "mean": mean}
-            found.append({"label": label, "kind": "mean", **at, "base": base, "top": base + 0.85})
+            data.append({"label": label, "kind": "mean", **at, "base": base, "top": base + 0.85})
     power = "abs(datum.value) <= 2 ? format(pow(10, datum.value), '~g') : '1e' + datum.value"
     scale = {"domain": [first, last], "clamp": True}
     scale = {"domain": [first, last], "clamp": True}
@@ -255,7 +255,7 @@ def hills(
         layer["transform"] = [{"aggregate": [], "groupby": ["label", "base"]}]
     cell = max(48.0, min(84.0, 320.0 / max(1, len(rows))))
     resolved = {"scale": {"y": "independent"}}
-    spec = _spec(found, round(cell * len(rows)), layer=layers, resolve=resolved)
+    spec = _spec(data, round(cell * len(rows)), layer=layers, resolve=resolved)
     keys = [("hill", "share of the tokens"), ("meanline", "mean"), *([("floor", "noise floor")] if floor else [])]
     return _plot(title, spec, "Distribution of the KLD of single tokens", (caption,), keys=keys, wide=False)
 
@@ -303,8 +303,8 @@ def levels(
 def heat(title: str, layers: Sequence[tuple[int, str, float, str]], caption: str = "") -> Plot:
     """A row per kind of projection, a column per layer: number, kind, relative error, tip. Darker lost more.
 
-    The colours span a factor of two at least: where all layers lose the same, they look the same. Where there are too
-    many projections, as of experts, those of one name in one layer are one cell: the one that lost most.
+    The colours span a factor of two at least: where all layers lose the same, they look the same. Where there are more
+    than `MOST_ROWS` projections, as with experts, a cell shows the worst of all that have the same name in a layer.
     """
     more = ""
     if len(layers) > MOST_ROWS:
@@ -402,13 +402,13 @@ def _plain(value: Any) -> Any:
 
 
 def _distinct(labels: Iterable[str]) -> list[str]:
-    """Two of one name get rows of their own: what tells them apart cannot be seen."""
+    """Labels that are equal are told apart by characters without a width, so that each keeps its own row."""
     seen: dict[str, int] = {}
-    found = []
+    names = []
     for label in map(_plain, labels):
-        found.append(label + "\u200b" * seen.get(label, 0))
+        names.append(label + "\u200b" * seen.get(label, 0))
         seen[label] = seen.get(label, 0) + 1
-    return found
+    return names
 
 
 def _mark(kind: str, *, tip: bool = False, **more: Any) -> dict[str, Any]:

@@ -30,42 +30,42 @@ def drawn(plots: Sequence[tuple[Plot, int]]) -> list[str]:
 
     Those that are not in the cache folder are drawn together, by one child process.
     """
-    asked = [[{**plot.spec, "config": theme(width), "width": width}, plot.alt] for plot, width in plots]
-    files = [_file(one) for one in asked]
-    found = [_read(file) for file in files]
-    missing = [number for number, svg in enumerate(found) if not svg]
+    requests = [[{**plot.spec, "config": theme(width), "width": width}, plot.alt] for plot, width in plots]
+    files = [_file(request) for request in requests]
+    pictures = [_read(file) for file in files]
+    missing = [number for number, svg in enumerate(pictures) if not svg]
     if missing:
-        made = _made([asked[number] for number in missing])
+        made = _made([requests[number] for number in missing])
         for number, svg in zip(missing, made, strict=True):
-            found[number] = svg or ""
+            pictures[number] = svg or ""
             if svg:
                 _keep(files[number], svg)
-    return found
+    return pictures
 
 
-def _made(asked: Sequence[Any]) -> list[str | None]:
+def _made(requests: Sequence[Any]) -> list[str | None]:
     try:
         return process.ask(
             "playground.report.vega",
-            lambda found: [str(svg) if svg else None for svg in found],
+            lambda pictures: [str(svg) if svg else None for svg in pictures],
             TIMEOUT_S,
             "Plots were not drawn",
             "Plots were not drawn",
-            json.dumps(asked),
+            json.dumps(requests),
         )
     except EngineUnavailable as error:
         log.warning("%s %s", error.message, error.log_tail)
-        return [None] * len(asked)
+        return [None] * len(requests)
 
 
-def _file(asked: Any) -> Path:
-    """Named after what is asked and who draws it."""
-    whole = json.dumps([asked, *_renderer()], sort_keys=True)
+def _file(request: Any) -> Path:
+    """Named by the content of the request and by its renderer."""
+    whole = json.dumps([request, *_renderer()], sort_keys=True)
     return settings().cache / "plots" / f"{hashlib.sha256(whole.encode()).hexdigest()[:32]}.svg"
 
 
 def _renderer() -> list[str]:
-    """Of what a picture depends beside its specification."""
+    """What a picture depends on beside its specification."""
     own = hashlib.sha256(Path(__file__).with_name("vega.py").read_bytes()).hexdigest()
     try:
         return [own, metadata.version("vl-convert-python")]

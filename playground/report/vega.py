@@ -48,7 +48,7 @@ def _kept(node: Element, *, marks: bool) -> Iterator[Element]:
         return
     marks = marks or "role-mark" in classes
     attributes = {
-        name: _LONG.sub(lambda found: f"{round(float(found[0]), 1) + 0.0:g}", value) if name in GEOMETRY else value
+        name: _LONG.sub(lambda digits: f"{round(float(digits[0]), 1) + 0.0:g}", value) if name in GEOMETRY else value
         for name, value in node.attrib.items()
         if name not in LEFT_OUT and (name, value) not in DEFAULTS
     }
@@ -58,25 +58,26 @@ def _kept(node: Element, *, marks: bool) -> Iterator[Element]:
         return
     if tag == "text" and marks:
         attributes["class"] = "label"
-    found = Element(tag, attributes)
-    found.text = node.text
+    kept = Element(tag, attributes)
+    kept.text = node.text
     if marks and node.get("aria-label"):
-        SubElement(found, "title").text = node.get("aria-label")
-    found.extend(parts)
-    yield found
+        SubElement(kept, "title").text = node.get("aria-label")
+    kept.extend(parts)
+    yield kept
 
 
 def _loads_nothing(value: Any) -> None:
     """Data are not looked at: a value is drawn as text and never followed."""
     if isinstance(value, dict):
-        if found := LOADED & {*value, *(one for one in value.values() if isinstance(one, str))}:
-            raise ValueError(f"A plot has no {found.pop()}.")
-        for name, one in value.items():
+        marks = (mark for mark in (value.get("mark"), value.get("type")) if isinstance(mark, str))
+        if refused := LOADED & {*value, *marks}:
+            raise ValueError(f"A plot has no {refused.pop()}.")
+        for name, part in value.items():
             if name != "values":
-                _loads_nothing(one)
+                _loads_nothing(part)
     if isinstance(value, list):
-        for one in value:
-            _loads_nothing(one)
+        for part in value:
+            _loads_nothing(part)
 
 
 def main() -> None:

@@ -80,6 +80,13 @@ def test_a_specification_that_would_load_something_is_refused(more: dict[str, An
         vega.draw({**every()[0].spec, "config": plots.theme(492), "width": 492, **more}, "")
 
 
+def test_no_data_are_fetched_even_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vega, "_loads_nothing", lambda _: None)
+    spec = {**every()[0].spec, "config": plots.theme(492), "width": 492, "data": {"url": "http://127.0.0.1:9/a.json"}}
+    with pytest.raises(ValueError, match="not allowed"):
+        vega.draw(spec, "")
+
+
 def test_a_picture_is_made_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = [(every()[0], 492), (every()[1], 492)]
     first = svg.drawn(asked)
