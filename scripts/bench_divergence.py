@@ -31,7 +31,7 @@ from playground.core import LoadSpec, Progress
 from playground.engines.host import loading
 from playground.engines.host.loading import Resident, tokenizer_of
 from playground.evaluate import divergence
-from playground.evaluate.divergence import Plan, plan
+from playground.evaluate.divergence import Plan, plan_windows
 from playground.texts import prose
 
 
@@ -82,7 +82,7 @@ def main() -> None:
     asked = parser.parse_args()
     reference, variant = (catalog.resolve(name) for name in (asked.reference, asked.variant))
     text = prose.text(prose.BUNDLED)
-    wanted = plan(text, tokenizer_of(reference.path), asked.tokens, asked.max_length)
+    wanted = plan_windows(text, tokenizer_of(reference.path), asked.tokens, asked.max_length)
     loading.load = load = Once()  # type: ignore[assignment]
     divergence.noise_floor = lambda _: variant  # type: ignore[assignment]  # the one pair that is timed
 

@@ -50,7 +50,7 @@ class Board:
     """The evaluations of this home, divergences alone among them, and the jobs that make them."""
 
     def __init__(self, queue: Queue) -> None:
-        self._jobs = JobCards(queue, JOBS, asked, measuring_job)
+        self._jobs = JobCards(queue, JOBS, describe_job, measuring_job)
         self._lock = threading.Lock()
 
     def value(
@@ -98,7 +98,7 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-def asked(job: Job) -> dict[str, Any]:
+def describe_job(job: Job) -> dict[str, Any]:
     """What a job measures, in words; one that this version cannot read keeps its title."""
     spec = job.spec
     names, tasks = _strings(spec, "variants"), _strings(spec, "tasks")

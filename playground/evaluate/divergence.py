@@ -76,7 +76,7 @@ def measure(
     from playground.engines.host.loading import DeviceMemory, device_of_choice
 
     report.progress(Progress("reading the tokenizers"))
-    wanted = plan(text, common_tokenizer(reference, others), tokens, max_length)
+    wanted = plan_windows(text, common_tokenizer(reference, others), tokens, max_length)
     if tokens and wanted.tokens < tokens:
         report.note(f"{text.name} has {wanted.tokens:,} tokens to predict; {tokens:,} were asked for.")
 
@@ -289,7 +289,7 @@ class Plan:
         return max(len(window.ids) for document in self.documents for window in document)
 
 
-def plan(text: Text, tokenizer: Any, tokens: int, max_length: int) -> Plan:
+def plan_windows(text: Text, tokenizer: Any, tokens: int, max_length: int) -> Plan:
     """The first documents of a text, `tokens` to predict at most (0: all), in windows of `max_length` at most.
 
     Raises EvaluationError where there is nothing to predict.

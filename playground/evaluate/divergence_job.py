@@ -17,7 +17,7 @@ from playground.engines.subjects import Subject, model_key, refuse_unread, weigh
 from playground.errors import EvaluationError
 from playground.evaluate import divergence, estimate, trust, unfinished
 from playground.evaluate.estimate import check, needs
-from playground.evaluate.items import Warned
+from playground.evaluate.items import TrustWarning
 from playground.evaluate.spec import DivergenceSpec
 from playground.jobs import queue
 from playground.jobs.kinds import Submit, T
@@ -116,17 +116,17 @@ def _subject(name: str, report: Report) -> Subject:
     return Subject(asked.variant, "transformers", variant, spec, weights_hash(spec))
 
 
-def _warnings(text: Text, chosen: list[Subject]) -> list[Warned]:
+def _warnings(text: Text, chosen: list[Subject]) -> list[TrustWarning]:
     return [
-        *(Warned("text", note, ()) for note in text.notes),
+        *(TrustWarning("text", note, ()) for note in text.notes),
         *trust.warnings(text, chosen),
         *(_dequantized(one.id, one.spec.dtype) for one in chosen if one.spec and one.spec.path.endswith(".gguf")),
     ]
 
 
-def _dequantized(name: str, dtype: str) -> Warned:
+def _dequantized(name: str, dtype: str) -> TrustWarning:
     said = (
         f"{name} is a GGUF file, which transformers unpacks to {dtype}: the divergence is that of its weights, without "
         "llama.cpp's own arithmetic."
     )
-    return Warned("dequantized", said, (name,))
+    return TrustWarning("dequantized", said, (name,))

@@ -18,7 +18,7 @@ from playground.evaluate.report import (
     spread,
     text_name,
 )
-from playground.evaluate.verdict import gained, sentences
+from playground.evaluate.verdict import gains, sentences
 from playground.report.parts import Caveats, Cell, Conditions, Heading, Part, Picture, Sentence, Table
 from playground.store.schema import Run
 
@@ -32,7 +32,7 @@ NUMBER_OF = ("rows",)
 def parts(run: Run) -> tuple[Part, ...]:
     variants, moved = named(run.variants), run.result.get("rows") or []
     said = [
-        Sentence(one["text"], "", one["rest"], gained(variants[0], other))
+        Sentence(one["text"], "", one["rest"], gains(variants[0], other))
         for other in variants[1:]
         for one in sentences([variants[0], other], [], [], moved)
     ]

@@ -90,7 +90,7 @@ def expected(
         return Expected(None, missing=tuple(missing))
     diverges = isinstance(spec, DivergenceSpec) or spec.divergence is not None
     wanted = [*specs.values(), *([noise_floor(next(iter(specs.values())))] if diverges else [])]
-    found = passes.measured(wanted) if measure else [passes.known(one) for one in wanted]
+    found = passes.cached_or_measured(wanted) if measure else [passes.cached(one) for one in wanted]
     paces = {one.id: pace for one, pace in zip(wanted, found, strict=True) if pace is not None}
     lacking = [one.id for one in wanted if one.id not in paces]
     if lacking:

@@ -181,7 +181,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
+class TrustWarning:
     """Something that makes a number doubtful, in a sentence for the reader.
 
     code      for programs and for grouping: "same-weights"

@@ -24,7 +24,7 @@ from playground.errors import EvaluationError
 from playground.evaluate import estimate as evaluate_estimate
 from playground.evaluate import harness, items, models, prepare, speed, tasks, trust, unfinished, verdict
 from playground.evaluate.estimate import check, needs
-from playground.evaluate.items import Measured, TaskFacts, Warned
+from playground.evaluate.items import Measured, TaskFacts, TrustWarning
 from playground.evaluate.prepare import Prepared
 from playground.evaluate.spec import EvaluateSpec, Passage
 from playground.evaluate.unfinished import Variant
@@ -149,7 +149,7 @@ def _answered(
         return place, found
     if (place / harness.RESPONSES).exists():
         report.note(f"{subject.id} goes on from where it was interrupted.")
-    with models.asked(subject, prepared.conditions, engines, report.progress) as asked:
+    with models.open_model(subject, prepared.conditions, engines, report.progress) as asked:
         tasks = harness.answer(asked.lm, prepared, place, what, report.progress)
         done = Variant(subject.facts(asked.loaded, template), tasks)
     unfinished.write(place, done)
@@ -158,7 +158,7 @@ def _answered(
 
 def _divergence(
     wanted: Passage | None, chosen: Sequence[Subject], report: Report
-) -> tuple[list[dict[str, Any]] | None, list[Path], list[Warned]]:
+) -> tuple[list[dict[str, Any]] | None, list[Path], list[TrustWarning]]:
     """The divergence rows under the names that the variants have here, where they were kept, and doubts of the text."""
     if wanted is None:
         return None, [], []
@@ -172,7 +172,7 @@ def _divergence(
     rows = divergence.measure(specs[0], specs[1:], text, wanted.tokens, place, report)
     names = [chosen[0].id, divergence.NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
     doubts = [
-        *(Warned("text", note, ()) for note in text.notes),
+        *(TrustWarning("text", note, ()) for note in text.notes),
         *trust.warnings(text, chosen),
     ]
     return [{**row, "variant": name} for row, name in zip(rows, names, strict=True)], [place], doubts
@@ -198,7 +198,7 @@ def _run(
     facts: dict[str, TaskFacts],
     rows: list[dict[str, Any]],
     divergence: list[dict[str, Any]] | None,
-    warnings: Sequence[Warned],
+    warnings: Sequence[TrustWarning],
     clock: Clock,
     job_id: str,
 ) -> Run:

@@ -24,7 +24,7 @@ OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OpenModel:
     """What answers, and what is said of it."""
 
     lm: Any
@@ -42,9 +42,9 @@ def template_hash(subject: Subject) -> str:
 
 
 @contextmanager
-def asked(
+def open_model(
     subject: Subject, conditions: Conditions, engines: Callable[[], Engines], on_progress: OnProgress
-) -> Iterator[Asked]:
+) -> Iterator[OpenModel]:
     """Load the subject. `engines` gives those of this process; transformers' variants are loaded in the process itself.
 
     Raises CatalogError, EngineError.
@@ -77,17 +77,19 @@ def check(subject: Subject, conditions: Conditions, kinds: frozenset[str]) -> No
 
 
 @contextmanager
-def _here(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[Asked]:
+def _here(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[OpenModel]:
     from playground.engines.host.loading import DeviceMemory, device_of_choice, load
     from playground.evaluate.local_model import LocalModel
 
     assert subject.spec is not None  # noqa: S101  only a remote one has none
     resident = load(subject.spec, DeviceMemory(device_of_choice()), on_progress)  # frees what is not used any more
-    yield Asked(LocalModel(resident, conditions.batch_size, conditions.strip_thinking), resident.facts)
+    yield OpenModel(LocalModel(resident, conditions.batch_size, conditions.strip_thinking), resident.facts)
 
 
 @contextmanager
-def _in_vllm(subject: Subject, conditions: Conditions, engines: Engines, on_progress: OnProgress) -> Iterator[Asked]:
+def _in_vllm(
+    subject: Subject, conditions: Conditions, engines: Engines, on_progress: OnProgress
+) -> Iterator[OpenModel]:
     from playground.engines import http
 
     assert subject.spec is not None  # noqa: S101
@@ -100,13 +102,13 @@ def _in_vllm(subject: Subject, conditions: Conditions, engines: Engines, on_prog
                 return http.post(client, process, "/v1/completions", body)
 
             ends = {"stop_token_ids": list(subject.spec.end_ids)}
-            yield Asked(_served(ask, loaded.id, subject.spec.path, loaded.context, conditions, ends), loaded)
+            yield OpenModel(_served(ask, loaded.id, subject.spec.path, loaded.context, conditions, ends), loaded)
     finally:
         servers.stop(loaded.id)
 
 
 @contextmanager
-def _remote(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[Asked]:
+def _remote(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[OpenModel]:
     from playground.engines.remote.engine import RemoteEngine
     from playground.engines.remote.http import RemoteHttp
 
@@ -126,7 +128,7 @@ def _remote(subject: Subject, conditions: Conditions, on_progress: OnProgress) -
 
     model = parsed.repo or endpoint.model or models.variant(subject.variant.id).label
     try:
-        yield Asked(_served(ask, model, "", loaded.context, conditions, neutral), loaded)
+        yield OpenModel(_served(ask, model, "", loaded.context, conditions, neutral), loaded)
     finally:
         http.close()
 

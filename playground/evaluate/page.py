@@ -159,7 +159,7 @@ def button(variants: int, count: int) -> str:
 
 
 def _row(name: str, limit: int | None) -> dict[str, Any]:
-    n = tasks.asked(name, limit)
+    n = tasks.item_count(name, limit)
     return {
         "name": name,
         "n": n,

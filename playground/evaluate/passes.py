@@ -63,24 +63,24 @@ def key(spec: LoadSpec) -> str:
     )
 
 
-def known(spec: LoadSpec) -> Pass | None:
+def cached(spec: LoadSpec) -> Pass | None:
     """What was measured; never measures."""
     found = _stored().get(key(spec))
     return None if found is None else Pass(**found)
 
 
-def measured(specs: Sequence[LoadSpec]) -> list[Pass | None]:
+def cached_or_measured(specs: Sequence[LoadSpec]) -> list[Pass | None]:
     """Of each variant, measured now where it was not; None of one whose slices do not load.
 
     Raises EngineUnavailable.
     """
-    missing = [spec for spec in specs if known(spec) is None]
+    missing = [spec for spec in specs if cached(spec) is None]
     if missing:
         found = dict(zip(map(key, missing), _ask(missing), strict=True))
         with contextlib.suppress(OSError):  # a read-only home costs the next caller a measurement, nothing else
             _store({name: asdict(one) for name, one in found.items() if one is not None})
-        return [found[key(spec)] if key(spec) in found else known(spec) for spec in specs]
-    return [known(spec) for spec in specs]
+        return [found[key(spec)] if key(spec) in found else cached(spec) for spec in specs]
+    return [cached(spec) for spec in specs]
 
 
 def _cache() -> Path:

@@ -10,7 +10,7 @@ from playground.core import Progress
 from playground.engines import base
 from playground.engines.router import Engines
 from playground.engines.subjects import Subject
-from playground.evaluate.items import Warned
+from playground.evaluate.items import TrustWarning
 from playground.models.address import Address
 from playground.speed.bench import bench
 from playground.speed.spec import LOAD, Plan, Stage
@@ -21,7 +21,7 @@ OnProgress = Callable[[Progress], None]
 
 def measure(
     engines: Engines, chosen: Sequence[Subject], on_progress: OnProgress
-) -> tuple[dict[str, dict[str, Any]], list[Warned]]:
+) -> tuple[dict[str, dict[str, Any]], list[TrustWarning]]:
     """The `speed` of each variant, by its id, and of those that have none why.
 
     On the engine that its address names, or that it answers the tasks on; else on the reference's where that can run it
@@ -40,7 +40,7 @@ def measure(
         if failed is not None:
             what = "loaded" if failed.test == LOAD else "timed"
             said = f"{subject.id} has no speed: it could not be {what}. {failed.error}"
-            doubts.append(Warned("no-speed", f"{said} {failed.hint or ''}".strip(), (subject.id,)))
+            doubts.append(TrustWarning("no-speed", f"{said} {failed.hint or ''}".strip(), (subject.id,)))
         else:
             prefill, decode = (tests[test.name] for test in PLAN.tests())
             found[subject.id] = {

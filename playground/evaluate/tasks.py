@@ -62,7 +62,7 @@ class Row:
         return TaskChoice(self.name, self.title, self.group, self.bundled, self.unsafe)
 
 
-def known(on_progress: OnProgress = lambda _: None) -> list[TaskChoice]:
+def all_tasks(on_progress: OnProgress = lambda _: None) -> list[TaskChoice]:
     """Every task: the presets, the bundled ones, then lm-eval's by name. The first time takes some seconds.
 
     Raises EvaluationError when lm-eval cannot be asked.
@@ -76,7 +76,7 @@ def known(on_progress: OnProgress = lambda _: None) -> list[TaskChoice]:
 def search(text: str, on_progress: OnProgress = lambda _: None) -> list[TaskChoice]:
     """Those whose name or title holds every word of `text`, names that begin with it first."""
     words = text.lower().split()
-    found = [one for one in known(on_progress) if all(word in f"{one.name} {one.title}".lower() for word in words)]
+    found = [one for one in all_tasks(on_progress) if all(word in f"{one.name} {one.title}".lower() for word in words)]
     return sorted(found, key=lambda one: not one.name.lower().startswith(text.lower().strip()))
 
 
@@ -228,7 +228,7 @@ def _documents(name: str) -> int | None:
         return sum(len(json.loads(line).get("turns") or (1,)) for line in file)
 
 
-def asked(name: str, limit: int | None) -> int | None:
+def item_count(name: str, limit: int | None) -> int | None:
     """The items of a task that an evaluation with this limit asks; None where that is not known."""
     full = items(name)
     return full if limit is None else limit if full is None else min(limit, full)
@@ -245,4 +245,4 @@ def single(asked: Sequence[str]) -> list[str]:
 
 def counted(names: Sequence[str], limit: int | None) -> list[tuple[str, int | None]]:
     """The tasks that were named, bundled groups resolved, and how many items each is asked."""
-    return [(name, asked(name, limit)) for name in single(names)]
+    return [(name, item_count(name, limit)) for name in single(names)]

@@ -17,7 +17,7 @@ from playground import texts
 from playground.core import Variant
 from playground.engines.subjects import Subject
 from playground.errors import HubUnreachable, InvalidCalibration, InvalidRequest
-from playground.evaluate.items import Item, Measured, TaskFacts, Warned, clusters, joined
+from playground.evaluate.items import Item, Measured, TaskFacts, TrustWarning, clusters, joined
 from playground.metrics.stats import Z_LEVEL, mcnemar_exact, mean_stderr
 from playground.metrics.verdict import LEVEL
 from playground.models import names
@@ -48,7 +48,7 @@ def trust_checks(
     others: Sequence[Measured],
     tasks: Mapping[str, TaskFacts],
     divergence_rows: Sequence[Mapping[str, Any]] | None = None,
-) -> list[Warned]:
+) -> list[TrustWarning]:
     """Every doubt about these measurements, those of all tasks first. Empty is what a good comparison looks like."""
     found = [*_same_weights(reference, others)]
     copies = {one.variant for one in others if one.content_hash and one.content_hash == reference.content_hash}
@@ -62,7 +62,7 @@ def trust_checks(
     return found
 
 
-def _same_weights(reference: Measured, others: Sequence[Measured]) -> Iterator[Warned]:
+def _same_weights(reference: Measured, others: Sequence[Measured]) -> Iterator[TrustWarning]:
     """One model under two names. Against the reference on one engine there is nothing left to compare."""
     everyone = (reference, *others)
     for position, one in enumerate(everyone):
@@ -72,14 +72,14 @@ def _same_weights(reference: Measured, others: Sequence[Measured]) -> Iterator[W
             where = one.facts.get("engine"), other.facts.get("engine")
             if where[0] != where[1]:
                 if one is reference:
-                    yield Warned(
+                    yield TrustWarning(
                         "same-weights-other-engine",
                         f"{other.variant} has the reference's own weights, on {where[1]} instead of {where[0]}: what "
                         "differs comes from the engine's arithmetic, not from quantizing.",
                         (other.variant,),
                     )
                 continue
-            yield Warned(
+            yield TrustWarning(
                 "same-weights",
                 f"{one.variant} and {other.variant} have the same weights ({one.content_hash[:12]}…): one model was "
                 "measured under two names. Check where each name leads; as a control it shows the noise.",
@@ -88,12 +88,12 @@ def _same_weights(reference: Measured, others: Sequence[Measured]) -> Iterator[W
             )
 
 
-def _not_as_named(measured: Iterable[Measured], everyone: Sequence[str]) -> Iterator[Warned]:
+def _not_as_named(measured: Iterable[Measured], everyone: Sequence[str]) -> Iterator[TrustWarning]:
     """A floating-point scheme in another type. If it is the reference, nothing was compared with what it is named."""
     for position, one in enumerate(measured):
         meant, found = FLOATS.get(str(one.facts.get("scheme"))), one.facts.get("dtype")
         if meant and found in FLOATS.values() and found != meant:
-            yield Warned(
+            yield TrustWarning(
                 "not-as-named",
                 f"{one.variant} is called {one.facts['scheme']} but was computed in {found}: its scores are not those "
                 "of what it is named. Load it in its own type, or choose the variant of that name.",
@@ -102,18 +102,18 @@ def _not_as_named(measured: Iterable[Measured], everyone: Sequence[str]) -> Iter
             )
 
 
-def _other_conditions(reference: Measured, other: Measured, copy: bool) -> Iterator[Warned]:
+def _other_conditions(reference: Measured, other: Measured, copy: bool) -> Iterator[TrustWarning]:
     """Another engine, another compute type: each moves scores by itself, up to 9 % for long greedy answers."""
     ours, theirs = other.facts, reference.facts
     if _differ(ours, theirs, "engine") and not copy:
-        yield Warned(
+        yield TrustWarning(
             "other-engine",
             f"{other.variant} ran on {ours['engine']}, the reference on {theirs['engine']}: a part of the difference "
             "may be the engine's. Measure both on one engine to know.",
             (other.variant,),
         )
     if _differ(ours, theirs, "dtype") and ours.get("method") != "cast":
-        yield Warned(
+        yield TrustWarning(
             "other-dtype",
             f"{other.variant} was computed in {ours['dtype']}, the reference in {theirs['dtype']}: a part of the "
             "difference may be the type's. Measure both in one type to know.",
@@ -127,14 +127,14 @@ def _differ(one: Facts, other: Facts, name: str) -> bool:
     return len(known) == 2 and known[0] != known[1]
 
 
-def _loaded_form(one: Measured) -> Iterator[Warned]:
+def _loaded_form(one: Measured) -> Iterator[TrustWarning]:
     """More bytes in memory than the scheme has: left unquantized, or unpacked by the engine."""
     loaded, expected = one.facts.get("loaded_bytes"), one.facts.get("bytes")
     if not loaded or not expected or one.facts.get("scheme") in FLOATS or loaded <= LOADED_RATIO * expected:
         return
     sizes = f"{loaded / 1e6:,.0f} MB of weights were loaded where {one.facts.get('scheme')} has {expected / 1e6:,.0f}"
     if one.facts.get("method") in STAYS_PACKED:
-        yield Warned(
+        yield TrustWarning(
             "not-quantized",
             f"{one.variant} was probably not quantized: {sizes}. Its scores are then the reference's; look at the "
             "kernel line of the variant, and load it again.",
@@ -142,7 +142,7 @@ def _loaded_form(one: Measured) -> Iterator[Warned]:
             withholds=True,
         )
     else:
-        yield Warned(
+        yield TrustWarning(
             "unpacked",
             f"{one.variant} was held unpacked: {sizes}. That is right for the scores, but memory and speed of this run "
             "are not the scheme's; measure those on an engine that has its kernels.",
@@ -158,7 +158,7 @@ def _bits(of: Facts) -> float | None:
 
 def _divergence(
     others: Sequence[Measured], rows: Sequence[Mapping[str, Any]], copies: Iterable[str]
-) -> Iterator[Warned]:
+) -> Iterator[TrustWarning]:
     by_name = {row["variant"]: row for row in rows}
     floor = by_name.get(NOISE_FLOOR)
     for one in others:
@@ -167,7 +167,7 @@ def _divergence(
             continue
         agreement = row["top1_agreement"]
         if bits is not None and bits <= FEW_BITS and (row["kld_mean"] < LEAST_KLD or agreement > MOST_AGREEMENT):
-            yield Warned(
+            yield TrustWarning(
                 "barely-diverges",
                 f"{one.variant} has {bits:g} bits a weight, yet its distribution hardly moved (mean KLD "
                 f"{row['kld_mean']:.2g} nats, the same top token in {agreement:.2%}): it is probably not quantized, or "
@@ -176,7 +176,7 @@ def _divergence(
                 withholds=True,
             )
         elif floor is not None and row["kld_mean"] <= floor["kld_mean"]:
-            yield Warned(
+            yield TrustWarning(
                 "noise-floor",
                 f"{one.variant} is as near to the reference as the reference is to itself in another type (mean KLD "
                 f"{row['kld_mean']:.2g} against {floor['kld_mean']:.2g} nats): do not rank it by divergence.",
@@ -189,14 +189,14 @@ def _divergence(
 
 def checks(
     reference: Measured, others: Sequence[Measured], task: TaskFacts, copies: Container[str] = ()
-) -> Iterator[Warned]:
+) -> Iterator[TrustWarning]:
     """Warnings about the answers to one task: alike, of other prompts, guessed, cut off or unread."""
     everyone = (reference, *others)
     names = tuple(one.variant for one in everyone)
     if task.sample:
         whole = "whole set's" if task.bundled else "benchmark's"
         text = f"{task.title} was asked {task.n:,} of its {task.n_full:,} items: a sample, not the {whole} score."
-        yield Warned("sample", text, names, task.name)
+        yield TrustWarning("sample", text, names, task.name)
     for one in everyone:
         yield from _luck(one, task, names if one is reference and others else (one.variant,))
         yield from _unread(one, task)
@@ -206,12 +206,12 @@ def checks(
     yield from _cut(reference, others, task)
 
 
-def _pairs(reference: Measured, other: Measured, task: TaskFacts, copy: bool) -> Iterator[Warned]:
+def _pairs(reference: Measured, other: Measured, task: TaskFacts, copy: bool) -> Iterator[TrustWarning]:
     """Whether both sides were asked the same, and whether all their answers are."""
     asked, answered = reference.tasks.get(task.name, ()), other.tasks.get(task.name, ())
     pairs = joined(asked, answered)
     if len(pairs) < max(len(asked), len(answered)):
-        yield Warned(
+        yield TrustWarning(
             "other-items",
             f"{other.variant} and {reference.variant} share {len(pairs):,} items of {task.title}, of "
             f"{len(answered):,} and {len(asked):,}: only these are compared. Use the same data and limit for both.",
@@ -225,7 +225,7 @@ def _pairs(reference: Measured, other: Measured, task: TaskFacts, copy: bool) ->
     if different:
         templates = reference.facts.get("template_hash"), other.facts.get("template_hash")
         why = "their chat templates differ" if all(templates) and templates[0] != templates[1] else "its text differs"
-        yield Warned(
+        yield TrustWarning(
             "other-prompts",
             f"{other.variant} was asked {different:,} of {len(pairs):,} items of {task.title} in another prompt than "
             f"{reference.variant}: {why}. Use the same template and examples on both sides.",
@@ -235,7 +235,7 @@ def _pairs(reference: Measured, other: Measured, task: TaskFacts, copy: bool) ->
         )
     elif not copy and all(_same_answer(one, two) for one, two in pairs):
         likelihoods = pairs[0][0].loglikelihoods is not None
-        yield Warned(
+        yield TrustWarning(
             "same-answers",
             f"{other.variant} and {reference.variant} gave the same {'log-likelihoods' if likelihoods else 'answers'}, "
             f"{'bit by bit' if likelihoods else 'letter by letter'}, to all {len(pairs):,} items of {task.title}: "
@@ -252,7 +252,7 @@ def _same_answer(one: Item, other: Item) -> bool:
     return one.answer == other.answer
 
 
-def _luck(one: Measured, task: TaskFacts, concerned: tuple[str, ...]) -> Iterator[Warned]:
+def _luck(one: Measured, task: TaskFacts, concerned: tuple[str, ...]) -> Iterator[TrustWarning]:
     """Scores of nothing and of guessing. Where the reference has one, all variants are concerned: none can show a loss.
 
     A score above chance but not by its own uncertainty is said to be so and withholds nothing.
@@ -268,7 +268,7 @@ def _luck(one: Measured, task: TaskFacts, concerned: tuple[str, ...]) -> Iterato
         text = (
             f"{said}, not one of {len(items):,} items: {meaning}. Look at the samples: stop strings, template, budget."
         )
-        yield Warned("floor", text, concerned, task.name, withholds=not alone)
+        yield TrustWarning("floor", text, concerned, task.name, withholds=not alone)
         return
     if task.chance is None:
         return
@@ -276,24 +276,24 @@ def _luck(one: Measured, task: TaskFacts, concerned: tuple[str, ...]) -> Iterato
     guessing = f"guessing ({task.chance:.3f}, n = {len(items):,})"
     if score + doubt < task.chance and not isclose(score, task.chance):
         text = f"{said}, below {guessing}: answers or labels are read wrongly. Look at the samples."
-        yield Warned("below-chance", text, concerned, task.name, withholds=not alone)
+        yield TrustWarning("below-chance", text, concerned, task.name, withholds=not alone)
     elif score <= task.chance or isclose(score, task.chance):
         meaning = "it knows nothing of this task" if alone else "there is nothing to lose and to compare"
         text = f"{said}, no better than {guessing}: {meaning}. Use an easier task, or more items."
-        yield Warned("chance", text, concerned, task.name, withholds=not alone)
+        yield TrustWarning("chance", text, concerned, task.name, withholds=not alone)
     elif score - doubt <= task.chance:
         text = f"{said}, hardly better than {guessing}: a loss has little room to show. Use more items."
-        yield Warned("chance", text, concerned, task.name)
+        yield TrustWarning("chance", text, concerned, task.name)
 
 
-def _cut_prompts(one: Measured, task: TaskFacts) -> Iterator[Warned]:
+def _cut_prompts(one: Measured, task: TaskFacts) -> Iterator[TrustWarning]:
     """Prompts longer than the context leaves room for lose their beginning: the instructions and the first examples."""
     items = one.tasks.get(task.name, ())
     cut = [item.cut_prompt for item in items if item.cut_prompt is not None]
     if not cut:
         return
     before, after = (_span(lengths) for lengths in zip(*cut, strict=True))
-    yield Warned(
+    yield TrustWarning(
         "cut-prompts",
         f"{len(cut):,} of {len(items):,} prompts of {task.title} were too long for the context of {one.variant} and "
         f"lost their beginning: of {before} tokens the last {after} were read. Take fewer examples or a smaller "
@@ -309,7 +309,7 @@ def _span(numbers: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _unread(one: Measured, task: TaskFacts) -> Iterator[Warned]:
+def _unread(one: Measured, task: TaskFacts) -> Iterator[TrustWarning]:
     """Answers that hold nothing the task can read: right ones may be among them."""
     generated = [item for item in one.tasks.get(task.name, ()) if item.loglikelihoods is None]
     unread = sum(item.extracted.strip() in NOTHING for item in generated)
@@ -317,7 +317,7 @@ def _unread(one: Measured, task: TaskFacts) -> Iterator[Warned]:
         return
     empty = sum(not item.answer.strip() for item in generated)
     why = f"{empty:,} are empty, a stop string ended them at once" if empty else "they have another form than it wants"
-    yield Warned(
+    yield TrustWarning(
         "unread-answers",
         f"{task.title} found nothing to score in {unread:,} of {len(generated):,} answers of {one.variant}: {why}. "
         "The score says more of the form than of the model; look at the samples.",
@@ -326,12 +326,12 @@ def _unread(one: Measured, task: TaskFacts) -> Iterator[Warned]:
     )
 
 
-def _cut(reference: Measured, others: Sequence[Measured], task: TaskFacts) -> Iterator[Warned]:
+def _cut(reference: Measured, others: Sequence[Measured], task: TaskFacts) -> Iterator[TrustWarning]:
     """Answers that the token budget ended, on either side, and whether one side was cut more often."""
     asked = reference.tasks.get(task.name, ())
     ours = _share_cut(asked)
     if ours >= CUT:
-        yield Warned(
+        yield TrustWarning(
             "cut-answers",
             f"{ours:.0%} of the answers of {reference.variant} to {task.title} were cut off by the token budget: an "
             "answer that is not finished counts as wrong. Raise the budget.",
@@ -348,7 +348,7 @@ def _cut(reference: Measured, others: Sequence[Measured], task: TaskFacts) -> It
         fewer = sum(one.truncated and not two.truncated for one, two in pairs)
         uneven = mcnemar_exact(more, fewer) < LEVEL
         meaning = "a part of the difference is length, not knowledge" if uneven else "unfinished answers count as wrong"
-        yield Warned(
+        yield TrustWarning(
             "cut-answers",
             f"{theirs:.0%} of the answers of {other.variant} to {task.title} were cut off by the token budget, "
             f"{ours:.0%} of {reference.variant}'s: {meaning}. Raise the budget.",
@@ -364,7 +364,7 @@ def _share_cut(items: Sequence[Item]) -> float:
 # Checks of the text.
 
 
-def warnings(text: Text, measured: Sequence[Subject]) -> list[Warned]:
+def warnings(text: Text, measured: Sequence[Subject]) -> list[TrustWarning]:
     """A warning for each variant that was made here and whose calibration shares text, or cannot be read any more.
 
     It bears the name that the variant has in the run, "smollm2:awq@vllm", which rows and pages look for.
@@ -373,7 +373,7 @@ def warnings(text: Text, measured: Sequence[Subject]) -> list[Warned]:
     for subject in measured:
         recipe = _calibration(subject.variant)
         if recipe and (said := _said(text, Calibration.from_stored({name: recipe[name] for name in FIELDS}))):
-            found.append(Warned("calibration", f"{subject.id} {said}", (subject.id,)))
+            found.append(TrustWarning("calibration", f"{subject.id} {said}", (subject.id,)))
     return found
 
 

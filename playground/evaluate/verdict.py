@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.core import REFERENCE
-from playground.evaluate.items import Item, Measured, TaskFacts, Warned, clusters, joined
+from playground.evaluate.items import Item, Measured, TaskFacts, TrustWarning, clusters, joined
 from playground.metrics.stats import mean_stderr, paired
 from playground.metrics.verdict import Verdict, overall, read
 
@@ -35,7 +35,7 @@ def sentences(
         largest = max((abs(row["diff"] or 0.0) for row in own if row["verdict"] == Verdict.WORSE), default=0.0)
         if not own:
             largest = next((row["kld_mean"] for row in divergence if row["variant"] == variant["id"]), 0.0)
-        said = {"kind": verdict.look, "text": text, "rest": rest, "note": gained(variants[0], variant)}
+        said = {"kind": verdict.look, "text": text, "rest": rest, "note": gains(variants[0], variant)}
         found.append((verdict.rank, -largest, said))
     return [said for _, _, said in sorted(found, key=lambda one: one[:2])]
 
@@ -121,7 +121,7 @@ def _diverged(variant: Row, divergence: Sequence[Row]) -> tuple[str, str]:
     return f"{label}: {moved}.", ""
 
 
-def gained(reference: Row, variant: Row) -> str:
+def gains(reference: Row, variant: Row) -> str:
     """ "58% smaller · 0.41× decode speed": what stands against the loss."""
     parts = []
     if reference.get("bytes") and variant.get("bytes"):
@@ -141,7 +141,7 @@ def _and(parts: Sequence[str]) -> str:
 
 
 def rows(
-    reference: Measured, others: Sequence[Measured], tasks: Mapping[str, TaskFacts], warnings: Sequence[Warned]
+    reference: Measured, others: Sequence[Measured], tasks: Mapping[str, TaskFacts], warnings: Sequence[TrustWarning]
 ) -> list[dict[str, Any]]:
     """The rows, variant by variant, the reference first; a task that a variant did not answer has no row.
 

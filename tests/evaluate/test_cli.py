@@ -94,7 +94,7 @@ def test_people_get_a_table(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(cli.out, "_width", 200)
     pace = passes.Pass(imports_s=8.0, load_s=2.0, token_s=0.002, step_s=0.05, row_s=0.004)
-    monkeypatch.setattr(passes, "known", lambda _: pace)
+    monkeypatch.setattr(passes, "cached", lambda _: pace)
     done = CliRunner().invoke(app, ["eval", str(tiny), f"{tiny}:fp32", *OPTIONS, "--limit", "5"])
     assert done.exit_code == 0, done.stderr
     assert "GSM8K: exact_match,strict-match, 1 examples, the first 5 of 12 items" in done.stdout

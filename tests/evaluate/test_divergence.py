@@ -20,7 +20,7 @@ from playground.core import LoadSpec, Progress
 from playground.engines.host.loading import DeviceMemory, device_of_choice
 from playground.errors import DifferentTokenizer, EvaluationError, InvalidRequest, OutOfMemory
 from playground.evaluate import divergence
-from playground.evaluate.divergence import NOISE_FLOOR, measure, noise_floor, plan
+from playground.evaluate.divergence import NOISE_FLOOR, measure, noise_floor, plan_windows
 from playground.texts import prose
 from playground.texts.prose import Text
 from tests.cases import checkpoints
@@ -123,7 +123,7 @@ def test_perplexity_is_that_of_transformers_own_loss(pair: tuple[LoadSpec, LoadS
     for spec, row in ((reference, rows[0]), (other, rows[2])):
         model = AutoModelForCausalLM.from_pretrained(spec.path, dtype=torch.bfloat16).eval()
         total = 0.0
-        for document in plan(PROSE, tokenizer, 0, 64).documents:
+        for document in plan_windows(PROSE, tokenizer, 0, 64).documents:
             for window in document:
                 ids = torch.tensor([window.ids])
                 with torch.no_grad():

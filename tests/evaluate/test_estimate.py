@@ -34,8 +34,8 @@ def _here(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         models, "resolve", lambda name, *_: LoadSpec(name, f"/models/{name}", "bfloat16", None, 269_000_000)
     )
     monkeypatch.setattr(bundled, "record", lambda _: {})
-    monkeypatch.setattr(passes, "known", lambda _: PACE)
-    monkeypatch.setattr(passes, "measured", lambda specs: [PACE for _ in specs])
+    monkeypatch.setattr(passes, "cached", lambda _: PACE)
+    monkeypatch.setattr(passes, "cached_or_measured", lambda specs: [PACE for _ in specs])
 
 
 def seconds(found: Expected) -> tuple[float, float]:
@@ -122,9 +122,9 @@ def test_what_cannot_be_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert of(FACTS, 40, ["smollm2@vllm", "smollm2:nf4@vllm"]).seconds is None
     some = of(FACTS, 40, ["smollm2", "smollm2@vllm"])
     assert some.seconds and "smollm2@vllm" in some.missing[0]
-    monkeypatch.setattr(passes, "known", lambda _: None)
+    monkeypatch.setattr(passes, "cached", lambda _: None)
     assert of(FACTS, 40) == Expected(None, measures=True)
-    monkeypatch.setattr(passes, "measured", lambda specs: [PACE, None])
+    monkeypatch.setattr(passes, "cached_or_measured", lambda specs: [PACE, None])
     half = expected(EvaluateSpec(variants=BOTH, conditions=FACTS), [("bundled_facts", 40)], measure=True)
     assert half.seconds and "smollm2:nf4 could not be measured" in half.missing[0]
     monkeypatch.setattr(bundled, "record", lambda _: None)
@@ -139,13 +139,13 @@ def test_slices_are_measured_in_a_child_and_kept(tmp_path: Path, monkeypatch: py
     folder = make_tiny(tmp_path / "tiny", context=1024)
     spec = LoadSpec("tiny", str(folder), "bfloat16", None, 1000)
     broken = replace(spec, id="broken", path=str(tmp_path / "home"))
-    found, none = passes.measured([spec, broken])
+    found, none = passes.cached_or_measured([spec, broken])
     assert none is None and found is not None
     assert min(found.imports_s, found.load_s, found.token_s, found.step_s) > 0 and found.row_s >= 0
     assert found.step(8) >= found.step(1) == found.step_s
     monkeypatch.setattr(passes, "_ask", lambda _: pytest.fail("it was measured before"))
-    assert passes.measured([spec]) == [found]
-    assert passes.known(replace(spec, quantize="nf4")) is None, "another form has another pace"
+    assert passes.cached_or_measured([spec]) == [found]
+    assert passes.cached(replace(spec, quantize="nf4")) is None, "another form has another pace"
 
 
 @pytest.mark.parametrize(

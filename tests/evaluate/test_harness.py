@@ -165,7 +165,7 @@ def test_only_what_follows_the_thoughts_is_scored(
 def asked_of(folder: Path, ask: Ask, conditions: Conditions) -> tuple[dict[str, Answers], dict[str, Any]]:
     """The answers of a folder's model, loaded as an evaluation loads it, and its entry in the run."""
     (subject,) = subjects.find([str(folder)])
-    with models.asked(subject, conditions, lambda: pytest.fail("no engine is needed"), lambda _: None) as asked:
+    with models.open_model(subject, conditions, lambda: pytest.fail("no engine is needed"), lambda _: None) as asked:
         return ask(conditions, lm=asked.lm), subject.facts(asked.loaded, "")
 
 

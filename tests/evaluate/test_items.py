@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from playground.errors import EvaluationError
 from playground.evaluate import items
-from playground.evaluate.items import Item, Warned
+from playground.evaluate.items import Item, TrustWarning
 
 ITEM = Item(7, "d7", "p7", "story-2", "Q: two?\nA:", "2", " 2\u2028", "2", 1.0, False, (-0.1, -2.5))
 texts = st.text(st.characters(exclude_categories=["Cs"]))
@@ -58,7 +58,7 @@ def test_a_line_that_is_no_item_is_named(tmp_path: Path, second: str) -> None:
 
 
 def test_a_warning_without_a_task_concerns_all_tasks_of_its_variants() -> None:
-    warned = Warned("same-weights", "…", ("m:a", "m:b"))
+    warned = TrustWarning("same-weights", "…", ("m:a", "m:b"))
     assert warned.concerns("m:a", "gsm8k") and warned.concerns("m:b", "coqa")
     assert not warned.concerns("m", "gsm8k")
-    assert not Warned("chance", "…", ("m:a",), "coqa").concerns("m:a", "gsm8k")
+    assert not TrustWarning("chance", "…", ("m:a",), "coqa").concerns("m:a", "gsm8k")

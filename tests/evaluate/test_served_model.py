@@ -155,7 +155,7 @@ def endpoint(offline: Path) -> Iterator[str]:
 def test_a_remote_endpoint_answers_what_generates(endpoint: str, ask: Ask) -> None:
     (subject,) = subjects.find(["@lab"])
     assert (subject.engine, subject.spec) == ("remote", None)
-    with models.asked(subject, CONDITIONS, lambda: pytest.fail("no engine is needed"), lambda _: None) as asked:
+    with models.open_model(subject, CONDITIONS, lambda: pytest.fail("no engine is needed"), lambda _: None) as asked:
         items = ask(CONDITIONS, lm=asked.lm)["gsm8k"].items
     assert {item.answer for item in items} == {"".join(WORDS)}
     facts = subject.facts(asked.loaded, "")
@@ -196,7 +196,7 @@ def test_vllm_answers_as_transformers_does(ask: Ask, monkeypatch: pytest.MonkeyP
     try:
         found = []
         for subject in subjects.find(["smollm2", "smollm2@vllm"]):
-            with models.asked(subject, conditions, lambda: engines, lambda _: None) as asked:
+            with models.open_model(subject, conditions, lambda: engines, lambda _: None) as asked:
                 found.append(ask(conditions, lm=asked.lm))
         assert asked.loaded.engine == "vllm"
     finally:

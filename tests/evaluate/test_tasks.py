@@ -52,7 +52,7 @@ def test_search_holds_every_word_and_begins_with_the_best() -> None:
     assert [one.name for one in tasks.search("ARC")] == ["arc_challenge", "arc_easy", "ai2_arc"]
     assert [one.name for one in tasks.search("arc easy")] == ["arc_easy"]
     assert [(one.name, one.unsafe) for one in tasks.search("humaneval")] == [("humaneval", True)]
-    assert [one.title for one in tasks.known()[:2]] == ["CoQA", "GSM8K"]
+    assert [one.title for one in tasks.all_tasks()[:2]] == ["CoQA", "GSM8K"]
     assert tasks.search("no such words") == []
 
 
@@ -65,7 +65,7 @@ def test_groups_in_groups_are_named() -> None:
 def test_looking_tasks_up_imports_no_lm_eval(home: Path) -> None:
     index(home, arc_easy="arc/arc_easy.yaml")
     code = (
-        "import sys; from playground.evaluate import tasks; tasks.known(); tasks.resolve(['gsm8k', 'arc_easy']);"
+        "import sys; from playground.evaluate import tasks; tasks.all_tasks(); tasks.resolve(['gsm8k', 'arc_easy']);"
         "sys.exit(', '.join({'lm_eval', 'torch', 'transformers', 'datasets'} & set(sys.modules)) or 0)"
     )
     child = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True)
@@ -75,10 +75,10 @@ def test_looking_tasks_up_imports_no_lm_eval(home: Path) -> None:
 @pytest.mark.slow
 def test_the_whole_index_is_built_once(home: Path) -> None:
     told: list[Progress] = []
-    found = {one.name: one for one in tasks.known(told.append)}
+    found = {one.name: one for one in tasks.all_tasks(told.append)}
     assert len(found) > 10_000
     assert found["humaneval"].unsafe and not found["hellaswag"].unsafe
     assert found["mmlu"].group and "mmlu_abstract_algebra" in tasks.resolve(["mmlu"])
     assert [stage.stage for stage in told] == ["Indexing lm-eval's tasks, once"]
-    tasks.known(told.append)
+    tasks.all_tasks(told.append)
     assert len(told) == 1

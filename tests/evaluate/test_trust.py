@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from playground.evaluate.items import Item, Measured, TaskFacts, Warned
+from playground.evaluate.items import Item, Measured, TaskFacts, TrustWarning
 from playground.evaluate.trust import trust_checks
 from tests.fakes.evaluation import FACTS, MATH, NF4, REFERENCE, chosen, generated, item, measured, scores
 
@@ -19,7 +19,7 @@ GPTQ = {"method": "gptq", "scheme": "W4A16", "bytes": 113_000_000, "bits_per_wei
 
 def found(
     *others: Measured, base: Measured = BASE, task: TaskFacts = MATH, rows: Sequence[dict[str, Any]] = ()
-) -> list[Warned]:
+) -> list[TrustWarning]:
     return trust_checks(base, others, {task.name: task}, rows)
 
 
@@ -27,7 +27,7 @@ def codes(*others: Measured, **how: Any) -> list[str]:
     return [warned.code for warned in found(*others, **how)]
 
 
-def only(*others: Measured, **how: Any) -> Warned:
+def only(*others: Measured, **how: Any) -> TrustWarning:
     (warned,) = found(*others, **how)
     assert warned.text[-1] == "." and len(warned.text) > 40
     assert any(one.variant in warned.text for one in others) or warned.code == "sample"

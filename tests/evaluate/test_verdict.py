@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from playground.evaluate import items, verdict
-from playground.evaluate.items import Warned
+from playground.evaluate.items import TrustWarning
 from playground.metrics.stats import paired
 from tests.fakes.evaluation import FACTS, MATH, NF4, chosen, generated, item, measured, scores
 
@@ -84,8 +84,8 @@ def test_no_item_in_common_is_no_verdict() -> None:
 
 def test_a_warning_that_withholds_leaves_the_numbers_and_takes_the_word() -> None:
     warnings = [
-        Warned("same-answers", "Measured twice.", ("m:nf4",), "math", withholds=True),
-        Warned("sample", "A sample.", ("m", "m:nf4"), None),
+        TrustWarning("same-answers", "Measured twice.", ("m:nf4",), "math", withholds=True),
+        TrustWarning("sample", "A sample.", ("m", "m:nf4"), None),
     ]
     rows = verdict.rows(BASE, [WORSE], TASKS, warnings)
     assert [row["verdict"] for row in rows] == ["reference", "reference", "withheld", "not distinguishable"]
@@ -94,7 +94,7 @@ def test_a_warning_that_withholds_leaves_the_numbers_and_takes_the_word() -> Non
 
 
 def test_the_reference_stays_the_reference_when_its_task_is_withheld() -> None:
-    warnings = [Warned("floor", "Nothing right.", ("m", "m:nf4"), "math", withholds=True)]
+    warnings = [TrustWarning("floor", "Nothing right.", ("m", "m:nf4"), "math", withholds=True)]
     assert [row["verdict"] for row in verdict.rows(BASE, [WORSE], {"math": MATH}, warnings)] == [
         "reference",
         "withheld",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from playground.errors import EvaluationError
-from playground.evaluate.divergence import beginning, plan, windows
+from playground.evaluate.divergence import beginning, plan_windows, windows
 from playground.texts.prose import Text
 
 
@@ -49,20 +49,20 @@ def test_what_a_tokenizer_puts_in_front() -> None:
 @pytest.mark.parametrize("prefix", [(), (7,)])
 @pytest.mark.parametrize("tokens", [1, 6, 7, 13])
 def test_the_budget_is_met_exactly(prefix: tuple[int, ...], tokens: int) -> None:
-    found = plan(text("abcdef", "ghijkl", "mnopqr"), Letters(prefix), tokens, 4)
+    found = plan_windows(text("abcdef", "ghijkl", "mnopqr"), Letters(prefix), tokens, 4)
     assert found.tokens == tokens
     assert found.longest <= 4
 
 
 def test_all_of_a_text() -> None:
-    found = plan(text("abcdef", "x", "gh"), Letters(), 0, 512)
+    found = plan_windows(text("abcdef", "x", "gh"), Letters(), 0, 512)
     assert found.tokens == 6 and len(found.documents) == 2, "a document of one token has nothing to predict"
 
 
 def test_nothing_to_predict() -> None:
     with pytest.raises(EvaluationError, match="a text has 1 token: there is no next token"):
-        plan(text("x"), Letters(), 0, 512)
+        plan_windows(text("x"), Letters(), 0, 512)
     with pytest.raises(EvaluationError, match="a text has 0 tokens"):
-        plan(text(""), Letters(), 0, 512)
+        plan_windows(text(""), Letters(), 0, 512)
     with pytest.raises(EvaluationError, match="A window of 1 tokens has nothing to predict"):
-        plan(text("abc"), Letters(), 0, 1)
+        plan_windows(text("abc"), Letters(), 0, 1)
