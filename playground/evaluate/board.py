@@ -1,10 +1,9 @@
-"""Evaluations on the page: jobs as they work, the runs that they left, and the page of one run.
+"""Evaluations on the page: running jobs, stored runs, and the page of one run.
 
-A run's page is a function of the run's row alone, so that any page can show any run. Its items are sent page by page: a
-file is read once to know where its lines are, then only the lines of a page. Two sides are joined on the document's
-hash, and nothing is kept of a text but the page that was asked for.
+A run's page is a function of the run's row. Items are sent page by page: an items file is read once for the offsets of
+its lines, then only the lines of a page are read. Two variants are joined on the document's hash.
 
-Callable from any thread; one board for all browser tabs.
+Thread-safe; all browser tabs share one board.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ RUNS_SHOWN = 100
 Show = Literal["all", "flips", "lost", "won"]
 SHOWS: tuple[Show, ...] = get_args(Show)
 PAGE = 8
-MAX_TEXT = 12_000  # characters of a prompt or an answer; a few-shot prompt can have more
-INDEXES = 64  # files that stay indexed
+MAX_TEXT = 12_000  # characters of a prompt or an answer that are sent
+INDEXES = 64  # items files whose index is cached
 NOISE = "noise-floor"
 
 
 class Board:
-    """The evaluations of this home, divergences alone among them, and the jobs that make them."""
+    """Evaluation and divergence runs of this home, and their jobs."""
 
     def __init__(self, queue: Queue) -> None:
         self._jobs = JobCards(queue, JOBS, describe_job, measuring_job)
@@ -56,35 +55,35 @@ class Board:
     def value(
         self, serial: int = 0, logs: Collection[str] = (), error: PlaygroundError | None = None, *, owner: bool = True
     ) -> str:
-        """What the page shows now, with the logs of the jobs that are open.
+        """Return the page's state as JSON, with the logs of the jobs in `logs`.
 
-        Runs are unlisted: who is not the owner opens one by its link, and learns no link here.
+        Runs are unlisted: a visitor opens one by its link, so their state contains no run.
         """
-        said = {"serial": serial, "error": [error.message, error.hint] if error else None, "owner": owner}
+        state = {"serial": serial, "error": [error.message, error.hint] if error else None, "owner": owner}
         with self._lock:
             try:
-                return inert(self._state(logs, owner) | said)
+                return inert(self._state(logs, owner) | state)
             except (SQLAlchemyError, OSError, StoreUnavailable):
                 log.exception("The store cannot be read")
-                return inert(said | {"broken": ["The runs cannot be read.", "Details are in the log."]})
+                return inert(state | {"broken": ["The runs cannot be read.", "Details are in the log."]})
 
     def _state(self, logs: Collection[str], owner: bool) -> dict[str, Any]:
         rows = _latest() if database.exists() else []
-        made = {row.id for row in rows}
-        jobs = self._jobs.rows(logs, owner, lambda job: str((job.result or {}).get("run")) in made)
+        stored_ids = {row.id for row in rows}
+        jobs = self._jobs.rows(logs, owner, lambda job: str((job.result or {}).get("run")) in stored_ids)
         if owner:
             return jobs | {"runs": [summary(row) for row in rows]}
         return jobs | {"jobs": [card | {"run": None} for card in jobs["jobs"]], "runs": []}
 
 
 def _latest() -> list[Run]:
-    """Of both kinds, the newest first."""
-    found = [run for kind in KINDS for run in runs.latest(kind, limit=RUNS_SHOWN)]
-    return sorted(found, key=lambda run: -run.created_at)[:RUNS_SHOWN]
+    """Return the runs of both kinds, the newest first."""
+    latest = [run for kind in KINDS for run in runs.latest(kind, limit=RUNS_SHOWN)]
+    return sorted(latest, key=lambda run: -run.created_at)[:RUNS_SHOWN]
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """One line of the owner's list; its result is not read."""
+    """Return one line of the owner's list, without reading the run's result."""
     settings = run.settings
     return {
         "id": run.id,
@@ -99,33 +98,33 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def describe_job(job: Job) -> dict[str, Any]:
-    """What a job measures, in words; one that this version cannot read keeps its title."""
+    """Return what a job measures, in words; only the title if this version cannot read its spec."""
     spec = job.spec
     names, tasks = _strings(spec, "variants"), _strings(spec, "tasks")
-    alone = job.kind == "divergence"
-    if not names or not (tasks or alone):
+    divergence_only = job.kind == "divergence"
+    if not names or not (tasks or divergence_only):
         return {"title": job.title, "model": "", "words": ""}
     model = names[0]
     others = [name.removeprefix(f"{model}:") for name in names[1:]]
-    if alone:
-        more = [f"{spec['tokens']:,} tokens" if spec.get("tokens") else "all of the text"]
+    if divergence_only:
+        details = [f"{spec['tokens']:,} tokens" if spec.get("tokens") else "all of the text"]
     else:
-        more = [
+        details = [
             f"{spec['limit']:,} items each" if isinstance(spec.get("limit"), int) else "all items",
             "divergence" if spec.get("divergence") else "",
             "speed" if spec.get("speed") else "",
         ]
     return {
-        "title": "Divergence" if alone else ", ".join(tasks),
+        "title": "Divergence" if divergence_only else ", ".join(tasks),
         "model": f"{model} against {', '.join(others)}" if others else model,
-        "words": " · ".join(filter(None, more)),
+        "words": " · ".join(filter(None, details)),
         "run": (job.result or {}).get("run"),
     }
 
 
 def _strings(spec: Mapping[str, Any], key: str) -> list[str]:
-    found = spec.get(key)
-    return [str(one) for one in found] if isinstance(found, list) else []
+    names = spec.get(key)
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 # The items of a run.
@@ -133,26 +132,27 @@ def _strings(spec: Mapping[str, Any], key: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Where the lines of one file are: byte offset by document hash, and each score. In the file's order."""
+    """Byte offset and score of each line of an items file, by document hash, in the file's order."""
 
     offsets: Mapping[str, int]
     scores: Mapping[str, float]
 
 
 def available(run_id: str) -> bool:
-    """Whether the items are still there."""
+    """Return whether the run's items folder exists."""
     return (folders.run(run_id) / "items").is_dir()
 
 
 def page(
     run_id: str, tasks: Mapping[str, bool], task: str, count: int, variant: int, show: str, offset: int
 ) -> dict[str, Any]:
-    """Some items of one task, the reference beside the variant at `variant` of `count`.
+    """Return a page of items of one task, the reference's beside those of variant number `variant` of `count`.
 
-    tasks   whether a higher score is better, by task: those of the run, and no other is ever a path
-    show    "lost" and "won": those whose score fell or rose against the reference; "flips": both
+    tasks   whether a higher score is better, by task of the run; only these names become paths
+    show    "lost" and "won": items whose score fell or rose against the reference; "flips": both
+    offset  of the first item; rounded down to a page of PAGE
 
-    Raises EvaluationError when the files are gone or broken.
+    Raises EvaluationError if the task is not the run's, or its files are missing or broken.
     """
     if task not in tasks:
         raise EvaluationError(f"This run has no task {task[:80]!r}.", hint="Choose one of its table.")
@@ -168,7 +168,7 @@ def page(
         "task": task,
         "variant": other,
         "show": chosen,
-        "counts": {name: len(found) for name, found in sets.items()},
+        "counts": {name: len(hashes) for name, hashes in sets.items()},
         "offset": start,
         "size": PAGE,
         "items": list(_items(places, indexes, keys[start : start + PAGE], start, sign)),
@@ -185,8 +185,8 @@ def _place(run_id: str, task: str, index: int) -> Path:
 
 def _read(path: Path) -> Index:
     try:
-        found = path.stat()
-        return _index(path, found.st_mtime_ns, found.st_size)
+        stat = path.stat()
+        return _index(path, stat.st_mtime_ns, stat.st_size)
     except OSError as error:
         raise EvaluationError(
             "The items of this run are gone from the disk.", hint="Its numbers stay; evaluate again to browse items."
@@ -201,13 +201,13 @@ def _read(path: Path) -> Index:
 def _index(path: Path, _changed: int, _size: int) -> Index:
     offsets: dict[str, int] = {}
     scores: dict[str, float] = {}
-    at = 0
+    offset = 0
     with path.open("rb") as file:
         for line in file:
-            found = json.loads(line)
-            key = str(found["doc_hash"])
-            offsets[key], scores[key] = at, float(found["score"])
-            at += len(line)
+            item = json.loads(line)
+            key = str(item["doc_hash"])
+            offsets[key], scores[key] = offset, float(item["score"])
+            offset += len(line)
     return Index(offsets, scores)
 
 
@@ -258,12 +258,12 @@ def _side(item: Item) -> dict[str, Any]:
         "extracted": _cut(item.extracted),
         "score": item.score,
         "truncated": item.truncated,
-        "loglikelihoods": None if item.loglikelihoods is None else [round(one, 3) for one in item.loglikelihoods],
+        "loglikelihoods": None if item.loglikelihoods is None else [round(value, 3) for value in item.loglikelihoods],
     }
 
 
 def _cut(text: str) -> str:
-    """The end of a long text: that is where the question stands."""
+    """Return the end of a long text, where the question is."""
     return text if len(text) <= MAX_TEXT else f"… {text[-MAX_TEXT:]}"
 
 
@@ -271,15 +271,15 @@ def _cut(text: str) -> str:
 
 
 def view(run: Run, *, owner: bool) -> dict[str, Any]:
-    """What the page draws. Who is not the owner is told no path of this machine."""
+    """Return what the page of a run draws; paths of this machine only for the owner."""
     row = run.as_row()
     if not owner:
         row = paths.run(row)
     stored, row = row, _as_evaluation(row)
     result, variants = row["result"], named(row["variants"])
     tasks = result.get("tasks") or []
-    divergence = [one for one in result.get("divergence") or () if one["variant"] != NOISE]
-    floor = next((one for one in result.get("divergence") or () if one["variant"] == NOISE), None)
+    divergence = [entry for entry in result.get("divergence") or () if entry["variant"] != NOISE]
+    floor = next((entry for entry in result.get("divergence") or () if entry["variant"] == NOISE), None)
     return {
         "id": run.id,
         "title": row["title"],
@@ -303,38 +303,35 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
 
 
 def _csv(run: Run) -> str:
-    """As the run's file, `/run/ID.csv`."""
+    """Return the content of the run's `/run/ID.csv`."""
     kind = divergence_report if run.kind == "divergence" else report
     return formatting.as_csv(kind.COLUMNS, kind.rows(travelling(run)))
 
 
 def _as_evaluation(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A divergence measured alone, in the form of an evaluation without tasks; an evaluation as it is."""
+    """Return a divergence run in the form of an evaluation without tasks; an evaluation unchanged."""
     if row["kind"] != "divergence":
         return dict(row)
     settings, result = row["settings"], row["result"]
-    said = {"text": settings["text"], "tokens": result["text"]["tokens"], "max_length": settings["max_length"]}
+    divergence = {"text": settings["text"], "tokens": result["text"]["tokens"], "max_length": settings["max_length"]}
     return dict(row) | {
-        "settings": {"divergence": said},
+        "settings": {"divergence": divergence},
         "result": dict(result) | {"rows": [], "tasks": [], "divergence": result["rows"]},
     }
 
 
 def _share(task: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the scores of a task are shares, which are shown in percent."""
+    """Return whether all scores of a task are shares, which are shown in percent."""
     return all(is_share(row, task) for row in rows if row["task"] == task["name"])
 
 
-def device(found: Mapping[str, Any], versions: Mapping[str, Any]) -> list[str]:
-    """Where it was measured, and with which packages."""
-    name = found.get("name") or found.get("device") or ""
-    cores = f"{found['cores']} cores" if found.get("cores") else ""
-    return [one for one in (str(name), cores, *(f"{name} {version}" for name, version in versions.items())) if one]
+def device(facts: Mapping[str, Any], versions: Mapping[str, Any]) -> list[str]:
+    """Return device name, cores and package versions as parts of a line."""
+    name = facts.get("name") or facts.get("device") or ""
+    cores = f"{facts['cores']} cores" if facts.get("cores") else ""
+    return [part for part in (str(name), cores, *(f"{name} {version}" for name, version in versions.items())) if part]
 
 
-# What visitors see of a job.
-
-
-def measuring_job(job: Job, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The card or row of an evaluate or divergence job, its errors included."""
-    return dict(without_paths(dict(shown), [*(job.spec.get("variants") or ()), *_texts(job.spec)]))
+def measuring_job(job: Job, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the card or row of an evaluate or divergence job for visitors, without paths, errors included."""
+    return dict(without_paths(dict(row), [*(job.spec.get("variants") or ()), *_texts(job.spec)]))

@@ -1,10 +1,9 @@
-"""How far variants moved from their reference, on a text: teacher-forced, over the full vocabulary, in FP32.
+"""KL divergence of variants from their reference on a text: teacher-forced, over the full vocabulary, in FP32.
 
-Both read the same token ids in this process, window by window, and only six numbers of each token are kept. The
-reference stays loaded, the variants come one after the other; logits live as long as their window. Windows are cut so
-that each token is predicted exactly once.
+Reference and variant read the same token ids in this process, window by window; six numbers are kept for each token,
+no logits. The reference stays loaded, variants are loaded one after the other. Each token is predicted exactly once.
 
-What was measured of each document is in a file of its own: whoever is killed loses the document at hand and no other.
+Results are stored in one file for each document, so an interruption loses at most one document.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ MAX_LENGTH = 512
 HEADROOM = 512 * 2**20  # bytes for the logits of one window, twice, and what a forward pass needs
 REPORT_S = 0.5
 _FIELDS = tuple(field.name for field in fields(TokenDivergence))
-PROBE = "a"  # any word: what a tokenizer puts before it, it puts before every text
+PROBE = "a"  # any word will do to see the tokenizer's prefix
 LOADED = "loaded.json"
 _FILE_FIELDS = tuple(field.name for field in fields(DocumentDivergence))
 
 
 class Report(Protocol):
-    """What hears how far it is: `jobs.progress.Report`, for one."""
+    """Receives progress and notes, as `jobs.progress.Report` does."""
 
     def progress(self, item: Progress) -> None: ...
 
@@ -62,83 +61,88 @@ def measure(
     max_length: int = MAX_LENGTH,
     on_loaded: Callable[[Loaded], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
-    """Rows as `metrics.divergence.summarize` writes them: the reference, the noise floor, then the variants in order.
+    """Return the rows of `metrics.divergence.summarize`: the reference, the noise floor, then the variants in order.
 
-    tokens      to predict at most, from the text's beginning; 0: all
-    folder      keeps what is done, document by document, for whoever measures the same again. Its name must say all
-                that could change a number and is not in the arguments: the weights, the device, the packages
+    tokens      number of tokens to predict at most, from the text's beginning; 0: all
+    folder      caches results by document. Its name must include everything that could change a number and is not an
+                argument: weights, device, package versions
     max_length  tokens of a window
-    on_loaded   hears what is known of each model, the reference first; of one that is not needed any more, what was
-                known when it was
+    on_loaded   receives the facts of each model, the reference first; of a model whose documents are all cached, those
+                from when they were measured
 
-    Raises DifferentTokenizer, EvaluationError, OutOfMemory and what loading raises.
+    Raises DifferentTokenizer, EvaluationError, OutOfMemory, and the errors of loading.
     """
     from playground.engines.host.loading import DeviceMemory, device_of_choice
 
     report.progress(Progress("reading the tokenizers"))
-    wanted = plan_windows(text, common_tokenizer(reference, others), tokens, max_length)
-    if tokens and wanted.tokens < tokens:
-        report.note(f"{text.name} has {wanted.tokens:,} tokens to predict; {tokens:,} were asked for.")
+    plan = plan_windows(text, common_tokenizer(reference, others), tokens, max_length)
+    if tokens and plan.tokens < tokens:
+        report.note(f"{text.name} has {plan.tokens:,} tokens to predict; {tokens:,} were asked for.")
 
     def files(side: LoadSpec) -> DocumentFiles:
         return DocumentFiles(folder / _fingerprint(reference, side, text.hash, tokens, max_length))
 
-    loader = _Loader(DeviceMemory(device_of_choice()), report, wanted)
-    held = _Reference(reference, files(reference), loader)
+    loader = _Loader(DeviceMemory(device_of_choice()), report, plan)
+    loaded_reference = _Reference(reference, files(reference), loader)
     sides = [noise_floor(reference), *others]
     rows: list[dict[str, Any]] = []
     for number, side in enumerate(sides, 1):
         stage = f"comparing {side.id} ({number} of {len(sides)})"
-        documents = _complete(held, side, files(side), wanted, loader, stage)
+        documents = _complete(loaded_reference, side, files(side), plan, loader, stage)
         if not rows:
             rows.append(summarize(reference.id, [_to_itself(document) for document in documents]))
-        on_loaded(_known(files(reference if side.id == NOISE_FLOOR else side)))
+        on_loaded(_loaded_facts(files(reference if side.id == NOISE_FLOOR else side)))
         rows.append(summarize(side.id, documents))
     return rows
 
 
 def noise_floor(reference: LoadSpec) -> LoadSpec:
-    """The same weights through another numeric path: what two computations of one model differ by."""
+    """Return the reference in another dtype: its divergence is what two computations of one model differ by."""
     dtype = other_path(reference.dtype)
     size = 2 * reference.weight_bytes if dtype == "float32" else reference.weight_bytes // 2
     return replace(reference, id=NOISE_FLOOR, dtype=dtype, weight_bytes=size)
 
 
 def other_path(dtype: str) -> str:
-    """The type that the noise floor computes in, where the reference computes in `dtype`."""
+    """Return the dtype of the noise floor for a reference in `dtype`."""
     return "bfloat16" if dtype == "float32" else "float32"
 
 
 def common_tokenizer(reference: LoadSpec, others: Sequence[LoadSpec]) -> Any:
-    """The reference's tokenizer, which cuts the text for all. Raises DifferentTokenizer, BrokenCheckpoint.
+    """Return the reference's tokenizer. Raises DifferentTokenizer, BrokenCheckpoint.
 
-    Two that are written differently may still be one: a GGUF file keeps the vocabulary and rebuilds the rest. What
-    counts is that each id means the same token.
+    Tokenizers are the same if their hashes or their vocabularies are: a GGUF file keeps only the vocabulary.
     """
     from playground.engines.host.loading import tokenizer_hash, tokenizer_of
 
-    own = tokenizer_of(reference.path)
+    tokenizer = tokenizer_of(reference.path)
     for other in others:
-        its = tokenizer_of(other.path)
-        if tokenizer_hash(its) != tokenizer_hash(own) and its.get_vocab() != own.get_vocab():
+        other_tokenizer = tokenizer_of(other.path)
+        if (
+            tokenizer_hash(other_tokenizer) != tokenizer_hash(tokenizer)
+            and other_tokenizer.get_vocab() != tokenizer.get_vocab()
+        ):
             raise DifferentTokenizer(
-                f"{other.id} and {reference.id} have different tokenizers ({len(its):,} and {len(own):,} tokens): "
-                "their distributions are over different things and cannot be compared.",
+                f"{other.id} and {reference.id} have different tokenizers ({len(other_tokenizer):,} and "
+                f"{len(tokenizer):,} tokens): their distributions are over different things and cannot be compared.",
                 hint="Compare a variant with the model that it was made from.",
             )
-    return own
+    return tokenizer
 
 
 class _Loader:
-    """Loads one model after the other; of what nobody holds any more the memory is given back first."""
+    """Loads one model after the other; unused memory is released first."""
 
-    def __init__(self, memory: DeviceMemory, report: Report, wanted: Plan) -> None:
+    def __init__(self, memory: DeviceMemory, report: Report, plan: Plan) -> None:
         self.report = report
-        self._memory, self._longest, self._ids = memory, wanted.longest, wanted.ids
+        self._memory, self._longest, self._ids = memory, plan.longest, plan.ids
 
     def load(self, spec: LoadSpec, files: DocumentFiles) -> Any:
-        """The model. Raises OutOfMemory, EvaluationError for windows that are too long, and InvalidRequest for tokens
-        without an embedding; beside it what loading raises."""
+        """Return the model and store its facts in `files`.
+
+        Raises OutOfMemory, EvaluationError for windows longer than the model's context, InvalidRequest for tokens
+        without an embedding, and the errors of loading.
+        """
         from playground.engines.host.active import refuse_unknown_ids
         from playground.engines.host.loading import load, tokenizer_of
 
@@ -150,10 +154,10 @@ class _Loader:
                 hint="Unload other models, or choose a smaller one.",
             )
 
-        def told(item: Progress) -> None:
+        def on_progress(item: Progress) -> None:
             self.report.progress(replace(item, stage=f"loading {spec.id}: {item.stage.lower()}"))
 
-        resident = load(spec, self._memory, told, tokenizer_of(spec.path))
+        resident = load(spec, self._memory, on_progress, tokenizer_of(spec.path))
         if resident.facts.context < self._longest:
             raise EvaluationError(
                 f"{spec.id} reads {resident.facts.context:,} tokens at once, less than a window of {self._longest:,}.",
@@ -165,7 +169,7 @@ class _Loader:
 
 
 class _Reference:
-    """The reference, loaded when it is first needed, and then held."""
+    """The reference, loaded on first use."""
 
     def __init__(self, spec: LoadSpec, files: DocumentFiles, loader: _Loader) -> None:
         self.spec = spec
@@ -180,22 +184,22 @@ class _Reference:
 
 
 def _complete(
-    reference: _Reference, side: LoadSpec, files: DocumentFiles, wanted: Plan, loader: _Loader, stage: str
+    reference: _Reference, side: LoadSpec, files: DocumentFiles, plan: Plan, loader: _Loader, stage: str
 ) -> list[DocumentDivergence]:
-    """All documents of one side: those that were measured before, and the others now."""
-    found = [files.read(number) for number in range(len(wanted.documents))]
-    missing = [number for number, document in enumerate(found) if document is None]
+    """Return all documents of one variant: cached ones from `files`, the others measured now."""
+    documents = [files.read(number) for number in range(len(plan.documents))]
+    missing = [number for number, document in enumerate(documents) if document is None]
     if missing:
         models = reference.model, loader.load(side, files)
-        told = _Told(loader.report, stage, wanted, missing)
+        progress = _SideProgress(loader.report, stage, plan, missing)
         for number in missing:
             parts = []
-            for window in wanted.documents[number]:
+            for window in plan.documents[number]:
                 parts.append(_compare(*models, window, (reference.spec.id, side.id)))
-                told.more(window.predicted)
-            found[number] = document = _joined(parts)
+                progress.more(window.predicted)
+            documents[number] = document = _joined(parts)
             files.write(number, document)
-    return [document for document in found if document is not None]
+    return [document for document in documents if document is not None]
 
 
 def _compare(reference: Any, other: Any, window: Window, names: tuple[str, str]) -> TokenDivergence:
@@ -203,7 +207,7 @@ def _compare(reference: Any, other: Any, window: Window, names: tuple[str, str])
 
     with torch.inference_mode():
         ids = torch.tensor([window.ids], device=reference.device)
-        rows = slice(-window.predicted - 1, -1)  # what was said before each token that is predicted
+        rows = slice(-window.predicted - 1, -1)  # logits at position i predict token i + 1
         of_reference = reference(input_ids=ids, use_cache=False).logits[0, rows]
         of_other = other(input_ids=ids, use_cache=False).logits[0, rows]
         if of_reference.shape != of_other.shape:
@@ -216,19 +220,19 @@ def _compare(reference: Any, other: Any, window: Window, names: tuple[str, str])
 
 
 def _joined(parts: Sequence[TokenDivergence]) -> DocumentDivergence:
-    """The windows of one document as arrays."""
+    """Concatenate the windows of one document."""
     return DocumentDivergence(
         **{name: np.concatenate([getattr(part, name).numpy() for part in parts]) for name in _FIELDS}
     )
 
 
 def _to_itself(document: DocumentDivergence) -> DocumentDivergence:
-    """What the reference's own row is made of: no divergence, by definition."""
+    """Return the document with the reference compared to itself: divergence 0."""
     zero = np.zeros_like(document.kld)
     return replace(document, kld=zero, dp=zero, nll=document.nll_reference, agrees=np.ones_like(document.agrees))
 
 
-def _known(files: DocumentFiles) -> Loaded:
+def _loaded_facts(files: DocumentFiles) -> Loaded:
     facts = files.loaded
     if facts is None:
         raise EvaluationError("Facts of a model that was measured before are gone.", hint="Measure again.")
@@ -239,20 +243,20 @@ def _fingerprint(reference: LoadSpec, side: LoadSpec, *rest: str | int) -> str:
     return hashlib.sha256(json.dumps([asdict(reference), asdict(side), *rest]).encode()).hexdigest()[:16]
 
 
-class _Told:
-    """Tells how many tokens of a side are done, now and then."""
+class _SideProgress:
+    """Reports how many tokens of a variant are done, at most every REPORT_S."""
 
-    def __init__(self, report: Report, stage: str, wanted: Plan, missing: Sequence[int]) -> None:
-        self._report, self._stage, self._total = report, stage, wanted.tokens
-        left = sum(window.predicted for number in missing for window in wanted.documents[number])
-        self._done = self._total - left
-        self._said = 0.0
+    def __init__(self, report: Report, stage: str, plan: Plan, missing: Sequence[int]) -> None:
+        self._report, self._stage, self._total = report, stage, plan.tokens
+        missing_tokens = sum(window.predicted for number in missing for window in plan.documents[number])
+        self._done = self._total - missing_tokens
+        self._last_report = 0.0
         self.more(0)
 
     def more(self, tokens: int) -> None:
         self._done += tokens
-        if self._done == self._total or time.monotonic() - self._said > REPORT_S:
-            self._said = time.monotonic()
+        if self._done == self._total or time.monotonic() - self._last_report > REPORT_S:
+            self._last_report = time.monotonic()
             self._report.progress(Progress(self._stage, self._done, self._total, "tokens"))
 
 
@@ -269,18 +273,18 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured: the windows of each document, documents with nothing to predict left out."""
+    """The windows of each document, without documents that have nothing to predict."""
 
     documents: tuple[tuple[Window, ...], ...]
 
     @property
     def tokens(self) -> int:
-        """How many are predicted."""
+        """Number of predicted tokens."""
         return sum(window.predicted for document in self.documents for window in document)
 
     @property
     def ids(self) -> frozenset[int]:
-        """The token ids that are read."""
+        """All token ids that occur."""
         return frozenset(i for document in self.documents for window in document for i in window.ids)
 
     @property
@@ -290,9 +294,11 @@ class Plan:
 
 
 def plan_windows(text: Text, tokenizer: Any, tokens: int, max_length: int) -> Plan:
-    """The first documents of a text, `tokens` to predict at most (0: all), in windows of `max_length` at most.
+    """Return the first documents of a text as windows of at most `max_length` tokens.
 
-    Raises EvaluationError where there is nothing to predict.
+    tokens  number of tokens to predict at most; 0: all
+
+    Raises EvaluationError if there is nothing to predict.
     """
     prefix = beginning(tokenizer)
     if max_length < len(prefix) + 2:
@@ -300,52 +306,52 @@ def plan_windows(text: Text, tokenizer: Any, tokens: int, max_length: int) -> Pl
             f"A window of {max_length} tokens has nothing to predict.", hint="Take a longer one: 512 is usual."
         )
     documents = []
-    left = tokens or None
-    seen = 0
+    remaining = tokens or None
+    total = 0
     for document in text.documents:
         ids = tokenizer(document, add_special_tokens=False, verbose=False)["input_ids"]
-        seen += len(ids)
-        if left is not None:
-            ids = ids[: left + (not prefix)]
-        if found := windows(ids, prefix, max_length):
-            documents.append(found)
-        if left is not None:
-            left -= sum(window.predicted for window in found)
-            if left <= 0:
+        total += len(ids)
+        if remaining is not None:
+            ids = ids[: remaining + (not prefix)]
+        if document_windows := windows(ids, prefix, max_length):
+            documents.append(document_windows)
+        if remaining is not None:
+            remaining -= sum(window.predicted for window in document_windows)
+            if remaining <= 0:
                 break
     if not documents:
         raise EvaluationError(
-            f"{text.name} has {seen} token{'' if seen == 1 else 's'}: there is no next token to predict.",
+            f"{text.name} has {total} token{'' if total == 1 else 's'}: there is no next token to predict.",
             hint="Take a longer text.",
         )
     return Plan(tuple(documents))
 
 
 def beginning(tokenizer: Any) -> tuple[int, ...]:
-    """What the tokenizer puts before every text: a begin-of-sequence id, or nothing."""
+    """Return the ids that the tokenizer puts before every text: a begin-of-sequence id, or none."""
     bare = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
     full = tokenizer(PROBE)["input_ids"]
     return tuple(full[: full.index(bare[0])])
 
 
 def windows(ids: Sequence[int], prefix: Sequence[int], max_length: int) -> tuple[Window, ...]:
-    """Cut the ids of one document.
+    """Cut the ids of one document into windows.
 
-    Every window begins with the prefix. Without one the first token of a document is not predicted, and each further
-    window begins with the last token of the one before, so that no other token is left out.
+    Every window begins with the prefix. Without a prefix the first token of a document is not predicted, and each
+    further window begins with the last token of the previous one, so that every other token is predicted.
     """
     room, shared = max_length - len(prefix), 0 if prefix else 1
-    found = []
+    cut = []
     for start in range(0, max(0, len(ids) - shared), room - shared):
         part = ids[start : start + room]
-        found.append(Window((*prefix, *part), len(part) - shared))
-    return tuple(found)
+        cut.append(Window((*prefix, *part), len(part) - shared))
+    return tuple(cut)
 
 
 class DocumentFiles:
-    """One variant's documents by number, each one .npz; written aside and renamed, so that a file is whole or absent.
+    """One variant's documents by number, each an .npz that is written to a temporary name and renamed.
 
-    The folder's name must say everything that could change a number: nothing is checked here.
+    The folder's name must include everything that could change a number: nothing is checked here.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -353,7 +359,7 @@ class DocumentFiles:
         folder.mkdir(parents=True, exist_ok=True)
 
     def read(self, number: int) -> DocumentDivergence | None:
-        """None where it has yet to be measured, or its file is damaged."""
+        """Return a document; None if its file is missing or damaged."""
         try:
             with self._file(number).open("rb") as opened, np.load(opened) as arrays:
                 return DocumentDivergence(**{name: arrays[name] for name in _FILE_FIELDS})
@@ -370,7 +376,7 @@ class DocumentFiles:
 
     @property
     def loaded(self) -> Loaded | None:
-        """What is known of the model that measured; None before it was loaded for the first time."""
+        """Facts of the model from when it was last loaded; None if it never was."""
         try:
             return Loaded.from_dict(json.loads((self._folder / LOADED).read_bytes()))
         except (FileNotFoundError, ValueError, TypeError):

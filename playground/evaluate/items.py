@@ -1,4 +1,4 @@
-"""What an evaluation keeps of every item: from what lm-eval logs, to the facts that its verdicts rest on."""
+"""Items of an evaluation: read from lm-eval's samples, written to items files, joined between two variants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from playground.errors import EvaluationError
 
-# Where a task has several metrics: what is usually quoted. Elsewhere the first that is a mean over the items.
+# The metric that is usually quoted, where a task has several. Other tasks: the first that is a mean over the items.
 _QUOTED = {"coqa": "f1", "bundled_reading": "f1", "hellaswag": "acc_norm", "arc_challenge": "acc_norm"}
 _SHARED = ("cluster", "story", "passage", "context", "article")  # fields that several items have in common
 WasCut = Callable[[Sequence[Any]], bool]
@@ -24,7 +24,7 @@ CutPrompt = Callable[[str, Sequence[Any]], tuple[int, int] | None]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Which of a task's numbers is its score. `filter` is how the answer was read, "none" where there is one way."""
+    """The metric that is a task's score. `filter`: lm-eval's filter that extracts the answer, "none" without one."""
 
     name: str
     filter: str
@@ -34,13 +34,13 @@ class Metric:
 
 
 def metric(name: str, task: Any) -> Metric:
-    """The score of a task: a mean over its items, read by the first filter that the task lists.
+    """Return the metric and the first filter of a task; the metric is a mean over the items.
 
-    Raises EvaluationError for a task that is only scored as a whole, as BLEU and perplexity are.
+    Raises EvaluationError for a task that is only scored as a whole (BLEU, perplexity).
     """
     from lm_eval.api.metrics import mean
 
-    means = [one for one, aggregation in task.aggregation().items() if aggregation is mean]
+    means = [metric_name for metric_name, aggregation in task.aggregation().items() if aggregation is mean]
     if not means:
         raise EvaluationError(
             f"{name} is scored as a whole and not item by item, so that two variants cannot be paired on it.",
@@ -51,24 +51,31 @@ def metric(name: str, task: Any) -> Metric:
 
 
 def items(
-    task: Any, samples: Sequence[Mapping[str, Any]], of: Metric, was_cut: WasCut, cut_prompt: CutPrompt
+    task: Any, samples: Sequence[Mapping[str, Any]], metric: Metric, was_cut: WasCut, cut_prompt: CutPrompt
 ) -> list[Item]:
-    """One item a document, in the order of the data set. Raises EvaluationError when a score is no number."""
-    own = (sample for sample in samples if sample["filter"] == of.filter)
-    return sorted((_item(task, sample, of, was_cut, cut_prompt) for sample in own), key=lambda item: item.doc_id)
+    """Return one item for each document, in the data set's order. Raises EvaluationError if a score is not a number.
+
+    samples     lm-eval's log of the task
+    was_cut     whether the token budget ended the answer to a request
+    cut_prompt  (tokens of the prompt, tokens that were kept) of a request whose prompt was truncated
+    """
+    matching = (sample for sample in samples if sample["filter"] == metric.filter)
+    return sorted(
+        (_item(task, sample, metric, was_cut, cut_prompt) for sample in matching), key=lambda item: item.doc_id
+    )
 
 
 def guessing(task: Any, items_: Sequence[Item]) -> float | None:
-    """The expected score of a guess among the choices; None of tasks without choices."""
+    """Return the expected score of random guessing, 0 to 1; None for tasks without choices."""
     if task.OUTPUT_TYPE != "multiple_choice" or not items_:
         return None
     return float(np.mean([1 / len(item.loglikelihoods or (0,)) for item in items_]))
 
 
-def _item(task: Any, sample: Mapping[str, Any], of: Metric, was_cut: WasCut, cut_prompt: CutPrompt) -> Item:
+def _item(task: Any, sample: Mapping[str, Any], metric: Metric, was_cut: WasCut, cut_prompt: CutPrompt) -> Item:
     choices = task.doc_to_choice(sample["doc"]) if task.OUTPUT_TYPE == "multiple_choice" else None
     generates = task.OUTPUT_TYPE == "generate_until"
-    answer, extracted = _answer(sample, of.name, choices)
+    answer, extracted = _answer(sample, metric.name, choices)
     kind = "generate_until" if generates else "loglikelihood"
     cuts = filter(None, (cut_prompt(kind, arguments) for arguments in sample["arguments"]))
     return Item(
@@ -80,7 +87,7 @@ def _item(task: Any, sample: Mapping[str, Any], of: Metric, was_cut: WasCut, cut
         gold=_gold(sample["target"], choices),
         answer=answer,
         extracted=extracted,
-        score=_score(sample, of.name),
+        score=_score(sample, metric.name),
         truncated=generates and any(was_cut(arguments) for arguments in sample["arguments"]),
         loglikelihoods=None if generates else tuple(_likelihoods(sample, choices)),
         cut_prompt=min(cuts, key=itemgetter(1), default=None),
@@ -88,21 +95,24 @@ def _item(task: Any, sample: Mapping[str, Any], of: Metric, was_cut: WasCut, cut
 
 
 def _answer(sample: Mapping[str, Any], name: str, choices: Sequence[str] | None) -> tuple[str, str]:
-    """(as it came, what was scored)"""
+    """Return (raw answer, extracted answer)."""
     response = sample["resps"][0][0]
     if choices is not None:
-        lengths = {"acc_norm": [len(one) for one in choices], "acc_bytes": [len(one.encode()) for one in choices]}
-        taken = int(np.argmax(np.array([*_likelihoods(sample, choices)]) / lengths.get(name, 1)))
-        return choices[taken], choices[taken]
+        lengths = {
+            "acc_norm": [len(choice) for choice in choices],
+            "acc_bytes": [len(choice.encode()) for choice in choices],
+        }
+        best = int(np.argmax(np.array([*_likelihoods(sample, choices)]) / lengths.get(name, 1)))
+        return choices[best], choices[best]
     if isinstance(response, str):
         return response, _text(sample["filtered_resps"][0])
     greedy = response[1] if isinstance(response, list | tuple) else None
-    said = "" if greedy is None else "what greedy decoding says" if greedy else "not what greedy decoding says"
-    return said, said
+    text = "" if greedy is None else "what greedy decoding says" if greedy else "not what greedy decoding says"
+    return text, text
 
 
 def _likelihoods(sample: Mapping[str, Any], choices: Sequence[str] | None) -> Iterator[float]:
-    """Of each choice; what the task asks beside them (mutual information) is left out."""
+    """Yield the log-likelihood of each choice; the extra requests for mutual information are left out."""
     for responses in sample["resps"][: None if choices is None else len(choices)]:
         response = responses[0]
         yield float(response[0] if isinstance(response, list | tuple) else response)
@@ -110,7 +120,7 @@ def _likelihoods(sample: Mapping[str, Any], choices: Sequence[str] | None) -> It
 
 def _gold(target: Any, choices: Sequence[str] | None) -> str:
     if isinstance(target, list | tuple):
-        return " | ".join(_gold(one, choices) for one in target)
+        return " | ".join(_gold(part, choices) for part in target)
     if choices is not None and isinstance(target, int) and 0 <= target < len(choices):
         return str(choices[target])
     return str(target)
@@ -121,15 +131,18 @@ def _text(extracted: Any) -> str:
 
 
 def _score(sample: Mapping[str, Any], name: str) -> float:
-    """Some metrics give several numbers under names of their own (pass@1): then the first of these."""
-    found = sample.get(name, sample.get(next(iter(sample["metrics"]), "")))
-    if not isinstance(found, int | float | np.number | np.bool_):
+    """Return a sample's score: the metric's, or the sample's first metric where the names differ (pass@1).
+
+    Raises EvaluationError if it is not a number.
+    """
+    score = sample.get(name, sample.get(next(iter(sample["metrics"]), "")))
+    if not isinstance(score, int | float | np.number | np.bool_):
         raise EvaluationError(f"The metric {name} gives no number for a single item.", hint="Choose another task.")
-    return float(found)
+    return float(score)
 
 
 def _cluster(document: Any) -> str:
-    """What items about one passage, or of one template, share."""
+    """Return an id that items about one passage, or from one template, share; "" without one."""
     if not isinstance(document, Mapping):
         return ""
     shared = next((document[name] for name in _SHARED if isinstance(document.get(name), str)), "")
@@ -145,15 +158,15 @@ class Item:
     """One item of one task, answered by one variant; also one line of an items file.
 
     doc_id          position in the task's data set
-    doc_hash        of the document; two sides are joined on it
-    prompt_hash     of everything the model was given, template and examples included
-    cluster         what items that hang together share: the conversation, the passage. "" where each stands alone
-    answer          as it came; of multiple choice, the choice that was taken
-    extracted       what the task's filter made of it, and what was scored
-    score           0 or 1, or between them where the task is graded; of any size for perplexities
-    truncated       the token budget ended the answer
-    loglikelihoods  nats, one a choice, of tasks that are scored by them; None of tasks that generate
-    cut_prompt      (tokens of the prompt, of these the last that the model got) where its context was too short for all
+    doc_hash        lm-eval's hash of the document; two variants are joined on it
+    prompt_hash     sha256 of the whole prompt, template and examples included
+    cluster         id that dependent items share (one conversation, one passage); "" for an independent item
+    answer          raw answer; for multiple choice, the most likely choice
+    extracted       what the task's filter extracted from it; this is scored
+    score           0 or 1, between them for graded tasks, of any size for perplexities
+    truncated       whether the token budget ended the answer
+    loglikelihoods  nats, one for each choice; None for tasks that generate
+    cut_prompt      (tokens of the prompt, last tokens of it that the model read) if it did not fit the context
     """
 
     doc_id: int
@@ -172,7 +185,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One variant and all its tasks. `facts` is its entry in the run's variants, `tasks` its items by task name."""
+    """The results of one variant. `facts`: its entry in the run's variants; `tasks`: its items by task name."""
 
     variant: str
     content_hash: str
@@ -182,12 +195,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class TrustWarning:
-    """Something that makes a number doubtful, in a sentence for the reader.
+    """A warning that a number may not mean what it seems to, as a sentence.
 
-    code      for programs and for grouping: "same-weights"
-    variants  whose rows it concerns
+    code      machine-readable: "same-weights"
+    variants  variants whose rows it applies to
     task      None: all tasks of these variants
-    withholds whether these rows get no verdict
+    withholds whether the verdict of these rows is withheld
     """
 
     code: str
@@ -205,15 +218,15 @@ class TrustWarning:
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
-    """What a reader must know of a task to read its score.
+    """Facts about a task that its score is shown with.
 
     metric  its name in lm-eval: "exact_match"
-    chance  the score of guessing, 0 to 1; None where guessing has none
-    n       items that were asked
+    chance  expected score of guessing, 0 to 1; None for tasks without choices
+    n       items that were evaluated
     n_full  items that the task has
     bundled written for this project, so never to be called the benchmark
-    graded  scores lie between 0 and 1 (F1 and the like), not only on them
-    sample  a limit was set: the score is of a sample
+    graded  item scores can lie between 0 and 1, as F1 does
+    sample  a limit was set: n < n_full
     """
 
     name: str
@@ -233,9 +246,9 @@ class TaskFacts:
 
 
 def joined(reference: Iterable[Item], other: Iterable[Item]) -> list[tuple[Item, Item]]:
-    """The items that both sides answered, in the reference's order.
+    """Return pairs of items that both variants answered, joined on the document's hash, in the reference's order.
 
-    Joined on the document. One that a data set holds several times (MMLU does) is joined copy by copy.
+    Duplicate documents in a data set (MMLU has some) are paired one by one.
     """
     copies: dict[str, deque[Item]] = {}
     for item in other:
@@ -244,45 +257,47 @@ def joined(reference: Iterable[Item], other: Iterable[Item]) -> list[tuple[Item,
 
 
 def clusters(items: Iterable[Item]) -> list[str] | None:
-    """Names for the statistics: the items' own, and a name of its own for each that stands alone; None where all do."""
+    """Return a cluster id for each item, a unique one for an independent item; None if all are independent."""
     names = [(item.cluster, f"item {position}") for position, item in enumerate(items)]
     return [cluster or alone for cluster, alone in names] if any(cluster for cluster, _ in names) else None
 
 
 _FIELDS = {field.name for field in fields(Item)}
-_LATER = {"cut_prompt"}  # not in the files of older versions
+_LATER = {"cut_prompt"}  # missing in the files of older versions
 
 
 def line(item: Item) -> str:
-    """One line of an items file, without its end."""
+    """Return an item as one line of an items file, without the newline."""
     return json.dumps(asdict(item), ensure_ascii=False)
 
 
 def parse(text: str) -> Item:
-    """What `line` wrote; floats come back bit by bit. Raises ValueError."""
-    found = json.loads(text)
-    if not isinstance(found, dict) or found.keys() | _LATER != _FIELDS:
+    """Return the item of a line that `line` wrote; floats are restored exactly. Raises ValueError."""
+    content = json.loads(text)
+    if not isinstance(content, dict) or content.keys() | _LATER != _FIELDS:
         raise ValueError("not the fields of an item")
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
     return Item(**values)
 
 
 def write(path: Path, items: Iterable[Item]) -> None:
-    """An items file: JSON lines, UTF-8."""
+    """Write an items file: JSON lines, UTF-8."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(line(item) + "\n" for item in items)
 
 
 def read(path: Path) -> list[Item]:
-    """The items of a file that `write` made. Raises EvaluationError when a line is not one."""
-    found = []
+    """Return the items of a file that `write` wrote. Raises EvaluationError, naming the first broken line."""
+    items = []
     with path.open(encoding="utf-8", newline="\n") as file:
         for number, text in enumerate(file, 1):
             try:
-                found.append(parse(text))
+                items.append(parse(text))
             except ValueError as error:
                 raise EvaluationError(
                     f"Line {number} of {path.parent.name}/{path.name} is not an item: {error}.",
                     hint="The file was changed or cut off after the run; measure again.",
                 ) from error
-    return found
+    return items

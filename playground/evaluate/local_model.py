@@ -1,4 +1,4 @@
-"""A loaded variant as lm-eval's own HFLM, which also tells where a batch begins and which answers were cut off."""
+"""lm-eval's HFLM over a loaded variant; reports batches, truncated answers and truncated prompts to the Journal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ THINK_END = "</think>"
 
 
 class LocalModel(HFLM):  # type: ignore[misc]  # lm-eval has no types
-    """HFLM over a model that this program has loaded (`engines.host.loading.Resident`)."""
+    """HFLM over a loaded model (`engines.host.loading.Resident`)."""
 
     def __init__(self, resident: Any, batch_size: int, strip_thinking: bool) -> None:
         from transformers import GenerationConfig
@@ -27,10 +27,12 @@ class LocalModel(HFLM):  # type: ignore[misc]  # lm-eval has no types
         self._eos = resident.eos
         self._prompts: list[tuple[int, int]] = []
         self.cache_hook: Journal
-        # Penalties and suppressed tokens of a folder's generation_config.json would not act on its GGUF file.
-        own = resident.model.generation_config
+        # Penalties and suppressed tokens of a generation_config.json would not apply to the model's GGUF file.
+        defaults = resident.model.generation_config
         resident.model.generation_config = GenerationConfig(
-            bos_token_id=own.bos_token_id, pad_token_id=own.pad_token_id, eos_token_id=sorted(resident.eos) or None
+            bos_token_id=defaults.bos_token_id,
+            pad_token_id=defaults.pad_token_id,
+            eos_token_id=sorted(resident.eos) or None,
         )
 
     def _model_call(self, *arguments: Any, **named: Any) -> Any:
@@ -42,19 +44,19 @@ class LocalModel(HFLM):  # type: ignore[misc]  # lm-eval has no types
 
         self.cache_hook.begin_batch()
         if named.get("do_sample"):
-            named.setdefault("top_k", 0)  # transformers' own default is 50, which no other engine has
+            named.setdefault("top_k", 0)  # transformers' default is 50, other engines' is off
         rows = super()._model_generate(context, max_length, stop, **named)
         begin = context.shape[1]
         cut = [self._is_cut(row[begin:].tolist(), stop, max_length - begin) for row in rows]
         self.cache_hook.generated(cut, self._prompts)
         answers, ends = rows[:, begin:], torch.tensor(sorted(self._eos), dtype=rows.dtype, device=rows.device)
-        answers[torch.isin(answers, ends)] = self.tokenizer.pad_token_id  # an end token that is not special has a text
+        answers[torch.isin(answers, ends)] = self.tokenizer.pad_token_id  # end tokens that are not special have a text
         return rows
 
     def tok_batch_encode(
         self, strings: list[str], padding_side: str = "left", left_truncate_len: int | None = None, **named: Any
     ) -> tuple[Any, Any]:
-        """As lm-eval's own; which prompts had to be cut is kept for the journal."""
+        """Encode prompts as HFLM does, and remember which were truncated, for the Journal."""
         ids, mask = super().tok_batch_encode(strings, padding_side, None, **named)
         room = left_truncate_len or ids.shape[1]
         self._prompts = [(length, min(length, room)) for length in mask.sum(dim=1).tolist()]
@@ -65,18 +67,18 @@ class LocalModel(HFLM):  # type: ignore[misc]  # lm-eval has no types
         return super()._loglikelihood_tokens(requests, *arguments, **named)
 
     def _is_cut(self, ids: list[int], stop: list[str], budget: int) -> bool:
-        """Whether an answer fills its budget and holds nothing that would have ended it before."""
+        """Return whether an answer fills its budget and contains no end token or stop sequence."""
         if len(ids) < budget or not self._eos.isdisjoint(ids):
             return False
         text = self.tokenizer.decode(ids)
         return not any(sequence and sequence in text for sequence in stop)
 
     def get_model_info(self) -> dict[str, Any]:
-        """Nothing: lm-eval would ask the hub for the model's commit."""
+        """Return nothing: lm-eval would request the model's commit from the hub."""
         return {}
 
 
 def think_end(tokenizer: Any) -> str | int:
-    """What ends a reasoning trace: as text, or by its id where decoding leaves it out as a special token."""
+    """Return the end of a reasoning trace as text, or as token id if it is special and so missing in decoded text."""
     special = THINK_END in tokenizer.all_special_tokens
     return int(tokenizer.convert_tokens_to_ids(THINK_END)) if special else THINK_END

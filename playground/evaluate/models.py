@@ -1,4 +1,4 @@
-"""A subject as a language model of lm-eval, for as long as it is asked: loaded here, or behind a server."""
+"""Open a subject as a language model of lm-eval: loaded in this process, in vLLM, or at a remote endpoint."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class OpenModel:
-    """What answers, and what is said of it."""
+    """lm-eval's language model, and the facts of what was loaded."""
 
     lm: Any
     loaded: Loaded
 
 
 def template_hash(subject: Subject) -> str:
-    """Of the chat template, first 16 hex digits of sha256; "" of a model that has none, or elsewhere."""
+    """Return the first 16 hex digits of the chat template's sha256; "" without one, and for remote models."""
     if subject.spec is None:
         return ""
     from playground.engines.host.loading import load_tokenizer
@@ -45,23 +45,25 @@ def template_hash(subject: Subject) -> str:
 def open_model(
     subject: Subject, conditions: Conditions, engines: Callable[[], Engines], on_progress: OnProgress
 ) -> Iterator[OpenModel]:
-    """Load the subject. `engines` gives those of this process; transformers' variants are loaded in the process itself.
+    """Load the subject and yield it; a vLLM server is stopped and remote connections are closed afterwards.
+
+    engines  returns the engines of this process; called only for vLLM
 
     Raises CatalogError, EngineError.
     """
     match subject.engine:
         case "transformers":
-            way = _here(subject, conditions, on_progress)
+            opened = _here(subject, conditions, on_progress)
         case "vllm":
-            way = _in_vllm(subject, conditions, engines(), on_progress)
+            opened = _in_vllm(subject, conditions, engines(), on_progress)
         case _:
-            way = _remote(subject, conditions, on_progress)
-    with way as found:
-        yield found
+            opened = _remote(subject, conditions, on_progress)
+    with opened as model:
+        yield model
 
 
 def check(subject: Subject, conditions: Conditions, kinds: frozenset[str]) -> None:
-    """Raise EvaluationError for what this subject cannot be asked, before anything is loaded."""
+    """Raise EvaluationError if a remote subject cannot run tasks of these kinds or a chat template."""
     if subject.engine != "remote":
         return
     if kinds != {"generate_until"}:
@@ -82,7 +84,7 @@ def _here(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> 
     from playground.evaluate.local_model import LocalModel
 
     assert subject.spec is not None  # noqa: S101  only a remote one has none
-    resident = load(subject.spec, DeviceMemory(device_of_choice()), on_progress)  # frees what is not used any more
+    resident = load(subject.spec, DeviceMemory(device_of_choice()), on_progress)
     yield OpenModel(LocalModel(resident, conditions.batch_size, conditions.strip_thinking), resident.facts)
 
 

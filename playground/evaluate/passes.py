@@ -1,7 +1,7 @@
-"""How fast this machine takes a variant through text: measured once, on slices of it, in a child process.
+"""Seconds of a forward pass of a variant on this machine: measured once, on a slice of it, in a child process.
 
-A slice is the embedding, the first layers and the head, as the engine loads them; the layers and the head are timed
-apart, and all layers cost the same. So a model of any size is measured in seconds, without its memory.
+A slice is the embedding, the first layers and the head, as the engine loads them; layers and head are timed separately
+and the layers' time is scaled to all layers. So a model of any size is measured in seconds, with little memory.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from playground.settings import settings
 
 MODULE = "playground.evaluate.passes"
 TIMEOUT_S = 300.0
-_FORMAT = 3  # raise it when something is measured differently
+_FORMAT = 3  # increase it when the measurement changes
 _PACKAGES = ("transformers", "bitsandbytes", "compressed-tensors")
 LAYERS = 4  # of a slice
-WINDOW = 256  # tokens of the prompt that is timed
+WINDOW = 256  # tokens of the timed prompt
 BATCH = 8  # sequences of the larger decode step
 REPEATS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One variant, whole, on this machine.
+    """Times of a whole variant on this machine.
 
     imports_s  seconds to import torch and transformers
     load_s     seconds to load it
-    token_s    seconds for each token of a prompt, its logits included
+    token_s    seconds for each token of a prompt, logits included
     step_s     seconds of a decode step for one sequence
-    row_s      seconds more for each further sequence of the batch
+    row_s      additional seconds for each further sequence of the batch
     """
 
     imports_s: float
@@ -49,12 +49,12 @@ class Pass:
     row_s: float
 
     def step(self, batch: float) -> float:
-        """Seconds of a decode step of so many sequences."""
+        """Return the seconds of a decode step of `batch` sequences."""
         return self.step_s + max(0.0, batch - 1) * self.row_s
 
 
 def key(spec: LoadSpec) -> str:
-    """Names a variant's files as they are now, on this hardware under these packages."""
+    """Return a cache key of a variant's files (name, size, time), this hardware and the package versions."""
     path = Path(spec.path)
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     stamps = [(file.name, file.stat().st_size, int(file.stat().st_mtime)) for file in files]
@@ -64,22 +64,22 @@ def key(spec: LoadSpec) -> str:
 
 
 def cached(spec: LoadSpec) -> Pass | None:
-    """What was measured; never measures."""
-    found = _stored().get(key(spec))
-    return None if found is None else Pass(**found)
+    """Return the stored measurement of a variant, or None."""
+    fields = _stored().get(key(spec))
+    return None if fields is None else Pass(**fields)
 
 
 def cached_or_measured(specs: Sequence[LoadSpec]) -> list[Pass | None]:
-    """Of each variant, measured now where it was not; None of one whose slices do not load.
+    """Return the measurement of each variant, measuring those that are missing; None if its slice does not load.
 
     Raises EngineUnavailable.
     """
     missing = [spec for spec in specs if cached(spec) is None]
     if missing:
-        found = dict(zip(map(key, missing), _ask(missing), strict=True))
-        with contextlib.suppress(OSError):  # a read-only home costs the next caller a measurement, nothing else
-            _store({name: asdict(one) for name, one in found.items() if one is not None})
-        return [found[key(spec)] if key(spec) in found else cached(spec) for spec in specs]
+        measured = dict(zip(map(key, missing), _ask(missing), strict=True))
+        with contextlib.suppress(OSError):  # with a read-only home the next call measures again
+            _store({name: asdict(measurement) for name, measurement in measured.items() if measurement is not None})
+        return [measured[key(spec)] if key(spec) in measured else cached(spec) for spec in specs]
     return [cached(spec) for spec in specs]
 
 
@@ -89,10 +89,10 @@ def _cache() -> Path:
 
 def _stored() -> dict[str, Any]:
     try:
-        found = json.loads(_cache().read_bytes())
+        content = json.loads(_cache().read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _store(fresh: dict[str, Any]) -> None:
@@ -100,7 +100,7 @@ def _store(fresh: dict[str, Any]) -> None:
 
 
 def _ask(specs: Sequence[LoadSpec]) -> list[Pass | None]:
-    """In a process with the environment of a job's worker."""
+    """Measure in a child process with the environment of a job's worker."""
     threads = settings().threads
     return process.ask(
         MODULE,
@@ -119,18 +119,20 @@ def _ask(specs: Sequence[LoadSpec]) -> list[Pass | None]:
 
 
 def measure(spec: LoadSpec, imports_s: float) -> Pass:
-    """In this process. Raises what loading raises."""
+    """Measure a variant in this process. Raises the errors of loading."""
     from playground.engines.host.loading import device_of_choice, load_slice
 
-    whole = _layers(Path(spec.path))
-    for _ in range(2):  # the first one imports what this form needs
+    layer_count = _layers(Path(spec.path))
+    for _ in range(2):  # the first load also imports packages
         began = time.perf_counter()
-        model = load_slice(spec, device_of_choice(), min(LAYERS, whole))
-        loaded = time.perf_counter() - began
-    held = int(model.config.get_text_config(decoder=True).num_hidden_layers)
+        model = load_slice(spec, device_of_choice(), min(LAYERS, layer_count))
+        load_s = time.perf_counter() - began
+    slice_layers = int(model.config.get_text_config(decoder=True).num_hidden_layers)
     body, head = _times(model)
-    token, step, batch = (layers * whole / held + once for layers, once in zip(body, head, strict=True))
-    return Pass(imports_s, loaded * whole / held, token / WINDOW, step, max(0.0, batch - step) / (BATCH - 1))
+    token, step, batch = (layers * layer_count / slice_layers + once for layers, once in zip(body, head, strict=True))
+    return Pass(
+        imports_s, load_s * layer_count / slice_layers, token / WINDOW, step, max(0.0, batch - step) / (BATCH - 1)
+    )
 
 
 def _layers(folder: Path) -> int:
@@ -142,21 +144,21 @@ Times = tuple[float, float, float]  # seconds of a prompt, of a decode step of o
 
 
 def _times(model: Any) -> tuple[Times, Times]:
-    """Of the layers, and of the head."""
+    """Return the times of the slice's layers and of the head."""
     import torch
 
     sizes = model.config.get_text_config(decoder=True)
     ids = (torch.arange(WINDOW, device=model.device) % min(1000, sizes.vocab_size - 1) + 1)[None]
 
     def fastest(work: Callable[[], object]) -> float:
-        taken = []
+        seconds = []
         for _ in range(1 + REPEATS):
             began = time.perf_counter()
             work()
             if model.device.type != "cpu":
                 torch.accelerator.synchronize()
-            taken.append(time.perf_counter() - began)
-        return min(taken[1:])
+            seconds.append(time.perf_counter() - began)
+        return min(seconds[1:])
 
     def step(batch: int) -> float:
         cache = layers(input_ids=ids.expand(batch, -1), use_cache=True).past_key_values
@@ -167,7 +169,7 @@ def _times(model: Any) -> tuple[Times, Times]:
         return fastest(lambda: head(hidden))
 
     with torch.inference_mode():
-        model(input_ids=ids[:, :2])  # where packed weights are unpacked
+        model(input_ids=ids[:, :2])  # the first pass unpacks packed weights
         layers, head = model.base_model, model.get_output_embeddings()
         body = fastest(lambda: layers(input_ids=ids, use_cache=False)), step(1), step(BATCH)
         return body, (last(WINDOW), last(1), last(BATCH))
@@ -177,7 +179,7 @@ def main() -> None:
     began = time.perf_counter()
     import transformers
 
-    from playground.engines.host import loading  # noqa: F401  what a job imports
+    from playground.engines.host import loading  # noqa: F401  a job imports it too
 
     imports_s = time.perf_counter() - began
     transformers.logging.set_verbosity_error()
@@ -185,7 +187,7 @@ def main() -> None:
     for raw in json.load(sys.stdin):
         try:
             answers.append(asdict(measure(LoadSpec(**raw), imports_s)))
-        except Exception as error:  # noqa: BLE001  whatever a checkpoint makes transformers raise: it is not measured
+        except Exception as error:  # noqa: BLE001  transformers can raise anything: the variant is not measured
             print(f"{raw['id']}: {error}", file=sys.stderr)
             answers.append(None)
     print(json.dumps(answers))

@@ -1,4 +1,4 @@
-"""The tasks of an evaluation, made ready before any model is loaded: names, permission, data, scores.
+"""Prepare the tasks of an evaluation before any model is loaded: resolve names, check permission, load the data.
 
 A task's data comes from the hub, or from a local folder: `PLAYGROUND_DATASETS/<task>/<split>.jsonl`, one file per split
 that the task names, one document per line, with the fields of the data set on the hub:
@@ -7,7 +7,7 @@ that the task names, one document per line, with the fields of the data set on t
     coqa/train.jsonl, validation.jsonl    {"story": …, "questions": {"input_text": […]}, "answers": {"input_text": […]},
                                            "additional_answers": {"0": {"input_text": […]}, …}}, as EleutherAI/coqa
 
-The task stays lm-eval's own: a YAML file that includes the packaged one and names other data.
+The task stays lm-eval's: a YAML file is written that includes the packaged one and overrides its data files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from playground.evaluate.spec import Conditions
 from playground.settings import settings
 
 BUILT_IN = ("json", "csv", "parquet", "text", "arrow", "pandas", "webdataset")  # readers of `datasets`, not data
-SEEDS = (0, 1234, 1234, 1234)  # lm-eval's own: random, numpy, torch, choice of examples
+SEEDS = (0, 1234, 1234, 1234)  # lm-eval's defaults: random, numpy, torch, few-shot examples
 OnProgress = Callable[[Progress], None]
 _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 _FOR_EXAMPLES = ("training_split", "fewshot_split")
@@ -44,12 +44,12 @@ _TRUE = ("1", "ON", "YES", "TRUE")
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Tasks whose names and data are known to be good.
+    """Tasks that resolved and whose data loaded.
 
-    rows     what was asked for and all below it, by name
-    metrics  the score of each task, by name: groups are gone
-    kinds    lm-eval's output types among them
-    digests  of local data, by task: part of what an answer depends on
+    rows     the requested tasks and groups and all their members, by name
+    metrics  the metric of each task, by name; groups have none
+    kinds    lm-eval's output types that occur
+    digests  sha256 of local data, by task: a part of the conditions
     """
 
     conditions: Conditions
@@ -60,17 +60,17 @@ class Prepared:
     _manager: Any = field(repr=False)
 
     def load(self) -> dict[str, Any]:
-        """lm-eval's tasks and groups, fresh, as its own `simple_evaluate` prepares them.
+        """Return new lm-eval task objects, prepared as its `simple_evaluate` does.
 
-        Anew for every variant: some tasks shuffle their choices by the global random state, which is seeded here.
+        Load them again for every variant: some tasks shuffle choices with the global random state, seeded here.
         """
         return _load(self._manager, self.conditions)
 
 
 def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Prepared:
-    """Look up the tasks and load their data once. `folder` gets the YAML files of those whose data is local.
+    """Resolve the tasks and load their data once. YAML files of tasks with local data are written to `folder`.
 
-    Raises UnknownTask, UnsafeTask, MissingData, EvaluationError: all of it before anything is generated.
+    Raises UnknownTask, UnsafeTask, MissingData, EvaluationError.
     """
     rows = tasks.resolve(conditions.tasks, allow_code=conditions.allow_code, on_progress=on_progress)
     on_progress(Progress("reading the tasks"))
@@ -80,9 +80,9 @@ def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Pr
     index = _manager(rows, places).task_index
     configs = {name: index[name].cfg or {} for name, row in rows.items() if not row.group and name in index}
     local = {
-        name: found
+        name: data
         for name, config in configs.items()
-        if (found := find(name, config, _examples(conditions, config))) is not None
+        if (data := find(name, config, _examples(conditions, config))) is not None
     }
     for name, data in local.items():
         packaged = rows[name].yaml
@@ -97,7 +97,7 @@ def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Pr
         metrics = {name: items.metric(name, task) for name, task in loaded["tasks"].items()}
     except PlaygroundError:
         raise
-    except Exception as error:  # whatever `datasets`, the network and the task's own code raise
+    except Exception as error:  # `datasets`, the network and the task's code can raise anything
         raise _typed(error, on_hub, configs, local) from error
     kinds = frozenset(str(task.OUTPUT_TYPE) for task in loaded["tasks"].values())
     digests = {name: data.digest() for name, data in local.items()}
@@ -105,13 +105,13 @@ def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Pr
 
 
 def _places(rows: Mapping[str, tasks.Row]) -> list[Path]:
-    """The folders that hold these tasks: reading them takes milliseconds, all of lm-eval's ten seconds."""
+    """Return the folders of these tasks, without nested ones. Indexing only them takes milliseconds; all, 10 s."""
     folders = {row.yaml.parent for row in rows.values() if row.yaml is not None}
-    return sorted(one for one in folders if folders.isdisjoint(one.parents))
+    return sorted(folder for folder in folders if folders.isdisjoint(folder.parents))
 
 
 def _manager(rows: Mapping[str, tasks.Row], places: Sequence[Path]) -> Any:
-    """lm-eval's own index of these folders. A tag over several of them would hold only the last one's tasks."""
+    """Return lm-eval's TaskManager for these folders. Tags are completed: it keeps only the last folder's tasks."""
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_defaults=False, include_path=[str(place) for place in places])
@@ -122,9 +122,9 @@ def _manager(rows: Mapping[str, tasks.Row], places: Sequence[Path]) -> Any:
 
 
 def _examples(conditions: Conditions, config: Mapping[str, Any]) -> int:
-    """Examples before each question. A task that fixes 0 keeps it, as in lm-eval."""
-    own = config.get("num_fewshot")
-    return int(own or 0) if own == 0 or conditions.few_shot is None else conditions.few_shot
+    """Return the number of few-shot examples. A task that sets 0 keeps it, as in lm-eval."""
+    configured = config.get("num_fewshot")
+    return int(configured or 0) if configured == 0 or conditions.few_shot is None else conditions.few_shot
 
 
 def _asks_the_hub(config: Mapping[str, Any]) -> bool:
@@ -135,10 +135,10 @@ def _load(manager: Any, conditions: Conditions) -> dict[str, Any]:
     import numpy as np
     from lm_eval.utils import set_torch_seed
 
-    own = (conditions.seed,) * 4 if conditions.seed is not None else SEEDS
-    random.seed(own[0])
-    np.random.seed(own[1])
-    set_torch_seed(own[2])
+    seeds = (conditions.seed,) * 4 if conditions.seed is not None else SEEDS
+    random.seed(seeds[0])
+    np.random.seed(seeds[1])
+    set_torch_seed(seeds[2])
     loaded: dict[str, Any] = manager.load(list(conditions.tasks))
     arguments = conditions.generation_arguments()
     for task in loaded["tasks"].values():
@@ -146,29 +146,31 @@ def _load(manager: Any, conditions: Conditions) -> dict[str, Any]:
             task.set_config(key="generation_kwargs", value=arguments, update=True)
         config = {"num_fewshot": task.get_config("num_fewshot")}
         task.set_config(key="num_fewshot", value=_examples(conditions, config))
-        task.set_fewshot_seed(seed=own[3])
+        task.set_fewshot_seed(seed=seeds[3])
     return loaded
 
 
 def _typed(
     error: Exception, on_hub: list[str], configs: Mapping[str, Any], local: Mapping[str, Any]
 ) -> PlaygroundError:
-    """One sentence for what a task's data or code said, and what to do."""
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-    if "Duplicate task" in said:
-        return EvaluationError(f"{said}.", hint="Name each task once, alone or in its group.")
+    """Return the error for an exception of a task's data or code, with a hint where the data comes from."""
+    message = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    if "Duplicate task" in message:
+        return EvaluationError(f"{message}.", hint="Name each task once, alone or in its group.")
     if on_hub:
-        name = next((one for one in on_hub if str(configs[one].get("dataset_path")) in str(error)), on_hub[0])
+        name = next((task for task in on_hub if str(configs[task].get("dataset_path")) in str(error)), on_hub[0])
         config = configs[name]
         splits = [f"{split}.jsonl" for key in ("test_split", "validation_split") if (split := config.get(key))][:1]
         return MissingData(
-            f"The data of {name} ({config.get('dataset_path')}) cannot be had: {said}",
+            f"The data of {name} ({config.get('dataset_path')}) cannot be had: {message}",
             hint=f"Connect to the hub once, or set PLAYGROUND_DATASETS to a folder with "
             f"{name}/{(splits or ['test.jsonl'])[0]} ({GUIDE}); the bundled tasks need neither.",
         )
     if local:
-        return MissingData(f"The local data of {', '.join(local)} cannot be used: {said}", hint=f"Correct it; {GUIDE}.")
-    return EvaluationError(f"{', '.join(configs)} cannot be prepared: {said}", hint="Choose another task.")
+        return MissingData(
+            f"The local data of {', '.join(local)} cannot be used: {message}", hint=f"Correct it; {GUIDE}."
+        )
+    return EvaluationError(f"{', '.join(configs)} cannot be prepared: {message}", hint="Choose another task.")
 
 
 # Data from a local folder.
@@ -176,18 +178,18 @@ def _typed(
 
 @dataclass(frozen=True, slots=True)
 class LocalData:
-    """Where the data of one task lies. `splits`: the task's own name of each split, and its file."""
+    """Local data of one task. `splits`: file by split name; `without`: YAML keys of splits that are missing."""
 
     task: str
     splits: Mapping[str, Path]
     without: tuple[str, ...] = ()
 
     def write(self, packaged: Path, folder: Path) -> None:
-        """A YAML file of the same task over this data. `without` are settings of splits that are not there."""
+        """Write a YAML file to `folder` that includes the packaged task and reads this data."""
         content = {
             "include": str(packaged),
             "task": self.task,
-            "tag": None,  # else the tags of the packaged one would hold this task alone
+            "tag": None,  # otherwise the packaged task's tags would contain only this task
             "dataset_path": "json",
             "dataset_name": None,
             "dataset_kwargs": {
@@ -200,7 +202,7 @@ class LocalData:
         (folder / f"{self.task}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
     def digest(self) -> str:
-        """sha256 of the files: other data, other answers."""
+        """Return the sha256 of all files and their split names, as hex."""
         total = hashlib.sha256()
         for split, file in sorted(self.splits.items()):
             with file.open("rb") as opened:
@@ -209,9 +211,12 @@ class LocalData:
 
 
 def find(task: str, config: Mapping[str, Any], few_shot: int) -> LocalData | None:
-    """The local data of a task, None where its folder is not there. `config`: its YAML; `few_shot`: examples it shows.
+    """Return the local data of a task, or None without a folder for it.
 
-    Raises MissingData when the folder lacks a split that is needed.
+    config    the task's YAML
+    few_shot  number of examples; without any their split may be missing
+
+    Raises MissingData if a needed split is missing.
     """
     root = settings().datasets
     if root is None:
@@ -219,35 +224,35 @@ def find(task: str, config: Mapping[str, Any], few_shot: int) -> LocalData | Non
     folder = root.expanduser().absolute() / task
     if not folder.is_dir():
         return None
-    named = {key: str(config[key]) for key in _SPLITS if config.get(key)}
-    there = {split: file for split in named.values() if (file := folder / f"{split}.jsonl").is_file()}
-    needed = dict(_needed(named, few_shot))
+    split_names = {key: str(config[key]) for key in _SPLITS if config.get(key)}
+    files = {split: file for split in split_names.values() if (file := folder / f"{split}.jsonl").is_file()}
+    needed = dict(_needed(split_names, few_shot))
     for split, purpose in needed.items():
-        if split not in there:
+        if split not in files:
             raise MissingData(f"There is no {folder / split}.jsonl, {purpose}.", hint=f"Put it there; {GUIDE}.")
-    without = tuple(key for key, split in named.items() if split not in there)
-    return LocalData(task, there, without)
+    without = tuple(key for key, split in split_names.items() if split not in files)
+    return LocalData(task, files, without)
 
 
 def question_split(config: Mapping[str, Any]) -> str:
-    """The name of the split that a task's questions are in; "" where its YAML names none."""
+    """Return the name of the split with a task's questions; "" if its YAML names none."""
     return str(config.get("test_split") or config.get("validation_split") or "")
 
 
-def _needed(named: Mapping[str, str], few_shot: int) -> Iterator[tuple[str, str]]:
-    """The splits that must be there, and what for."""
-    if asked := question_split(named):
-        yield asked, "which holds the questions"
-    examples = next((named[key] for key in reversed(_FOR_EXAMPLES) if key in named), None)
+def _needed(split_names: Mapping[str, str], few_shot: int) -> Iterator[tuple[str, str]]:
+    """Yield (split, purpose) for each split that must exist."""
+    if split := question_split(split_names):
+        yield split, "which holds the questions"
+    examples = next((split_names[key] for key in reversed(_FOR_EXAMPLES) if key in split_names), None)
     if examples and few_shot:
         yield examples, f"from which the {few_shot} examples before each question come"
 
 
-# Whether the hub answers: asked before a library tries it again and again for half a minute.
+# Checked first, because the hub's libraries retry for half a minute.
 
 
 def reachable() -> bool:
-    """One question to the hub, answered or not. False at once where somebody has set offline."""
+    """Return whether the hub answers one HEAD request. False without a request if an offline setting is on."""
     if settings().offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
         return False
     try:
@@ -258,7 +263,10 @@ def reachable() -> bool:
 
 
 def stay_offline() -> None:
-    """The hub's libraries use what is cached in this process and its children, also those that are imported already."""
+    """Make the hub's libraries use only their cache, in this process and its children.
+
+    Also sets the constants of libraries that are already imported.
+    """
     os.environ["HF_HUB_OFFLINE"] = "1"
     for module, name in (("huggingface_hub.constants", "HF_HUB_OFFLINE"), ("datasets.config", "HF_HUB_OFFLINE")):
         if module in sys.modules:

@@ -1,7 +1,7 @@
-"""A variant behind an OpenAI-compatible server as lm-eval's own `local-completions`, over this program's connections.
+"""lm-eval's `local-completions` over this program's HTTP client, for variants behind an OpenAI-compatible server.
 
-lm-eval's transport would resolve names, follow redirects and log answers by its own rules, and try a server that died
-again and again; here a request is checked and fails as everywhere in this program. A batch is one request.
+lm-eval's transport has its own rules for names, redirects and logs, and retries a dead server; with this program's
+client requests are checked and fail as everywhere else. A batch is one request.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from playground.evaluate.harness import Journal
 
 Ask = Callable[[dict[str, Any]], Mapping[str, Any]]
 THINK_END = "</think>"
-UNKNOWN_CONTEXT = 1 << 20  # tokens: the server refuses what it cannot take
+UNKNOWN_CONTEXT = 1 << 20  # tokens; the server refuses longer prompts itself
 
 
 class ServedModel(LocalCompletionsAPI):  # type: ignore[misc]  # lm-eval has no types
     """`/v1/completions` of a server.
 
-    ask        sends one body, returns the answer. Raises PlaygroundError
-    tokenizer  folder of the variant's tokenizer: prompts go as token ids. "": they go as text, and choices cannot be
-               scored
-    context    tokens that the server takes; 0 where nobody tells
-    fields     of a generation's body where a task does not set them: end tokens, the server's own defaults turned off
+    ask        sends a request body and returns the response. Raises PlaygroundError
+    tokenizer  folder of the variant's tokenizer: prompts are sent as token ids. "": they are sent as text, and choices
+               cannot be scored
+    context    context length in tokens; 0 if unknown
+    fields     defaults of the request body: end tokens, values that turn the server's defaults off
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ServedModel(LocalCompletionsAPI):  # type: ignore[misc]  # lm-eval has no 
         fields: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
-            base_url="http://127.0.0.1",  # nobody connects to it
+            base_url="http://127.0.0.1",  # unused
             model=model,
             tokenizer=tokenizer or None,
             tokenizer_backend="huggingface" if tokenizer else "none",
@@ -54,15 +54,15 @@ class ServedModel(LocalCompletionsAPI):  # type: ignore[misc]  # lm-eval has no 
             max_retries=1,
         )
         self._ask, self._strip_thinking, self._fields = ask, strip_thinking, dict(fields or {})
-        self._lengths: dict[str, int] = {}  # tokens of a prompt before it is cut
-        self._sent: list[int] = []  # tokens of each prompt of the last batch
+        self._lengths: dict[str, int] = {}  # tokens of a prompt before truncation
+        self._sent: list[int] = []  # tokens of each prompt of the last batch, as sent
         self.cache_hook: Journal
 
     def tok_encode(self, string: Any, *arguments: Any, **named: Any) -> Any:
-        found = super().tok_encode(string, *arguments, **named)
+        ids = super().tok_encode(string, *arguments, **named)
         if not isinstance(string, str):
-            self._lengths.update(zip(string, map(len, found), strict=True))
-        return found
+            self._lengths.update(zip(string, map(len, ids), strict=True))
+        return ids
 
     def _loglikelihood_tokens(self, requests: Any, **named: Any) -> Any:
         self.cache_hook.scored(requests, self.max_length)
@@ -92,9 +92,11 @@ class ServedModel(LocalCompletionsAPI):  # type: ignore[misc]  # lm-eval has no 
         return answer
 
     def parse_generations(self, outputs: Any, contexts: Any = (), **_: Any) -> list[str]:
-        """The answers in the order of their prompts; which of both were cut goes to the journal."""
+        """Return the answers in the order of their prompts; report truncated answers and prompts to the Journal."""
         choices = sorted(outputs["choices"], key=lambda choice: choice["index"])
-        sent = [(self._lengths.get(prompt, kept), kept) for prompt, kept in zip(contexts, self._sent, strict=True)]
+        sent = [
+            (self._lengths.get(prompt, length), length) for prompt, length in zip(contexts, self._sent, strict=True)
+        ]
         self.cache_hook.generated((choice.get("finish_reason") == "length" for choice in choices), sent)
         end = THINK_END if self._strip_thinking else None
         return [postprocess_generated_text(choice["text"] or "", None, end) for choice in choices]

@@ -1,4 +1,4 @@
-"""Prefill and decode speed of the variants of an evaluation, as `bench` measures it."""
+"""Prefill and decode speed of the variants of an evaluation, measured by `bench`."""
 
 from __future__ import annotations
 
@@ -22,28 +22,27 @@ OnProgress = Callable[[Progress], None]
 def measure(
     engines: Engines, chosen: Sequence[Subject], on_progress: OnProgress
 ) -> tuple[dict[str, dict[str, Any]], list[TrustWarning]]:
-    """The `speed` of each variant, by its id, and of those that have none why.
+    """Return the speed of each variant by its id, and a warning for each variant that could not be measured.
 
-    On the engine that its address names, or that it answers the tasks on; else on the reference's where that can run it
-    (`base.together`), so that speeds can be compared. Nothing else of this evaluation runs meanwhile, and what was
-    loaded is unloaded after it.
+    A variant is measured on the engine of its address or of its tasks, else on the reference's if that can run it
+    (`base.together`), so that speeds can be compared. Each variant is unloaded afterwards.
     """
 
     def on_stage(stage: Stage) -> None:
         on_progress(Progress(f"{stage.address}: measuring speed", stage.run, stage.runs, "runs"))
 
-    found: dict[str, dict[str, Any]] = {}
+    speeds: dict[str, dict[str, Any]] = {}
     doubts = []
     for subject, address in zip(chosen, base.together(list(map(_address, chosen))), strict=True):
         tests = {row.test: row for row in bench(engines, [address], PLAN, on_stage=on_stage)}
         failed = next((row for row in tests.values() if row.error), None)
         if failed is not None:
-            what = "loaded" if failed.test == LOAD else "timed"
-            said = f"{subject.id} has no speed: it could not be {what}. {failed.error}"
-            doubts.append(TrustWarning("no-speed", f"{said} {failed.hint or ''}".strip(), (subject.id,)))
+            step = "loaded" if failed.test == LOAD else "timed"
+            message = f"{subject.id} has no speed: it could not be {step}. {failed.error}"
+            doubts.append(TrustWarning("no-speed", f"{message} {failed.hint or ''}".strip(), (subject.id,)))
         else:
             prefill, decode = (tests[test.name] for test in PLAN.tests())
-            found[subject.id] = {
+            speeds[subject.id] = {
                 "decode_tok_s": decode.tok_s_mean,
                 "sd": decode.tok_s_sd,
                 "prefill_tok_s": prefill.tok_s_mean,
@@ -54,10 +53,12 @@ def measure(
             }
         while engines.unload_idle():
             continue
-    return found, doubts
+    return speeds, doubts
 
 
 def _address(subject: Subject) -> str:
-    """With the engine of the tasks, where somebody chose one: transformers is what they run on unasked."""
-    asked = Address.parse(subject.id)
-    return str(replace(asked, engine=subject.engine)) if not asked.engine and subject.engine == "vllm" else subject.id
+    """Return the subject's address, with its engine if that is vLLM; transformers is only the default of the tasks."""
+    address = Address.parse(subject.id)
+    return (
+        str(replace(address, engine=subject.engine)) if not address.engine and subject.engine == "vllm" else subject.id
+    )

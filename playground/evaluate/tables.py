@@ -1,4 +1,4 @@
-"""An evaluation and a divergence as tables of the command line."""
+"""Tables of an evaluation and of a divergence, for the command line."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def tables(run: Run) -> list[Table]:
-    """What each variant weighs and how fast it is, then a table for each task."""
+    """Return a table of the variants (size, speed, divergence), then one for each task."""
     rows: Sequence[Mapping[str, Any]] = run.result["rows"]
-    found = [_variants(run)]
+    figures = [_variants(run)]
     for facts in run.result["tasks"]:
         sample = f", the first {facts['n']:,} of {facts['n_full']:,} items" if facts["sample"] else ""
         title = f"{facts['title']}: {facts['metric']}, {facts['few_shot']} examples{sample}"
         numbers = ("score", "recovery", "lost, won", "McNemar p", "difference, 95 %", f"at n = {facts['n']:,}")
         own = [_cells(row) for row in rows if row["task"] == facts["name"]]
-        found.append(plain_table(title, ("variant",), numbers, own))
-    return found
+        figures.append(plain_table(title, ("variant",), numbers, own))
+    return figures
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -45,24 +45,23 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 def _variants(run: Run) -> Table:
     divergence = {row["variant"]: row for row in run.result["divergence"] or ()}
-    speeds = any(one["speed"] for one in run.variants)
+    speeds = any(variant["speed"] for variant in run.variants)
     headings = ["size", "bits per weight", *(["decode tok/s"] if speeds else []), *(["mean KLD"] if divergence else [])]
     rows = []
-    for one in run.variants:
-        cells = [one["id"], one["engine"]]
-        cells.append("–" if one["bytes"] is None else f"{one['bytes'] / 1e6:,.0f} MB")
-        cells.append("–" if one["bits_per_weight"] is None else f"{one['bits_per_weight']:.2f}")
+    for variant in run.variants:
+        cells = [variant["id"], variant["engine"]]
+        cells.append("–" if variant["bytes"] is None else f"{variant['bytes'] / 1e6:,.0f} MB")
+        cells.append("–" if variant["bits_per_weight"] is None else f"{variant['bits_per_weight']:.2f}")
         if speeds:
-            cells.append(_speed(one["speed"]))
+            cells.append(_speed(variant["speed"]))
         if divergence:
-            found = divergence.get(one["id"])
-            cells.append(_kld(found))
+            cells.append(_kld(divergence.get(variant["id"])))
         rows.append(cells)
     return plain_table("", ("variant", "engine"), headings, rows)
 
 
 def _kld(row: Mapping[str, Any] | None) -> str:
-    """The text of a single document has no standard error."""
+    """Format mean KLD ± standard error; a text of one document has no standard error."""
     if row is None:
         return "–"
     return f"{row['kld_mean']:.4g}" + ("" if row["kld_stderr"] is None else f" ± {row['kld_stderr']:.2g}")
@@ -76,7 +75,7 @@ def _speed(speed: Mapping[str, Any] | None) -> str:
 
 
 def divergence_table(run: Run) -> Table:
-    """A row for each variant, the reference first and the noise floor second."""
+    """Return a table with a row for each variant, the reference first and the noise floor second."""
     text = run.result["text"]
     title = f"{text['name']}: {text['tokens']:,} tokens of {text['documents']:,} documents; KLD in nats"
     numbers = ("PPL", "ratio", "mean KLD", "±", "p99", "max", "same top", "RMS Δp")

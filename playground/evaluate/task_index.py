@@ -1,7 +1,6 @@
-"""`python -m playground.evaluate.task_index FILE`: lm-eval's own index of its tasks, as JSON.
+"""`python -m playground.evaluate.task_index FILE`: write lm-eval's index of its tasks as JSON.
 
-lm-eval reads 14,000 YAML files for it, 4 to 10 s; so a process of its own does it once per version, and neither the
-page nor a job ever waits for it again.
+lm-eval reads 14,000 YAML files for it, which takes 4 to 10 s; so a separate process does it once per version.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def _row(entry: Any, root: Path) -> dict[str, Any]:
 
 
 def names(listed: Any) -> Iterator[str]:
-    """The tasks and groups that a group's YAML lists, those of groups defined in place included."""
+    """Yield the tasks and groups that a group's YAML lists, including those of groups defined inline."""
     for item in listed if isinstance(listed, Iterable) and not isinstance(listed, str) else ():
         if isinstance(item, str):
             yield item

@@ -1,7 +1,6 @@
-"""Which tasks there are, by name: lm-eval's 14,000 and the bundled ones. Reads YAML and an index, never lm-eval itself.
+"""Names of tasks: lm-eval's 14,000 and the bundled ones. Reads YAML and an index; does not import lm-eval.
 
-Only a name that is neither bundled nor a preset needs lm-eval's whole index, which is built once (`task_index`). How
-many items a task has is told as far as that is known without loading it.
+Only a name that is neither bundled nor a preset needs lm-eval's whole index, which is built once (`task_index`).
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from playground.settings import settings
 
 BUNDLED = Path(__file__).parent / "bundled"
 PRESETS = {"coqa": ("CoQA", "coqa/default.yaml"), "gsm8k": ("GSM8K", "gsm8k/gsm8k.yaml")}
-NEAR = 5  # names that an unknown one is told
+NEAR = 5  # suggestions for an unknown name
 OnProgress = Callable[[Progress], None]
-FULL = {"gsm8k": 1319, "coqa": 500}  # items that lm-eval asks of each when there is no limit
+FULL = {"gsm8k": 1319, "coqa": 500}  # items of each without a limit
 
 
 @dataclass(frozen=True, slots=True)
 class TaskChoice:
-    """One line of the searchable list. `unsafe`: it runs code that the model wrote."""
+    """One line of the searchable list. `unsafe`: the task runs code that the model wrote."""
 
     name: str
     title: str
@@ -46,8 +45,8 @@ class TaskChoice:
 class Row:
     """A task, group or tag of the index.
 
-    yaml     its file; None for a tag, which is only a name on its tasks
-    members  of a group or tag: what it consists of, by name
+    yaml     its file; None for a tag
+    members  names of the tasks of a group or tag
     """
 
     name: str
@@ -63,44 +62,46 @@ class Row:
 
 
 def all_tasks(on_progress: OnProgress = lambda _: None) -> list[TaskChoice]:
-    """Every task: the presets, the bundled ones, then lm-eval's by name. The first time takes some seconds.
+    """Return every task: the presets, the bundled ones, then lm-eval's by name. The first call takes some seconds.
 
-    Raises EvaluationError when lm-eval cannot be asked.
+    Raises EvaluationError if lm-eval is not installed.
     """
     first = [*_presets().values(), *bundled().values()]
-    own = {row.name for row in first}
-    rest = (row for name, row in sorted(_indexed(on_progress).items()) if name not in own)
+    names = {row.name for row in first}
+    rest = (row for name, row in sorted(_indexed(on_progress).items()) if name not in names)
     return [row.choice() for row in (*first, *rest)]
 
 
 def search(text: str, on_progress: OnProgress = lambda _: None) -> list[TaskChoice]:
-    """Those whose name or title holds every word of `text`, names that begin with it first."""
+    """Return the tasks whose name or title contains every word of `text`, names that start with it first."""
     words = text.lower().split()
-    found = [one for one in all_tasks(on_progress) if all(word in f"{one.name} {one.title}".lower() for word in words)]
-    return sorted(found, key=lambda one: not one.name.lower().startswith(text.lower().strip()))
+    matches = [
+        task for task in all_tasks(on_progress) if all(word in f"{task.name} {task.title}".lower() for word in words)
+    ]
+    return sorted(matches, key=lambda task: not task.name.lower().startswith(text.lower().strip()))
 
 
 def resolve(
     names: Sequence[str], *, allow_code: bool = False, on_progress: OnProgress = lambda _: None
 ) -> dict[str, Row]:
-    """What was asked for and, below groups, everything it consists of, by name.
+    """Return the named tasks and groups and all members of groups, by name.
 
-    Raises UnknownTask with the nearest names, UnsafeTask where a task runs the model's code and that is not allowed.
+    Raises UnknownTask with similar names, UnsafeTask if a task runs the model's code and `allow_code` is off.
     """
-    found = {name: _row(name, on_progress) for name in dict.fromkeys(names)}
-    waiting = [member for row in found.values() for member in row.members]
-    while waiting:
-        name = waiting.pop()
-        if name not in found and (row := _find(name, on_progress)) is not None:  # None: its group defines it in place
-            found[name] = row
-            waiting += row.members
-    if not allow_code and (unsafe := [row.name for row in found.values() if row.unsafe]):
+    rows = {name: _row(name, on_progress) for name in dict.fromkeys(names)}
+    pending = [member for row in rows.values() for member in row.members]
+    while pending:
+        name = pending.pop()
+        if name not in rows and (row := _find(name, on_progress)) is not None:  # None: its group defines it in place
+            rows[name] = row
+            pending += row.members
+    if not allow_code and (unsafe := [row.name for row in rows.values() if row.unsafe]):
         raise UnsafeTask(
             f"{', '.join(unsafe[:NEAR])} {'runs' if len(unsafe) == 1 else 'run'} code that the model wrote, "
             "on this machine.",
             hint="Allow it with --allow-code, in a container that may be lost, or leave the task out.",
         )
-    return found
+    return rows
 
 
 def _find(name: str, on_progress: OnProgress) -> Row | None:
@@ -118,7 +119,7 @@ def _row(name: str, on_progress: OnProgress) -> Row:
 
 
 def _presets() -> dict[str, Row]:
-    """The headline tasks, at the place that lm-eval has kept them at; one that moved is found through the index."""
+    """Return the presets whose YAML exists at the expected path; others are looked up in the index."""
     root = package()
     return {
         name: Row(name, title, root / place) for name, (title, place) in PRESETS.items() if (root / place).is_file()
@@ -126,37 +127,37 @@ def _presets() -> dict[str, Row]:
 
 
 def own_yaml(name: str) -> Path | None:
-    """The file of a bundled task or a preset; None of all others, whose place only the index knows."""
+    """Return the YAML file of a bundled task or a preset; None for tasks that need the index."""
     row = bundled().get(name) or _presets().get(name)
     return row.yaml if row else None
 
 
 def config(path: Path) -> dict[str, Any]:
-    """What a task's YAML says; functions are left as their names. Raises OSError, yaml.YAMLError."""
-    found = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506  a safe loader that leaves functions alone
-    return found if isinstance(found, dict) else {}
+    """Return a task's YAML as a dict, functions as their names. Raises OSError, yaml.YAMLError."""
+    content = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506  a safe loader that leaves functions alone
+    return content if isinstance(content, dict) else {}
 
 
 @lru_cache(maxsize=1)
 def bundled() -> dict[str, Row]:
-    """The tasks that come with this program, groups first."""
+    """Return the bundled tasks by name, groups first."""
     rows = [row for path in sorted(BUNDLED.rglob("*.yaml")) if (row := _read(path)) is not None]
     return {row.name: row for row in sorted(rows, key=lambda row: not row.group)}
 
 
 def _read(path: Path) -> Row | None:
-    """A YAML file as a row; None for one that others include."""
-    found = config(path)
-    name = found.get("group") or found.get("task")
+    """Return a YAML file as a row; None for a template that others include."""
+    content = config(path)
+    name = content.get("group") or content.get("task")
     if not isinstance(name, str):
         return None
-    title = found.get("task_alias") or found.get("group_alias") or name
-    members = tuple(member_names(found.get("task"))) if "group" in found else ()
-    return Row(name, str(title), path, members, "group" in found, bool(found.get("unsafe_code")), bundled=True)
+    title = content.get("task_alias") or content.get("group_alias") or name
+    members = tuple(member_names(content.get("task"))) if "group" in content else ()
+    return Row(name, str(title), path, members, "group" in content, bool(content.get("unsafe_code")), bundled=True)
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    """Reads `!function module.name` as its text: nothing is imported."""
+    """Reads `!function module.name` as text and imports nothing."""
 
 
 _Loader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
@@ -164,7 +165,7 @@ _Loader.add_constructor("!function", lambda loader, node: loader.construct_scala
 
 @lru_cache(maxsize=1)
 def package() -> Path:
-    """The folder of lm-eval's own tasks, found without importing it. Raises EvaluationError."""
+    """Return the folder of lm-eval's tasks without importing it. Raises EvaluationError if it is not installed."""
     spec = importlib.util.find_spec("lm_eval")
     if spec is None or not spec.submodule_search_locations:
         raise EvaluationError("lm-eval is not installed.", hint="Run `make setup`.")
@@ -172,7 +173,7 @@ def package() -> Path:
 
 
 def _indexed(on_progress: OnProgress) -> Mapping[str, Row]:
-    """lm-eval's index, built by a child process when this version's is not there yet."""
+    """Return lm-eval's index; a child process builds it once for each version of lm-eval."""
     file = settings().cache / f"lm-eval-tasks-{importlib.metadata.version('lm-eval')}.json"
     if not _of_this_package(file):
         on_progress(Progress("Indexing lm-eval's tasks, once"))
@@ -206,7 +207,7 @@ def _rows(rows: Mapping[str, Mapping[str, Any]], root: Path) -> Iterator[tuple[s
 
 
 def items(name: str) -> int | None:
-    """How many items a task has; None where that is not known without loading it."""
+    """Return the number of items of a task; None if it is unknown without loading the task."""
     if name in FULL:
         return FULL[name]
     row = bundled().get(name)
@@ -220,7 +221,7 @@ def items(name: str) -> int | None:
 
 @cache
 def _documents(name: str) -> int | None:
-    """Of a bundled task's data file: each line is a document, or a passage with several questions."""
+    """Count the documents of a bundled data file: a line is one, or a passage with several turns."""
     path = BUNDLED / "data" / f"{name}.jsonl"
     if not path.is_file():
         return None
@@ -229,20 +230,20 @@ def _documents(name: str) -> int | None:
 
 
 def item_count(name: str, limit: int | None) -> int | None:
-    """The items of a task that an evaluation with this limit asks; None where that is not known."""
+    """Return how many items of a task are evaluated with this limit; None if that is unknown."""
     full = items(name)
     return full if limit is None else limit if full is None else min(limit, full)
 
 
-def single(asked: Sequence[str]) -> list[str]:
-    """Bundled groups as what they consist of; other groups stay one."""
-    listed: list[str] = []
-    for name in asked:
+def single(names: Sequence[str]) -> list[str]:
+    """Return the names with bundled groups replaced by their members; other groups stay."""
+    singles: list[str] = []
+    for name in names:
         row = bundled().get(name)
-        listed += single(row.members) if row is not None and row.members else [name]
-    return list(dict.fromkeys(listed))
+        singles += single(row.members) if row is not None and row.members else [name]
+    return list(dict.fromkeys(singles))
 
 
 def counted(names: Sequence[str], limit: int | None) -> list[tuple[str, int | None]]:
-    """The tasks that were named, bundled groups resolved, and how many items each is asked."""
+    """Return (task, number of items or None) for each name, bundled groups resolved."""
     return [(name, item_count(name, limit)) for name in single(names)]

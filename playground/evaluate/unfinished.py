@@ -1,7 +1,7 @@
-"""What an evaluation has measured so far: each variant under a key of all that could change one of its numbers.
+"""Partial results of an evaluation: one folder for each variant, keyed by everything that could change its numbers.
 
-A later job with the same key goes on from there: at the next variant, or within one at the next batch. It is removed
-once the run is stored, so that a finished evaluation is measured anew.
+A later job with the same key resumes there, at the next variant or the next batch. The folder is removed when the run
+is stored, so that a finished evaluation is measured again.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ _ITEMS = "items"
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One variant that is done: its entry in the run, and its tasks."""
+    """A finished variant: its entry in the run, and its results by task name."""
 
     facts: dict[str, Any]
     tasks: dict[str, Answers]
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that could change a number."""
+    """Return the versions of the packages that could change a number."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def folder(subject: Subject, prepared: Prepared, template_hash: str, device: str) -> Path:
-    """The place of a subject under these conditions, made when it is not there."""
-    asked = {
-        "id": subject.id,  # the same weights under two names are measured twice
+    """Return the folder of a subject under these conditions, creating it if needed."""
+    conditions = {
+        "id": subject.id,  # equal weights under two names are measured twice
         "content_hash": subject.content_hash,
         "engine": subject.engine,
         "engine_settings": {name: str(value) for name, value in settings() if name.startswith(f"{subject.engine}_")},
@@ -59,27 +59,27 @@ def folder(subject: Subject, prepared: Prepared, template_hash: str, device: str
         "data": dict(prepared.digests),
         "versions": versions(),
     }
-    return _made(asked)
+    return _folder_of(conditions)
 
 
 def divergence_folder(chosen: Sequence[Subject], device: str) -> Path:
-    """The place of a divergence between these weights; the rest of its key is `divergence.measure`'s own."""
+    """Return the folder of a divergence between these weights; `divergence.measure` adds the rest of the key."""
     hashes = [subject.content_hash for subject in chosen]
-    return _made({"divergence": hashes, "device": device, "threads": _threads(), "versions": versions()})
+    return _folder_of({"divergence": hashes, "device": device, "threads": _threads(), "versions": versions()})
 
 
 def _threads() -> str:
     return f"{settings().threads} {os.environ.get('OMP_NUM_THREADS', '')}"
 
 
-def _made(asked: Mapping[str, Any]) -> Path:
-    made = folders.unfinished(hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest())
-    made.mkdir(parents=True, exist_ok=True)
-    return made
+def _folder_of(conditions: Mapping[str, Any]) -> Path:
+    path = folders.unfinished(hashlib.sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest())
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def write(place: Path, done: Variant) -> None:
-    """Whole or not at all."""
+    """Store a finished variant. The file that marks it as finished is written last and renamed into place."""
     (place / _ITEMS).mkdir(exist_ok=True)
     for name, answers in done.tasks.items():
         items.write(place / _ITEMS / f"{name}.jsonl", answers.items)
@@ -88,7 +88,7 @@ def write(place: Path, done: Variant) -> None:
 
 
 def read(place: Path) -> Variant | None:
-    """What `write` made; None of a variant that is not done."""
+    """Return what `write` stored; None if the variant is not finished."""
     try:
         content: Mapping[str, Any] = json.loads((place / _DONE).read_bytes())
     except FileNotFoundError:

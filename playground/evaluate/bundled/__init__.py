@@ -1,4 +1,4 @@
-"""Tasks written for this project, as lm-eval reads them: small, offline, and never the benchmarks whose form they have.
+"""Tasks written for this project, in lm-eval's format: small, offline, and not the benchmarks that they resemble.
 
 `TaskManager(include_path=str(include_path()))` finds them. Importing this loads neither lm-eval nor `datasets`.
 """
@@ -12,5 +12,5 @@ TASKS = ("bundled_reading", "bundled_math", "bundled_facts", "bundled_cloze")
 
 
 def include_path() -> Path:
-    """The folder of the tasks' YAML: lm-eval's `include_path`."""
+    """Return the folder of the tasks' YAML: lm-eval's `include_path`."""
     return Path(__file__).parent
