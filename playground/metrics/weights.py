@@ -403,7 +403,7 @@ def of_parts(parts: Iterable[tuple[float, float]]) -> float:
     return math.sqrt(lost / there) if there else math.sqrt(lost)
 
 
-def where_it_hurt(layers: Sequence[Sequence[Any]]) -> str:
+def error_summary(layers: Sequence[Sequence[Any]]) -> str:
     """Where rounding lost most, in a sentence or two; "" without measurements.
 
     `layers`: name, relative error of its weight, whatever else.

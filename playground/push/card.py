@@ -21,7 +21,7 @@ from playground.methods import method
 from playground.methods.base import Method
 from playground.methods.recipe import Recipe, command, variant_name, without_paths
 from playground.methods.table import calibration_words, scheme_words
-from playground.metrics.weights import where_it_hurt
+from playground.metrics.weights import error_summary
 from playground.models import bundled, hub, names
 from playground.report import card as report_card
 from playground.report.card import code, fence, plain, table
@@ -128,7 +128,7 @@ def _layers(variant: StoredVariant) -> Iterator[str]:
     worst = sorted(layers, key=lambda layer: -layer[1])[:WORST]
     rows = [(code(name), f"{error:.2%}", "–" if snr is None else f"{snr:.1f} dB") for name, error, snr in worst]
     layer_table = table(("layer", "relative weight error", "SNR"), rows)
-    yield f"## Where rounding lost most\n\n{plain(where_it_hurt(layers))}\n\n{layer_table}"
+    yield f"## Where rounding lost most\n\n{plain(error_summary(layers))}\n\n{layer_table}"
 
 
 def _reloaded(variant: StoredVariant) -> Iterator[str]:

@@ -18,7 +18,7 @@ from playground.errors import PlaygroundError, StoreUnavailable
 from playground.methods import method
 from playground.methods.recipe import Recipe, command, variant_name, without_paths
 from playground.methods.table import calibration_words, scheme_words
-from playground.metrics.weights import where_it_hurt
+from playground.metrics.weights import error_summary
 from playground.models import names, stored
 from playground.models.variants import open_checkpoint
 from playground.push.pushes import Pushes
@@ -147,7 +147,7 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
     name = "" if row.name == variant_name(Recipe.from_stored(row.recipe)) else row.name
     return {
         "layers": layers,
-        "hurt": where_it_hurt(layers),
+        "hurt": error_summary(layers),
         "stages": row.card.get("stages") or {},
         "notes": [*(row.card.get("reasons") or ()), *(row.card.get("notes") or ())],
         "recipe": stored.recipe_yaml(row, recipe),

@@ -110,7 +110,7 @@ def quantize(
     model = load(source)
     rehearse(model)
     refuse_not_finite(model)
-    original = quantize_probe.answers(model, quantize_probe.encode(encoder))
+    original = quantize_probe.finite_logits(model, quantize_probe.encode(encoder))
     with watched(model, report, list(modifiers)) as watch, without_pinning(), same_types(model):
         _oneshot(model, encoder, recipe, tokens)
     _refuse_nothing_done(model)

@@ -31,7 +31,7 @@ from playground.models.checkpoint import Checkpoint
 from playground.quantize import machine_speed
 from playground.quantize.machine_speed import Speed
 from playground.quantize.recipes import complete, linear_layers
-from playground.quantize.size import SAFETENSORS, Size, assigned, size
+from playground.quantize.size import SAFETENSORS, Size, quantized_layers, size
 from playground.store import folders
 
 PASSES = 2  # forward passes of the sequential pipeline over every sample
@@ -256,7 +256,7 @@ def facts(out: str = "", *, measure: bool = True) -> Facts:
     folder = Path(out).expanduser().absolute() if out else folders.variants()
     existing = next(path for path in (folder, *folder.parents) if path.is_dir())
     return Facts(
-        speed=machine_speed.speed() if measure else machine_speed.known(),
+        speed=machine_speed.speed() if measure else machine_speed.cached(),
         memory_available=machine.memory().available,
         disk_free=shutil.disk_usage(existing).free,
         busy=busy(),
@@ -302,7 +302,7 @@ def job(checkpoint: Checkpoint, recipe: Recipe, after: Size) -> Job:
     config = checkpoint.config
     text = config.get("text_config") or config
     if recipe.scheme in SCHEMES:
-        chosen = [layer for layer, _, _ in assigned(checkpoint, recipe)]
+        chosen = [layer for layer, _, _ in quantized_layers(checkpoint, recipe)]
     else:
         chosen = linear_layers(checkpoint.tensors)
     blocks: dict[str, list[Matrix]] = {}

@@ -67,7 +67,7 @@ def _key() -> str:
     return f"{_FORMAT}-{machine.key()}-{machine.versions(('llmcompressor',))['llmcompressor']}"
 
 
-def known() -> Speed | None:
+def cached() -> Speed | None:
     """What was measured on this machine; never measures."""
     try:
         stored = json.loads(_cache().read_bytes())
@@ -78,7 +78,7 @@ def known() -> Speed | None:
 
 def speed(*, again: bool = False) -> Speed:
     """What is known of this machine, or a new measurement of some ten seconds. Raises EngineUnavailable."""
-    found = known()
+    found = cached()
     if found is not None and not again:
         return found
     fresh = _ask()

@@ -89,7 +89,7 @@ def logits(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
         return model(input_ids=ids, use_cache=True).logits.float().cpu()
 
 
-def answers(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
+def finite_logits(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
     """`logits` of a model that is to be measured. Raises QuantizeFailed where they are not finite."""
     found = logits(model, prompts)
     if not bool(found.isfinite().all()):
@@ -103,7 +103,7 @@ def answers(model: Any, prompts: Sequence[Sequence[int]]) -> Any:
 def record(model: Any, tokenizer: Any, path: Path, original: Any = None) -> None:
     """Answer the prompts with a model in memory and write down what it said; `original` is what the original said."""
     prompts = encode(tokenizer)
-    save(path, prompts, answers(model, prompts), original)
+    save(path, prompts, finite_logits(model, prompts), original)
 
 
 def save(path: Path, prompts: Sequence[Sequence[int]], found: Any, original: Any = None) -> None:

@@ -106,7 +106,7 @@ def compare(file: Path, source: Path, scheme: str, original_bytes: int) -> dict[
     answers = _llamacpp(file, prompts)
     original = compressor.load(source)
     refuse_not_finite(original)
-    logits = probe.answers(original, prompts)[:, FEW - 1 :].flatten(0, 1)
+    logits = probe.finite_logits(original, prompts)[:, FEW - 1 :].flatten(0, 1)
     spread = logits.std(-1).clamp_min(1e-9)
     same, regrets = 0, []
     for row, deviation, token in zip(logits, spread, answers, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 from playground import formatting
 from playground.methods.recipe import without_paths
-from playground.metrics.weights import where_it_hurt
+from playground.metrics.weights import error_summary
 from playground.models import names, stored
 from playground.models.checkpoint import Checkpoint
 from playground.report import plots
@@ -105,7 +105,7 @@ def quantized(run: Run) -> dict[str, Any]:
         },
         "card": {
             "layers": layers,
-            "hurt": where_it_hurt(layers),
+            "hurt": error_summary(layers),
             "stages": made.get("stages") or {},
             "notes": [*(made.get("reasons") or ()), *(made.get("notes") or ())],
             "estimate": None,
@@ -136,7 +136,7 @@ def layers_of(run: Run) -> Sequence[Mapping[str, Any]]:
 
 
 def _hurt(layers: Sequence[Mapping[str, Any]]) -> str:
-    return where_it_hurt([(str(one["name"]), float(one["relative_error"]), one.get("snr_db")) for one in layers])
+    return error_summary([(str(one["name"]), float(one["relative_error"]), one.get("snr_db")) for one in layers])
 
 
 def _checked(made: Mapping[str, Any]) -> str:

@@ -50,12 +50,12 @@ class Size:
     note: str = ""
 
 
-Assigned = list[tuple[recipes.Layer, Scheme, int | None]]
+QuantizedLayers = list[tuple[recipes.Layer, Scheme, int | None]]
 
 
-def assigned(checkpoint: Checkpoint, recipe: Recipe) -> Assigned:
+def quantized_layers(checkpoint: Checkpoint, recipe: Recipe) -> QuantizedLayers:
     """The layers that a completed recipe quantizes, each with its scheme and group size."""
-    found: Assigned = []
+    found: QuantizedLayers = []
     for layer in recipes.linear_layers(checkpoint.tensors):
         if any(recipes.matches(layer.name, pattern) for pattern in recipe.ignore):
             continue
@@ -93,7 +93,7 @@ def _left_out(checkpoint: Checkpoint, recipe: Recipe) -> list[Tensor]:
 
 
 def _compressed_tensors(checkpoint: Checkpoint, recipe: Recipe) -> Size:
-    chosen = {layer.name: (scheme, group) for layer, scheme, group in assigned(checkpoint, recipe)}
+    chosen = {layer.name: (scheme, group) for layer, scheme, group in quantized_layers(checkpoint, recipe)}
     dtype = SAFETENSORS[checkpoint.form.dtype]
     unties = recipe.method == "spinquant"  # the rotated head is no longer the embedding
     found = quantized_tensors(

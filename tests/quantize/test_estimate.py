@@ -332,7 +332,7 @@ def test_the_best_of_all_readings_is_kept(home: Path, monkeypatch: pytest.Monkey
 def test_a_foreign_or_broken_cache_is_not_believed(home: Path, stored: str) -> None:
     (home / "cache").mkdir()
     (home / "cache/speed.json").write_text(stored)
-    assert machine_speed.known() is None
+    assert machine_speed.cached() is None
 
 
 def test_a_machine_without_llm_compressor_is_one_sentence(
@@ -350,4 +350,4 @@ def test_this_machine_can_be_measured(home: Path) -> None:
     found = machine_speed.speed()
     assert all(value > 0 for value in (found.imports_s, found.gemm, found.gemm_fp32, found.round, found.write))
     assert found.base_bytes > 100_000_000
-    assert machine_speed.known() == found
+    assert machine_speed.cached() == found

@@ -18,7 +18,7 @@ from playground import cli, machine
 from playground.errors import InvalidCalibration, PlaygroundError
 from playground.methods import TABLE
 from playground.methods.recipe import Recipe, command
-from playground.metrics.weights import where_it_hurt
+from playground.metrics.weights import error_summary
 from playground.push.pushes import Pushes
 from playground.quantize import files
 from playground.quantize import page as quantize_page
@@ -348,13 +348,13 @@ def test_no_name_error_or_log_is_ever_a_tag(home: Path) -> None:
 
 def test_where_it_hurt() -> None:
     rows = [[one["name"], one["relative_error"], one["snr_db"]] for one in layers()]
-    assert where_it_hurt(rows) == (
+    assert error_summary(rows) == (
         "down_proj loses most (6.1% on average), q_proj least (2.1%). "
         "Worst in model.layers.2.mlp.down_proj: 6.2% of the weight’s norm."
     )
     same = [[name, 0.09 + error / 100, None] for name, error, _ in rows]
-    assert where_it_hurt(same).startswith("All kinds of layers lose about the same, 9.0% to 9.1% on average.")
-    assert where_it_hurt([]) == ""
+    assert error_summary(same).startswith("All kinds of layers lose about the same, 9.0% to 9.1% on average.")
+    assert error_summary([]) == ""
 
 
 # ---- over HTTP: who may do what
