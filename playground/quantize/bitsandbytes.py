@@ -1,4 +1,4 @@
-"""Save what loading with bitsandbytes gives, and measure what each weight lost."""
+"""Save a model quantized by bitsandbytes, and measure the error of each weight."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def make(
     is_cancelled: Callable[[], bool],
     lost: Callable[[LayerError], None] = lambda _: None,
 ) -> Any:
-    """Save what loading with this scheme gives, so that the next load reads a third of the bytes; returns the model.
+    """Quantize the checkpoint `source` while loading it, save it to `target`, and return the model.
 
-    `recipe.ignore` names modules that stay as they are, beside the output head. `tokens` are not used: no calibration.
-    `lost` hears of every weight that was quantized, as it was saved.
+    `recipe.ignore` names modules that are not quantized, beside the output head. `tokens` are not used: no calibration.
+    `lost` is called with the error of every quantized weight, measured from the saved files.
     Raises InvalidRecipe, UnknownVariant, BrokenCheckpoint, QuantizeFailed, Cancelled.
     """
     check(recipe)
@@ -46,7 +46,7 @@ def make(
     refuse_not_finite(model)
     if is_cancelled():
         raise Cancelled("Quantizing was stopped.")
-    # Before any forward pass: the first one repacks 4-bit weights on processors with BF16 instructions.
+    # Save before any forward pass: the first one repacks 4-bit weights on processors with BF16 instructions.
     report(Progress("Saving"))
     model.save_pretrained(target)
     compressor.copy(source, target)
@@ -65,10 +65,10 @@ def notes(folder: Path, recipe: Recipe) -> tuple[str, ...]:  # noqa: ARG001 the 
 def layer_errors(
     source: Path, saved: Path, report: Callable[[Progress], None], *, transposed: bool = False
 ) -> Iterator[LayerError]:
-    """What each weight of a saved checkpoint lost, from the files of both: one weight is in memory at a time.
+    """Yield the error of each quantized weight of `saved` against `source`; one weight is in memory at a time.
 
-    `transposed`: the original keeps [inputs, outputs] (Conv1D), which bitsandbytes turns. A weight that the original's
-    files call otherwise is left out. Raises BrokenCheckpoint for one that holds NaN or infinite values.
+    `transposed`: the original stores [inputs, outputs] (Conv1D), which bitsandbytes transposes. Weights with another
+    name in the original's files are skipped. Raises BrokenCheckpoint for NaN and infinite values.
     """
     import torch
     from bitsandbytes.functional import QuantState, dequantize_4bit, int8_vectorwise_dequant
@@ -95,18 +95,18 @@ def layer_errors(
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Which file of a checkpoint folder holds which tensor."""
+    """Return the file of each tensor of a checkpoint folder."""
     from safetensors import safe_open
 
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as opened:
-            found |= dict.fromkeys(opened.keys(), file)
-    return found
+            files |= dict.fromkeys(opened.keys(), file)
+    return files
 
 
 def _read(file: Path, name: str) -> Any:
-    """One tensor. The file is opened for it alone: one that stays open keeps all that was read of it in memory."""
+    """Return one tensor. The file is opened for each: an open one keeps everything that was read in memory."""
     from safetensors import safe_open
 
     with safe_open(file, "pt") as opened:
@@ -114,5 +114,5 @@ def _read(file: Path, name: str) -> Any:
 
 
 def _scales(name: str) -> str:
-    """Where an int8 weight keeps the scale of each row."""
+    """Return the name of the tensor with an int8 weight's row scales."""
     return f"{name.removesuffix('weight')}SCB"

@@ -1,6 +1,6 @@
-"""Quantizations on the page: jobs and the variants that they made, from the store: a restart loses nothing.
+"""Quantizations on the page: jobs and stored variants.
 
-Callable from any thread; one board for all browser tabs.
+Thread-safe; all browser tabs share one board.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class Board:
-    """The jobs and variants of this home, and what goes to the hub."""
+    """Quantize jobs and variants of this home, and uploads to the hub."""
 
     def __init__(self, queue: Queue, pushes: Pushes) -> None:
-        self._jobs = JobCards(queue, ("quantize",), _asked)
+        self._jobs = JobCards(queue, ("quantize",), _describe_job)
         self._pushes = pushes
         self._usage: tuple[object, dict[str, int]] = ((), {})
         self._lock = threading.Lock()
@@ -51,23 +51,23 @@ class Board:
         *,
         owner: bool = True,
     ) -> str:
-        """What the page shows now; with the logs of the jobs and the whole cards of the variants that are open.
+        """Return the page's state as JSON, with the logs of jobs in `logs` and the cards of variants in `cards`.
 
-        Who is not the owner sees neither logs, nor where anything lies on the server, nor what goes to the hub.
+        A visitor's state has no logs, no paths of the server and no uploads to the hub.
         """
-        said = {"serial": serial, "error": [error.message, error.hint] if error else None}
+        state = {"serial": serial, "error": [error.message, error.hint] if error else None}
         with self._lock:
             try:
-                return inert(self._state(logs if owner else (), cards, owner) | said)
+                return inert(self._state(logs if owner else (), cards, owner) | state)
             except (SQLAlchemyError, OSError, StoreUnavailable):
                 log.exception("The store cannot be read")
-                return inert(said | {"broken": ["The jobs and variants cannot be read.", "Details are in the log."]})
+                return inert(state | {"broken": ["The jobs and variants cannot be read.", "Details are in the log."]})
 
     def _state(self, logs: Collection[str], cards: Collection[str], owner: bool) -> dict[str, Any]:
         rows = variants.all_variants()[::-1] if database.exists() else []
-        made = {row.id for row in rows}
+        stored_ids = {row.id for row in rows}
         usage = self._disk(rows)
-        jobs = self._jobs.rows(logs, owner, lambda job: _variant_of(job) in made)
+        jobs = self._jobs.rows(logs, owner, lambda job: _variant_of(job) in stored_ids)
         return jobs | {
             "active": jobs["active"] or self._pushes.active,
             "pushes": self._pushes.as_rows() if owner else None,
@@ -77,7 +77,7 @@ class Board:
         }
 
     def _disk(self, rows: list[StoredVariant]) -> dict[str, int]:
-        """Bytes of each variant's files, counted again when a variant came or went."""
+        """Return the bytes of each variant's files; measured again when the list of variants changes."""
         key = tuple((row.id, row.created_at) for row in rows)
         if self._usage[0] != key:
             self._usage = key, {usage.id: usage.bytes for usage in stored.disk_usage()}
@@ -88,8 +88,8 @@ def _variant_of(job: Job) -> str:
     return str((job.result or {}).get("variant") or "")
 
 
-def _asked(job: Job) -> dict[str, Any]:
-    """What a job makes, in words; one that this version cannot read keeps its title."""
+def _describe_job(job: Job) -> dict[str, Any]:
+    """Return what a job makes, in words; only the title if this version cannot read its spec."""
     try:
         spec = QuantizeSpec.from_stored(job.spec)
     except (PlaygroundError, KeyError, TypeError, ValueError):
@@ -129,14 +129,14 @@ def _summary(row: StoredVariant, on_disk: int, owner: bool) -> dict[str, Any]:
     }
 
 
-def _reload(found: Any) -> dict[str, float] | None:
-    """What the check in a fresh process measured; None where there was none."""
+def _reload(difference: Any) -> dict[str, float] | None:
+    """Return what the check of the reloaded checkpoint measured; None without one."""
     keys = ("max_abs_logit_difference", "kld_mean", "top1_agreement")
-    return {key: found[key] for key in keys if key in found} if isinstance(found, dict) else None
+    return {key: difference[key] for key in keys if key in difference} if isinstance(difference, dict) else None
 
 
 def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
-    """The rest, for a card that is open."""
+    """Return the details of a variant whose card is open."""
     recipe = row.recipe if owner else without_paths(row.recipe)
     paths = {} if owner else {"path": None, "recipe_path": None}
     layers = [
@@ -163,19 +163,19 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
 
 
 def _calibration(row: StoredVariant) -> str:
-    """On what, and the beginning of the hash of exactly what the method read."""
+    """Return the calibration in words, and the beginning of the hash of its token ids."""
     digest = str((row.recipe.get("calibration") or {}).get("content_hash") or "")[:12]
     words = calibration_words(row.recipe)
     return f"{words}; sha256 of the token ids {digest}…" if digest else words
 
 
 def _estimate(row: StoredVariant) -> dict[str, Any] | None:
-    """What the page would say beforehand today, to hold against what came out."""
+    """Return today's estimate for the variant's recipe, to compare with its result; None if there is none."""
     if names.key(row.model) != row.model and not Path(row.model).exists():
         return None
     try:
-        found = estimate(open_checkpoint(row.model), Recipe.from_stored(row.recipe), facts(measure=False))
+        expected = estimate(open_checkpoint(row.model), Recipe.from_stored(row.recipe), facts(measure=False))
     except (PlaygroundError, OSError, KeyError, TypeError, ValueError) as error:
         log.info("No estimate of %s: %s", row.id, error)
         return None
-    return {"after": found.bytes_after, "seconds": found.seconds, "peak": found.peak_memory}
+    return {"after": expected.bytes_after, "seconds": expected.seconds, "peak": expected.peak_memory}

@@ -1,10 +1,10 @@
-"""Files of the Quantize page: a variant as one download, and calibration files that a browser sends.
+"""Files of the Quantize page: downloads of variants, and uploads of calibration files.
 
-A download is a .tar that is made while it is sent, so that it takes neither memory nor disk.
+A download is a .tar streamed while it is built, so it takes neither memory nor disk.
 
-Calibration files come piece by piece: gradio's own upload is shut, and takes any file of any name. A file keeps nothing
-of the name it came with but its ending. It is text to the program, never anything else; where it lies is derived from
-its content, so that the same file is stored once and a recipe finds it again.
+Calibration files are uploaded in pieces; gradio's own upload, which accepts any file of any name, is disabled. Of the
+file's name only the suffix is used, its content is only read as text, and its path is the hash of its content, so equal
+files are stored once and a recipe finds its file again.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ PIECE = 2**20
 SUFFIXES = (".jsonl", ".json", ".txt")
 MAX_BYTES = 20 * 2**20
 MAX_PIECE = 2**20  # characters of one message
-MAX_OPEN = 4  # files that may be on their way at once
+MAX_OPEN = 4  # concurrent uploads
 STALE_S = 300.0
 _TOKEN = re.compile(r"[0-9a-f]{32}\.(jsonl|json|txt)")
 
 
 def serve(app: Any, owner: Owner) -> None:
-    """Answer `?variant=ID` in front of gradio's own routes. Only ids of the store are taken, never a path."""
+    """Add the route `?variant=ID` before gradio's routes. Only ids of stored variants are accepted, never a path."""
 
     def files(request: Request) -> Response:
         try:
             owner.check(gr.Request(request))
         except OwnerOnly as error:
             return PlainTextResponse(str(error), 403)
-        wanted = request.query_params.get("variant", "")
-        row = variants.get(wanted) if wanted and database.exists() else None
+        variant_id = request.query_params.get("variant", "")
+        row = variants.get(variant_id) if variant_id and database.exists() else None
         if row is None or not Path(row.path).is_dir():
             return PlainTextResponse("There is no such variant, or its files are gone.", 404)
         members = list(_members(Path(row.path)))
@@ -65,7 +65,7 @@ def serve(app: Any, owner: Owner) -> None:
 
 
 def _members(folder: Path) -> Iterator[tuple[bytes, Path, int]]:
-    """The header, path and length of every file."""
+    """Yield the tar header, path and length of every file."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink():
             info = tarfile.TarInfo(f"{folder.name}/{path.relative_to(folder)}")
@@ -76,12 +76,12 @@ def _members(folder: Path) -> Iterator[tuple[bytes, Path, int]]:
 def _stream(members: list[tuple[bytes, Path, int]]) -> Iterator[bytes]:
     for head, path, length in members:
         yield head
-        left = length
+        remaining = length
         with path.open("rb") as file:
-            while left and (piece := file.read(min(PIECE, left))):
-                left -= len(piece)
+            while remaining and (piece := file.read(min(PIECE, remaining))):
+                remaining -= len(piece)
                 yield piece
-        if left:
+        if remaining:
             raise OSError(f"{path} became shorter while it was sent")
         yield b"\0" * (-length % BLOCK)
     yield b"\0" * (2 * BLOCK)
@@ -95,12 +95,12 @@ class _Incoming:
     suffix: str
     pieces: list[bytes] = field(default_factory=list)
     size: int = 0
-    told: float = field(default_factory=time.monotonic)
+    last_piece: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """A file that is here. `token` names it afterwards; `rows` could be used, `skipped` could not."""
+    """A stored file. `token` identifies it; `rows` are usable, `skipped` are not."""
 
     token: str
     bytes: int
@@ -109,19 +109,23 @@ class Uploaded:
 
 
 def folder() -> Path:
-    """Where uploaded calibration text lies: beside the variants, because recipes refer to it."""
+    """Return the folder of uploaded calibration files; in the data folder, because recipes refer to them."""
     return settings().data / "calibration"
 
 
 class Uploads:
-    """Files on their way, by whoever sends them. Callable from any thread."""
+    """Uploads in progress, one for each browser tab. Thread-safe."""
 
     def __init__(self) -> None:
         self._incoming: dict[str, _Incoming] = {}
         self._lock = threading.Lock()
 
     def piece(self, key: str, name: str, number: int, last: bool, text: str) -> Uploaded | None:
-        """Take the next piece; the file when it was the last. Raises InvalidCalibration."""
+        """Add piece `number` of an upload; return the stored file after the last, else None.
+
+        key    identifies the browser tab
+        Raises InvalidCalibration.
+        """
         data = text.encode("utf-8", errors="replace")
         with self._lock:
             self._forget_stale()
@@ -130,34 +134,34 @@ class Uploads:
                 if len(self._incoming) >= MAX_OPEN:
                     raise InvalidCalibration("Several files are on their way already.", hint="Try again in a moment.")
                 self._incoming[key] = _Incoming(_suffix(name))
-            found = self._incoming.get(key)
-            if found is None or number != len(found.pieces) or len(text) > MAX_PIECE:
+            upload = self._incoming.get(key)
+            if upload is None or number != len(upload.pieces) or len(text) > MAX_PIECE:
                 self._incoming.pop(key, None)
                 raise InvalidCalibration("The file did not arrive in one piece.", hint="Choose it again.")
-            found.pieces.append(data)
-            found.size, found.told = found.size + len(data), time.monotonic()
-            if found.size > MAX_BYTES:
+            upload.pieces.append(data)
+            upload.size, upload.last_piece = upload.size + len(data), time.monotonic()
+            if upload.size > MAX_BYTES:
                 self._incoming.pop(key)
-                raise too_large(found.size)
+                raise too_large(upload.size)
             if not last:
                 return None
             self._incoming.pop(key)
-        return _keep(b"".join(found.pieces), found.suffix)
+        return _keep(b"".join(upload.pieces), upload.suffix)
 
     def drop(self, key: str) -> None:
-        """Forget what a closed tab had begun to send."""
+        """Discard the upload of a closed tab."""
         with self._lock:
             self._incoming.pop(key, None)
 
     def path(self, token: str) -> Path:
-        """The file behind a token. Raises InvalidCalibration."""
-        if not _TOKEN.fullmatch(token) or not (found := folder() / token).is_file():
+        """Return the path of a token's file. Raises InvalidCalibration if there is none."""
+        if not _TOKEN.fullmatch(token) or not (path := folder() / token).is_file():
             raise InvalidCalibration("No calibration file is chosen.", hint="Choose a .jsonl, .json or .txt file.")
-        return found
+        return path
 
     def _forget_stale(self) -> None:
         old = time.monotonic() - STALE_S
-        self._incoming = {key: found for key, found in self._incoming.items() if found.told > old}
+        self._incoming = {key: upload for key, upload in self._incoming.items() if upload.last_piece > old}
 
 
 def _suffix(name: str) -> str:
@@ -177,13 +181,13 @@ def too_large(size: int) -> InvalidCalibration:
 
 
 def _keep(data: bytes, suffix: str) -> Uploaded:
-    """Write it under its content's name, and read it once: a broken file is told now and not by a job."""
+    """Store a file under its hash and read it once. Raises InvalidCalibration if it is not usable."""
     token = f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
     path = folder() / token
     write_whole(path, data)
     try:
-        drawn = texts.draw(Calibration(source=str(path), samples=1))
+        selection = texts.draw(Calibration(source=str(path), samples=1))
     except PlaygroundError as error:
         path.unlink(missing_ok=True)
         raise InvalidCalibration(error.message.replace(token, "the file"), hint=error.hint) from None
-    return Uploaded(token, len(data), drawn.seen, drawn.skipped)
+    return Uploaded(token, len(data), selection.seen, selection.skipped)

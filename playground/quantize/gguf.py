@@ -1,14 +1,13 @@
-"""GGUF: the block formats of llama.cpp, multiplied without being unpacked.
+"""GGUF: the block formats of llama.cpp.
 
-Legacy formats (Q4_0, Q4_1 …): blocks of 32 with a scale each; K-quants: super-blocks of 256 whose scales are quantized
-too, https://github.com/ggml-org/llama.cpp/pull/1684
+Legacy formats (Q4_0, Q4_1 …): blocks of 32 values with a scale each; K-quants: super-blocks of 256 whose scales are
+quantized too, https://github.com/ggml-org/llama.cpp/pull/1684
 
-The parts are llama.cpp's own: converter and kernels (`gguf_convert`) and mixtures, joined here so that one tensor at a
-time goes from the checkpoint into the file.
+Uses llama.cpp's converter and kernels (`gguf_convert`) and its mixtures; tensors are converted and written one by one.
 
-The "M" and "S" schemes give more bits to the tensors that suffer most: the values of the attention, the way down of the
-feed-forward layer, the output matrix. Rules: llama_tensor_get_type in https://github.com/ggml-org/llama.cpp
-(src/llama-quant.cpp), for files without an importance matrix.
+The "M" and "S" schemes give more bits to the most sensitive tensors: value projections, down projections, the output
+matrix. Rules: llama_tensor_get_type in https://github.com/ggml-org/llama.cpp (src/llama-quant.cpp), for files without
+an importance matrix.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ from playground.settings import settings
 if TYPE_CHECKING:
     from playground.models.gguf import GgufHeader
 
-LOST = 1.0  # a relative error that zeros would have: every type is nearer, two bits of noise 0.3
+LOST = 1.0  # relative error of a tensor of zeros; every type is below it, Q2_K of noise has 0.3
 TYPES = tuple(dict.fromkeys((*gguf.BASE.values(), *gguf.FLOATS)))  # what `keep` may name
 SUPER_BLOCK, BLOCK = 256, 32  # values per block of the K-quants, and of all other types
-# A row that is no multiple of 256 cannot hold super-blocks: the next type up with blocks of 32.
+# Types with blocks of 32, for rows whose length is no multiple of 256.
 FALLBACK = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 _EIGHT_EXPERTS = 8
 _BLOCK_NAME = re.compile(r"blk\.(\d+)\.")
-# Never quantized: routing, norms, convolutions, relative positions; all small, and read by kernels that want floats.
+# Never quantized: routing, norms, convolutions, relative positions. All are small, and their kernels need floats.
 _KEPT = re.compile(
     r"_norm\.weight|ffn_gate_inp\.weight|ffn_gate_tid2eid|altup|laurel|per_layer_model_proj|ssm_conv1d"
     r"|shortconv\.conv\.weight|indexer\.[kq]_proj|time_mix_(first|[wvag]\d|decay_w\d|lerp_fused)\.weight"
@@ -51,7 +50,7 @@ _VALUES = ("attn_v", "attn_qkv", "attn_kv_b")
 
 
 def file_name(scheme: str) -> str:
-    """The name of the file in the variant's folder."""
+    """Return the file name in the variant's folder."""
     return f"model-{scheme}.gguf"
 
 
@@ -66,10 +65,10 @@ def make(
 ) -> None:
     """Write `target`/model-SCHEME.gguf from the checkpoint folder `source`. `tokens` are not used: no calibration.
 
-    `recipe.ignore` and `recipe.keep` name GGUF tensors ("output", "re:blk\\.0\\..*"); what is ignored keeps the type of
-    the original, `keep` gives another ggml type ("Q8_0"). `lost` hears of every tensor that got another type than the
-    original's, read back from the file. Raises InvalidRecipe, UnsupportedModel, BrokenCheckpoint,
-    QuantizeFailed, EngineUnavailable, Cancelled.
+    `recipe.ignore` and `recipe.keep` name GGUF tensors ("output", "re:blk\\.0\\..*"): ignored ones keep the type of the
+    original, `keep` sets another ggml type ("Q8_0"). `lost` is called with the error of every tensor whose type
+    changed, measured from the file. Raises InvalidRecipe, UnsupportedModel, BrokenCheckpoint, QuantizeFailed,
+    EngineUnavailable, Cancelled.
     """
     scheme = recipe.scheme
     if scheme not in ROW.schemes:
@@ -83,47 +82,47 @@ def make(
     stored = gguf_convert.stored_type(source)
     kinds = _kinds(model.gguf_writer, recipe, stored)
 
-    def told(error: LayerError) -> None:
+    def on_error(error: LayerError) -> None:
         if kinds[error.name] != stored:
             lost(LayerError(error.name.removesuffix(".weight"), error.relative_error))
 
-    _write(model.gguf_writer, path, kinds, report, is_cancelled, told)
+    _write(model.gguf_writer, path, kinds, report, is_cancelled, on_error)
 
 
 def check(recipe: Recipe) -> None:
-    """Refuse types and patterns that cannot be, before anything runs. Raises InvalidRecipe."""
-    for _, wanted in recipe.keep:
-        if wanted not in TYPES:
-            raise InvalidRecipe(f"GGUF has no tensor type {wanted[:40]!r}.", hint=f"Known: {', '.join(TYPES)}.")
+    """Raise InvalidRecipe for unknown tensor types and invalid patterns."""
+    for _, kind in recipe.keep:
+        if kind not in TYPES:
+            raise InvalidRecipe(f"GGUF has no tensor type {kind[:40]!r}.", hint=f"Known: {', '.join(TYPES)}.")
     for pattern in (*recipe.ignore, *(pattern for pattern, _ in recipe.keep)):
         _regex(pattern)
 
 
 def notes(folder: Path, recipe: Recipe) -> tuple[str, ...]:
-    """Sentences for the card of a finished variant: tensors per type, and which fell back to another type."""
+    """Return sentences for the card of a finished variant: tensors per type, and which fell back to another type."""
     from playground.models.gguf import read_header
 
     return type_notes(read_header(folder / file_name(recipe.scheme)), recipe.scheme)
 
 
 def _kinds(writer: Any, recipe: Recipe, stored: str) -> dict[str, str]:
-    """The type of every tensor that changes its type. `stored` is the original's, for what the recipe ignores."""
+    """Return the new type of every tensor whose type changes. `stored`: the original's type, for ignored tensors."""
     tensors = writer.tensors[0]
     matrices = {
         name: int(info.shape[-1])
         for name, info in tensors.items()
         if quantizable(name, len(info.shape)) and info.dtype.name in (*gguf.FLOATS, "F32")
     }
-    found: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     if recipe.scheme in gguf.BASE:
         fields = {name: value.value for name, value in writer.kv_data[0].items()}
         choices = choose(recipe.scheme, Shape.of(fields, tensors), list(matrices.items()))
-        found = {name: choice.kind for name, choice in choices.items()}
-    for pattern, wanted in recipe.keep:
-        found |= {name: fits(wanted, matrices[name]) for name in matching(pattern, matrices)}
+        kinds = {name: choice.kind for name, choice in choices.items()}
+    for pattern, kind in recipe.keep:
+        kinds |= {name: fits(kind, matrices[name]) for name in matching(pattern, matrices)}
     for pattern in recipe.ignore:
-        found |= dict.fromkeys(matching(pattern, matrices), stored)
-    return {name: kind for name, kind in found.items() if kind != tensors[name].dtype.name}
+        kinds |= dict.fromkeys(matching(pattern, matrices), stored)
+    return {name: kind for name, kind in kinds.items() if kind != tensors[name].dtype.name}
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
@@ -136,15 +135,15 @@ def _regex(pattern: str) -> re.Pattern[str]:
 
 
 def matching(pattern: str, names: Iterable[str]) -> list[str]:
-    """The tensors that a recipe's pattern names, without ".weight". Raises InvalidRecipe."""
+    """Return the names that a recipe's pattern matches, compared without ".weight". Raises InvalidRecipe if none."""
     regex = _regex(pattern)
-    found = [name for name in names if regex.fullmatch(name.removesuffix(".weight"))]
-    if not found:
+    matches = [name for name in names if regex.fullmatch(name.removesuffix(".weight"))]
+    if not matches:
         raise InvalidRecipe(
             f"No tensor of this model is called {pattern[:80]!r}.",
             hint="GGUF's names are token_embd, output and blk.0.attn_q, blk.0.ffn_down …, without '.weight'.",
         )
-    return found
+    return matches
 
 
 def _write(
@@ -155,10 +154,10 @@ def _write(
     is_cancelled: Callable[[], bool],
     lost: Callable[[LayerError], None],
 ) -> None:
-    """The file: metadata, the list of tensors with their new types, then each tensor as it is read and quantized.
+    """Write the file: metadata, the list of tensors with their new types, then each tensor, read and quantized.
 
-    What a tensor lost is told from the bytes in the file; one that is not there at all ends it. Raises QuantizeFailed,
-    BrokenCheckpoint for NaN and infinite values.
+    The error of a tensor is measured from the bytes in the file. Raises QuantizeFailed if it was not written correctly,
+    BrokenCheckpoint for NaN and infinite values, Cancelled.
     """
     import numpy as np
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LazyNumpyTensor, dequantize
@@ -221,9 +220,9 @@ def _write(
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the mixtures look at beside the tensors' names.
+    """What the mixtures depend on beside the tensors' names.
 
-    tied: the output head is the input embedding, which is then quantized as one
+    tied: the output head is the input embedding
     """
 
     architecture: str
@@ -235,22 +234,22 @@ class Shape:
 
     @property
     def grouped(self) -> int:
-        """Query heads that share one key/value head."""
+        """Query heads for each key/value head; 0 if unknown."""
         return self.heads // self.kv_heads if self.kv_heads else 0
 
     @property
     def is_70b(self) -> bool:
-        """80 layers with grouped heads: its small value matrices are worth more bits."""
+        """Llama 70B (80 layers, grouped heads), whose small value matrices get more bits."""
         return self.layers == 80 and self.grouped > 1
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], names: Iterable[str]) -> Shape:
-        """From a file's metadata. Counts that differ from layer to layer are taken at their largest."""
+        """Return the shape from a file's metadata. Of counts that differ between layers, the largest."""
         architecture = str(fields.get("general.architecture", ""))
 
         def number(key: str) -> int:
-            found = fields.get(f"{architecture}.{key}", 0)
-            return max((int(one) for one in found), default=0) if isinstance(found, list | tuple) else int(found)
+            value = fields.get(f"{architecture}.{key}", 0)
+            return max((int(count) for count in value), default=0) if isinstance(value, list | tuple) else int(value)
 
         heads = number("attention.head_count")
         kv_heads = number("attention.head_count_kv") or heads
@@ -259,13 +258,13 @@ class Shape:
 
 
 def quantizable(name: str, dimensions: int) -> bool:
-    """Whether a tensor is quantized at all: matrices named `.weight`, except the small ones that kernels want wide."""
+    """Return whether a tensor is quantized: matrices named `.weight`, except those whose kernels need floats."""
     return dimensions >= 2 and name.endswith("weight") and not _KEPT.search(name)
 
 
 def _layer(name: str) -> int:
-    found = _BLOCK_NAME.match(name)
-    return int(found[1]) if found else -1
+    match = _BLOCK_NAME.match(name)
+    return int(match[1]) if match else -1
 
 
 def _category(name: str) -> str:
@@ -280,13 +279,13 @@ def _category(name: str) -> str:
 
 
 def _more_bits(at: int, count: int) -> bool:
-    """The first and last eighth of the layers, and every third one between."""
+    """Return whether layer `at` of `count` is in the first or last eighth, or a third one between."""
     return at < count // 8 or at >= 7 * count // 8 or (at - count // 8) % 3 == 2
 
 
 @dataclass(slots=True)
 class _Mixture:
-    """One walk over the tensors in the order of their layers; counts what it has seen of each kind."""
+    """Chooses types for tensors in layer order; counts the tensors of each kind."""
 
     scheme: str
     shape: Shape
@@ -294,11 +293,11 @@ class _Mixture:
     seen: Counter[str] = field(default_factory=Counter)
 
     def choose(self, name: str, columns: int) -> str:
-        """The type for one matrix, before it is known whether its rows hold whole blocks."""
+        """Return the type of one matrix by the scheme's rules, regardless of its row length."""
         base, kind = BASE[self.scheme], _category(name)
         if kind == "output" or (kind == "embedding" and self.shape.tied):
-            whole = columns % (SUPER_BLOCK if base.endswith("_K") else BLOCK) == 0
-            return "Q8_0" if base == "Q8_0" or self.shape.architecture == "falcon" or not whole else "Q6_K"
+            aligned = columns % (SUPER_BLOCK if base.endswith("_K") else BLOCK) == 0
+            return "Q8_0" if base == "Q8_0" or self.shape.architecture == "falcon" or not aligned else "Q6_K"
         at = self.seen[kind]
         if kind in _VALUES:
             at = sum(self.seen[value] for value in _VALUES)
@@ -318,19 +317,19 @@ class _Mixture:
         return base
 
     def _value(self, at: int, base: str) -> str:
-        found = base
+        kind = base
         match self.scheme:
             case "Q2_K":
-                found = "Q4_K" if self.shape.grouped >= 4 else "Q3_K"
+                kind = "Q4_K" if self.shape.grouped >= 4 else "Q3_K"
             case "Q3_K_M":
-                found = "Q5_K" if at < 2 else "Q4_K"
+                kind = "Q5_K" if at < 2 else "Q4_K"
             case "Q4_K_M" | "Q5_K_M" if _more_bits(at, self.values):
-                found = "Q6_K"
+                kind = "Q6_K"
             case "Q4_K_S" if at < 4:
-                found = "Q5_K"
-        if self.shape.is_70b and found in ("Q3_K", "Q4_K"):
-            found = "Q5_K"
-        return "Q8_0" if self.shape.experts == _EIGHT_EXPERTS else found
+                kind = "Q5_K"
+        if self.shape.is_70b and kind in ("Q3_K", "Q4_K"):
+            kind = "Q5_K"
+        return "Q8_0" if self.shape.experts == _EIGHT_EXPERTS else kind
 
     def _down(self, at: int, base: str) -> str:
         layers, falcon = self.shape.layers, self.shape.architecture == "falcon"
@@ -350,7 +349,7 @@ class _Mixture:
 
 
 def fits(kind: str, columns: int) -> str:
-    """The type that rows of `columns` values can hold: `kind`, its fallback with blocks of 32, or F16."""
+    """Return the type for rows of `columns` values: `kind`, its fallback with blocks of 32, or F16."""
     if columns % (SUPER_BLOCK if kind.endswith("_K") else BLOCK) == 0:
         return kind
     fallback = FALLBACK.get(kind, "")
@@ -366,22 +365,22 @@ class Choice:
 
 
 def choose(scheme: str, shape: Shape, matrices: Sequence[tuple[str, int]]) -> dict[str, Choice]:
-    """The type of every matrix (name, columns) under a quantized scheme; only quantizable ones may be given."""
+    """Return the type of every matrix (name, columns) under a quantized scheme. All must be `quantizable`."""
     ordered = sorted(matrices, key=lambda matrix: (_layer(matrix[0]), matrix[0]))
     mixture = _Mixture(scheme, shape, sum(_category(name) in _VALUES for name, _ in ordered))
-    found: dict[str, Choice] = {}
+    choices: dict[str, Choice] = {}
     for name, columns in ordered:
         wanted = mixture.choose(name, columns)
-        found[name] = Choice(wanted, fits(wanted, columns))
-    return found
+        choices[name] = Choice(wanted, fits(wanted, columns))
+    return choices
 
 
 def type_notes(header: GgufHeader, scheme: str) -> tuple[str, ...]:
-    """What a finished file holds, for its card: tensors per type, and why some are not what the scheme's name says."""
+    """Return sentences for the card of a file: tensors per type, and why some have a fallback type."""
     count = Counter(tensor.dtype for tensor in header.tensors if len(tensor.shape) > 1)
-    found = [f"{sum(count.values())} matrices: " + ", ".join(f"{n} in {kind}" for kind, n in count.most_common()) + "."]
+    notes = [f"{sum(count.values())} matrices: " + ", ".join(f"{n} in {kind}" for kind, n in count.most_common()) + "."]
     if scheme not in BASE:
-        return tuple(found)
+        return tuple(notes)
     names = [tensor.name for tensor in header.tensors]
     matrices = [(t.name, t.shape[-1]) for t in header.tensors if quantizable(t.name, len(t.shape))]
     choices = choose(scheme, Shape.of(header.fields, names), matrices)
@@ -392,8 +391,8 @@ def type_notes(header: GgufHeader, scheme: str) -> tuple[str, ...]:
         kinds = Counter((choices[name].wanted, choices[name].kind) for name in fell)
         pairs = ", ".join(f"{n} from {wanted} to {kind}" for (wanted, kind), n in kinds.most_common())
         widths = ", ".join(str(width) for width in sorted({columns[name] for name in fell}))
-        found.append(
+        notes.append(
             f"{len(fell)} of {len(choices)} matrices fell back to blocks of {BLOCK} ({pairs}):"
             f" their rows of {widths} values are no multiple of {SUPER_BLOCK}."
         )
-    return tuple(found)
+    return tuple(notes)

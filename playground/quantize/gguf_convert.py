@@ -1,16 +1,15 @@
-"""A transformers checkpoint as GGUF tensors and metadata, by llama.cpp's own converter and kernels.
+"""Convert a transformers checkpoint to GGUF tensors and metadata, with llama.cpp's converter and kernels.
 
-The converter (`conversion`, behind convert_hf_to_gguf.py) is not on the package index by itself; auto-round, which
-llm-compressor brings, ships a copy of it. It knows every architecture that llama.cpp runs: names, permutations, rope,
-tokenizer. Tensors stay lazy, so one is in memory at a time and no intermediate file is written.
+The converter (`conversion`, behind convert_hf_to_gguf.py) has no package of its own; auto-round, a dependency of
+llm-compressor, contains a copy. It knows every architecture of llama.cpp: names, permutations, rope, tokenizer. Tensors
+stay lazy, so only one is in memory and no intermediate file is written.
 
-The kernels are called in the library that the `xllamacpp` wheel ships. Its Python classes do not offer them, but the
-library exports the C functions `ggml_quantize_chunk`, `ggml_validate_row_data` and `dequantize_row_…`, whose signatures
-ggml has kept since 2024. The blocks are therefore, bit for bit, what `llama-quantize` writes; the `gguf` package writes
-no K-quants and takes minutes for the rest.
+The kernels are C functions of the library in the `xllamacpp` wheel, called through ctypes: `ggml_quantize_chunk`,
+`ggml_validate_row_data` and `dequantize_row_…`, whose signatures have not changed since 2024. The blocks are the same,
+bit for bit, as those of `llama-quantize`. The `gguf` package has no K-quants and takes minutes for the other types.
 
-The converter recognises a tokenizer by the hash of one tokenized text, so a fine-tuned vocabulary is unknown to it even
-when it cuts text as its parent does. What cuts is in tokenizer.json, and is compared here for `tokenizer.ggml.pre`.
+The converter recognises a tokenizer by the hash of one tokenized text, so it does not know a fine-tuned vocabulary with
+its parent's pre-tokenizer. For those the pre-tokenizer in tokenizer.json decides on `tokenizer.ggml.pre`.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ INSIDE = Path("export") / "export_to_gguf"
 MODULE = "conversion"
 LOGGER = "hf-to-gguf"
 _FILE_TYPE = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "BF16": "MOSTLY_BF16"}
-CHUNK = 1 << 20  # values per call: short enough to be cancelled between two
+CHUNK = 1 << 20  # values per call; cancelling takes effect between two calls
 _LIBRARIES = ("*.so", "*.pyd", "*.dylib")
 _FLOATS = {"BF16": "ggml_bf16_to_fp32_row", "F16": "ggml_fp16_to_fp32_row"}
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -56,24 +55,24 @@ _BY_REGEX = {_LLAMA3: "llama-bpe", _QWEN2: "qwen2"}
 
 
 class Newer(str):
-    """A name that the converter uses and the installed gguf package does not have."""
+    """A name that the converter uses and the installed gguf package lacks."""
 
 
 class _Names:
-    """An enumeration of the gguf package, and any name that it lacks as `Newer`."""
+    """An enumeration of the gguf package; missing names are `Newer`."""
 
-    def __init__(self, known: Any) -> None:
-        self._known = known
+    def __init__(self, enumeration: Any) -> None:
+        self._enumeration = enumeration
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._known, name, Newer(name))
+        return getattr(self._enumeration, name, Newer(name))
 
 
 class _Package:
-    """The gguf package as the converter sees it.
+    """The gguf package, with a MODEL_ARCH that accepts unknown names.
 
-    auto-round 0.15.1 copies a converter that is newer than gguf 0.19.0, the newest on the index: one unknown
-    architecture in a file would make all others of that file unusable, Qwen2 and Gemma among them.
+    auto-round 0.15.1 copies a converter that is newer than gguf 0.19.0, the newest release: one unknown architecture in
+    a module of the converter would make all others of that module unusable, Qwen2 and Gemma among them.
     """
 
     def __init__(self, package: Any) -> None:
@@ -86,7 +85,10 @@ class _Package:
 
 @lru_cache(maxsize=1)
 def converter() -> Any:
-    """The converter's package. Found without importing auto_round, which would take ten seconds."""
+    """Return the converter's package without importing auto_round, which takes ten seconds.
+
+    Raises EngineUnavailable if it is not installed.
+    """
     spec = importlib.util.find_spec(PACKAGE)
     folders = [Path(folder) / INSIDE for folder in (spec.submodule_search_locations or ())] if spec else []
     root = next((folder for folder in folders if (folder / MODULE / "__init__.py").is_file()), None)
@@ -97,25 +99,25 @@ def converter() -> Any:
         )
     sys.path.insert(0, str(root))
     try:
-        found = importlib.import_module(MODULE)
+        package = importlib.import_module(MODULE)
         base = importlib.import_module(f"{MODULE}.base")
     finally:
         sys.path.remove(str(root))
     base.gguf = _Package(base.gguf)  # type: ignore[attr-defined]
-    # Its log is one line per tensor, and its warnings speak to llama.cpp's developers.
+    # Its log has a line per tensor, and its warnings are for llama.cpp's developers.
     logging.getLogger(LOGGER).setLevel(logging.ERROR)
-    return found
+    return package
 
 
 def architecture(source: Path) -> str:
-    """The architecture in config.json that the converter knows. Raises UnsupportedModel, BrokenCheckpoint."""
-    found, supported = _architecture(source), converter().TEXT_MODEL_MAP
-    if found not in supported:
+    """Return the architecture in config.json. Raises UnsupportedModel if the converter lacks it, BrokenCheckpoint."""
+    name, supported = _architecture(source), converter().TEXT_MODEL_MAP
+    if name not in supported:
         raise UnsupportedModel(
-            f"llama.cpp's converter does not know {found or 'this architecture'}.",
+            f"llama.cpp's converter does not know {name or 'this architecture'}.",
             hint="Choose another method; the methods of llm-compressor take every causal language model.",
         )
-    return found
+    return name
 
 
 def _architecture(source: Path) -> str:
@@ -128,7 +130,7 @@ def _architecture(source: Path) -> str:
 
 
 def stored_type(source: Path) -> str:
-    """The floating-point type that holds most of the checkpoint's values: BF16, F16 or F32."""
+    """Return the floating-point type of most values in the checkpoint: BF16, F16 or F32."""
     count = dict.fromkeys(_FILE_TYPE, 0)
     for tensor in read_tensors(source):
         if tensor.dtype in count:
@@ -137,11 +139,12 @@ def stored_type(source: Path) -> str:
 
 
 def load(source: Path, target: Path, kind: str, file_type: str) -> Any:
-    """The converter's model with all tensors indexed and the metadata set: its `gguf_writer` is ready to be written.
+    """Return the converter's model, all tensors indexed and the metadata set; its `gguf_writer` is ready to write.
 
     kind       type of the matrices: BF16, F16 or F32
-    file_type  name of the LlamaFileType that the metadata states
-    Raises UnsupportedModel, BrokenCheckpoint, QuantizeFailed with the converter's own sentence.
+    file_type  name of the LlamaFileType in the metadata
+
+    Raises UnsupportedModel, BrokenCheckpoint, QuantizeFailed with the converter's message.
     """
     conversion = converter()
     name = architecture(source)
@@ -150,13 +153,13 @@ def load(source: Path, target: Path, kind: str, file_type: str) -> Any:
 
     try:
         with torch.inference_mode():
-            known = conversion.get_model_class(name)
-            if isinstance(known.model_arch, Newer):
+            model_class = conversion.get_model_class(name)
+            if isinstance(model_class.model_arch, Newer):
                 raise UnsupportedModel(
                     f"The installed gguf package does not know {name} yet.",
                     hint="Choose another method, or install a newer gguf.",
                 )
-            model = known(source, LlamaFileType[_FILE_TYPE[kind]], target)
+            model = model_class(source, LlamaFileType[_FILE_TYPE[kind]], target)
             if "n_positions" in model.hparams:  # GPT-2; transformers 5 no longer writes both
                 model.hparams.setdefault("n_ctx", model.hparams["n_positions"])
             model.prepare_tensors()
@@ -169,7 +172,7 @@ def load(source: Path, target: Path, kind: str, file_type: str) -> Any:
         raise UnsupportedModel(
             f"llama.cpp's converter refuses this {name}: {_sentence(error)}.", hint="Choose another method."
         ) from error
-    except Exception as error:  # whatever a converter of ninety architectures stumbles over is about this checkpoint
+    except Exception as error:  # the converters of ninety architectures can raise anything
         raise QuantizeFailed(
             f"llama.cpp's converter failed on this {name}: {_sentence(error)}.",
             hint="The job's log has the details; another method may still work.",
@@ -187,7 +190,7 @@ def _sentence(error: Exception) -> str:
 
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL:
-    """The loaded library with both functions declared. Raises EngineUnavailable."""
+    """Return the loaded library with its functions declared. Raises EngineUnavailable."""
     spec = importlib.util.find_spec("xllamacpp")
     if spec is None or not spec.submodule_search_locations:
         raise EngineUnavailable(
@@ -198,16 +201,16 @@ def library() -> ctypes.CDLL:
     files = [file for pattern in _LIBRARIES for file in sorted(folder.glob(pattern))]
     for file in files:
         try:
-            found = ctypes.CDLL(str(file))
-            found.ggml_quantize_chunk.restype = ctypes.c_size_t
-            found.ggml_quantize_chunk.argtypes = [
+            native = ctypes.CDLL(str(file))
+            native.ggml_quantize_chunk.restype = ctypes.c_size_t
+            native.ggml_quantize_chunk.argtypes = [
                 ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p,
             ]  # fmt: skip
-            found.ggml_validate_row_data.restype = ctypes.c_bool
-            found.ggml_validate_row_data.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
+            native.ggml_validate_row_data.restype = ctypes.c_bool
+            native.ggml_validate_row_data.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
         except (OSError, AttributeError):
             continue
-        return found
+        return native
     raise EngineUnavailable(
         "This build of llama.cpp does not export its quantization kernels.",
         hint="Install the xllamacpp wheel for Linux, or quantize on another machine and open the .gguf file here.",
@@ -217,7 +220,7 @@ def library() -> ctypes.CDLL:
 def quantize(
     values: npt.NDArray[np.float32], kind: str, threads: int, is_cancelled: Callable[[], bool]
 ) -> npt.NDArray[np.uint8]:
-    """Rows of FP32 values as blocks of a ggml type; shape (…, columns) → (rows, bytes per row).
+    """Quantize FP32 values to blocks of a ggml type; shape (…, columns) → (rows, bytes per row).
 
     Raises Cancelled, QuantizeFailed (infinite values or NaN), EngineUnavailable.
     """
@@ -237,7 +240,7 @@ def quantize(
         if is_cancelled():
             return True
         count = min(step, rows - first)
-        # The offset is in values; the kernel finds the place of the row in the target itself.
+        # The offset is in values; the kernel computes the row's offset in the target.
         args: tuple[Any, ...] = (source.ctypes.data, target.ctypes.data, first * columns, count, columns, None)
         size = native.ggml_quantize_chunk(int(number), *args)
         begin = target.ctypes.data + first * row_bytes
@@ -256,7 +259,7 @@ def quantize(
 
 
 def dequantize(blocks: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[np.float32]:
-    """Rows of blocks as the values that llama.cpp multiplies with; (rows, bytes per row) → (rows, columns).
+    """Dequantize rows of blocks as llama.cpp does; (rows, bytes per row) → (rows, columns).
 
     Raises EngineUnavailable.
     """
@@ -275,36 +278,36 @@ def dequantize(blocks: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[np.float
 
 
 def relative_error(values: npt.NDArray[np.float32], blocks: npt.NDArray[np.uint8], kind: str, threads: int) -> float:
-    """How far the blocks are from the FP32 values they were made of (`metrics.weights`), a few rows at a time."""
+    """Return the relative error (`metrics.weights`) of blocks against their FP32 values, a few rows at a time."""
     import numpy as np
 
     source = values.reshape(blocks.shape[0], -1)
 
     def part(first: int) -> tuple[float, float]:
         rows = source[first : first + step]
-        lost = dequantize(blocks[first : first + step], kind) - rows
-        return float(np.vdot(lost, lost)), float(np.vdot(rows, rows))
+        difference = dequantize(blocks[first : first + step], kind) - rows
+        return float(np.vdot(difference, difference)), float(np.vdot(rows, rows))
 
     step = max(1, CHUNK // source.shape[1])
     with ThreadPoolExecutor(threads) as pool:
         return of_parts(pool.map(part, range(0, source.shape[0], step)))
 
 
-# The field `tokenizer.ggml.pre`: how llama.cpp cuts text before it merges.
+# The field `tokenizer.ggml.pre`: llama.cpp's pre-tokenizer.
 
 
-def _steps(found: Any) -> list[Mapping[str, Any]]:
-    if not isinstance(found, dict):
+def _steps(pre_tokenizer: Any) -> list[Mapping[str, Any]]:
+    if not isinstance(pre_tokenizer, dict):
         return []
-    if found.get("type") == "Sequence":
-        return [step for step in found.get("pretokenizers", ()) if isinstance(step, dict)]
-    return [found]
+    if pre_tokenizer.get("type") == "Sequence":
+        return [step for step in pre_tokenizer.get("pretokenizers", ()) if isinstance(step, dict)]
+    return [pre_tokenizer]
 
 
 def pre_tokenizer(table: Mapping[str, Any]) -> str | None:
-    """llama.cpp's name for the pre-tokenizer of a tokenizer.json; None where none cuts the same way.
+    """Return llama.cpp's name for the pre-tokenizer of a tokenizer.json; None if it has no equivalent.
 
-    Only where nothing normalizes the text first, which llama.cpp would not do.
+    A normalizer has none either, since llama.cpp does not normalize.
     """
     normalizer = table.get("normalizer")
     steps = _steps(table.get("pre_tokenizer"))
@@ -312,17 +315,20 @@ def pre_tokenizer(table: Mapping[str, Any]) -> str | None:
     if kinds == ["ByteLevel"] and normalizer is None:
         return "gpt-2" if steps[0].get("use_regex", True) and not steps[0].get("add_prefix_space") else None
     if kinds == ["Digits", "ByteLevel"] and normalizer is None:
-        whole = steps[0].get("individual_digits") and steps[1].get("use_regex", True)
-        return "smollm" if whole and not steps[1].get("add_prefix_space") else None
+        splits_digits = steps[0].get("individual_digits") and steps[1].get("use_regex", True)
+        return "smollm" if splits_digits and not steps[1].get("add_prefix_space") else None
     if kinds == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):
-        # Qwen normalizes to NFC; llama.cpp takes the text as it is, as it does for Qwen's own files.
+        # Qwen normalizes to NFC; llama.cpp ignores that for Qwen's own files too.
         pattern = steps[0].get("pattern", {}).get("Regex")
         return _BY_REGEX.get(pattern) if normalizer is None or normalizer.get("type") == "NFC" else None
     return None
 
 
 def patch(model: Any, source: Path) -> None:
-    """Let the converter's `model` fall back on tokenizer.json for a tokenizer that it does not recognise."""
+    """Make the converter's `model` use tokenizer.json for a tokenizer that it does not recognise.
+
+    It raises UnsupportedModel if that pre-tokenizer has no equivalent in llama.cpp.
+    """
     recognise = model.get_vocab_base_pre
 
     def by_hash_or_by_rule(tokenizer: Any) -> str:
@@ -330,12 +336,12 @@ def patch(model: Any, source: Path) -> None:
             return str(recognise(tokenizer))
         except NotImplementedError:
             table = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
-            found = pre_tokenizer(table)
-            if found is None:
+            name = pre_tokenizer(table)
+            if name is None:
                 raise UnsupportedModel(
                     "llama.cpp has no pre-tokenizer that cuts text as this model's tokenizer does.",
                     hint="Choose another method; prompts would be read wrongly.",
                 ) from None
-            return found
+            return name
 
     model.get_vocab_base_pre = by_hash_or_by_rule

@@ -1,9 +1,8 @@
-"""How fast this machine does what quantizing is made of: measured once in a child process, in seconds, and cached.
+"""Speed of this machine at the operations of quantizing: measured once in a child process, and cached.
 
-The column loop of GPTQ is timed by calling llm-compressor's own function, because on small matrices its cost is Python
-and not arithmetic. On a CPU the clock is the thread's own, which stands still while others have the core: these are the
-speeds of an idle machine, and how busy it is now is another fact (`estimate.Facts.busy`). Of repeated readings the best
-is kept.
+The column loop of GPTQ is timed with llm-compressor's own function, because on small matrices its cost is Python and
+not arithmetic. On a CPU thread time is measured, so these are the speeds of an idle machine; how busy it is now is a
+separate fact (`estimate.Facts.busy`). Of repeated readings the best is kept.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from playground.settings import settings
 
 MODULE = "playground.quantize.machine_speed"
 TIMEOUT_S = 300.0
-_FORMAT = 1  # raise it when something is measured differently
-REPEATS, REPEAT_S = 3, 0.4  # at least; short readings are repeated, to find a moment without interruption
+_FORMAT = 1  # increase it when the measurement changes
+REPEATS, REPEAT_S = 3, 0.4  # at least so many readings and so many seconds in all
 WRITE_BYTES = 64 * 2**20
-SIDE = 1024  # of the matrices that are multiplied
+SIDE = 1024  # rows and columns of the multiplied matrices
 TOKENS = 256  # rows of a matrix product in BF16: a calibration sample
 COLUMNS, FEW_ROWS, MANY_ROWS = 128, 64, 2048
 _LOWER_IS_BETTER = ("imports_s", "base_bytes", "column_s", "column_row_s")
@@ -35,17 +34,17 @@ _LOWER_IS_BETTER = ("imports_s", "base_bytes", "column_s", "column_row_s")
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """One machine.
+    """Measured speeds of one machine.
 
-    imports_s     seconds to import llm-compressor and transformers, once their files are in the page cache
-    base_bytes    resident memory of a process that has done only that
+    imports_s     seconds to import llm-compressor and transformers, with their files in the page cache
+    base_bytes    resident memory of a process after these imports
     gemm          BF16 FLOP/s of a linear layer on one calibration sample
     gemm_fp32     FLOP/s of square FP32 products: Hessians and the updates of GPTQ
     factorize     FP32 FLOP/s of Cholesky, inverse and Cholesky again
-    column_s      seconds of GPTQ's loop for one column, whatever its height
-    column_row_s  seconds more for each row of that column
-    round         weights/s that are quantized to a grid of groups and back
-    write         bytes/s to the home's disk, on the disk and not only in the page cache
+    column_s      seconds of GPTQ's loop for one column, without its rows
+    column_row_s  additional seconds for each row of the column
+    round         weights/s that are quantized to a grid of groups and dequantized
+    write         bytes/s to the disk of the home folder, with fsync
     """
 
     imports_s: float
@@ -68,7 +67,7 @@ def _key() -> str:
 
 
 def cached() -> Speed | None:
-    """What was measured on this machine; never measures."""
+    """Return the stored measurement of this machine, or None."""
     try:
         stored = json.loads(_cache().read_bytes())
         return Speed(**stored["speed"]) if stored["key"] == _key() else None
@@ -77,21 +76,24 @@ def cached() -> Speed | None:
 
 
 def speed(*, again: bool = False) -> Speed:
-    """What is known of this machine, or a new measurement of some ten seconds. Raises EngineUnavailable."""
-    found = cached()
-    if found is not None and not again:
-        return found
+    """Return the stored measurement, or measure for some ten seconds. Raises EngineUnavailable.
+
+    again  measure even if there is one, and keep the better reading of each speed
+    """
+    stored = cached()
+    if stored is not None and not again:
+        return stored
     fresh = _ask()
-    if found is not None:
-        fresh = best(found, fresh)
-    with contextlib.suppress(OSError):  # a read-only home costs the next caller a measurement, nothing else
+    if stored is not None:
+        fresh = best(stored, fresh)
+    with contextlib.suppress(OSError):  # with a read-only home the next call measures again
         _store(fresh)
     return fresh
 
 
-def best(one: Speed, other: Speed) -> Speed:
-    """The faster reading of each."""
-    pairs = {field.name: (getattr(one, field.name), getattr(other, field.name)) for field in fields(Speed)}
+def best(first: Speed, second: Speed) -> Speed:
+    """Return the faster reading of each speed."""
+    pairs = {field.name: (getattr(first, field.name), getattr(second, field.name)) for field in fields(Speed)}
     return Speed(**{name: min(pair) if name in _LOWER_IS_BETTER else max(pair) for name, pair in pairs.items()})
 
 
@@ -105,12 +107,12 @@ def _ask() -> Speed:
     )
 
 
-def _store(found: Speed) -> None:
-    write_whole(_cache(), json.dumps({"key": _key(), "speed": asdict(found)}, indent=1))
+def _store(speed: Speed) -> None:
+    write_whole(_cache(), json.dumps({"key": _key(), "speed": asdict(speed)}, indent=1))
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """The fastest of several runs after one that warms up; a GPU has finished before the clock is read."""
+    """Return the seconds of the fastest of several runs, after a warm-up. A GPU is synchronized."""
     import torch
 
     accelerated = torch.accelerator.is_available()
@@ -124,16 +126,16 @@ def _seconds(work: Callable[[], object]) -> float:
         return clock() - began
 
     timed()
-    taken: list[float] = []
-    while len(taken) < REPEATS or sum(taken) < REPEAT_S:
-        taken.append(max(timed(), 1e-6))
-    return min(taken)
+    seconds: list[float] = []
+    while len(seconds) < REPEATS or sum(seconds) < REPEAT_S:
+        seconds.append(max(timed(), 1e-6))
+    return min(seconds)
 
 
 def measure(folder: Path) -> Speed:
-    """In this process, with torch on its best device; `folder` is on the disk whose writing is timed."""
+    """Measure in this process, on torch's best device. `folder`: where the speed of writing is measured."""
     began = time.thread_time()
-    import llmcompressor.modifiers.gptq  # noqa: F401  what a job imports
+    import llmcompressor.modifiers.gptq  # noqa: F401  a job imports it too
     import torch
     from compressed_tensors.quantization import QuantizationArgs
     from compressed_tensors.quantization.lifecycle.forward import fake_quantize
@@ -182,7 +184,7 @@ def measure(folder: Path) -> Speed:
 
 
 def _write(folder: Path) -> float:
-    """Bytes/s of a file that is on the disk when the clock is stopped."""
+    """Return bytes/s of writing a file, fsync included."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         data = os.urandom(2**20)

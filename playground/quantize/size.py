@@ -1,7 +1,7 @@
-"""What a variant will weigh, from the names and shapes of the original's tensors: no weight is read, nothing is run.
+"""Predict the size of a variant from the names and shapes of the original's tensors; no weight is read.
 
-For compressed-tensors 0.19 it knows each tensor of the quantized checkpoint, and the bytes of the file they are in. One
-tensor more or less per layer shows: tests hold every scheme against checkpoints that llm-compressor saved.
+For compressed-tensors 0.19 every tensor of the quantized checkpoint and the size of its file are exact; tests compare
+every scheme with checkpoints that llm-compressor saved.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from playground.methods.schemes import Scheme
 
 SAFETENSORS = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
-GGUF_VOCABULARY = 40  # bytes a token of the vocabulary takes in the metadata of a GGUF file, merges included
+GGUF_VOCABULARY = 40  # bytes per vocabulary token in the metadata of a GGUF file, merges included
 BLOCK = 128  # rows and columns that share a scale in FP8_BLOCK
 WORD = 32  # bits of a packed integer
 HEADER_ALIGNMENT = 8
@@ -42,7 +42,7 @@ Chosen = Callable[[str], "tuple[Scheme, int | None] | None"]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Bytes of the tensors, of the weight files with their headers, and whether they are exact or an approximation."""
+    """Bytes of the tensors and of the weight files with their headers, and whether they are exact."""
 
     tensors: int
     files: int
@@ -54,68 +54,68 @@ QuantizedLayers = list[tuple[recipes.Layer, Scheme, int | None]]
 
 
 def quantized_layers(checkpoint: Checkpoint, recipe: Recipe) -> QuantizedLayers:
-    """The layers that a completed recipe quantizes, each with its scheme and group size."""
-    found: QuantizedLayers = []
+    """Return the layers that a completed recipe quantizes, each with its scheme and group size."""
+    layers: QuantizedLayers = []
     for layer in recipes.linear_layers(checkpoint.tensors):
         if any(recipes.matches(layer.name, pattern) for pattern in recipe.ignore):
             continue
-        named = [kept.upper() for pattern, kept in recipe.keep if recipes.matches(layer.name, pattern)]
-        if set(named) & set(UNQUANTIZED):
+        names = [scheme_name.upper() for pattern, scheme_name in recipe.keep if recipes.matches(layer.name, pattern)]
+        if set(names) & set(UNQUANTIZED):
             continue
-        scheme = SCHEMES[named[0] if named else recipe.scheme]
-        found.append((layer, scheme, recipe.group_size if scheme.chooses_group else scheme.group))
-    return found
+        scheme = SCHEMES[names[0] if names else recipe.scheme]
+        layers.append((layer, scheme, recipe.group_size if scheme.chooses_group else scheme.group))
+    return layers
 
 
 def size(checkpoint: Checkpoint, recipe: Recipe) -> Size:
-    """Bytes of what a completed recipe makes of the checkpoint. Raises UnknownVariant, InvalidRecipe."""
+    """Return the size of the variant that a completed recipe makes. Raises UnknownVariant, InvalidRecipe."""
     if recipe.method == "gguf":
         return _gguf(checkpoint, recipe)
     if recipe.scheme in SCHEMES:
         return _compressed_tensors(checkpoint, recipe)
     _, entry = on_load(recipe.scheme)
-    kept = _left_out(checkpoint, recipe)
-    rest = [tensor for tensor in checkpoint.tensors if tensor not in kept]
+    ignored = _left_out(checkpoint, recipe)
+    rest = [tensor for tensor in checkpoint.tensors if tensor not in ignored]
     count = weights.on_load_bytes(rest, entry, checkpoint.form.dtype, tied=checkpoint.tied)
-    count += sum(tensor.numel * weights.TORCH_BYTES[checkpoint.form.dtype] for tensor in kept)
+    count += sum(tensor.numel * weights.TORCH_BYTES[checkpoint.form.dtype] for tensor in ignored)
     return Size(count, count, exact=not entry.quantizes, note="within 0.1 % of what bitsandbytes saves")
 
 
 def _left_out(checkpoint: Checkpoint, recipe: Recipe) -> list[Tensor]:
-    """The weights that bitsandbytes would quantize, were they not ignored. Raises InvalidRecipe."""
-    found = []
+    """Return the linear weights that the recipe excludes. Raises InvalidRecipe for a name that matches no layer."""
+    ignored = []
     for name in recipe.ignore:
-        of = [t for t in checkpoint.tensors if bitsandbytes.stays(t.name.removesuffix(".weight"), [name])]
-        found += [tensor for tensor in of if tensor not in found and weights.is_linear_weight(tensor)]
-        if not of and name != recipes.HEAD:
+        matches = [t for t in checkpoint.tensors if bitsandbytes.stays(t.name.removesuffix(".weight"), [name])]
+        ignored += [tensor for tensor in matches if tensor not in ignored and weights.is_linear_weight(tensor)]
+        if not matches and name != recipes.HEAD:
             raise InvalidRecipe(f"No layer matches {name[:80]!r}.", hint="Give a name like model.layers.0.mlp")
-    return found
+    return ignored
 
 
 def _compressed_tensors(checkpoint: Checkpoint, recipe: Recipe) -> Size:
     chosen = {layer.name: (scheme, group) for layer, scheme, group in quantized_layers(checkpoint, recipe)}
     dtype = SAFETENSORS[checkpoint.form.dtype]
     unties = recipe.method == "spinquant"  # the rotated head is no longer the embedding
-    found = quantized_tensors(
+    tensors = quantized_tensors(
         checkpoint.tensors, chosen.get, dtype, tied=checkpoint.tied and not unties, kv_cache=bool(recipe.kv_cache)
     )
-    if unties and not any(tensor.name == "lm_head.weight" for tensor in found):
-        embedding = next((one for one in checkpoint.tensors if one.name.endswith("embed_tokens.weight")), None)
+    if unties and not any(tensor.name == "lm_head.weight" for tensor in tensors):
+        embedding = next((tensor for tensor in checkpoint.tensors if tensor.name.endswith("embed_tokens.weight")), None)
         if embedding is not None:
-            found.append(Tensor("lm_head.weight", dtype, embedding.shape))
+            tensors.append(Tensor("lm_head.weight", dtype, embedding.shape))
     fused = any(len(tensor.shape) == 3 for tensor in checkpoint.tensors)
     ours = "llmcompressor" in method(recipe.method).requires
     note = "fused experts are saved one by one, with names that are not known beforehand" if fused else ""
-    return Size(weights.size_bytes(found), file_bytes(found), exact=ours and not fused, note=note)
+    return Size(weights.size_bytes(tensors), file_bytes(tensors), exact=ours and not fused, note=note)
 
 
 def _gguf(checkpoint: Checkpoint, recipe: Recipe) -> Size:
-    """One file with llama.cpp's names; norms and biases are FP32 there."""
+    """Return the size of the GGUF file; norms and biases are FP32 in it."""
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     config = checkpoint.config
-    held = [one for one in checkpoint.tensors if not (checkpoint.tied and one.name == "lm_head.weight")]
-    names, known = _gguf_names(config.get("model_type"), int(config.get("num_hidden_layers") or 0), held)
+    tensors = [tensor for tensor in checkpoint.tensors if not (checkpoint.tied and tensor.name == "lm_head.weight")]
+    names, all_named = _gguf_names(config.get("model_type"), int(config.get("num_hidden_layers") or 0), tensors)
     shape = quantize_gguf.Shape(
         architecture=str(config.get("model_type", "")),
         layers=int(config.get("num_hidden_layers") or 0),
@@ -126,37 +126,35 @@ def _gguf(checkpoint: Checkpoint, recipe: Recipe) -> Size:
     )
     matrices = {
         name: tensor.shape[-1]
-        for name, tensor in zip(names, held, strict=True)
+        for name, tensor in zip(names, tensors, strict=True)
         if quantize_gguf.quantizable(name, len(tensor.shape))
     }
     kinds = dict.fromkeys(matrices, recipe.scheme)
     if recipe.scheme in methods_gguf.BASE:
         choices = quantize_gguf.choose(recipe.scheme, shape, list(matrices.items()))
         kinds = {name: choice.kind for name, choice in choices.items()}
-    for pattern, wanted in recipe.keep if known else ():
-        kinds |= {
-            name: quantize_gguf.fits(wanted, matrices[name]) for name in quantize_gguf.matching(pattern, matrices)
-        }
-    for pattern in recipe.ignore if known else ():
+    for pattern, kind in recipe.keep if all_named else ():
+        kinds |= {name: quantize_gguf.fits(kind, matrices[name]) for name in quantize_gguf.matching(pattern, matrices)}
+    for pattern in recipe.ignore if all_named else ():
         kinds |= dict.fromkeys(quantize_gguf.matching(pattern, matrices), SAFETENSORS[checkpoint.form.dtype])
     total = 0
-    for name, tensor in zip(names, held, strict=True):
+    for name, tensor in zip(names, tensors, strict=True):
         block, block_bytes = GGML_QUANT_SIZES[GGMLQuantizationType[kinds.get(name, "F32")]]
         total += tensor.numel // block * block_bytes
     mixture = recipe.scheme.endswith(("_M", "_S", "_K"))
     note = "the mixture of block types follows llama.cpp's rules" if mixture else ""
     metadata = GGUF_VOCABULARY * int(config.get("vocab_size") or 0)
-    return Size(total, total + metadata, exact=known and not mixture, note=note)
+    return Size(total, total + metadata, exact=all_named and not mixture, note=note)
 
 
-def _gguf_names(family: object, count: int, held: list[Tensor]) -> tuple[list[str], bool]:
-    """llama.cpp's names of the tensors, and whether it has one for each."""
+def _gguf_names(family: object, count: int, tensors: list[Tensor]) -> tuple[list[str], bool]:
+    """Return llama.cpp's names of the tensors, and whether every tensor has one."""
     from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, get_tensor_name_map
 
     architecture = next((arch for arch, name in MODEL_ARCH_NAMES.items() if name == family), MODEL_ARCH.LLAMA)
     table = get_tensor_name_map(architecture, count)
-    found = [table.get_name(tensor.name, try_suffixes=(".weight", ".bias")) for tensor in held]
-    return [name or tensor.name for name, tensor in zip(found, held, strict=True)], all(found)
+    names = [table.get_name(tensor.name, try_suffixes=(".weight", ".bias")) for tensor in tensors]
+    return [name or tensor.name for name, tensor in zip(names, tensors, strict=True)], all(names)
 
 
 # Tensors and file sizes of compressed-tensors.
@@ -169,9 +167,12 @@ def _ceil(value: int, divisor: int) -> int:
 def layer_tensors(
     module: str, rows: int, columns: int, scheme: Scheme, group: int | None, dtype: str
 ) -> tuple[Tensor, ...]:
-    """What takes the place of `module`.weight of [rows, columns]. `dtype` is the type of the original, and of scales.
+    """Return the tensors that replace `module`.weight of [rows, columns].
 
-    `group` is the number of columns that share a scale, where the scheme has groups.
+    group  columns that share a scale, for schemes with groups
+    dtype  type of the original, and of scales
+
+    Raises ValueError if the groups do not divide the columns.
     """
     group = scheme.group or group
     if scheme.strategy in ("group", "tensor_group"):
@@ -185,21 +186,21 @@ def layer_tensors(
     else:
         scale = (1,)
     if scheme.kind == "int":
-        found = _integers(rows, columns, scale, scheme, dtype)
+        parts = _integers(rows, columns, scale, scheme, dtype)
     elif scheme.bits == 4:
-        found = [("weight_packed", "U8", (rows, columns // 2))]
+        parts = [("weight_packed", "U8", (rows, columns // 2))]
         if scheme.strategy == "tensor_group":
-            found += [("weight_scale", "F8_E4M3", scale), ("weight_global_scale", "F32", (1,))]
+            parts += [("weight_scale", "F8_E4M3", scale), ("weight_global_scale", "F32", (1,))]
         else:
-            found.append(("weight_scale", "U8", scale))
+            parts.append(("weight_scale", "U8", scale))
     else:
         microscaled = scheme.strategy == "group" and scheme.group == 32
-        found = [("weight", "F8_E4M3", (rows, columns)), ("weight_scale", "U8" if microscaled else dtype, scale)]
+        parts = [("weight", "F8_E4M3", (rows, columns)), ("weight_scale", "U8" if microscaled else dtype, scale)]
     if scheme.activations == "local":
-        found.append(("input_global_scale", "F32", (1,)))
+        parts.append(("input_global_scale", "F32", (1,)))
     elif scheme.activations == "tensor":
-        found.append(("input_scale", dtype, (1,)))
-    return tuple(Tensor(f"{module}.{name}", kind, shape) for name, kind, shape in found)
+        parts.append(("input_scale", dtype, (1,)))
+    return tuple(Tensor(f"{module}.{name}", kind, shape) for name, kind, shape in parts)
 
 
 def _integers(
@@ -208,27 +209,27 @@ def _integers(
     if scheme.activations:
         # With quantized inputs compressed-tensors packs nothing: W4A8 takes the bytes of W8A8.
         return [("weight", "I8", (rows, columns)), ("weight_scale", dtype, scale)]
-    found = [
+    parts = [
         ("weight_packed", "I32", (rows, _ceil(columns * scheme.bits, WORD))),
         ("weight_scale", dtype, scale),
         ("weight_shape", "I64", (2,)),
     ]
     if not scheme.symmetric:
-        found.append(("weight_zero_point", "I32", (_ceil(rows * scheme.bits, WORD), scale[-1])))
-    return found
+        parts.append(("weight_zero_point", "I32", (_ceil(rows * scheme.bits, WORD), scale[-1])))
+    return parts
 
 
 def quantized_tensors(
     tensors: Iterable[Tensor], chosen: Chosen, dtype: str, *, tied: bool, kv_cache: bool = False
 ) -> list[Tensor]:
-    """The tensors of the checkpoint after quantizing.
+    """Return the tensors of the quantized checkpoint.
 
-    chosen    scheme and group size of a module, None for what stays as it is
+    chosen    returns scheme and group size of a module, None for one that is not quantized
     dtype     safetensors name of the type the model is loaded in
     tied      the output head is the input embedding and is stored once
-    kv_cache  a scale for the keys and one for the values of every attention layer
+    kv_cache  whether attention layers have a scale for keys and one for values
     """
-    found: list[Tensor] = []
+    quantized: list[Tensor] = []
     attentions: dict[str, None] = {}
     for tensor in tensors:
         module, _, leaf = tensor.name.rpartition(".")
@@ -239,23 +240,23 @@ def quantized_tensors(
         name = module if leaf == "weight" else tensor.name
         choice = chosen(name) if len(tensor.shape) in (2, 3) else None
         if choice is None:
-            found.append(Tensor(tensor.name, dtype if tensor.dtype in FLOATS else tensor.dtype, tensor.shape))
+            quantized.append(Tensor(tensor.name, dtype if tensor.dtype in FLOATS else tensor.dtype, tensor.shape))
             continue
         *copies, rows, columns = tensor.shape
-        # fused experts are taken apart: one linear layer each
+        # fused experts are saved as one linear layer each
         names = [f"{name}.{copy}" for copy in range(copies[0])] if copies else [name]
-        for one in names:
-            found += layer_tensors(one, rows, columns, *choice, dtype)
+        for copy_name in names:
+            quantized += layer_tensors(copy_name, rows, columns, *choice, dtype)
     if kv_cache:
-        found += [Tensor(f"{name}.{part}_scale", dtype, (1,)) for name in attentions for part in "kv"]
-    return found
+        quantized += [Tensor(f"{name}.{part}_scale", dtype, (1,)) for name in attentions for part in "kv"]
+    return quantized
 
 
 def header_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes before the first weight of one .safetensors file: 8 for the length, and the JSON, padded to a multiple."""
+    """Return the bytes before the first weight of a .safetensors file: 8 for the length, and the padded JSON."""
     table: dict[str, object] = {"__metadata__": {"format": "pt"}}
     position = 0
-    for tensor in sorted(tensors, key=lambda one: (-_RANK[one.dtype], one.name)):
+    for tensor in sorted(tensors, key=lambda tensor: (-_RANK[tensor.dtype], tensor.name)):
         end = position + tensor.bytes
         table[tensor.name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [position, end]}
         position = end
@@ -264,6 +265,6 @@ def header_bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def file_bytes(tensors: Iterable[Tensor]) -> int:
-    """The whole .safetensors file; several shards are some kilobytes more."""
-    held = list(tensors)
-    return header_bytes(held) + sum(tensor.bytes for tensor in held)
+    """Return the size of a .safetensors file; several shards take some kilobytes more."""
+    tensors = list(tensors)
+    return header_bytes(tensors) + sum(tensor.bytes for tensor in tensors)

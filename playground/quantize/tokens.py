@@ -1,8 +1,8 @@
-"""Samples as the exact token ids a method sees, and their hash.
+"""Tokenize calibration samples to the exact token ids that a method reads, and hash them.
 
-One sample is one sequence, cut at `max_length`. Sequences are not padded, and short ones are not packed together: a
-method runs them one at a time, and a document boundary inside a sequence is something the model never meets in use.
-Only sequences of fewer than MIN_TOKENS tokens are left out.
+One sample is one sequence, truncated at `max_length`. Sequences are neither padded nor packed: a method runs them one
+at a time, and in use a model never reads two documents in one sequence. Sequences of fewer than MIN_TOKENS tokens are
+skipped.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MIN_TOKENS = 8
 
 @dataclass(frozen=True, slots=True)
 class Tokenized:
-    """What a method is calibrated on, ready for it.
+    """Tokenized calibration text.
 
     ids           one tuple of token ids per sequence
-    templated     how many of them are conversations rendered with the tokenizer's chat template
-    truncated     how many were cut at the maximum length
+    templated     number of sequences rendered with the tokenizer's chat template
+    truncated     number of sequences truncated at the maximum length
     content_hash  sha256 of the ids as compact JSON, a list of lists
     """
 
@@ -40,24 +40,24 @@ class Tokenized:
         return sum(map(len, self.ids))
 
     def columns(self) -> dict[str, list[list[int]]]:
-        """The columns of `datasets.Dataset.from_dict`, as `llmcompressor.oneshot(dataset=…)` takes it."""
+        """Return the columns for `datasets.Dataset.from_dict`, which `llmcompressor.oneshot(dataset=…)` takes."""
         return {"input_ids": [list(row) for row in self.ids], "attention_mask": [[1] * len(row) for row in self.ids]}
 
 
 def tokenize(samples: Iterable[Sample], tokenizer: Any, max_length: int, count: int) -> Tokenized:
-    """The first `count` samples that have tokens enough. Raises InvalidCalibration when there are not so many.
+    """Tokenize the first `count` samples of at least MIN_TOKENS tokens. Raises InvalidCalibration if there are fewer.
 
-    A conversation goes through the tokenizer's chat template; without one, or where the template refuses it (roles that
-    do not alternate), its text is used as prose.
+    Conversations are rendered with the tokenizer's chat template; without one, or if it refuses them (roles that do not
+    alternate), their plain text is used.
     """
     ids: list[tuple[int, ...]] = []
     templated = truncated = 0
-    for found in samples:
+    for sample in samples:
         if len(ids) == count:
             break
-        rendered = _rendered(found.messages, tokenizer) if found.messages else None
-        # A template writes the special tokens itself.
-        raw = tokenizer(found.plain) if rendered is None else tokenizer(rendered, add_special_tokens=False)
+        rendered = _rendered(sample.messages, tokenizer) if sample.messages else None
+        # The template adds the special tokens.
+        raw = tokenizer(sample.plain) if rendered is None else tokenizer(rendered, add_special_tokens=False)
         row = tuple(int(token) for token in raw["input_ids"])
         if len(row) < MIN_TOKENS:
             continue
@@ -73,12 +73,12 @@ def tokenize(samples: Iterable[Sample], tokenizer: Any, max_length: int, count: 
 
 
 def content_hash(ids: Iterable[tuple[int, ...]]) -> str:
-    """sha256 of the ids as compact JSON: `[[1,2],[3]]`."""
+    """Return the sha256 of the ids as compact JSON: `[[1,2],[3]]`."""
     return hashlib.sha256(json.dumps(list(ids), separators=(",", ":")).encode()).hexdigest()
 
 
 def _rendered(messages: tuple[Message, ...], tokenizer: Any) -> str | None:
-    """The chat as the template writes it; None where there is no template, or it refuses even without a system turn."""
+    """Return the rendered conversation; None without a template, or if it refuses it with and without system turn."""
     import jinja2
 
     if not getattr(tokenizer, "chat_template", None):
@@ -92,7 +92,7 @@ def _rendered(messages: tuple[Message, ...], tokenizer: Any) -> str | None:
 
 
 def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The system turn at the head of the first user turn, for templates that know no system role."""
+    """Prepend the system turn to the first user turn, for templates without a system role."""
     if len(messages) < 2 or messages[0]["role"] != "system" or messages[1]["role"] != "user":
         return messages
     joined: Message = {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
