@@ -137,7 +137,7 @@ def ours(requests: Requests, address: str, prompts: Prompts, server: Server, tes
         if done == test.concurrency:  # the warm-up is over
             before.update(server.counted())
 
-    answers = bench.answered(requests, address, prompts, test, on_answer)
+    answers = bench.run_level(requests, address, prompts, test, on_answer)
     if wrong := [answer.prompt_tokens for answer in answers if answer.prompt_tokens != test.prompt_tokens]:
         raise RuntimeError(f"Prompts of {wrong} tokens instead of {test.prompt_tokens}.")
     counted = means(before, server.counted(), test)

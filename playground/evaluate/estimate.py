@@ -164,8 +164,8 @@ def _here(spec: EvaluateSpec | DivergenceSpec) -> tuple[dict[str, LoadSpec], lis
 def _is_here(model: names.Model) -> bool:
     """Whether making it local asks nobody."""
     if model.kind == "bundled":
-        return bundled.gguf() is not None or hub.is_here(names.parse(names.BUNDLED_REPO))
-    return model.kind != "hub" or hub.is_here(model)
+        return bundled.gguf() is not None or hub.is_downloaded(names.parse(names.BUNDLED_REPO))
+    return model.kind != "hub" or hub.is_downloaded(model)
 
 
 def _sizes(conditions: Conditions, tasks: Sequence[Task], history: Sequence[Run]) -> tuple[dict[str, Size], list[str]]:

@@ -55,10 +55,10 @@ class Scheme:
         """
         if self.kind == "int":
             return self.symmetric and not self.activations
-        return self.name in ("MXFP4A16", "MXFP4") or (self.keeps_the_name and self.group is None)
+        return self.name in ("MXFP4A16", "MXFP4") or (self.stored_as_weight and self.group is None)
 
     @property
-    def keeps_the_name(self) -> bool:
+    def stored_as_weight(self) -> bool:
         """Whether a weight is stored as `weight`, like one that is not quantized; the others are `weight_packed`."""
         return self.kind == "float" and self.bits == 8
 

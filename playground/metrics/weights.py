@@ -47,7 +47,7 @@ BITS = {
 }  # fmt: skip
 CHUNK = 1 << 22
 SAME = 1.15  # a ratio of two kinds of layers below which neither stands out
-WHAT = "relative weight error"  # what a report calls it
+ERROR_NAME = "relative weight error"  # what a report calls it
 
 
 def size_bytes(tensors: Iterable[Tensor]) -> int:
@@ -392,10 +392,10 @@ def relative_error(original: Any, stored: Any) -> float:
     """Of two torch tensors of one shape; 0 for two zero tensors."""
     wide = original.float()
     lost = stored.float() - wide
-    return of_parts([(float(lost.norm()) ** 2, float(wide.norm()) ** 2)])
+    return error_of_parts([(float(lost.norm()) ** 2, float(wide.norm()) ** 2)])
 
 
-def of_parts(parts: Iterable[tuple[float, float]]) -> float:
+def error_of_parts(parts: Iterable[tuple[float, float]]) -> float:
     """Of a tensor that was gone through piece by piece: the squares that each piece lost, and the squares in it."""
     lost = there = 0.0
     for one, other in parts:

@@ -235,7 +235,7 @@ def needed(model: Model, listed: Listing) -> dict[str, int]:
     return {name: listed.files[name] for name in [*small, *weights]}
 
 
-def is_here(model: Model) -> bool:
+def is_downloaded(model: Model) -> bool:
     """Whether `download` would fetch nothing; where the hub cannot be asked, whether there are weights at all."""
     try:
         listed = listing(model)
@@ -262,7 +262,7 @@ def download(
         return here[0]
     request = {"repo": model.repo, "commit": listed.commit, "files": files, "force": force}
     fetched = process.run("playground.models.fetch", [json.dumps(request)], report, stop, f"Downloading {model.repo}")
-    remember(model, listed.commit)
+    record_commit(model, listed.commit)
     return Path(fetched["path"])
 
 
@@ -368,7 +368,7 @@ def complete(path: Path, files: Mapping[str, int]) -> bool:
         return False
 
 
-def remember(model: Model, commit: str) -> None:
+def record_commit(model: Model, commit: str) -> None:
     """Note which commit the branch was at, as the library does, so that the name works without the hub."""
     name = model.revision or "main"
     if COMMIT.fullmatch(name):

@@ -29,7 +29,7 @@ from playground.jobs.progress import Report
 from playground.methods import method
 from playground.methods.llm_compressor import to_yaml
 from playground.methods.recipe import Recipe
-from playground.metrics.weights import WHAT, LayerError, relative_error
+from playground.metrics.weights import ERROR_NAME, LayerError, relative_error
 from playground.models.load import load_model, refuse_not_finite
 from playground.quantize import probe as quantize_probe
 
@@ -193,7 +193,7 @@ def _told(model: Any, report: Report) -> list[LayerError]:
     errors = []
     for error in rounding_errors(model):
         errors.append(error)
-        report.layer(error.name, error.relative_error, WHAT)
+        report.layer(error.name, error.relative_error, ERROR_NAME)
     return errors
 
 
@@ -322,7 +322,7 @@ class Watch:
         """GPTQ or AutoRound has just replaced a weight."""
         error = LayerError(name, relative_error(original, stored))
         self.errors.append(error)
-        self._report.layer(name, error.relative_error, WHAT)
+        self._report.layer(name, error.relative_error, ERROR_NAME)
 
     def searched(self, name: str, error: float) -> None:
         """AWQ has found its scales for the layers that follow `name`."""

@@ -34,7 +34,7 @@ from playground.errors import (
     QuantizeFailed,
     UnsupportedModel,
 )
-from playground.metrics.weights import of_parts, read_tensors
+from playground.metrics.weights import error_of_parts, read_tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -290,7 +290,7 @@ def relative_error(values: npt.NDArray[np.float32], blocks: npt.NDArray[np.uint8
 
     step = max(1, CHUNK // source.shape[1])
     with ThreadPoolExecutor(threads) as pool:
-        return of_parts(pool.map(part, range(0, source.shape[0], step)))
+        return error_of_parts(pool.map(part, range(0, source.shape[0], step)))
 
 
 # The field `tokenizer.ggml.pre`: llama.cpp's pre-tokenizer.

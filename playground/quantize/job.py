@@ -29,7 +29,7 @@ from playground.jobs.kinds import Submit, T
 from playground.jobs.progress import Clock, Report
 from playground.methods.recipe import Recipe, variant_name
 from playground.methods.table import method
-from playground.metrics.weights import WHAT, LayerError, content_hash
+from playground.metrics.weights import ERROR_NAME, LayerError, content_hash
 from playground.models import checkpoint, names
 from playground.models.checkpoint import Checkpoint
 from playground.models.variants import open_checkpoint
@@ -212,7 +212,7 @@ def _make(
 
     def on_layer(error: LayerError) -> None:
         errors.append(error)
-        report.layer(error.name, error.relative_error, WHAT)
+        report.layer(error.name, error.relative_error, ERROR_NAME)
 
     # The worker is stopped by a signal. What comes back is the model in memory, or nothing where there is none.
     model = writer(recipe.method).make(source, partial, recipe, tokens, report.progress, lambda: False, on_layer)

@@ -224,7 +224,7 @@ def _refuse_experts(experts: Sequence[Layer], of: Mapping[Layer, Scheme], recipe
     read_as = SCHEMES[next((one.upper() for one in kept if one.upper() not in UNQUANTIZED), recipe.scheme)]
     for layer in experts:
         stored = of.get(layer)
-        if stored is None and read_as.keeps_the_name:
+        if stored is None and read_as.stored_as_weight:
             continue
         if stored is not None and not stored.loads_in_experts:
             raise InvalidRecipe(

@@ -291,10 +291,10 @@ def measure(
     requests: Requests, address: str, prompts: Prompts, test: BenchTest, on_answer: Callable[[int], None]
 ) -> Level:
     """One level of the sweep. `on_answer` gets how many are done."""
-    return level(answered(requests, address, prompts, test, on_answer))
+    return level(run_level(requests, address, prompts, test, on_answer))
 
 
-def answered(
+def run_level(
     requests: Requests, address: str, prompts: Prompts, test: BenchTest, on_answer: Callable[[int], None]
 ) -> list[Answer]:
     """The requests of one level as they ended; a first request of every worker is the warm-up and is not among them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.metrics.weights import LayerError, of_parts, relative_error
+from playground.metrics.weights import LayerError, error_of_parts, relative_error
 
 
 def test_a_relative_error_is_a_ratio_of_norms() -> None:
@@ -14,8 +14,8 @@ def test_a_relative_error_is_a_ratio_of_norms() -> None:
     assert relative_error(original, stored) == pytest.approx(0.1)
     assert relative_error(original.bfloat16(), original.bfloat16()) == 0.0
     assert relative_error(torch.zeros(2), torch.zeros(2)) == 0.0
-    assert of_parts([(0.0, 9.0), (0.25, 16.0)]) == pytest.approx(0.1)
-    assert of_parts([]) == 0.0
+    assert error_of_parts([(0.0, 9.0), (0.25, 16.0)]) == pytest.approx(0.1)
+    assert error_of_parts([]) == 0.0
 
 
 def test_decibels_of_a_layer() -> None:

@@ -146,11 +146,11 @@ def test_unreachable_is_said_at_once(hub: Hub, how: str, monkeypatch: pytest.Mon
 
 def test_an_incomplete_cache_is_not_a_model(hub: Hub, llama: Path) -> None:
     hub.add(NAME, llama)
-    assert not hub_module.is_here(names.parse(NAME))
+    assert not hub_module.is_downloaded(names.parse(NAME))
     spec = models.resolve(NAME)
-    assert hub_module.is_here(names.parse(NAME))
+    assert hub_module.is_downloaded(names.parse(NAME))
     (Path(spec.path) / "model.safetensors").unlink()
-    assert not hub_module.is_here(names.parse(NAME))
+    assert not hub_module.is_downloaded(names.parse(NAME))
     hub.status = 503
     hub_module._listings.clear()
     hub_module._described.clear()
