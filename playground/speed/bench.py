@@ -1,12 +1,12 @@
-"""Prefill and decode speed of variants on their engines, one at a time, with repetitions: the numbers to quote.
+"""Prefill and decode speed of variants on their engines, measured one at a time with repetitions.
 
 pp<N>: N prompt tokens are read. tg<N>: N tokens are generated after a prompt of one, or of D (`tg<N> @ d<D>`). As in
-llama-bench, end tokens are ignored, and a first repetition of each test is a warm-up and discarded. What cannot run is
-a row with its reason, and the others go on.
+llama-bench, end tokens are ignored and the first repetition of each test is a discarded warm-up. A test that fails is a
+row with its error, and the others continue.
 
-The concurrency sweep measures what a server gives when several requests come at once. c workers send a new request as
-soon as the last one is answered, as `--max-concurrency` of vLLM's serving benchmark does. All times are the client's,
-from sending, so that queueing is in the time to the first token.
+The concurrency sweep measures a server under several concurrent requests. c workers send a new request as soon as the
+last one is answered, as with `--max-concurrency` of vLLM's serving benchmark. All times are the client's, from sending,
+so the time to the first token includes queueing.
 Over the requests of a level: throughput = output tokens / (last token − first sending) · TTFT = first token − sending ·
 TPOT = (last − first token)/(n − 1) of each request · p50 and p99 as `numpy.percentile` interpolates them.
 """
@@ -55,22 +55,22 @@ def bench(
     on_stage: OnStage = lambda _: None,
     requests: Requests | None = None,
 ) -> Iterator[BenchRow]:
-    """Rows as they are measured. `probe`: this machine's device and its measured bandwidth, for the MBU of decoding.
+    """Yield rows as they are measured. Raises Cancelled after `requests.stop()`.
 
-    `requests.stop()` ends it: Cancelled.
+    probe  this machine's device and its measured bandwidth, for the MBU of decoding
     """
-    chosen, with_engine = plan or Plan(), requests or Requests(engine)
+    bench_plan, shared_requests = plan or Plan(), requests or Requests(engine)
     try:
         for address in addresses:
-            yield from _one(engine, address, chosen, probe, on_stage, with_engine)
+            yield from _rows_of(engine, address, bench_plan, probe, on_stage, shared_requests)
     finally:
-        with_engine.abort()
+        shared_requests.abort()
 
 
-def _one(
+def _rows_of(
     engine: Engine, address: str, plan: Plan, probe: Probe | None, on_stage: OnStage, requests: Requests
 ) -> Iterator[BenchRow]:
-    asked = Address.parse(address)
+    parsed = Address.parse(address)
 
     def load() -> Loaded:
         return engine.load(
@@ -83,21 +83,21 @@ def _one(
     try:
         on_stage(Stage(address, LOAD, 0, 1, Progress("Loading")))
         loaded = load()
-        # The engine holds it by its own name, which need not be the one that was asked for (a cast to the same type).
-        held = str(Address.parse(loaded.id).on(asked.engine))
-        prompts = Prompts(engine, held)
+        # The engine's id may differ from the requested one (a cast to the same type is the reference).
+        loaded_address = str(Address.parse(loaded.id).on(parsed.engine))
+        prompts = Prompts(engine, loaded_address)
     except Cancelled:
         raise
     except PlaygroundError as error:
-        yield failure(asked.variant, asked.engine, LOAD, address, error)
+        yield failure(parsed.variant, parsed.engine, LOAD, address, error)
         return
     for test in plan.tests():
         try:
             for attempt in (1, 2):
                 try:
-                    row = _measure(test, loaded, held, prompts, probe, on_stage, requests, address)
+                    row = _measure(test, loaded, loaded_address, prompts, probe, on_stage, requests, address)
                     break
-                except UnknownVariant:  # somebody else's load has unloaded it since
+                except UnknownVariant:  # another load has unloaded it
                     if attempt == 2:
                         raise
                     load()
@@ -114,7 +114,7 @@ def _one(
 def _measure(
     test: BenchTest,
     loaded: Loaded,
-    held: str,
+    loaded_address: str,
     prompts: Prompts,
     probe: Probe | None,
     on_stage: OnStage,
@@ -141,22 +141,22 @@ def _measure(
 
     if test.concurrency is not None:
         at(0)
-        found = measure(requests, held, prompts, test, lambda done: at(done) if done < test.steps else None)
+        sweep = measure(requests, loaded_address, prompts, test, lambda done: at(done) if done < test.steps else None)
         return replace(
             base,
-            tok_s_mean=found.output_tok_s,
+            tok_s_mean=sweep.output_tok_s,
             clock="client",
             concurrency=test.concurrency,
-            total_tok_s=found.total_tok_s,
-            ttft_p50_s=found.ttft_p50_s,
-            ttft_p99_s=found.ttft_p99_s,
-            tpot_p50_s=found.tpot_p50_s,
-            tpot_p99_s=found.tpot_p99_s,
+            total_tok_s=sweep.total_tok_s,
+            ttft_p50_s=sweep.ttft_p50_s,
+            ttft_p99_s=sweep.ttft_p99_s,
+            tpot_p50_s=sweep.tpot_p50_s,
+            tpot_p99_s=sweep.tpot_p99_s,
         )
     answers = []
     for run in range(test.steps):
         at(run)
-        answers.append(requests.answer(held, prompts.take(test.prompt_tokens), test.output_tokens))
+        answers.append(requests.answer(loaded_address, prompts.take(test.prompt_tokens), test.output_tokens))
     timed = [(_prefill if test.kind == "prefill" else _decode)(answer, loaded.clock) for answer in answers[1:]]
     speeds = [speed for speed, _ in timed]
     row = replace(
@@ -176,7 +176,10 @@ def _prefill(answer: Answer, clock: Clock) -> tuple[float, Clock]:
 
 
 def _decode(answer: Answer, clock: Clock) -> tuple[float, Clock]:
-    """From the tokens' own times; an engine that gives none may report a speed, which beats arrival at the client."""
+    """Return tokens/s and the clock it was measured with.
+
+    From the tokens' times; if those are the client's and the engine reports a speed, that is preferred.
+    """
     if clock == "client" and answer.decode_tok_s:
         return answer.decode_tok_s, "engine"
     speed = timing(Trace(answer.prompt_tokens, answer.times_s)).decode_tok_s
@@ -186,10 +189,10 @@ def _decode(answer: Answer, clock: Clock) -> tuple[float, Clock]:
 
 
 def _with_utilisation(row: BenchRow, test: BenchTest, loaded: Loaded, probe: Probe | None) -> BenchRow:
-    """MBU, or the reason why there is none."""
+    """Return the row with its MBU, or with the reason why it has none."""
     if loaded.streamed_bytes is None:
         return replace(row, mbu_missing="the engine does not tell how many bytes one token reads")
-    mean_context = test.prompt_tokens + test.output_tokens / 2  # what was there, and half of the answer
+    mean_context = test.prompt_tokens + test.output_tokens / 2
     row = replace(row, bytes_per_token=loaded.streamed_bytes + loaded.kv_bytes_per_token * mean_context)
     if probe is None or not probe.bandwidth:
         return replace(row, mbu_missing="the bandwidth of this device is not measured")
@@ -201,12 +204,12 @@ def _with_utilisation(row: BenchRow, test: BenchTest, loaded: Loaded, probe: Pro
     return replace(row, mbu=share, bandwidth=probe.bandwidth)
 
 
-# Progress, and the time that is left.
+# Progress and remaining time.
 
 
 @dataclass(slots=True)
 class Pace:
-    """Feed it every stage with the time it came, in seconds of one clock."""
+    """Estimates the remaining time of a measurement from its stages (`see`). Times are seconds of one clock."""
 
     addresses: Sequence[str]
     plan: Plan
@@ -225,7 +228,7 @@ class Pace:
 
     @property
     def done(self) -> int:
-        """Steps behind this one; those of an address that failed are behind as soon as the next one begins."""
+        """Number of finished steps; the skipped steps of a failed address count once the next address begins."""
         return self._position
 
     def see(self, stage: Stage, now: float) -> None:
@@ -239,17 +242,17 @@ class Pace:
         self._position = self._steps().index((stage.address, stage.test), 0) + stage.run
 
     def left_s(self, now: float) -> float | None:
-        """Seconds until the end, as far as one can tell; None before the first generation is done.
+        """Return the estimated seconds until the end; None before the first generation is done.
 
-        A test that has not run yet is taken for as long as the mean of those that have.
+        A test that has not run yet is assumed to take the mean of those that have.
         """
-        runs = [seconds for name, all_of in self._took.items() if name != LOAD for seconds in all_of]
+        runs = [seconds for name, durations in self._took.items() if name != LOAD for seconds in durations]
         if not runs:
             return None
-        means = {name: fmean(all_of) for name, all_of in self._took.items()}
-        otherwise = {LOAD: means.get(LOAD, 0.0)}
-        ahead = [means.get(name, otherwise.get(name, fmean(runs))) for _, name in self._steps()[self._position :]]
-        return max(0.0, sum(ahead) - min(now - self._since, ahead[0] if ahead else 0.0))
+        means = {name: fmean(durations) for name, durations in self._took.items()}
+        fallback = {LOAD: means.get(LOAD, 0.0)}
+        remaining = [means.get(name, fallback.get(name, fmean(runs))) for _, name in self._steps()[self._position :]]
+        return max(0.0, sum(remaining) - min(now - self._since, remaining[0] if remaining else 0.0))
 
 
 # The concurrency sweep.
@@ -257,7 +260,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level. Seconds and tokens per second."""
+    """Results of one level of the sweep. Seconds and tokens per second."""
 
     requests: int
     output_tok_s: float
@@ -269,7 +272,7 @@ class Level:
 
 
 def level(answers: Sequence[Answer]) -> Level:
-    """The numbers of one level from its requests, of at least two tokens each. Raises ValueError without a span."""
+    """Compute a level from its requests, of at least two tokens each. Raises ValueError if the clock stood still."""
     span = max(answer.arrived_s[-1] for answer in answers) - min(answer.sent_s for answer in answers)
     if span <= 0:
         raise ValueError("the clock did not advance")
@@ -290,14 +293,14 @@ def level(answers: Sequence[Answer]) -> Level:
 def measure(
     requests: Requests, address: str, prompts: Prompts, test: BenchTest, on_answer: Callable[[int], None]
 ) -> Level:
-    """One level of the sweep. `on_answer` gets how many are done."""
+    """Measure one level of the sweep. `on_answer` is called with the number of finished requests."""
     return level(run_level(requests, address, prompts, test, on_answer))
 
 
 def run_level(
     requests: Requests, address: str, prompts: Prompts, test: BenchTest, on_answer: Callable[[int], None]
 ) -> list[Answer]:
-    """The requests of one level as they ended; a first request of every worker is the warm-up and is not among them."""
+    """Return the answers of one level, without the warm-up, which is one request for each worker."""
     workers = test.concurrency or 1
     _wave(requests, address, prompts, test, workers, on_answer)
     return _wave(requests, address, prompts, test, test.runs, lambda done: on_answer(workers + done))
@@ -308,33 +311,33 @@ def _wave(
 ) -> list[Answer]:
     group = f"sweep-{uuid.uuid4().hex}"
 
-    def one() -> Answer:
+    def answer() -> Answer:
         return requests.answer(address, prompts.take(test.prompt_tokens), test.output_tokens, group)
 
-    found = []
+    answers = []
     with ThreadPoolExecutor(test.concurrency, thread_name_prefix="sweep") as pool:
-        waiting = [pool.submit(one) for _ in range(count)]
+        futures = [pool.submit(answer) for _ in range(count)]
         try:
-            for done in as_completed(waiting):
-                found.append(done.result())
-                on_answer(len(found))
-        except BaseException:  # Ctrl+C too: leaving the pool waits for its workers, so they must end now
+            for future in as_completed(futures):
+                answers.append(future.result())
+                on_answer(len(answers))
+        except BaseException:  # Ctrl+C too: leaving the pool waits for its workers, so their requests must end
             pool.shutdown(wait=False, cancel_futures=True)
             requests.abort()
             raise
-    return found
+    return answers
 
 
-# Requests: prompts that no cache has seen, one timed answer, and a way to stop all of them.
+# Requests: uncached prompts, timed answers, stopping.
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One generation, timed twice: on the client's clock, and on the one that its tokens carry. Seconds.
+    """One generation, timed by the client and by the engine. Seconds.
 
-    sent_s     when the request left, arrived_s when each token was here: one monotonic clock for all requests
-    times_s    each token's own time since the request was accepted
-    prefill_s  what the engine reports of the prompt, else what its first token took; `reported` tells which
+    sent_s     when the request was sent; arrived_s: when each token arrived. One monotonic clock for all requests
+    times_s    each token's time since the request was accepted, as the token states it
+    prefill_s  the engine's time for the prompt if it reports one (`prefill_reported`), else the first token's
     """
 
     prompt_tokens: int
@@ -358,22 +361,21 @@ class Answer:
 
 
 class Prompts:
-    """Prompts of any length in tokens of ordinary prose, each in an order of its own.
+    """Prompts of any length, made of tokens of prose in random order.
 
-    Two prompts of one length are read at the same speed, and they share no beginning: a prefix cache that somebody left
-    on finds nothing to keep.
+    Prompts of one length take the same time, and share no prefix that a prefix cache could reuse.
     """
 
     def __init__(self, engine: Engine, address: str) -> None:
         self._words = engine.prompt(address, PROSE).ids
-        self._random = random.Random()  # noqa: S311 - no secret, only never the same prompt twice
+        self._random = random.Random()  # noqa: S311 - not for security
 
     def take(self, count: int) -> tuple[int, ...]:
         return tuple(self._random.choices(self._words, k=count))
 
 
 class Requests:
-    """Everything of one measurement that is with the engine. `stop` may come from any thread, at any time."""
+    """Sends the requests of one measurement and can stop them. `stop` may be called from any thread."""
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.perf_counter) -> None:
         self._engine, self._clock = engine, clock
@@ -386,12 +388,12 @@ class Requests:
         return self._stopped.is_set()
 
     def stop(self) -> None:
-        """End what runs; whatever is asked for afterwards raises Cancelled."""
+        """Abort the running generations; later calls of `answer` raise Cancelled."""
         self._stopped.set()
         self.abort()
 
     def abort(self) -> None:
-        """End the generations that run now."""
+        """Abort the running generations."""
         with self._lock:
             active = list(self._active)
         for request_id in active:
@@ -401,7 +403,10 @@ class Requests:
                 log.info("abort of %s: %s", request_id, error)
 
     def answer(self, address: str, ids: tuple[int, ...], count: int, group: str = "") -> Answer:
-        """Generate exactly `count` tokens. `group` overlaps the other requests of that name. Raises Cancelled."""
+        """Generate exactly `count` tokens. Raises Cancelled, EngineError if there are fewer.
+
+        group  requests with the same group run concurrently; "": alone
+        """
         self._check()
         request = Generation(
             address,
@@ -431,14 +436,14 @@ class Requests:
                 hint="Its server may not know `ignore_eos`, or its context is shorter than this test needs.",
             )
         reported = finish.reported
-        said = reported.prefill_s if reported else None
+        prefill_s = reported.prefill_s if reported else None
         return Answer(
             prompt_tokens=finish.prompt_tokens or len(ids),
             sent_s=sent,
             arrived_s=tuple(arrived),
             times_s=tuple(token.time_s for token in tokens),
-            prefill_s=said or tokens[0].step_s,
-            prefill_reported=bool(said),
+            prefill_s=prefill_s or tokens[0].step_s,
+            prefill_reported=bool(prefill_s),
             decode_tok_s=reported.decode_tok_s if reported else None,
             contended=finish.contended,
         )

@@ -1,4 +1,4 @@
-"""A measurement of one browser tab: it runs in a thread of its own, and the page reads how far it is."""
+"""Measurements of browser tabs: each runs in its own thread, and the page streams its state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WAITING = Progress("Waiting: another measurement is running on this device")
 
 
 class Measurement:
-    """Measures once. `device` is held meanwhile: two measurements at once would measure each other."""
+    """One measurement, started by the constructor. It holds the lock `device`, so only one runs at a time."""
 
     def __init__(
         self, engine: Engine, addresses: Sequence[str], plan: Plan, labels: Labels, device: threading.Lock
@@ -55,26 +55,26 @@ class Measurement:
         return self._state == "running"
 
     def stop(self) -> None:
-        """End it in the engine too; what is measured so far stays."""
+        """Stop the measurement and its requests; rows so far are kept."""
         self._requests.stop()
 
     def value(self) -> str:
-        """What the page shows now."""
+        """Return the page's state as JSON."""
         with self._news:
-            trouble = self._error or self._kept.error  # rows that could not be saved are there all the same
-            shown: dict[str, Any] = {
+            error = self._error or self._kept.error  # rows are shown even if they could not be stored
+            state: dict[str, Any] = {
                 "state": self._state,
-                "rows": [shown_row(found, self._labels) for found in self._rows],
-                "error": [trouble.message, trouble.hint] if trouble else None,
+                "rows": [shown_row(row, self._labels) for row in self._rows],
+                "error": [error.message, error.hint] if error else None,
                 "headline": headline(self._rows, self._labels),
                 "chosen": len(self._addresses),
             }
             if self._state == "running":
-                shown["stage"] = self._progress()
+                state["stage"] = self._progress()
             else:
-                shown["files"] = files(self._rows)
-                shown["run"] = self._kept.id
-            return inert(shown)
+                state["files"] = files(self._rows)
+                state["run"] = self._kept.id
+            return inert(state)
 
     def _progress(self) -> dict[str, Any]:
         stage, now = self._stage, time.monotonic()
@@ -91,17 +91,17 @@ class Measurement:
 
     @property
     def run_id(self) -> str:
-        """The run that it became; "" before its end, and where it could not be stored."""
+        """Id of the stored run; "" before the end, and if it could not be stored."""
         return self._kept.id
 
     def claim(self) -> bool:
-        """True for the first caller: one stream tells the page, and its end is the measurement's."""
+        """Return True for the first caller only, whose stream ends the measurement when it is closed."""
         with self._news:
-            watched, self._watched = self._watched, True
-        return not watched
+            was_watched, self._watched = self._watched, True
+        return not was_watched
 
     def changes(self) -> Iterator[str]:
-        """The page's value whenever it changes and twice a second, until the end. Closing it ends the measurement."""
+        """Yield `value()` when it changes, and twice a second, until the end. Closing the generator stops it."""
         try:
             while self.running:
                 with self._news:
@@ -129,7 +129,7 @@ class Measurement:
         self._tell(change)
 
     def _end(self, state: str, error: PlaygroundError | None = None) -> None:
-        """Stored first: what the page then says of it is true."""
+        """Store the run, then set the final state, which includes the run's id."""
         kept = keep(lambda: recorded(self._rows, self._addresses, self._plan, stopped=state == "stopped"))
 
         def change() -> None:
@@ -138,16 +138,16 @@ class Measurement:
         self._tell(change)
 
     def _run(self) -> None:
-        held = False
+        locked = False
         try:
-            while not (held := self._device.acquire(timeout=0.2)):
+            while not (locked := self._device.acquire(timeout=0.2)):
                 if self._requests.stopped:
                     raise Cancelled("Stopped while it waited.")
                 self._at(Stage("", "", 0, 0, WAITING))
             self._at(Stage("", "", 0, 0, Progress("Measuring the bandwidth of this memory")))
             probe = _probe()
-            for found in bench(self._engine, self._addresses, self._plan, probe, self._at, self._requests):
-                self._tell(lambda row=found: self._rows.append(row))  # type: ignore[misc]
+            for row in bench(self._engine, self._addresses, self._plan, probe, self._at, self._requests):
+                self._tell(lambda row=row: self._rows.append(row))  # type: ignore[misc]
             self._end("done")
         except Cancelled:
             self._end("stopped")
@@ -157,12 +157,12 @@ class Measurement:
             log.exception("the measurement failed")
             self._end("failed", EngineError("The measurement ended unexpectedly.", hint="Details are in the log."))
         finally:
-            if held:
+            if locked:
                 self._device.release()
 
 
 def _probe() -> machine.Probe | None:
-    """The device's bandwidth; without torch there is none, and the rows say so."""
+    """Return the device's bandwidth; None if it cannot be measured, as without torch."""
     try:
         return machine.probe()
     except PlaygroundError as error:
@@ -171,7 +171,7 @@ def _probe() -> machine.Probe | None:
 
 
 class SpeedTabs:
-    """Every browser tab's last measurement and the variants it offers, by session hash."""
+    """The last measurement and the offered variants of each browser tab, by session hash."""
 
     def __init__(self) -> None:
         self._measurements: dict[str, Measurement] = {}
@@ -179,13 +179,13 @@ class SpeedTabs:
         self._lock = threading.Lock()
         self._device = threading.Lock()
 
-    def offer(self, key: str, found: Sequence[Variant]) -> None:
+    def offer(self, key: str, choices: Sequence[Variant]) -> None:
         with self._lock:
-            known = self._offered.get(key, Labels()).variants
-            self._offered[key] = Labels({**known, **{variant.id: variant for variant in found}})
+            offered = self._offered.get(key, Labels()).variants
+            self._offered[key] = Labels({**offered, **{variant.id: variant for variant in choices}})
 
     def begin(self, key: str, engine: Engine, addresses: Sequence[str], plan: Plan) -> Measurement | None:
-        """A new measurement of this tab; None while one is running."""
+        """Start a measurement for this tab; return None if one is running."""
         with self._lock:
             current = self._measurements.get(key)
             if current and current.running:
