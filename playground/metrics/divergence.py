@@ -1,6 +1,6 @@
-"""How far a variant's distribution of the next token lies from the reference's, summed up over a text.
+"""Divergence of a variant from its reference over a text: mean, tail and uncertainty of the values of each token.
 
-Per token as in `metrics.token_divergence`; here are the mean, the tail and the uncertainty of it.
+The values of a token: `metrics.token_divergence`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy.typing as npt
 from playground.errors import EvaluationError
 from playground.metrics.stats import mean_stderr
 
-CONFIDENCE = (0.0, 0.3, 0.6, 0.9, 0.99, 1.0)  # bucket edges: how sure the reference was
+CONFIDENCE = (0.0, 0.3, 0.6, 0.9, 0.99, 1.0)  # bucket edges: the reference's largest probability
 LOWEST, HIGHEST, STEP = -8.0, 2.0, 0.25  # log10 nats; FP32 rounds at about 1e-7
 PERCENTILES = {"kld_median": 50, "kld_p90": 90, "kld_p99": 99, "kld_p999": 99.9}
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentDivergence:
-    """One value a token of one document; p is the reference, q the variant, x the token that came.
+    """Arrays with one value for each token of a document; p is the reference, q the variant, x the actual next token.
 
     kld            Σ p (ln p - ln q), nats
     nll_reference  -ln p(x), nats
@@ -43,28 +43,28 @@ class DocumentDivergence:
 
 
 def summarize(variant: str, documents: Sequence[DocumentDivergence]) -> dict[str, Any]:
-    """The documented row of `playground kld`. Every token counts the same, however long its document.
+    """Return the documented row of `playground kld`. Every token has the same weight.
 
-    kld_*           nats; kld_stderr of the mean, clustered by document, None of a single document
-    ppl             exp(mean nll); ppl_ratio over the reference's
+    kld_*           nats; kld_stderr of the mean, clustered by document, None for a single document
+    ppl             exp(mean nll); ppl_ratio: ppl / the reference's
     top1_agreement  share of the tokens, 0 to 1
-    dp_mean, dp_rms change of the probability of the token that came, 0 to 1
-    buckets         tokens by the confidence of the reference, each from its lower edge to below its upper one; kld_mean
-                    and top1_agreement of an empty one are None
-    histogram       tokens by log10 of their KLD; the first bin holds all below its upper edge, those of 0 too, and the
-                    last one all above its lower edge
+    dp_mean, dp_rms change of the probability of the actual token, -1 to 1
+    buckets         tokens by the confidence of the reference, lower edge included, upper excluded; kld_mean and
+                    top1_agreement of an empty bucket are None
+    histogram       tokens by log10 of their KLD; the first bin holds everything below its upper edge, 0 included, the
+                    last everything above its lower edge
 
-    Raises EvaluationError without any token, and where a distribution is not one (a variant that computes NaN).
+    Raises EvaluationError without tokens, and for values that are not finite.
     """
     tokens = [len(document.kld) for document in documents]
     if not sum(tokens):
         raise EvaluationError(f"No token of the text was compared for {variant}.", hint="Use a longer text.")
-    of = {
+    values = {
         field.name: np.concatenate([np.asarray(getattr(document, field.name), dtype=float) for document in documents])
         for field in fields(DocumentDivergence)
     }
-    _check(variant, of)
-    kld, nll = of["kld"], float(of["nll"].mean())
+    _check(variant, values)
+    kld, nll = values["kld"], float(values["nll"].mean())
     mean, stderr = mean_stderr(kld, np.repeat(np.arange(len(documents)), tokens))
     tail = np.percentile(kld, list(PERCENTILES.values()))
     return {
@@ -72,22 +72,22 @@ def summarize(variant: str, documents: Sequence[DocumentDivergence]) -> dict[str
         "tokens": sum(tokens),
         "documents": int(np.count_nonzero(tokens)),
         "ppl": math.exp(nll),
-        "ppl_ratio": math.exp(nll - float(of["nll_reference"].mean())),
+        "ppl_ratio": math.exp(nll - float(values["nll_reference"].mean())),
         "kld_mean": mean,
         **{name: float(value) for name, value in zip(PERCENTILES, tail, strict=True)},
         "kld_max": float(kld.max()),
         "kld_stderr": stderr,
-        "top1_agreement": float(of["agrees"].mean()),
-        "dp_mean": float(of["dp"].mean()),
-        "dp_rms": math.sqrt(float(np.mean(of["dp"] ** 2))),
-        "buckets": _buckets(of["confidence"], kld, of["agrees"]),
+        "top1_agreement": float(values["agrees"].mean()),
+        "dp_mean": float(values["dp"].mean()),
+        "dp_rms": math.sqrt(float(np.mean(values["dp"] ** 2))),
+        "buckets": _buckets(values["confidence"], kld, values["agrees"]),
         "histogram": _histogram(kld),
     }
 
 
-def _check(variant: str, of: dict[str, npt.NDArray[np.float64]]) -> None:
-    broken = np.zeros(len(of["kld"]), dtype=bool)
-    for values in of.values():
+def _check(variant: str, values_by_field: dict[str, npt.NDArray[np.float64]]) -> None:
+    broken = np.zeros(len(values_by_field["kld"]), dtype=bool)
+    for values in values_by_field.values():
         broken |= ~np.isfinite(values)
     if broken.any():
         raise EvaluationError(
@@ -100,20 +100,20 @@ def _check(variant: str, of: dict[str, npt.NDArray[np.float64]]) -> None:
 def _buckets(
     confidence: npt.NDArray[np.float64], kld: npt.NDArray[np.float64], agrees: npt.NDArray[np.float64]
 ) -> list[dict[str, Any]]:
-    which = np.digitize(confidence, CONFIDENCE[1:-1])
-    found = []
+    bucket_numbers = np.digitize(confidence, CONFIDENCE[1:-1])
+    buckets = []
     for number, edges in enumerate(pairwise(CONFIDENCE)):
-        inside = which == number
-        tokens = int(np.count_nonzero(inside))
-        found.append(
+        in_bucket = bucket_numbers == number
+        tokens = int(np.count_nonzero(in_bucket))
+        buckets.append(
             {
                 "confidence": list(edges),
                 "tokens": tokens,
-                "kld_mean": float(kld[inside].mean()) if tokens else None,
-                "top1_agreement": float(agrees[inside].mean()) if tokens else None,
+                "kld_mean": float(kld[in_bucket].mean()) if tokens else None,
+                "top1_agreement": float(agrees[in_bucket].mean()) if tokens else None,
             }
         )
-    return found
+    return buckets
 
 
 def _histogram(kld: npt.NDArray[np.float64]) -> dict[str, Any]:

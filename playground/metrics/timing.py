@@ -1,9 +1,9 @@
-"""Timing metrics of one generation, as functions of its trace. Seconds and tokens per second throughout.
+"""Timing metrics of one generation, as functions of its trace. Seconds and tokens per second.
 
 Definitions (n tokens at times t_0 … t_{n-1} after the request was accepted):
 TTFT = t_0 · ITL = the n-1 gaps · TPOT = (t_{n-1} - t_0)/(n-1), as vLLM's serving benchmark defines it ·
 decode = (n-1)/(t_{n-1} - t_0) · E2E = t_{n-1} · prefill = prompt tokens / time spent on the prompt.
-What a trace cannot tell (TPOT of one token, say) is None, never 0.
+A metric that the trace does not determine (TPOT of one token) is None, never 0.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 from playground.core import Trace
 from playground.metrics import stats
 
-BLOCK = 4  # steps that share their luck
+BLOCK = 4  # neighbouring steps averaged into one observation, because their times are correlated
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The metrics of one trace; field names are those of the documented JSON."""
+    """Metrics of one trace; the field names are those of the documented JSON."""
 
     ttft_s: float | None
     prefill_tok_s: float | None
@@ -41,12 +41,12 @@ class Timing:
 
 
 def inter_token_latencies(times_s: Sequence[float]) -> list[float]:
-    """The n-1 gaps between consecutive tokens, seconds."""
+    """Return the n-1 gaps between consecutive tokens, seconds."""
     return [later - earlier for earlier, later in pairwise(times_s)]
 
 
 def timing(trace: Trace) -> Timing:
-    """Every timing metric of `trace`. Raises ValueError when its times run backwards or are negative."""
+    """Return all timing metrics of `trace`. Raises ValueError if its times decrease or are negative."""
     times = trace.times_s
     gaps = inter_token_latencies(times)
     if times and (times[0] < 0 or any(gap < 0 for gap in gaps)):
@@ -69,11 +69,11 @@ def timing(trace: Trace) -> Timing:
 def speed_ratio_interval(
     reference: Sequence[float], other: Sequence[float], *, level: float = 0.95
 ) -> tuple[float, float, float] | None:
-    """Decode speed of `other` over `reference` with a confidence interval, from their inter-token latencies.
+    """Return (ratio, low, high) of the decode speed of `other` over `reference`, from inter-token latencies.
 
-    Returns (ratio, low, high), or None below two blocks a side. The unit is a block of four neighbouring steps,
-    because a busy machine slows several steps in a row; the interval is Student's, on the logarithm of the ratio
-    (delta method), with the degrees of freedom of the side that has fewer blocks.
+    None below two blocks a side. The unit of observation is a block of four neighbouring steps, because a busy machine
+    slows several steps in a row. Student's interval on the logarithm of the ratio (delta method), with the degrees of
+    freedom of the side that has fewer blocks.
     """
     if min(len(reference), len(other)) < 2 * BLOCK:
         return None

@@ -1,10 +1,9 @@
-"""What a checkpoint weighs: logical parameters, bytes, and the MBU they imply.
+"""Size of a checkpoint (parameters, bytes, MBU), its content hash, and relative errors of layers.
 
-Pure arithmetic on the names, types and shapes in the headers of safetensors files; nothing heavy is imported. A header
-is the first thing an attacker controls, so every number in it is checked before it is believed.
+Computed from the names, types and shapes in the headers of safetensors files; imports nothing heavy. Headers are
+untrusted input: every number is checked before it is used.
 
-`content_hash` is one hash of what a checkpoint holds, however it is cut into files or ordered in them. Relative errors
-of layers are here as numbers and in words.
+`content_hash` does not depend on how tensors are split into files or ordered in them.
 """
 
 from __future__ import annotations
@@ -46,17 +45,17 @@ BITS = {
     "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
 CHUNK = 1 << 22
-SAME = 1.15  # a ratio of two kinds of layers below which neither stands out
-ERROR_NAME = "relative weight error"  # what a report calls it
+SAME = 1.15  # ratio of the errors of two kinds of layers below which they count as equal
+ERROR_NAME = "relative weight error"
 
 
 def size_bytes(tensors: Iterable[Tensor]) -> int:
-    """All tensors of the checkpoint, in bytes: weights, scales, zero points, everything an engine has to hold."""
+    """Return the bytes of all tensors: weights, scales, zero points."""
     return sum(tensor.bytes for tensor in tensors)
 
 
 def parameters(tensors: Sequence[Tensor], quantization_config: Mapping[str, Any] | None = None) -> int:
-    """Logical parameters: packed values count unpacked; scales, zero points and codebooks do not count."""
+    """Return the number of parameters: packed values count unpacked; scales, zero points and codebooks do not count."""
     names = {tensor.name: tensor for tensor in tensors}
     quantized = quantization_config or {}
     four_bit = {tensor.name.split(_QUANT_STATE)[0] for tensor in tensors if _QUANT_STATE in tensor.name}
@@ -81,7 +80,7 @@ def _logical(
         scale, group = names.get(f"{module}.weight_scale"), _group(quantized, module)
         if group and scale is not None and scale.shape:
             exact = scale.shape[-1] * group
-            # compressed-tensors packs densely now; earlier versions kept whole values in a word
+            # compressed-tensors packs densely; earlier versions did not split a value across words
             if words in (-(-exact * bits // 32), -(-exact // (32 // bits))):
                 columns = exact
         return rows * columns
@@ -94,27 +93,27 @@ def _logical(
 
 def _groups(quantized: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     groups = quantized.get("config_groups")
-    found = groups.values() if isinstance(groups, dict) else []
-    return [group for group in found if isinstance(group, dict) and isinstance(group.get("weights"), dict)]
+    entries = groups.values() if isinstance(groups, dict) else []
+    return [group for group in entries if isinstance(group, dict) and isinstance(group.get("weights"), dict)]
 
 
 def _group_of(quantized: Mapping[str, Any], module: str) -> Mapping[str, Any]:
-    """The compressed-tensors group that holds `module`: by name or pattern first, else the one for a whole class."""
+    """Return the compressed-tensors group of `module`: by name or pattern, else the one for Linear, else the first."""
     groups = _groups(quantized)
     for group in groups:
         for target in group.get("targets") or ():
             pattern = str(target).removeprefix("re:")
             try:
-                named = re.match(pattern, module) if str(target).startswith("re:") else module == target
+                matches = re.match(pattern, module) if str(target).startswith("re:") else module == target
             except re.error:
-                named = None
-            if named:
+                matches = None
+            if matches:
                 return group
     return next((group for group in groups if "Linear" in (group.get("targets") or ())), groups[0] if groups else {})
 
 
 def weight_bits(quantized: Mapping[str, Any], module: str = "") -> int:
-    """Bits per packed value of `module` (4 where a config does not say)."""
+    """Return the bits per packed value of `module`; 4 if the config does not say."""
     raw = (_group_of(quantized, module).get("weights") or {}).get("num_bits") or quantized.get("bits")
     raw = raw or quantized.get("w_bit")
     return raw if isinstance(raw, int) and 1 <= raw <= 16 else 4
@@ -126,18 +125,19 @@ def _group(quantized: Mapping[str, Any], module: str) -> int | None:
 
 
 def is_linear_weight(tensor: Tensor) -> bool:
-    """Whether bitsandbytes would quantize it: a 2-D `.weight` that is no embedding, output head or fused expert.
+    """Return whether bitsandbytes quantizes a tensor: a 2-D `.weight` that is no embedding, output head or expert.
 
-    transformers skips the output embedding, everything tied to it and the last module, and it keeps the experts of a
+    transformers skips the output embedding, everything tied to it and the last module, and stores the experts of a
     mixture in one 3-D parameter, which is not a linear layer.
     """
     return tensor.name.endswith(".weight") and len(tensor.shape) == 2 and not _NOT_LINEAR.search(tensor.name)
 
 
 def on_load_bytes(tensors: Sequence[Tensor], entry: OnLoad, dtype: str, *, tied: bool = False) -> int:
-    """Bytes that the variant `entry` would have if it were saved. `dtype` is the torch name of the compute type.
+    """Return the bytes of a variant that is quantized or cast while loading, if it were saved.
 
-    `tied`: the output head is the input embedding and is stored once.
+    dtype  torch name of the compute type
+    tied   the output head is the input embedding and is stored once
     """
     wide = TORCH_BYTES[entry.dtype or dtype]
     total = 0
@@ -158,7 +158,9 @@ def on_load_bytes(tensors: Sequence[Tensor], entry: OnLoad, dtype: str, *, tied:
 def mbu(
     weight_bytes_streamed: float, kv_bytes_per_token: float, mean_context: float, tok_s: float, bandwidth: float
 ) -> float:
-    """Model bandwidth utilisation: bytes that decoding reads per second over the measured bandwidth (bytes/s).
+    """Return the model bandwidth utilisation: bytes/s that decoding reads over the measured bandwidth (bytes/s).
+
+    Raises ValueError if the bandwidth is not positive.
 
     https://www.databricks.com/blog/llm-inference-performance-engineering-best-practices
     """
@@ -172,7 +174,7 @@ def mbu(
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor of a checkpoint. `stored` is its size in bytes where dtype and shape do not tell (GGUF blocks)."""
+    """One tensor of a checkpoint. `stored`: its bytes if dtype and shape do not determine them (GGUF blocks)."""
 
     name: str
     dtype: str
@@ -190,19 +192,19 @@ class Tensor:
         return (self.numel * BITS[self.dtype] + 7) // 8
 
 
-def _broken(where: str, what: str) -> NoReturn:
-    raise BrokenCheckpoint(f"{where} is not a complete safetensors file: {what}.", hint="Download or copy it again.")
+def _broken(where: str, problem: str) -> NoReturn:
+    raise BrokenCheckpoint(f"{where} is not a complete safetensors file: {problem}.", hint="Download or copy it again.")
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    table = dict(pairs)
+    if len(table) != len(pairs):
         raise ValueError("a name occurs twice")
-    return found
+    return table
 
 
 def header_length(prefix: bytes, file_bytes: int, where: str) -> int:
-    """The length of the JSON header, from the first 8 bytes. Raises BrokenCheckpoint if it cannot be one."""
+    """Return the length of the JSON header, from the first 8 bytes. Raises BrokenCheckpoint if it is invalid."""
     if file_bytes < 8 or len(prefix) < 8:
         _broken(where, f"it has {file_bytes} bytes")
     length = int.from_bytes(prefix[:8], "little")
@@ -214,10 +216,9 @@ def header_length(prefix: bytes, file_bytes: int, where: str) -> int:
 
 
 def parse_safetensors_header(header: bytes, file_bytes: int, where: str) -> list[Tensor]:
-    """The tensors of a header of a file of `file_bytes`.
+    """Return the tensors of a header, in file order. Raises BrokenCheckpoint if it is invalid.
 
-    Offsets must start at 0, touch without gap or overlap and end with the file; every range must be what dtype and
-    shape say. Raises BrokenCheckpoint otherwise.
+    Offsets must start at 0, have no gaps or overlaps and end at `file_bytes`; every range must fit dtype and shape.
     """
     try:
         raw = json.loads(header, object_pairs_hook=_no_duplicates)
@@ -259,7 +260,7 @@ def _is_size(value: object) -> bool:
 
 
 def read_safetensors_header(path: Path) -> list[Tensor]:
-    """The tensors of one local file, in file order. Raises BrokenCheckpoint."""
+    """Return the tensors of one local file, in file order. Raises BrokenCheckpoint."""
     try:
         file_bytes = path.stat().st_size
         with path.open("rb") as file:
@@ -271,7 +272,7 @@ def read_safetensors_header(path: Path) -> list[Tensor]:
 
 
 def parse_index(text: bytes, where: str) -> dict[str, str]:
-    """`weight_map` of a model.safetensors.index.json: tensor name to shard name, both checked."""
+    """Return `weight_map` of a model.safetensors.index.json: tensor name to shard name. Raises BrokenCheckpoint."""
     try:
         index = json.loads(text)
         weight_map = index["weight_map"]
@@ -288,22 +289,22 @@ def parse_index(text: bytes, where: str) -> dict[str, str]:
 
 
 def merge_shards(weight_map: Mapping[str, str], shards: Mapping[str, Sequence[Tensor]], where: str) -> list[Tensor]:
-    """All tensors of a sharded checkpoint; index and shards must agree. Raises BrokenCheckpoint."""
+    """Return all tensors of a sharded checkpoint. Raises BrokenCheckpoint if a shard lacks a tensor of the index."""
     tensors: list[Tensor] = []
-    for shard, held in shards.items():
+    for shard, shard_tensors in shards.items():
         expected = {name for name, owner in weight_map.items() if owner == shard}
-        found = {tensor.name for tensor in held}
-        if missing := sorted(expected - found):
+        names = {tensor.name for tensor in shard_tensors}
+        if missing := sorted(expected - names):
             raise BrokenCheckpoint(
                 f"{shard} lacks {missing[0]!r}, which {where} says it holds.",
                 hint="The shards are of different versions.",
             )
-        tensors += [tensor for tensor in held if tensor.name in expected]
+        tensors += [tensor for tensor in shard_tensors if tensor.name in expected]
     return tensors
 
 
 def read_tensors(folder: Path) -> list[Tensor]:
-    """The tensors of a local checkpoint folder, one file or shards with their index. Raises BrokenCheckpoint."""
+    """Return the tensors of a local checkpoint folder, one file or shards with an index. Raises BrokenCheckpoint."""
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
     if single.is_file():
@@ -323,15 +324,16 @@ def read_tensors(folder: Path) -> list[Tensor]:
 
 
 def content_hash(path: Path) -> str:
-    """sha256, hex: of the tensors of a checkpoint folder, or of the bytes of a file (a folder with one .gguf: of that).
+    """Return the sha256, hex, of a checkpoint folder's tensors, or of a file's bytes (a GGUF file, also in a folder).
 
-    Over every tensor by name: name, type, shape, bytes. Raises BrokenCheckpoint.
+    Tensors are hashed in the order of their names: name, type, shape, bytes. Raises BrokenCheckpoint.
     """
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else []
     if not files:
         return _of_file(path if path.is_file() else next(path.glob("*.gguf")))
     tensors = sorted(
-        ((name, entry, file, start) for file in files for name, entry, start in _entries(file)), key=lambda one: one[0]
+        ((name, entry, file, start) for file in files for name, entry, start in _entries(file)),
+        key=lambda row: row[0],
     )
     digest = hashlib.sha256()
     for name, entry, file, start in tensors:
@@ -344,7 +346,7 @@ def content_hash(path: Path) -> str:
 
 
 def _entries(file: Path) -> Iterator[tuple[str, dict[str, Any], int]]:
-    """Name, header entry and where the data begins, of every tensor of a file that has been checked."""
+    """Yield name, header entry and offset of the data section, of every tensor. Raises BrokenCheckpoint."""
     read_safetensors_header(file)
     with file.open("rb") as opened:
         length = header_length(opened.read(8), file.stat().st_size, file.name)
@@ -369,14 +371,14 @@ def _feed(digest: Any, opened: Any, count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
-    """relative_error: ‖stored - original‖ / ‖original‖ in the Frobenius norm. snr_db: the same as decibels."""
+    """Error of one layer's weight: ‖stored - original‖ / ‖original‖ in the Frobenius norm."""
 
     name: str
     relative_error: float
 
     @property
     def snr_db(self) -> float | None:
-        """None where nothing was lost."""
+        """The error as signal-to-noise ratio in decibels; None without an error."""
         return -20 * math.log10(self.relative_error) if self.relative_error > 0 else None
 
     def as_row(self) -> dict[str, Any]:
@@ -389,36 +391,36 @@ class LayerError:
 
 
 def relative_error(original: Any, stored: Any) -> float:
-    """Of two torch tensors of one shape; 0 for two zero tensors."""
+    """Return ‖stored - original‖ / ‖original‖ of two torch tensors of one shape; 0 for two zero tensors."""
     wide = original.float()
-    lost = stored.float() - wide
-    return error_of_parts([(float(lost.norm()) ** 2, float(wide.norm()) ** 2)])
+    difference = stored.float() - wide
+    return error_of_parts([(float(difference.norm()) ** 2, float(wide.norm()) ** 2)])
 
 
 def error_of_parts(parts: Iterable[tuple[float, float]]) -> float:
-    """Of a tensor that was gone through piece by piece: the squares that each piece lost, and the squares in it."""
-    lost = there = 0.0
-    for one, other in parts:
-        lost, there = lost + one, there + other
-    return math.sqrt(lost / there) if there else math.sqrt(lost)
+    """Return the relative error of a tensor from its parts: (squared error, squared norm) of each."""
+    squared_error = squared_norm = 0.0
+    for error, norm in parts:
+        squared_error, squared_norm = squared_error + error, squared_norm + norm
+    return math.sqrt(squared_error / squared_norm) if squared_norm else math.sqrt(squared_error)
 
 
 def error_summary(layers: Sequence[Sequence[Any]]) -> str:
-    """Where rounding lost most, in a sentence or two; "" without measurements.
+    """Return which layers and kinds of layers have the largest errors, in one or two sentences; "" without layers.
 
-    `layers`: name, relative error of its weight, whatever else.
+    layers  (name, relative error, …) of each
     """
     if not layers:
         return ""
     kinds: dict[str, list[float]] = {}
     for name, error, *_ in layers:
         kinds.setdefault(name.rpartition(".")[2], []).append(error)
-    means = sorted(((sum(found) / len(found), kind) for kind, found in kinds.items()), reverse=True)
+    means = sorted(((sum(errors) / len(errors), kind) for kind, errors in kinds.items()), reverse=True)
     worst = max(layers, key=lambda layer: layer[1])
-    said = f"Worst in {worst[0]}: {worst[1]:.1%} of the weight’s norm."
+    text = f"Worst in {worst[0]}: {worst[1]:.1%} of the weight’s norm."
     if len(means) > 1:
-        most, least = means[0], means[-1]
-        if most[0] < SAME * least[0]:
-            return f"All kinds of layers lose about the same, {least[0]:.1%} to {most[0]:.1%} on average. {said}"
-        said = f"{most[1]} loses most ({most[0]:.1%} on average), {least[1]} least ({least[0]:.1%}). {said}"
-    return said
+        largest, smallest = means[0], means[-1]
+        if largest[0] < SAME * smallest[0]:
+            return f"All kinds of layers lose about the same, {smallest[0]:.1%} to {largest[0]:.1%} on average. {text}"
+        text = f"{largest[1]} loses most ({largest[0]:.1%} on average), {smallest[1]} least ({smallest[0]:.1%}). {text}"
+    return text
