@@ -30,7 +30,7 @@ ROW = Method(
     job=True,
     modifiers=modifiers,
     options=(
-        # Its own default of 200 would take half an hour for the smallest model on a processor.
+        # AutoRound's default of 200 takes half an hour for the smallest model on a CPU.
         Option("iters", 20, "steps of gradient descent per block; 200 in the paper", low=0, high=10_000),
         Option("batch_size", 8, "samples per step", low=1, high=1024),
         Option("enable_torch_compile", False, "compile the training step: worth it on a GPU only"),

@@ -1,4 +1,4 @@
-"""AWQ: channels with large activations are scaled up before rounding and down after, so that they lose less.
+"""AWQ: weights of channels with large activations are scaled up before rounding, which reduces their relative error.
 
 Lin et al., https://arxiv.org/abs/2306.00978
 """

@@ -1,4 +1,4 @@
-"""The original weights in another floating-point type: no quantization, but the yardstick for it."""
+"""The original weights in another floating-point type: the reference for quantized variants."""
 
 from playground.methods.base import Method, OnLoad
 

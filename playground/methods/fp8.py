@@ -1,4 +1,4 @@
-"""FP8 (E4M3): weights and activations as 8-bit floating point, which keeps outliers that INT8 would clip.
+"""FP8 (E4M3): weights and activations in 8-bit floating point, which represents outliers that INT8 would clip.
 
 Micikevicius et al., FP8 formats for deep learning, https://arxiv.org/abs/2209.05433
 """

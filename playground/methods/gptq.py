@@ -1,4 +1,4 @@
-"""GPTQ: weights are rounded column by column, and what each rounding breaks is repaired in the columns still to come.
+"""GPTQ: weights are rounded column by column, and the error of each column is compensated in the remaining ones.
 
 Frantar et al., https://arxiv.org/abs/2210.17323
 """

@@ -1,6 +1,6 @@
-"""The number formats that llm-compressor knows by name, as plain data: bits, groups, what is quantized besides weights.
+"""Table of llm-compressor's preset schemes: bits, groups, quantization of activations.
 
-compressed-tensors' own presets live behind an import of torch; a test holds this table against them.
+Importing compressed-tensors' presets imports torch; a test compares this table with them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from playground.errors import InvalidRecipe
 
-GROUP_SIZES = (128, 64, 32)  # tried in this order: fewer scales first
-UNQUANTIZED = ("BF16", "FP16")  # what `keep` may name for layers that stay as they are
+GROUP_SIZES = (128, 64, 32)  # tried in this order
+UNQUANTIZED = ("BF16", "FP16")  # names in `keep` for layers that are not quantized
 
 Strategy = Literal["group", "tensor_group", "channel", "tensor", "block"]
 Activations = Literal["", "token", "tensor", "group", "local"]
@@ -19,14 +19,14 @@ Activations = Literal["", "token", "tensor", "group", "local"]
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """One preset.
+    """One preset scheme.
 
     bits         per weight, without scales
-    strategy     which weights share a scale: a group of a row, a whole row (channel), the tensor, a 128×128 block
-    group        fixed size of a group; None where it is chosen, or where there is no group
+    strategy     weights that share a scale: a group in a row, a row (channel), the tensor, a 128×128 block
+    group        fixed group size; None if it can be chosen, or without groups
     symmetric    False: a zero point for each scale
-    activations  how inputs are quantized: "" not at all, "token" and "group" while running, "tensor" with a scale from
-                 calibration, "local" with a calibrated global scale and groups while running
+    activations  quantization of inputs: "" none, "token" and "group" dynamic, "tensor" with a calibrated scale, "local"
+                 with a calibrated global scale and dynamic groups
     """
 
     name: str
@@ -43,14 +43,14 @@ class Scheme:
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether the scheme alone, whatever the method, needs data: for scales of activations fixed beforehand."""
+        """Whether the scheme needs calibration data for static scales of activations, regardless of the method."""
         return self.activations in ("tensor", "local")
 
     @property
     def loads_in_experts(self) -> bool:
-        """Whether transformers 5.17 reads the experts of a mixture in this format.
+        """Whether transformers 5.17 loads the experts of a mixture in this format.
 
-        It finds packed weights and FP8 with one scale; int8 weights, zero points and second scales it does not find
+        It loads packed weights and FP8 with one scale, but no int8 weights, zero points or second scales
         (`update_weight_conversions` of its quantizer for compressed-tensors).
         """
         if self.kind == "int":
@@ -59,24 +59,24 @@ class Scheme:
 
     @property
     def stored_as_weight(self) -> bool:
-        """Whether a weight is stored as `weight`, like one that is not quantized; the others are `weight_packed`."""
+        """Whether a weight is stored as `weight`, like an unquantized one, and not as `weight_packed`."""
         return self.kind == "float" and self.bits == 8
 
     @property
     def divides(self) -> int | None:
-        """Every targeted layer's input dimension must be a multiple of this; None: of anything."""
+        """Divisor that the input dimension of every targeted layer must have; None: any dimension."""
         return 128 if self.strategy == "block" else self.group
 
 
 def _integers() -> list[Scheme]:
-    found = []
+    schemes = []
     for bits in range(2, 9):
-        found.append(Scheme(f"W{bits}A16", "int", bits, "group"))
+        schemes.append(Scheme(f"W{bits}A16", "int", bits, "group"))
         if bits < 8:
-            found.append(Scheme(f"W{bits}A8", "int", bits, "group", activations="token"))
+            schemes.append(Scheme(f"W{bits}A8", "int", bits, "group", activations="token"))
         if bits <= 4:
-            found.append(Scheme(f"W{bits}A4", "int", bits, "group", activations="token"))
-    return found
+            schemes.append(Scheme(f"W{bits}A4", "int", bits, "group", activations="token"))
+    return schemes
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -100,53 +100,53 @@ SCHEMES: dict[str, Scheme] = {
 
 
 def scheme(name: str) -> Scheme:
-    """The preset called `name`, in any case. Raises InvalidRecipe."""
-    found = SCHEMES.get(name.upper())
-    if found is None:
+    """Return the preset called `name`, in upper or lower case. Raises InvalidRecipe."""
+    preset = SCHEMES.get(name.upper())
+    if preset is None:
         from playground.formatting import did_you_mean
 
         raise InvalidRecipe(f"There is no scheme {name[:40]!r}.", hint=did_you_mean(name.upper()[:40], list(SCHEMES)))
-    return found
+    return preset
 
 
-_SCALES = {16: "torch.float8_e4m3fn", 32: "torch.uint8"}  # type of a floating format's scales, by its group
+_SCALES = {16: "torch.float8_e4m3fn", 32: "torch.uint8"}  # dtype of a floating-point format's scales, by group size
 
 
-def weight_arguments(found: Scheme, group_size: int | None) -> dict[str, Any]:
-    """compressed-tensors' QuantizationArgs of the weights; `group_size` counts where the scheme lets it be chosen."""
+def weight_arguments(preset: Scheme, group_size: int | None) -> dict[str, Any]:
+    """Return compressed-tensors' QuantizationArgs of the weights; `group_size` is used if the scheme fixes none."""
     arguments: dict[str, Any] = {
-        "num_bits": found.bits,
-        "type": found.kind,
-        "strategy": found.strategy,
-        "symmetric": found.symmetric,
+        "num_bits": preset.bits,
+        "type": preset.kind,
+        "strategy": preset.strategy,
+        "symmetric": preset.symmetric,
         "dynamic": False,
     }
-    if found.strategy == "block":
+    if preset.strategy == "block":
         arguments["block_structure"] = [128, 128]
-    if size := found.group or (group_size if found.chooses_group else None):
+    if size := preset.group or (group_size if preset.chooses_group else None):
         arguments["group_size"] = size
-    return arguments | _scale_types(found)
+    return arguments | _scale_types(preset)
 
 
-def input_arguments(found: Scheme) -> dict[str, Any] | None:
-    """compressed-tensors' QuantizationArgs of the inputs; None: they are not quantized."""
-    if not found.activations:
+def input_arguments(preset: Scheme) -> dict[str, Any] | None:
+    """Return compressed-tensors' QuantizationArgs of the inputs; None if they are not quantized."""
+    if not preset.activations:
         return None
-    floating = found.kind == "float" or found.name == "W4AFP8"
+    floating = preset.kind == "float" or preset.name == "W4AFP8"
     arguments: dict[str, Any] = {
-        "num_bits": found.bits if found.kind == "float" else 8 if floating else int(found.name.rpartition("A")[2]),
+        "num_bits": preset.bits if preset.kind == "float" else 8 if floating else int(preset.name.rpartition("A")[2]),
         "type": "float" if floating else "int",
-        "strategy": "tensor_group" if found.activations == "local" else found.activations,
+        "strategy": "tensor_group" if preset.activations == "local" else preset.activations,
         "symmetric": True,
-        "dynamic": {"tensor": False, "local": "local"}.get(found.activations, True),
+        "dynamic": {"tensor": False, "local": "local"}.get(preset.activations, True),
     }
-    if found.needs_calibration:
+    if preset.needs_calibration:
         arguments["observer"] = "static_minmax"
-    if found.activations in ("group", "local"):
-        arguments["group_size"] = found.group or 128
-    return arguments | _scale_types(found)
+    if preset.activations in ("group", "local"):
+        arguments["group_size"] = preset.group or 128
+    return arguments | _scale_types(preset)
 
 
-def _scale_types(found: Scheme) -> dict[str, str]:
-    kind = _SCALES.get(found.group or 0)
+def _scale_types(preset: Scheme) -> dict[str, str]:
+    kind = _SCALES.get(preset.group or 0)
     return {"scale_dtype": kind, "zp_dtype": kind} if kind else {}

@@ -1,4 +1,4 @@
-"""SmoothQuant: outliers of the activations are moved into the weights, so that both fit 8 bits; GPTQ then rounds.
+"""SmoothQuant: outliers of activations are scaled into the weights, so that both fit 8 bits; GPTQ then rounds.
 
 Xiao et al., https://arxiv.org/abs/2211.10438
 """

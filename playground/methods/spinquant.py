@@ -1,7 +1,7 @@
-"""SpinQuant: the residual stream (R1) and the heads (R2) are rotated, which spreads outliers before the weights round.
+"""SpinQuant: the residual stream (R1) and the heads (R2) are rotated, which spreads outliers before rounding.
 
-Liu et al., https://arxiv.org/abs/2405.16406. The rotations are Hadamard matrices, not learned ones. R3 and R4 work
-while the model runs; transformers 5.17 does not apply them to a checkpoint that it loads.
+Liu et al., https://arxiv.org/abs/2405.16406. The rotations are Hadamard matrices, not learned. R3 and R4 are applied at
+run time; transformers 5.17 does not apply them to a loaded checkpoint.
 """
 
 from playground.methods.base import Method, Option
