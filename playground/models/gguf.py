@@ -1,11 +1,11 @@
-"""The header of a GGUF file, read with every count checked before it is believed.
+"""Read the header of a GGUF file; every count is checked before it is used.
 
-The `gguf` package's own reader takes seconds on a large vocabulary and trusts the counts; this one takes what is
-asked for. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+The `gguf` package's reader takes seconds on a large vocabulary and trusts the counts.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 
-`unread` says what transformers' own reader loses of a file. That reader rebuilds a configuration from the keys of the
-header that its table maps; whatever else the header says is dropped without a word: scaled rotary positions, windows,
-experts. The tensors are right, the model is another one.
+`unread` says what transformers' GGUF reader loses of a file. It builds the configuration from the header's keys in its
+table and silently ignores all others (scaled rotary positions, windows, experts), so the tensors can be right and the
+model wrong.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ MAX_TEXT = 1 << 24  # bytes of one string
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 
-# Model types whose GGUF file, read with the configuration of the original, gives the original's logits in every variant
-# that scripts/prove/gguf_reader.py tries. Not Mistral and Mixtral, which the reader then refuses, nor Falcon, whose
-# grouped heads it then reads in another order.
+# Model types whose GGUF file, read with the original's configuration, gives the original's logits in every variant that
+# scripts/prove/gguf_reader.py tries. Not Mistral and Mixtral, which the reader refuses with it, nor Falcon, whose
+# grouped heads it reads in another order.
 WITH_CONFIG = frozenset(
     {
         *("bloom", "gemma2", "gemma3_text", "gpt2", "llama", "mamba", "phi3"),
         *("qwen2", "qwen3", "qwen3_moe", "stablelm", "starcoder2"),
     }
 )
-_SPELT = {"qwen3moe": "qwen3_moe"}  # in a file, in the reader's table; the reader fails on the others that differ
-_TEXT_PART = {"gemma3": "gemma3_text", "gemma4": "gemma4_text"}  # in a file, in the reader's table of tokenizers
-# What tokenizer.ggml.model must be for what the reader's converter takes from the file: merges or scores.
+_SPELT = {"qwen3moe": "qwen3_moe"}  # name in a file: name in the reader's table; it fails on other differing names
+_TEXT_PART = {"gemma3": "gemma3_text", "gemma4": "gemma4_text"}  # name in a file: name in its table of tokenizers
+# The tokenizer.ggml.model that each of the reader's converters needs: it reads merges or scores.
 _TOKENIZER = {"GGUFQwen2Converter": "gpt2", "GGUFGPTConverter": "gpt2", "GGUFGemmaConverter": "llama"}
-_IGNORED_WINDOW = ("phi3",)  # llama.cpp reads the key and attends to everything
-# Keys that are of no account, that the reader takes from the tensors, or that do not fit the tensors where they differ.
+_IGNORED_WINDOW = ("phi3",)  # llama.cpp ignores the key and attends to everything
+# Keys that do not matter, that the reader derives from the tensors, or that would contradict the tensors if wrong.
 _SILENT = frozenset(
     {
         *("attention.value_length", "context_length", "expert_feed_forward_length"),
@@ -57,7 +57,7 @@ _SILENT = frozenset(
         "vocab_size",
     }
 )
-# What the classes of transformers take where the reader gives them nothing.
+# Defaults of transformers' configuration classes.
 CLASS_VALUES: Mapping[str, Mapping[str, float]] = {
     "falcon": {"attention.head_count_kv": 1, "attention.layer_norm_epsilon": 1e-5},
     "gemma2": {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
@@ -67,16 +67,16 @@ CLASS_VALUES: Mapping[str, Mapping[str, float]] = {
     "stablelm": {"rope.freq_base": 1e4},
     "starcoder2": {"rope.freq_base": 1e4},
 }
-ROTARY = {"nemotron": 0.5, "stablelm": 0.25}  # the part of each head that is rotated, where it is not all of it
-QUERY_SCALE = 256  # query_pre_attn_scalar of Gemma 2 and 3, which no file states
-_WIDE_LAYERS = {"gemma2": 46, "gemma3": 62}  # the 27B models, which llama.cpp scales by width / heads
-MISTRAL_WINDOW = 4096  # of a config.json that leaves out what its class takes anyway
-_PARSING = threading.Lock()  # CPython 3.11 counts the depth of all threads' parsers in one place: SystemError
+ROTARY = {"nemotron": 0.5, "stablelm": 0.25}  # share of each head that is rotated, if not 1
+QUERY_SCALE = 256  # query_pre_attn_scalar of Gemma 2 and 3, which no file contains
+_WIDE_LAYERS = {"gemma2": 46, "gemma3": 62}  # layers of the 27B models, which llama.cpp scales by width / heads
+MISTRAL_WINDOW = 4096  # default of the configuration class, which a config.json may omit
+_PARSING = threading.Lock()  # CPython 3.11 counts the depth of all threads' parsers together: SystemError
 
 
 @dataclass(frozen=True, slots=True)
 class GgufHeader:
-    """Metadata, tensors (logical shapes, outermost first) and where each tensor's bytes start in the file."""
+    """Metadata, tensors (logical shapes, outermost first) and the offset of each tensor in the file."""
 
     fields: dict[str, Any]
     tensors: tuple[Tensor, ...]
@@ -88,7 +88,7 @@ class GgufHeader:
 
     @property
     def weight_type(self) -> str:
-        """The block type that holds most of the values of the matrices: "Q4_1"."""
+        """The block type of most values of the matrices: "Q4_1"."""
         count: Counter[str] = Counter()
         for tensor in self.tensors:
             if len(tensor.shape) > 1 and not tensor.name.startswith(("token_embd", "output.")):
@@ -97,7 +97,7 @@ class GgufHeader:
 
 
 class NeedMore(Exception):
-    """The header goes on after the bytes that were given; `size` says how many are needed at least."""
+    """The header is longer than the given bytes; at least `size` are needed."""
 
     def __init__(self, size: int) -> None:
         super().__init__(f"the first {size:,} bytes are needed")
@@ -105,7 +105,7 @@ class NeedMore(Exception):
 
 
 class _Cursor:
-    """A position in the first bytes of a file that refuses to run past the file's end."""
+    """A read position in the first bytes of a file. Raises BrokenCheckpoint past the file's end, NeedMore past them."""
 
     def __init__(self, data: mmap.mmap | bytes, file_bytes: int, where: str) -> None:
         self.data, self.file_bytes, self.where, self.at = data, file_bytes, where, 0
@@ -129,21 +129,21 @@ class _Cursor:
         return self.take(length).decode("utf-8", errors="replace")
 
     def _texts(self, count: int) -> list[str]:
-        """`text` so many times: a vocabulary has some hundred thousand, and a page may open many files at once."""
+        """Return `count` strings. Faster than calling `text`: a vocabulary has hundreds of thousands."""
         data, at, end = self.data, self.at, min(self.file_bytes, len(self.data))
-        length_at, found = struct.Struct("<Q").unpack_from, []
+        length_at, texts = struct.Struct("<Q").unpack_from, []
         for _ in range(count):
             begin = at + 8
             stop = begin + length_at(data, at)[0] if begin <= end else end + 1
             if stop > end or stop - begin > MAX_TEXT:
                 self.at = at
-                found.append(self.text())  # says what is wrong, or that more is needed
+                texts.append(self.text())  # raises the right error
                 at = self.at
                 continue
-            found.append(data[begin:stop].decode("utf-8", errors="replace"))
+            texts.append(data[begin:stop].decode("utf-8", errors="replace"))
             at = stop
         self.at = at
-        return found
+        return texts
 
     def value(self, kind: int, *, nested: bool = False) -> Any:
         if kind == _STRING:
@@ -163,18 +163,18 @@ class _Cursor:
         return self.number(_SCALARS[kind])
 
 
-def _broken(where: str, what: str) -> NoReturn:
-    raise BrokenCheckpoint(f"{where} is not a complete GGUF file: {what}.", hint="Download or copy it again.")
+def _broken(where: str, problem: str) -> NoReturn:
+    raise BrokenCheckpoint(f"{where} is not a complete GGUF file: {problem}.", hint="Download or copy it again.")
 
 
 def is_gguf(path: Path) -> bool:
-    """Whether the file says so itself, by its first four bytes."""
+    """Return whether the file starts with GGUF's magic bytes."""
     with path.open("rb") as file:
         return file.read(4) == MAGIC
 
 
 def read_header(path: Path) -> GgufHeader:
-    """Metadata and tensor list of a local file. Raises BrokenCheckpoint."""
+    """Return the header of a local file. Raises BrokenCheckpoint."""
     where = path.name
     try:
         size = path.stat().st_size
@@ -187,7 +187,7 @@ def read_header(path: Path) -> GgufHeader:
 
 
 def parse_header(data: mmap.mmap | bytes, file_bytes: int, where: str) -> GgufHeader:
-    """The same from the first bytes of a file of `file_bytes`. Raises NeedMore, BrokenCheckpoint."""
+    """Return the header from the first bytes of a file of `file_bytes`. Raises NeedMore, BrokenCheckpoint."""
     cursor = _Cursor(data, file_bytes, where)
     if cursor.take(4) != MAGIC:
         _broken(where, "it does not start with 'GGUF'")
@@ -224,15 +224,15 @@ def _tensor(cursor: _Cursor) -> tuple[Tensor, int]:
 
 
 def _block(where: str, kind: int) -> tuple[str, int, int]:
-    """Name, values per block and bytes per block of a GGML type."""
+    """Return name, values per block and bytes per block of a GGML type."""
     from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
     try:
-        found = GGMLQuantizationType(kind)
-        block, block_bytes = GGML_QUANT_SIZES[found]
+        ggml_type = GGMLQuantizationType(kind)
+        block, block_bytes = GGML_QUANT_SIZES[ggml_type]
     except (ValueError, KeyError):
         _broken(where, f"it uses the unknown tensor type {kind}")
-    return str(found.name), int(block), int(block_bytes)
+    return str(ggml_type.name), int(block), int(block_bytes)
 
 
 def _placed(where: str, fields: dict[str, Any], infos: list[tuple[Tensor, int]], start: int, size: int) -> GgufHeader:
@@ -255,23 +255,23 @@ def _placed(where: str, fields: dict[str, Any], infos: list[tuple[Tensor, int]],
 
 @lru_cache(maxsize=1)
 def architectures() -> frozenset[str]:
-    """The GGUF architectures the installed transformers reads; empty if that cannot be found out."""
+    """Return the GGUF architectures that the installed transformers reads; empty if its source has no such table."""
     fast = literal("transformers.integrations.gguf.gguf_conversion_mapping", "GGUF_ARCHS")
     keys = fast.keys if isinstance(fast, ast.Dict) else ()
-    spelt = (name for name, here in _SPELT.items() if here in _table())
+    spelt = (name for name, reader_name in _SPELT.items() if reader_name in _table())
     return frozenset({*_table(), *spelt, *(str(key.value) for key in keys if isinstance(key, ast.Constant))})
 
 
 @lru_cache(maxsize=1)
 def _table() -> dict[str, dict[str, str | None]]:
-    """The reader's: architecture → key of the header without it → field of the configuration, None where dropped."""
+    """Return the reader's table: architecture → header key without it → field of the configuration, None if ignored."""
     table = literal("transformers.integrations.ggml", "GGUF_CONFIG_MAPPING")
     return ast.literal_eval(table) if isinstance(table, ast.Dict) else {}
 
 
 @lru_cache(maxsize=1)
 def _converters() -> dict[str, str]:
-    """The reader's converters of tokenizers: architecture → name of the class."""
+    """Return the reader's tokenizer converters: architecture → class name."""
     table = literal("transformers.integrations.ggml", "GGUF_TO_FAST_CONVERTERS")
     pairs = zip(table.keys, table.values, strict=True) if isinstance(table, ast.Dict) else ()
     return {
@@ -283,20 +283,20 @@ def _converters() -> dict[str, str]:
 
 def _reads_tokenizer(header: GgufHeader) -> bool:
     architecture = _SPELT.get(header.architecture, header.architecture)
-    kind, known = header.fields.get("tokenizer.ggml.model"), _converters()
-    if not known or kind is None or architecture not in _table():  # else it has a reader of its own
+    kind, converters = header.fields.get("tokenizer.ggml.model"), _converters()
+    if not converters or kind is None or architecture not in _table():  # outside the table each has its own reader
         return True
-    converter = known.get(_TEXT_PART.get(architecture, architecture))
+    converter = converters.get(_TEXT_PART.get(architecture, architecture))
     return converter is not None and _TOKENIZER.get(converter, kind) == kind
 
 
 def unread(header: GgufHeader, original: Mapping[str, Any] | None = None) -> str:
-    """What transformers loses of this file, as the end of a sentence; "" where its numbers are those of the weights.
+    """Return why transformers cannot read this file correctly, as the end of a sentence; "" if it can.
 
-    original  the config.json of the model that the file was made from, where that is known
+    original  config.json of the model that the file was made from, if known
     """
-    known = architectures()
-    if known and header.architecture not in known:
+    supported = architectures()
+    if supported and header.architecture not in supported:
         return f"its GGUF reader does not know the architecture {header.architecture[:40]}"
     if not _reads_tokenizer(header):
         kind = str(header.fields["tokenizer.ggml.model"])
@@ -311,19 +311,19 @@ def unread(header: GgufHeader, original: Mapping[str, Any] | None = None) -> str
 
 
 def _lost(header: GgufHeader) -> Iterator[str]:
-    """What of the header means something, is not what transformers takes anyway, and is dropped."""
+    """Yield keys of the header that the reader ignores and that differ from transformers' defaults."""
     architecture, fields = header.architecture, header.fields
     yield from (tensor.name for tensor in header.tensors if tensor.name.startswith(("rope_freqs", "rope_factors")))
     table = _table().get(_SPELT.get(architecture, architecture))
-    taken = _taken(header, table or {})
+    defaults = _defaults(header, table or {})
     for name, value in fields.items():
         prefix, _, key = name.partition(".")
         if prefix != architecture or key in _SILENT or not value or value == "none" or isinstance(value, list):
             continue
-        # An architecture outside the table has a function of its own, which names each key but those of the scaling.
+        # An architecture outside the table has its own function, which reads every key but those of the scaling.
         read = table.get(key) is not None if table is not None else not key.startswith("rope.scaling.")
         if key in CLASS_VALUES.get(architecture, {}) or not read:
-            default = taken.get(key)
+            default = defaults.get(key)
             if default is None or isinstance(value, str) or not math.isclose(value, default, rel_tol=1e-6):
                 yield f"{key} ({value})"
     scale = _query_scale(header)
@@ -331,11 +331,11 @@ def _lost(header: GgufHeader) -> Iterator[str]:
         yield f"the scale of the queries ({scale:g} instead of {QUERY_SCALE})"
 
 
-def _taken(header: GgufHeader, table: Mapping[str, str | None]) -> dict[str, float]:
-    """What transformers takes for keys that the reader drops, given those that it reads."""
-    own = CLASS_VALUES.get(header.architecture, {})
+def _defaults(header: GgufHeader, table: Mapping[str, str | None]) -> dict[str, float]:
+    """Return the values that transformers uses for ignored keys, which can depend on keys that are read."""
+    class_values = CLASS_VALUES.get(header.architecture, {})
     heads = _number(header, "attention.head_count", 1)
-    size = own.get("attention.key_length", _number(header, "embedding_length") // heads)
+    size = class_values.get("attention.key_length", _number(header, "embedding_length") // heads)
     for key in ("attention.key_length", "rope.dimension_count"):
         if table.get(key) == "head_dim":
             size = _number(header, key, size)
@@ -345,12 +345,12 @@ def _taken(header: GgufHeader, table: Mapping[str, str | None]) -> dict[str, flo
         "rope.dimension_count": size * ROTARY.get(header.architecture, 1.0),
         "rope.scaling.attn_factor": 1.0,
         "rope.scaling.factor": 1.0,
-        **own,
+        **class_values,
     }
 
 
 def _query_scale(header: GgufHeader) -> float | None:
-    """The length that llama.cpp divides a query by, squared; None where transformers does the same by itself."""
+    """Return the square of llama.cpp's divisor of queries; None if transformers uses the same."""
     if header.architecture not in _WIDE_LAYERS:
         return None
     if _number(header, "block_count") == _WIDE_LAYERS[header.architecture]:
@@ -359,20 +359,20 @@ def _query_scale(header: GgufHeader) -> float | None:
 
 
 def _number(header: GgufHeader, key: str, default: float = 0) -> float:
-    """What the header says of its architecture under `key`; `default` where that is no positive number."""
+    """Return the architecture's `key` of the header; `default` if it is not a positive number."""
     value = header.fields.get(f"{header.architecture}.{key}")
     return value if isinstance(value, int | float) and value > 0 else default
 
 
 def lost_window(header: GgufHeader, original: Mapping[str, Any]) -> int | None:
-    """Tokens that the original looks back, where llama.cpp attends to all with this file; None where it does not."""
+    """Return the original's sliding window in tokens if llama.cpp ignores it with this file, else None."""
     tokens = _window(original)
     stated = f"{header.architecture}.attention.sliding_window" in header.fields
     return None if stated and header.architecture not in _IGNORED_WINDOW else tokens
 
 
 def _window(config: Mapping[str, Any]) -> int | None:
-    """Tokens that some layer of the model looks back; None where all layers see the whole context."""
+    """Return the sliding window of a model in tokens; None if all layers attend to the whole context."""
     model_type = str(config.get("model_type", ""))
     kinds = config.get("layer_types")
     if not config.get("use_sliding_window", not model_type.startswith("qwen")):
@@ -387,7 +387,7 @@ def _window(config: Mapping[str, Any]) -> int | None:
 
 
 def literal(module: str, name: str) -> ast.expr | None:
-    """The right-hand side of an assignment in an installed module's source, which is not imported: that loads torch."""
+    """Return the right-hand side of an assignment in a module's source, without importing it (it would load torch)."""
     package, *rest = module.split(".")
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or ()) if spec else ():

@@ -1,7 +1,7 @@
-"""Models on the hub: described from their config and headers alone, downloaded at a pinned commit.
+"""Models on the hub: described from their config and headers, downloaded at a pinned commit.
 
-Endpoint, cache folder, token and offline mode are the hub library's own settings. Its exceptions become ours (`typed`),
-and its cache folder tells which revision is there and which commit a branch was at.
+Endpoint, cache folder, token and offline mode are the hub library's settings. Its exceptions are converted by `typed`.
+Its cache folder says which revisions are cached and at which commit a branch was.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from playground.models.names import BUNDLED, HUB_MODELS, Model
 from playground.settings import settings
 
 TIMEOUT_S = 5.0
-FRESH_S = 300.0  # how long a branch is believed to point at the same commit
+FRESH_S = 300.0  # how long a branch's commit is cached
 FIRST_READ = 256 << 10  # bytes; holds the header of most shards
 INDEX = "model.safetensors.index.json"
 _TOKENIZER = re.compile(r"[\w.-]+\.(json|jinja|model|txt|tiktoken)")
@@ -48,7 +48,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A repository at one commit: file name to bytes; the licence that its card names, "" without one."""
+    """A repository at one commit: bytes by file name; the licence of its card, "" without one."""
 
     repo: str
     commit: str
@@ -81,11 +81,11 @@ def _offline() -> bool:
 
 
 def listing(model: Model) -> Listing:
-    """Files and commit of a repository, asked once per few minutes. Raises CatalogError."""
+    """Return files and commit of a repository, cached for FRESH_S. Raises CatalogError."""
     key = (_endpoint(), model.repo, model.revision)
-    known = _listings.get(key)
-    if known is not None and time.monotonic() - known[0] < FRESH_S:
-        return known[1]
+    cached = _listings.get(key)
+    if cached is not None and time.monotonic() - cached[0] < FRESH_S:
+        return cached[1]
     if _offline():
         raise unreachable(model.repo)
     from huggingface_hub import HfApi
@@ -97,18 +97,18 @@ def listing(model: Model) -> Listing:
     files = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
     if info.sha is None or not COMMIT.fullmatch(info.sha):
         raise HubUnreachable(f"The hub named no commit for {model.repo}.", hint="Try again later.")
-    said = getattr(info.card_data, "license", None)
-    found = Listing(model.repo, info.sha, files, said if isinstance(said, str) else "")
-    _listings[key] = (time.monotonic(), found)
-    return found
+    license_ = getattr(info.card_data, "license", None)
+    result = Listing(model.repo, info.sha, files, license_ if isinstance(license_, str) else "")
+    _listings[key] = (time.monotonic(), result)
+    return result
 
 
 def _from_cache(model: Model) -> Checkpoint | None:
-    """The cached copy, described; None unless it is complete."""
-    found = snapshot(model)
-    if found is None:
+    """Describe the cached copy; None unless it is complete."""
+    cached = snapshot(model)
+    if cached is None:
         return None
-    path, commit = found
+    path, commit = cached
     try:
         source = f"hub, commit {commit[:7]}"
         if model.file:
@@ -119,7 +119,7 @@ def _from_cache(model: Model) -> Checkpoint | None:
 
 
 def open_checkpoint(model: Model) -> Checkpoint:
-    """Describe a repository without its weights; the cached copy when the hub does not answer. Raises CatalogError."""
+    """Describe a repository without its weights, or the cached copy if the hub is unreachable. Raises CatalogError."""
     if model.revision and COMMIT.fullmatch(model.revision) and (cached := _from_cache(model)) is not None:
         return cached
     try:
@@ -143,8 +143,8 @@ def _describe(model: Model, listed: Listing) -> Checkpoint:
         shards = _shards(model, listed)
         with ThreadPoolExecutor(8) as pool:
             headers = pool.map(lambda name: _remote_header(model, listed, name), sorted(set(shards.values())))
-            held = dict(zip(sorted(set(shards.values())), headers, strict=True))
-        tensors = weights.merge_shards(shards, held, INDEX)
+            headers_by_shard = dict(zip(sorted(set(shards.values())), headers, strict=True))
+        tensors = weights.merge_shards(shards, headers_by_shard, INDEX)
     return checkpoint.assemble(model.name, model.repo, config, tensors, source, listed.commit, generation)
 
 
@@ -159,15 +159,15 @@ def _shards(model: Model, listed: Listing) -> dict[str, str]:
 
 def _describe_gguf(model: Model, listed: Listing) -> Checkpoint:
     size = _file_bytes(model, listed)
-    data, wanted = b"", min(size, 4 << 20)
+    data, end = b"", min(size, 4 << 20)
     while True:
-        data += _range(model, listed, model.file, len(data), wanted)
+        data += _range(model, listed, model.file, len(data), end)
         try:
             header = gguf.parse_header(data, size, model.file)
             break
         except gguf.NeedMore as more:
-            wanted = min(size, max(more.size, 2 * len(data)))
-            if wanted > weights.MAX_HEADER:
+            end = min(size, max(more.size, 2 * len(data)))
+            if end > weights.MAX_HEADER:
                 raise BrokenCheckpoint(f"The header of {model.file} is too large.", hint="Use another file.") from more
     source = f"hub, commit {listed.commit[:7]}"
     return checkpoint.from_gguf_header(model.name, f"{model.repo}/{model.file}", header, source, listed.commit)
@@ -199,32 +199,35 @@ def _remote_header(model: Model, listed: Listing, name: str) -> list[Tensor]:
 
 
 def _range(model: Model, listed: Listing, name: str, begin: int, end: int) -> bytes:
-    """Bytes `begin` to `end` of a file; a server that ignores ranges is read no further than needed."""
+    """Return bytes `begin` to `end` of a file. If the server ignores ranges, reading stops at `end`.
+
+    Raises BrokenCheckpoint if the file is shorter, and what `typed` returns.
+    """
     from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     url = hf_hub_url(model.repo, name, revision=listed.commit, endpoint=_endpoint())
     headers = {**build_hf_headers(), "Range": f"bytes={begin}-{end - 1}", "Accept-Encoding": "identity"}
-    found = bytearray()
+    data = bytearray()
     with (
         _hub_errors(model),
-        get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=2 * TIMEOUT_S) as answer,
+        get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=2 * TIMEOUT_S) as response,
     ):
-        if answer.is_error:
-            answer.read()
-        hf_raise_for_status(answer)
-        skip = 0 if answer.status_code == 206 else begin
-        for chunk in answer.iter_bytes():
-            found += chunk
-            if len(found) >= skip + end - begin:
+        if response.is_error:
+            response.read()
+        hf_raise_for_status(response)
+        skip = 0 if response.status_code == 206 else begin
+        for chunk in response.iter_bytes():
+            data += chunk
+            if len(data) >= skip + end - begin:
                 break
-    if len(found) < skip + end - begin:
+    if len(data) < skip + end - begin:
         raise BrokenCheckpoint(f"{name} of {model.repo} is shorter than the hub says.", hint="Try again later.")
-    return bytes(found[skip : skip + end - begin])
+    return bytes(data[skip : skip + end - begin])
 
 
 def needed(model: Model, listed: Listing) -> dict[str, int]:
-    """The files an engine needs, with sizes: weights in safetensors, configs, tokenizer. Raises CatalogError."""
+    """Return the files an engine needs, with sizes: safetensors, configs, tokenizer. Raises CatalogError."""
     if model.file:
         return {model.file: _file_bytes(model, listed)}
     small = [name for name in listed.files if _TOKENIZER.fullmatch(name) and not _SKIPPED.fullmatch(name)]
@@ -236,30 +239,33 @@ def needed(model: Model, listed: Listing) -> dict[str, int]:
 
 
 def is_downloaded(model: Model) -> bool:
-    """Whether `download` would fetch nothing; where the hub cannot be asked, whether there are weights at all."""
+    """Return whether `download` would fetch nothing; if the hub is unreachable, whether any weights are cached."""
     try:
         listed = listing(model)
     except HubUnreachable:
         return is_cached(model)
-    here = snapshot(Model(model.name, "hub", repo=model.repo, file=model.file, revision=listed.commit))
-    return here is not None and complete(here[0], needed(model, listed))
+    cached = snapshot(Model(model.name, "hub", repo=model.repo, file=model.file, revision=listed.commit))
+    return cached is not None and complete(cached[0], needed(model, listed))
 
 
 def download(
     model: Model, report: Callable[[Progress], None], stop: Callable[[], bool], *, force: bool = False
 ) -> Path:
-    """Fetch a model at the commit it was described at; its folder or `.gguf` file. Raises CatalogError, Cancelled."""
+    """Download a model at the commit of its description; return its folder or `.gguf` file.
+
+    Without the hub a complete cached copy is returned. Raises CatalogError, Cancelled.
+    """
     try:
         listed = listing(model)
     except HubUnreachable:
-        found = snapshot(model)
-        if found is None or _from_cache(model) is None:
+        cached = snapshot(model)
+        if cached is None or _from_cache(model) is None:
             raise
-        return found[0]
+        return cached[0]
     files = needed(model, listed)
-    here = snapshot(Model(model.name, "hub", repo=model.repo, file=model.file, revision=listed.commit))
-    if not force and here is not None and complete(here[0], files):
-        return here[0]
+    cached = snapshot(Model(model.name, "hub", repo=model.repo, file=model.file, revision=listed.commit))
+    if not force and cached is not None and complete(cached[0], files):
+        return cached[0]
     request = {"repo": model.repo, "commit": listed.commit, "files": files, "force": force}
     fetched = process.run("playground.models.fetch", [json.dumps(request)], report, stop, f"Downloading {model.repo}")
     record_commit(model, listed.commit)
@@ -270,7 +276,7 @@ def download(
 
 
 def typed(error: Exception, repo: str, revision: str | None = None) -> PlaygroundError:
-    """The typed error for what the hub said about `repo`."""
+    """Return the PlaygroundError for an exception of the hub library."""
     import httpx
     from huggingface_hub import errors
 
@@ -319,7 +325,7 @@ def typed(error: Exception, repo: str, revision: str | None = None) -> Playgroun
 
 
 def unreachable(repo: str) -> HubUnreachable:
-    """The hub does not answer, or must not be asked, and the cache does not hold what is needed."""
+    """Return the error for a repository that is not cached while the hub is unreachable or offline mode is on."""
     return HubUnreachable(
         f"The hub cannot be reached, and {repo} is not completely on this machine.",
         hint=f"Check the connection, or use {BUNDLED} or a local folder.",
@@ -336,7 +342,7 @@ def _store(model: Model) -> Path:
 
 
 def snapshot(model: Model) -> tuple[Path, str] | None:
-    """Folder (or file) and commit of the cached copy of a revision, whether complete or not."""
+    """Return folder (or file) and commit of the cached copy of a revision, complete or not; None without one."""
     store = _store(model)
     commit = model.revision or "main"
     if not COMMIT.fullmatch(commit):
@@ -350,16 +356,16 @@ def snapshot(model: Model) -> tuple[Path, str] | None:
 
 
 def is_cached(model: Model) -> bool:
-    """Whether the weights of this revision are on this machine, by the files' names."""
-    found = snapshot(model)
-    if found is None:
+    """Return whether weights of this revision are cached, judged by file names."""
+    cached = snapshot(model)
+    if cached is None:
         return False
-    path = found[0]
+    path = cached[0]
     return path.is_file() or (path / "model.safetensors").exists() or any(path.glob("model-*.safetensors"))
 
 
 def complete(path: Path, files: Mapping[str, int]) -> bool:
-    """Whether every file is there with its size."""
+    """Return whether every file exists with its size."""
     try:
         if path.is_file():
             return path.stat().st_size == next(iter(files.values()))
@@ -369,7 +375,7 @@ def complete(path: Path, files: Mapping[str, int]) -> bool:
 
 
 def record_commit(model: Model, commit: str) -> None:
-    """Note which commit the branch was at, as the library does, so that the name works without the hub."""
+    """Store the commit of a branch as the hub library does, so that the branch's name works offline."""
     name = model.revision or "main"
     if COMMIT.fullmatch(name):
         return

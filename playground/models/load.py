@@ -1,4 +1,4 @@
-"""From a checkpoint to transformers' model in memory: every weight comes from the files, or the load is refused."""
+"""Load a checkpoint as a transformers model; loading fails if a weight is missing, instead of initializing it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from playground.errors import BrokenCheckpoint
 
 
 def load_model(place: Path | str, **options: Any) -> Any:
-    """The causal language model in the local folder `place`, in eval mode. `options`: arguments of `from_pretrained`.
+    """Load the causal language model in the local folder `place`, in eval mode.
+
+    options  arguments of `from_pretrained`
 
     Raises BrokenCheckpoint for a weight that is missing or has another shape than the model's, which transformers
-    would fill with random numbers; beside it what transformers raises.
+    would fill with random numbers; and the errors of transformers.
     """
     from transformers import AutoModelForCausalLM
 
@@ -22,7 +24,7 @@ def load_model(place: Path | str, **options: Any) -> Any:
         local_files_only=True,
         trust_remote_code=False,
         output_loading_info=True,
-        ignore_mismatched_sizes=True,  # refused below, with the name
+        ignore_mismatched_sizes=True,  # raised below, with the tensor's name
         **options,
     )
     if missing := sorted(info["missing_keys"]):
@@ -43,16 +45,16 @@ def load_model(place: Path | str, **options: Any) -> Any:
 
 
 def refuse_not_finite(model: Any) -> None:
-    """Raises BrokenCheckpoint with the name of the first parameter that holds NaN or infinite values."""
+    """Raise BrokenCheckpoint, naming the first parameter with NaN or infinite values."""
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point() and parameter.numel():
-            least, most = parameter.detach().aminmax()  # NaN if one is; 20 GB/s, isfinite has 0.4
-            if not math.isfinite(float(least) + float(most)):
+            low, high = parameter.detach().aminmax()  # NaN if any value is; 20 GB/s, isfinite 0.4
+            if not math.isfinite(float(low) + float(high)):
                 raise not_finite(name)
 
 
 def not_finite(name: str) -> BrokenCheckpoint:
-    """The error for a tensor that holds NaN or infinite values."""
+    """Return the error for a tensor with NaN or infinite values."""
     return BrokenCheckpoint(
         f"{name} holds NaN or infinite values.",
         hint="Download or export the checkpoint again, in BF16 or FP32 where it was FP16 that overflowed.",

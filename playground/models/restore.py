@@ -1,11 +1,11 @@
 """Restore the bundled model: `python -m playground.models.restore GGUF FOLDER SHA256`.
 
 Runs in a child process and prints one JSON object per line: progress (`stage`, `done`, `total`, `unit`), then
-`result` with the checksums, or `error`. numpy and the `gguf` dequantization are enough: four seconds instead of the
-forty that transformers takes to load and save the same file, and bit for bit the same weights.
+`result` with the checksums, or `error`. Uses numpy and `gguf.dequantize`: four seconds instead of the forty that
+transformers takes to load and save the same file, with bit-identical weights.
 
-The tokenizer is written as the original repository has it. A conversion from GGUF metadata names `<|im_start|>` as
-end of sequence and drops the splitting of digits, which changes how runs of spaces before a number are cut.
+The tokenizer is written as in the original repository. A conversion from GGUF metadata names `<|im_start|>` as end of
+sequence and drops the splitting of digits, which changes how runs of spaces before a number are tokenized.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Report = Callable[[str, float, float], None]
 
 
 def original_name(name: str) -> str:
-    """The name transformers uses for a tensor of a Llama GGUF."""
+    """Return transformers' name for a tensor of a Llama GGUF. Raises BrokenCheckpoint."""
     if name in _TOP:
         return _TOP[name]
     parts = name.split(".")
@@ -55,7 +55,7 @@ def original_name(name: str) -> str:
 
 
 def config(fields: dict[str, Any]) -> dict[str, Any]:
-    """config.json from the GGUF metadata."""
+    """Return config.json from the GGUF metadata."""
     heads = fields["llama.attention.head_count"]
     return {
         "architectures": ["LlamaForCausalLM"],
@@ -84,7 +84,7 @@ def config(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def tokenizer(fields: dict[str, Any]) -> dict[str, Any]:
-    """tokenizer.json from the vocabulary and merges of the GGUF metadata."""
+    """Return tokenizer.json from the vocabulary and merges of the GGUF metadata."""
     tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
@@ -132,7 +132,7 @@ def tokenizer_config(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def side_files(header: GgufHeader) -> Iterator[tuple[str, bytes]]:
-    """Every small file of the folder, by name."""
+    """Yield name and content of every small file of the folder."""
     fields = header.fields
     generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
     tables = {
@@ -147,7 +147,7 @@ def side_files(header: GgufHeader) -> Iterator[tuple[str, bytes]]:
 
 
 def dequantized(data: mmap.mmap, header: GgufHeader, tensor: Tensor) -> np.ndarray[Any, Any]:
-    """One tensor as BF16 bit patterns (uint16), rounded to nearest even, in transformers' layout."""
+    """Return one tensor as BF16 bit patterns (uint16), rounded to nearest even, in transformers' layout."""
     import numpy as np
     from gguf import GGMLQuantizationType, dequantize
 
@@ -164,7 +164,7 @@ def dequantized(data: mmap.mmap, header: GgufHeader, tensor: Tensor) -> np.ndarr
 
 
 def safetensors_header(tensors: list[tuple[str, Tensor]]) -> bytes:
-    """The length-prefixed header of a file that holds `tensors` as BF16, in this order."""
+    """Return the length-prefixed header of a file with `tensors` as BF16, in this order."""
     table: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     position = 0
     for name, tensor in tensors:
@@ -190,10 +190,10 @@ def _write(path: Path, chunks: Iterator[bytes]) -> dict[str, Any]:
 
 
 def restore(source: Path, folder: Path, expected: str, report: Report) -> dict[str, Any]:
-    """Write the model's files into `folder`; their sizes and checksums come back. Raises BrokenCheckpoint."""
+    """Write the model's files into `folder`; return their sizes and checksums by name. Raises BrokenCheckpoint."""
     total = source.stat().st_size
-    found = sha256(source, lambda done: report("checking the bundled file", done, total))
-    if found != expected:
+    checksum = sha256(source, lambda done: report("checking the bundled file", done, total))
+    if checksum != expected:
         raise BrokenCheckpoint(
             f"{source.name} is not the file its package installed.",
             hint=f"Run `{INSTALL} --force-reinstall`.",
@@ -202,13 +202,13 @@ def restore(source: Path, folder: Path, expected: str, report: Report) -> dict[s
     tensors = sorted((original_name(tensor.name), tensor) for tensor in header.tensors)
 
     def weights() -> Iterator[bytes]:
-        done, wanted = 0, 2 * sum(tensor.numel for _, tensor in tensors)
+        done, total_bytes = 0, 2 * sum(tensor.numel for _, tensor in tensors)
         yield safetensors_header(tensors)
         with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             for _, tensor in tensors:
                 yield dequantized(data, header, tensor).tobytes()
                 done += 2 * tensor.numel
-                report("restoring smollm2 to BF16", done, wanted)
+                report("restoring smollm2 to BF16", done, total_bytes)
 
     files = {name: _write(folder / name, iter((text,))) for name, text in side_files(header)}
     files[WEIGHTS] = _write(folder / WEIGHTS, weights())

@@ -1,6 +1,6 @@
-"""Which number format a checkpoint is in, read from config.json: the method, the scheme, and what to expect of it.
+"""Read the number format of a checkpoint from its config.json: method, scheme, and how engines run it.
 
-compressed-tensors' presets live behind an import of torch, so the names are derived here from the same fields.
+Importing compressed-tensors' presets imports torch, so their names are derived here from the same fields.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _UNPACKED = "transformers unpacks these weights to {} before it multiplies: righ
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """The form of a checkpoint's weights.
+    """Number format of a checkpoint's weights.
 
-    dtype    torch name of the type in which an engine computes
-    expands  transformers holds the unpacked weights in that type on this machine
-    engines  that run it, the one with the better kernels first
-    unread   what transformers would lose of it, as the end of a sentence; it is then not among the engines
+    dtype    torch name of the compute type
+    expands  whether transformers holds the weights unpacked to that type on this machine
+    engines  engines that run it, the one with better kernels first
+    unread   why transformers cannot read it correctly, as the end of a sentence; it is then not among the engines
     """
 
     method: str
@@ -46,7 +46,7 @@ class Scheme:
 
 
 def compute_dtype(config: Mapping[str, Any], tensors: Sequence[Tensor], *, packed: bool) -> str:
-    """The floating type of the unquantized tensors; a quantized checkpoint's config has the first word."""
+    """Return the dtype of the unquantized tensors; of a quantized checkpoint (`packed`) the config's, if it has one."""
     named = str(config.get("dtype") or config.get("torch_dtype") or "").removeprefix("torch.")
     if packed and named in LABELS:
         return named
@@ -60,17 +60,17 @@ def compute_dtype(config: Mapping[str, Any], tensors: Sequence[Tensor], *, packe
 
 
 def quantization(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The quantization_config of a config.json, wherever this generation of files keeps it."""
+    """Return the quantization_config of a config.json, under any of its names and places; None without one."""
     text = config.get("text_config")
     for table in (config, text if isinstance(text, dict) else {}):
         for key in ("quantization_config", "compression_config"):
-            if isinstance(found := table.get(key), dict) and found:
-                return found
+            if isinstance(entry := table.get(key), dict) and entry:
+                return entry
     return None
 
 
 def read(model: str, config: Mapping[str, Any], tensors: Sequence[Tensor]) -> Scheme:
-    """The scheme of a safetensors checkpoint. Raises UnsupportedModel for a method nothing here can run."""
+    """Return the scheme of a safetensors checkpoint. Raises UnsupportedModel for an unknown method."""
     quantized = quantization(config)
     dtype = compute_dtype(config, tensors, packed=quantized is not None)
     if quantized is None:
@@ -93,7 +93,7 @@ def read(model: str, config: Mapping[str, Any], tensors: Sequence[Tensor]) -> Sc
 
 
 def _refuse_other_blocks(model: str, quantized: Mapping[str, Any], tensors: Sequence[Tensor]) -> None:
-    """Refuse FP8 weights whose scales are not one for each block of the configuration. Raises UnsupportedModel."""
+    """Raise UnsupportedModel for FP8 weights whose scales do not match the blocks of the configuration."""
     block = quantized.get("weight_block_size")
     if not isinstance(block, list) or len(block) != 2 or not all(_int(size) for size in block):
         return
@@ -102,17 +102,17 @@ def _refuse_other_blocks(model: str, quantized: Mapping[str, Any], tensors: Sequ
         scales = shapes.get(f"{tensor.name}_scale_inv", ())
         if not tensor.dtype.startswith("F8") or len(tensor.shape) < 2 or len(scales) < 2:
             continue
-        wanted = tuple(-(-size // by) for size, by in zip(tensor.shape[-2:], block, strict=True))
-        if scales[-2:] != wanted:
+        needed = tuple(-(-size // by) for size, by in zip(tensor.shape[-2:], block, strict=True))
+        if scales[-2:] != needed:
             raise UnsupportedModel(
                 f"{tensor.name} of {model} has {scales[-2]} x {scales[-1]} scales, but its blocks of {block[0]} x "
-                f"{block[1]} need {wanted[0]} x {wanted[1]}.",
+                f"{block[1]} need {needed[0]} x {needed[1]}.",
                 hint="Correct weight_block_size in its config.json, or export it again.",
             )
 
 
 def _nvidia() -> bool:
-    """Whether the kernel driver shows an NVIDIA device; asking torch would load it."""
+    """Return whether there is an NVIDIA device, without importing torch."""
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
@@ -129,7 +129,7 @@ def _dict(value: object) -> Mapping[str, Any]:
 
 
 def group_name(group: Mapping[str, Any]) -> str:
-    """The preset name of one compressed-tensors group: "W4A16", "W8A8", "FP8_DYNAMIC", "NVFP4" …"""
+    """Return the preset name of one compressed-tensors group: "W4A16", "W8A8", "FP8_DYNAMIC", "NVFP4" …"""
     weights, inputs = _dict(group.get("weights")), _dict(group.get("input_activations"))
     bits, strategy, size = _int(weights.get("num_bits"), 8), weights.get("strategy"), weights.get("group_size")
     if weights.get("type") == "float":
@@ -219,11 +219,11 @@ def _bitsandbytes(quantized: Mapping[str, Any], dtype: str) -> Scheme:
 
 
 def gguf(weight_type: str, file_type: object = None, dtype: str = "bfloat16", unread: str = "") -> Scheme:
-    """The scheme of a GGUF file whose matrices are mostly of this block type.
+    """Return the scheme of a GGUF file whose matrices are mostly of this block type.
 
-    file_type  llama.cpp's number for its mixtures (15 is Q4_K_M), believed where it fits the blocks
+    file_type  llama.cpp's number of the mixture (15 is Q4_K_M), used if it fits the block type
     dtype      torch name of the type that transformers unpacks it to
-    unread     what transformers would lose of it, as the end of a sentence
+    unread     why transformers cannot read it correctly, as the end of a sentence
     """
     name = _mixture(file_type)
     full = {"BF16": "BF16", "F16": "FP16", "F32": "FP32"}.get(weight_type, weight_type)

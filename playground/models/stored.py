@@ -1,4 +1,4 @@
-"""Variants that were made here: the store knows them, their files are in a folder. Described, loaded and deleted."""
+"""Variants that were made here: described, loaded and deleted. The store has their rows, a folder their files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_YAML = 100_000
 
 
 def of_model(model: str) -> list[Variant]:
-    """Oldest first. One whose files are gone or broken is in the list, with a note that says so."""
+    """Return the stored variants of a model, oldest first. Variants with missing or broken files have a note."""
     try:
         rows = variants.of_model(names.key(model)) if database.exists() else []
     except (SQLAlchemyError, InvalidSettings, StoreUnavailable) as error:  # as in `names.stored`
@@ -35,22 +35,22 @@ def of_model(model: str) -> list[Variant]:
 
 
 def variant(model: str, name: str) -> Variant:
-    """Raises BrokenCheckpoint when its files are gone or cannot be used, UnknownVariant."""
+    """Return a stored variant. Raises BrokenCheckpoint if its files are missing or broken, UnknownVariant."""
     row = find(model, name)
     return _variant(model, row, _open(row))
 
 
 def load_spec(model: str, name: str) -> LoadSpec:
-    """What an engine needs. Raises BrokenCheckpoint, UnknownVariant."""
+    """Return what an engine needs to load a stored variant. Raises BrokenCheckpoint, UnknownVariant."""
     row = find(model, name)
-    found = _open(row)
-    folder = _original(row) if found.form.method == "gguf" else None
+    ckpt = _open(row)
+    folder = _original(row) if ckpt.form.method == "gguf" else None
     original = "" if folder is None else str(folder)
-    return LoadSpec(f"{model}:{name}", found.path, found.form.dtype, None, found.loaded_bytes, found.end_ids, original)
+    return LoadSpec(f"{model}:{name}", ckpt.path, ckpt.form.dtype, None, ckpt.loaded_bytes, ckpt.end_ids, original)
 
 
 def find(model: str, name: str) -> StoredVariant:
-    """The row, with recipe and card. Raises UnknownVariant."""
+    """Return the row of a variant, with recipe and card. Raises UnknownVariant."""
     row = variants.get(f"{names.key(model)}:{name}") if database.exists() else None
     if row is None:
         raise UnknownVariant(
@@ -77,8 +77,10 @@ def _open(row: StoredVariant) -> Checkpoint:
 
 
 def _original(row: StoredVariant) -> Path | None:
-    """The folder of the model it was made from; None where its configuration is not on this machine, or was written
-    since: it may be another model's. Asks nobody."""
+    """Return the local folder of the model that a variant was made from, without network access.
+
+    None if its config.json is not on this machine, or is newer than the variant: it may be another model's.
+    """
     parsed = names.parse(row.model)
     if parsed.kind == "hub":
         cached = hub.snapshot(parsed)
@@ -99,26 +101,26 @@ def _described(model: str, row: StoredVariant) -> Variant:
         return _variant(model, row, None, (str(error),))
 
 
-def _variant(model: str, row: StoredVariant, found: Checkpoint | None, notes: tuple[str, ...] = ()) -> Variant:
-    """The row says how it was made, the files what they are."""
-    form = None if found is None else found.form
+def _variant(model: str, row: StoredVariant, ckpt: Checkpoint | None, notes: tuple[str, ...] = ()) -> Variant:
+    """Build a Variant: method and scheme from the row, dtype and engines from the files if they can be opened."""
+    form = None if ckpt is None else ckpt.form
     return Variant(
         id=f"{model}:{row.name}", model=model, name=row.name, label=label(row.method, row.scheme), method=row.method,
         scheme=row.scheme, dtype="bfloat16" if form is None else form.dtype, path=row.path,
-        bytes=row.bytes if found is None else found.bytes, parameters=row.parameters, group_size=row.group_size,
+        bytes=row.bytes if ckpt is None else ckpt.bytes, parameters=row.parameters, group_size=row.group_size,
         engines=("transformers",) if form is None else form.engines, source=f"made here from {model}",
         notes=notes if form is None else form.notes, unread="" if form is None else form.unread,
     )  # fmt: skip
 
 
 def label(method: str, scheme: str) -> str:
-    """What the page calls it: "AWQ W4A16_ASYM"; a scheme that says its method stands alone: "FP8_DYNAMIC"."""
+    """Return the variant's label: "AWQ W4A16_ASYM", or the scheme alone if it names its method: "FP8_DYNAMIC"."""
     title = next((row.title for row in TABLE if row.name == method), method.upper())
     return scheme if scheme.lower().startswith(method.lower()) else f"{title} {scheme}"
 
 
 def recipe_yaml(row: StoredVariant, recipe: Mapping[str, Any]) -> str:
-    """The file that llm-compressor's `oneshot` takes, or the recipe in our words for what it does not make."""
+    """Return the recipe file of llm-compressor's `oneshot`, or `recipe` as YAML for other methods."""
     path = row.card.get("recipe_path")
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if path and Path(path).resolve().is_relative_to(Path(row.path).resolve()):
@@ -128,7 +130,7 @@ def recipe_yaml(row: StoredVariant, recipe: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A stored variant and what its files take on the disk now, in bytes; 0 when they are gone."""
+    """A stored variant and the bytes of its files on disk; 0 if they are missing."""
 
     id: str
     path: str
@@ -136,17 +138,16 @@ class Usage:
 
 
 def disk_usage() -> list[Usage]:
-    """Every stored variant, the largest first."""
+    """Return the disk usage of every stored variant, the largest first."""
     rows = variants.all_variants() if database.exists() else []
-    found = [Usage(row.id, row.path, folders.size(Path(row.path))) for row in rows]
-    return sorted(found, key=lambda usage: -usage.bytes)
+    usages = [Usage(row.id, row.path, folders.size(Path(row.path))) for row in rows]
+    return sorted(usages, key=lambda usage: -usage.bytes)
 
 
 def delete(variant_id: str) -> int:
-    """Forget a variant and remove its files; the bytes that are free again.
+    """Delete a variant and its files; return the freed bytes. Raises UnknownVariant, CatalogError.
 
-    Only a folder in the home's folder of variants, or one with this program's marker, is removed. Raises
-    UnknownVariant, CatalogError.
+    A folder is only removed if it is in the home's folder of variants or has this program's marker.
     """
     model, name = names.split(variant_id)
     row = find(model, name)

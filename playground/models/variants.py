@@ -1,4 +1,4 @@
-"""The variants of a model, and making one local for an engine."""
+"""List the variants of a model, describe them, and make one local for an engine."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ BLOCK = 32  # values per scale of Q4_1
 
 
 def models() -> list[str]:
-    """What the picker offers: the bundled model, some of the hub's unless offline, and the endpoints' own models."""
+    """Return the models of the picker: the bundled one, some of the hub's unless offline, and those of endpoints."""
     try:
         remote = [f"@{endpoint.name}/{endpoint.model}" for endpoint in endpoints.endpoints() if endpoint.model]
-    except CatalogError as error:  # a damaged file takes its endpoints away, not the other models
+    except CatalogError as error:  # with a damaged file of endpoints the other models still work
         log.warning("%s", error)
         remote = []
     return [names.BUNDLED, *(() if settings().offline else names.HUB_MODELS), *remote]
 
 
 def describe(model: str) -> str:
-    """One line of provenance for the picker; asks nobody. Raises UnknownModel."""
+    """Return where a model comes from, in one line, without network access. Raises UnknownModel."""
     parsed = names.parse(model)
     if parsed.kind == "bundled":
         if bundled.gguf() is not None:
@@ -53,7 +53,7 @@ def describe(model: str) -> str:
 
 
 def open_checkpoint(model: str) -> Checkpoint:
-    """Read a model's config and tensor list, from wherever it is. Raises CatalogError."""
+    """Read a model's config and tensor list, from this machine or the hub. Raises CatalogError."""
     parsed = names.parse(model)
     if parsed.kind == "remote":
         raise _elsewhere(model)
@@ -69,7 +69,7 @@ def open_checkpoint(model: str) -> Checkpoint:
 
 @contextmanager
 def _bundled_from_hub() -> Iterator[None]:
-    """Adds what to install to the error of the bundled model's last resort."""
+    """Say what to install if the bundled model is not installed and the hub is unreachable."""
     try:
         yield
     except HubUnreachable as error:
@@ -79,20 +79,20 @@ def _bundled_from_hub() -> Iterator[None]:
 
 
 def variants(model: str) -> list[Variant]:
-    """The reference first, then what can be made of it while loading, then what was made of it. Raises CatalogError."""
+    """Return the reference, then variants made while loading, then stored ones. Raises CatalogError."""
     if (parsed := names.parse(model)).kind == "remote":
         return [_remote(parsed)]
-    found = open_checkpoint(model)
-    if found.form.quantized:
-        return [_reference(model, found), *stored.of_model(model)]
-    entries = [(row, entry) for row in TABLE for entry in row.on_load if entry.dtype != found.form.dtype]
-    own = [_bundled_file()] if parsed.kind == "bundled" and bundled.gguf() is not None else []
-    made = (_on_load(model, found, row, entry) for row, entry in entries)
-    return [_reference(model, found), *made, *own, *stored.of_model(model)]
+    ckpt = open_checkpoint(model)
+    if ckpt.form.quantized:
+        return [_reference(model, ckpt), *stored.of_model(model)]
+    entries = [(row, entry) for row in TABLE for entry in row.on_load if entry.dtype != ckpt.form.dtype]
+    bundled_file = [_bundled_file()] if parsed.kind == "bundled" and bundled.gguf() is not None else []
+    on_load_variants = (_on_load(model, ckpt, row, entry) for row, entry in entries)
+    return [_reference(model, ckpt), *on_load_variants, *bundled_file, *stored.of_model(model)]
 
 
 def variant(name: str) -> Variant:
-    """The variant called `name`; a cast to the checkpoint's own type is the reference. Raises CatalogError."""
+    """Return the variant called `name`; a cast to the checkpoint's dtype is the reference. Raises CatalogError."""
     model, suffix = names.split(name)
     if (parsed := names.parse(model)).kind == "remote":
         return _remote(parsed)
@@ -100,16 +100,16 @@ def variant(name: str) -> Variant:
         return _bundled_file()
     if suffix and suffix not in names.built_in(model):
         return stored.variant(model, suffix)
-    found = open_checkpoint(model)
+    ckpt = open_checkpoint(model)
     if not suffix:
-        return _reference(model, found)
+        return _reference(model, ckpt)
     row, entry = on_load(suffix)
-    if found.form.quantized:
+    if ckpt.form.quantized:
         raise UnknownVariant(
-            f"{model} is already quantized ({found.form.label}), so there is no {suffix} of it.",
+            f"{model} is already quantized ({ckpt.form.label}), so there is no {suffix} of it.",
             hint="Start from the original checkpoint it was made from.",
         )
-    return _reference(model, found) if entry.dtype == found.form.dtype else _on_load(model, found, row, entry)
+    return _reference(model, ckpt) if entry.dtype == ckpt.form.dtype else _on_load(model, ckpt, row, entry)
 
 
 def _source(endpoint: endpoints.Endpoint) -> str:
@@ -117,7 +117,7 @@ def _source(endpoint: endpoints.Endpoint) -> str:
 
 
 def _remote(parsed: names.Model) -> Variant:
-    """A model that runs at an endpoint: of its weights nothing is known here. Asks nobody. Raises UnknownModel."""
+    """Return the variant of an endpoint's model, without network access. Raises UnknownModel."""
     endpoint = endpoints.find(parsed.endpoint)
     served = parsed.repo or endpoint.model
     return Variant(
@@ -132,47 +132,47 @@ def _elsewhere(model: str) -> UnsupportedModel:
     )
 
 
-def _reference(model: str, found: Checkpoint) -> Variant:
-    form = found.form
+def _reference(model: str, ckpt: Checkpoint) -> Variant:
+    form = ckpt.form
     return Variant(
         id=model, model=model, name="reference", label=form.label, method=form.method, scheme=form.scheme,
-        dtype=form.dtype, path=found.path, revision=found.revision, bytes=found.bytes, parameters=found.parameters,
-        group_size=form.group_size, engines=form.engines, source=found.source, notes=form.notes,
+        dtype=form.dtype, path=ckpt.path, revision=ckpt.revision, bytes=ckpt.bytes, parameters=ckpt.parameters,
+        group_size=form.group_size, engines=form.engines, source=ckpt.source, notes=form.notes,
         unread=form.unread,
     )  # fmt: skip
 
 
 def _bundled_file() -> Variant:
-    """The bundled GGUF file as it is, which the reference was restored from. Raises UnknownVariant."""
+    """Return the bundled GGUF file, from which the reference is restored, as a variant. Raises UnknownVariant."""
     source = bundled.gguf()
     if source is None:
         raise UnknownVariant("The bundled GGUF file is not installed.", hint=f"Run `{bundled.INSTALL}`.")
     model, name = names.BUNDLED, names.BUNDLED_FILE
-    found = checkpoint.from_gguf(model, source)
-    form = found.form
+    ckpt = checkpoint.from_gguf(model, source)
+    form = ckpt.form
     return Variant(
         id=f"{model}:{name}", model=model, name=name, label=form.label, method=form.method, scheme=form.scheme,
-        dtype=form.dtype, path=found.path, bytes=found.bytes, parameters=found.parameters, group_size=BLOCK,
+        dtype=form.dtype, path=ckpt.path, bytes=ckpt.bytes, parameters=ckpt.parameters, group_size=BLOCK,
         engines=("llamacpp",), source="the bundled file itself",
         notes=("the reference holds the same values, rounded to BF16: little is lost between them",),
     )  # fmt: skip
 
 
-def _on_load(model: str, found: Checkpoint, row: Method, entry: OnLoad) -> Variant:
-    dtype = entry.dtype or found.form.dtype
+def _on_load(model: str, ckpt: Checkpoint, row: Method, entry: OnLoad) -> Variant:
+    dtype = entry.dtype or ckpt.form.dtype
     return Variant(
         id=f"{model}:{entry.name}", model=model, name=entry.name, label=entry.label, method=row.name,
-        scheme=entry.scheme, dtype=dtype, path=found.path, revision=found.revision,
-        bytes=weights.on_load_bytes(found.tensors, entry, dtype, tied=found.tied), bytes_are_estimated=True,
-        parameters=found.parameters, engines=row.engines, source=f"{found.source}; {entry.summary}",
+        scheme=entry.scheme, dtype=dtype, path=ckpt.path, revision=ckpt.revision,
+        bytes=weights.on_load_bytes(ckpt.tensors, entry, dtype, tied=ckpt.tied), bytes_are_estimated=True,
+        parameters=ckpt.parameters, engines=row.engines, source=f"{ckpt.source}; {entry.summary}",
         quantize=entry.name if entry.quantizes else None,
     )  # fmt: skip
 
 
 def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], bool] | None = None) -> LoadSpec:
-    """Make a variant local and say what an engine needs to load it.
+    """Make a variant local and return what an engine needs to load it.
 
-    Restores the bundled model or downloads from the hub, at the commit that was described. `cancelled` is polled
+    Restores the bundled model, or downloads from the hub at the commit of its description. `cancelled` is polled
     several times per second. Raises CatalogError, Cancelled.
     """
     report, stop = progress or (lambda _: None), cancelled or (lambda: False)
@@ -183,11 +183,11 @@ def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], b
         raise _elsewhere(name)
     if suffix and suffix not in names.built_in(model):
         return _with_original_ends(stored.load_spec(model, suffix), model)
-    chosen = variant(name)
-    parsed = names.parse(chosen.model)
-    path = Path(chosen.path)
-    if parsed.kind == "bundled" and chosen.name == names.BUNDLED_FILE:
-        return _with_original_ends(LoadSpec(chosen.id, str(path), chosen.dtype, None, chosen.bytes or 0), chosen.model)
+    facts = variant(name)
+    parsed = names.parse(facts.model)
+    path = Path(facts.path)
+    if parsed.kind == "bundled" and facts.name == names.BUNDLED_FILE:
+        return _with_original_ends(LoadSpec(facts.id, str(path), facts.dtype, None, facts.bytes or 0), facts.model)
     if parsed.kind == "bundled" and bundled.gguf() is not None:
         path = bundled.restore(report, stop)
     elif parsed.kind == "bundled":
@@ -196,24 +196,24 @@ def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], b
     elif parsed.kind == "hub":
         path = _fetched(parsed, report, stop)
     path = path.absolute()
-    local = checkpoint.from_path(chosen.model, path)
-    expected = local.loaded_bytes if chosen.is_reference else chosen.bytes or 0
-    return LoadSpec(chosen.id, str(path), chosen.dtype, chosen.quantize, expected, local.end_ids)
+    local = checkpoint.from_path(facts.model, path)
+    expected = local.loaded_bytes if facts.is_reference else facts.bytes or 0
+    return LoadSpec(facts.id, str(path), facts.dtype, facts.quantize, expected, local.end_ids)
 
 
 def _with_original_ends(spec: LoadSpec, model: str) -> LoadSpec:
-    """A GGUF file names few of its original's end tokens; an answer ends at the same ones."""
+    """Add the original's end tokens to those of a GGUF file, which lacks most of them."""
     if not spec.path.endswith(".gguf"):
         return spec
     try:
         return replace(spec, end_ids=tuple(sorted({*spec.end_ids, *open_checkpoint(model).end_ids})))
-    except CatalogError as error:  # without its original no other variant runs that it could differ from
+    except CatalogError as error:  # without the original there is no other variant to differ from
         log.warning("%s: the end tokens of %s are not known. %s", spec.id, model, error)
         return spec
 
 
 def _fetched(parsed: names.Model, report: Report, stop: Callable[[], bool]) -> Path:
-    """A complete local copy; what is broken in the cache is downloaded once more."""
+    """Return a complete local copy of a hub model; a broken one in the cache is downloaded again."""
     path = hub.download(parsed, report, stop)
     try:
         checkpoint.from_path(parsed.name, path)
