@@ -184,12 +184,12 @@ def kld(
 
 def remarks(run: Run) -> list[str]:
     """What a reader should know beside the numbers."""
-    from playground.evaluate.divergence import NOISE_FLOOR, other_path
+    from playground.evaluate.divergence import NOISE_FLOOR, floor_dtype
 
     _, floor, *rows = run.result["rows"]
     reference = run.variants[0]
     said = [
-        f"{NOISE_FLOOR}: {reference['id']} in {other_path(reference['dtype'])} against itself in {reference['dtype']}."
+        f"{NOISE_FLOOR}: {reference['id']} in {floor_dtype(reference['dtype'])} against itself in {reference['dtype']}."
     ]
     for row in rows:
         if row["kld_mean"] <= floor["kld_mean"]:

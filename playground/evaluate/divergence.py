@@ -98,12 +98,12 @@ def measure(
 
 def noise_floor(reference: LoadSpec) -> LoadSpec:
     """Return the reference in another dtype: its divergence is what two computations of one model differ by."""
-    dtype = other_path(reference.dtype)
+    dtype = floor_dtype(reference.dtype)
     size = 2 * reference.weight_bytes if dtype == "float32" else reference.weight_bytes // 2
     return replace(reference, id=NOISE_FLOOR, dtype=dtype, weight_bytes=size)
 
 
-def other_path(dtype: str) -> str:
+def floor_dtype(dtype: str) -> str:
     """Return the dtype of the noise floor for a reference in `dtype`."""
     return "bfloat16" if dtype == "float32" else "float32"
 
@@ -300,7 +300,7 @@ def plan_windows(text: Text, tokenizer: Any, tokens: int, max_length: int) -> Pl
 
     Raises EvaluationError if there is nothing to predict.
     """
-    prefix = beginning(tokenizer)
+    prefix = prefix_ids(tokenizer)
     if max_length < len(prefix) + 2:
         raise EvaluationError(
             f"A window of {max_length} tokens has nothing to predict.", hint="Take a longer one: 512 is usual."
@@ -327,7 +327,7 @@ def plan_windows(text: Text, tokenizer: Any, tokens: int, max_length: int) -> Pl
     return Plan(tuple(documents))
 
 
-def beginning(tokenizer: Any) -> tuple[int, ...]:
+def prefix_ids(tokenizer: Any) -> tuple[int, ...]:
     """Return the ids that the tokenizer puts before every text: a begin-of-sequence id, or none."""
     bare = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
     full = tokenizer(PROBE)["input_ids"]

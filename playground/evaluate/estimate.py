@@ -120,7 +120,7 @@ def expected(
 
 def tasks_of(spec: EvaluateSpec | DivergenceSpec) -> list[Task]:
     """What `expected` is told of a spec that has not run; nothing of a divergence alone."""
-    return [] if isinstance(spec, DivergenceSpec) else tasks.counted(spec.conditions.tasks, spec.conditions.limit)
+    return [] if isinstance(spec, DivergenceSpec) else tasks.item_counts(spec.conditions.tasks, spec.conditions.limit)
 
 
 def kept(spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, resumed: bool) -> dict[str, Any]:
@@ -388,7 +388,7 @@ class _Document:
 @lru_cache(maxsize=64)
 def _config(name: str) -> Mapping[str, Any]:
     """The task's YAML, where it is known without lm-eval's index; {} elsewhere."""
-    path = tasks.own_yaml(name)
+    path = tasks.yaml_path(name)
     return tasks.config(path) if path is not None else {}
 
 

@@ -129,7 +129,7 @@ def plan(serial: object, asked: Asked, expected: Expected) -> str:
             }
         )
     limit = asked.conditions.limit
-    rows = [_row(name, limit) for name in tasks.single(asked.conditions.tasks)]
+    rows = [_row(name, limit) for name in tasks.without_bundled_groups(asked.conditions.tasks)]
     every = None if None in [row["n"] for row in rows] else sum(row["n"] for row in rows)
     text = asked.divergence
     return inert(

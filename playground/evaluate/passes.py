@@ -76,7 +76,7 @@ def cached_or_measured(specs: Sequence[LoadSpec]) -> list[Pass | None]:
     """
     missing = [spec for spec in specs if cached(spec) is None]
     if missing:
-        measured = dict(zip(map(key, missing), _ask(missing), strict=True))
+        measured = dict(zip(map(key, missing), _measure_in_child(missing), strict=True))
         with contextlib.suppress(OSError):  # with a read-only home the next call measures again
             _store({name: asdict(measurement) for name, measurement in measured.items() if measurement is not None})
         return [measured[key(spec)] if key(spec) in measured else cached(spec) for spec in specs]
@@ -99,7 +99,7 @@ def _store(fresh: dict[str, Any]) -> None:
     write_whole(_cache(), json.dumps(_stored() | fresh, indent=1))
 
 
-def _ask(specs: Sequence[LoadSpec]) -> list[Pass | None]:
+def _measure_in_child(specs: Sequence[LoadSpec]) -> list[Pass | None]:
     """Measure in a child process with the environment of a job's worker."""
     threads = settings().threads
     return process.ask(

@@ -126,7 +126,7 @@ def _presets() -> dict[str, Row]:
     }
 
 
-def own_yaml(name: str) -> Path | None:
+def yaml_path(name: str) -> Path | None:
     """Return the YAML file of a bundled task or a preset; None for tasks that need the index."""
     row = bundled().get(name) or _presets().get(name)
     return row.yaml if row else None
@@ -235,15 +235,15 @@ def item_count(name: str, limit: int | None) -> int | None:
     return full if limit is None else limit if full is None else min(limit, full)
 
 
-def single(names: Sequence[str]) -> list[str]:
+def without_bundled_groups(names: Sequence[str]) -> list[str]:
     """Return the names with bundled groups replaced by their members; other groups stay."""
     singles: list[str] = []
     for name in names:
         row = bundled().get(name)
-        singles += single(row.members) if row is not None and row.members else [name]
+        singles += without_bundled_groups(row.members) if row is not None and row.members else [name]
     return list(dict.fromkeys(singles))
 
 
-def counted(names: Sequence[str], limit: int | None) -> list[tuple[str, int | None]]:
+def item_counts(names: Sequence[str], limit: int | None) -> list[tuple[str, int | None]]:
     """Return (task, number of items or None) for each name, bundled groups resolved."""
-    return [(name, item_count(name, limit)) for name in single(names)]
+    return [(name, item_count(name, limit)) for name in without_bundled_groups(names)]

@@ -54,18 +54,18 @@ _QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 _BY_REGEX = {_LLAMA3: "llama-bpe", _QWEN2: "qwen2"}
 
 
-class Newer(str):
+class UnknownName(str):
     """A name that the converter uses and the installed gguf package lacks."""
 
 
 class _Names:
-    """An enumeration of the gguf package; missing names are `Newer`."""
+    """An enumeration of the gguf package; missing names are `UnknownName`."""
 
     def __init__(self, enumeration: Any) -> None:
         self._enumeration = enumeration
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._enumeration, name, Newer(name))
+        return getattr(self._enumeration, name, UnknownName(name))
 
 
 class _Package:
@@ -154,7 +154,7 @@ def load(source: Path, target: Path, kind: str, file_type: str) -> Any:
     try:
         with torch.inference_mode():
             model_class = conversion.get_model_class(name)
-            if isinstance(model_class.model_arch, Newer):
+            if isinstance(model_class.model_arch, UnknownName):
                 raise UnsupportedModel(
                     f"The installed gguf package does not know {name} yet.",
                     hint="Choose another method, or install a newer gguf.",

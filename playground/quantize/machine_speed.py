@@ -83,7 +83,7 @@ def speed(*, again: bool = False) -> Speed:
     stored = cached()
     if stored is not None and not again:
         return stored
-    fresh = _ask()
+    fresh = _measure_in_child()
     if stored is not None:
         fresh = best(stored, fresh)
     with contextlib.suppress(OSError):  # with a read-only home the next call measures again
@@ -97,7 +97,7 @@ def best(first: Speed, second: Speed) -> Speed:
     return Speed(**{name: min(pair) if name in _LOWER_IS_BETTER else max(pair) for name, pair in pairs.items()})
 
 
-def _ask() -> Speed:
+def _measure_in_child() -> Speed:
     return process.ask(
         MODULE,
         lambda row: Speed(**row),

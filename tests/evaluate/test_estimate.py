@@ -143,7 +143,7 @@ def test_slices_are_measured_in_a_child_and_kept(tmp_path: Path, monkeypatch: py
     assert none is None and found is not None
     assert min(found.imports_s, found.load_s, found.token_s, found.step_s) > 0 and found.row_s >= 0
     assert found.step(8) >= found.step(1) == found.step_s
-    monkeypatch.setattr(passes, "_ask", lambda _: pytest.fail("it was measured before"))
+    monkeypatch.setattr(passes, "_measure_in_child", lambda _: pytest.fail("it was measured before"))
     assert passes.cached_or_measured([spec]) == [found]
     assert passes.cached(replace(spec, quantize="nf4")) is None, "another form has another pace"
 

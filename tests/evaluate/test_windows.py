@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from playground.errors import EvaluationError
-from playground.evaluate.divergence import beginning, plan_windows, windows
+from playground.evaluate.divergence import plan_windows, prefix_ids, windows
 from playground.texts.prose import Text
 
 
@@ -43,7 +43,7 @@ def test_with_a_prefix_all_are_predicted_and_every_window_begins_with_it(length:
 
 
 def test_what_a_tokenizer_puts_in_front() -> None:
-    assert beginning(Letters()) == () and beginning(Letters((7, 8))) == (7, 8)
+    assert prefix_ids(Letters()) == () and prefix_ids(Letters((7, 8))) == (7, 8)
 
 
 @pytest.mark.parametrize("prefix", [(), (7,)])

@@ -309,7 +309,7 @@ def test_a_busy_machine_moves_the_upper_end_only() -> None:
 
 def test_facts_of_this_machine(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(machine_speed, "_ask", lambda: asked.append(1) or SPEED)
+    monkeypatch.setattr(machine_speed, "_measure_in_child", lambda: asked.append(1) or SPEED)
     assert facts(measure=False).speed is None
     assert facts().speed == facts(str(tmp_path / "not" / "there")).speed == SPEED
     assert len(asked) == 1
@@ -322,9 +322,9 @@ def test_facts_of_this_machine(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_the_best_of_all_readings_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slower = replace(SPEED, imports_s=20.0, gemm=1e10, write=9e8)
-    monkeypatch.setattr(machine_speed, "_ask", lambda: SPEED)
+    monkeypatch.setattr(machine_speed, "_measure_in_child", lambda: SPEED)
     machine_speed.speed()
-    monkeypatch.setattr(machine_speed, "_ask", lambda: slower)
+    monkeypatch.setattr(machine_speed, "_measure_in_child", lambda: slower)
     assert machine_speed.speed(again=True) == replace(SPEED, write=9e8)
 
 
