@@ -156,10 +156,10 @@ def page(
     """
     if task not in tasks:
         raise EvaluationError(f"This run has no task {task[:80]!r}.", hint="Choose one of its table.")
-    chosen: Show = next((one for one in SHOWS if one == show), "all")
+    chosen: Show = next((choice for choice in SHOWS if choice == show), "all")
     other = variant if 0 < variant < count else min(1, count - 1)
-    places = [_place(run_id, task, index) for index in dict.fromkeys((0, other))]
-    indexes = [_read(place) for place in places]
+    item_files = [_items_file(run_id, task, index) for index in dict.fromkeys((0, other))]
+    indexes = [_read(item_file) for item_file in item_files]
     sign = 1 if tasks[task] else -1
     sets = _sets(indexes, sign)
     keys = sets[chosen]
@@ -171,11 +171,11 @@ def page(
         "counts": {name: len(hashes) for name, hashes in sets.items()},
         "offset": start,
         "size": PAGE,
-        "items": list(_items(places, indexes, keys[start : start + PAGE], start, sign)),
+        "items": list(_items(item_files, indexes, keys[start : start + PAGE], start, sign)),
     }
 
 
-def _place(run_id: str, task: str, index: int) -> Path:
+def _items_file(run_id: str, task: str, index: int) -> Path:
     root = folders.run(run_id) / "items"
     path = folders.items(run_id, task) / f"{index}.jsonl"
     if not path.resolve().is_relative_to(root.resolve()):
@@ -224,18 +224,18 @@ def _sets(indexes: list[Index], sign: int) -> dict[Show, list[str]]:
 
 
 def _items(
-    places: list[Path], indexes: list[Index], keys: list[str], start: int, sign: int
+    item_files: list[Path], indexes: list[Index], keys: list[str], start: int, sign: int
 ) -> Iterator[dict[str, Any]]:
     for number, key in enumerate(keys, start):
-        pair = [_line(place, index.offsets[key]) for place, index in zip(places, indexes, strict=True)]
+        pair = [_line(item_file, index.offsets[key]) for item_file, index in zip(item_files, indexes, strict=True)]
         first, last = pair[0], pair[-1]
         moved = sign * (last.score - first.score)
         yield {
             "number": number,
             "doc": first.doc_id,
-            "prompt": _cut(first.prompt),
-            "other_prompt": _cut(last.prompt) if last.prompt_hash != first.prompt_hash else None,
-            "gold": _cut(first.gold),
+            "prompt": _shorten(first.prompt),
+            "other_prompt": _shorten(last.prompt) if last.prompt_hash != first.prompt_hash else None,
+            "gold": _shorten(first.gold),
             "moved": "lost" if moved < 0 else "won" if moved > 0 else "same",
             "sides": [_side(item) for item in pair],
         }
@@ -254,15 +254,15 @@ def _line(path: Path, offset: int) -> Item:
 
 def _side(item: Item) -> dict[str, Any]:
     return {
-        "answer": _cut(item.answer),
-        "extracted": _cut(item.extracted),
+        "answer": _shorten(item.answer),
+        "extracted": _shorten(item.extracted),
         "score": item.score,
         "truncated": item.truncated,
         "loglikelihoods": None if item.loglikelihoods is None else [round(value, 3) for value in item.loglikelihoods],
     }
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     """Return the end of a long text, where the question is."""
     return text if len(text) <= MAX_TEXT else f"… {text[-MAX_TEXT:]}"
 

@@ -88,9 +88,9 @@ def measure(
     rows: list[dict[str, Any]] = []
     for number, side in enumerate(sides, 1):
         stage = f"comparing {side.id} ({number} of {len(sides)})"
-        documents = _complete(loaded_reference, side, files(side), plan, loader, stage)
+        documents = _measure_side(loaded_reference, side, files(side), plan, loader, stage)
         if not rows:
-            rows.append(summarize(reference.id, [_to_itself(document) for document in documents]))
+            rows.append(summarize(reference.id, [_against_itself(document) for document in documents]))
         on_loaded(_loaded_facts(files(reference if side.id == NOISE_FLOOR else side)))
         rows.append(summarize(side.id, documents))
     return rows
@@ -183,7 +183,7 @@ class _Reference:
         return self._model
 
 
-def _complete(
+def _measure_side(
     reference: _Reference, side: LoadSpec, files: DocumentFiles, plan: Plan, loader: _Loader, stage: str
 ) -> list[DocumentDivergence]:
     """Return all documents of one variant: cached ones from `files`, the others measured now."""
@@ -196,8 +196,8 @@ def _complete(
             parts = []
             for window in plan.documents[number]:
                 parts.append(_compare(*models, window, (reference.spec.id, side.id)))
-                progress.more(window.predicted)
-            documents[number] = document = _joined(parts)
+                progress.add(window.predicted)
+            documents[number] = document = _concatenate(parts)
             files.write(number, document)
     return [document for document in documents if document is not None]
 
@@ -219,14 +219,14 @@ def _compare(reference: Any, other: Any, window: Window, names: tuple[str, str])
         return token_divergence(of_reference, of_other, ids[0, -window.predicted :])
 
 
-def _joined(parts: Sequence[TokenDivergence]) -> DocumentDivergence:
+def _concatenate(parts: Sequence[TokenDivergence]) -> DocumentDivergence:
     """Concatenate the windows of one document."""
     return DocumentDivergence(
         **{name: np.concatenate([getattr(part, name).numpy() for part in parts]) for name in _FIELDS}
     )
 
 
-def _to_itself(document: DocumentDivergence) -> DocumentDivergence:
+def _against_itself(document: DocumentDivergence) -> DocumentDivergence:
     """Return the document with the reference compared to itself: divergence 0."""
     zero = np.zeros_like(document.kld)
     return replace(document, kld=zero, dp=zero, nll=document.nll_reference, agrees=np.ones_like(document.agrees))
@@ -251,9 +251,9 @@ class _SideProgress:
         missing_tokens = sum(window.predicted for number in missing for window in plan.documents[number])
         self._done = self._total - missing_tokens
         self._last_report = 0.0
-        self.more(0)
+        self.add(0)
 
-    def more(self, tokens: int) -> None:
+    def add(self, tokens: int) -> None:
         self._done += tokens
         if self._done == self._total or time.monotonic() - self._last_report > REPORT_S:
             self._last_report = time.monotonic()

@@ -70,7 +70,7 @@ def answer(lm: Any, prepared: Prepared, folder: Path, label: str, on_progress: O
         except (PlaygroundError, MemoryError):
             raise
         except (AssertionError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise _typed(error, label) from error
+            raise _to_error(error, label) from error
         return {name: _answers(name, task, results, prepared, cache) for name, task in loaded["tasks"].items()}
 
 
@@ -94,7 +94,7 @@ def _answers(name: str, task: Any, results: Mapping[str, Any], prepared: Prepare
     return Answers(facts, items)
 
 
-def _typed(error: Exception, label: str) -> PlaygroundError:
+def _to_error(error: Exception, label: str) -> PlaygroundError:
     """Return the error for what lm-eval raised: it uses assertions and bare exceptions for unsupported requests."""
     import torch
 
@@ -172,11 +172,11 @@ class ResponseCache(CachingLM):  # type: ignore[misc]  # lm-eval has no types
             return method
 
         def with_progress(requests: Sequence[Any]) -> Any:
-            done = sum(hash_args(attr, request.args) in self.dbdict for request in requests if not _sampled(request))
+            done = sum(hash_args(attr, request.args) in self.dbdict for request in requests if not _samples(request))
             stage, unit = WORK[attr]
-            self._tell(Progress(f"{self._label}: {stage}", done, len(requests), unit))
+            self._report(Progress(f"{self._label}: {stage}", done, len(requests), unit))
             responses = method(requests)
-            self._tell(Progress(self._stage.stage, len(requests), len(requests), unit))
+            self._report(Progress(self._stage.stage, len(requests), len(requests), unit))
             return responses
 
         return with_progress
@@ -194,14 +194,14 @@ class ResponseCache(CachingLM):  # type: ignore[misc]  # lm-eval has no types
         stage = self._stage
         self._stage = Progress(stage.stage, stage.done + 1, stage.total, stage.unit)
         if time.monotonic() - self._last > REPORT_S:
-            self._tell(self._stage)
+            self._report(self._stage)
 
-    def _tell(self, stage: Progress) -> None:
+    def _report(self, stage: Progress) -> None:
         self._stage, self._last = stage, time.monotonic()
         self._on_progress(stage)
 
 
-def _sampled(request: Any) -> bool:
+def _samples(request: Any) -> bool:
     """Return whether a request samples; lm-eval does not cache those."""
     arguments = request.args
     return len(arguments) > 1 and isinstance(arguments[1], dict) and bool(arguments[1].get("do_sample"))

@@ -53,7 +53,7 @@ def open_model(
     """
     match subject.engine:
         case "transformers":
-            opened = _here(subject, conditions, on_progress)
+            opened = _in_process(subject, conditions, on_progress)
         case "vllm":
             opened = _in_vllm(subject, conditions, engines(), on_progress)
         case _:
@@ -79,7 +79,7 @@ def check(subject: Subject, conditions: Conditions, kinds: frozenset[str]) -> No
 
 
 @contextmanager
-def _here(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[OpenModel]:
+def _in_process(subject: Subject, conditions: Conditions, on_progress: OnProgress) -> Iterator[OpenModel]:
     from playground.engines.host.loading import DeviceMemory, device_of_choice, load
     from playground.evaluate.local_model import LocalModel
 

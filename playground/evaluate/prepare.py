@@ -76,8 +76,8 @@ def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Pr
     on_progress(Progress("reading the tasks"))
     if settings().offline:
         stay_offline()
-    places = _places(rows)
-    index = _manager(rows, places).task_index
+    task_folders = _task_folders(rows)
+    index = _manager(rows, task_folders).task_index
     configs = {name: index[name].cfg or {} for name, row in rows.items() if not row.group and name in index}
     local = {
         name: data
@@ -88,33 +88,33 @@ def prepare(conditions: Conditions, folder: Path, on_progress: OnProgress) -> Pr
         packaged = rows[name].yaml
         assert packaged is not None  # noqa: S101  only a tag has none
         data.write(packaged, folder)
-    on_hub = [name for name, config in configs.items() if name not in local and _asks_the_hub(config)]
+    on_hub = [name for name, config in configs.items() if name not in local and _needs_hub(config)]
     if on_hub and not reachable():
         stay_offline()
-    manager = _manager(rows, [*places, folder] if local else places)
+    manager = _manager(rows, [*task_folders, folder] if local else task_folders)
     try:
         loaded = _load(manager, conditions)
         metrics = {name: items.metric(name, task) for name, task in loaded["tasks"].items()}
     except PlaygroundError:
         raise
     except Exception as error:  # `datasets`, the network and the task's code can raise anything
-        raise _typed(error, on_hub, configs, local) from error
+        raise _to_error(error, on_hub, configs, local) from error
     kinds = frozenset(str(task.OUTPUT_TYPE) for task in loaded["tasks"].values())
     digests = {name: data.digest() for name, data in local.items()}
     return Prepared(conditions, rows, metrics, kinds, digests, manager)
 
 
-def _places(rows: Mapping[str, tasks.Row]) -> list[Path]:
+def _task_folders(rows: Mapping[str, tasks.Row]) -> list[Path]:
     """Return the folders of these tasks, without nested ones. Indexing only them takes milliseconds; all, 10 s."""
     folders = {row.yaml.parent for row in rows.values() if row.yaml is not None}
     return sorted(folder for folder in folders if folders.isdisjoint(folder.parents))
 
 
-def _manager(rows: Mapping[str, tasks.Row], places: Sequence[Path]) -> Any:
+def _manager(rows: Mapping[str, tasks.Row], task_folders: Sequence[Path]) -> Any:
     """Return lm-eval's TaskManager for these folders. Tags are completed: it keeps only the last folder's tasks."""
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_defaults=False, include_path=[str(place) for place in places])
+    manager = TaskManager(include_defaults=False, include_path=[str(folder) for folder in task_folders])
     for row in rows.values():
         if row.yaml is None and row.name in manager.task_index:
             manager.task_index[row.name].tags = set(row.members)
@@ -127,7 +127,7 @@ def _examples(conditions: Conditions, config: Mapping[str, Any]) -> int:
     return int(configured or 0) if configured == 0 or conditions.few_shot is None else conditions.few_shot
 
 
-def _asks_the_hub(config: Mapping[str, Any]) -> bool:
+def _needs_hub(config: Mapping[str, Any]) -> bool:
     return "custom_dataset" not in config and config.get("dataset_path", "") not in BUILT_IN
 
 
@@ -150,7 +150,7 @@ def _load(manager: Any, conditions: Conditions) -> dict[str, Any]:
     return loaded
 
 
-def _typed(
+def _to_error(
     error: Exception, on_hub: list[str], configs: Mapping[str, Any], local: Mapping[str, Any]
 ) -> PlaygroundError:
     """Return the error for an exception of a task's data or code, with a hint where the data comes from."""
@@ -226,7 +226,7 @@ def find(task: str, config: Mapping[str, Any], few_shot: int) -> LocalData | Non
         return None
     split_names = {key: str(config[key]) for key in _SPLITS if config.get(key)}
     files = {split: file for split in split_names.values() if (file := folder / f"{split}.jsonl").is_file()}
-    needed = dict(_needed(split_names, few_shot))
+    needed = dict(_required_splits(split_names, few_shot))
     for split, purpose in needed.items():
         if split not in files:
             raise MissingData(f"There is no {folder / split}.jsonl, {purpose}.", hint=f"Put it there; {GUIDE}.")
@@ -239,7 +239,7 @@ def question_split(config: Mapping[str, Any]) -> str:
     return str(config.get("test_split") or config.get("validation_split") or "")
 
 
-def _needed(split_names: Mapping[str, str], few_shot: int) -> Iterator[tuple[str, str]]:
+def _required_splits(split_names: Mapping[str, str], few_shot: int) -> Iterator[tuple[str, str]]:
     """Yield (split, purpose) for each split that must exist."""
     if split := question_split(split_names):
         yield split, "which holds the questions"

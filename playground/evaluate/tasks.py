@@ -181,7 +181,7 @@ def _indexed(on_progress: OnProgress) -> Mapping[str, Row]:
         process.run(
             "playground.evaluate.task_index", [str(file)], on_progress, lambda: False, "Indexing lm-eval's tasks"
         )
-    return _loaded(file, file.stat().st_mtime_ns)
+    return _read_index(file, file.stat().st_mtime_ns)
 
 
 def _of_this_package(file: Path) -> bool:
@@ -193,7 +193,7 @@ def _of_this_package(file: Path) -> bool:
 
 
 @lru_cache(maxsize=2)
-def _loaded(file: Path, _: int) -> dict[str, Row]:
+def _read_index(file: Path, _: int) -> dict[str, Row]:
     content = json.loads(file.read_bytes())
     root = Path(content["root"])
     return dict(_rows(content["rows"], root))

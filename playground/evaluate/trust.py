@@ -201,15 +201,15 @@ def checks(
         text = f"{task.title} was asked {task.n:,} of its {task.n_full:,} items: a sample, not the {full_set} score."
         yield TrustWarning("sample", text, names, task.name)
     for side in everyone:
-        yield from _luck(side, task, names if side is reference and others else (side.variant,))
-        yield from _unread(side, task)
-        yield from _cut_prompts(side, task)
+        yield from _chance_level(side, task, names if side is reference and others else (side.variant,))
+        yield from _unreadable_answers(side, task)
+        yield from _truncated_prompts(side, task)
     for other in others:
-        yield from _pairs(reference, other, task, other.variant in copies)
-    yield from _cut(reference, others, task)
+        yield from _answer_pairs(reference, other, task, other.variant in copies)
+    yield from _truncated_answers(reference, others, task)
 
 
-def _pairs(reference: Measured, other: Measured, task: TaskFacts, copy: bool) -> Iterator[TrustWarning]:
+def _answer_pairs(reference: Measured, other: Measured, task: TaskFacts, copy: bool) -> Iterator[TrustWarning]:
     """Warn if two variants answered different items, had different prompts, or gave identical answers."""
     reference_items, other_items = reference.tasks.get(task.name, ()), other.tasks.get(task.name, ())
     pairs = joined(reference_items, other_items)
@@ -256,7 +256,7 @@ def _same_answer(before: Item, after: Item) -> bool:
     return before.answer == after.answer
 
 
-def _luck(side: Measured, task: TaskFacts, affected: tuple[str, ...]) -> Iterator[TrustWarning]:
+def _chance_level(side: Measured, task: TaskFacts, affected: tuple[str, ...]) -> Iterator[TrustWarning]:
     """Warn about a score of 0 or one at chance level. For the reference's, verdicts of all `affected` are withheld.
 
     A score that is above chance by less than its uncertainty only gets a warning.
@@ -290,7 +290,7 @@ def _luck(side: Measured, task: TaskFacts, affected: tuple[str, ...]) -> Iterato
         yield TrustWarning("chance", text, affected, task.name)
 
 
-def _cut_prompts(side: Measured, task: TaskFacts) -> Iterator[TrustWarning]:
+def _truncated_prompts(side: Measured, task: TaskFacts) -> Iterator[TrustWarning]:
     """Warn about prompts that did not fit the context and lost their beginning: instructions, first examples."""
     items = side.tasks.get(task.name, ())
     cut = [item.cut_prompt for item in items if item.cut_prompt is not None]
@@ -313,7 +313,7 @@ def _span(numbers: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _unread(side: Measured, task: TaskFacts) -> Iterator[TrustWarning]:
+def _unreadable_answers(side: Measured, task: TaskFacts) -> Iterator[TrustWarning]:
     """Warn about many answers from which the task's filter extracted nothing: correct ones may be among them."""
     generated = [item for item in side.tasks.get(task.name, ()) if item.loglikelihoods is None]
     unread = sum(item.extracted.strip() in NO_ANSWER for item in generated)
@@ -330,10 +330,10 @@ def _unread(side: Measured, task: TaskFacts) -> Iterator[TrustWarning]:
     )
 
 
-def _cut(reference: Measured, others: Sequence[Measured], task: TaskFacts) -> Iterator[TrustWarning]:
+def _truncated_answers(reference: Measured, others: Sequence[Measured], task: TaskFacts) -> Iterator[TrustWarning]:
     """Warn about answers truncated by the token budget, and whether one variant's were truncated more often."""
     reference_items = reference.tasks.get(task.name, ())
-    ours = _share_cut(reference_items)
+    ours = _truncated_share(reference_items)
     if ours >= CUT_SHARE:
         yield TrustWarning(
             "cut-answers",
@@ -344,7 +344,7 @@ def _cut(reference: Measured, others: Sequence[Measured], task: TaskFacts) -> It
         )
     for other in others:
         other_items = other.tasks.get(task.name, ())
-        theirs = _share_cut(other_items)
+        theirs = _truncated_share(other_items)
         if max(ours, theirs) < CUT_SHARE:
             continue
         pairs = joined(reference_items, other_items)
@@ -361,7 +361,7 @@ def _cut(reference: Measured, others: Sequence[Measured], task: TaskFacts) -> It
         )
 
 
-def _share_cut(items: Sequence[Item]) -> float:
+def _truncated_share(items: Sequence[Item]) -> float:
     return sum(item.truncated for item in items) / len(items) if items else 0.0
 
 

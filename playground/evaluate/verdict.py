@@ -51,8 +51,8 @@ def _outcome(reference: Row, variant: Row, rows: Sequence[Row], facts: Mapping[s
     if not worse and not better and not withheld:
         return f"{label} is {Verdict.CANNOT_TELL} from {reference['label']} at n = {_counts(same)}.", ""
     sentences = [
-        *_moved(label, ("loses", "is worse by"), worse, facts),
-        *_moved("It" if worse else label, ("gains", "is better by"), better, facts),
+        *_changes(label, ("loses", "is worse by"), worse, facts),
+        *_changes("It" if worse else label, ("gains", "is better by"), better, facts),
         _withheld("" if worse or better else label, withheld, len(rows)) if withheld else "",
     ]
     where = "task" if len(same) == 1 else f"{len(same)} tasks"
@@ -70,7 +70,7 @@ def _by_size(rows: Sequence[Row], verdict: Verdict) -> list[Row]:
     return sorted((row for row in rows if row["verdict"] == verdict), key=lambda row: -abs(row["diff"] or 0.0))
 
 
-def _moved(who: str, verbs: tuple[str, str], rows: Sequence[Row], facts: Mapping[str, Row]) -> list[str]:
+def _changes(who: str, verbs: tuple[str, str], rows: Sequence[Row], facts: Mapping[str, Row]) -> list[str]:
     """Return "GPTQ W4A16 loses 6 points on bundled_facts (n = 200) and 2 on bundled_cloze (n = 150).".
 
     verbs  for scores that are shares, and for others, which may rise when the variant gets worse (perplexity)
@@ -83,7 +83,7 @@ def _moved(who: str, verbs: tuple[str, str], rows: Sequence[Row], facts: Mapping
         if len(parts) > MAX_TASKS:
             parts[MAX_TASKS:] = [f"on {len(parts) - MAX_TASKS} more tasks"]
         if parts:
-            sentences.append(f"{'It' if sentences else who} {verb} {_and(parts)}.")
+            sentences.append(f"{'It' if sentences else who} {verb} {_join(parts)}.")
     return sentences
 
 
@@ -107,7 +107,7 @@ def is_share(row: Row, facts: Row) -> bool:
 
 
 def _withheld(who: str, rows: Sequence[Row], of: int) -> str:
-    where = "" if len(rows) == of and of > 1 else f" on {_and([row['task'] for row in rows[:MAX_TASKS]])}"
+    where = "" if len(rows) == of and of > 1 else f" on {_join([row['task'] for row in rows[:MAX_TASKS]])}"
     return f"No verdict on {who}{where}: see the warning." if who else f"No verdict{where}: see the warning."
 
 
@@ -139,7 +139,7 @@ def gains(reference: Row, variant: Row) -> str:
     return " · ".join(parts)
 
 
-def _and(parts: Sequence[str]) -> str:
+def _join(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
@@ -167,9 +167,9 @@ def rows(
             reference_items = None if measured is reference else reference.tasks.get(name, ())
             row = {"variant": measured.variant, "task": name, "metric": facts.metric}
             row |= (
-                _alone(measured.tasks[name])
+                _single_row(measured.tasks[name])
                 if reference_items is None
-                else _compared(reference_items, measured.tasks[name], facts)
+                else _comparison_row(reference_items, measured.tasks[name], facts)
             )
             if reference_items is not None and any(warned.withholds for warned in concerned):
                 row["verdict"] = Verdict.WITHHELD
@@ -177,7 +177,7 @@ def rows(
     return table
 
 
-def _alone(items: Sequence[Item]) -> dict[str, Any]:
+def _single_row(items: Sequence[Item]) -> dict[str, Any]:
     """Return a row without comparison, as the reference's."""
     score, stderr = mean_stderr([item.score for item in items], clusters(items))
     return {
@@ -198,10 +198,10 @@ def _alone(items: Sequence[Item]) -> dict[str, Any]:
     }
 
 
-def _compared(reference_items: Sequence[Item], variant_items: Sequence[Item], facts: TaskFacts) -> dict[str, Any]:
+def _comparison_row(reference_items: Sequence[Item], variant_items: Sequence[Item], facts: TaskFacts) -> dict[str, Any]:
     pairs = joined(reference_items, variant_items)
     if not pairs:
-        return _alone(variant_items) | {"recovery": None, "verdict": Verdict.WITHHELD}
+        return _single_row(variant_items) | {"recovery": None, "verdict": Verdict.WITHHELD}
     before, after = zip(*pairs, strict=True)
     comparison = paired(
         [item.score for item in before],
@@ -210,7 +210,7 @@ def _compared(reference_items: Sequence[Item], variant_items: Sequence[Item], fa
         higher_is_better=facts.higher_is_better,
         graded=facts.graded or None,
     )
-    return _alone(after) | {
+    return _single_row(after) | {
         "recovery": comparison.recovery,
         "flips_lost": comparison.flips_lost,
         "flips_won": comparison.flips_won,

@@ -43,13 +43,14 @@ WITH_CONFIG = frozenset(
         *("qwen2", "qwen3", "qwen3_moe", "stablelm", "starcoder2"),
     }
 )
-_SPELT = {"qwen3moe": "qwen3_moe"}  # name in a file: name in the reader's table; it fails on other differing names
+# Name in a file: name in the reader's table. The reader fails on other names that differ.
+_READER_NAMES = {"qwen3moe": "qwen3_moe"}
 _TEXT_PART = {"gemma3": "gemma3_text", "gemma4": "gemma4_text"}  # name in a file: name in its table of tokenizers
 # The tokenizer.ggml.model that each of the reader's converters needs: it reads merges or scores.
 _TOKENIZER = {"GGUFQwen2Converter": "gpt2", "GGUFGPTConverter": "gpt2", "GGUFGemmaConverter": "llama"}
 _IGNORED_WINDOW = ("phi3",)  # llama.cpp ignores the key and attends to everything
 # Keys that do not matter, that the reader derives from the tensors, or that would contradict the tensors if wrong.
-_SILENT = frozenset(
+_IGNORABLE = frozenset(
     {
         *("attention.value_length", "context_length", "expert_feed_forward_length"),
         *("expert_shared_feed_forward_length", "feed_forward_length", "rope.scaling.original_context_length"),
@@ -207,7 +208,7 @@ def parse_header(data: mmap.mmap | bytes, file_bytes: int, where: str) -> GgufHe
     if not isinstance(alignment, int) or alignment <= 0 or alignment % 8 or alignment > 1 << 16:
         _broken(where, f"its alignment is {alignment!r}")
     start = -(-cursor.at // alignment) * alignment
-    return _placed(where, fields, infos, start, file_bytes)
+    return _with_offsets(where, fields, infos, start, file_bytes)
 
 
 def _tensor(cursor: _Cursor) -> tuple[Tensor, int]:
@@ -235,7 +236,9 @@ def _block(where: str, kind: int) -> tuple[str, int, int]:
     return str(ggml_type.name), int(block), int(block_bytes)
 
 
-def _placed(where: str, fields: dict[str, Any], infos: list[tuple[Tensor, int]], start: int, size: int) -> GgufHeader:
+def _with_offsets(
+    where: str, fields: dict[str, Any], infos: list[tuple[Tensor, int]], start: int, size: int
+) -> GgufHeader:
     position = 0
     offsets: dict[str, int] = {}
     for tensor, offset in sorted(infos, key=lambda info: info[1]):
@@ -258,8 +261,8 @@ def architectures() -> frozenset[str]:
     """Return the GGUF architectures that the installed transformers reads; empty if its source has no such table."""
     fast = literal("transformers.integrations.gguf.gguf_conversion_mapping", "GGUF_ARCHS")
     keys = fast.keys if isinstance(fast, ast.Dict) else ()
-    spelt = (name for name, reader_name in _SPELT.items() if reader_name in _table())
-    return frozenset({*_table(), *spelt, *(str(key.value) for key in keys if isinstance(key, ast.Constant))})
+    renamed = (name for name, reader_name in _READER_NAMES.items() if reader_name in _table())
+    return frozenset({*_table(), *renamed, *(str(key.value) for key in keys if isinstance(key, ast.Constant))})
 
 
 @lru_cache(maxsize=1)
@@ -282,7 +285,7 @@ def _converters() -> dict[str, str]:
 
 
 def _reads_tokenizer(header: GgufHeader) -> bool:
-    architecture = _SPELT.get(header.architecture, header.architecture)
+    architecture = _READER_NAMES.get(header.architecture, header.architecture)
     kind, converters = header.fields.get("tokenizer.ggml.model"), _converters()
     if not converters or kind is None or architecture not in _table():  # outside the table each has its own reader
         return True
@@ -303,22 +306,22 @@ def unread(header: GgufHeader, original: Mapping[str, Any] | None = None) -> str
         return f"its GGUF reader does not know the tokenizer ({kind[:40]}) of {header.architecture}"
     if original is not None and original.get("model_type") in WITH_CONFIG:
         return ""
-    if lost := next(_lost(header), None):
+    if lost := next(_ignored_keys(header), None):
         return f"its GGUF reader ignores {lost[:80]}"
     if original is not None and (tokens := lost_window(header, original)):
         return f"the file does not carry the original's sliding window of {tokens:,} tokens"
     return ""
 
 
-def _lost(header: GgufHeader) -> Iterator[str]:
+def _ignored_keys(header: GgufHeader) -> Iterator[str]:
     """Yield keys of the header that the reader ignores and that differ from transformers' defaults."""
     architecture, fields = header.architecture, header.fields
     yield from (tensor.name for tensor in header.tensors if tensor.name.startswith(("rope_freqs", "rope_factors")))
-    table = _table().get(_SPELT.get(architecture, architecture))
+    table = _table().get(_READER_NAMES.get(architecture, architecture))
     defaults = _defaults(header, table or {})
     for name, value in fields.items():
         prefix, _, key = name.partition(".")
-        if prefix != architecture or key in _SILENT or not value or value == "none" or isinstance(value, list):
+        if prefix != architecture or key in _IGNORABLE or not value or value == "none" or isinstance(value, list):
             continue
         # An architecture outside the table has its own function, which reads every key but those of the scaling.
         read = table.get(key) is not None if table is not None else not key.startswith("rope.scaling.")

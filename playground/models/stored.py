@@ -31,7 +31,7 @@ def of_model(model: str) -> list[Variant]:
     except (SQLAlchemyError, InvalidSettings, StoreUnavailable) as error:  # as in `names.stored`
         log.warning("%s", error)
         return []
-    return [_described(model, row) for row in rows]
+    return [_describe(model, row) for row in rows]
 
 
 def variant(model: str, name: str) -> Variant:
@@ -94,7 +94,7 @@ def _original(row: StoredVariant) -> Path | None:
     return folder if as_it_was else None
 
 
-def _described(model: str, row: StoredVariant) -> Variant:
+def _describe(model: str, row: StoredVariant) -> Variant:
     try:
         return _variant(model, row, _open(row))
     except BrokenCheckpoint as error:
@@ -152,7 +152,7 @@ def delete(variant_id: str) -> int:
     model, name = names.split(variant_id)
     row = find(model, name)
     path = Path(row.path)
-    if path.exists() and not _ours(path):
+    if path.exists() and not _is_made_here(path):
         raise CatalogError(
             f"{path} is not a folder that the playground made, so it is not deleted.",
             hint=f"It has no {folders.MARKER}. Delete it yourself; the variant then shows that its files are gone.",
@@ -168,6 +168,6 @@ def delete(variant_id: str) -> int:
     return freed
 
 
-def _ours(path: Path) -> bool:
+def _is_made_here(path: Path) -> bool:
     real, home = path.resolve(), folders.variants().resolve()
     return home in real.parents or (path / folders.MARKER).is_file()

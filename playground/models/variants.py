@@ -56,7 +56,7 @@ def open_checkpoint(model: str) -> Checkpoint:
     """Read a model's config and tensor list, from this machine or the hub. Raises CatalogError."""
     parsed = names.parse(model)
     if parsed.kind == "remote":
-        raise _elsewhere(model)
+        raise _no_local_files(model)
     if parsed.kind == "hub":
         return hub.open_checkpoint(parsed)
     if parsed.kind == "local":
@@ -126,7 +126,7 @@ def _remote(parsed: names.Model) -> Variant:
     )  # fmt: skip
 
 
-def _elsewhere(model: str) -> UnsupportedModel:
+def _no_local_files(model: str) -> UnsupportedModel:
     return UnsupportedModel(
         f"{model} runs at its endpoint; its files are not here.", hint="Use it with the remote engine alone."
     )
@@ -180,7 +180,7 @@ def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], b
         raise Cancelled(f"Loading {name} was stopped.")
     model, suffix = names.split(name)
     if names.parse(model).kind == "remote":
-        raise _elsewhere(name)
+        raise _no_local_files(name)
     if suffix and suffix not in names.built_in(model):
         return _with_original_ends(stored.load_spec(model, suffix), model)
     facts = variant(name)
@@ -192,9 +192,9 @@ def resolve(name: str, progress: Report | None = None, cancelled: Callable[[], b
         path = bundled.restore(report, stop)
     elif parsed.kind == "bundled":
         with _bundled_from_hub():
-            path = _fetched(names.parse(names.BUNDLED_REPO), report, stop)
+            path = _downloaded(names.parse(names.BUNDLED_REPO), report, stop)
     elif parsed.kind == "hub":
-        path = _fetched(parsed, report, stop)
+        path = _downloaded(parsed, report, stop)
     path = path.absolute()
     local = checkpoint.from_path(facts.model, path)
     expected = local.loaded_bytes if facts.is_reference else facts.bytes or 0
@@ -212,7 +212,7 @@ def _with_original_ends(spec: LoadSpec, model: str) -> LoadSpec:
         return spec
 
 
-def _fetched(parsed: names.Model, report: Report, stop: Callable[[], bool]) -> Path:
+def _downloaded(parsed: names.Model, report: Report, stop: Callable[[], bool]) -> Path:
     """Return a complete local copy of a hub model; a broken one in the cache is downloaded again."""
     path = hub.download(parsed, report, stop)
     try:

@@ -146,7 +146,7 @@ class Uploads:
             if not last:
                 return None
             self._incoming.pop(key)
-        return _keep(b"".join(upload.pieces), upload.suffix)
+        return _store_file(b"".join(upload.pieces), upload.suffix)
 
     def drop(self, key: str) -> None:
         """Discard the upload of a closed tab."""
@@ -180,7 +180,7 @@ def too_large(size: int) -> InvalidCalibration:
     )
 
 
-def _keep(data: bytes, suffix: str) -> Uploaded:
+def _store_file(data: bytes, suffix: str) -> Uploaded:
     """Store a file under its hash and read it once. Raises InvalidCalibration if it is not usable."""
     token = f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
     path = folder() / token

@@ -154,7 +154,7 @@ def _llamacpp(file: Path, prompts: Sequence[Sequence[int]]) -> list[Token | None
     try:
         engine.load(variant, lambda _: None, lambda: False)
         return [
-            _next(engine, Generation(variant, tuple(prompt[:length]), Sampling(max_tokens=1), 1))
+            _first_token(engine, Generation(variant, tuple(prompt[:length]), Sampling(max_tokens=1), 1))
             for prompt in prompts
             for length in range(FEW, len(prompt) + 1)
         ]
@@ -164,7 +164,7 @@ def _llamacpp(file: Path, prompts: Sequence[Sequence[int]]) -> list[Token | None
         engine.close()
 
 
-def _next(engine: LlamaCppEngine, generation: Generation) -> Token | None:
+def _first_token(engine: LlamaCppEngine, generation: Generation) -> Token | None:
     return next((item for item in engine.generate(generation) if isinstance(item, Token)), None)
 
 

@@ -74,14 +74,14 @@ def size(checkpoint: Checkpoint, recipe: Recipe) -> Size:
     if recipe.scheme in SCHEMES:
         return _compressed_tensors(checkpoint, recipe)
     _, entry = on_load(recipe.scheme)
-    ignored = _left_out(checkpoint, recipe)
+    ignored = _ignored_weights(checkpoint, recipe)
     rest = [tensor for tensor in checkpoint.tensors if tensor not in ignored]
     count = weights.on_load_bytes(rest, entry, checkpoint.form.dtype, tied=checkpoint.tied)
     count += sum(tensor.numel * weights.TORCH_BYTES[checkpoint.form.dtype] for tensor in ignored)
     return Size(count, count, exact=not entry.quantizes, note="within 0.1 % of what bitsandbytes saves")
 
 
-def _left_out(checkpoint: Checkpoint, recipe: Recipe) -> list[Tensor]:
+def _ignored_weights(checkpoint: Checkpoint, recipe: Recipe) -> list[Tensor]:
     """Return the linear weights that the recipe excludes. Raises InvalidRecipe for a name that matches no layer."""
     ignored = []
     for name in recipe.ignore:

@@ -55,7 +55,7 @@ def tokenize(samples: Iterable[Sample], tokenizer: Any, max_length: int, count: 
     for sample in samples:
         if len(ids) == count:
             break
-        rendered = _rendered(sample.messages, tokenizer) if sample.messages else None
+        rendered = _render(sample.messages, tokenizer) if sample.messages else None
         # The template adds the special tokens.
         raw = tokenizer(sample.plain) if rendered is None else tokenizer(rendered, add_special_tokens=False)
         row = tuple(int(token) for token in raw["input_ids"])
@@ -77,7 +77,7 @@ def content_hash(ids: Iterable[tuple[int, ...]]) -> str:
     return hashlib.sha256(json.dumps(list(ids), separators=(",", ":")).encode()).hexdigest()
 
 
-def _rendered(messages: tuple[Message, ...], tokenizer: Any) -> str | None:
+def _render(messages: tuple[Message, ...], tokenizer: Any) -> str | None:
     """Return the rendered conversation; None without a template, or if it refuses it with and without system turn."""
     import jinja2
 

@@ -133,15 +133,17 @@ def _measure(
         kernel=loaded.kernel,
     )
 
-    def at(step: int) -> None:
+    def report_step(step: int) -> None:
         warm_up = test.concurrency or 1
         words = "warm-up" if step < warm_up else f"{'request' if test.concurrency else 'run'} {step - warm_up + 1}"
         runs = test.steps
         on_stage(Stage(address, test.name, step, runs, Progress(f"{test.name}: {words}", step, runs, "runs")))
 
     if test.concurrency is not None:
-        at(0)
-        sweep = measure(requests, loaded_address, prompts, test, lambda done: at(done) if done < test.steps else None)
+        report_step(0)
+        sweep = measure(
+            requests, loaded_address, prompts, test, lambda done: report_step(done) if done < test.steps else None
+        )
         return replace(
             base,
             tok_s_mean=sweep.output_tok_s,
@@ -155,7 +157,7 @@ def _measure(
         )
     answers = []
     for run in range(test.steps):
-        at(run)
+        report_step(run)
         answers.append(requests.answer(loaded_address, prompts.take(test.prompt_tokens), test.output_tokens))
     timed = [(_prefill if test.kind == "prefill" else _decode)(answer, loaded.clock) for answer in answers[1:]]
     speeds = [speed for speed, _ in timed]
@@ -420,7 +422,7 @@ class Requests:
         tokens: list[Token] = []
         arrived: list[float] = []
         finish: Finish | None = None
-        with self._counted(request.request_id):
+        with self._tracked(request.request_id):
             sent = self._clock()
             with contextlib.closing(self._engine.generate(request)) as items:  # type: ignore[type-var]
                 for item in items:
@@ -453,7 +455,7 @@ class Requests:
             raise Cancelled("The measurement was stopped.")
 
     @contextlib.contextmanager
-    def _counted(self, request_id: str) -> Iterator[None]:
+    def _tracked(self, request_id: str) -> Iterator[None]:
         with self._lock:
             self._active.add(request_id)
         try:

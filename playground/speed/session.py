@@ -40,7 +40,7 @@ class Measurement:
         self._device = device
         self._requests = Requests(engine)
         self._pace = Pace(addresses, plan)
-        self._news = threading.Condition()
+        self._condition = threading.Condition()
         self._rows: list[BenchRow] = []
         self._stage = Stage("", "", 0, 0, Progress("Starting"))
         self._state = "running"
@@ -60,7 +60,7 @@ class Measurement:
 
     def value(self) -> str:
         """Return the page's state as JSON."""
-        with self._news:
+        with self._condition:
             error = self._error or self._kept.error  # rows are shown even if they could not be stored
             state: dict[str, Any] = {
                 "state": self._state,
@@ -96,7 +96,7 @@ class Measurement:
 
     def claim(self) -> bool:
         """Return True for the first caller only, whose stream ends the measurement when it is closed."""
-        with self._news:
+        with self._condition:
             was_watched, self._watched = self._watched, True
         return not was_watched
 
@@ -104,8 +104,8 @@ class Measurement:
         """Yield `value()` when it changes, and twice a second, until the end. Closing the generator stops it."""
         try:
             while self.running:
-                with self._news:
-                    self._news.wait_for(lambda: self._changed or not self.running, HEARTBEAT_S)
+                with self._condition:
+                    self._condition.wait_for(lambda: self._changed or not self.running, HEARTBEAT_S)
                     self._changed = False
                 if self.running:
                     yield self.value()
@@ -114,19 +114,19 @@ class Measurement:
         finally:
             self.stop()
 
-    def _tell(self, change: Callable[[], None]) -> None:
-        with self._news:
+    def _update(self, change: Callable[[], None]) -> None:
+        with self._condition:
             change()
             self._changed = True
-            self._news.notify_all()
+            self._condition.notify_all()
 
-    def _at(self, stage: Stage) -> None:
+    def _set_stage(self, stage: Stage) -> None:
         def change() -> None:
             if stage.test:
                 self._pace.see(stage, time.monotonic())
             self._stage = stage
 
-        self._tell(change)
+        self._update(change)
 
     def _end(self, state: str, error: PlaygroundError | None = None) -> None:
         """Store the run, then set the final state, which includes the run's id."""
@@ -135,7 +135,7 @@ class Measurement:
         def change() -> None:
             self._state, self._error, self._kept = state, error, kept
 
-        self._tell(change)
+        self._update(change)
 
     def _run(self) -> None:
         locked = False
@@ -143,11 +143,11 @@ class Measurement:
             while not (locked := self._device.acquire(timeout=0.2)):
                 if self._requests.stopped:
                     raise Cancelled("Stopped while it waited.")
-                self._at(Stage("", "", 0, 0, WAITING))
-            self._at(Stage("", "", 0, 0, Progress("Measuring the bandwidth of this memory")))
+                self._set_stage(Stage("", "", 0, 0, WAITING))
+            self._set_stage(Stage("", "", 0, 0, Progress("Measuring the bandwidth of this memory")))
             probe = _probe()
-            for row in bench(self._engine, self._addresses, self._plan, probe, self._at, self._requests):
-                self._tell(lambda row=row: self._rows.append(row))  # type: ignore[misc]
+            for row in bench(self._engine, self._addresses, self._plan, probe, self._set_stage, self._requests):
+                self._update(lambda row=row: self._rows.append(row))  # type: ignore[misc]
             self._end("done")
         except Cancelled:
             self._end("stopped")
