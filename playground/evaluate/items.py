@@ -65,11 +65,11 @@ def items(
     )
 
 
-def guessing(task: Any, items_: Sequence[Item]) -> float | None:
+def guessing(task: Any, items: Sequence[Item]) -> float | None:
     """Return the expected score of random guessing, 0 to 1; None for tasks without choices."""
-    if task.OUTPUT_TYPE != "multiple_choice" or not items_:
+    if task.OUTPUT_TYPE != "multiple_choice" or not items:
         return None
-    return float(np.mean([1 / len(item.loglikelihoods or (0,)) for item in items_]))
+    return float(np.mean([1 / len(item.loglikelihoods or (0,)) for item in items]))
 
 
 def _item(task: Any, sample: Mapping[str, Any], metric: Metric, was_cut: WasCut, cut_prompt: CutPrompt) -> Item:

@@ -59,6 +59,6 @@ def measure(
 def _address(subject: Subject) -> str:
     """Return the subject's address, with its engine if that is vLLM; transformers is only the default of the tasks."""
     address = Address.parse(subject.id)
-    return (
-        str(replace(address, engine=subject.engine)) if not address.engine and subject.engine == "vllm" else subject.id
-    )
+    if not address.engine and subject.engine == "vllm":
+        return str(replace(address, engine=subject.engine))
+    return subject.id

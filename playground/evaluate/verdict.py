@@ -31,11 +31,12 @@ def sentences(
     for variant in variants[1:]:
         variant_rows = [row for row in rows if row["variant"] == variant["id"]]
         verdict = overall(filter(None, (read(row["verdict"]) for row in variant_rows)))
-        text, rest = (
-            _outcome(variants[0], variant, variant_rows, facts) if variant_rows else _diverged(variant, divergence)
-        )
-        largest = max((abs(row["diff"] or 0.0) for row in variant_rows if row["verdict"] == Verdict.WORSE), default=0.0)
-        if not variant_rows:
+        if variant_rows:
+            text, rest = _outcome(variants[0], variant, variant_rows, facts)
+            losses = (abs(row["diff"] or 0.0) for row in variant_rows if row["verdict"] == Verdict.WORSE)
+            largest = max(losses, default=0.0)
+        else:
+            text, rest = _diverged(variant, divergence)
             largest = next((row["kld_mean"] for row in divergence if row["variant"] == variant["id"]), 0.0)
         sentence = {"kind": verdict.look, "text": text, "rest": rest, "note": gains(variants[0], variant)}
         ranked.append((verdict.rank, -largest, sentence))
@@ -161,19 +162,18 @@ def rows(
     table = []
     for measured in (reference, *others):
         for name, facts in tasks.items():
-            if not measured.tasks.get(name):
+            items = measured.tasks.get(name)
+            if not items:
                 continue
-            concerned = [warned for warned in warnings if warned.concerns(measured.variant, name)]
-            reference_items = None if measured is reference else reference.tasks.get(name, ())
+            own_warnings = [warning for warning in warnings if warning.concerns(measured.variant, name)]
             row = {"variant": measured.variant, "task": name, "metric": facts.metric}
-            row |= (
-                _single_row(measured.tasks[name])
-                if reference_items is None
-                else _comparison_row(reference_items, measured.tasks[name], facts)
-            )
-            if reference_items is not None and any(warned.withholds for warned in concerned):
-                row["verdict"] = Verdict.WITHHELD
-            table.append(row | {"warnings": [warned.text for warned in concerned]})
+            if measured is reference:
+                row |= _single_row(items)
+            else:
+                row |= _comparison_row(reference.tasks.get(name, ()), items, facts)
+                if any(warning.withholds for warning in own_warnings):
+                    row["verdict"] = Verdict.WITHHELD
+            table.append(row | {"warnings": [warning.text for warning in own_warnings]})
     return table
 
 
