@@ -37,7 +37,7 @@ MAX_LENGTH = 512
 HEADROOM = 512 * 2**20  # bytes for the logits of one window, twice, and what a forward pass needs
 REPORT_S = 0.5
 _FIELDS = tuple(field.name for field in fields(TokenDivergence))
-PROBE = "a"  # any word will do to see the tokenizer's prefix
+SAMPLE_TEXT = "a"  # any word will do to see the tokenizer's prefix
 LOADED = "loaded.json"
 _FILE_FIELDS = tuple(field.name for field in fields(DocumentDivergence))
 
@@ -329,8 +329,8 @@ def plan_windows(text: Text, tokenizer: Any, tokens: int, max_length: int) -> Pl
 
 def prefix_ids(tokenizer: Any) -> tuple[int, ...]:
     """Return the ids that the tokenizer puts before every text: a begin-of-sequence id, or none."""
-    bare = tokenizer(PROBE, add_special_tokens=False)["input_ids"]
-    full = tokenizer(PROBE)["input_ids"]
+    bare = tokenizer(SAMPLE_TEXT, add_special_tokens=False)["input_ids"]
+    full = tokenizer(SAMPLE_TEXT)["input_ids"]
     return tuple(full[: full.index(bare[0])])
 
 

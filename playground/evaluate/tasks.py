@@ -25,9 +25,9 @@ from playground.settings import settings
 
 BUNDLED = Path(__file__).parent / "bundled"
 PRESETS = {"coqa": ("CoQA", "coqa/default.yaml"), "gsm8k": ("GSM8K", "gsm8k/gsm8k.yaml")}
-NEAR = 5  # suggestions for an unknown name
+MAX_SUGGESTIONS = 5  # suggestions for an unknown name
 OnProgress = Callable[[Progress], None]
-FULL = {"gsm8k": 1319, "coqa": 500}  # items of each without a limit
+ITEM_COUNTS = {"gsm8k": 1319, "coqa": 500}  # items of each without a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def resolve(
             pending += row.members
     if not allow_code and (unsafe := [row.name for row in rows.values() if row.unsafe]):
         raise UnsafeTask(
-            f"{', '.join(unsafe[:NEAR])} {'runs' if len(unsafe) == 1 else 'run'} code that the model wrote, "
+            f"{', '.join(unsafe[:MAX_SUGGESTIONS])} {'runs' if len(unsafe) == 1 else 'run'} code that the model wrote, "
             "on this machine.",
             hint="Allow it with --allow-code, in a container that may be lost, or leave the task out.",
         )
@@ -111,7 +111,7 @@ def _find(name: str, on_progress: OnProgress) -> Row | None:
 def _row(name: str, on_progress: OnProgress) -> Row:
     if row := _find(name, on_progress):
         return row
-    near = difflib.get_close_matches(name, [*PRESETS, *bundled(), *_indexed(on_progress)], n=NEAR)
+    near = difflib.get_close_matches(name, [*PRESETS, *bundled(), *_indexed(on_progress)], n=MAX_SUGGESTIONS)
     guess = f"Did you mean {', '.join(near)}? " if near else ""
     raise UnknownTask(
         f"There is no task {name[:80]!r}.", hint=f"{guess}Search: python -m playground eval --search WORD"
@@ -208,8 +208,8 @@ def _rows(rows: Mapping[str, Mapping[str, Any]], root: Path) -> Iterator[tuple[s
 
 def items(name: str) -> int | None:
     """Return the number of items of a task; None if it is unknown without loading the task."""
-    if name in FULL:
-        return FULL[name]
+    if name in ITEM_COUNTS:
+        return ITEM_COUNTS[name]
     row = bundled().get(name)
     if row is None:
         return None

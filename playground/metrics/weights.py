@@ -45,7 +45,7 @@ BITS = {
     "I64": 64, "U64": 64, "F64": 64, "C64": 64,
 }  # fmt: skip
 CHUNK = 1 << 22
-SAME = 1.15  # ratio of the errors of two kinds of layers below which they count as equal
+EQUAL_RATIO = 1.15  # ratio of the errors of two kinds of layers below which they count as equal
 ERROR_NAME = "relative weight error"
 
 
@@ -420,7 +420,7 @@ def error_summary(layers: Sequence[Sequence[Any]]) -> str:
     text = f"Worst in {worst[0]}: {worst[1]:.1%} of the weight’s norm."
     if len(means) > 1:
         largest, smallest = means[0], means[-1]
-        if largest[0] < SAME * smallest[0]:
+        if largest[0] < EQUAL_RATIO * smallest[0]:
             return f"All kinds of layers lose about the same, {smallest[0]:.1%} to {largest[0]:.1%} on average. {text}"
         text = f"{largest[1]} loses most ({largest[0]:.1%} on average), {smallest[1]} least ({smallest[0]:.1%}). {text}"
     return text

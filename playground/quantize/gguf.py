@@ -33,7 +33,7 @@ from playground.settings import settings
 if TYPE_CHECKING:
     from playground.models.gguf import GgufHeader
 
-LOST = 1.0  # relative error of a tensor of zeros; every type is below it, Q2_K of noise has 0.3
+MAX_ERROR = 1.0  # relative error of a tensor of zeros; every type is below it, Q2_K of noise has 0.3
 TYPES = tuple(dict.fromkeys((*gguf.BASE.values(), *gguf.FLOATS)))  # what `keep` may name
 SUPER_BLOCK, BLOCK = 256, 32  # values per block of the K-quants, and of all other types
 # Types with blocks of 32, for rows whose length is no multiple of 256.
@@ -197,7 +197,7 @@ def _write(
                 file.flush()
                 written = np.memmap(path, np.uint8, "r", begin, data.shape)
                 error = gguf_convert.relative_error(values, written, kinds[name], threads)
-                if not error <= LOST:
+                if not error <= MAX_ERROR:
                     if not np.isfinite(values).all():
                         raise not_finite(name)
                     raise QuantizeFailed(

@@ -26,7 +26,7 @@ TIMEOUT_S = 300.0
 _FORMAT = 1  # increase it when the measurement changes
 REPEATS, REPEAT_S = 3, 0.4  # at least so many readings and so many seconds in all
 WRITE_BYTES = 64 * 2**20
-SIDE = 1024  # rows and columns of the multiplied matrices
+MATRIX_SIZE = 1024  # rows and columns of the multiplied matrices
 TOKENS = 256  # rows of a matrix product in BF16: a calibration sample
 COLUMNS, FEW_ROWS, MANY_ROWS = 128, 64, 2048
 _LOWER_IS_BETTER = ("imports_s", "base_bytes", "column_s", "column_row_s")
@@ -158,11 +158,11 @@ def measure(folder: Path) -> Speed:
         )
 
     with torch.no_grad():
-        square = torch.randn(SIDE, SIDE, device=device)
-        positive = square @ square.T + SIDE * torch.eye(SIDE, device=device)
-        layer = torch.nn.Linear(SIDE, SIDE, bias=False, device=device, dtype=torch.bfloat16)
-        sample = torch.randn(TOKENS, SIDE, device=device, dtype=torch.bfloat16)
-        scales = torch.full((SIDE, SIDE // 64), 0.1, device=device)
+        square = torch.randn(MATRIX_SIZE, MATRIX_SIZE, device=device)
+        positive = square @ square.T + MATRIX_SIZE * torch.eye(MATRIX_SIZE, device=device)
+        layer = torch.nn.Linear(MATRIX_SIZE, MATRIX_SIZE, bias=False, device=device, dtype=torch.bfloat16)
+        sample = torch.randn(TOKENS, MATRIX_SIZE, device=device, dtype=torch.bfloat16)
+        scales = torch.full((MATRIX_SIZE, MATRIX_SIZE // 64), 0.1, device=device)
         zeros = torch.zeros_like(scales)
         few, many = columns(FEW_ROWS), columns(MANY_ROWS)
 
@@ -173,12 +173,12 @@ def measure(folder: Path) -> Speed:
         return Speed(
             imports_s=imports_s,
             base_bytes=base_bytes,
-            gemm=2 * TOKENS * SIDE**2 / _seconds(lambda: layer(sample)),
-            gemm_fp32=2 * SIDE**3 / _seconds(lambda: square @ square),
-            factorize=4 / 3 * SIDE**3 / _seconds(invert),
+            gemm=2 * TOKENS * MATRIX_SIZE**2 / _seconds(lambda: layer(sample)),
+            gemm_fp32=2 * MATRIX_SIZE**3 / _seconds(lambda: square @ square),
+            factorize=4 / 3 * MATRIX_SIZE**3 / _seconds(invert),
             column_s=few / COLUMNS,
             column_row_s=max(0.0, many - few) / COLUMNS / (MANY_ROWS - FEW_ROWS),
-            round=SIDE**2 / _seconds(lambda: fake_quantize(square, scales, zeros, grouped)),
+            round=MATRIX_SIZE**2 / _seconds(lambda: fake_quantize(square, scales, zeros, grouped)),
             write=_write(folder),
         )
 

@@ -29,10 +29,10 @@ from playground.models.load import refuse_not_finite
 from playground.quantize import compressor, probe
 from playground.quantize import probe as quantize_probe
 
-FEW, MOST = 4, 16  # the first token of a prompt says little; each position is a request
-FAITHFUL = ("Q8_0", "BF16", "F16")  # so near to the original that another model's answers are a fault
+SHORTEST_PREFIX, PREFIXES = 4, 16  # shortest prefix in tokens, and number of prefixes; each is a request
+NEARLY_LOSSLESS = ("Q8_0", "BF16", "F16")  # so near to the original that another model's answers are a fault
 MAX_REGRET = 0.5  # of these; measured: 0.002 at most, 0.12 of the bundled model in Q2_K, over 1 of a broken file
-ROOM = 1.3  # times the original's bytes, for it and the file together
+MEMORY_FACTOR = 1.3  # memory for loading the original, as a multiple of its bytes
 
 
 def in_fresh_process(checkpoint: Path, probe: Path) -> dict[str, object]:
@@ -100,13 +100,13 @@ def compare(file: Path, source: Path, scheme: str, original_bytes: int) -> dict[
     Raises ReloadMismatch where llama.cpp cannot load the file, or one of 8 bits or more answers differently;
     BrokenCheckpoint where the original holds numbers that are not finite.
     """
-    if psutil.virtual_memory().available < ROOM * original_bytes + file.stat().st_size:
+    if psutil.virtual_memory().available < MEMORY_FACTOR * original_bytes + file.stat().st_size:
         return {}
-    prompts = [prompt[: FEW + MOST - 1] for prompt in probe.encode(compressor.tokenizer(source))]
+    prompts = [prompt[: SHORTEST_PREFIX + PREFIXES - 1] for prompt in probe.encode(compressor.tokenizer(source))]
     answers = _llamacpp(file, prompts)
     original = compressor.load(source)
     refuse_not_finite(original)
-    logits = probe.finite_logits(original, prompts)[:, FEW - 1 :].flatten(0, 1)
+    logits = probe.finite_logits(original, prompts)[:, SHORTEST_PREFIX - 1 :].flatten(0, 1)
     spread = logits.std(-1).clamp_min(1e-9)
     same, regrets = 0, []
     for row, deviation, token in zip(logits, spread, answers, strict=True):
@@ -117,7 +117,7 @@ def compare(file: Path, source: Path, scheme: str, original_bytes: int) -> dict[
     if not regrets:
         return {}
     result = {"positions": len(regrets), "top1_agreement": same / len(regrets), "regret": sum(regrets) / len(regrets)}
-    if scheme in FAITHFUL and result["regret"] > MAX_REGRET:
+    if scheme in NEARLY_LOSSLESS and result["regret"] > MAX_REGRET:
         raise ReloadMismatch(
             f"llama.cpp does not answer from this file as the original does: the same top token in "
             f"{result['top1_agreement']:.0%} of {len(regrets)} positions.",
@@ -148,7 +148,7 @@ def window_notes(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _llamacpp(file: Path, prompts: Sequence[Sequence[int]]) -> list[Token | None]:
-    """The most probable token after each prefix of each prompt, from FEW tokens on; None at the end of the text."""
+    """The most probable token after each prefix of each prompt, from SHORTEST_PREFIX tokens on; None at the end of the text."""
     engine = LlamaCppEngine(_no_text)
     variant = str(file)
     try:
@@ -156,7 +156,7 @@ def _llamacpp(file: Path, prompts: Sequence[Sequence[int]]) -> list[Token | None
         return [
             _first_token(engine, Generation(variant, tuple(prompt[:length]), Sampling(max_tokens=1), 1))
             for prompt in prompts
-            for length in range(FEW, len(prompt) + 1)
+            for length in range(SHORTEST_PREFIX, len(prompt) + 1)
         ]
     except EngineError as error:
         raise ReloadMismatch(f"llama.cpp cannot use the finished file: {error.message}", hint=error.hint) from error
