@@ -48,7 +48,7 @@ def summarize(variant: str, documents: Sequence[DocumentDivergence]) -> dict[str
     kld_*           nats; kld_stderr of the mean, clustered by document, None for a single document
     ppl             exp(mean nll); ppl_ratio: ppl / the reference's
     top1_agreement  share of the tokens, 0 to 1
-    dp_mean, dp_rms change of the probability of the actual token, -1 to 1
+    dp_mean, dp_rms change of the probability of the actual token: mean (-1 to 1) and RMS (0 to 1)
     buckets         tokens by the confidence of the reference, lower edge included, upper excluded; kld_mean and
                     top1_agreement of an empty bucket are None
     histogram       tokens by log10 of their KLD; the first bin holds everything below its upper edge, 0 included, the
