@@ -148,7 +148,7 @@ def window_notes(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _llamacpp(file: Path, prompts: Sequence[Sequence[int]]) -> list[Token | None]:
-    """The most probable token after each prefix of each prompt, from SHORTEST_PREFIX tokens on; None at the end of the text."""
+    """The most probable token after each prefix of at least SHORTEST_PREFIX tokens; None at the end of the text."""
     engine = LlamaCppEngine(_no_text)
     variant = str(file)
     try:
