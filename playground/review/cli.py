@@ -42,13 +42,8 @@ def make_(
     from playground.store import reviews
 
     names = tuple(dict.fromkeys(name.strip() for name in reviewers.split(",") if name.strip()))
-    terms = make.Terms(
-        title=make.TITLE if title is None else title,
-        pairs=pairs,  # type: ignore[arg-type]
-        reveal=reveal,  # type: ignore[arg-type]
-        invitations=names,
-        places=places,
-    )
+    settings = {"pairs": pairs, "reveal": reveal, "invitations": names, "places": places}
+    terms = make.Terms.model_validate(settings if title is None else settings | {"title": title})
     ids = [run_id.strip() for part in runs or () for run_id in part.split(",") if run_id.strip()]
     if bool(ids) == bool(prompts):
         raise InvalidRequest("Where do the answers come from?", hint="Give either --runs, or --prompts and variants.")

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,12 +21,12 @@ from playground.jobs import kinds
 from playground.metrics.stats import smallest_drop
 from playground.models import names
 from playground.review import make
-from playground.review.make import MAX_INVITATIONS, MAX_RUNS, TITLE, Pairs, PromptSet, Terms
+from playground.review.make import MAX_INVITATIONS, MAX_RUNS, TITLE, PromptSet, Terms
 from playground.review.results import results, summary
 from playground.review.spec import SAMPLING, ReviewSpec
 from playground.settings import settings
 from playground.store import database, reviews, runs
-from playground.store.schema import Job, Reveal
+from playground.store.schema import Job
 from playground.web import event_data, forms
 from playground.web import gradio as gr
 from playground.web.forms import variant_row, whole
@@ -371,13 +371,9 @@ def terms(data: Mapping[str, Any]) -> Terms:
     names = tuple(dict.fromkeys(name.strip()[:100] for name in lines if name.strip()))
     if len(names) > MAX_INVITATIONS:
         raise InvalidRequest(f"{len(names)} reviewers are named.", hint=f"Allowed: {MAX_INVITATIONS}.")
-    return Terms(
-        title=_text(data, "title") or TITLE,
-        pairs=cast(Pairs, _text(data, "pairs") or "reference"),
-        reveal=cast(Reveal, _text(data, "reveal") or "end"),
-        invitations=names,
-        places=whole(data.get("places") or 0, "The number of places") if data.get("common") else 0,
-    )
+    chosen = {name: text for name in ("title", "pairs", "reveal") if (text := _text(data, name))}
+    places = whole(data.get("places") or 0, "The number of places") if data.get("common") else 0
+    return Terms.model_validate({**chosen, "invitations": names, "places": places})
 
 
 def sampling(data: Mapping[str, Any]) -> Sampling:

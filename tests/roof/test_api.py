@@ -76,6 +76,12 @@ def test_a_wrong_request_is_a_sentence(client: Client) -> None:
         client.predict(["fake"], "Hi", max_tokens=0, api_name="/generate")
     with pytest.raises(AppError, match=r"The prompt is empty\."):
         client.predict(["fake"], " ", api_name="/generate")
+    with pytest.raises(AppError, match=r"variants is 'fake'\. It is a list\."):
+        client.predict("fake", "Hi", api_name="/generate")
+    with pytest.raises(AppError, match=r"seed is 'no'\."):
+        client.predict(["fake"], "Hi", seed="no", api_name="/generate")
+    with pytest.raises(AppError, match=r"group size is 'many'\. It is a whole number\."):
+        client.predict("smollm2", "rtn", group_size="many", api_name="/quantize")
 
 
 def test_quantize_queues_a_job_that_jobs_lists(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
