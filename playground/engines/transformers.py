@@ -14,7 +14,6 @@ from playground.core import Finish, ForcedTokens, Forcing, Generation, Loaded, M
 from playground.engines import http, wire
 from playground.engines.base import IsCancelled, OnProgress
 from playground.engines.servers import Restarting, ServerProcess, ServerSpec
-from playground.engines.wire import progress_from
 from playground.errors import EngineError
 
 MODULE = "playground.engines.host"
@@ -69,7 +68,7 @@ class TransformersEngine:
             for arrival in events:
                 if "loaded" in arrival.event:
                     return Loaded.from_dict(arrival.event["loaded"])
-                on_progress(progress_from(arrival.event["progress"]))
+                on_progress(Progress(**arrival.event["progress"]))
         raise EngineError("The engine ended a load without a result.")
 
     def held(self, variant: str) -> Loaded | None:

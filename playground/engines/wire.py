@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from playground.core import (
     UNKNOWN_ID,
     Alternative,
     Finish,
     FinishReason,
-    ForcedToken,
     ForcedTokens,
     Forcing,
     Generation,
@@ -33,6 +32,7 @@ from playground.core import (
 )
 from playground.settings import settings
 
+_FORCED = TypeAdapter(ForcedTokens)
 Counting = Literal["ids", "logprobs", "usage", "chunks"]
 _REASONS: Mapping[str, FinishReason] = {"length": "length", "abort": "abort", "max_tokens": "length"}
 
@@ -60,7 +60,7 @@ def completion_body(generation: Generation) -> dict[str, Any]:
 def item_of(chunk: dict[str, Any]) -> Progress | Token | Finish:
     """One server-sent event of a completion stream as a typed item."""
     if "progress" in chunk:
-        return progress_from(chunk["progress"])
+        return Progress(**chunk["progress"])
     choice = chunk["choices"][0]
     if choice["finish_reason"] is None:
         return token_from_chunk(choice)
@@ -225,44 +225,24 @@ def finish_fields(finish: Finish) -> dict[str, Any]:
     }
 
 
-def progress_body(progress: Progress) -> dict[str, Any]:
-    return {"stage": progress.stage, "done": progress.done, "total": progress.total, "unit": progress.unit}
-
-
-def progress_from(body: dict[str, Any]) -> Progress:
-    return Progress(body["stage"], body["done"], body["total"], body["unit"])
-
-
 def forced_body(item: Progress | ForcedTokens | Finish) -> dict[str, Any]:
-    """One event of a forced text's answer. Alternatives are [id, text, logprob], as in `token_chunk`."""
+    """One event of a forced text's answer, tokens as a stored run has them."""
     match item:
         case Progress():
-            return {"progress": progress_body(item)}
+            return {"progress": asdict(item)}
         case Finish():
             return {"finish": {"reason": item.reason, "tokens": item.output_tokens}}
         case ForcedTokens():
-            tokens = [
-                [
-                    *(token.kld, token.agrees, token.logprob_reference, token.logprob),
-                    *([[a.id, a.text, a.logprob] for a in top] for top in (token.top_reference, token.top)),
-                ]
-                for token in item.tokens
-            ]
-            return {"forced": {"other": item.other, "start": item.start, "tokens": tokens}}
+            return {"forced": _FORCED.dump_python(item, mode="json")}
 
 
 def forced_from(body: dict[str, Any], prompt_tokens: int) -> Progress | ForcedTokens | Finish:
     """Inverse of `forced_body`."""
     if "progress" in body:
-        return progress_from(body["progress"])
+        return Progress(**body["progress"])
     if "finish" in body:
         return Finish(body["finish"]["reason"], prompt_tokens, body["finish"]["tokens"])
-    forced = body["forced"]
-    tokens = tuple(
-        ForcedToken(*row[:4], *(tuple(Alternative(*entry) for entry in top) for top in row[4:]))
-        for row in forced["tokens"]
-    )
-    return ForcedTokens(forced["other"], forced["start"], tokens)
+    return _FORCED.validate_python(body["forced"])
 
 
 class Scrub:

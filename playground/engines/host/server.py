@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import asdict
 from typing import Any
 
 import psutil
@@ -176,7 +177,7 @@ async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncGen
     done.add_done_callback(lambda _: events.put_nowait(None))
     try:
         while (progress := await events.get()) is not None:
-            yield {"progress": wire.progress_body(progress)}
+            yield {"progress": asdict(progress)}
         yield {"loaded": done.result().as_dict()}
     finally:
         gone.set()
@@ -252,7 +253,7 @@ async def _completion_events(
         async for item in items:
             match item:
                 case Progress():
-                    yield chunk(progress=wire.progress_body(item))
+                    yield chunk(progress=asdict(item))
                 case Token():
                     yield chunk({**wire.token_chunk(item), **shape.delta(item.text)})
                 case Finish():
