@@ -193,16 +193,6 @@ def say(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 
-def end_with_parent() -> None:
-    """End this process at once when its standard input closes: whoever started it is gone. For a thread of its own.
-
-    `os._exit`, because no other call of a thread ends a process whose main thread waits for a network or a library.
-    """
-    while os.read(0, 4096):
-        continue
-    os._exit(1)
-
-
 def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child process: without what holds a key, an endpoint's, the page's own or the database's."""
     hidden = _key_variables() | PAGE_SECRETS | {DATABASE_URL}

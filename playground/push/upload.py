@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 
 from playground.errors import HubUnreachable, NameTaken, to_wire
-from playground.process import end_with_parent, say
+from playground.parent import end_with_parent
+from playground.process import say
 from playground.push.hub import RETRY, typed, unreachable
 
 CONNECT_S = 10.0
@@ -180,7 +181,7 @@ def _check_existing(repository: str, held: Collection[str], *, replace: bool, ex
 
 def main() -> int:
     request = json.loads(sys.stdin.readline())
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         say({"result": upload(**request)})
     except Exception as error:  # noqa: BLE001  whatever it is, the parent gets a typed error

@@ -4,6 +4,7 @@ starts), and that a child ends with its parent."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,9 +63,9 @@ def test_libgomp_understands_it() -> None:
 
 def test_a_busy_child_ends_when_its_parent_is_gone() -> None:
     code = (
-        "import threading, time\n"
-        "from playground.process import end_with_parent\n"
-        "threading.Thread(target=end_with_parent, daemon=True).start()\n"
+        "import time\n"
+        "from playground.parent import end_with_parent\n"
+        "end_with_parent()\n"
         "print('ready', flush=True)\n"
         "time.sleep(600)\n"
     )
@@ -75,6 +76,6 @@ def test_a_busy_child_ends_when_its_parent_is_gone() -> None:
         try:
             assert child.stdout.readline() == b"ready\n" and child.poll() is None
             child.stdin.close()
-            assert child.wait(30) == 1
+            assert child.wait(30) == -signal.SIGKILL
         finally:
             child.kill()

@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 
-from playground.engines.parent import end_with_parent
+from playground.parent import end_with_parent
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 from playground.engines.llamacpp import READY
-from playground.engines.parent import end_with_parent
+from playground.parent import end_with_parent
 
 TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")  # of llama-server's --cache-type-k/-v
 CPU_BATCH, GPU_BATCH = 256, 512  # prompt tokens per step: an abort waits for one

@@ -12,7 +12,7 @@ import os
 import runpy
 import sys
 
-from playground.engines.parent import end_with_parent
+from playground.parent import end_with_parent
 
 SERVER = "vllm.entrypoints.openai.api_server"
 

@@ -1,4 +1,4 @@
-"""A server ends when the app does, however that went. Standard library only: vLLM's interpreter runs this too."""
+"""A child process ends when its parent does, however that went. Standard library only: vLLM's interpreter runs this."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 
 
 def end_with_parent(group: bool = False) -> None:
-    """End this process, with `group` all of its group, when standard input closes: the app holds the pipe's other end.
+    """End this process, with `group` its whole group, when standard input closes: the parent holds the other end.
 
     By SIGKILL from a thread: a process that computes, imports or waits for a lock would notice nothing gentler, and
     there is nothing to tidy up.
