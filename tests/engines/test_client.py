@@ -245,3 +245,18 @@ def test_a_server_that_sends_more_than_is_taken_waits(client: httpx.Client, url:
         time.sleep(0.3)
         assert events._items.qsize() <= http.PENDING
         assert len(list(arrivals)) == 4999
+
+
+def test_no_other_character_ends_a_line_of_a_stream() -> None:
+    text = "a\u2028b\u2029c\u0085d\x0be\x0cf\x1cg"
+    body = f"data: {json.dumps({'text': text}, ensure_ascii=False)}\r\n\r\ndata: [DONE]\r\n\r\n".encode()
+    pieces = [body[at : at + 3] for at in range(0, len(body), 3)]
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=iter(pieces))
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(answer)) as client,
+        http.stream(client, "http://127.0.0.1:1/", {}, http.refused) as events,
+    ):
+        assert [arrival.event for arrival in events] == [{"text": text}]
