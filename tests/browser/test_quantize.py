@@ -125,7 +125,7 @@ def test_what_cannot_run_is_refused_with_what_to_do(
     monkeypatch.setattr(quantize_page, "facts", lambda **_: Facts(None, 10**8, 60 * 10**9))
     monkeypatch.setattr("playground.quantize.job.facts", lambda *_, **__: Facts(None, 10**8, 60 * 10**9))
     go(page).click()
-    expect(page.locator(".qz-cost .pg-notice")).to_contain_text("of memory and 0.10 GB are free")
+    expect(page.locator(".qz-cost .pg-notice")).to_contain_text("of memory and 100 MB are free")
     choose(page, "RTN")
     expect(go(page)).to_be_disabled()
     expect(go(page)).to_have_text("Cannot run: see why above")
