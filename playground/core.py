@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, TypedDict
 
 REFERENCE = "reference"
+NOISE_FLOOR = "noise-floor"  # id of the reference in another type: its divergence is the noise of a measurement
 UNKNOWN_ID = -1
 Clock = Literal["engine", "client"]
 Weights = Literal["packed", "unpacked", "emulated", ""]

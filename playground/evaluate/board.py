@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground import formatting
+from playground.core import NOISE_FLOOR
 from playground.errors import EvaluationError, PlaygroundError, StoreUnavailable
 from playground.evaluate import divergence_report, report
 from playground.evaluate.items import Item, parse
@@ -42,7 +43,6 @@ SHOWS: tuple[Show, ...] = get_args(Show)
 PAGE = 8
 MAX_TEXT = 12_000  # characters of a prompt or an answer that are sent
 INDEXES = 64  # items files whose index is cached
-NOISE = "noise-floor"
 
 
 class Board:
@@ -278,8 +278,8 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
     stored, row = row, _as_evaluation(row)
     result, variants = row["result"], named(row["variants"])
     tasks = result.get("tasks") or []
-    divergence = [entry for entry in result.get("divergence") or () if entry["variant"] != NOISE]
-    floor = next((entry for entry in result.get("divergence") or () if entry["variant"] == NOISE), None)
+    divergence = [entry for entry in result.get("divergence") or () if entry["variant"] != NOISE_FLOOR]
+    floor = next((entry for entry in result.get("divergence") or () if entry["variant"] == NOISE_FLOOR), None)
     return {
         "id": run.id,
         "title": row["title"],

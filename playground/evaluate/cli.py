@@ -184,7 +184,8 @@ def kld(
 
 def remarks(run: Run) -> list[str]:
     """What a reader should know beside the numbers."""
-    from playground.evaluate.divergence import NOISE_FLOOR, floor_dtype
+    from playground.core import NOISE_FLOOR
+    from playground.evaluate.divergence import floor_dtype
 
     _, floor, *rows = run.result["rows"]
     reference = run.variants[0]

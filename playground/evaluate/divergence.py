@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from playground import formatting
-from playground.core import Loaded, LoadSpec, Progress
+from playground.core import NOISE_FLOOR, Loaded, LoadSpec, Progress
 from playground.errors import DifferentTokenizer, EvaluationError, OutOfMemory
 from playground.files import write_whole
 from playground.metrics.divergence import DocumentDivergence, summarize
@@ -31,7 +31,6 @@ from playground.texts.prose import Text
 if TYPE_CHECKING:
     from playground.engines.host.loading import DeviceMemory
 
-NOISE_FLOOR = "noise-floor"
 TOKENS = 8192  # of the bundled prose: about half, with all its domains
 MAX_LENGTH = 512
 HEADROOM = 512 * 2**20  # bytes for the logits of one window, twice, and what a forward pass needs

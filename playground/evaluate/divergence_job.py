@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from playground import machine, models
-from playground.core import Loaded, Progress
+from playground.core import NOISE_FLOOR, Loaded, Progress
 from playground.engines.host.imports import without_sklearn
 from playground.engines.subjects import Subject, model_key, refuse_unread, weights_hash
 from playground.errors import EvaluationError
@@ -70,7 +70,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
         max_length=spec.max_length,
         on_loaded=loaded.append,
     )
-    names = [chosen[0].id, divergence.NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
+    names = [chosen[0].id, NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
     rows = [{**row, "variant": name} for row, name in zip(measured, names, strict=True)]
     clock.lap("divergence")
     stored = Run(

@@ -16,7 +16,7 @@ from typing import Any
 
 from playground import machine
 from playground import models as catalog
-from playground.core import Progress
+from playground.core import NOISE_FLOOR, Progress
 from playground.engines import subjects
 from playground.engines.router import Engines
 from playground.engines.subjects import Subject
@@ -170,7 +170,7 @@ def _divergence(
     specs = [subject.spec for subject in chosen if subject.spec is not None]
     place = unfinished.divergence_folder(chosen, str(device_of_choice()))
     rows = divergence.measure(specs[0], specs[1:], text, wanted.tokens, place, report)
-    names = [chosen[0].id, divergence.NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
+    names = [chosen[0].id, NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
     doubts = [
         *(TrustWarning("text", note, ()) for note in text.notes),
         *trust.warnings(text, chosen),

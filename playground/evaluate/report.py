@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground import formatting
+from playground.core import NOISE_FLOOR
 from playground.evaluate import tables
 from playground.evaluate.verdict import is_share, points, sentences
 from playground.metrics.verdict import Verdict, look, read, words
@@ -40,7 +41,6 @@ COLUMNS = (
     *("diff", "diff_low", "diff_high", "smallest_drop", "verdict", "truncated", "cut_prompts", "warnings"),
 )
 NUMBER_OF = ("rows", "divergence")
-NOISE = "noise-floor"
 PICTURED = 3  # tasks in the small table
 Row = Mapping[str, Any]
 Z95 = 1.96
@@ -93,7 +93,7 @@ def number(result: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, st
 def farthest(rows: Sequence[Row], names: Mapping[str, str]) -> tuple[str, str]:
     """The largest mean KLD, and whose."""
     reference = next(iter(names), "")
-    others = [row for row in rows if row["variant"] not in (NOISE, reference) and row.get("kld_mean") is not None]
+    others = [row for row in rows if row["variant"] not in (NOISE_FLOOR, reference) and row.get("kld_mean") is not None]
     if not others:
         return "", ""
     worst = max(others, key=lambda row: float(row["kld_mean"]))
@@ -350,10 +350,10 @@ def speeds(variants: Sequence[Row]) -> Table:
 
 def divergence_table(variants: Sequence[Row], moved: Sequence[Row]) -> Table:
     names = {variant["id"]: str(variant["label"]) for variant in variants}
-    floor = moved_of(moved, NOISE).get("kld_mean")
+    floor = moved_of(moved, NOISE_FLOOR).get("kld_mean")
     lines = []
     for row in moved:
-        noise = row["variant"] == NOISE
+        noise = row["variant"] == NOISE_FLOOR
         reference = row["variant"] == (variants[0]["id"] if variants else None)
         within = not noise and not reference and formatting.known(floor) and row["kld_mean"] <= floor
         mean = formatting.plus_minus(formatting.nats(row["kld_mean"]), formatting.nats(row.get("kld_stderr") or None))
@@ -439,5 +439,5 @@ def spread(variants: Sequence[Row], moved: Sequence[Row]) -> list[Plot]:
     ]
     if not found:
         return []
-    floor = moved_of(moved, NOISE).get("histogram")
+    floor = moved_of(moved, NOISE_FLOOR).get("histogram")
     return [plots.hills("How the divergence is spread", found, floor, "KLD of single tokens")]

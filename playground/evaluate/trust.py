@@ -14,7 +14,7 @@ from math import isclose
 from typing import Any
 
 from playground import texts
-from playground.core import Variant
+from playground.core import NOISE_FLOOR, Variant
 from playground.engines.subjects import Subject
 from playground.errors import HubUnreachable, InvalidCalibration, InvalidRequest
 from playground.evaluate.items import Item, Measured, TaskFacts, TrustWarning, clusters, joined
@@ -31,7 +31,6 @@ LOADED_RATIO = 1.3  # loaded / expected bytes above which weights are not in the
 FEW_BITS = 6  # bits per quantized weight up to which the distribution must move
 LEAST_KLD = 0.0005  # nats; 8 bits lose 0.001 to 0.004, 4 bits 0.03 and more
 MOST_AGREEMENT = 0.997
-NOISE_FLOOR = "noise-floor"
 
 Facts = Mapping[str, Any]
 

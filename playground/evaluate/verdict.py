@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.core import REFERENCE
+from playground.core import NOISE_FLOOR, REFERENCE
 from playground.evaluate.items import Item, Measured, TaskFacts, TrustWarning, clusters, joined
 from playground.metrics.stats import mean_stderr, paired
 from playground.metrics.verdict import Verdict, overall, read
@@ -116,7 +116,7 @@ def _diverged(variant: Row, divergence: Sequence[Row]) -> tuple[str, str]:
     """Return text and rest of a sentence about the divergence alone, which has no verdict."""
     label = variant["label"]
     row = next((row for row in divergence if row["variant"] == variant["id"]), None)
-    floor = next((row["kld_mean"] for row in divergence if row["variant"] == "noise-floor"), 0.0)
+    floor = next((row["kld_mean"] for row in divergence if row["variant"] == NOISE_FLOOR), 0.0)
     if row is None:
         return f"Nothing was measured of {label}.", ""
     if row["kld_mean"] <= floor:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from playground.core import NOISE_FLOOR
 from playground.errors import CatalogError
 from playground.methods import method
 from playground.methods.base import Method
@@ -36,7 +37,6 @@ HASH = "content_hash"  # of the calibration's token ids, in a stored recipe
 PLACEHOLDER = "OWNER/NAME"  # in a preview without a name yet
 _PACKAGE = {"bitsandbytes": "bitsandbytes", "gguf": "gguf"}  # a package that transformers needs, by method
 Row = Mapping[str, Any]
-NOISE_FLOOR = "noise-floor"
 NO_EVALUATION = "No evaluation of these weights is stored."
 log = logging.getLogger(__name__)
 MAX_README = 1 << 20

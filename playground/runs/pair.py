@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from playground.compare.answer import Answer
 from playground.compare.stored import Compared
-from playground.evaluate.board import NOISE
+from playground.core import NOISE_FLOOR
 from playground.evaluate.report import named
 from playground.metrics.verdict import read
 from playground.models.address import Address
@@ -285,7 +285,7 @@ def _own_difference(row: Row, scale: int) -> dict[str, Any] | None:
 
 def _divergence(first: Row, second: Row, a_rows: Any, b_rows: Any) -> dict[str, Any]:
     sides = [{str(entry["variant"]): entry for entry in rows} for rows in (a_rows, b_rows)]
-    names = {**_names(first, second), NOISE: "noise floor"}
+    names = {**_names(first, second), NOISE_FLOOR: "noise floor"}
     lines = []
     for variant in dict.fromkeys((*sides[0], *sides[1])):
         a, b = pair = [side.get(variant) or {} for side in sides]

@@ -16,11 +16,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from playground import models as catalog
-from playground.core import LoadSpec, Progress
+from playground.core import NOISE_FLOOR, LoadSpec, Progress
 from playground.engines.host.loading import DeviceMemory, device_of_choice
 from playground.errors import DifferentTokenizer, EvaluationError, InvalidRequest, OutOfMemory
 from playground.evaluate import divergence
-from playground.evaluate.divergence import NOISE_FLOOR, measure, noise_floor, plan_windows
+from playground.evaluate.divergence import measure, noise_floor, plan_windows
 from playground.texts import prose
 from playground.texts.prose import Text
 from tests.cases import checkpoints
