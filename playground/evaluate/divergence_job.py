@@ -93,7 +93,7 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
             },
             "warnings": [asdict(one) | {"variants": list(one.variants)} for one in warnings],
             "seconds": {**clock.laps, "total": clock.total},
-            "estimate": estimate.kept(spec, (), resumed=resumed),
+            "estimate": estimate.estimate_to_store(spec, (), resumed=resumed),
         },
         job_id=folder.name,
     )

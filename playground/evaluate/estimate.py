@@ -1,10 +1,10 @@
-"""What an evaluation will take, before it runs: its time and its memory.
+"""Estimate the time and the memory of an evaluation before it runs.
 
-Time: what its items have to read and write, at the measured pace of each variant on this machine, corrected by what
-earlier evaluations took here. Memory: weights at their widest moment, and what a forward pass needs.
+Time: the tokens of its items, at the measured pace of each variant on this machine, corrected by the times of earlier
+evaluations here. Memory: the peak of the weights, and what a forward pass needs.
 
-How much there is to read and to write for one item is known best from what was asked here before, then from data on
-this disk. Of a task whose data is on the hub and that never ran here nothing is known.
+The length of an item comes from an earlier run of its task, or from data on this disk. A task whose data is on the hub
+and that never ran here has no estimate.
 """
 
 from __future__ import annotations
@@ -35,30 +35,33 @@ from playground.settings import settings
 from playground.store import database, runs
 from playground.store.schema import Run
 
-LOOKED_AT = 12  # earlier runs of this home
-STARTS = 1.5  # imports of a worker over those of torch and transformers: lm-eval, data sets, the store
-COMPARES = 1.25  # a divergence over its two forward passes: `make bench-divergence`
-DOUBT: Range = (0.75, 1.5)  # less than of quantizing: what is timed is the computation itself
-Task = tuple[str, int | None]  # its name, and how many items are asked; None where that is not known
-BASE = 900 * 2**20  # bytes of a worker with torch, transformers and lm-eval before it loads a model
-PASS = 512 * 2**20  # logits of a window or of a batch, twice, and what is between layers
+MAX_RUNS = 12  # earlier runs that correct an estimate
+STARTUP_FACTOR = 1.5  # import time of a worker over that of torch and transformers: lm-eval, data sets, the store
+COMPARISON_FACTOR = 1.25  # time of a divergence over that of its forward passes: `make bench-divergence`
+UNCERTAINTY: Range = (
+    0.75,
+    1.5,
+)  # factors on the time; less than of quantizing, because the computation itself is timed
+Task = tuple[str, int | None]  # name, number of items; None where that is not known
+WORKER_BYTES = 900 * 2**20  # bytes of a worker with torch, transformers and lm-eval before it loads a model
+FORWARD_BYTES = 512 * 2**20  # bytes: logits of a window or of a batch, twice, and activations
 FP32_OVER_BF16 = 2
-BUDGET = 256  # tokens of an answer where a task names none: lm-eval's own default
-SHORT = 0.4  # of the budget: the longest answer of a batch, at best, where no answer was seen yet
-READ = 400  # documents that a mean is taken over
-NO_TEXT = ("id", "choices", "template", "topic")  # fields of the bundled tasks that no prompt shows
-CHARACTERS: Range = (3.3, 4.8)  # of a token: figures and code, and plain English
+DEFAULT_ANSWER_TOKENS = 256  # where a task sets none: lm-eval's default
+SHORT_ANSWER_SHARE = 0.4  # of the budget: lower bound of the longest answer of a batch, where no answer was seen yet
+MAX_DOCUMENTS = 400  # that the mean length of an item is taken over
+HIDDEN_FIELDS = ("id", "choices", "template", "topic")  # fields of the bundled tasks that are in no prompt
+CHARACTERS_PER_TOKEN: Range = (3.3, 4.8)  # figures and code; plain English
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is to be expected of a job.
+    """The estimated time of a job.
 
-    seconds   (low, high); None where nothing is known
-    middle    of the arithmetic, before earlier runs correct it: what they are compared with
-    rests_on  sentences on where it comes from
-    missing   sentences on what is not in it
-    measures  whether a measurement of some seconds would make it known, or better
+    seconds   (low, high); None where it is unknown
+    middle    seconds, before the correction by earlier runs: what later estimates compare with the measured time
+    rests_on  sentences on its sources
+    missing   sentences on what is not included
+    measures  whether measuring the variants for some seconds would give an estimate
     """
 
     seconds: Range | None
@@ -69,7 +72,7 @@ class Expected:
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "seconds": None if self.seconds is None else [round(one, 1) for one in self.seconds],
+            "seconds": None if self.seconds is None else [round(seconds, 1) for seconds in self.seconds],
             "middle": round(self.middle, 3),
             "rests_on": list(self.rests_on),
             "missing": list(self.missing),
@@ -79,90 +82,102 @@ class Expected:
 def expected(
     spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, measure: bool, busy: float = 0.0
 ) -> Expected:
-    """`tasks`: those that are asked, groups resolved. `measure=False` never measures. `busy`: `machine.busy`.
+    """Return the estimated time of a job.
+
+    tasks    its tasks, groups resolved
+    measure  whether variants that have no cached pace are measured now
+    busy     runnable threads per core, `machine.busy`
 
     Raises CatalogError, EngineUnavailable.
     """
-    if not measure and _to_restore(spec):
+    if not measure and _needs_restoring(spec):
         return Expected(None, measures=True)
-    specs, missing = _here(spec)
+    specs, missing = _local_specs(spec)
     if not specs:
         return Expected(None, missing=tuple(missing))
     diverges = isinstance(spec, DivergenceSpec) or spec.divergence is not None
-    wanted = [*specs.values(), *([noise_floor(next(iter(specs.values())))] if diverges else [])]
-    found = passes.cached_or_measured(wanted) if measure else [passes.cached(one) for one in wanted]
-    paces = {one.id: pace for one, pace in zip(wanted, found, strict=True) if pace is not None}
-    lacking = [one.id for one in wanted if one.id not in paces]
-    if lacking:
+    loaded_specs = [*specs.values(), *([noise_floor(next(iter(specs.values())))] if diverges else [])]
+    measured = (
+        passes.cached_or_measured(loaded_specs) if measure else [passes.cached(load_spec) for load_spec in loaded_specs]
+    )
+    paces = {load_spec.id: pace for load_spec, pace in zip(loaded_specs, measured, strict=True) if pace is not None}
+    unmeasured = [load_spec.id for load_spec in loaded_specs if load_spec.id not in paces]
+    if unmeasured:
         if not measure:
             return Expected(None, missing=tuple(missing), measures=True)
-        missing.append(f"{', '.join(lacking)} could not be measured on this machine.")
+        missing.append(f"{', '.join(unmeasured)} could not be measured on this machine.")
     history, written = _history(), list[bool]()
     parts = Parts()
-    parts.add("starting", STARTS * max((pace.imports_s for pace in paces.values()), default=0.0))
+    parts.add("starting", STARTUP_FACTOR * max((pace.imports_s for pace in paces.values()), default=0.0))
     if isinstance(spec, EvaluateSpec):
         sizes, unknown = _sizes(spec.conditions, tasks, history)
         missing += unknown
-        for pace in (paces[one.id] for one in specs.values() if one.id in paces):
-            _answering(parts, pace, spec.conditions.batch_size, tasks, sizes)
+        for pace in (paces[load_spec.id] for load_spec in specs.values() if load_spec.id in paces):
+            _add_answering(parts, pace, spec.conditions.batch_size, tasks, sizes)
             if spec.speed:
-                _timing(parts, pace)
+                _add_timing(parts, pace)
         written = [size.seen for size in sizes.values() if size.answer[1]]
     if text := spec if isinstance(spec, DivergenceSpec) else spec.divergence:
-        _comparing(parts, [paces[one.id] for one in (*specs.values(), wanted[-1]) if one.id in paces], text.tokens)
+        _add_comparing(
+            parts,
+            [paces[load_spec.id] for load_spec in (*specs.values(), loaded_specs[-1]) if load_spec.id in paces],
+            text.tokens,
+        )
     if not paces:
         return Expected(None, missing=tuple(missing))
     low, high = parts.total
-    past = [one for run in history if (one := _past(run)) is not None]
-    seconds = spread(parts, "evaluation", past, busy, DOUBT)
-    return Expected(seconds, (low + high) / 2, tuple(_said(past, written)), tuple(missing))
+    past = [load_spec for run in history if (load_spec := _earlier_time(run)) is not None]
+    seconds = spread(parts, "evaluation", past, busy, UNCERTAINTY)
+    return Expected(seconds, (low + high) / 2, tuple(_sources(past, written)), tuple(missing))
 
 
 def tasks_of(spec: EvaluateSpec | DivergenceSpec) -> list[Task]:
-    """What `expected` is told of a spec that has not run; nothing of a divergence alone."""
+    """Return the tasks of a spec, with the number of items each; [] for a divergence alone."""
     return [] if isinstance(spec, DivergenceSpec) else tasks.item_counts(spec.conditions.tasks, spec.conditions.limit)
 
 
-def kept(spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, resumed: bool) -> dict[str, Any]:
-    """What a run keeps of it beside the time that it took: as it would have been said before, on an idle machine.
+def estimate_to_store(spec: EvaluateSpec | DivergenceSpec, tasks: Sequence[Task], *, resumed: bool) -> dict[str, Any]:
+    """Return the estimate that a run stores beside its measured time, for an idle machine.
 
-    resumed  whether an interrupted job had left a part: what is left then says little of the whole
+    resumed  whether an interrupted job had left a part: the time of the rest then does not correct later estimates
     """
     try:
-        found = expected(spec, tasks, measure=False)
-    except (PlaygroundError, OSError) as error:  # a measurement of an hour is not lost to its estimate
-        found = Expected(None, missing=(f"Nothing could be said of it: {error}",))
-    return {**found.as_dict(), "resumed": resumed}
+        estimate = expected(spec, tasks, measure=False)
+    except (PlaygroundError, OSError) as error:  # a failed estimate must not lose an hour of measurement
+        estimate = Expected(None, missing=(f"Nothing could be said of it: {error}",))
+    return {**estimate.as_dict(), "resumed": resumed}
 
 
-def _to_restore(spec: EvaluateSpec | DivergenceSpec) -> bool:
-    """Whether the bundled model is asked for and yet to be restored: some seconds, and on the disk."""
+def _needs_restoring(spec: EvaluateSpec | DivergenceSpec) -> bool:
+    """Return whether the spec uses the bundled model and it is not restored yet, which takes seconds and disk."""
     kinds = {names.parse(models.split(Address.parse(name).variant)[0]).kind for name in spec.variants}
     return "bundled" in kinds and bundled.gguf() is not None and bundled.record(bundled.folder()) is None
 
 
-def _here(spec: EvaluateSpec | DivergenceSpec) -> tuple[dict[str, LoadSpec], list[str]]:
-    """What is loaded in this program's own process, and what of the rest is not known."""
+def _local_specs(spec: EvaluateSpec | DivergenceSpec) -> tuple[dict[str, LoadSpec], list[str]]:
+    """Return the variants that the worker loads itself, by name, and a sentence for each other one."""
     engine = spec.engine if isinstance(spec, EvaluateSpec) else ""
-    found: dict[str, LoadSpec] = {}
+    specs: dict[str, LoadSpec] = {}
     missing = []
     for name in spec.variants:
-        asked = Address.parse(name)
-        model, _ = models.split(asked.variant)
+        address = Address.parse(name)
+        model, _ = models.split(address.variant)
         parsed = names.parse(model)
-        if parsed.kind == "remote" or (asked.engine or engine) == "vllm":
+        if parsed.kind == "remote" or (address.engine or engine) == "vllm":
             missing.append(f"How fast {name} answers is not known before: another engine computes it.")
-        elif not _is_here(parsed):
+        elif not _is_local(parsed):
             missing.append(f"{name} is downloaded first, and how fast it is here is known then.")
         else:
-            own = models.resolve(asked.variant)
+            load_spec = models.resolve(address.variant)
             # A GGUF file is unpacked into the model that it was made from.
-            found[name] = models.resolve(model) if Path(own.path).suffix == ".gguf" != Path(model).suffix else own
-    return found, missing
+            specs[name] = (
+                models.resolve(model) if Path(load_spec.path).suffix == ".gguf" != Path(model).suffix else load_spec
+            )
+    return specs, missing
 
 
-def _is_here(model: names.Model) -> bool:
-    """Whether making it local asks nobody."""
+def _is_local(model: names.Model) -> bool:
+    """Return whether loading the model needs no download."""
     if model.kind == "bundled":
         return bundled.gguf() is not None or hub.is_downloaded(names.parse(names.BUNDLED_REPO))
     return model.kind != "hub" or hub.is_downloaded(model)
@@ -171,126 +186,134 @@ def _is_here(model: names.Model) -> bool:
 def _sizes(conditions: Conditions, tasks: Sequence[Task], history: Sequence[Run]) -> tuple[dict[str, Size], list[str]]:
     sizes = {}
     for name, count in tasks:
-        found = size(name, conditions, _seen(name, conditions, history)) if count else None
-        if found is not None:
-            sizes[name] = found
+        item_size = size(name, conditions, _stored_size(name, conditions, history)) if count else None
+        if item_size is not None:
+            sizes[name] = item_size
     unknown = [name for name, _ in tasks if name not in sizes]
-    said = (
+    sentences = (
         [f"{', '.join(unknown)}: what it asks is known once it ran here; its time is not in this."] if unknown else []
     )
-    return sizes, said
+    return sizes, sentences
 
 
-def _seen(name: str, conditions: Conditions, history: Sequence[Run]) -> Mapping[str, Any] | None:
-    """What the newest run that asked a task in this form kept of its size."""
+def _stored_size(name: str, conditions: Conditions, history: Sequence[Run]) -> Mapping[str, Any] | None:
+    """Return the size of an item from the newest run of a task with the same prompt settings; None without one."""
     form = ("few_shot", "chat_template", "multiturn")
-    asked = conditions.model_dump(mode="json")
+    wanted = conditions.model_dump(mode="json")
     for run in history:
-        if all(run.settings.get(key) == asked[key] for key in form) and (kept := run.result.get("sizes", {}).get(name)):
-            found: Mapping[str, Any] = kept
-            return found
+        if all(run.settings.get(key) == wanted[key] for key in form) and (
+            size := run.result.get("sizes", {}).get(name)
+        ):
+            stored_size: Mapping[str, Any] = size
+            return stored_size
     return None
 
 
-def _answering(parts: Parts, pace: Pass, batch: int, tasks: Sequence[Task], sizes: Mapping[str, Size]) -> None:
-    """One variant on all tasks: every prompt is read once, and each batch writes until its longest answer ends."""
+def _add_answering(parts: Parts, pace: Pass, batch: int, tasks: Sequence[Task], sizes: Mapping[str, Size]) -> None:
+    """Add one variant on all tasks: each prompt is read once, each batch generates until its longest answer ends."""
     low, high = pace.load_s, pace.load_s
     for name, count in tasks:
         if (size := sizes.get(name)) is None or not count:
             continue
-        fewest, most = sorted(size.prompt / one for one in CHARACTERS)
-        step = math.ceil(count / batch) * pace.step(min(batch, count))
-        low += count * fewest * pace.token_s + step * size.answer[0]
-        high += count * most * pace.token_s + step * size.answer[1]
-    _more(parts, "answering", low, high)
+        fewest, most = sorted(size.prompt / characters for characters in CHARACTERS_PER_TOKEN)
+        seconds_per_token = math.ceil(count / batch) * pace.step(min(batch, count))
+        low += count * fewest * pace.token_s + seconds_per_token * size.answer[0]
+        high += count * most * pace.token_s + seconds_per_token * size.answer[1]
+    _add(parts, "answering", low, high)
 
 
-def _timing(parts: Parts, pace: Pass) -> None:
-    """As `bench` measures speed: each test once more than it repeats, to warm up."""
+def _add_timing(parts: Parts, pace: Pass) -> None:
+    """Add the speed tests of one variant: their repetitions, and one more to warm up."""
     times = (PLAN.runs + 1) * (PLAN.prompt_tokens * pace.token_s + PLAN.output_tokens * pace.step_s)
-    _more(parts, "timing", times + pace.load_s, times + pace.imports_s + pace.load_s)
+    _add(parts, "timing", times + pace.load_s, times + pace.imports_s + pace.load_s)
 
 
-def _comparing(parts: Parts, paces: Sequence[Pass], tokens: int) -> None:
-    """The reference reads the text once beside each other variant and the noise floor."""
+def _add_comparing(parts: Parts, paces: Sequence[Pass], tokens: int) -> None:
+    """Add the divergence: the reference reads the text again with each other variant and with the noise floor."""
     reference, *others = paces
-    one = sum(tokens * (reference.token_s + other.token_s) + other.load_s for other in others) + reference.load_s
-    _more(parts, "comparing", one, COMPARES * one)
+    seconds = sum(tokens * (reference.token_s + other.token_s) + other.load_s for other in others) + reference.load_s
+    _add(parts, "comparing", seconds, COMPARISON_FACTOR * seconds)
 
 
-def _more(parts: Parts, name: str, low: float, high: float) -> None:
+def _add(parts: Parts, name: str, low: float, high: float) -> None:
     before = parts.of.get(name, (0.0, 0.0))
     parts.add(name, before[0] + low, before[1] + high)
 
 
 def _history() -> list[Run]:
-    """Earlier runs of this home on this hardware, the newest first."""
+    """Return earlier runs on this hardware, the newest first."""
     if not database.exists():
         return []
-    found = [run for kind in ("evaluation", "divergence") for run in runs.latest(kind, limit=LOOKED_AT)]
-    here = {"cores": machine.cores(), "memory": machine.memory().total}
-    same = [run.id for run in found if all(run.device.get(key) == value for key, value in here.items())]
-    return [_read(run_id) for run_id in same]
+    recent = [run for kind in ("evaluation", "divergence") for run in runs.latest(kind, limit=MAX_RUNS)]
+    hardware = {"cores": machine.cores(), "memory": machine.memory().total}
+    run_ids = [run.id for run in recent if all(run.device.get(key) == value for key, value in hardware.items())]
+    return [_read(run_id) for run_id in run_ids]
 
 
-@lru_cache(maxsize=4 * LOOKED_AT)
+@lru_cache(maxsize=4 * MAX_RUNS)
 def _read(run_id: str) -> Run:
-    """A run never changes."""
+    """Return a stored run; it never changes."""
     return runs.get(run_id)
 
 
-def _past(run: Run) -> Measured | None:
-    """What was expected of a run and what it took; None where nothing was expected, or it went on from another job."""
-    said = run.result.get("estimate") or {}
-    if not said.get("middle") or said.get("resumed") or said.get("missing"):
+def _earlier_time(run: Run) -> Measured | None:
+    """Return the estimated and the measured time of a run; None without a full estimate, or if its job was resumed."""
+    estimate = run.result.get("estimate") or {}
+    if not estimate.get("middle") or estimate.get("resumed") or estimate.get("missing"):
         return None
-    return Measured("evaluation", float(said["middle"]), float(run.result["seconds"]["total"]))
+    return Measured("evaluation", float(estimate["middle"]), float(run.result["seconds"]["total"]))
 
 
-def _said(past: Sequence[Measured], written: Sequence[bool]) -> list[str]:
-    """`written`: of each task that generates, whether its answers were seen before."""
-    found = ["Some layers of each variant, timed on this machine, and how much is read and written."]
+def _sources(past: Sequence[Measured], written: Sequence[bool]) -> list[str]:
+    """Return sentences on the sources of an estimate.
+
+    past     estimated and measured times of earlier runs
+    written  for each task that generates: whether its answers were seen before
+    """
+    sentences = ["Some layers of each variant, timed on this machine, and how much is read and written."]
     if written:
-        known = "is known from an earlier run" if all(written) else "is not known before: from short ones to the budget"
-        found.append(f"How long answers become {known}.")
+        knowledge = (
+            "is known from an earlier run" if all(written) else "is not known before: from short ones to the budget"
+        )
+        sentences.append(f"How long answers become {knowledge}.")
     if past:
         times = f"{len(past)} earlier evaluation{'' if len(past) == 1 else 's'}"
-        found.append(f"Corrected by what {times} took here.")
-    return found
+        sentences.append(f"Corrected by what {times} took here.")
+    return sentences
 
 
 # Memory.
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """Bytes. low: weights that are held at once and Python, without which nothing works. high: with a forward pass."""
+class MemoryRange:
+    """Memory of a job, bytes. low: the weights loaded at once, and Python. high: with a forward pass."""
 
     low: int
     high: int
 
 
-def needed(spec: EvaluateSpec | DivergenceSpec) -> Room:
-    """Of a job of this spec. A remote variant takes nothing here. Raises CatalogError for one that is not there."""
-    asked = [Address.parse(name) for name in spec.variants]
-    found = [(one.engine, models.variant(one.variant)) for one in asked]
-    here = [variant for engine, variant in found if engine != "vllm" and variant.engines != ("remote",)]
+def memory(spec: EvaluateSpec | DivergenceSpec) -> MemoryRange:
+    """Return the memory of a job; a remote variant takes none. Raises CatalogError for an unknown variant."""
+    addresses = [Address.parse(name) for name in spec.variants]
+    variants = [(address.engine, models.variant(address.variant)) for address in addresses]
+    here = [variant for engine, variant in variants if engine != "vllm" and variant.engines != ("remote",)]
     diverges = isinstance(spec, DivergenceSpec) or spec.divergence is not None
-    alone = max(map(_loaded, here), default=0)
-    held = max(alone, _pair(here)) if diverges else alone
-    return Room(BASE + held, BASE + held + PASS)
+    largest = max(map(_loaded_bytes, here), default=0)
+    weights = max(largest, _pair_bytes(here)) if diverges else largest
+    return MemoryRange(WORKER_BYTES + weights, WORKER_BYTES + weights + FORWARD_BYTES)
 
 
 def needs(spec: EvaluateSpec | DivergenceSpec) -> int:
-    """`Kind.needs` of both kinds of job."""
-    return needed(spec).high
+    """Return the bytes of a job, a forward pass included (`Kind.needs` of both kinds of job)."""
+    return memory(spec).high
 
 
 def check(spec: EvaluateSpec | DivergenceSpec, device: str) -> None:
-    """`Kind.check` of both kinds of job."""
-    if device != "cpu":  # of a GPU's memory the worker knows more
+    """Check the free memory of a CPU (`Kind.check` of both kinds of job). Raises OutOfMemory."""
+    if device != "cpu":  # the worker checks a GPU's memory
         return
-    low, free = needed(spec).low, machine.memory().available
+    low, free = memory(spec).low, machine.memory().available
     if low > free:
         raise OutOfMemory(
             too_little_memory(low, free),
@@ -298,24 +321,28 @@ def check(spec: EvaluateSpec | DivergenceSpec, device: str) -> None:
         )
 
 
-def together(names: Sequence[str]) -> int:
-    """Bytes of variants that are loaded beside each other and answer. Raises CatalogError for one that is not there."""
-    found = [models.variant(Address.parse(name).variant) for name in names]
-    return BASE + sum(_loaded(variant) for variant in found if variant.engines != ("remote",)) + PASS
+def loaded_together_bytes(names: Sequence[str]) -> int:
+    """Return the bytes of variants that are loaded at the same time. Raises CatalogError for an unknown variant."""
+    variants = [models.variant(Address.parse(name).variant) for name in names]
+    return (
+        WORKER_BYTES
+        + sum(_loaded_bytes(variant) for variant in variants if variant.engines != ("remote",))
+        + FORWARD_BYTES
+    )
 
 
-def _loaded(variant: Variant) -> int:
-    """Bytes in memory: what bitsandbytes packs stays packed; transformers unpacks every other scheme on a CPU."""
+def _loaded_bytes(variant: Variant) -> int:
+    """Return the bytes of the weights in memory: transformers unpacks every scheme but bitsandbytes' on a CPU."""
     if variant.method in ("bitsandbytes", "cast"):
         return variant.bytes or 0
     return max(variant.bytes or 0, 2 * (variant.parameters or 0))
 
 
-def _pair(here: Sequence[Variant]) -> int:
-    """The reference, which stays, and beside it the noise floor's FP32 or the largest of the others."""
+def _pair_bytes(here: Sequence[Variant]) -> int:
+    """Return the bytes of the reference and the largest model beside it: another variant or the noise floor's type."""
     if not here:
         return 0
-    reference, *others = map(_loaded, here)
+    reference, *others = map(_loaded_bytes, here)
     other_type = reference // FP32_OVER_BF16 if here[0].dtype == "float32" else reference * FP32_OVER_BF16
     return reference + max([other_type, *others])
 
@@ -325,11 +352,11 @@ def _pair(here: Sequence[Variant]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One item, on average.
+    """The size of an average item.
 
-    prompt   characters, examples included; of several choices each with the prompt before it, all together
-    answer   tokens of the longest answer of a batch: at least, at most; (0, 0) where none is written
-    seen     whether the task was asked here before, under the same number of examples
+    prompt   characters, examples included; the sum over all requests of a multiple-choice item
+    answer   tokens of the longest answer of a batch: (low, high); (0, 0) where none is generated
+    seen     whether it comes from an earlier run with the same number of examples
     """
 
     prompt: float
@@ -341,45 +368,45 @@ class Size:
 
 
 def of_items(items: Iterable[Item], answer_tokens: int) -> Size:
-    """What was asked: kept in the run. `answer_tokens`: the budget."""
-    found = list(items)
-    prompt = fmean(len(item.prompt) * len(item.loglikelihoods or (0,)) for item in found)
-    if found[0].loglikelihoods is not None:
+    """Return the average size of evaluated items, which the run stores. `answer_tokens`: the budget."""
+    answered = list(items)
+    prompt = fmean(len(item.prompt) * len(item.loglikelihoods or (0,)) for item in answered)
+    if answered[0].loglikelihoods is not None:
         return Size(prompt, (0.0, 0.0), seen=True)
-    longest = max(len(item.answer) for item in found) / CHARACTERS[0]
-    mean = fmean(len(item.answer) for item in found) / CHARACTERS[1]
+    longest = max(len(item.answer) for item in answered) / CHARACTERS_PER_TOKEN[0]
+    mean = fmean(len(item.answer) for item in answered) / CHARACTERS_PER_TOKEN[1]
     return Size(prompt, (min(mean, answer_tokens), min(longest, answer_tokens)), seen=True)
 
 
 def budget(name: str, conditions: Conditions) -> int:
-    """Tokens that an answer may have."""
-    own = _config(name).get("generation_kwargs") or {}
-    asked = conditions.generation.get("max_gen_toks") or own.get("max_gen_toks") or BUDGET
-    return int(asked) if isinstance(asked, int | float) else BUDGET
+    """Return the maximal number of tokens of an answer."""
+    task_arguments = _config(name).get("generation_kwargs") or {}
+    tokens = conditions.generation.get("max_gen_toks") or task_arguments.get("max_gen_toks") or DEFAULT_ANSWER_TOKENS
+    return int(tokens) if isinstance(tokens, int | float) else DEFAULT_ANSWER_TOKENS
 
 
 def size(name: str, conditions: Conditions, seen: Mapping[str, Any] | None = None) -> Size | None:
-    """Of a task that is not a group; None where nobody knows. `seen`: what an earlier run kept of it."""
+    """Return the average size of a task's items; None if it is unknown. `seen`: the size that an earlier run stored."""
     if seen is not None:
         low, high = seen["answer"]
-        most = budget(name, conditions)
-        return Size(float(seen["prompt"]), (min(low, most), min(high, most)), seen=True)
+        max_tokens = budget(name, conditions)
+        return Size(float(seen["prompt"]), (min(low, max_tokens), min(high, max_tokens)), seen=True)
     config = _config(name)
     documents = _documents(name, config)
     if not documents:
         return None
     few = conditions.few_shot if conditions.few_shot is not None else int(config.get("num_fewshot") or 0)
     examples = 0 if config.get("num_fewshot") == 0 else few
-    prompt = fmean(one.characters * one.requests for one in documents) * (1 + examples)
+    prompt = fmean(document.characters * document.requests for document in documents) * (1 + examples)
     if config.get("output_type") != "generate_until":
         return Size(prompt, (0.0, 0.0))
-    most = budget(name, conditions)
-    return Size(prompt, (SHORT * most, float(most)))
+    max_tokens = budget(name, conditions)
+    return Size(prompt, (SHORT_ANSWER_SHARE * max_tokens, float(max_tokens)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """Characters of what is asked of it, and in how many requests: one for each choice."""
+    """Characters of one request, and the number of requests: one for each choice."""
 
     characters: int
     requests: int = 1
@@ -387,13 +414,13 @@ class _Document:
 
 @lru_cache(maxsize=64)
 def _config(name: str) -> Mapping[str, Any]:
-    """The task's YAML, where it is known without lm-eval's index; {} elsewhere."""
+    """Return the task's YAML; {} where only lm-eval's index knows it."""
     path = tasks.yaml_path(name)
     return tasks.config(path) if path is not None else {}
 
 
 def _documents(name: str, config: Mapping[str, Any]) -> tuple[_Document, ...]:
-    """The first of its data, where that lies on this disk."""
+    """Return the first documents of the task's data; () if it is not on this disk."""
     if name in tasks.bundled():
         return _read_task(tasks.BUNDLED / "data" / f"{name.removeprefix('bundled_')}.jsonl", 0.0)
     root = settings().datasets
@@ -410,11 +437,11 @@ def _read_task(path: Path, _changed: float) -> tuple[_Document, ...]:
     if not path.is_file():
         return ()
     with path.open(encoding="utf-8") as file:
-        return tuple(found for line in islice(file, READ) for found in _items(json.loads(line)))
+        return tuple(document for line in islice(file, MAX_DOCUMENTS) for document in _documents_of(json.loads(line)))
 
 
-def _items(row: Any) -> Iterator[_Document]:
-    """One of a document; of a passage with questions one for each, with those before it."""
+def _documents_of(row: Any) -> Iterator[_Document]:
+    """Yield one document of a row; for a passage with questions one for each, which holds the turns before it."""
     if not isinstance(row, dict):
         return
     if turns := row.get("turns"):
@@ -423,8 +450,8 @@ def _items(row: Any) -> Iterator[_Document]:
             so_far += len(turn["question"]) + len(turn["answers"][0]) + len("\nQ: \n\nA: ")
             yield _Document(so_far)
         return
-    choices = [str(one) for one in row.get("choices") or ()]
-    rest = sum(len(text) for text in _strings([value for key, value in row.items() if key not in NO_TEXT]))
+    choices = [str(choice) for choice in row.get("choices") or ()]
+    rest = sum(len(text) for text in _strings([value for key, value in row.items() if key not in HIDDEN_FIELDS]))
     longest = max(map(len, choices), default=0)
     yield _Document(rest + longest, max(1, len(choices)))
 
@@ -433,8 +460,8 @@ def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for one in value.values():
-            yield from _strings(one)
+        for part in value.values():
+            yield from _strings(part)
     elif isinstance(value, list):
-        for one in value:
-            yield from _strings(one)
+        for part in value:
+            yield from _strings(part)

@@ -116,7 +116,9 @@ def _expected(
         for name, found in asked.items()
         if found
     }
-    estimate = evaluate_estimate.kept(spec, [(name, one.n) for name, one in facts.items()], resumed=resumed)
+    estimate = evaluate_estimate.estimate_to_store(
+        spec, [(name, one.n) for name, one in facts.items()], resumed=resumed
+    )
     return {"sizes": sizes, "estimate": estimate}
 
 

@@ -66,7 +66,7 @@ def run(spec: ReviewSpec, folder: Path, report: Report) -> dict[str, Any]:
 
 def needs(spec: ReviewSpec) -> int:
     """Bytes of memory: all variants are loaded at the same time."""
-    return estimate.together(spec.variants)
+    return estimate.loaded_together_bytes(spec.variants)
 
 
 def check(spec: ReviewSpec, device: str) -> None:

@@ -66,7 +66,7 @@ def test_the_parts_add_up() -> None:
     """A divergence: starting, two models that load, and each token read by both and by reference and noise floor."""
     found = expected(DivergenceSpec(variants=BOTH, tokens=1000), (), measure=False)
     reading = 2 * 1000 * 2 * PACE.token_s + 3 * PACE.load_s
-    middle = estimate.STARTS * PACE.imports_s + reading * (1 + estimate.COMPARES) / 2
+    middle = estimate.STARTUP_FACTOR * PACE.imports_s + reading * (1 + estimate.COMPARISON_FACTOR) / 2
     assert found.middle == pytest.approx(middle)
 
 

@@ -60,16 +60,18 @@ def test_idle_models_make_room_before_a_job_and_only_then(
 
 def test_a_divergence_holds_two_models_and_tasks_hold_one(home: Path) -> None:
     tasks, both = (
-        estimate.needed(EvaluateSpec(variants=BOTH, conditions=TASKS)),
-        estimate.needed(DivergenceSpec(variants=BOTH)),
+        estimate.memory(EvaluateSpec(variants=BOTH, conditions=TASKS)),
+        estimate.memory(DivergenceSpec(variants=BOTH)),
     )
     weights = 269_030_016
-    assert tasks.low - estimate.BASE == pytest.approx(weights, rel=0.01)
-    assert both.low - estimate.BASE == pytest.approx(3 * weights, rel=0.01), "BF16, and FP32 for the noise floor"
-    beside = estimate.needed(
+    assert tasks.low - estimate.WORKER_BYTES == pytest.approx(weights, rel=0.01)
+    assert both.low - estimate.WORKER_BYTES == pytest.approx(3 * weights, rel=0.01), (
+        "BF16, and FP32 for the noise floor"
+    )
+    beside = estimate.memory(
         EvaluateSpec(variants=BOTH, conditions=TASKS, divergence={"text": "bundled", "tokens": 64})
     )
     assert beside == both
-    assert estimate.needed(EvaluateSpec(variants=("smollm2@vllm",), conditions=TASKS)).low == estimate.BASE, (
+    assert estimate.memory(EvaluateSpec(variants=("smollm2@vllm",), conditions=TASKS)).low == estimate.WORKER_BYTES, (
         "vLLM keeps its own account"
     )
