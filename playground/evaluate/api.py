@@ -26,11 +26,11 @@ from playground.web.forms import addresses
 from playground.web.jobs import Queue
 from playground.web.owner import Owner
 
-MOST = 1000  # runs of one answer
+MAX_RUNS = 1000  # in one response
 
 
 def endpoints(owner: Owner, queue: Queue) -> None:
-    """Add both to the current Blocks."""
+    """Add both endpoints to the current Blocks."""
 
     def evaluate(
         variants: list[str],
@@ -80,7 +80,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
                 hub.check(text, "or leave it at the bundled text")
             passage = Passage(text=text, tokens=tokens) if divergence else None
             if passage is not None and not tasks:
-                return _begun(queue, DivergenceSpec(variants=chosen, text=passage.text, tokens=passage.tokens))
+                return _queued_row(queue, DivergenceSpec(variants=chosen, text=passage.text, tokens=passage.tokens))
             conditions = Conditions.model_validate(
                 {
                     "tasks": tasks,
@@ -95,7 +95,7 @@ def endpoints(owner: Owner, queue: Queue) -> None:
                 }
             )
             spec = EvaluateSpec(variants=chosen, conditions=conditions, engine=engine, divergence=passage, speed=speed)
-            return _begun(queue, spec)
+            return _queued_row(queue, spec)
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -118,8 +118,8 @@ def endpoints(owner: Owner, queue: Queue) -> None:
                     raise UnknownRun(f"There is no run {id[:40]!r}.")
                 return [paths.run(runs.get(id).as_row())]
             owner.check(request)
-            found = runs.latest(kind, limit=max(1, min(limit, MOST))) if database.exists() else []
-            return [paths.run(_summary(run)) for run in found]
+            latest = runs.latest(kind, limit=max(1, min(limit, MAX_RUNS))) if database.exists() else []
+            return [paths.run(_summary(run)) for run in latest]
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -128,12 +128,12 @@ def endpoints(owner: Owner, queue: Queue) -> None:
     gr.api(stored_runs, api_name="runs")
 
 
-def _begun(queue: Queue, spec: EvaluateSpec | DivergenceSpec) -> dict[str, Any]:
-    """The row of a job that was begun just now."""
+def _queued_row(queue: Queue, spec: EvaluateSpec | DivergenceSpec) -> dict[str, Any]:
+    """Queue a job and return its row."""
     job = queue.get(kinds.start(spec, queue.submit))
     return board.measuring_job(job, job.as_row())
 
 
 def _summary(run: Run) -> dict[str, Any]:
-    """A listed run's row: its result was not read."""
+    """Return the row of a listed run, whose result is not loaded."""
     return {name: getattr(run, name) for name in (column.name for column in run.__table__.columns) if name != "result"}

@@ -24,7 +24,7 @@ from playground.core import NOISE_FLOOR
 from playground.errors import EvaluationError, PlaygroundError, StoreUnavailable
 from playground.evaluate import divergence_report, report
 from playground.evaluate.items import Item, parse
-from playground.evaluate.report import conditions, named, warnings
+from playground.evaluate.report import conditions, warnings, with_labels
 from playground.evaluate.verdict import is_share, sentences
 from playground.report import paths
 from playground.report.paths import travelling, without_paths
@@ -90,7 +90,7 @@ def summary(run: Run) -> dict[str, Any]:
         "title": run.title,
         "model": run.model,
         "created": run.created_at,
-        "labels": [variant["label"] for variant in named(run.variants)],
+        "labels": [variant["label"] for variant in with_labels(run.variants)],
         "tasks": settings.get("tasks") or [],
         "limit": settings.get("limit"),
         "tokens": settings.get("tokens") if run.kind == "divergence" else None,
@@ -276,7 +276,7 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
     if not owner:
         row = paths.run(row)
     stored, row = row, _as_evaluation(row)
-    result, variants = row["result"], named(row["variants"])
+    result, variants = row["result"], with_labels(row["variants"])
     tasks = result.get("tasks") or []
     divergence = [entry for entry in result.get("divergence") or () if entry["variant"] != NOISE_FLOOR]
     floor = next((entry for entry in result.get("divergence") or () if entry["variant"] == NOISE_FLOOR), None)

@@ -1,6 +1,6 @@
 """`python -m playground eval` and `kld`, as tables with uncertainties or as JSON.
 
-`eval` tells what quantization costs on tasks; `kld`, how far variants moved from their reference on a text.
+`eval` scores variants on tasks; `kld` measures their divergence from the reference on a text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from playground.evaluate.spec import DivergenceSpec, EvaluateSpec
     from playground.store.schema import Run
 
-LISTED = 60  # tasks that a search shows
+MAX_LISTED = 60  # tasks that a search prints
 log = logging.getLogger(__name__)
 
 
@@ -58,9 +58,9 @@ def evaluate(
 ) -> None:
     """Evaluate variants on tasks, paired with the first. Ctrl+C stops it; the same command goes on from there."""
     if search:
-        _list(search, as_json)
+        _print_tasks(search, as_json)
         return
-    from playground.evaluate.report import left_out, named
+    from playground.evaluate.report import unread_settings, with_labels
     from playground.evaluate.spec import BATCH_SIZE, Conditions, EvaluateSpec, Passage
     from playground.evaluate.tasks import resolve
     from playground.jobs import kinds
@@ -74,7 +74,7 @@ def evaluate(
         few_shot=few_shot,
         chat_template=chat_template,
         multiturn=chat_template if multiturn is None else multiturn,
-        generation=dict(_argument(pair) for pair in generation or ()),
+        generation=dict(_generation_argument(pair) for pair in generation or ()),
         strip_thinking=strip_thinking,
         batch_size=BATCH_SIZE if batch_size is None else batch_size,
         seed=seed,
@@ -88,7 +88,7 @@ def evaluate(
         speed=speed,
     )
     resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: say([f"{progress.stage} …"]))
-    say_expected(spec)
+    print_estimate(spec)
     job = follow(kinds.start(spec, submit))
     run = runs.get(str((job.result or {})["run"]))
     if as_json:
@@ -97,29 +97,29 @@ def evaluate(
     show(tables(run))
     for warning in run.result["warnings"]:
         err.print(Text.assemble(("Warning: ", "bold yellow"), warning["text"]))
-    if settings := left_out(named(run.variants)):
+    if settings := unread_settings(with_labels(run.variants)):
         out.print(Text(settings, style="dim"))
     out.print(Text(f"Run {run.id}", style="dim"))
 
 
-def _list(words: str, as_json: bool) -> None:
+def _print_tasks(words: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     from playground.evaluate.tasks import search
 
-    found = search(words, lambda progress: say([f"{progress.stage} …"]))
+    matches = search(words, lambda progress: say([f"{progress.stage} …"]))
     if as_json:
-        sys.stdout.write(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps([asdict(task) for task in matches], indent=2, ensure_ascii=False) + "\n")
         return
-    for one in found[:LISTED]:
-        kind = [*(["group"] if one.group else []), *(["runs the model's code"] if one.unsafe else [])]
-        out.print(Text.assemble(one.name, (f"  {', '.join(kind)}" if kind else "", "dim")))
-    if len(found) > LISTED or not found:
-        say([f"{len(found):,} tasks hold {words!r}" + (f"; the first {LISTED} are shown." if found else ".")])
+    for task in matches[:MAX_LISTED]:
+        kind = [*(["group"] if task.group else []), *(["runs the model's code"] if task.unsafe else [])]
+        out.print(Text.assemble(task.name, (f"  {', '.join(kind)}" if kind else "", "dim")))
+    if len(matches) > MAX_LISTED or not matches:
+        say([f"{len(matches):,} tasks hold {words!r}" + (f"; the first {MAX_LISTED} are shown." if matches else ".")])
 
 
-def _argument(pair: str) -> tuple[str, Any]:
-    """NAME=VALUE; a number, true, false or a list as in JSON, anything else is text. Raises InvalidRequest."""
+def _generation_argument(pair: str) -> tuple[str, Any]:
+    """Return name and value of NAME=VALUE; the value is parsed as JSON, or else text. Raises InvalidRequest."""
     name, equals, value = pair.partition("=")
     if not equals or not name.isidentifier():
         raise InvalidRequest(f"--gen {pair[:80]!r} is not NAME=VALUE.", hint="For instance --gen max_gen_toks=512")
@@ -129,8 +129,8 @@ def _argument(pair: str) -> tuple[str, Any]:
         return name, value
 
 
-def say_expected(spec: EvaluateSpec | DivergenceSpec) -> None:
-    """Say how long it will take, where that is known without measuring anything. Not knowing it stops nobody."""
+def print_estimate(spec: EvaluateSpec | DivergenceSpec) -> None:
+    """Print the estimated time if it is known without a measurement. A failed estimate is only logged."""
     from sqlalchemy.exc import SQLAlchemyError
 
     from playground.errors import PlaygroundError
@@ -170,29 +170,29 @@ def kld(
         tokens=TOKENS if tokens is None else tokens,
         max_length=MAX_LENGTH if max_length is None else max_length,
     )
-    say_expected(spec)
+    print_estimate(spec)
     job = follow(kinds.start(spec, submit))
     run = runs.get(str((job.result or {})["run"]))
     if as_json:
         sys.stdout.write(json.dumps(run.result["rows"], indent=2, ensure_ascii=False) + "\n")
         return
     show([divergence_table(run)])
-    for sentence in remarks(run):
+    for sentence in noise_sentences(run):
         err.print(Text(sentence))
     out.print(Text(f"Run {run.id}", style="dim"))
 
 
-def remarks(run: Run) -> list[str]:
-    """What a reader should know beside the numbers."""
+def noise_sentences(run: Run) -> list[str]:
+    """Return sentences on the noise floor of a run, and on each variant inside it."""
     from playground.core import NOISE_FLOOR
     from playground.evaluate.divergence import floor_dtype
 
     _, floor, *rows = run.result["rows"]
     reference = run.variants[0]
-    said = [
+    sentences = [
         f"{NOISE_FLOOR}: {reference['id']} in {floor_dtype(reference['dtype'])} against itself in {reference['dtype']}."
     ]
     for row in rows:
         if row["kld_mean"] <= floor["kld_mean"]:
-            said.append(f"{row['variant']} is inside it: two ways to compute the reference differ as much.")
-    return said
+            sentences.append(f"{row['variant']} is inside it: two ways to compute the reference differ as much.")
+    return sentences

@@ -1,4 +1,4 @@
-"""The body of a divergence job: from names of variants and a text to a stored run.
+"""Run a divergence job: from the names of variants and a text to a stored run.
 
 text → variants and their hashes → every document through reference and variant → store.
 """
@@ -34,7 +34,7 @@ Spec = DivergenceSpec
 
 
 def start(spec: DivergenceSpec, submit: Submit[T]) -> T:
-    """Queue it where every variant is known, and so is a text that lies on this disk. Raises PlaygroundError."""
+    """Check the variants of a spec and a text on this disk, then queue its job. Raises PlaygroundError."""
     for name in spec.variants:
         refuse_unread(models.variant(Address.parse(name).variant))
     if not prose.on_hub(spec.text):
@@ -43,9 +43,9 @@ def start(spec: DivergenceSpec, submit: Submit[T]) -> T:
 
 
 def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
-    """Measure and store; {"run": its id, "seconds"}. Raises PlaygroundError.
+    """Measure and store a run; return its id as "run", and "seconds". Raises PlaygroundError.
 
-    What was measured until an error stays in `folders.unfinished` for the next job that asks the same.
+    After an error the finished part stays in `folders.unfinished` for the next job with the same settings.
     """
     wait_briefly()
     without_sklearn()
@@ -61,12 +61,12 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
     for warning in warnings:
         report.note(warning.text)
     clock.lap("variants")
-    place = unfinished.divergence_folder(chosen, str(device_of_choice()))
-    resumed = any(place.iterdir())
+    documents_folder = unfinished.divergence_folder(chosen, str(device_of_choice()))
+    resumed = any(documents_folder.iterdir())
     loaded: list[Loaded] = []
     specs = [subject.spec for subject in chosen if subject.spec is not None]
     measured = divergence.measure(
-        *(specs[0], specs[1:], text, spec.tokens, place, report),
+        *(specs[0], specs[1:], text, spec.tokens, documents_folder, report),
         max_length=spec.max_length,
         on_loaded=loaded.append,
     )
@@ -91,42 +91,46 @@ def run(spec: DivergenceSpec, folder: Path, report: Report) -> dict[str, Any]:
                 "documents": rows[0]["documents"],
                 "tokens": rows[0]["tokens"],
             },
-            "warnings": [asdict(one) | {"variants": list(one.variants)} for one in warnings],
+            "warnings": [asdict(warning) | {"variants": list(warning.variants)} for warning in warnings],
             "seconds": {**clock.laps, "total": clock.total},
             "estimate": estimate.estimate_to_store(spec, (), resumed=resumed),
         },
         job_id=folder.name,
     )
     runs.add(stored)
-    folders.remove(place)
+    folders.remove(documents_folder)
     return {"run": stored.id, "seconds": clock.total}
 
 
 def _subject(name: str, report: Report) -> Subject:
-    """A variant as transformers loads it: also one that only llama.cpp generates with. Raises PlaygroundError."""
-    asked = Address.parse(name)
-    if asked.engine not in ("", "transformers"):
+    """Return a variant as transformers loads it, a GGUF file included. Raises PlaygroundError."""
+    address = Address.parse(name)
+    if address.engine not in ("", "transformers"):
         raise EvaluationError(
-            f"Divergence is measured in transformers, not in {asked.engine}: it takes the whole distribution.",
-            hint=f"Write {asked.variant}.",
+            f"Divergence is measured in transformers, not in {address.engine}: it takes the whole distribution.",
+            hint=f"Write {address.variant}.",
         )
-    variant = models.variant(asked.variant)
+    variant = models.variant(address.variant)
     refuse_unread(variant)
-    spec = models.resolve(asked.variant, report.progress)  # a remote one is refused here
-    return Subject(asked.variant, "transformers", variant, spec, weights_hash(spec))
+    spec = models.resolve(address.variant, report.progress)  # raises for a remote variant
+    return Subject(address.variant, "transformers", variant, spec, weights_hash(spec))
 
 
 def _warnings(text: Text, chosen: list[Subject]) -> list[TrustWarning]:
     return [
         *(TrustWarning("text", note, ()) for note in text.notes),
         *trust.warnings(text, chosen),
-        *(_dequantized(one.id, one.spec.dtype) for one in chosen if one.spec and one.spec.path.endswith(".gguf")),
+        *(
+            _dequantized(subject.id, subject.spec.dtype)
+            for subject in chosen
+            if subject.spec and subject.spec.path.endswith(".gguf")
+        ),
     ]
 
 
 def _dequantized(name: str, dtype: str) -> TrustWarning:
-    said = (
+    text = (
         f"{name} is a GGUF file, which transformers unpacks to {dtype}: the divergence is that of its weights, without "
         "llama.cpp's own arithmetic."
     )
-    return TrustWarning("dequantized", said, (name,))
+    return TrustWarning("dequantized", text, (name,))

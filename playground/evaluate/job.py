@@ -1,7 +1,7 @@
-"""The body of an evaluate job: from names of variants and tasks to a stored run.
+"""Run an evaluate job: from the names of variants and tasks to a stored run.
 
 tasks and data → variants and their hashes → speed → divergence → each variant's answers → checks and verdicts → store.
-Everything that can be wrong with the request is found before the first variant is loaded.
+The request is checked before the first variant is loaded.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from playground.settings import settings
 from playground.store import folders, runs
 from playground.store.schema import Run
 
-TASKS = "tasks"  # folder of the YAML files that were made for local data
+TASKS = "tasks"  # folder of the YAML files that are written for local data
 
 __all__ = ["Spec", "check", "needs", "run", "start"]
 Spec = EvaluateSpec
 
 
 def start(spec: EvaluateSpec, submit: Submit[T]) -> T:
-    """Queue it where every task and every variant is known. Raises PlaygroundError."""
+    """Check the tasks and variants of a spec, then queue its job. Raises PlaygroundError."""
     tasks.resolve(spec.conditions.tasks, allow_code=spec.conditions.allow_code)
     for name in spec.variants:
         catalog.variant(Address.parse(name).variant)
@@ -52,15 +52,15 @@ def start(spec: EvaluateSpec, submit: Submit[T]) -> T:
 
 
 def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
-    """Evaluate and store; {"run": its id, "seconds"}. Raises PlaygroundError.
+    """Evaluate and store a run; return its id as "run", and "seconds". Raises PlaygroundError.
 
-    What was measured until an error stays in `folders.unfinished` for the next job that asks the same.
+    After an error the finished part stays in `folders.unfinished` for the next job with the same settings.
     """
     wait_briefly()
     if settings().offline:
         prepare.stay_offline()
     if spec.conditions.allow_code:
-        os.environ["HF_ALLOW_CODE_EVAL"] = "1"  # what the metric of such tasks asks for
+        os.environ["HF_ALLOW_CODE_EVAL"] = "1"  # the metric of such tasks checks it
     clock = Clock()
     prepared = prepare.prepare(spec.conditions, folder / TASKS, report.progress)
     clock.lap("tasks")
@@ -72,58 +72,59 @@ def run(spec: EvaluateSpec, folder: Path, report: Report) -> dict[str, Any]:
             raise EvaluationError(
                 f"{subject.id} is a remote endpoint, whose distribution is not seen here.", hint="Leave --kld out."
             )
-    resumed = _begun(chosen, prepared)
+    resumed = _is_resumed(chosen, prepared)
     clock.lap("variants")
     with ExitStack() as stack:
-        engines = _Lazy(stack)
-        speeds, slow = speed.measure(engines(), chosen, report.progress) if spec.speed else ({}, [])
+        engines = _LazyEngines(stack)
+        speeds, speed_warnings = speed.measure(engines(), chosen, report.progress) if spec.speed else ({}, [])
         clock.lap("speed")
-        divergence, places, doubts = _divergence(spec.divergence, chosen, report)
+        divergence, divergence_folders, text_warnings = _divergence(spec.divergence, chosen, report)
         clock.lap("divergence")
-        done = [_answered(chosen, n, prepared, engines, report) for n in range(len(chosen))]
+        answered = [_answer(chosen, n, prepared, engines, report) for n in range(len(chosen))]
     clock.lap("answers")
     measured = [
-        _measured(subject, variant, speeds.get(subject.id)) for subject, (_, variant) in zip(chosen, done, strict=True)
+        _to_measured(subject, variant, speeds.get(subject.id))
+        for subject, (_, variant) in zip(chosen, answered, strict=True)
     ]
-    facts = _facts([variant for _, variant in done])
-    warnings = slow + doubts + trust.trust_checks(measured[0], measured[1:], facts, divergence)
+    facts = _task_facts([variant for _, variant in answered])
+    warnings = speed_warnings + text_warnings + trust.trust_checks(measured[0], measured[1:], facts, divergence)
     rows = verdict.rows(measured[0], measured[1:], facts, warnings)
     clock.lap("verdicts")
-    stored = _run(spec, chosen[0], measured, facts, rows, divergence, warnings, clock, folder.name)
-    stored.result |= _expected(spec, measured, facts, resumed=resumed)
+    stored = _to_run(spec, chosen[0], measured, facts, rows, divergence, warnings, clock, folder.name)
+    stored.result |= _estimate_facts(spec, measured, facts, resumed=resumed)
     _store(stored, measured)
-    for place in [*places, *(place for place, _ in done)]:
-        folders.remove(place)
+    for finished_folder in [*divergence_folders, *(finished_folder for finished_folder, _ in answered)]:
+        folders.remove(finished_folder)
     return {"run": stored.id, "seconds": clock.total}
 
 
-def _begun(chosen: Sequence[Subject], prepared: Prepared) -> bool:
-    """Whether an interrupted job has left a part of this: what is left then says little of the whole."""
+def _is_resumed(chosen: Sequence[Subject], prepared: Prepared) -> bool:
+    """Return whether an interrupted job has left answers: the time of the rest then corrects no later estimate."""
     from playground.engines.host.loading import device_of_choice
 
     device = str(device_of_choice())
-    places = (unfinished.folder(one, prepared, models.template_hash(one), device) for one in chosen)
-    return any(any(place.iterdir()) for place in places)
+    parts = (unfinished.folder(subject, prepared, models.template_hash(subject), device) for subject in chosen)
+    return any(any(part.iterdir()) for part in parts)
 
 
-def _expected(
+def _estimate_facts(
     spec: EvaluateSpec, measured: Sequence[Measured], facts: Mapping[str, TaskFacts], *, resumed: bool
 ) -> dict[str, Any]:
-    """What was to be expected of the time, to hold against what it took, and what later estimates learn from this."""
-    asked = {name: [item for one in measured for item in one.tasks.get(name, ())] for name in facts}
+    """Return what later estimates need: item sizes, and the estimate that is compared with the measured time."""
+    answered = {name: [item for variant in measured for item in variant.tasks.get(name, ())] for name in facts}
     sizes = {
-        name: evaluate_estimate.of_items(found, evaluate_estimate.budget(name, spec.conditions)).as_dict()
-        for name, found in asked.items()
-        if found
+        name: evaluate_estimate.of_items(task_items, evaluate_estimate.budget(name, spec.conditions)).as_dict()
+        for name, task_items in answered.items()
+        if task_items
     }
     estimate = evaluate_estimate.estimate_to_store(
-        spec, [(name, one.n) for name, one in facts.items()], resumed=resumed
+        spec, [(name, task.n) for name, task in facts.items()], resumed=resumed
     )
     return {"sizes": sizes, "estimate": estimate}
 
 
-class _Lazy:
-    """The engines of this job, made when first asked and ended with the stack."""
+class _LazyEngines:
+    """The engines of this job: created at the first call, closed with the stack."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
@@ -136,64 +137,64 @@ class _Lazy:
         return self._engines
 
 
-def _answered(
+def _answer(
     chosen: Sequence[Subject], number: int, prepared: Prepared, engines: Callable[[], Engines], report: Report
 ) -> tuple[Path, Variant]:
-    """One variant's answers, and where they are kept: from an interrupted job, or measured now."""
+    """Return one variant's answers and their folder: from an interrupted job, or evaluated now."""
     from playground.engines.host.loading import device_of_choice
 
     subject = chosen[number]
-    what = f"{subject.id} ({number + 1} of {len(chosen)})" if len(chosen) > 1 else subject.id
+    label = f"{subject.id} ({number + 1} of {len(chosen)})" if len(chosen) > 1 else subject.id
     template = models.template_hash(subject)
-    place = unfinished.folder(subject, prepared, template, str(device_of_choice()))
-    if found := unfinished.read(place):
+    answers_folder = unfinished.folder(subject, prepared, template, str(device_of_choice()))
+    if earlier := unfinished.read(answers_folder):
         report.note(f"{subject.id} was measured before the interruption.")
-        return place, found
-    if (place / harness.RESPONSES).exists():
+        return answers_folder, earlier
+    if (answers_folder / harness.RESPONSES).exists():
         report.note(f"{subject.id} goes on from where it was interrupted.")
-    with models.open_model(subject, prepared.conditions, engines, report.progress) as asked:
-        tasks = harness.answer(asked.lm, prepared, place, what, report.progress)
-        done = Variant(subject.facts(asked.loaded, template), tasks)
-    unfinished.write(place, done)
-    return place, done
+    with models.open_model(subject, prepared.conditions, engines, report.progress) as opened:
+        tasks = harness.answer(opened.lm, prepared, answers_folder, label, report.progress)
+        variant = Variant(subject.facts(opened.loaded, template), tasks)
+    unfinished.write(answers_folder, variant)
+    return answers_folder, variant
 
 
 def _divergence(
-    wanted: Passage | None, chosen: Sequence[Subject], report: Report
+    passage: Passage | None, chosen: Sequence[Subject], report: Report
 ) -> tuple[list[dict[str, Any]] | None, list[Path], list[TrustWarning]]:
-    """The divergence rows under the names that the variants have here, where they were kept, and doubts of the text."""
-    if wanted is None:
+    """Return the divergence rows, the folders of their documents, and warnings about the text."""
+    if passage is None:
         return None, [], []
     from playground.engines.host.loading import device_of_choice
     from playground.evaluate import divergence
     from playground.texts import prose
 
-    text = prose.text(wanted.text)
+    text = prose.text(passage.text)
     specs = [subject.spec for subject in chosen if subject.spec is not None]
-    place = unfinished.divergence_folder(chosen, str(device_of_choice()))
-    rows = divergence.measure(specs[0], specs[1:], text, wanted.tokens, place, report)
+    documents_folder = unfinished.divergence_folder(chosen, str(device_of_choice()))
+    rows = divergence.measure(specs[0], specs[1:], text, passage.tokens, documents_folder, report)
     names = [chosen[0].id, NOISE_FLOOR, *(subject.id for subject in chosen[1:])]
-    doubts = [
+    warnings = [
         *(TrustWarning("text", note, ()) for note in text.notes),
         *trust.warnings(text, chosen),
     ]
-    return [{**row, "variant": name} for row, name in zip(rows, names, strict=True)], [place], doubts
+    return [{**row, "variant": name} for row, name in zip(rows, names, strict=True)], [documents_folder], warnings
 
 
-def _measured(subject: Subject, done: Variant, speed: dict[str, Any] | None) -> Measured:
-    tasks = {name: answers.items for name, answers in done.tasks.items()}
-    return Measured(subject.id, subject.content_hash, done.facts | {"speed": speed}, tasks)
+def _to_measured(subject: Subject, variant: Variant, speed: dict[str, Any] | None) -> Measured:
+    tasks = {name: answers.items for name, answers in variant.tasks.items()}
+    return Measured(subject.id, subject.content_hash, variant.facts | {"speed": speed}, tasks)
 
 
-def _facts(done: Sequence[Variant]) -> dict[str, TaskFacts]:
-    """Of each task. It is graded when any variant's scores are."""
+def _task_facts(variants: Sequence[Variant]) -> dict[str, TaskFacts]:
+    """Return the facts of each task. A task is graded if any variant's scores are."""
     return {
-        name: replace(answers.facts, graded=any(variant.tasks[name].facts.graded for variant in done))
-        for name, answers in done[0].tasks.items()
+        name: replace(answers.facts, graded=any(variant.tasks[name].facts.graded for variant in variants))
+        for name, answers in variants[0].tasks.items()
     }
 
 
-def _run(
+def _to_run(
     spec: EvaluateSpec,
     reference: Subject,
     measured: Sequence[Measured],
@@ -213,12 +214,12 @@ def _run(
         settings=spec.settings(),
         versions=unfinished.versions(),
         device=machine.device_facts(),
-        variants=[dict(one.facts) for one in measured],
+        variants=[dict(variant.facts) for variant in measured],
         result={
-            "tasks": [one.as_dict() for one in facts.values()],
+            "tasks": [task.as_dict() for task in facts.values()],
             "rows": rows,
             "divergence": divergence,
-            "warnings": [asdict(one) | {"variants": list(one.variants)} for one in warnings],
+            "warnings": [asdict(warning) | {"variants": list(warning.variants)} for warning in warnings],
             "seconds": {**clock.laps, "total": clock.total},
         },
         job_id=job_id,
@@ -226,10 +227,10 @@ def _run(
 
 
 def _store(run: Run, measured: Sequence[Measured]) -> None:
-    """The items, on the disk, before the run is known."""
-    for number, one in enumerate(measured):
-        for name, answers in one.tasks.items():
-            place = folders.items(run.id, name)
-            place.mkdir(parents=True, exist_ok=True)
-            items.write(place / f"{number}.jsonl", answers)
+    """Write the items, then add the run: a stored run is always complete."""
+    for number, variant in enumerate(measured):
+        for name, answers in variant.tasks.items():
+            task_folder = folders.items(run.id, name)
+            task_folder.mkdir(parents=True, exist_ok=True)
+            items.write(task_folder / f"{number}.jsonl", answers)
     runs.add(run)

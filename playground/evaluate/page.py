@@ -1,7 +1,7 @@
-"""The Evaluate page: its form, its parts, and what happens on it. Jobs run elsewhere; no event here takes long.
+"""The Evaluate page: its form, its parts and their events. Jobs run in other processes; no event blocks for long.
 
-What the form sends becomes a job's spec, and nothing of it is trusted. The page asks (`look`) while it is open: twice a
-second at most while a job runs, rarely otherwise.
+The form becomes a job's spec, and none of its fields is trusted. An open page polls `look`: at most twice a second
+while a job runs, rarely otherwise.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ ABOUT = {
     "bundled_cloze": "last word of a passage, accuracy",
 }
 LIMIT = 100
-DISCORDANCE = 0.10  # share of answers that change: what 4-bit weights do to small models; measured once it ran
-FOUND = 60  # names of one search
+DISCORDANCE = 0.10  # assumed share of answers that change: typical of small models in 4 bits; a run measures its own
+MAX_RESULTS = 60  # tasks of one search
 MAX_TASKS = 32
 MAX_TOKENS = 1_000_000
-Asked = EvaluateSpec | DivergenceSpec
+AnySpec = EvaluateSpec | DivergenceSpec
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
 log = logging.getLogger(__name__)
@@ -67,44 +67,46 @@ log = logging.getLogger(__name__)
 
 def form_value(
     model: str,
-    found: Sequence[Variant] = (),
+    variants: Sequence[Variant] = (),
     origin: str = "",
     error: PlaygroundError | None = None,
     refusal: PlaygroundError | None = None,
 ) -> str:
-    """The value of the form: what there is to compare, and on what. `refusal`: why whoever asks may only look."""
-    made = set(names.stored(model)) if error is None else set()
-    models = [name for name in catalog.models() if not name.startswith("@")]
+    """Return the value of the form: variants, tasks and defaults. `refusal`: why this visitor may not start jobs."""
+    stored = set(names.stored(model)) if error is None else set()
+    model_names = [name for name in catalog.models() if not name.startswith("@")]
     return inert(
         {
             "model": model,
-            "models": models if model in models else [model, *models],
+            "models": model_names if model in model_names else [model, *model_names],
             "origin": origin,
-            "variants": [variant_row(variant, variant.name in made) for variant in found],
-            "tasks": offered(),
+            "variants": [variant_row(variant, variant.name in stored) for variant in variants],
+            "tasks": default_tasks(),
             "default": {"limit": LIMIT, "batch_size": BATCH_SIZE, "text": BUNDLED, "tokens": TEXT_TOKENS},
-            "error": _said(error),
-            "refusal": _said(refusal),
+            "error": _error_text(error),
+            "refusal": _error_text(refusal),
         }
     )
 
 
-def offered() -> list[dict[str, Any]]:
-    """The tasks that are shown before anybody searches: the bundled ones, then the presets."""
+def default_tasks() -> list[dict[str, Any]]:
+    """Return the tasks that are listed without a search: the bundled ones, then the presets."""
     bundled = [row.choice() for row in tasks.bundled().values() if not row.group]
     presets = [TaskChoice(name, title, False, False, False) for name, (title, _) in tasks.PRESETS.items()]
     return [_task(choice) for choice in (*bundled, *presets)]
 
 
-def found(serial: object, text: str, choices: Sequence[TaskChoice], error: PlaygroundError | None = None) -> str:
-    """The value of a search."""
+def search_results(
+    serial: object, text: str, choices: Sequence[TaskChoice], error: PlaygroundError | None = None
+) -> str:
+    """Return the value of a search."""
     return inert(
         {
             "serial": serial,
             "text": text,
-            "tasks": [_task(choice) for choice in choices[:FOUND]],
-            "more": max(0, len(choices) - FOUND),
-            "error": _said(error),
+            "tasks": [_task(choice) for choice in choices[:MAX_RESULTS]],
+            "more": max(0, len(choices) - MAX_RESULTS),
+            "error": _error_text(error),
         }
     )
 
@@ -113,37 +115,37 @@ def _task(choice: TaskChoice) -> dict[str, Any]:
     return asdict(choice) | {"full": tasks.items(choice.name), "about": ABOUT.get(choice.name, "")}
 
 
-def plan(serial: object, asked: Asked, expected: Expected) -> str:
-    """What it will take and what it can show."""
-    count = len(asked.variants)
-    if isinstance(asked, DivergenceSpec):
+def plan(serial: object, spec: AnySpec, expected: Expected) -> str:
+    """Return the value of the plan: items, estimated time and the smallest drop that each task can show."""
+    count = len(spec.variants)
+    if isinstance(spec, DivergenceSpec):
         return inert(
             {
                 "serial": serial,
                 "variants": count,
                 "tasks": [],
-                "text": {"name": asked.text, "tokens": asked.tokens, "alone": True},
+                "text": {"name": spec.text, "tokens": spec.tokens, "alone": True},
                 "speed": False,
                 "button": f"Measure the divergence of {count - 1} variant{'' if count == 2 else 's'}",
                 "time": _time(expected),
             }
         )
-    limit = asked.conditions.limit
-    rows = [_row(name, limit) for name in tasks.without_bundled_groups(asked.conditions.tasks)]
-    every = None if None in [row["n"] for row in rows] else sum(row["n"] for row in rows)
-    text = asked.divergence
+    limit = spec.conditions.limit
+    rows = [_row(name, limit) for name in tasks.without_bundled_groups(spec.conditions.tasks)]
+    item_total = None if None in [row["n"] for row in rows] else sum(row["n"] for row in rows)
+    text = spec.divergence
     return inert(
         {
             "serial": serial,
             "variants": count,
             "tasks": rows,
-            "items": every,
-            "answers": None if every is None else every * count,
+            "items": item_total,
+            "answers": None if item_total is None else item_total * count,
             "sample": limit is not None,
             "discordance": DISCORDANCE,
             "button": button(count, len(rows)),
             "text": {"name": text.text, "tokens": text.tokens, "alone": False} if text else None,
-            "speed": asked.speed,
+            "speed": spec.speed,
             "time": _time(expected),
         }
     )
@@ -154,7 +156,7 @@ def _time(expected: Expected) -> dict[str, Any]:
 
 
 def button(variants: int, count: int) -> str:
-    """ "Evaluate 3 variants on 4 tasks"."""
+    """Return "Evaluate 3 variants on 4 tasks"."""
     return f"Evaluate {variants} variants on {count} task{'' if count == 1 else 's'}"
 
 
@@ -168,17 +170,17 @@ def _row(name: str, limit: int | None) -> dict[str, Any]:
     }
 
 
-def refused(serial: object, error: PlaygroundError) -> str:
-    """The value of the plan when there is none."""
-    return inert({"serial": serial, "error": _said(error)})
+def plan_error(serial: object, error: PlaygroundError) -> str:
+    """Return the value of the plan for a form that is not valid."""
+    return inert({"serial": serial, "error": _error_text(error)})
 
 
-def _said(error: PlaygroundError | None) -> list[str] | None:
+def _error_text(error: PlaygroundError | None) -> list[str] | None:
     return [error.message, error.hint] if error else None
 
 
 class Evaluate:
-    """The events of the page over one queue. `rules`: who may start, end and delete, and what visitors may look at."""
+    """The events of the page over one queue. `rules`: who may start, cancel and delete, and what visitors may see."""
 
     def __init__(self, tab: Tab, queue: Queue, rules: Rules) -> None:
         self.tab, self.queue, self.rules, self.owner = tab, queue, rules, rules.owner
@@ -187,8 +189,8 @@ class Evaluate:
 
     def wire(self) -> None:
         form, board = self.tab.form, self.tab.board
-        # "multiple": each question is answered, and the page takes the answer to its last one.
-        for event, act, shown in (
+        # "multiple": every event gets a response, and the page uses that of its last one.
+        for event, handler, output in (
             (form.model, self.choose, form),
             (form.search, self.search, self.tab.tasks),
             (form.plan, self.plan, self.tab.plan),
@@ -200,7 +202,7 @@ class Evaluate:
             (self.tab.run.open, self.open, self.tab.run),
             (self.tab.items.browse, self.browse, self.tab.items),
         ):
-            event(act, None, shown, trigger_mode="multiple", **QUICK)
+            event(handler, None, output, trigger_mode="multiple", **QUICK)
         form.pace(self.pace, None, self.tab.plan, concurrency_limit=2, trigger_mode="multiple", **PRIVATE)
 
     # ---- the form
@@ -215,20 +217,20 @@ class Evaluate:
             return form_value(name, error=error, refusal=refusal)
 
     def search(self, data: gr.EventData, request: gr.Request) -> str:
-        """Names of tasks. The first search makes lm-eval's index, in a process of its own."""
+        """Return the tasks whose names match. The first search builds lm-eval's index, in a subprocess."""
         serial, text = event_data.serial(data), event_data.text(data, "text")
         try:
             self.owner.check(request)
             with self._searching:
-                return found(serial, text, tasks.search(text))
+                return search_results(serial, text, tasks.search(text))
         except PlaygroundError as error:
-            return found(serial, text, [], error)
+            return search_results(serial, text, [], error)
 
     def plan(self, data: gr.EventData, request: gr.Request) -> str:
         return self._plan(data, request, measure=False)
 
     def pace(self, data: gr.EventData, request: gr.Request) -> str:
-        """The plan once the pace of its variants is measured here: some seconds each, the first time."""
+        """Return the plan after measuring the pace of its variants, which takes some seconds each the first time."""
         if self.owner.refusal(request) is not None:
             return self._plan(data, request, measure=False)
         with self._measuring:
@@ -237,14 +239,14 @@ class Evaluate:
     def _plan(self, data: gr.EventData, request: gr.Request, *, measure: bool) -> str:
         serial = event_data.serial(data)
         try:
-            self.rules.check_model(request, *named(event_data.values(data)))
-            asked = spec(event_data.values(data))
-            return plan(serial, asked, _expected(asked, measure=measure))
+            self.rules.check_model(request, *variant_names(event_data.values(data)))
+            spec = spec_of(event_data.values(data))
+            return plan(serial, spec, _expected(spec, measure=measure))
         except PlaygroundError as error:
-            return refused(serial, error)
+            return plan_error(serial, error)
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda: kinds.start(spec(event_data.values(data)), self.queue.submit))
+        return self._owned(data, request, lambda: kinds.start(spec_of(event_data.values(data)), self.queue.submit))
 
     # ---- jobs and runs
     def look(self, data: gr.EventData, request: gr.Request) -> str:
@@ -259,9 +261,9 @@ class Evaluate:
     def remove(self, data: gr.EventData, request: gr.Request) -> str:
         return self._owned(data, request, lambda: _remove(event_data.text(data, "id")))
 
-    def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[], Any]) -> str:
-        """Do what only the owner may, then look."""
-        return self._value(data, request, self.owner.attempt(request, act))
+    def _owned(self, data: gr.EventData, request: gr.Request, action: Callable[[], Any]) -> str:
+        """Run an action that only the owner may run, then return the value of the board."""
+        return self._value(data, request, self.owner.attempt(request, action))
 
     def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
         owner = self.owner.refusal(request) is None
@@ -269,32 +271,32 @@ class Evaluate:
 
     # ---- one run
     def open(self, data: gr.EventData, request: gr.Request) -> str:
-        wanted = event_data.text(data, "id")
+        run_id = event_data.text(data, "id")
         try:
-            return inert(view(_run(wanted), owner=self.owner.refusal(request) is None))
+            return inert(view(_run(run_id), owner=self.owner.refusal(request) is None))
         except PlaygroundError as error:
-            return inert({"id": wanted, "error": [error.message, error.hint]})
+            return inert({"id": run_id, "error": [error.message, error.hint]})
 
     def browse(self, data: gr.EventData) -> str:
-        sent, wanted = event_data.values(data), event_data.text(data, "id")
-        said = {"id": wanted, "serial": event_data.serial(data)}
+        values, run_id = event_data.values(data), event_data.text(data, "id")
+        envelope = {"id": run_id, "serial": event_data.serial(data)}
         try:
-            run = _run(wanted)
+            run = _run(run_id)
             better = {task["name"]: bool(task["higher_is_better"]) for task in run.result.get("tasks") or ()}
-            found = board.page(
+            page = board.page(
                 run.id, better, event_data.text(data, "task"), len(run.variants),
-                event_data.whole(sent.get("variant")),
-                event_data.text(data, "show"), event_data.whole(sent.get("offset")),
+                event_data.whole(values.get("variant")),
+                event_data.text(data, "show"), event_data.whole(values.get("offset")),
             )  # fmt: skip
-            return inert(found | said)
+            return inert(page | envelope)
         except PlaygroundError as error:
-            return inert(said | {"error": [error.message, error.hint]})
+            return inert(envelope | {"error": [error.message, error.hint]})
 
 
-def _expected(asked: Asked, *, measure: bool) -> Expected:
-    """How long it will take. That nothing can be said of it is no reason not to run it."""
+def _expected(spec: AnySpec, *, measure: bool) -> Expected:
+    """Return the estimated time; one without seconds if the estimate fails, because a job may start without it."""
     try:
-        return estimate.expected(asked, estimate.tasks_of(asked), measure=measure, busy=max(0.0, busy() - 1))
+        return estimate.expected(spec, estimate.tasks_of(spec), measure=measure, busy=max(0.0, busy() - 1))
     except (PlaygroundError, OSError, SQLAlchemyError) as error:
         log.info("No estimate: %s", error)
         return Expected(None, missing=(f"How long it takes cannot be said: {error}",))
@@ -316,7 +318,7 @@ def _remove(run_id: str) -> None:
 
 @dataclass(frozen=True)
 class Tab:
-    """What to measure, the tasks that a search finds, what a choice can show; jobs and runs; one run and its items."""
+    """The parts: form, results of a search, plan; jobs and runs; one run and its items."""
 
     form: gr.HTML
     tasks: gr.HTML
@@ -327,7 +329,7 @@ class Tab:
 
 
 def layout() -> Tab:
-    """Draw the page in the current Blocks; the script shows one page at a time."""
+    """Add the page to the current Blocks; the script shows one page at a time."""
     with gr.Column(elem_id="pg-evaluate"):
         with gr.Row(elem_id="pg-evaluate-ask"):
             form = drawn("evaluateForm", signals="'model' 'search' 'plan' 'pace' 'begin'", elem_id="pg-evaluate-form")
@@ -343,37 +345,37 @@ def layout() -> Tab:
 # The form, as a spec.
 
 
-def spec(data: Mapping[str, Any]) -> Asked:
-    """The form as a spec; without tasks a divergence alone, which has no speed beside it. Raises PlaygroundError."""
-    chosen, distance = variants(data), divergence(data)
-    if distance is not None and not data.get("tasks"):
-        return DivergenceSpec(variants=chosen, text=distance.text, tokens=distance.tokens)
+def spec_of(data: Mapping[str, Any]) -> AnySpec:
+    """Return the spec of a form; without tasks that of a divergence, which has no speed. Raises PlaygroundError."""
+    ids, passage = variants(data), divergence(data)
+    if passage is not None and not data.get("tasks"):
+        return DivergenceSpec(variants=ids, text=passage.text, tokens=passage.tokens)
     return EvaluateSpec(
-        variants=chosen,
+        variants=ids,
         conditions=conditions(data),
         engine=_text(data, "engine"),
-        divergence=distance,
+        divergence=passage,
         speed=bool(data.get("speed")),
     )
 
 
-def named(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Every variant that the form names, before any is looked up."""
+def variant_names(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of all variants in the form, whether they exist or not."""
     return tuple(filter(None, (_text(data, "reference", MAX_NAME), *_names(data, "variants"))))
 
 
 def conditions(data: Mapping[str, Any]) -> Conditions:
-    """What every variant is asked, and how. Raises InvalidRequest."""
+    """Return the tasks and settings of a form. Raises InvalidRequest."""
     tasks = _names(data, "tasks")
     if len(tasks) > MAX_TASKS:
         raise InvalidRequest(f"{len(tasks)} tasks are chosen; {MAX_TASKS} at once is the limit.", hint="Use a group.")
-    chat = bool(data.get("chat_template"))
+    chat_template = bool(data.get("chat_template"))
     return Conditions(
         tasks=tasks,
         limit=_optional(data, "limit", "The limit"),
         few_shot=_optional(data, "few_shot", "Few-shot"),
-        chat_template=chat,
-        multiturn=chat and bool(data.get("multiturn")),
+        chat_template=chat_template,
+        multiturn=chat_template and bool(data.get("multiturn")),
         generation=arguments(_text(data, "generation")),
         strip_thinking=bool(data.get("strip_thinking")),
         batch_size=_optional(data, "batch_size", "The batch size") or BATCH_SIZE,
@@ -382,7 +384,7 @@ def conditions(data: Mapping[str, Any]) -> Conditions:
 
 
 def divergence(data: Mapping[str, Any]) -> Passage | None:
-    """The text that both read, where the distributions are to be compared. Raises InvalidRequest."""
+    """Return the text of the divergence; None where the form leaves it out. Raises InvalidRequest."""
     if not data.get("divergence"):
         return None
     text = _text(data, "text") or BUNDLED
@@ -395,6 +397,6 @@ def divergence(data: Mapping[str, Any]) -> Passage | None:
 
 
 def _optional(data: Mapping[str, Any], key: str, name: str) -> int | None:
-    """A whole number, or None where nothing was typed."""
-    found = data.get(key)
-    return None if found is None or not str(found).strip() else whole(found, name)
+    """Return a whole number; None for an empty field. Raises InvalidRequest."""
+    value = data.get(key)
+    return None if value is None or not str(value).strip() else whole(value, name)

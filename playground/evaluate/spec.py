@@ -1,6 +1,6 @@
-"""What can be asked of Evaluate: the spec of an evaluation, the spec of a divergence, and the conditions of a task.
+"""The specs of an evaluation and of a divergence, and the conditions of the tasks.
 
-Conditions are everything but the model that could change a score, the same for every variant.
+Conditions are everything but the model that could change a score; they are the same for every variant.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from playground.evaluate.divergence import MAX_LENGTH, TOKENS
 from playground.spec import Spec, Whole
 from playground.texts.prose import BUNDLED
 
-MOST_TOKENS = 10_000_000
-LENGTHS = 16, 4096  # logits of a window are held twice: 4,096 × 150,000 words × 2 bytes are 1.2 GB
+MAX_TOKENS = 10_000_000
+WINDOW_LENGTHS = 16, 4096  # logits of a window are held twice: 4,096 × 150,000 words × 2 bytes are 1.2 GB
 BATCH_SIZE = 8
-TEXT_TOKENS = 8192  # that a divergence beside tasks reads, unless it is told
+TEXT_TOKENS = 8192  # default for a divergence beside tasks
 MAX_BATCH_SIZE = 1024
-_WORDS = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 
 
 class Conditions(Spec):
@@ -52,7 +52,7 @@ class Conditions(Spec):
     allow_code: bool = False
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check(self) -> Self:
         if not self.tasks:
             raise InvalidRequest("No task was named.", hint="For instance gsm8k, coqa or bundled.")
         if self.multiturn and not self.chat_template:
@@ -62,7 +62,7 @@ class Conditions(Spec):
         return self
 
     def generation_arguments(self) -> dict[str, Any]:
-        """What replaces the task's own. A temperature asks for sampling, which lm-eval wants said aloud."""
+        """Return the arguments that replace the task's own; `do_sample`, which lm-eval needs, with a temperature."""
         arguments = dict(self.generation)
         if float(arguments.get("temperature") or 0) > 0:
             arguments.setdefault("do_sample", True)
@@ -70,10 +70,10 @@ class Conditions(Spec):
 
 
 class Passage(Spec):
-    """What a divergence reads: the first `tokens` of a text, which is "bundled", a path or a data set of the hub."""
+    """The text of a divergence: the first `tokens` of "bundled", a path or a data set of the hub."""
 
     text: str = BUNDLED
-    tokens: Whole = Field(default=TEXT_TOKENS, ge=0, le=MOST_TOKENS)
+    tokens: Whole = Field(default=TEXT_TOKENS, ge=0, le=MAX_TOKENS)
 
 
 class EvaluateSpec(Spec):
@@ -96,14 +96,14 @@ class EvaluateSpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_flat_fields(cls, raw: Any) -> Any:
+    def _nest_conditions(cls, raw: Any) -> Any:
         if not isinstance(raw, Mapping) or "conditions" in raw:
             return raw
-        own = {name: value for name, value in raw.items() if name not in Conditions.model_fields}
-        return {**own, "conditions": {name: value for name, value in raw.items() if name not in own}}
+        fields = {name: value for name, value in raw.items() if name not in Conditions.model_fields}
+        return {**fields, "conditions": {name: value for name, value in raw.items() if name not in fields}}
 
     @model_validator(mode="after")
-    def _with_variants(self) -> Self:
+    def _require_variants(self) -> Self:
         if not self.variants:
             raise InvalidRequest("No variant was named.", hint="The first one is the reference.")
         return self
@@ -124,14 +124,14 @@ class EvaluateSpec(Spec):
         return " · ".join(parts)[:1200]
 
     def settings(self) -> dict[str, Any]:
-        """The `settings` of its run: everything but the variants."""
+        """Return the `settings` of its run: everything but the variants."""
         divergence = None if self.divergence is None else self.divergence.model_dump(mode="json")
-        own = {"engine": self.engine or "transformers", "divergence": divergence, "speed": self.speed}
-        return {**self.conditions.model_dump(mode="json"), **own}
+        fields = {"engine": self.engine or "transformers", "divergence": divergence, "speed": self.speed}
+        return {**self.conditions.model_dump(mode="json"), **fields}
 
 
 class DivergenceSpec(Spec):
-    """Measure how far variants moved from their reference.
+    """Measure the divergence of variants from their reference.
 
     variants    names, the reference first
     text        "bundled", a path, or `owner/name[:config][:split]` on the hub
@@ -143,11 +143,11 @@ class DivergenceSpec(Spec):
 
     variants: tuple[str, ...]
     text: str = BUNDLED
-    tokens: Whole = Field(default=TOKENS, ge=0, le=MOST_TOKENS)
-    max_length: Whole = Field(default=MAX_LENGTH, ge=LENGTHS[0], le=LENGTHS[1])
+    tokens: Whole = Field(default=TOKENS, ge=0, le=MAX_TOKENS)
+    max_length: Whole = Field(default=MAX_LENGTH, ge=WINDOW_LENGTHS[0], le=WINDOW_LENGTHS[1])
 
     @model_validator(mode="after")
-    def _several_variants(self) -> Self:
+    def _require_two_variants(self) -> Self:
         if len(self.variants) < 2:
             raise InvalidRequest("There is nothing to compare.", hint="Name the reference, then its variants.")
         if twice := [name for name in self.variants if self.variants.count(name) > 1]:
@@ -165,21 +165,21 @@ class DivergenceSpec(Spec):
 
 
 def arguments(text: str) -> dict[str, Any]:
-    """ "max_gen_toks=512, temperature=0.6" as lm-eval's arguments. Raises InvalidRequest."""
-    found: dict[str, Any] = {}
+    """Return lm-eval's arguments from "max_gen_toks=512, temperature=0.6". Raises InvalidRequest."""
+    values: dict[str, Any] = {}
     for part in filter(None, (part.strip() for part in text.replace("\n", ",").split(","))):
         name, equals, value = (word.strip() for word in part.partition("="))
         if not equals or not name.isidentifier() or not value:
             raise InvalidRequest(
                 f"{part[:80]!r} is no argument of generation.", hint="Write max_gen_toks=512, temperature=0.6."
             )
-        found[name] = _value(value)
-    return found
+        values[name] = _value(value)
+    return values
 
 
 def _value(text: str) -> Any:
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
+    if text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
     for kind in (int, float):
         try:
             return kind(text)

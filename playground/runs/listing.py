@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from playground.errors import PlaygroundError, UnknownRun
-from playground.evaluate.report import named
+from playground.evaluate.report import with_labels
 from playground.models.address import Address
 from playground.runs.kinds import KINDS, title
 from playground.store import database, runs
@@ -143,7 +143,7 @@ class Rows:
 
 def labels(entry: Entry) -> dict[str, str]:
     """Labels of a run's variants, the reference first: by id, and by id without the engine."""
-    names = {str(row["id"]): str(row["label"]) for row in named(entry.run.variants)}
+    names = {str(row["id"]): str(row["label"]) for row in with_labels(entry.run.variants)}
     return names | {
         address: label for name, label in names.items() if (address := Address.parse(name).variant) not in names
     }
@@ -162,7 +162,7 @@ def line(entry: Entry, number: Number) -> dict[str, Any]:
         "revoked": entry.revoked_at,
         "model": run.model,
         "created": run.created_at,
-        "variants": [str(row["label"]) for row in named(run.variants)],
+        "variants": [str(row["label"]) for row in with_labels(run.variants)],
         "number": number,
     }
 

@@ -20,7 +20,7 @@ from playground.compare.session import WORDS
 from playground.compare.stored import Compared
 from playground.core import Sampling, Variant
 from playground.evaluate import board
-from playground.evaluate.report import left_out, named
+from playground.evaluate.report import unread_settings, with_labels
 from playground.models.address import Address
 from playground.quantize.compressor import GENERATION
 from playground.quantize.report import quantized
@@ -155,7 +155,9 @@ def settings(row: Mapping[str, Any]) -> list[list[str]]:
         else:
             text = UNSET.get(str(name), "–") if value is None else words(value)
             pairs.append([NAMES.get(str(name), str(name).replace("_", " ")), text])
-    if (row.get("settings") or {}).get("tasks") and (ignored := left_out(named(row.get("variants") or ()))):
+    if (row.get("settings") or {}).get("tasks") and (
+        ignored := unread_settings(with_labels(row.get("variants") or ()))
+    ):
         pairs.append([GENERATION, ignored.removeprefix(f"{GENERATION} ")])
     return pairs
 

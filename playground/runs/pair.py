@@ -11,7 +11,7 @@ from typing import Any, Literal
 from playground.compare.answer import Answer
 from playground.compare.stored import Compared
 from playground.core import NOISE_FLOOR
-from playground.evaluate.report import named
+from playground.evaluate.report import with_labels
 from playground.metrics.verdict import read
 from playground.models.address import Address
 from playground.report import paths
@@ -135,7 +135,7 @@ def _table(
 
 def _names(*rows: Row) -> dict[str, str]:
     """Labels of both runs' variants, by id and by id without the engine. The second run's win."""
-    labels = {str(variant["id"]): str(variant["label"]) for row in rows for variant in named(row["variants"])}
+    labels = {str(variant["id"]): str(variant["label"]) for row in rows for variant in with_labels(row["variants"])}
     return {Address.parse(name).variant: label for name, label in labels.items()} | labels
 
 

@@ -199,7 +199,7 @@ def test_the_command_line_through_a_real_worker(
     stored = runs.get(job.result["run"] if job.result else "")
     evaluate_cli.out.print(tables.divergence_table(stored))
     assert "[b]evil.txt" in capfd.readouterr().out, "a name is no markup"
-    assert evaluate_cli.remarks(stored) == [
+    assert evaluate_cli.noise_sentences(stored) == [
         f"noise-floor: {tiny} in float32 against itself in bfloat16.",
         f"{tiny}:fp32 is inside it: two ways to compute the reference differ as much.",
     ]

@@ -23,8 +23,8 @@ from playground.evaluate import page as evaluate_page
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
 from playground.evaluate.items import Item, TaskFacts
-from playground.evaluate.page import Evaluate, spec
-from playground.evaluate.report import named
+from playground.evaluate.page import Evaluate, spec_of
+from playground.evaluate.report import with_labels
 from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec, arguments
 from playground.evaluate.verdict import points, sentences
 from playground.report import paths
@@ -49,7 +49,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 def test_the_form_becomes_a_spec(home: Path) -> None:
-    asked = spec(FORM | {"generation": "max_gen_toks=64, temperature=0.6, do_sample=true"})
+    asked = spec_of(FORM | {"generation": "max_gen_toks=64, temperature=0.6, do_sample=true"})
     assert asked == EvaluateSpec(
         variants=("smollm2", "smollm2:nf4", "smollm2:int8"),
         conditions=Conditions(
@@ -60,9 +60,9 @@ def test_the_form_becomes_a_spec(home: Path) -> None:
         ),
         divergence={"text": "bundled", "tokens": 4096},
     ), "examples become turns only with the chat template"
-    assert spec(FORM | {"chat_template": True}).conditions.multiturn
-    assert spec(FORM | {"divergence": False, "text": "/etc/passwd"}).divergence is None
-    alone = spec(FORM | {"tasks": [], "limit": "many", "speed": True})
+    assert spec_of(FORM | {"chat_template": True}).conditions.multiturn
+    assert spec_of(FORM | {"divergence": False, "text": "/etc/passwd"}).divergence is None
+    alone = spec_of(FORM | {"tasks": [], "limit": "many", "speed": True})
     assert alone == DivergenceSpec(variants=("smollm2", "smollm2:nf4", "smollm2:int8"), text="bundled", tokens=4096)
 
 
@@ -91,11 +91,11 @@ def test_the_form_becomes_a_spec(home: Path) -> None:
 )
 def test_nothing_that_the_browser_sends_is_trusted(home: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(PlaygroundError):
-        spec(FORM | wrong)
+        spec_of(FORM | wrong)
 
 
 def test_a_variant_may_name_its_engine(home: Path) -> None:
-    asked = spec(FORM | {"reference": "smollm2@vllm", "variants": ["smollm2", "smollm2:nf4@transformers"]})
+    asked = spec_of(FORM | {"reference": "smollm2@vllm", "variants": ["smollm2", "smollm2:nf4@transformers"]})
     assert asked.variants == ("smollm2@vllm", "smollm2", "smollm2:nf4@transformers")
 
 
@@ -226,7 +226,7 @@ def test_variants_of_one_label_are_told_apart() -> None:
         {"id": "m:g128", "label": "AWQ W4A16", "engine": "transformers"},
         {"id": "m:nf4", "label": "nf4", "engine": "transformers"},
     ]
-    found = [one["label"] for one in named(variants)]
+    found = [one["label"] for one in with_labels(variants)]
     assert found == ["BF16 in transformers", "BF16 in vllm", "m:g64", "m:g128", "nf4"]
 
 

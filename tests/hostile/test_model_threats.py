@@ -59,7 +59,7 @@ def _generate(model: str) -> None:
 def _evaluate(model: str) -> None:
     with pytest.raises(UnsafeModel, match="auto_map"):
         subjects.find([model])
-    evaluate_page.spec({"reference": model, "variants": [f"{model}:nf4"], "tasks": ["gsm8k"]})
+    evaluate_page.spec_of({"reference": model, "variants": [f"{model}:nf4"], "tasks": ["gsm8k"]})
 
 
 def _command_line(model: str) -> None:
