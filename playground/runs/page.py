@@ -97,7 +97,7 @@ def speed(row: Mapping[str, Any]) -> dict[str, Any]:
     labels = report.Labels({Address.parse(str(facts["id"])).variant: _variant(row, facts) for facts in row["variants"]})
     return {
         "state": "done",
-        "rows": [report.shown_row(bench_row, labels) for bench_row in rows],
+        "rows": [report.page_row(bench_row, labels) for bench_row in rows],
         "error": None,
         "headline": report.headline(rows, labels),
         "files": report.files(rows),

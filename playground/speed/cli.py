@@ -1,4 +1,4 @@
-"""`python -m playground bench`: the measurement as a table, JSON or CSV, with a line a stage where nobody watches."""
+"""`python -m playground bench`: print the measurement as a table, JSON or CSV, and its stages on standard error."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def bench(
     plan = Plan(
         prompt_tokens=prompt_tokens,
         output_tokens=output_tokens,
-        depths=_counts("-d", depths),
+        depths=_whole_numbers("-d", depths),
         runs=runs,
-        concurrency=_counts("--concurrency", concurrency),
+        concurrency=_whole_numbers("--concurrency", concurrency),
     )
     addresses = [_with_engine(name, engine) for name in chosen]
     with console.open_engines() as engines, _stages(Pace(addresses, plan), progress) as (say, on_stage):
@@ -91,7 +91,7 @@ def bench(
         raise typer.Exit(1)
 
 
-def _counts(option: str, text: str) -> tuple[int, ...]:
+def _whole_numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
@@ -101,23 +101,23 @@ def _counts(option: str, text: str) -> tuple[int, ...]:
 
 
 def _with_engine(name: str, engine: str) -> str:
-    """`name` on `engine`, unless it names one itself."""
+    """Return the address of `name` on `engine`, unless it names one itself. Raises InvalidRequest."""
     from playground.engines.base import NAMES
     from playground.methods import did_you_mean
     from playground.models.address import Address
 
     if engine and engine not in NAMES:
         raise InvalidRequest(f"There is no engine {engine!r}.", hint=did_you_mean(engine, NAMES))
-    asked = Address.parse(name)
-    return str(asked.on(asked.engine or engine))
+    address = Address.parse(name)
+    return str(address.on(address.engine or engine))
 
 
 @contextmanager
 def _stages(pace: Pace, lines: bool) -> Iterator[tuple[Callable[[str], None], OnStage]]:
-    """One line that is written over on a terminal; elsewhere a line for every new stage, on standard error."""
+    """Yield functions that print a text and a stage: one status line on a terminal, else a line per new stage."""
     from playground import console
 
-    began = time.monotonic()
+    started = time.monotonic()
     if console.err.is_terminal:
         with console.err.status("") as status:
 
@@ -133,10 +133,10 @@ def _stages(pace: Pace, lines: bool) -> Iterator[tuple[Callable[[str], None], On
         return
     last = ""
 
-    def line(text: str) -> None:
+    def print_line(text: str) -> None:
         nonlocal last
         if lines and text != last:
-            sys.stderr.write(f"[{time.monotonic() - began:6.1f} s] {text}\n")
+            sys.stderr.write(f"[{time.monotonic() - started:6.1f} s] {text}\n")
             sys.stderr.flush()
         last = text
 
@@ -145,9 +145,9 @@ def _stages(pace: Pace, lines: bool) -> Iterator[tuple[Callable[[str], None], On
         before = pace.done
         pace.see(stage, now)
         words = f"{stage.address}: {stage.progress.stage}"
-        line(words + (_left(pace.left_s(now)) if pace.done != before else ""))
+        print_line(words + (_left(pace.left_s(now)) if pace.done != before else ""))
 
-    yield line, on_line
+    yield print_line, on_line
 
 
 def _left(seconds: float | None) -> str:
@@ -157,8 +157,8 @@ def _left(seconds: float | None) -> str:
 
 
 def tables(rows: list[BenchRow]) -> list[Figures]:
-    """One table of the single streams, one of the concurrency sweep; what failed is in neither."""
-    found = []
+    """Return a table of the single streams and one of the concurrency sweep, without failed rows."""
+    figures = []
     single = [row for row in rows if row.concurrency is None and not row.error]
     sweep = [row for row in rows if row.concurrency is not None and not row.error]
     if single:
@@ -169,7 +169,7 @@ def tables(rows: list[BenchRow]) -> list[Figures]:
             table.add(
                 row.variant, row.engine, row.test, *numbers, share, formatting.size(row.weight_bytes), row.clock or "–"
             )
-        found.append(table)
+        figures.append(table)
     if sweep:
         numeric = ("at once", "requests", "output tok/s", "all tok/s", "TTFT p50, p99 ms", "TPOT p50, p99 ms")
         table = Figures(("variant", "engine"), numeric)
@@ -177,8 +177,8 @@ def tables(rows: list[BenchRow]) -> list[Figures]:
             level = (str(row.concurrency), str(row.runs), _number(row.tok_s_mean), _number(row.total_tok_s))
             times = (_range(row.ttft_p50_s, row.ttft_p99_s), _range(row.tpot_p50_s, row.tpot_p99_s))
             table.add(row.variant, row.engine, *level, *times)
-        found.append(table)
-    return found
+        figures.append(table)
+    return figures
 
 
 def _number(value: float | None) -> str:
@@ -199,14 +199,14 @@ def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool
     rows = []
     for name in variants:
         spec = json.dumps(asdict(models.resolve(name)))
-        asked = ("--spec", spec, "--tokens", str(tokens), "--runs", str(runs))
-        command = process.command("playground.engines.host.bench", *asked)
+        arguments = ("--spec", spec, "--tokens", str(tokens), "--runs", str(runs))
+        command = process.command("playground.engines.host.bench", *arguments)
         with console.err.status(f"{console.plain(name)}: the host's loop and generate in turn"):
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode:
-            console.err.print(console.plain(done.stderr[-2000:]), style="dim", highlight=False)
+            completed = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        if completed.returncode:
+            console.err.print(console.plain(completed.stderr[-2000:]), style="dim", highlight=False)
             raise typer.Exit(1)
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        rows.append(json.loads(completed.stdout.splitlines()[-1]))
     if as_json:
         console.print_json(rows)
         return

@@ -1,6 +1,6 @@
-"""The Speed page: its form, its parts, and what happens on it. No event here takes long.
+"""The Speed page: its form, its parts and their events. No event blocks for long.
 
-A measurement of one browser tab runs in a thread of its own, and the page reads how far it is.
+The measurement of a browser tab runs in its own thread, and the page streams its progress.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from playground.web.owner import Rules
 from playground.web.theme import drawn
 from playground.web.values import inert, size
 
-DEFAULT = Plan(prompt_tokens=256, output_tokens=64, runs=3)  # some minutes for two variants on a small CPU
+DEFAULT = Plan(prompt_tokens=256, output_tokens=64, runs=3)  # minutes for two variants on a small CPU
 MAX_ADDRESSES = 32
 MAX_ADDRESS = 1200
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundError | None = None) -> str:
-    """The value of the form: what there is to choose, and why not the rest."""
+def form(model: str, variants: Sequence[Variant], origin: str, error: PlaygroundError | None = None) -> str:
+    """Return the value of the form: variants with their engines, and why an engine is not available."""
     rows = []
-    for variant in found:
+    for variant in variants:
         options = [asdict(option) for option in base.options(variant)]
         rows.append(
             {
@@ -46,11 +46,11 @@ def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundErr
                 ],
             }
         )
-    models = catalog.models()
+    model_names = catalog.models()
     return inert(
         {
             "model": model,
-            "models": models if model in models else [model, *models],
+            "models": model_names if model in model_names else [model, *model_names],
             "origin": origin,
             "variants": rows,
             "plan": DEFAULT.model_dump(),
@@ -59,33 +59,33 @@ def form(model: str, found: Sequence[Variant], origin: str, error: PlaygroundErr
     )
 
 
-def asked(data: Mapping[str, Any]) -> tuple[list[str], Plan]:
-    """What the form sent: addresses and the plan. Raises InvalidRequest; nothing of it is trusted."""
-    raw = data.get("addresses")
-    names = [name for name in raw if isinstance(name, str)] if isinstance(raw, list) else []
+def plan_of(data: Mapping[str, Any]) -> tuple[list[str], Plan]:
+    """Return the addresses and the plan of a form, none of whose fields is trusted. Raises InvalidRequest."""
+    sent = data.get("addresses")
+    names = [name for name in sent if isinstance(name, str)] if isinstance(sent, list) else []
     addresses = list(dict.fromkeys(name.strip()[:MAX_ADDRESS] for name in names if name.strip()))
     if not addresses:
         raise InvalidRequest("Nothing is chosen.", hint="Tick a variant under an engine.")
     if len(addresses) > MAX_ADDRESSES:
         raise InvalidRequest(f"{len(addresses)} are chosen; {MAX_ADDRESSES} at once is the limit.")
     plan = Plan(
-        prompt_tokens=_count(data, "prompt_tokens", "Prompt tokens"),
-        output_tokens=_count(data, "output_tokens", "Output tokens"),
-        depths=_counts(data, "depths", "Depths") or (0,),
-        runs=_count(data, "runs", "Repetitions"),
-        concurrency=_counts(data, "concurrency", "Requests at once"),
+        prompt_tokens=_whole_number(data, "prompt_tokens", "Prompt tokens"),
+        output_tokens=_whole_number(data, "output_tokens", "Output tokens"),
+        depths=_whole_numbers(data, "depths", "Depths") or (0,),
+        runs=_whole_number(data, "runs", "Repetitions"),
+        concurrency=_whole_numbers(data, "concurrency", "Requests at once"),
     )
     return addresses, plan
 
 
-def _count(data: Mapping[str, Any], key: str, name: str) -> int:
-    found = _counts(data, key, name)
-    if len(found) != 1:
+def _whole_number(data: Mapping[str, Any], key: str, name: str) -> int:
+    numbers = _whole_numbers(data, key, name)
+    if len(numbers) != 1:
         raise InvalidRequest(f"{name} has to be one whole number.", hint=f"For instance {getattr(DEFAULT, key)}.")
-    return found[0]
+    return numbers[0]
 
 
-def _counts(data: Mapping[str, Any], key: str, name: str) -> tuple[int, ...]:
+def _whole_numbers(data: Mapping[str, Any], key: str, name: str) -> tuple[int, ...]:
     text = str(data.get(key) or ("0" if data.get(key) == 0 else ""))[:200]
     try:
         return tuple(int(part) for part in text.replace(",", " ").split())
@@ -96,7 +96,7 @@ def _counts(data: Mapping[str, Any], key: str, name: str) -> tuple[int, ...]:
 
 
 class Speed:
-    """The events of the page over one engine. A measurement takes minutes of the device: it is the owner's to start."""
+    """The events of the page over one engine. Only the owner may start a measurement, which takes minutes."""
 
     def __init__(self, tab: Tab, engine: Engine, tabs: SpeedTabs, rules: Rules) -> None:
         self.tab, self.engine, self.tabs, self.rules = tab, engine, tabs, rules
@@ -107,8 +107,8 @@ class Speed:
         demo.unload(self.leave)
         form.model(self.choose, None, form, **PRIVATE)
         form.halt(self.halt, None, None, queue=False, **PRIVATE)
-        begun = form.measure(self.measure, None, result, queue=False, **PRIVATE)
-        begun.then(self.stream, None, result, concurrency_limit=16, concurrency_id="speed", **PRIVATE)
+        measuring = form.measure(self.measure, None, result, queue=False, **PRIVATE)
+        measuring.then(self.stream, None, result, concurrency_limit=16, concurrency_id="speed", **PRIVATE)
 
     def open(self, request: gr.Request) -> str:
         return self._form(request, self.rules.opens_with(request))
@@ -124,24 +124,24 @@ class Speed:
         try:
             self.rules.check_model(request, name)
             model, _ = catalog.split(name)
-            found, origin = catalog.variants(model), catalog.describe(model)
+            variants, origin = catalog.variants(model), catalog.describe(model)
         except PlaygroundError as error:
             return form(model, [], "", error)
-        if self.rules.visitor(request) is None:  # nobody else measures, and sessions can be invented
-            self.tabs.offer(request.session_hash or "", found)
-        return form(model, found, origin)
+        if self.rules.visitor(request) is None:  # visitors cannot measure, and could invent sessions
+            self.tabs.offer(request.session_hash or "", variants)
+        return form(model, variants, origin)
 
     def measure(self, data: gr.EventData, request: gr.Request) -> Any:
         try:
             self.rules.owner.check(request)
-            addresses, plan = asked(data._data or {})
+            addresses, plan = plan_of(data._data or {})
         except PlaygroundError as error:
             return inert({"state": "refused", "rows": [], "error": [error.message, error.hint]})
-        begun = self.tabs.begin(request.session_hash or "", self.engine, addresses, plan)
-        return begun.value() if begun else gr.skip()
+        measurement = self.tabs.begin(request.session_hash or "", self.engine, addresses, plan)
+        return measurement.value() if measurement else gr.skip()
 
     def stream(self, request: gr.Request) -> Iterator[Any]:
-        """The page's value until the end. A closed tab is noticed at a yield: two a second, whatever happens."""
+        """Yield the page's value until the end, at least twice a second: gradio notices a closed tab at a yield."""
         measurement = self.tabs.current(request.session_hash or "")
         if measurement is None or not measurement.claim():
             yield gr.skip()
@@ -159,14 +159,14 @@ class Speed:
 
 @dataclass(frozen=True)
 class Tab:
-    """Two drawn parts: what to measure, and what came of it."""
+    """The two parts of the page: form and result."""
 
     form: gr.HTML
     result: gr.HTML
 
 
 def layout() -> Tab:
-    """Draw the page in the current Blocks; the script shows one page at a time."""
+    """Add the page to the current Blocks; the script shows one page at a time."""
     with gr.Column(elem_id="pg-speed"):
         form = drawn("speedForm", signals="'measure' 'halt' 'model'", elem_id="pg-speed-form")
         result = drawn("speedResult", elem_id="pg-speed-result")

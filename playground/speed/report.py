@@ -1,6 +1,6 @@
-"""The report of a bench: how fast each variant reads and writes, and how near that is to what the memory allows.
+"""The report of a bench: prefill and decode speed of each variant, and the share of the memory bandwidth it uses.
 
-Also the rows, the files and the headline that the page shows of it.
+Also the rows, the files and the headline on the page.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ Lines = tuple[tuple[Cell, ...], ...]
 
 
 def parts(run: Run) -> tuple[Part, ...]:
+    """Return the parts of the report: verdict, plots, tables, conditions and picture."""
     measured = [row for row in run.result.get("rows") or () if not row.get("error")]
     failed = [row for row in run.result.get("rows") or () if row.get("error")]
     names = _names(run)
@@ -40,22 +41,23 @@ def parts(run: Run) -> tuple[Part, ...]:
         *_sentences(single, names),
         *(_failed(row, names) for row in failed),
         Caveats(_caveats(measured)),
-        *_bars(single, names),
-        *_levels(sweep, names),
-        *([_single(single, names)] if single else []),
-        *([_sweep(sweep, names)] if sweep else []),
+        *_speed_plots(single, names),
+        *_sweep_plots(sweep, names),
+        *([_single_table(single, names)] if single else []),
+        *([_sweep_table(sweep, names)] if sweep else []),
         Conditions(_conditions(run, measured, names)),
         Picture(_summary(run, single, names)),
     )
 
 
 def terminal(run: Run) -> list[Sentence]:
+    """Return the number of rows as a sentence."""
     count = len(run.result.get("rows") or ())
     return [Sentence(f"{count} row{'s' if count != 1 else ''}.")]
 
 
 def number(result: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, str]:
-    """The fastest decoding."""
+    """Return the highest decode speed, with variant and engine; two empty texts where none was measured."""
     decode = [
         row for row in result.get("rows") or () if str(row.get("test", "")).startswith("tg") and row.get("tok_s_mean")
     ]
@@ -67,7 +69,7 @@ def number(result: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, st
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
-    """The rows of `bench --json`."""
+    """Return the rows of `bench --json`."""
     return [dict(row) for row in run.result.get("rows") or ()]
 
 
@@ -76,29 +78,32 @@ def _address(row: Row) -> str:
 
 
 def _names(run: Run) -> dict[str, str]:
-    """What each address is called: its variant's label, and the engine where several measured."""
-    facts = {Address.parse(str(one["id"])).variant: str(one.get("label") or one["id"]) for one in run.variants}
+    """Return the display name of each address: the variant's label, and the engine where the run has several."""
+    labels = {
+        Address.parse(str(variant["id"])).variant: str(variant.get("label") or variant["id"])
+        for variant in run.variants
+    }
     measured = run.result.get("rows") or []
-    several = len({row.get("engine") for row in measured}) > 1
-    found: dict[str, str] = {}
+    several_engines = len({row.get("engine") for row in measured}) > 1
+    names: dict[str, str] = {}
     for row in measured:
-        label = facts.get(str(row.get("variant")), str(row.get("variant")))
+        label = labels.get(str(row.get("variant")), str(row.get("variant")))
         engine = base.title(str(row["engine"])) if row.get("engine") else ""
-        found.setdefault(_address(row), f"{label} in {engine}" if several and engine else label)
-    return found
+        names.setdefault(_address(row), f"{label} in {engine}" if several_engines and engine else label)
+    return names
 
 
-def _decode(rows_of: Sequence[Row]) -> list[Row]:
-    """The generation test of each address, without tokens before it where there are several depths."""
-    found: dict[str, Row] = {}
-    for row in rows_of:
-        if row["test"].startswith("tg") and (_address(row) not in found or not row.get("depth")):
-            found[_address(row)] = row
-    return list(found.values())
+def _decode(bench_rows: Sequence[Row]) -> list[Row]:
+    """Return the decode test of each address, at depth 0 if it was measured there."""
+    tests: dict[str, Row] = {}
+    for row in bench_rows:
+        if row["test"].startswith("tg") and (_address(row) not in tests or not row.get("depth")):
+            tests[_address(row)] = row
+    return list(tests.values())
 
 
-def _prefill(rows_of: Sequence[Row], address: str) -> Row:
-    return next((row for row in rows_of if _address(row) == address and row["test"].startswith("pp")), {})
+def _prefill(bench_rows: Sequence[Row], address: str) -> Row:
+    return next((row for row in bench_rows if _address(row) == address and row["test"].startswith("pp")), {})
 
 
 def _sentences(single: Sequence[Row], names: Mapping[str, str]) -> list[Sentence]:
@@ -107,26 +112,29 @@ def _sentences(single: Sequence[Row], names: Mapping[str, str]) -> list[Sentence
         return [Sentence("Decode speed was not measured.")] if single else []
     reference, *others = decoded
     name = names[_address(reference)]
-    found = []
-    for row in sorted(others, key=lambda one: -one["tok_s_mean"]):
+    sentences = []
+    for row in sorted(others, key=lambda decode: -decode["tok_s_mean"]):
         ratio = row["tok_s_mean"] / reference["tok_s_mean"]
-        words_of = f"{ratio:.2f}× faster than" if ratio > 1 else f"{1 / ratio:.2f}× slower than"
-        within = abs(row["tok_s_mean"] - reference["tok_s_mean"]) <= (row.get("tok_s_sd") or 0) + (
+        ratio_words = f"{ratio:.2f}× faster than" if ratio > 1 else f"{1 / ratio:.2f}× slower than"
+        within_spread = abs(row["tok_s_mean"] - reference["tok_s_mean"]) <= (row.get("tok_s_sd") or 0) + (
             reference.get("tok_s_sd") or 0
         )
         speed = formatting.plus_minus(formatting.figure(row["tok_s_mean"]), formatting.figure(row.get("tok_s_sd")))
-        how = "as fast as" if within else words_of
+        comparison = "as fast as" if within_spread else ratio_words
         mixed = ", on another engine" if row.get("engine") != reference.get("engine") else ""
-        found.append(
-            Sentence(f"{names[_address(row)]} writes {speed} tok/s: {how} {name} here{mixed}.", note=_limit(row))
+        sentences.append(
+            Sentence(
+                f"{names[_address(row)]} writes {speed} tok/s: {comparison} {name} here{mixed}.",
+                note=_bandwidth_share(row),
+            )
         )
     speed = formatting.plus_minus(
         formatting.figure(reference["tok_s_mean"]), formatting.figure(reference.get("tok_s_sd"))
     )
-    return [*found, Sentence(f"{name} writes {speed} tok/s.", note=_limit(reference))]
+    return [*sentences, Sentence(f"{name} writes {speed} tok/s.", note=_bandwidth_share(reference))]
 
 
-def _limit(row: Row) -> str:
+def _bandwidth_share(row: Row) -> str:
     return f"{row['mbu']:.0%} of what the memory’s bandwidth allows" if formatting.known(row.get("mbu")) else ""
 
 
@@ -136,24 +144,24 @@ def _failed(row: Row, names: Mapping[str, str]) -> Sentence:
 
 
 def _caveats(measured: Sequence[Row]) -> tuple[str, ...]:
-    found = []
+    caveats = []
     if any(row.get("contended") for row in measured):
-        found.append("contended: others computed on the device meanwhile")
+        caveats.append("contended: others computed on the device meanwhile")
     if any(row.get("clock") == "client" for row in measured):
-        found.append("timed at arrival: the way to the engine is in the numbers")
-    return tuple(found)
+        caveats.append("timed at arrival: the way to the engine is in the numbers")
+    return tuple(caveats)
 
 
 def _summary(run: Run, single: Sequence[Row], names: Mapping[str, str]) -> Table:
-    sizes = {Address.parse(str(one["id"])).variant: one.get("bytes") for one in run.variants}
+    sizes = {Address.parse(str(variant["id"])).variant: variant.get("bytes") for variant in run.variants}
     headings = (
         Heading("Variant", words=True), Heading("Weights"), Heading("Decode", "tok/s"), Heading("Prefill", "tok/s"),
         Heading("MBU", "of the bandwidth"),
     )  # fmt: skip
-    lines = []
+    rows = []
     for number, row in enumerate(_decode(single)):
         size = row.get("weight_bytes") or sizes.get(str(row.get("variant")))
-        lines.append(
+        rows.append(
             (
                 Cell(names[_address(row)], kind="" if number else "reference"),
                 Cell(formatting.size(size)),
@@ -162,21 +170,23 @@ def _summary(run: Run, single: Sequence[Row], names: Mapping[str, str]) -> Table
                 Cell(formatting.percent(row.get("mbu"), 0)),
             )
         )
-    return Table("", headings, tuple(lines))
+    return Table("", headings, tuple(rows))
 
 
-def _grouped(rows_of: Sequence[Row], names: Mapping[str, str], line: Callable[[Row], tuple[Cell, ...]]) -> Lines:
-    """The rows of each variant under its name and what computed them."""
-    found: list[tuple[Cell, ...]] = []
-    for address in dict.fromkeys(map(_address, rows_of)):
-        own = [row for row in rows_of if _address(row) == address]
-        found.append((Cell(names[address], str(own[0].get("kernel") or "")),))
-        found += [line(row) for row in own]
-    return tuple(found)
+def _group_by_address(
+    bench_rows: Sequence[Row], names: Mapping[str, str], to_cells: Callable[[Row], tuple[Cell, ...]]
+) -> Lines:
+    """Return the table rows of each variant below a row with its name and kernel."""
+    table_rows: list[tuple[Cell, ...]] = []
+    for address in dict.fromkeys(map(_address, bench_rows)):
+        address_rows = [row for row in bench_rows if _address(row) == address]
+        table_rows.append((Cell(names[address], str(address_rows[0].get("kernel") or "")),))
+        table_rows += [to_cells(row) for row in address_rows]
+    return tuple(table_rows)
 
 
-def _single(single: Sequence[Row], names: Mapping[str, str]) -> Table:
-    def line(row: Row) -> tuple[Cell, ...]:
+def _single_table(single: Sequence[Row], names: Mapping[str, str]) -> Table:
+    def to_cells(row: Row) -> tuple[Cell, ...]:
         mbu, spread = row.get("mbu"), formatting.figure(row.get("tok_s_sd"))
         return (
             Cell(str(row["test"]), f"after {row['depth']:,} tokens" if row.get("depth") else ""),
@@ -195,12 +205,12 @@ def _single(single: Sequence[Row], names: Mapping[str, str]) -> Table:
         Heading("Test", words=True), Heading("Speed", "tok/s"), Heading("Runs"), Heading("MBU", "of the bandwidth"),
         Heading("Weights"), Heading("Clock", words=True),
     )  # fmt: skip
-    said = "pp: prompt tokens read, tg: tokens generated; mean ± standard deviation, the warm-up left out"
-    return Table("One request at a time", headings, _grouped(single, names, line), said)
+    caption = "pp: prompt tokens read, tg: tokens generated; mean ± standard deviation, the warm-up left out"
+    return Table("One request at a time", headings, _group_by_address(single, names, to_cells), caption)
 
 
-def _sweep(sweep: Sequence[Row], names: Mapping[str, str]) -> Table:
-    def line(row: Row) -> tuple[Cell, ...]:
+def _sweep_table(sweep: Sequence[Row], names: Mapping[str, str]) -> Table:
+    def to_cells(row: Row) -> tuple[Cell, ...]:
         return (
             Cell(str(row["concurrency"])),
             Cell(str(row.get("runs") or formatting.UNKNOWN)),
@@ -217,13 +227,13 @@ def _sweep(sweep: Sequence[Row], names: Mapping[str, str]) -> Table:
         Heading("First token", "p50, ms"), Heading("First token", "p99, ms"), Heading("Per token", "p50, ms"),
         Heading("Per token", "p99, ms"),
     )  # fmt: skip
-    said = "several requests at once, on the client’s clock: waiting in the queue is in the time to the first token"
-    return Table("Requests at once", headings, _grouped(sweep, names, line), said)
+    caption = "several requests at once, on the client’s clock: waiting in the queue is in the time to the first token"
+    return Table("Requests at once", headings, _group_by_address(sweep, names, to_cells), caption)
 
 
-def _bars(single: Sequence[Row], names: Mapping[str, str]) -> list[Plot]:
-    """Decode speed, each before what the memory would allow."""
-    found = []
+def _speed_plots(single: Sequence[Row], names: Mapping[str, str]) -> list[Plot]:
+    """Return the bars of decode and prefill speed; for decode with the limit of the memory bandwidth."""
+    speed_plots = []
     for start, title, unit in (("tg", "Decode speed", "tok/s written"), ("pp", "Prefill speed", "tok/s read")):
         bars = []
         for row in single:
@@ -238,55 +248,57 @@ def _bars(single: Sequence[Row], names: Mapping[str, str]) -> list[Plot]:
             bars.append(plots.Bar(name, row["tok_s_mean"], text, look, error, tip, limit))
         if bars:
             keys = (("room", "what the memory’s bandwidth allows"),) if any(bar.limit for bar in bars) else ()
-            found.append(plots.bars(title, bars, unit, "whiskers: ± standard deviation", keys=keys))
-    return found
+            speed_plots.append(plots.bars(title, bars, unit, "whiskers: ± standard deviation", keys=keys))
+    return speed_plots
 
 
-def _levels(sweep: Sequence[Row], names: Mapping[str, str]) -> list[Plot]:
-    shown: tuple[tuple[str, str, str, float], ...] = (
+def _sweep_plots(sweep: Sequence[Row], names: Mapping[str, str]) -> list[Plot]:
+    charts: tuple[tuple[str, str, str, float], ...] = (
         ("tok_s_mean", "Throughput", "tok/s written", 1),
         ("ttft_p99_s", "Time to first token, p99", "ms", 1e3),
     )
-    found = []
-    for name, title, unit, by in shown:
+    sweep_plots = []
+    for name, title, unit, scale in charts:
         series = []
         for number, address in enumerate(dict.fromkeys(map(_address, sweep))):
             points = [
-                (int(row["concurrency"]), by * row[name])
+                (int(row["concurrency"]), scale * row[name])
                 for row in sweep
                 if _address(row) == address and formatting.known(row.get(name))
             ]
             if points:
                 series.append((names[address], LOOKS[number % len(LOOKS)], points))
         if series:
-            found.append(plots.levels(title, series, unit))
-    return found
+            sweep_plots.append(plots.levels(title, series, unit))
+    return sweep_plots
 
 
 def _conditions(run: Run, measured: Sequence[Row], names: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    asked = run.settings
-    found = [
-        ("Prompt", f"{asked['prompt_tokens']:,} tokens" if asked.get("prompt_tokens") else ""),
-        ("Answer", f"{asked['output_tokens']:,} tokens" if asked.get("output_tokens") else ""),
-        ("Repetitions", str(asked["runs"]) if asked.get("runs") else ""),
+    settings = run.settings
+    pairs = [
+        ("Prompt", f"{settings['prompt_tokens']:,} tokens" if settings.get("prompt_tokens") else ""),
+        ("Answer", f"{settings['output_tokens']:,} tokens" if settings.get("output_tokens") else ""),
+        ("Repetitions", str(settings["runs"]) if settings.get("runs") else ""),
         (
             "Kernels",
-            "; ".join(dict.fromkeys(f"{names[_address(r)]}: {r['kernel']}" for r in measured if r.get("kernel"))),
+            "; ".join(
+                dict.fromkeys(f"{names[_address(row)]}: {row['kernel']}" for row in measured if row.get("kernel"))
+            ),
         ),
     ]
-    return tuple((name, value) for name, value in found if value)
+    return tuple((name, value) for name, value in pairs if value)
 
 
 def bench(rows: Sequence[BenchRow], addresses: Sequence[str], plan: Plan, stopped: bool = False) -> Run | None:
-    """A measurement of speed. None where it was stopped before its first row."""
+    """Return the run of a bench; None if it was stopped before its first row."""
     if not rows:
         return None
-    found = [variant_or_none(name) for name in addresses]
-    first = found[0]
+    resolved = [variant_or_none(name) for name in addresses]
+    first = resolved[0]
     model = first.model if first else model_name(addresses[0])
     tests = ", ".join(dict.fromkeys(row.test for row in rows if row.test != "load"))
     variants = []
-    for name, variant in zip(addresses, found, strict=True):
+    for name, variant in zip(addresses, resolved, strict=True):
         row = next((row for row in rows if row.address == name and not row.error), None)
         facts = described(name, variant.label if variant else name, variant, None, row.engine if row else "")
         variants.append(
@@ -294,7 +306,7 @@ def bench(rows: Sequence[BenchRow], addresses: Sequence[str], plan: Plan, stoppe
         )
     return new_run(
         "bench",
-        title=run_title(model, [str(one["label"]) for one in variants], tests),
+        title=run_title(model, [str(facts["label"]) for facts in variants], tests),
         model=key(model),
         device=device_facts(row.device for row in rows if row.device),
         settings={"addresses": list(addresses), **plan.model_dump()},
@@ -305,7 +317,7 @@ def bench(rows: Sequence[BenchRow], addresses: Sequence[str], plan: Plan, stoppe
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """How the page calls what it measures; what it does not know keeps its own name."""
+    """Display names of variants by their id; an unknown variant keeps its id."""
 
     variants: Mapping[str, Variant] = field(default_factory=dict)
 
@@ -319,42 +331,42 @@ class Labels:
 
 
 def engine_title(name: str) -> str:
-    """ "transformers", "llama.cpp": short enough for a label."""
+    """Return the short name of an engine: "transformers", "llama.cpp"."""
     return base.title(name).removesuffix(" host")
 
 
-def shown_row(found: BenchRow, labels: Labels) -> dict[str, Any]:
-    """A row as the page needs it: the documented fields and what to call them."""
-    engine = found.engine or Address.parse(found.address).engine
+def page_row(row: BenchRow, labels: Labels) -> dict[str, Any]:
+    """Return the fields of a row and its display names."""
+    engine = row.engine or Address.parse(row.address).engine
     return {
-        **found.as_dict(),
-        "label": labels.variant(found.address),
+        **row.as_dict(),
+        "label": labels.variant(row.address),
         "engine": engine,
         "title": engine_title(engine),
-        "reference": labels.is_reference(found.address),
+        "reference": labels.is_reference(row.address),
     }
 
 
 def files(rows: Sequence[BenchRow]) -> dict[str, str]:
-    """What can be downloaded: the same as the command line's --csv and --json."""
-    listed = [found.as_dict() for found in rows]
+    """Return the downloads, equal to the output of --csv and --json."""
+    listed = [row.as_dict() for row in rows]
     return {"csv": spec.as_csv(rows), "json": inert(listed)}
 
 
 def headline(rows: Sequence[BenchRow], labels: Labels) -> tuple[str, str]:
-    """The answer in one sentence, and its caveats; empty before two decode speeds, or one, are there."""
-    decode = [found for found in rows if found.test.startswith("tg") and found.tok_s_mean and not found.depth]
+    """Return the fastest variant as a sentence, and its caveats; two empty texts without a decode speed."""
+    decode = [row for row in rows if row.test.startswith("tg") and row.tok_s_mean and not row.depth]
     if not decode:
-        decode = [found for found in rows if found.test.startswith("tg") and found.tok_s_mean]
+        decode = [row for row in rows if row.test.startswith("tg") and row.tok_s_mean]
     if not decode:
         return "", ""
-    best = max(decode, key=lambda found: found.tok_s_mean or 0)
+    best = max(decode, key=lambda row: row.tok_s_mean or 0)
     speed = best.tok_s_mean or 0
     words = f"{_label(best, labels)} decodes {speed:.3g} tok/s"
     if len(decode) > 1:
         words = f"{_label(best, labels)} is the fastest here: {speed:.3g} tok/s"
-    references = [found for found in decode if labels.is_reference(found.address) and found is not best]
-    same = [found for found in references if found.engine == best.engine]
+    references = [row for row in decode if labels.is_reference(row.address) and row is not best]
+    same = [row for row in references if row.engine == best.engine]
     other = next(iter(same or references), None)
     caveats = []
     if other is not None and other.tok_s_mean:
@@ -363,12 +375,12 @@ def headline(rows: Sequence[BenchRow], labels: Labels) -> tuple[str, str]:
             caveats.append("different engines")
     if best.mbu is not None:
         caveats.append(f"{best.mbu:.0%} of what this memory allows for its size")
-    if any(found.clock == "client" for found in decode):
+    if any(row.clock == "client" for row in decode):
         caveats.append("a speed marked “client” is timed at arrival")
-    if any(found.contended for found in decode):
+    if any(row.contended for row in decode):
         caveats.append("others used the device meanwhile")
     return f"{words}.", " · ".join(caveats)
 
 
-def _label(found: BenchRow, labels: Labels) -> str:
-    return f"{labels.variant(found.address)} in {engine_title(found.engine).removesuffix(' host')}"
+def _label(row: BenchRow, labels: Labels) -> str:
+    return f"{labels.variant(row.address)} in {engine_title(row.engine).removesuffix(' host')}"

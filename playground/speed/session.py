@@ -15,7 +15,7 @@ from playground.engines.base import Engine
 from playground.errors import Cancelled, EngineError, PlaygroundError
 from playground.models.address import Address
 from playground.speed.bench import Pace, Requests, bench
-from playground.speed.report import Labels, engine_title, files, headline, shown_row
+from playground.speed.report import Labels, engine_title, files, headline, page_row
 from playground.speed.report import bench as recorded
 from playground.speed.spec import LOAD, BenchRow, Plan, Stage
 from playground.store.runs import Kept, keep
@@ -64,7 +64,7 @@ class Measurement:
             error = self._error or self._kept.error  # rows are shown even if they could not be stored
             state: dict[str, Any] = {
                 "state": self._state,
-                "rows": [shown_row(row, self._labels) for row in self._rows],
+                "rows": [page_row(row, self._labels) for row in self._rows],
                 "error": [error.message, error.hint] if error else None,
                 "headline": headline(self._rows, self._labels),
                 "chosen": len(self._addresses),

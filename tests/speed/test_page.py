@@ -68,7 +68,7 @@ def test_a_store_that_fails_is_said_beside_the_rows() -> None:
 
 
 def test_the_form_becomes_addresses_and_a_plan() -> None:
-    addresses, plan = page.asked({**FORM, "addresses": ["a", "b@vllm", "a", 3, " "], "concurrency": "1 2,4"})
+    addresses, plan = page.plan_of({**FORM, "addresses": ["a", "b@vllm", "a", 3, " "], "concurrency": "1 2,4"})
     assert addresses == ["a", "b@vllm"]
     assert plan == Plan(prompt_tokens=8, output_tokens=4, depths=(0, 16), runs=2, concurrency=(1, 2, 4))
 
@@ -91,7 +91,7 @@ def test_the_form_becomes_addresses_and_a_plan() -> None:
 )
 def test_nothing_that_the_browser_sends_is_trusted(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        page.asked({**FORM, "addresses": ["fake"], **wrong})
+        page.plan_of({**FORM, "addresses": ["fake"], **wrong})
 
 
 def decode(address: str, engine: str, speed: float, **more: Any) -> BenchRow:
