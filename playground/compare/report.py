@@ -1,4 +1,4 @@
-"""The report of a comparison: what each variant answered, token by token, what was gained and where the texts part."""
+"""The report of a comparison: the answers token by token, speed and size ratios, and where the texts diverge."""
 
 from __future__ import annotations
 
@@ -45,15 +45,16 @@ ENDINGS = {"stop": "stopped by itself", "length": "reached its length limit", "a
 
 
 def parts(run: Run) -> tuple[Part, ...]:
+    """Return the parts of the report: verdict, answers, plots, table, conditions and picture."""
     panes = list(Compared.from_row(run.as_row()).answers)
     names = _names(panes)
-    found = _outcomes(run, panes)
-    of = [_moved(panes[one["pane"]]) for one in found]
+    verdict = _outcomes(run, panes)
+    divergences = [_divergence(panes[outcome["pane"]]) for outcome in verdict]
     return (
-        *(map(_sentence, found, of) if found else _alone(panes, names)),
+        *(map(_sentence, verdict, divergences) if verdict else _single_sentences(panes, names)),
         *_failed(panes, names),
-        Caveats(tuple(dict.fromkeys(str(caveat) for one in found for caveat in one.get("caveats") or ()))),
-        *([_ratios(found[0], of[0])] if len(found) == 1 else []),
+        Caveats(tuple(dict.fromkeys(str(caveat) for outcome in verdict for caveat in outcome.get("caveats") or ()))),
+        *([_ratios(verdict[0], divergences[0])] if len(verdict) == 1 else []),
         exchange(run, panes, names),
         *_plots(panes, names),
         _metrics(run, panes, names),
@@ -63,6 +64,7 @@ def parts(run: Run) -> tuple[Part, ...]:
 
 
 def terminal(run: Run) -> list[Sentence]:
+    """Return the verdict and the errors for a terminal."""
     failed = [pane for pane in run.result["panes"] if "error" in pane]
     return [
         *(Sentence(str(row["text"])) for row in run.result["verdict"]),
@@ -71,9 +73,9 @@ def terminal(run: Run) -> list[Sentence]:
 
 
 def number(result: Mapping[str, Any], _names: Mapping[str, str]) -> tuple[str, str]:
-    """The best decode speed over the reference's."""
+    """Return the highest ratio of a decode speed to the reference's; two empty texts without one."""
     verdict = result.get("verdict") or ()
-    ratios = [(float(one["decode_ratio"]), str(one["label"])) for one in verdict if one.get("decode_ratio")]
+    ratios = [(float(row["decode_ratio"]), str(row["label"])) for row in verdict if row.get("decode_ratio")]
     if not ratios:
         return "", ""
     ratio, label = max(ratios)
@@ -81,13 +83,13 @@ def number(result: Mapping[str, Any], _names: Mapping[str, str]) -> tuple[str, s
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
-    """One line a pane; times in seconds, sizes in bytes."""
+    """Return one row per pane; times in seconds, sizes in bytes."""
     panes = list(Compared.from_row(run.as_row()).answers)
-    found = []
+    table_rows = []
     for number, (pane, label) in enumerate(zip(panes, _names(panes), strict=True)):
         facts = run.variants[number] if number < len(run.variants) else {}
-        measured = _moved(pane)
-        found.append(
+        divergence = _divergence(pane)
+        table_rows.append(
             {
                 **{name: facts.get(name) for name in ("method", "scheme", "bytes", "bits_per_weight")},
                 **pane.timing().as_dict(),
@@ -99,13 +101,13 @@ def rows(run: Run) -> list[dict[str, Any]]:
                 "clock": pane.trace().clock,
                 "contended": pane.contended,
                 "peak_memory_bytes": pane.peak_memory_bytes,
-                "kld_mean": measured.kld_mean if measured else None,
-                "top1_agreement": measured.top1_agreement if measured else None,
+                "kld_mean": divergence.kld_mean if divergence else None,
+                "top1_agreement": divergence.top1_agreement if divergence else None,
                 "text": pane.text,
                 "error": str(pane.error) if pane.error else "",
             }
         )
-    return found
+    return table_rows
 
 
 def _names(panes: Sequence[Answered]) -> list[str]:
@@ -116,39 +118,39 @@ def _names(panes: Sequence[Answered]) -> list[str]:
     return labels(facts)
 
 
-def _moved(pane: Answered) -> ForcedSummary | None:
-    """What the reference's own answer showed of a variant; None where that was not measured."""
+def _divergence(pane: Answered) -> ForcedSummary | None:
+    """Return the divergence over the reference's own answer; None where it was not measured."""
     return pane.forced.summary if pane.forced else None
 
 
 def _outcomes(run: Run, panes: Sequence[Answered]) -> list[dict[str, Any]]:
-    """What the page said when it was made; of a run that did not keep it, what this version says."""
-    kept = run.result.get("verdict")
-    if isinstance(kept, list) and kept:
-        return [dict(one) for one in kept]
-    return [found.as_row(number) for number, found in outcomes(panes)]
+    """Return the stored verdict; for a run without one, the verdict of this version."""
+    stored = run.result.get("verdict")
+    if isinstance(stored, list) and stored:
+        return [dict(outcome) for outcome in stored]
+    return [outcome.as_row(number) for number, outcome in outcomes(panes)]
 
 
-def _sentence(outcome: Row, moved: ForcedSummary | None) -> Sentence:
+def _sentence(outcome: Row, divergence: ForcedSummary | None) -> Sentence:
     distance = ""
-    if moved:
+    if divergence:
         distance = (
-            f"Over the reference’s own answer its distribution is {nats(moved.kld_mean)} nats away (mean KLD), "
-            f"with the same top token in {formatting.chance(moved.top1_agreement)}."
+            f"Over the reference’s own answer its distribution is {nats(divergence.kld_mean)} nats away (mean KLD), "
+            f"with the same top token in {formatting.chance(divergence.top1_agreement)}."
         )
     rest = " ".join(filter(None, [str(outcome.get("detail") or ""), distance]))
     return Sentence(str(outcome.get("headline") or ""), rest=rest, why=str(outcome.get("explanation") or ""))
 
 
-def _alone(panes: Sequence[Answered], names: Sequence[str]) -> list[Sentence]:
-    """Where nothing can be compared: what each did."""
-    found = []
+def _single_sentences(panes: Sequence[Answered], names: Sequence[str]) -> list[Sentence]:
+    """Return a sentence for each answer, where none can be compared."""
+    sentences = []
     for pane, label in zip(panes, names, strict=True):
         speed = pane.timing().decode_tok_s
-        how = "" if speed is None else f" at {formatting.figure(speed)} tok/s"
+        speed_words = "" if speed is None else f" at {formatting.figure(speed)} tok/s"
         if not pane.error:
-            found.append(Sentence(f"{label} wrote {len(pane.tokens)} tokens{how}."))
-    return found
+            sentences.append(Sentence(f"{label} wrote {len(pane.tokens)} tokens{speed_words}."))
+    return sentences
 
 
 def _failed(panes: Sequence[Answered], names: Sequence[str]) -> list[Sentence]:
@@ -156,27 +158,27 @@ def _failed(panes: Sequence[Answered], names: Sequence[str]) -> list[Sentence]:
     return [Sentence(f"{label} failed: {error.message}", "worse", error.hint) for label, error in failed]
 
 
-def _ratios(outcome: Row, moved: ForcedSummary | None) -> Numbers:
-    found = [
+def _ratios(outcome: Row, divergence: ForcedSummary | None) -> Numbers:
+    numbers = [
         Number(formatting.ratio(outcome.get("size_ratio")), "size"),
         Number(formatting.ratio(outcome.get("memory_ratio")), "memory"),
         Number(formatting.ratio(outcome.get("decode_ratio")), "decode speed"),
     ]
-    if moved:
-        found += [
-            Number(nats(moved.kld_mean), "mean KLD, nats"),
-            Number(formatting.chance(moved.top1_agreement), "same top token"),
+    if divergence:
+        numbers += [
+            Number(nats(divergence.kld_mean), "mean KLD, nats"),
+            Number(formatting.chance(divergence.top1_agreement), "same top token"),
         ]
-    return Numbers(tuple(found))
+    return Numbers(tuple(numbers))
 
 
 def _summary(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Table:
-    moved = any(map(_moved, panes))
+    has_divergence = any(map(_divergence, panes))
     headings = [
         Heading("Variant", words=True), Heading("Size"), Heading("Decode", "tok/s"), Heading("First token", "ms"),
         Heading("Peak memory"),
     ]  # fmt: skip
-    lines = []
+    rows = []
     for number, (pane, label) in enumerate(zip(panes, names, strict=True)):
         timing = pane.timing()
         cells = [
@@ -186,34 +188,34 @@ def _summary(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Table
             Cell(formatting.milliseconds(timing.ttft_s)),
             Cell(formatting.size(pane.peak_memory_bytes)),
         ]
-        if moved:
-            own = _moved(pane)
-            cells.append(Cell(nats(own.kld_mean) if own else formatting.UNKNOWN))
-        lines.append(tuple(cells))
-    return Table("", (*headings, *([Heading("Mean KLD", "nats")] if moved else [])), tuple(lines))
+        if has_divergence:
+            summary = _divergence(pane)
+            cells.append(Cell(nats(summary.kld_mean) if summary else formatting.UNKNOWN))
+        rows.append(tuple(cells))
+    return Table("", (*headings, *([Heading("Mean KLD", "nats")] if has_divergence else [])), tuple(rows))
 
 
 def _metrics(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Table:
-    """A row for each metric, a column for each pane: reads well on a phone too."""
+    """Return a table with a row per metric and a column per pane, which fits a phone."""
     timings = [pane.timing() for pane in panes]
 
     def row(name: str, unit: str, values: Sequence[str]) -> tuple[Cell, ...]:
         return (Cell(name, unit), *map(Cell, values))
 
-    def timed(name: str, unit: str, of: Any, form: Any) -> tuple[Cell, ...]:
-        return row(name, unit, [form(of(timing)) for timing in timings])
+    def timed(name: str, unit: str, getter: Any, to_text: Any) -> tuple[Cell, ...]:
+        return row(name, unit, [to_text(getter(timing)) for timing in timings])
 
-    def ms(name: str, of: Any) -> tuple[Cell, ...]:
-        return timed(name, "ms", of, formatting.milliseconds)
+    def ms(name: str, getter: Any) -> tuple[Cell, ...]:
+        return timed(name, "ms", getter, formatting.milliseconds)
 
-    def tokens(name: str, of: Any) -> tuple[Cell, ...]:
-        return timed(name, "tokens", of, lambda value: f"{value:,}")
+    def tokens(name: str, getter: Any) -> tuple[Cell, ...]:
+        return timed(name, "tokens", getter, lambda value: f"{value:,}")
 
     facts = [facts_of(run, number) for number in range(len(panes))]
-    bits = [one.get("bits_per_weight") for one in facts]
-    found = [
-        row("Size on disk", "", [formatting.size(one.get("bytes")) for one in facts]),
-        row("Bits per weight", "", [formatting.figure(one) for one in bits]),
+    bits = [variant.get("bits_per_weight") for variant in facts]
+    rows = [
+        row("Size on disk", "", [formatting.size(variant.get("bytes")) for variant in facts]),
+        row("Bits per weight", "", [formatting.figure(value) for value in bits]),
         timed("Decode speed", "tok/s", lambda t: t.decode_tok_s, formatting.figure),
         timed("Prefill speed", "tok/s", lambda t: t.prefill_tok_s, formatting.figure),
         ms("Time to first token", lambda t: t.ttft_s),
@@ -225,10 +227,16 @@ def _metrics(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Table
         tokens("Answer", lambda t: t.output_tokens),
         row("Peak memory", "", [formatting.size(pane.peak_memory_bytes) for pane in panes]),
     ]
-    if any(moved := [_moved(pane) for pane in panes]):
-        found += [
-            row("Mean KLD", "nats", [nats(one.kld_mean) if one else formatting.UNKNOWN for one in moved]),
-            row("Same top token", "", [formatting.percent(one.top1_agreement if one else None) for one in moved]),
+    if any(summaries := [_divergence(pane) for pane in panes]):
+        rows += [
+            row(
+                "Mean KLD", "nats", [nats(summary.kld_mean) if summary else formatting.UNKNOWN for summary in summaries]
+            ),
+            row(
+                "Same top token",
+                "",
+                [formatting.percent(summary.top1_agreement if summary else None) for summary in summaries],
+            ),
         ]
     clocks = {pane.trace().clock for pane in panes}
     clock = "Times are the engine’s own clock." if clocks == {"engine"} else (
@@ -236,46 +244,46 @@ def _metrics(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Table
         else "One side is timed by its engine, another at arrival."
     )  # fmt: skip
     headings = (Heading("", words=True), *(Heading(name) for name in names))
-    return Table("Every number", headings, tuple(found), clock)
+    return Table("Every number", headings, tuple(rows), clock)
 
 
 def _conditions(run: Run, panes: Sequence[Answered]) -> tuple[tuple[str, str], ...]:
     kernels = dict.fromkeys(pane.loaded.kernel for pane in panes if pane.loaded and pane.loaded.kernel)
     template = panes[0].prompt.template if panes and panes[0].prompt else ""
     prompts = {"chat": "the model’s chat template", "raw": "raw text, no template", "remote": "the endpoint’s template"}
-    found = [
+    pairs = [
         ("Sampling", str(panes[0].sampling) if panes and run.settings.get("sampling") else ""),
         ("Prompt", prompts.get(template, "")),
         ("Turns", "all at once, so times are contended" if run.settings.get("at_once") else "one after the other"),
         ("Kernels", "; ".join(kernels)),
     ]
-    return tuple((name, value) for name, value in found if value)
+    return tuple((name, value) for name, value in pairs if value)
 
 
 def _plots(panes: Sequence[Answered], names: Sequence[str]) -> list[Plot]:
-    """The gap before each token, and how far each variant is from the reference at each of its tokens."""
+    """Return the plots of the gap before each token, and of the divergence at each token of the reference."""
     looks = [LOOKS[number % len(LOOKS)] for number in range(len(panes))]
     gaps = [
         plots.Series(name, tuple(1e3 * gap for gap in pane.gaps_s), look)
         for pane, name, look in zip(panes, names, looks, strict=True)
         if pane.gaps_s
     ]
-    moved = [
+    divergences = [
         plots.Series(name, tuple(positions(pane)), look)
         for pane, name, look in zip(panes, names, looks, strict=True)
         if positions(pane)
     ]
-    found = []
+    token_plots = []
     if gaps:
-        said = "after the first, whose time is the prompt’s"
-        found.append(plots.lines("Time before each token", gaps, "ms", "token of the answer", said))
-    if moved:
-        said, across = "the reference’s own answer, forced; this prompt only", "token of the reference’s answer"
-        found.append(plots.lines("Divergence at each token", moved, "KLD, nats", across, said))
-    return found
+        caption = "after the first, whose time is the prompt’s"
+        token_plots.append(plots.lines("Time before each token", gaps, "ms", "token of the answer", caption))
+    if divergences:
+        caption, across = "the reference’s own answer, forced; this prompt only", "token of the reference’s answer"
+        token_plots.append(plots.lines("Divergence at each token", divergences, "KLD, nats", across, caption))
+    return token_plots
 
 
-# Answers, token by token, with their places on the colour scales.
+# Answers, token by token, with their values on the colour scales.
 
 
 def engine_of(pane: Answered) -> str:
@@ -283,22 +291,22 @@ def engine_of(pane: Answered) -> str:
 
 
 def facts_of(run: Run, number: int) -> Mapping[str, Any]:
-    """How the run describes the variant of a pane."""
+    """Return the run's facts of the variant of a pane; {} without any."""
     return run.variants[number] if number < len(run.variants) else {}
 
 
 def exchange(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Exchange:
     prompt = run.result.get("prompt") or {}
     messages = prompt.get("messages")
-    turns = [(str(one["role"]), str(one["content"])) for one in messages or ()] or [
+    turns = [(str(message["role"]), str(message["content"])) for message in messages or ()] or [
         ("text", str(prompt.get("text", "")))
     ]
     steps = [1e3 * token.step_s for pane in panes for token in pane.tokens[1:]]
     low, high = _time_scale(steps)
-    klds = {number: positions(pane) for number, pane in enumerate(panes) if _moved(pane)}
-    top = quantile([value for own in klds.values() for value in own], 0.98) if any(klds.values()) else 0.0
+    klds = {number: positions(pane) for number, pane in enumerate(panes) if _divergence(pane)}
+    top = quantile([value for values in klds.values() for value in values], 0.98) if any(klds.values()) else 0.0
     answers = [
-        _answer(run, number, panes, names[number], (low, high), _own(panes, number, klds), top)
+        _answer(run, number, panes, names[number], (low, high), _coloured_klds(panes, number, klds), top)
         for number in range(len(panes))
     ]
     scales = [
@@ -311,7 +319,7 @@ def exchange(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Excha
 
 
 def _time_scale(steps: Sequence[float]) -> tuple[float, float]:
-    """The page's: one for all panes, so that equal colours mean equal times."""
+    """Return the ends of the time scale in ms, the same for all panes, so that equal colours mean equal times."""
     if not steps:
         return 0.0, 1.0
     low = quantile(steps, 0.05)
@@ -319,22 +327,24 @@ def _time_scale(steps: Sequence[float]) -> tuple[float, float]:
 
 
 def positions(pane: Answered) -> list[float]:
-    """KLD at each token of the reference's answer, nats; [] where that was not measured."""
+    """Return the KLD at each token of the reference's answer, nats; [] where it was not measured."""
     return [token.kld for token in pane.forced.tokens] if pane.forced else []
 
 
-def _own(panes: Sequence[Answered], number: int, klds: Mapping[int, Sequence[float]]) -> Sequence[float]:
-    """What colours a pane's tokens by divergence: its own up to where the texts part; the reference has the first's."""
+def _coloured_klds(panes: Sequence[Answered], number: int, klds: Mapping[int, Sequence[float]]) -> Sequence[float]:
+    """Return the KLD that colours a pane's tokens: its own up to the first different token; for the reference the first
+    other pane's.
+    """
     if number == 0:
         return next(iter(klds.values()), ())
-    own = klds.get(number, ())
+    pane_klds = klds.get(number, ())
     split = diverges_at(panes[0], panes[number])
-    return own[: split.index] if split else own
+    return pane_klds[: split.index] if split else pane_klds
 
 
 def _answer(
     run: Run, number: int, panes: Sequence[Answered], label: str, scale: tuple[float, float],
-    moved: Sequence[float], top: float,
+    klds: Sequence[float], top: float,
 ) -> Answer:  # fmt: skip
     pane = panes[number]
     facts = facts_of(run, number)
@@ -356,9 +366,9 @@ def _answer(
     )
     reason = pane.finish_reason
     ending = [f"{len(pane.tokens):,} tokens", ENDINGS.get(str(reason), "")]
-    parts = split.index if split else None
+    split_index = split.index if split else None
     pieces = [
-        _piece(token, index, scale, moved[index] if index < len(moved) else None, top, index == parts)
+        _piece(token, index, scale, klds[index] if index < len(klds) else None, top, index == split_index)
         for index, token in enumerate(pane.tokens)
     ]
     return Answer(
@@ -378,11 +388,13 @@ def _piece(token: Token, index: int, scale: tuple[float, float], kld: float | No
     low, high = scale
     ms = 1e3 * token.step_s
     share = None if token.logprob is None else exp(token.logprob)
-    read = ", the prompt included" if index == 0 else ""
-    about = [f"{formatting.shown(token.piece)} · token {index + 1}", f"{formatting.figure(ms)} ms{read}"]
+    prompt_note = ", the prompt included" if index == 0 else ""
+    about = [f"{formatting.shown(token.piece)} · token {index + 1}", f"{formatting.figure(ms)} ms{prompt_note}"]
     if share is not None:
         about[1] += f" · probability {formatting.chance(share)}"
-    about += [f"{formatting.chance(exp(one.logprob))}  {formatting.shown(one.text)}" for one in token.top]
+    about += [
+        f"{formatting.chance(exp(candidate.logprob))}  {formatting.shown(candidate.text)}" for candidate in token.top
+    ]
     if kld is not None:
         about.append(f"KLD here {nats(kld)} nats")
     return Piece(
