@@ -27,7 +27,7 @@ from playground.evaluate.items import Item, parse
 from playground.evaluate.report import conditions, warnings, with_labels
 from playground.evaluate.verdict import is_share, sentences
 from playground.report import paths
-from playground.report.paths import travelling, without_paths
+from playground.report.paths import without_machine_paths, without_paths
 from playground.store import database, folders, runs
 from playground.store.schema import Job, Run
 from playground.web.jobs import JobCards, Queue
@@ -305,7 +305,7 @@ def view(run: Run, *, owner: bool) -> dict[str, Any]:
 def _csv(run: Run) -> str:
     """Return the content of the run's `/run/ID.csv`."""
     kind = divergence_report if run.kind == "divergence" else report
-    return formatting.as_csv(kind.COLUMNS, kind.rows(travelling(run)))
+    return formatting.as_csv(kind.COLUMNS, kind.rows(without_machine_paths(run)))
 
 
 def _as_evaluation(row: Mapping[str, Any]) -> dict[str, Any]:

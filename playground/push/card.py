@@ -86,7 +86,9 @@ def _front_matter(
         "pipeline_tag": "text-generation",
         "license": base.license,
         "tags": list(dict.fromkeys(tags)),
-        "model-index": report_card.entry(repository.rpartition("/")[2] or variant.name, index(variant, measurements)),
+        "model-index": report_card.model_index_entry(
+            repository.rpartition("/")[2] or variant.name, index(variant, measurements)
+        ),
     }
     fields = {key: value for key, value in front.items() if value}
     return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---"

@@ -1,4 +1,4 @@
-"""One HTML file for one run: everything in it, nothing fetched, readable without its script and on paper."""
+"""Render a run as one HTML file that loads nothing and is readable without its script and on paper."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from playground.report.plots import figures
 from playground.store.schema import Run
 
 HERE = Path(__file__).parent
-WIDE, HALF, PHONE = 1040, 492, 320  # pixels that a plot gets
+WIDE, HALF, PHONE = 1040, 492, 320  # width of a plot, pixels
 
 
-SECTIONS: dict[type[Part], str] = {  # of a page: what stands together, by the name that the template has for it
+SECTIONS: dict[type[Part], str] = {  # type of a part → section of the template
     Sentence: "verdict", Caveats: "verdict", Numbers: "verdict", Note: "note", Exchange: "exchange", Plot: "plots",
     Table: "table", Conditions: "conditions",
 }  # fmt: skip
 
 
 def html(report: Report, run: Run) -> str:
-    """The file. `run` is one without paths of this machine."""
+    """Return the HTML file. `run` must be without paths of this machine."""
     script, style = _static("export.js"), _static("export.css")
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -50,7 +50,7 @@ def html(report: Report, run: Run) -> str:
     return _environment().get_template("run.html").render(
         report=report,
         sections=_sections(report),
-        drawn=_drawn(report.all(Plot)),
+        pictures=_pictures(report.all(Plot)),
         policy=policy,
         script=script,
         style=style,
@@ -63,14 +63,14 @@ def html(report: Report, run: Run) -> str:
 
 
 def _sections(report: Report) -> list[tuple[str, list[Part]]]:
-    """The parts in their order, those that stand together in one section."""
-    shown = [part for part in report.parts if type(part) in SECTIONS]
-    return [(name, list(parts)) for name, parts in groupby(shown, lambda part: SECTIONS[type(part)])]
+    """Return sections as (name, parts): consecutive parts of the same section together."""
+    visible = [part for part in report.parts if type(part) in SECTIONS]
+    return [(name, list(parts)) for name, parts in groupby(visible, lambda part: SECTIONS[type(part)])]
 
 
-def _drawn(plots: Sequence[Plot]) -> dict[int, tuple[str, str]]:
-    """Each plot, by its `id`, for a desk and for a phone: the style sheet shows one. "": it could not be drawn."""
-    pictures = svg.drawn([(plot, width) for plot in plots for width in (WIDE if plot.wide else HALF, PHONE)])
+def _pictures(plots: Sequence[Plot]) -> dict[int, tuple[str, str]]:
+    """Return (desk, phone) SVG of each plot by its `id`; the style sheet shows one. "" where drawing failed."""
+    pictures = svg.draw([(plot, width) for plot in plots for width in (WIDE if plot.wide else HALF, PHONE)])
     return dict(zip(map(id, plots), zip(pictures[::2], pictures[1::2], strict=True), strict=True))
 
 
@@ -79,7 +79,7 @@ def _of(parts: Sequence[Part], name: str) -> list[Part]:
 
 
 def at(interval: Interval, value: float) -> str:
-    """Where a value stands on the scale of an interval, in percent of its width."""
+    """Return the position of a value on the scale of an interval, in percent of its width."""
     share = 0.5 + 0.48 * max(-1.0, min(1.0, value / interval.reach if interval.reach else 0.0))
     return f"{100 * share:.1f}%"
 

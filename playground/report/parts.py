@@ -1,6 +1,6 @@
-"""What one run says: a report is a title and a list of parts, and every form of it is a walk over them.
+"""The report of a run: a title and a list of parts. Each export format walks over them.
 
-Text in parts is plain: whoever writes a form escapes it there.
+Text in parts is plain: each format escapes it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 Kind = Literal["", "reference", "worse", "withheld", "better", "same"]
-MANY = 4  # columns
+MAX_PHONE_COLUMNS = 4  # of a table
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of the verdict. `rest`: what else is to say; `note`: what the variant gains; `why`: the cause."""
+    """One sentence of the verdict. `rest`: details; `note`: what the variant gains; `why`: the cause."""
 
     text: str
     kind: Kind = ""
@@ -26,7 +26,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Caveats:
-    """Short phrases that belong to every sentence. A verdict ends with them, also where there are none."""
+    """Short phrases that hold for the whole verdict. Every report has this part, also without a phrase."""
 
     texts: tuple[str, ...] = ()
 
@@ -41,14 +41,14 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Where there is one variant only."""
+    """Large figures beside the verdict, if the run has one variant beside the reference."""
 
-    shown: tuple[Number, ...]
+    numbers: tuple[Number, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """Of a column. `words`: it holds text, so it stands to the left."""
+    """The heading of a column. `words`: its cells hold text and are aligned left."""
 
     name: str
     unit: str = ""
@@ -67,7 +67,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value of a table. `note` stands small under it, `share` (0 to 1) is a thin bar."""
+    """A table cell. `note` is small text below it, `share` (0 to 1) a thin bar."""
 
     text: str
     note: str = ""
@@ -78,7 +78,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A row of one cell only begins a group of rows."""
+    """A table. A row with a single cell is the title of the rows below it."""
 
     title: str
     headings: tuple[Heading, ...]
@@ -87,16 +87,16 @@ class Table:
 
     @property
     def wide(self) -> bool:
-        """Too many columns for a phone: there its rows become lists."""
-        return len(self.headings) > MANY
+        """Return whether it has too many columns for a phone, where its rows become lists."""
+        return len(self.headings) > MAX_PHONE_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
     """A plot as a Vega-Lite specification, for any width and both themes.
 
-    alt   what it shows, for whoever cannot see it
-    keys  a look of a mark, what it stands for
+    alt   alternative text
+    keys  legend: (look of a mark, its meaning)
     wide  takes the whole width of a page
     """
 
@@ -109,13 +109,13 @@ class Plot:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The figures that it draws, at most 5,000 lines."""
+        """Return its data, at most 5,000 rows."""
         return list(self.spec["data"]["values"])
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Why a number may not mean what it seems to. `withholds`: no verdict is given."""
+    """A warning about a number. `withholds`: there is no verdict because of it."""
 
     texts: tuple[str, ...]
     withholds: bool = False
@@ -124,24 +124,25 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The most important numbers, the reference first: what a picture of the verdict has room for."""
+    """The most important numbers, the reference first, for the picture of the verdict."""
 
     table: Table
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What everything was measured under, as (name, words)."""
+    """The conditions of the measurement as (name, text)."""
 
     rows: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One token of an answer; `time`, `unlikely` and `moved` are its place on each colour scale, 0 to 1.
+    """One token of an answer; `time`, `unlikely` and `moved` are its values on the colour scales, 0 to 1.
 
-    at_s   when it came, seconds after the request was accepted
-    facts  lines that say what is known of it
+    at_s   seconds from the accepted request to the token
+    facts  lines of its tooltip
+    parts  whether the texts differ from this token on
     """
 
     text: str
@@ -155,7 +156,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One pane. `rest` is text after the last token, `failure` what went wrong."""
+    """The answer of a pane. `rest` is text after the last token, `failure` the error."""
 
     label: str
     facts: str
@@ -170,7 +171,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the weakest and the strongest colour of a token stand for."""
+    """The values of the weakest and the strongest colour of a token."""
 
     key: Literal["time", "prob", "kld"]
     name: str
@@ -193,10 +194,10 @@ P = TypeVar("P", bound=Part)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything a run says, in the order in which it is shown.
+    """The report of a run, its parts in the order in which they are shown.
 
-    kind  "Comparison": what was done, for people
-    note  the owner's words
+    kind  title of the kind of run: "Comparison"
+    note  written by the owner
     """
 
     kind: str
@@ -208,23 +209,23 @@ class Report:
     note: str = ""
 
     def all(self, kind: type[P]) -> list[P]:
-        """The parts of one kind."""
+        """Return the parts of one type."""
         return [part for part in self.parts if isinstance(part, kind)]
 
 
 def plain_table(title: str, words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table of texts: columns called `words` stand to the left, those called `numbers` to the right."""
+    """Return a table of texts: columns called `words` are aligned left, those called `numbers` right."""
     headings = [*(Heading(name, words=True) for name in words), *map(Heading, numbers)]
     return Table(title, tuple(headings), tuple(tuple(map(Cell, row)) for row in rows))
 
 
 def labels(variants: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names that tell the variants apart: two of one label by their engines, or else by their ids."""
-    named = [str(variant.get("label") or variant["id"]) for variant in variants]
-    engines = [(label, variant.get("engine")) for label, variant in zip(named, variants, strict=True)]
-    found = []
-    for label, engine, variant in zip(named, engines, variants, strict=True):
-        if named.count(label) > 1:
+    """Return distinct names of the variants: the label, with the engine or else the id where labels are equal."""
+    plain_labels = [str(variant.get("label") or variant["id"]) for variant in variants]
+    engines = [(label, variant.get("engine")) for label, variant in zip(plain_labels, variants, strict=True)]
+    distinct = []
+    for label, engine, variant in zip(plain_labels, engines, variants, strict=True):
+        if plain_labels.count(label) > 1:
             label = f"{label} in {engine[1]}" if engines.count(engine) == 1 else str(variant["id"])
-        found.append(label)
-    return found
+        distinct.append(label)
+    return distinct

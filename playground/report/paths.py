@@ -1,4 +1,4 @@
-"""Take the paths of this machine out of a run that leaves it."""
+"""Remove the paths of this machine from a run before it is exported or shown to a visitor."""
 
 from __future__ import annotations
 
@@ -9,66 +9,68 @@ from typing import Any
 from playground.settings import settings
 from playground.store.schema import Run
 
-ELSEWHERE = "…"
+PLACEHOLDER = "…"
 
 
 def run(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's row, or part of one: of a local model, a text file and a folder only the last name."""
+    """Return a run's row, or part of one, with paths of models, texts and folders cut to their last part."""
     divergence = (row.get("settings") or {}).get("divergence")
-    made = (row.get("result") or {}).get("row") or {}  # of a quantization
+    quantized = (row.get("result") or {}).get("row") or {}  # of a quantization
     names = [
         row.get("model", ""),
         *(name for variant in row["variants"] for name in _with_and_without_engine(str(variant["id"]))),
         divergence.get("text", "") if isinstance(divergence, Mapping) else "",
         (row.get("settings") or {}).get("text", ""),
-        *((made.get("path", ""), made.get("recipe_path", "")) if isinstance(made, Mapping) else ()),
-        *_calibrations(row),
+        *((quantized.get("path", ""), quantized.get("recipe_path", "")) if isinstance(quantized, Mapping) else ()),
+        *_calibration_sources(row),
     ]
     return dict(without_paths(dict(row), names))
 
 
-def travelling(found: Run) -> Run:
-    """The same run without paths of this machine."""
-    return Run(**run(found.as_row()))
+def without_machine_paths(stored: Run) -> Run:
+    """Return the run without paths of this machine."""
+    return Run(**run(stored.as_row()))
 
 
 def _with_and_without_engine(name: str) -> tuple[str, ...]:
-    """A bench names addresses in its variants, "/models/tiny@vllm", and the variant alone in its rows."""
+    """Return a name with and without its engine: a bench has "/models/tiny@vllm" in its variants, not in its rows."""
     return name, name.rpartition("@")[0]
 
 
-def _calibrations(value: Any) -> list[str]:
-    """Sources of calibration text, wherever a recipe stands in the row."""
+def _calibration_sources(value: Any) -> list[str]:
+    """Return the sources of calibration text of all recipes in the row."""
     if isinstance(value, Mapping):
-        here = value.get("calibration")
-        own = [str(here.get("source", ""))] if isinstance(here, Mapping) else []
-        return own + [found for one in value.values() for found in _calibrations(one)]
-    return [found for one in value for found in _calibrations(one)] if isinstance(value, list | tuple) else []
+        calibration = value.get("calibration")
+        sources = [str(calibration.get("source", ""))] if isinstance(calibration, Mapping) else []
+        return sources + [source for part in value.values() for source in _calibration_sources(part)]
+    return (
+        [source for part in value for source in _calibration_sources(part)] if isinstance(value, list | tuple) else []
+    )
 
 
 def without_paths(value: Any, names: Iterable[Any]) -> Any:
-    """Text, lists and dicts, with every path that one of `names` begins with cut to its last part; and this program's
-    own folders too.
+    """Return text, lists and dicts in which the path of each name is cut to its last part, and this program's folders
+    are replaced by `PLACEHOLDER`.
     """
-    shorter = {place: Path(place).name or ELSEWHERE for name in names if (place := _place(str(name or "")))}
-    own = (settings().data, settings().cache, settings().datasets, Path.home())
-    shorter |= {str(path): ELSEWHERE for path in own if path is not None and len(str(path)) > 1}
-    return _replaced(value, dict(sorted(shorter.items(), key=lambda pair: -len(pair[0]))))
+    shorter = {place: Path(place).name or PLACEHOLDER for name in names if (place := _path_of(str(name or "")))}
+    folders = (settings().data, settings().cache, settings().datasets, Path.home())
+    shorter |= {str(path): PLACEHOLDER for path in folders if path is not None and len(str(path)) > 1}
+    return _replace(value, dict(sorted(shorter.items(), key=lambda pair: -len(pair[0]))))
 
 
-def _place(name: str) -> str:
-    """The path that the name of a model or variant begins with, "" where it is none."""
+def _path_of(name: str) -> str:
+    """Return the path at the start of the name of a model or variant; "" if there is none."""
     if not name.startswith(("/", "~", "./", "../")):
         return ""
     model, colon, _ = name.rpartition(":")
     return model if colon and not Path(name).exists() else name
 
 
-def _replaced(value: Any, shorter: Mapping[str, str]) -> Any:
+def _replace(value: Any, shorter: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         for place, name in shorter.items():
             value = value.replace(place, name)
         return value
     if isinstance(value, Mapping):
-        return {_replaced(key, shorter): _replaced(one, shorter) for key, one in value.items()}
-    return [_replaced(one, shorter) for one in value] if isinstance(value, list | tuple) else value
+        return {_replace(key, shorter): _replace(part, shorter) for key, part in value.items()}
+    return [_replace(part, shorter) for part in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""The verdict as a picture, 1200 × 630: what a chat or a social network shows of a link."""
+"""Draw the verdict as a PNG of 1200 × 630 pixels, the preview of a link in chats and social networks."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from PIL import Image, ImageDraw, ImageFont
 from playground import formatting
 from playground.report.parts import Caveats, Cell, Picture, Report, Sentence, Table
 
-WIDTH, HEIGHT, EDGE = 1200, 630, 56
-BOTTOM = HEIGHT - 72  # of the table
-ROWS = 6  # variants in the picture; the rest is counted
-ROW, HEAD = 44, 58  # pixels, at least
-BACK, INK, MUTE, LINE, SOFT = "#ffffff", "#15181d", "#5f6774", "#e1e4ea", "#f1f3f6"
+WIDTH, HEIGHT, MARGIN = 1200, 630, 56
+BOTTOM = HEIGHT - 72  # y of the table's end
+MAX_ROWS = 6  # variants in the table; below it stands the number of the others
+ROW_HEIGHT, HEAD_HEIGHT = 44, 58  # minimum, pixels
+BACKGROUND, INK, MUTE, LINE, SOFT = "#ffffff", "#15181d", "#5f6774", "#e1e4ea", "#f1f3f6"
 ACCENT, BAD, GREY = "#4f46e5", "#b42318", "#737b88"
 COLOURS = {"worse": BAD, "better": ACCENT, "same": MUTE, "withheld": MUTE}
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def png(report: Report) -> bytes:
-    """The picture: the verdict's sentences, and the table of the report's `Picture`."""
-    (shown,) = report.all(Picture)
-    image = Image.new("RGB", (WIDTH, HEIGHT), BACK)
+    """Return a PNG with the sentences of the verdict and the table of the report's `Picture`."""
+    (picture,) = report.all(Picture)
+    image = Image.new("RGB", (WIDTH, HEIGHT), BACKGROUND)
     drawing = ImageDraw.Draw(image)
     drawing.rectangle((0, 0, 12, HEIGHT), fill=ACCENT)
     y = _head(drawing, report)
-    count = min(ROWS, len(shown.table.rows))
-    y = _verdict(drawing, report.all(Sentence), y, BOTTOM - (HEAD + ROW * count if count else 0) - y)
-    _table(drawing, shown.table, y + 12, count)
+    count = min(MAX_ROWS, len(picture.table.rows))
+    y = _verdict(drawing, report.all(Sentence), y, BOTTOM - (HEAD_HEIGHT + ROW_HEIGHT * count if count else 0) - y)
+    _table(drawing, picture.table, y + 12, count)
     _foot(drawing, report)
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
@@ -41,119 +41,120 @@ def png(report: Report) -> bytes:
 
 @cache
 def font(size: int, *, bold: bool = False) -> Font:
-    """IBM Plex Sans, which comes with gradio; without it the font inside Pillow, which knows fewer characters."""
-    found = importlib.util.find_spec("gradio")
-    places = found.submodule_search_locations if found else None
-    for place in places or ():
-        folder = Path(place) / "templates/frontend/static/fonts/IBMPlexSans"
+    """Return IBM Plex Sans, which gradio brings; without gradio Pillow's font, which has fewer characters."""
+    spec = importlib.util.find_spec("gradio")
+    folders = spec.submodule_search_locations if spec else None
+    for root in folders or ():
+        folder = Path(root) / "templates/frontend/static/fonts/IBMPlexSans"
         if (file := folder / f"IBMPlexSans-{'Bold' if bold else 'Regular'}.woff2").exists():
             return ImageFont.truetype(str(file), size)
     return ImageFont.load_default(size)
 
 
-def wrapped(text: str, shape: Font, width: float, lines: int) -> list[str]:
-    """At most so many lines; what does not fit ends in an ellipsis. A word longer than a line is cut."""
-    found: list[str] = []
-    rest = formatting.whole(text).split(" ")
-    while rest and len(found) < lines:
-        line = fitted(rest.pop(0), shape, width)
-        while rest and shape.getlength(f"{line} {rest[0]}") <= width:
-            line = f"{line} {rest.pop(0)}"
-        found.append(line)
-    if rest and found:
-        found[-1] = fitted(f"{found[-1]} {rest[0]}…", shape, width) if shape.getlength(f"{found[-1]}…") > width else (
-            f"{found[-1]}…"
-        )  # fmt: skip
-    return found
+def wrap(text: str, face: Font, width: float, lines: int) -> list[str]:
+    """Return the text in at most `lines` lines of `width` pixels; text that does not fit ends in an ellipsis."""
+    wrapped_lines: list[str] = []
+    words = formatting.whole(text).split(" ")
+    while words and len(wrapped_lines) < lines:
+        line = fit(words.pop(0), face, width)
+        while words and face.getlength(f"{line} {words[0]}") <= width:
+            line = f"{line} {words.pop(0)}"
+        wrapped_lines.append(line)
+    if words and wrapped_lines:
+        last = wrapped_lines[-1]
+        wrapped_lines[-1] = (
+            fit(f"{last} {words[0]}…", face, width) if face.getlength(f"{last}…") > width else f"{last}…"
+        )
+    return wrapped_lines
 
 
-def fitted(text: str, shape: Font, width: float) -> str:
-    """One line that is no wider."""
-    if shape.getlength(text) <= width:
+def fit(text: str, face: Font, width: float) -> str:
+    """Return the text, shortened by an ellipsis to `width` pixels."""
+    if face.getlength(text) <= width:
         return text
-    while text and shape.getlength(f"{text}…") > width:
+    while text and face.getlength(f"{text}…") > width:
         text = text[:-1]
     return f"{text.rstrip()}…"
 
 
 def _head(drawing: ImageDraw.ImageDraw, report: Report) -> int:
-    drawing.text((EDGE, 40), report.kind, font=font(26, bold=True), fill=ACCENT)
-    after = EDGE + font(26, bold=True).getlength(report.kind) + 16
-    about = report.title if report.model in report.title else f"{report.model} · {report.title}"
-    drawing.text((after, 40), fitted(about, font(26), WIDTH - EDGE - after), font=font(26), fill=MUTE)
+    drawing.text((MARGIN, 40), report.kind, font=font(26, bold=True), fill=ACCENT)
+    title_x = MARGIN + font(26, bold=True).getlength(report.kind) + 16
+    title = report.title if report.model in report.title else f"{report.model} · {report.title}"
+    drawing.text((title_x, 40), fit(title, font(26), WIDTH - MARGIN - title_x), font=font(26), fill=MUTE)
     return 92
 
 
 def _verdict(drawing: ImageDraw.ImageDraw, sentences: Sequence[Sentence], y: int, room: int) -> int:
-    """The first sentence large, the others as there is room."""
-    for number, one in enumerate(sentences):
-        shape = font(44 if number == 0 else 26, bold=number == 0)
+    """Draw the first sentence large, the others if there is room; return the y below them."""
+    for number, sentence in enumerate(sentences):
+        face = font(44 if number == 0 else 26, bold=number == 0)
         step = 54 if number == 0 else 36
-        left = room // step
-        if left < 1:
+        lines_left = room // step
+        if lines_left < 1:
             break
-        lines = wrapped(one.text, shape, WIDTH - 2 * EDGE, min(left, 3 if number == 0 else 1))
+        lines = wrap(sentence.text, face, WIDTH - 2 * MARGIN, min(lines_left, 3 if number == 0 else 1))
         for line in lines:
-            drawing.text((EDGE, y), line, font=shape, fill=INK)
+            drawing.text((MARGIN, y), line, font=face, fill=INK)
             y, room = y + step, room - step
         y, room = y + 8, room - 8
-        detail = one.rest or one.note
+        detail = sentence.rest or sentence.note
         if number == 0 and detail and room >= 36:
-            for line in wrapped(detail, font(26), WIDTH - 2 * EDGE, min(2, room // 36)):
-                drawing.text((EDGE, y), line, font=font(26), fill=MUTE)
+            for line in wrap(detail, font(26), WIDTH - 2 * MARGIN, min(2, room // 36)):
+                drawing.text((MARGIN, y), line, font=font(26), fill=MUTE)
                 y, room = y + 36, room - 36
             y, room = y + 8, room - 8
     return y
 
 
 def _table(drawing: ImageDraw.ImageDraw, table: Table, y: float, count: int) -> None:
-    """As large as the room allows: a row is 44 to 76 pixels high, and its figures grow with it."""
+    """Draw the table as large as fits: a row is 44 to 76 pixels high, and its text grows with it."""
     if not count:
         return
-    row_height = max(ROW, min(76, (BOTTOM - y - HEAD) / count))
-    size = round(27 * min(1.4, row_height / ROW))
-    y = max(y, BOTTOM - HEAD - row_height * count)
+    row_height = max(ROW_HEIGHT, min(76, (BOTTOM - y - HEAD_HEIGHT) / count))
+    size = round(27 * min(1.4, row_height / ROW_HEIGHT))
+    y = max(y, BOTTOM - HEAD_HEIGHT - row_height * count)
     first = _first_column(table, size)
-    step = (WIDTH - 2 * EDGE - first) / max(1, len(table.headings) - 1)
+    step = (WIDTH - 2 * MARGIN - first) / max(1, len(table.headings) - 1)
     for number, heading in enumerate(table.headings):
         if number:
-            end = EDGE + first + step * number
+            end = MARGIN + first + step * number
             for text, largest, down in ((heading.name, 21, 0), (heading.unit, 17, 27)):
-                shape = _shrunk(text, largest, step - 10)
-                drawing.text((end, y + down + 20), fitted(text, shape, step - 10), font=shape, fill=MUTE, anchor="rs")
-    y += HEAD
+                face = _largest_font(text, largest, step - 10)
+                drawing.text((end, y + down + 20), fit(text, face, step - 10), font=face, fill=MUTE, anchor="rs")
+    y += HEAD_HEIGHT
     for row in table.rows[:count]:
         if row[0].kind == "reference":
-            drawing.rectangle((EDGE - 14, y, WIDTH - EDGE + 14, y + row_height), fill=SOFT)
-        drawing.line((EDGE, y, WIDTH - EDGE, y), fill=LINE)
+            drawing.rectangle((MARGIN - 14, y, WIDTH - MARGIN + 14, y + row_height), fill=SOFT)
+        drawing.line((MARGIN, y, WIDTH - MARGIN, y), fill=LINE)
         middle, bold = y + row_height / 2, font(size, bold=True)
-        drawing.text((EDGE, middle), fitted(row[0].text, bold, first - 16), font=bold, fill=INK, anchor="lm")
+        drawing.text((MARGIN, middle), fit(row[0].text, bold, first - 16), font=bold, fill=INK, anchor="lm")
         for number, cell in enumerate(row[1:], 1):
-            _value(drawing, cell, EDGE + first + step * number, middle, step - 12, size)
+            _value(drawing, cell, MARGIN + first + step * number, middle, step - 12, size)
         y += row_height
     if len(table.rows) > count:
         more = f"and {len(table.rows) - count} more"
-        drawing.text((WIDTH - EDGE, y + 4), more, font=font(17), fill=MUTE, anchor="ra")
+        drawing.text((WIDTH - MARGIN, y + 4), more, font=font(17), fill=MUTE, anchor="ra")
 
 
-def _shrunk(text: str, largest: int, width: float) -> Font:
-    """The largest font in which the text fits, down to one that can still be read."""
+def _largest_font(text: str, largest: int, width: float) -> Font:
+    """Return the largest font in which the text fits; at least 15 pixels."""
     return next((font(size) for size in range(largest, 14, -1) if font(size).getlength(text) <= width), font(15))
 
 
 def _value(drawing: ImageDraw.ImageDraw, cell: Cell, end: float, y: float, width: float, size: int) -> None:
-    """The number, and before it how far it moved where it says something."""
+    """Draw the value of a cell, and before it the change where it is worse or better."""
     colour = COLOURS.get(cell.kind, INK)
-    shape = font(size, bold=cell.kind in ("worse", "better"))
-    drawing.text((end, y), fitted(cell.text, shape, width), font=shape, fill=colour, anchor="rm")
-    moved = cell.note.partition(",")[0] if cell.kind in ("worse", "better") else ""
-    before = shape.getlength(cell.text) + 9
-    if moved and before + font(19).getlength(moved) <= width:
-        drawing.text((end - before, y + 2), moved, font=font(19), fill=colour, anchor="rm")
+    face = font(size, bold=cell.kind in ("worse", "better"))
+    drawing.text((end, y), fit(cell.text, face, width), font=face, fill=colour, anchor="rm")
+    change = cell.note.partition(",")[0] if cell.kind in ("worse", "better") else ""
+    change_end = face.getlength(cell.text) + 9
+    if change and change_end + font(19).getlength(change) <= width:
+        drawing.text((end - change_end, y + 2), change, font=font(19), fill=colour, anchor="rm")
 
 
 def _first_column(table: Table, size: int) -> float:
-    """As wide as its longest name, within reason."""
+    """Return the width of the first column: its longest name, from 150 to 430 pixels."""
     widest = max(font(size, bold=True).getlength(row[0].text) for row in table.rows)
     return min(430.0, max(150.0, widest + 24))
 
@@ -161,8 +162,8 @@ def _first_column(table: Table, size: int) -> float:
 def _foot(drawing: ImageDraw.ImageDraw, report: Report) -> None:
     y = HEIGHT - 46
     name = "Quantization Playground"
-    drawing.text((WIDTH - EDGE, y), name, font=font(20, bold=True), fill=GREY, anchor="ra")
-    room = WIDTH - 2 * EDGE - font(20, bold=True).getlength(name) - 30
+    drawing.text((WIDTH - MARGIN, y), name, font=font(20, bold=True), fill=GREY, anchor="ra")
+    room = WIDTH - 2 * MARGIN - font(20, bold=True).getlength(name) - 30
     caveats = [text for part in report.all(Caveats) for text in part.texts]
     words = " · ".join([formatting.when(report.created_at).partition(",")[0], *caveats[:2]])
-    drawing.text((EDGE, y), fitted(words, font(20), room), font=font(20), fill=MUTE)
+    drawing.text((MARGIN, y), fit(words, font(20), room), font=font(20), fill=MUTE)

@@ -1,8 +1,8 @@
 """The plots of a run as Vega-Lite specifications: data, marks and scales, without a width and without colours.
 
-A colour is the name of a role, as in the style sheets (`{"expr": "acc"}`); `theme` gives each role and every axis its
-look, for an exported page by the variables of its style sheet, so that one picture is light and dark. The rows of a
-specification are the plot's figures: `Plot.rows`. No text of a run is ever part of an expression.
+A colour is the name of a role, as in the style sheets (`{"expr": "acc"}`); `theme` maps each role to a variable of the
+page's style sheet, so that one picture serves the light and the dark theme. `Plot.rows` are the data of a
+specification. Expressions never contain text of a run.
 """
 
 from __future__ import annotations
@@ -15,21 +15,32 @@ from typing import Any
 from playground import formatting
 from playground.report.parts import Cell, Heading, Plot, Table
 
-MOST_ROWS = 5000
-MOST_SHOWN = 200  # of them in a table
-DRAWN = {"look", "from", "least", "most", "base", "top", "at", "after", "area", "tip"}  # fields that only place a mark
-LABEL_PX = 6.7  # a character of a label, on average
-PHONE = (240, 250)  # pixels inside the axes of the narrowest plot: labels that do not meet there, meet nowhere
+MAX_ROWS = 5000
+MAX_TABLE_ROWS = 200  # rows of the table that stands in for a plot
+PLACING = {
+    "look",
+    "from",
+    "least",
+    "most",
+    "base",
+    "top",
+    "at",
+    "after",
+    "area",
+    "tip",
+}  # fields that only place a mark
+LABEL_PX = 6.7  # mean width of a character of a label
+PHONE = (240, 250)  # pixels inside the axes of the narrowest plot: labels that do not overlap there overlap nowhere
 ROLES = {name: f"var(--{name})" for name in ("fg", "mute", "line", "soft", "acc", "grey", "bad", "card")}
 LOOKS = {  # of a series or a bar: its colour, and the dashes of its line
     "ref": ("grey", [1, 0]), "v1": ("acc", [1, 0]), "v2": ("acc", [6, 3]), "v3": ("acc", [2, 3]),
     "same": ("grey", [1, 0]), "worse": ("bad", [1, 0]), "better": ("acc", [1, 0]), "withheld": ("soft", [1, 0]),
     "reference": ("grey", [1, 0]), "": ("acc", [1, 0]),
 }  # fmt: skip
-FIGURE = ",.3~r"  # three digits, no needless zeros
+NUMBER_FORMAT = ",.3~r"  # three digits, no needless zeros
 _AXES: dict[str, Any] = {
     "background": None,
-    "font": "Liberation Sans",  # vl-convert brings it; text is measured by it on every machine, and drawn in the page's
+    "font": "Liberation Sans",  # vl-convert brings and measures it, on every machine alike; the page draws its own
     "padding": {"left": 0, "right": 2, "top": 4, "bottom": 2},
     "view": {"stroke": None},
     "axis": {
@@ -43,7 +54,7 @@ _AXES: dict[str, Any] = {
 
 
 def theme(place: int) -> dict[str, Any]:
-    """The `config` of a specification that is drawn for a place of so many pixels."""
+    """Return the `config` of a specification that is drawn `place` pixels wide."""
     named = {**ROLES, "warm": "rgb(var(--warm))", "place": place}
     return _AXES | {"params": [{"name": name, "value": value} for name, value in named.items()]}
 
@@ -59,7 +70,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """`error` is drawn to both sides, `limit` behind it; `text` stands at the end."""
+    """A bar. `error` is a whisker to both sides, `limit` a bar behind it, `text` stands at the end."""
 
     label: str
     value: float
@@ -72,7 +83,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A variant in the plane. `speed`: its size; None: not measured."""
+    """A variant in the plane. `speed` is the area of the mark; None where it was not measured."""
 
     label: str
     x: float
@@ -84,14 +95,14 @@ class Mark:
 
 
 def lines(title: str, series: Sequence[Series], unit: str, across: str, caption: str = "") -> Plot:
-    """One line each over the number of the token. Where there are too many, the highest of so many tokens."""
-    longest = max((len(one.values) for one in series), default=0)
-    high = max((max(one.values) for one in series if one.values), default=0.0) * 1.06 or 1.0
-    by = math.ceil(sum(len(one.values) for one in series) / (MOST_ROWS - len(series)))
+    """Return lines over the number of the token; above `MAX_ROWS` points each is the maximum of several tokens."""
+    longest = max((len(line.values) for line in series), default=0)
+    high = max((max(line.values) for line in series if line.values), default=0.0) * 1.06 or 1.0
+    step = math.ceil(sum(len(line.values) for line in series) / (MAX_ROWS - len(series)))
     rows = [
-        {"token": start + 1, "value": max(one.values[start : start + by]), "label": label, "look": one.look}
-        for one, label in zip(series, _distinct(one.label for one in series), strict=True)
-        for start in range(0, len(one.values), by)
+        {"token": start + 1, "value": max(line.values[start : start + step]), "label": label, "look": line.look}
+        for line, label in zip(series, _distinct(line.label for line in series), strict=True)
+        for start in range(0, len(line.values), step)
     ]
     encoding = {
         "x": _x("token", across, scale={"domain": [1, max(2, longest)]}, ticks=(5, 9), grid=False, tickMinStep=1),
@@ -101,15 +112,17 @@ def lines(title: str, series: Sequence[Series], unit: str, across: str, caption:
         "strokeDash": _dashes(rows),
     }
     spec = _spec(rows, 146, encoding=encoding, mark=_mark("line", strokeWidth=1.7, strokeJoin="round"))
-    more = f"each point is the highest of {by} tokens" if by > 1 else ""
-    return _plot(title, spec, f"{unit} over {across}", (caption, more), keys=[(one.look, one.label) for one in series])
+    more = f"each point is the highest of {step} tokens" if step > 1 else ""
+    return _plot(
+        title, spec, f"{unit} over {across}", (caption, more), keys=[(line.look, line.label) for line in series]
+    )
 
 
 def bars(
     title: str, rows: Sequence[Bar], unit: str, caption: str = "", *, low: float = 0.0, reference: float | None = None,
     keys: Sequence[tuple[str, str]] = (),
 ) -> Plot:  # fmt: skip
-    """Horizontal bars; `reference` is a line across them all."""
+    """Return horizontal bars; `reference` is a line across all of them."""
     ends = [end for row in rows for end in (row.value + row.error, row.limit or 0.0)]
     high = max([*ends, reference or 0.0]) * 1.03 or 1.0
     data = [
@@ -147,7 +160,7 @@ def bars(
 
 
 def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") -> Plot:
-    """Quality, on a logarithmic scale, over size on disk; the area of a mark grows with its speed."""
+    """Return quality on a logarithmic scale over size on disk; the area of a mark grows with its speed."""
     x0, x1 = min(mark.x for mark in marks) * 0.78, max(mark.x for mark in marks) * 1.12
     y0 = min(max(mark.y - mark.error, mark.y / 3) for mark in marks) / 1.5
     y1 = max(mark.y + mark.error for mark in marks) * 1.5
@@ -160,14 +173,14 @@ def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") ->
         places.append((width * (mark.x - x0) / (x1 - x0), height * (1 - share), LABEL_PX * len(mark.label)))
     rows = []
     taken = [(x - 10, y, 20.0) for x, y, _ in places]
-    for mark, (x, y, wide), label in zip(marks, places, _distinct(mark.label for mark in marks), strict=True):
-        after = x + 14 + wide < width
-        left = x + 12 if after else x - 12 - wide
-        down = _free(taken, left, y, wide)
-        taken.append((left, down, wide))
+    for mark, (x, y, label_width), label in zip(marks, places, _distinct(mark.label for mark in marks), strict=True):
+        is_right = x + 14 + label_width < width
+        label_x = x + 12 if is_right else x - 12 - label_width
+        label_y = _free_y(taken, label_x, y, label_width)
+        taken.append((label_x, label_y, label_width))
         rows.append(
             {
-                **asdict(mark), "label": label, "after": after, "at": y1 * (y0 / y1) ** (down / height),
+                **asdict(mark), "label": label, "after": is_right, "at": y1 * (y0 / y1) ** (label_y / height),
                 "least": max(y0, mark.y - mark.error) if mark.error else None,
                 "most": mark.y + mark.error if mark.error else None,
                 "area": 80.0 if mark.speed is None else math.pi * (3.5 + 9 * math.sqrt(mark.speed / fastest)) ** 2,
@@ -179,7 +192,7 @@ def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") ->
     area = {"field": "area", "type": "quantitative", "scale": None}
     point = _mark("point", tip=True, filled=True, shape="circle", opacity=0.75)
     name = _mark("text", align={"expr": "datum.after ? 'left' : 'right'"}, dx={"expr": "datum.after ? 14 : -14"})
-    layers = _whiskers("y", up, {"x": across}) if any(one.error for one in marks) else []
+    layers = _whiskers("y", up, {"x": across}) if any(mark.error for mark in marks) else []
     layers.append(
         {
             "mark": point,
@@ -193,8 +206,8 @@ def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") ->
     return _plot(title, _spec(rows, height, layer=layers), f"{unit} over size on disk", (caption,), wide=False)
 
 
-def _free(taken: Sequence[tuple[float, float, float]], x: float, y: float, wide: float) -> float:
-    """The height nearest below `y`, in pixels, at which a label lies on no other."""
+def _free_y(taken: Sequence[tuple[float, float, float]], x: float, y: float, wide: float) -> float:
+    """Return the next y from `y` downwards, pixels, at which a label overlaps no other."""
     for _ in range(40):
         if not any(x < bx + bw and bx < x + wide and abs(y - by) < 14 and by != y for bx, by, bw in taken):
             break
@@ -206,13 +219,14 @@ def hills(
     title: str, rows: Sequence[tuple[str, Mapping[str, Sequence[float]], float]],
     floor: Mapping[str, Sequence[float]] | None, caption: str = "",
 ) -> Plot:  # fmt: skip
-    """How the KLD of single tokens is spread, over a logarithmic axis: label, histogram and mean of each variant; the
-    noise floor stands behind each.
+    """Return the distributions of the KLD of single tokens over a logarithmic axis, the noise floor behind each.
+
+    `rows`: label, histogram and mean of each variant.
     """
-    every = [_steps(histogram) for _, histogram, _ in rows] + ([_steps(floor)] if floor else [])
-    edges = [edge for steps in every for edge, _ in steps]
+    all_steps = [_steps(histogram) for _, histogram, _ in rows] + ([_steps(floor)] if floor else [])
+    edges = [edge for steps in all_steps for edge, _ in steps]
     first, last = max(-9, math.floor(min(edges, default=-8))), math.ceil(max(edges, default=2))
-    most = max((share for steps in every for _, share in steps), default=1.0)
+    most = max((share for steps in all_steps for _, share in steps), default=1.0)
     data: list[dict[str, Any]] = []
     names = _distinct(label for label, *_ in rows)
     for number, (label, (_, histogram, mean)) in enumerate(zip(names, rows, strict=True)):
@@ -227,7 +241,6 @@ def hills(
             at = {"power": min(max(math.log10(mean), first), last), "mean": mean}
             data.append({"label": label, "kind": "mean", **at, "base": base, "top": base + 0.85})
     power = "abs(datum.value) <= 2 ? format(pow(10, datum.value), '~g') : '1e' + datum.value"
-    scale = {"domain": [first, last], "clamp": True}
     scale = {"domain": [first, last], "clamp": True}
     x = _x("power", "KLD of a token, nats", scale=scale, ticks=(5, 10), labelExpr=power, tickMinStep=1, domain=False)
     y = {"type": "quantitative", "axis": None, "scale": {"domain": [0, len(rows)]}}
@@ -261,7 +274,7 @@ def hills(
 
 
 def _steps(histogram: Mapping[str, Sequence[float]]) -> list[tuple[float, float]]:
-    """Where a bin begins and its share of the tokens; bins without any are left out, but for where they begin."""
+    """Return (lower edge, share of the tokens) of the bins; of empty bins only the first after a filled one."""
     total = sum(histogram["counts"]) or 1
     shares = [*(count / total for count in histogram["counts"]), 0.0]
     return [
@@ -274,7 +287,7 @@ def _steps(histogram: Mapping[str, Sequence[float]]) -> list[tuple[float, float]
 def levels(
     title: str, series: Sequence[tuple[str, str, Sequence[tuple[int, float]]]], unit: str, caption: str = ""
 ) -> Plot:
-    """Values over how many requests ran at once: label, look, (level, value)."""
+    """Return values over the number of concurrent requests. `series`: label, look, (level, value) of each line."""
     rows: list[dict[str, Any]] = [
         {"label": name, "look": look, "level": level, "value": value}
         | {"tip": f"{label}, {level} at once: {formatting.figure(value)} {unit}"}
@@ -301,13 +314,14 @@ def levels(
 
 
 def heat(title: str, layers: Sequence[tuple[int, str, float, str]], caption: str = "") -> Plot:
-    """A row per kind of projection, a column per layer: number, kind, relative error, tip. Darker lost more.
+    """Return a heat map with a row per kind of projection and a column per layer; darker is a larger error.
 
-    The colours span a factor of two at least: where all layers lose the same, they look the same. Where there are more
-    than `MOST_ROWS` projections, as with experts, a cell shows the worst of all that have the same name in a layer.
+    `layers`: number, kind, relative error and tip of each projection. The colours span at least a factor of two, so
+    that equal errors look equal. Above `MAX_ROWS` projections, as with experts, a cell is the maximum of those with the
+    same name in a layer.
     """
     more = ""
-    if len(layers) > MOST_ROWS:
+    if len(layers) > MAX_ROWS:
         worst: dict[tuple[int, str], tuple[int, str, float, str]] = {}
         for number, kind, error, tip in layers:
             key = (number, kind.rpartition(".")[2])
@@ -315,7 +329,7 @@ def heat(title: str, layers: Sequence[tuple[int, str, float, str]], caption: str
         layers, more = list(worst.values()), "of projections of one name in one layer the one that lost most"
     kinds = list(dict.fromkeys(kind for _, kind, *_ in layers))
     names = dict(zip(kinds, _distinct(kind.rpartition(".")[2] for kind in kinds), strict=True))
-    means = {kind: _mean([error for _, own, error, _ in layers if own == kind]) for kind in kinds}
+    means = {kind: _mean([error for _, layer_kind, error, _ in layers if layer_kind == kind]) for kind in kinds}
     rows = [
         {"layer": number, "projection": names[kind], "kind": kind, "error": error, "tip": tip}
         | {"mean": f"mean {formatting.percent(means[kind])}"}
@@ -329,7 +343,7 @@ def heat(title: str, layers: Sequence[tuple[int, str, float, str]], caption: str
     across = {"labelAngle": 0, "labelOverlap": "greedy", "domain": False, "titleAnchor": "start"}
     strength = {"domain": [low, high], "range": [0.06, 1.0]} if high > low else {"domain": [0, high], "range": [0, 1]}
     gap = {"expr": f"place > {6 * count} ? 1.5 : 0.3"}
-    drawn = [
+    heat_layers = [
         {
             "mark": _mark("rect", tip=True, color={"expr": "warm"}, stroke={"expr": "card"}, strokeWidth=gap),
             "encoding": {
@@ -347,7 +361,7 @@ def heat(title: str, layers: Sequence[tuple[int, str, float, str]], caption: str
             },
         },
     ]  # fmt: skip
-    spec = _spec(rows, {"step": 16 if len(kinds) > 12 else 24}, layer=drawn)
+    spec = _spec(rows, {"step": 16 if len(kinds) > 12 else 24}, layer=heat_layers)
     return _plot(title, spec, "Relative error by layer and kind of projection", (caption, more))
 
 
@@ -360,29 +374,29 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def figures(plot: Plot) -> Table:
-    """The rows of a plot as a table, for whoever has no picture: a column for each field that says something."""
+    """Return the data of a plot as a table, without the fields that only place marks."""
     rows = plot.rows
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in DRAWN]
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in PLACING]
     headings = [Heading(name, words=any(isinstance(row.get(name), str) for row in rows)) for name in names]
-    shown = [tuple(Cell(_shown(row.get(name))) for name in names) for row in rows[:MOST_SHOWN]]
-    more = f"the first {MOST_SHOWN:,} of {len(rows):,} rows" if len(rows) > MOST_SHOWN else ""
-    return Table(plot.title, tuple(headings), tuple(shown), more)
+    cells = [tuple(Cell(_to_text(row.get(name))) for name in names) for row in rows[:MAX_TABLE_ROWS]]
+    more = f"the first {MAX_TABLE_ROWS:,} of {len(rows):,} rows" if len(rows) > MAX_TABLE_ROWS else ""
+    return Table(plot.title, tuple(headings), tuple(cells), more)
 
 
-def _shown(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return formatting.UNKNOWN if value is None else value if isinstance(value, str) else f"{value:.4g}"
 
 
 # What the plots share.
 
 
-def _spec(rows: Sequence[Mapping[str, Any]], height: int | Mapping[str, int], **drawn: Any) -> dict[str, Any]:
+def _spec(rows: Sequence[Mapping[str, Any]], height: int | Mapping[str, int], **marks: Any) -> dict[str, Any]:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
-        "data": {"values": [{name: _plain(value) for name, value in row.items()} for row in rows[:MOST_ROWS]]},
+        "data": {"values": [{name: _clean(value) for name, value in row.items()} for row in rows[:MAX_ROWS]]},
         "height": height,
         "autosize": {"type": "fit-x", "contains": "padding"},
-        **drawn,
+        **marks,
     }
 
 
@@ -390,11 +404,11 @@ def _plot(
     title: str, spec: dict[str, Any], words: str, captions: Iterable[str], *, keys: Sequence[tuple[str, str]] = (),
     wide: bool = True,
 ) -> Plot:  # fmt: skip
-    return Plot(title, spec, "; ".join(filter(None, captions)), _plain(words), tuple(keys), wide)
+    return Plot(title, spec, "; ".join(filter(None, captions)), _clean(words), tuple(keys), wide)
 
 
-def _plain(value: Any) -> Any:
-    """Text without what neither JSON nor XML can hold: half characters and control characters."""
+def _clean(value: Any) -> Any:
+    """Return text without surrogates and control characters, which JSON and XML do not allow."""
     if not isinstance(value, str):
         return value
     whole = value.encode("utf-8", "replace").decode()
@@ -402,45 +416,50 @@ def _plain(value: Any) -> Any:
 
 
 def _distinct(labels: Iterable[str]) -> list[str]:
-    """Labels that are equal are told apart by characters without a width, so that each keeps its own row."""
+    """Return the labels; equal ones get zero-width characters, so that each keeps its own row."""
     seen: dict[str, int] = {}
     names = []
-    for label in map(_plain, labels):
+    for label in map(_clean, labels):
         names.append(label + "\u200b" * seen.get(label, 0))
         seen[label] = seen.get(label, 0) + 1
     return names
 
 
 def _mark(kind: str, *, tip: bool = False, **more: Any) -> dict[str, Any]:
-    """`tip`: its encoding has a description, which becomes a title; Vega's own descriptions are left out."""
+    """Return a mark. `tip`: its encoding has a description, which becomes a title; others have no description."""
     return {"type": kind, **({} if tip else {"aria": False}), **more}
 
 
 def _x(
     field: str, title: str, *, scale: Mapping[str, Any], ticks: tuple[int, int] = (5, 5), **axis: Any
 ) -> dict[str, Any]:
-    """A scale to the right; its name stands at its end. `ticks`: on a phone, on a desk."""
+    """Return a horizontal scale with its title at the end. `ticks`: number on a phone, on a desk."""
     count = {"expr": f"place < 400 ? {ticks[0]} : {ticks[1]}"}
-    drawn = {"titleAnchor": "end", "format": FIGURE, **({} if "values" in axis else {"tickCount": count}), **axis}
+    axis_look = {
+        "titleAnchor": "end",
+        "format": NUMBER_FORMAT,
+        **({} if "values" in axis else {"tickCount": count}),
+        **axis,
+    }
     return {
         "field": field,
         "type": "quantitative",
-        "title": _plain(title),
+        "title": _clean(title),
         "scale": {"nice": False, **scale},
-        "axis": drawn,
+        "axis": axis_look,
     }
 
 
 def _y(field: str, title: str, *, scale: Mapping[str, Any], **axis: Any) -> dict[str, Any]:
-    """A scale upwards; its name stands above it, level."""
+    """Return a vertical scale with a horizontal title above it."""
     above = {"titleAngle": 0, "titleAnchor": "end", "titleAlign": "left", "titleX": -34, "titleY": -10}
-    drawn = {**above, "tickCount": 4, "format": FIGURE, **axis}
+    axis_look = {**above, "tickCount": 4, "format": NUMBER_FORMAT, **axis}
     return {
         "field": field,
         "type": "quantitative",
-        "title": _plain(title),
+        "title": _clean(title),
         "scale": {"nice": False, **scale},
-        "axis": drawn,
+        "axis": axis_look,
     }
 
 
@@ -457,7 +476,7 @@ def _dashes(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _whiskers(along: str, scale: Mapping[str, Any], across: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A line from `least` to `most` with a short stroke at each end."""
+    """Return layers of lines from `least` to `most` with a short stroke at each end."""
     look: dict[str, Any] = {"color": {"expr": "fg"}, "opacity": 0.6}
     line = {"mark": _mark("rule", strokeWidth=1.4, **look)}
     line["encoding"] = {along: {**scale, "field": "least"}, f"{along}2": {"field": "most"}, **across}

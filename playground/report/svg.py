@@ -1,6 +1,6 @@
-"""Plots as SVG: drawn in a child process, kept by content in the cache folder.
+"""Draw plots as SVG in a subprocess, and cache them by the hash of their content.
 
-A picture is light and dark: its colours are the variables of the page's style sheet.
+One picture serves both themes: its colours are the variables of the page's style sheet.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from playground.report.plots import theme
 from playground.settings import settings
 
 TIMEOUT_S = 60.0
-KEPT = 1000  # pictures in the cache folder, about 10 kB each
+MAX_FILES = 1000  # in the cache folder, about 10 kB each
 log = logging.getLogger(__name__)
 
 
-def drawn(plots: Sequence[tuple[Plot, int]]) -> list[str]:
-    """An SVG element for each plot and width in pixels; "" for one that could not be drawn.
+def draw(plots: Sequence[tuple[Plot, int]]) -> list[str]:
+    """Return an SVG element for each plot and width in pixels; "" where drawing failed.
 
-    Those that are not in the cache folder are drawn together, by one child process.
+    One subprocess draws all plots that are not in the cache folder.
     """
     requests = [[{**plot.spec, "config": theme(width), "width": width}, plot.alt] for plot, width in plots]
     files = [_file(request) for request in requests]
     pictures = [_read(file) for file in files]
     missing = [number for number, svg in enumerate(pictures) if not svg]
     if missing:
-        made = _made([requests[number] for number in missing])
-        for number, svg in zip(missing, made, strict=True):
+        svgs = _render([requests[number] for number in missing])
+        for number, svg in zip(missing, svgs, strict=True):
             pictures[number] = svg or ""
             if svg:
-                _keep(files[number], svg)
+                _write(files[number], svg)
     return pictures
 
 
-def _made(requests: Sequence[Any]) -> list[str | None]:
+def _render(requests: Sequence[Any]) -> list[str | None]:
     try:
         return process.ask(
             "playground.report.vega",
@@ -59,18 +59,18 @@ def _made(requests: Sequence[Any]) -> list[str | None]:
 
 
 def _file(request: Any) -> Path:
-    """Named by the content of the request and by its renderer."""
+    """Return the cache file of a request: its name is the hash of the request and of the renderer."""
     whole = json.dumps([request, *_renderer()], sort_keys=True)
     return settings().cache / "plots" / f"{hashlib.sha256(whole.encode()).hexdigest()[:32]}.svg"
 
 
 def _renderer() -> list[str]:
-    """What a picture depends on beside its specification."""
-    own = hashlib.sha256(Path(__file__).with_name("vega.py").read_bytes()).hexdigest()
+    """Return what a picture depends on beside its specification: the script's hash and vl-convert's version."""
+    script_hash = hashlib.sha256(Path(__file__).with_name("vega.py").read_bytes()).hexdigest()
     try:
-        return [own, metadata.version("vl-convert-python")]
-    except metadata.PackageNotFoundError:  # its process says so
-        return [own]
+        return [script_hash, metadata.version("vl-convert-python")]
+    except metadata.PackageNotFoundError:  # the subprocess reports it
+        return [script_hash]
 
 
 def _read(file: Path) -> str:
@@ -82,14 +82,14 @@ def _read(file: Path) -> str:
     return svg
 
 
-def _keep(file: Path, svg: str) -> None:
-    """Complete or not at all. A folder that cannot be written costs the next export its time, nothing else."""
-    aside = file.with_suffix(".partial")
+def _write(file: Path, svg: str) -> None:
+    """Write a picture to the cache, whole or not at all, and remove the oldest files. An error is only logged."""
+    partial = file.with_suffix(".partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(svg, encoding="utf-8")
-        aside.replace(file)
-        old = sorted(file.parent.glob("*.svg"), key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]
+        partial.write_text(svg, encoding="utf-8")
+        partial.replace(file)
+        old = sorted(file.parent.glob("*.svg"), key=lambda path: path.stat().st_mtime, reverse=True)[MAX_FILES:]
     except OSError as error:
         log.warning("A plot was not kept: %s", error)
         return

@@ -19,7 +19,7 @@ from playground.report import card, picture
 from playground.report import html as report_html
 from playground.report.card import schema
 from playground.report.parts import Report
-from playground.report.paths import travelling
+from playground.report.paths import without_machine_paths
 from playground.runs.kinds import KINDS, Feature
 from playground.runs.kinds import title as title_of
 from playground.store.schema import Run
@@ -36,14 +36,14 @@ def _feature(kind: str) -> Feature:
 
 def report(run: Run, title: str = "", note: str = "") -> Report:
     """What a run says, without paths of this machine. `title` and `note` are the owner's words, where there are any."""
-    parts, shown = _feature(run.kind).parts, travelling(run)
+    parts, shown = _feature(run.kind).parts, without_machine_paths(run)
     title = title or shown.title
     return Report(title_of(run.kind), title, shown.model, shown.id, shown.created_at, parts(shown), note)
 
 
 def html(run: Run, title: str = "", note: str = "") -> str:
     """The file. `title` and `note` are the owner's words, where there are any. Raises InvalidRequest."""
-    return report_html.html(report(run, title, note), travelling(run))
+    return report_html.html(report(run, title, note), without_machine_paths(run))
 
 
 def png(run: Run, title: str = "") -> bytes:
@@ -53,13 +53,13 @@ def png(run: Run, title: str = "") -> bytes:
 
 def model_card(run: Run, title: str = "", note: str = "") -> str:
     """Markdown that can be pasted into a README.md; the YAML belongs into its front matter. Raises InvalidRequest."""
-    return card.model_card(report(run, title, note), travelling(run))
+    return card.model_card(report(run, title, note), without_machine_paths(run))
 
 
 def as_json(run: Run) -> dict[str, Any]:
     """Everything that is stored of it, without paths of this machine, as `schema()` says. Raises InvalidRequest."""
     _feature(run.kind)
-    return card.as_json(travelling(run))
+    return card.as_json(without_machine_paths(run))
 
 
 def csv(run: Run) -> str:
@@ -67,7 +67,7 @@ def csv(run: Run) -> str:
     line of column names. Raises InvalidRequest.
     """
     feature = _feature(run.kind)
-    return formatting.as_csv(feature.COLUMNS, feature.rows(travelling(run)))
+    return formatting.as_csv(feature.COLUMNS, feature.rows(without_machine_paths(run)))
 
 
 @dataclass(frozen=True, slots=True)

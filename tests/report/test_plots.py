@@ -44,7 +44,7 @@ def every() -> list[Plot]:
 
 
 def test_each_kind_is_drawn_for_both_themes_and_says_what_is_in_it(home: Path) -> None:
-    drawn = svg.drawn([(plot, width) for plot in every() for width in (492, 320)])
+    drawn = svg.draw([(plot, width) for plot in every() for width in (492, 320)])
     for picture in drawn:
         assert picture.startswith("<svg ") and 'role="img" aria-label="' in picture
         colours = re.findall(r'(?:fill|stroke)="([^"]+)"', picture)
@@ -57,7 +57,7 @@ def test_each_kind_is_drawn_for_both_themes_and_says_what_is_in_it(home: Path) -
 
 
 def test_a_text_of_a_run_is_a_text_in_the_picture(home: Path) -> None:
-    for picture in svg.drawn([(plots.bars("Bars", BARS, EVIL), 492), (every()[3], 492)]):
+    for picture in svg.draw([(plots.bars("Bars", BARS, EVIL), 492), (every()[3], 492)]):
         nodes = list(fromstring(picture).iter())  # noqa: S314
         assert {node.tag for node in nodes} <= {"svg", "g", "line", "path", "rect", "text", "title"}
         assert not {name for node in nodes for name in node.attrib if "href" in name or name.startswith("on")}
@@ -81,7 +81,7 @@ def test_a_specification_that_would_load_something_is_refused(more: dict[str, An
 
 
 def test_no_data_are_fetched_even_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vega, "_loads_nothing", lambda _: None)
+    monkeypatch.setattr(vega, "_refuse_loading", lambda _: None)
     spec = {**every()[0].spec, "config": plots.theme(492), "width": 492, "data": {"url": "http://127.0.0.1:9/a.json"}}
     with pytest.raises(ValueError, match="not allowed"):
         vega.draw(spec, "")
@@ -89,18 +89,18 @@ def test_no_data_are_fetched_even_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_picture_is_made_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = [(every()[0], 492), (every()[1], 492)]
-    first = svg.drawn(asked)
+    first = svg.draw(asked)
     with monkeypatch.context() as patch:
-        patch.setattr(svg, "_made", lambda _: pytest.fail("drawn again"))
-        assert svg.drawn(asked) == first and all(first)
-    monkeypatch.setattr(svg, "KEPT", 1)
-    assert svg.drawn([(every()[4], 320)])[0]
+        patch.setattr(svg, "_render", lambda _: pytest.fail("drawn again"))
+        assert svg.draw(asked) == first and all(first)
+    monkeypatch.setattr(svg, "MAX_FILES", 1)
+    assert svg.draw([(every()[4], 320)])[0]
     assert len(list((home / "cache/plots").iterdir())) == 1, "the folder does not grow for ever"
 
 
 def test_one_that_cannot_be_drawn_costs_the_others_nothing(home: Path) -> None:
     broken = Plot("Broken", {**every()[0].spec, "mark": "no such mark"})
-    found = svg.drawn([(broken, 492), (every()[0], 492)])
+    found = svg.draw([(broken, 492), (every()[0], 492)])
     assert found[0] == "" and found[1].startswith("<svg ")
 
 
@@ -126,7 +126,7 @@ def test_a_machine_without_vl_convert_exports_all_the_same(home: Path, monkeypat
 
     monkeypatch.setattr(metadata, "version", version)
     monkeypatch.setattr(process, "command", lambda _: [sys.executable, "-c", "raise ImportError('vl_convert')"])
-    assert svg.drawn([(every()[0], 492)]) == [""]
+    assert svg.draw([(every()[0], 492)]) == [""]
 
 
 # ---- how many rows
@@ -137,7 +137,7 @@ def test_many_tokens_are_thinned_to_their_highest_and_the_caption_says_so() -> N
     plot = plots.lines(
         "Gaps", [plots.Series("A", values, "ref"), plots.Series("B", (*values[1:], 99.0), "v1")], "ms", "token"
     )
-    assert 2000 < len(plot.rows) <= plots.MOST_ROWS and plot.caption == "each point is the highest of 4 tokens"
+    assert 2000 < len(plot.rows) <= plots.MAX_ROWS and plot.caption == "each point is the highest of 4 tokens"
     assert plot.rows[-1]["value"] == 99.0 and {row["value"] for row in plot.rows[:-1]} <= set(range(7))
     assert plots.lines("Gaps", SERIES, "ms", "token").caption == ""
 
@@ -156,7 +156,7 @@ def test_experts_of_a_layer_are_one_cell_with_the_worst_of_them() -> None:
 def test_two_of_one_name_keep_their_own_rows(home: Path) -> None:
     plot = plots.bars("Bars", [plots.Bar("BF16", 1.0, "1"), plots.Bar("BF16", 2.0, "2")], "%")
     assert len({row["label"] for row in plot.rows}) == 2
-    assert svg.drawn([(plot, 492)])[0].count("BF16") >= 4, "a label and a title each"
+    assert svg.draw([(plot, 492)])[0].count("BF16") >= 4, "a label and a title each"
 
 
 def test_a_specification_is_json_and_has_no_text_of_a_run_in_an_expression() -> None:

@@ -192,7 +192,7 @@ def test_what_this_version_says_of_a_run_without_a_kept_verdict(home: Path) -> N
     report = export.report(exported_runs.comparison())
     first, (numbers,) = report.all(Sentence)[0], report.all(Numbers)
     assert re.match(r"nf4 is 58% smaller and \d+\.\d\d× slower here\.", first.text)
-    assert "The texts part at token 8." in first.rest and numbers.shown[0].value == "0.42×"
+    assert "The texts part at token 8." in first.rest and numbers.numbers[0].value == "0.42×"
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])
@@ -325,7 +325,5 @@ def test_colours_are_the_pages() -> None:
 def test_the_font_of_the_picture_is_there_and_long_words_are_cut() -> None:
     shape = picture.font(40, bold=True)
     assert getattr(shape, "getname", lambda: ("", ""))()[0] == "IBM Plex Sans"
-    assert picture.wrapped("n = 3 " + "x" * 500, shape, 300, 2)[-1].endswith("…")
-    assert all(
-        shape.getlength(line) <= 300 for line in picture.wrapped("many words of some length " * 9, shape, 300, 3)
-    )
+    assert picture.wrap("n = 3 " + "x" * 500, shape, 300, 2)[-1].endswith("…")
+    assert all(shape.getlength(line) <= 300 for line in picture.wrap("many words of some length " * 9, shape, 300, 3))
