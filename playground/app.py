@@ -1,8 +1,7 @@
 """Build the page over an engine and a queue of jobs, and serve it.
 
-Besides the page there are its line about the machine, the route that says whether it answers, the endpoints `/models`,
-`/generate`, `/quantize` and `/jobs` for gradio_client and plain HTTP, and the answers of its MCP tools: JSON, because
-gradio 6.31 sends Python's `str` of an answer, which no client can read back.
+Also here: the line about the machine, the health route, the endpoint `/jobs` for gradio_client and plain HTTP, and the
+responses of MCP tools as JSON, because gradio 6.31 sends Python's `str` of a response, which no client can parse.
 """
 
 from __future__ import annotations
@@ -54,12 +53,12 @@ from playground.web.jobs import Queue
 from playground.web.owner import Owner, Rules
 
 log = logging.getLogger(__name__)
-MAX_EVENTS = 200  # that wait or run in gradio's queue: whoever comes then is told to try again
-ADDRESS = "/health"
+MAX_EVENTS = 200  # waiting or running in gradio's queue; further ones are refused
+HEALTH_PATH = "/health"
 
 
 def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
-    """The whole page; starts nothing. `owner` decides who may change what outlives a visit."""
+    """Return the page; starts no thread or process. `owner` decides who may change stored things."""
     sessions, speeds, rules = Sessions(), SpeedTabs(), Rules(owner)
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
         tab = compare_page.layout()
@@ -96,8 +95,8 @@ def launch(
 
     mcp  whether the documented endpoints are MCP tools too; None: as PLAYGROUND_MCP says
     """
-    chosen = settings()
-    address = host or chosen.host
+    config = settings()
+    address = host or config.host
     owner, guard = access.guard(address, share)
     if engine is None:
         from playground.engines.router import Engines
@@ -108,11 +107,11 @@ def launch(
 
         queue = JobQueue(before_start=room.before_start(engine))
     demo = build(engine, owner, queue)
-    over = _over_at_signal() if block else None  # before the page answers: a signal may come at once
+    stop = _stop_event() if block else None  # before the page answers: a signal may come at once
     demo.queue(default_concurrency_limit=8, api_open=False, max_size=MAX_EVENTS)
     demo.launch(
         server_name=address,
-        server_port=(port if port is not None else chosen.port) or _free_port(address),
+        server_port=(port if port is not None else config.port) or _free_port(address),
         share=share,
         prevent_thread_lock=True,
         quiet=not block,
@@ -122,7 +121,7 @@ def launch(
         allowed_paths=[],
         max_file_size="1kb",
         show_error=False,
-        mcp_server=chosen.mcp if mcp is None else mcp,
+        mcp_server=config.mcp if mcp is None else mcp,
         app_kwargs=guard.options,
         **theme.options(),
     )
@@ -136,33 +135,33 @@ def launch(
     if demo.mcp_error:
         log.warning("There are no MCP tools: %s", demo.mcp_error)
     review_routes.serve(demo.app)
-    if chosen.prewarm:
+    if config.prewarm:
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
-    if over is not None:
+    if stop is not None:
         try:
-            over.wait()
+            stop.wait()
         finally:
             close(demo, engine)
     return demo
 
 
 def _free_port(address: str) -> int:
-    """Any free port; gradio itself would go through a hundred from 7860 and leave a socket open at each taken one."""
+    """Return a free port; gradio itself would try a hundred from 7860 and leak a socket at each taken one."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address.strip("[]"), 0), family=family) as listener:
         return int(listener.getsockname()[1])
 
 
-def _over_at_signal() -> threading.Event:
-    """Set at Ctrl+C and at SIGTERM."""
-    over = threading.Event()
+def _stop_event() -> threading.Event:
+    """Return an event that Ctrl+C and SIGTERM set."""
+    stop = threading.Event()
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        over.set()
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    return over
+        signal.signal(number, on_signal)
+    return stop
 
 
 def close(demo: gr.Blocks, engine: Engine) -> None:
@@ -184,14 +183,14 @@ def _prewarm(engine: Engine) -> None:
 
 
 def device_line(engine: Engine) -> str:
-    """ "CPU · 2 cores · 29 GB/s · 3.1 of 23 GB used". Never measures, never waits for an engine to start."""
-    return words(machine.known(), machine.memory(), machine.cores(), engine.health())
+    """Return "CPU · 2 cores · 29 GB/s · 3.1 of 23 GB used", without a measurement or waiting for an engine."""
+    return device_words(machine.known(), machine.memory(), machine.cores(), engine.health())
 
 
-def words(
+def device_words(
     probe: machine.Probe | None, memory: machine.Memory, cores: int, health: Mapping[str, Any] | None = None
 ) -> str:
-    """The line from its facts. A GPU's memory is known while its engine runs, a CPU's always."""
+    """Return the line about the machine. A GPU's memory is only known while its engine runs."""
     device = probe.device if probe else str(health["device"]) if health else ""
     parts = [probe.name if probe and device == "cuda" else {"cpu": "CPU", "mps": "Apple GPU"}.get(device, device)]
     if device == "cpu":
@@ -199,42 +198,42 @@ def words(
     if probe and probe.bandwidth:
         parts.append(f"{probe.bandwidth / 1e9:.0f} GB/s")
     if device == "cuda" and health:
-        parts.append(_used(health["memory_used_bytes"], health["memory_total_bytes"]))
+        parts.append(_used_memory(health["memory_used_bytes"], health["memory_total_bytes"]))
     elif device != "cuda":
-        parts.append(_used(memory.total - memory.available, memory.total))
+        parts.append(_used_memory(memory.total - memory.available, memory.total))
     return " · ".join(part for part in parts if part)
 
 
-def _used(used: float, total: float) -> str:
+def _used_memory(used: float, total: float) -> str:
     return f"{used / 1e9:.1f} of {total / 1e9:.0f} GB used"
 
 
 async def health(_request: Request) -> JSONResponse:
-    """In the event loop, without a thread, an engine or the disk: late only when the page itself is stuck.
+    """Answer from the event loop, without a thread, an engine or the disk, so that it is only late if the page hangs.
 
-    Says nothing of this machine or of who uses it, because it answers everybody, before any login.
+    It is open to everybody, without a login, and so contains nothing about this machine or its users.
     """
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
 
 def serve(app: Any) -> None:
-    """Answer in front of gradio's own routes."""
-    app.router.routes.insert(0, Route(ADDRESS, health, methods=["GET"]))
+    """Add the health route before gradio's routes."""
+    app.router.routes.insert(0, Route(HEALTH_PATH, health, methods=["GET"]))
 
 
 # MCP.
 
 
 def as_json(server: Any) -> None:
-    """`server` is gradio's, of a page whose tools answer with JSON's types only."""
+    """Make gradio's MCP server send its tools' responses as JSON."""
     original = server.postprocess_output_data
 
-    def told(data: Any, root_url: str) -> Any:
+    def json_output(data: Any, root_url: str) -> Any:
         return original(
-            [one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in data], root_url
+            [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in data], root_url
         )
 
-    server.postprocess_output_data = told
+    server.postprocess_output_data = json_output
 
 
 # The documented endpoints.
@@ -260,7 +259,7 @@ def add_jobs(owner: Owner, queue: Queue) -> None:
 
 
 def _job(job: Job) -> dict[str, Any]:
-    """Its row without the server's paths, and without pasted text."""
+    """Return the row of a job without paths of this machine and without pasted text."""
     if job.kind in ("evaluate", "divergence"):
         return board.measuring_job(job, job.as_row())
     return quantize_api.row(job)

@@ -1,4 +1,4 @@
-"""The same calls without a browser: `python -m playground run | generate | models | bench | quantize | eval | doctor`.
+"""The command line: `python -m playground run | generate | models | bench | quantize | eval | doctor`.
 
 With --json, standard output holds JSON and nothing else; progress, warnings and errors go to standard error.
 """
@@ -19,9 +19,9 @@ from playground.compare import cli as compare_cli
 from playground.console import (
     AsJson,
     err,
-    fail,
     out,
     plain,
+    print_error,
     print_json,
     progress_words,
     with_status,
@@ -51,7 +51,7 @@ def main() -> None:
     except Cancelled:
         raise SystemExit(130) from None
     except PlaygroundError as error:
-        fail(error)
+        print_error(error)
         raise SystemExit(1) from None
 
 
@@ -145,18 +145,18 @@ def list_(as_json: AsJson = False) -> None:
     """List all jobs, the newest first."""
     from playground.store import database, jobs
 
-    found = jobs.all_jobs()[::-1] if database.exists() else []
+    all_jobs = jobs.all_jobs()[::-1] if database.exists() else []
     if as_json:
-        print_json([job.as_row() for job in found])
+        print_json([job.as_row() for job in all_jobs])
         return
-    if not found:
+    if not all_jobs:
         out.print("No jobs. Make one: python -m playground quantize MODEL --method rtn --scheme W4A16")
         return
     table = Table(box=None, header_style="dim")
     for heading in ("id", "state", "device", "what"):
         table.add_column(heading)
     table.add_column("seconds", justify="right")
-    for job in found:
+    for job in all_jobs:
         end = job.ended_at or time.time()
         seconds = "–" if job.started_at is None else f"{end - job.started_at:,.0f}"
         table.add_row(job.id, job.state, job.device, escape(job.title), seconds)
@@ -210,7 +210,7 @@ def log(job_id: Id, lines: Annotated[int, typer.Option("-n", min=1, help="How ma
 
 
 def stage_words(event: dict[str, Any]) -> str:
-    """ "quantizing with GPTQ 3 of 30 layers" """
+    """Return "quantizing with GPTQ 3 of 30 layers"."""
     from playground.core import Progress
 
     return progress_words(Progress(event["stage"], event["done"], event["total"], event["unit"]))

@@ -1,6 +1,6 @@
-"""What the commands share: where they print, tables of numbers, names as arguments, and following a job.
+"""Shared by the commands: output, tables of numbers, names as arguments, and following a job.
 
-A job from the command line runs its queue, is drawn as it goes on, and is stopped at Ctrl+C.
+A command that starts a job runs its queue, shows its progress, and cancels it at Ctrl+C.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from playground.store.schema import Job
 
 
-WIDE = 200  # columns
+PIPE_WIDTH = 200  # columns of standard output in a file or a pipe
 err = Console(stderr=True)
-LOOK_S = 1.0
-LEFT_AFTER_S = 3.0  # a pace of less is none
-COUNTED = ("answers", "choices", "texts", "tokens", "runs")  # units that a person counts in
+POLL_S = 1.0
+MIN_PACE_S = 3.0  # seconds of a stage before its remaining time is shown
+COUNTED_UNITS = ("answers", "choices", "texts", "tokens", "runs")  # units whose count is shown
 Variants = Annotated[
     list[str],
     typer.Argument(help="smollm2, smollm2:nf4, a folder, smollm2@vllm … The first is the reference."),
@@ -50,14 +50,14 @@ T = TypeVar("T")
 
 
 def output() -> Console:
-    """Standard output. What goes into a file or a pipe has room: nothing is cut where nobody has a window."""
-    return Console(width=None if Console().is_terminal or "COLUMNS" in os.environ else WIDE)
+    """Return the console of standard output: as wide as the terminal, `PIPE_WIDTH` in a file or a pipe."""
+    return Console(width=None if Console().is_terminal or "COLUMNS" in os.environ else PIPE_WIDTH)
 
 
 class Figures:
-    """A table whose numbers are never cut: columns for which a window has no room go on below, beside the names.
+    """A table whose numbers are never cut: columns that do not fit the window continue below, beside the names.
 
-    Columns called `words` stand to the left, the first of them being a row's name; those called `numbers` to the right.
+    Columns called `words` are aligned left, the first of them with the row's name; those called `numbers` right.
     """
 
     def __init__(self, words: Sequence[str], numbers: Sequence[str], *, title: str = "") -> None:
@@ -72,16 +72,16 @@ class Figures:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text | Table]:
         if self._title:
             yield Text(self._title, style="italic")
-        shown = [0]
+        columns = [0]
         for column in range(1, len(self._headings)):
-            if len(shown) > 1 and self._width([*shown, column], console, options) > options.max_width:
-                yield self._part(shown)
-                shown = [0]
-            shown.append(column)
-        yield self._part(shown)
+            if len(columns) > 1 and self._width([*columns, column], console, options) > options.max_width:
+                yield self._part(columns)
+                columns = [0]
+            columns.append(column)
+        yield self._part(columns)
 
     def _width(self, columns: Sequence[int], console: Console, options: ConsoleOptions) -> int:
-        """Of these columns where there is room for all."""
+        """Return the width that these columns need."""
         return Measurement.get(console, options.update(max_width=10_000), self._part(columns)).maximum
 
     def _part(self, columns: Sequence[int]) -> Table:
@@ -95,19 +95,19 @@ class Figures:
 
     @classmethod
     def of(cls, table: ReportTable) -> Figures:
-        """A table of a report."""
+        """Return the figures of a report's table."""
         words = [heading.name for heading in table.headings if heading.words]
-        found = cls(words, [heading.name for heading in table.headings if not heading.words], title=table.title)
+        figures = cls(words, [heading.name for heading in table.headings if not heading.words], title=table.title)
         for row in table.rows:
-            found.add(*(cell.text for cell in row))
-        return found
+            figures.add(*(cell.text for cell in row))
+        return figures
 
 
 out = output()
 
 
 def show(parts: Iterable[Part]) -> None:
-    """Print a report: tables and sentences; of a plot what it shows."""
+    """Print a report: tables, sentences, and the captions of plots."""
     from playground.report.parts import Plot, Sentence
     from playground.report.parts import Table as ReportTable
 
@@ -121,13 +121,13 @@ def show(parts: Iterable[Part]) -> None:
                 out.print(escape(f"{title}: {caption}"), style="dim", highlight=False)
 
 
-def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
+def follow(job: Job, worker: str = "", printed: Sequence[str] = ()) -> Job:
     """Run the queue of its device until this job is done. Ctrl+C cancels it.
 
-    worker  module that runs it instead of the usual one
-    said    sentences that its notes need not repeat
+    worker   module that runs it instead of the usual one
+    printed  notes that are on the screen already
 
-    Raises Cancelled, and the error that it failed with.
+    Raises Cancelled, and the error of a job that failed.
     """
     from playground.jobs import ending
     from playground.jobs.queue import WORKER, Runner
@@ -136,12 +136,12 @@ def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
     runner = Runner(job.device, worker=worker or WORKER, last=job.id)
     runner.start()
     try:
-        with interrupts() as asked, Watch(job, said) as watch:
-            while not (job := jobs.get(job.id)).over and not asked:
+        with interrupts() as signals, Watch(job, printed) as watch:
+            while not (job := jobs.get(job.id)).over and not signals:
                 watch.update(job)
-                runner.wait(LOOK_S)
+                runner.wait(POLL_S)
             watch.update(job)
-        if asked and not job.over:
+        if signals and not job.over:
             err.print("Stopping it …")
             ending.cancel(job.id)
             raise Cancelled("The job was stopped.")
@@ -156,41 +156,42 @@ def follow(job: Job, worker: str = "", said: Sequence[str] = ()) -> Job:
 
 @contextmanager
 def interrupts() -> Iterator[list[int]]:
-    """A list that Ctrl+C puts its signal into; the second Ctrl+C raises as usual. Where it is ignored, it stays so.
+    """Yield a list to which Ctrl+C appends its signal; a second Ctrl+C raises as usual. An ignored one stays ignored.
 
-    As an exception it comes wherever the program is: inside the store it leaves a lock taken, and in a callback of the
+    A KeyboardInterrupt can be raised anywhere: in the store it would leave a lock taken, and in a callback of the
     garbage collector Python drops it.
     """
-    asked: list[int] = []
+    signals: list[int] = []
 
-    def ask(number: int, _: object) -> None:
-        asked.append(number)
+    def on_interrupt(signal_number: int, _: object) -> None:
+        signals.append(signal_number)
         signal.signal(signal.SIGINT, before)
 
     before = signal.getsignal(signal.SIGINT)
     if before != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, ask)
+        signal.signal(signal.SIGINT, on_interrupt)
     try:
-        yield asked
+        yield signals
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def say(sentences: Sequence[str]) -> None:
+def print_notes(sentences: Sequence[str]) -> None:
+    """Print sentences on standard error."""
     for sentence in sentences:
         err.print(escape(sentence), style="dim", highlight=False)
 
 
 class Watch:
-    """Draws how far a job is: a bar on a terminal, a line for each new stage elsewhere; notes stay on the screen."""
+    """Show the progress of a job: a bar on a terminal, a line per new stage elsewhere; notes stay on the screen."""
 
-    def __init__(self, job: Job, said: Sequence[str]) -> None:
-        self._folder_of = job.id
-        self._said = set(said)
+    def __init__(self, job: Job, printed: Sequence[str]) -> None:
+        self._job_id = job.id
+        self._printed = set(printed)
         self._position = 0
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self._stage = ""
-        self._first = 0.0, 0.0  # of this stage: when it began, and what was done by then
+        self._stage_start = 0.0, 0.0  # of this stage: time of its first event, and the amount done then
         self._layer = self._memory = ""
         self._bar = Bar(
             SpinnerColumn(),
@@ -219,7 +220,7 @@ class Watch:
             self._bar.stop()
 
     def update(self, job: Job) -> None:
-        """Show what has been told since the last time."""
+        """Show the events since the last call."""
         from playground.jobs import progress
         from playground.store import folders, jobs
 
@@ -228,7 +229,7 @@ class Watch:
             self._show(
                 "waiting for 1 other job" if ahead == 1 else f"waiting for {ahead} jobs" if ahead else "starting"
             )
-        events, self._position = progress.read(folders.job(self._folder_of), self._position)
+        events, self._position = progress.read(folders.job(self._job_id), self._position)
         for event in events:
             match event["kind"]:
                 case "stage":
@@ -237,34 +238,34 @@ class Watch:
                     self._layer = escape(f"{event['name']} {event['error']:.3g}")
                 case "memory":
                     self._memory = formatting.size(event["bytes"])
-                case "note" if event["text"] not in self._said:
-                    say([event["text"]])
+                case "note" if event["text"] not in self._printed:
+                    print_notes([event["text"]])
         if events:
             self._bar.update(self._task, layer=self._layer, memory=self._memory)
 
     def _show(self, stage: str, done: float = 0, total: float = 0, unit: str = "", at: float = 0) -> None:
         if stage != self._stage:
-            self._first = at, done
+            self._stage_start = at, done
         if err.is_terminal:
-            count = f"{done:,.0f} of {total:,.0f} {unit}" if total and unit in COUNTED else ""
-            left = _left(at - self._first[0], done - self._first[1], total - done)
+            count = f"{done:,.0f} of {total:,.0f} {unit}" if total and unit in COUNTED_UNITS else ""
+            time_left = _left(at - self._stage_start[0], done - self._stage_start[1], total - done)
             self._bar.update(
-                self._task, description=escape(stage), completed=done, total=total or None, count=count, left=left
+                self._task, description=escape(stage), completed=done, total=total or None, count=count, left=time_left
             )
         elif stage != self._stage:
-            err.print(escape(f"[{time.monotonic() - self._began:6.1f} s] {stage}"), highlight=False)
+            err.print(escape(f"[{time.monotonic() - self._started:6.1f} s] {stage}"), highlight=False)
         self._stage = stage
 
 
 def _left(spent: float, done: float, remaining: float) -> str:
-    """At the pace of this stage so far; "" before there is one."""
-    if done <= 0 or remaining <= 0 or spent < LEFT_AFTER_S:
+    """Return the remaining time at the pace of this stage; "" before `MIN_PACE_S`."""
+    if done <= 0 or remaining <= 0 or spent < MIN_PACE_S:
         return ""
     return formatting.time_left(spent * remaining / done)
 
 
-def fail(error: PlaygroundError) -> None:
-    """One sentence, what to do about it, and the engine's last words if it died."""
+def print_error(error: PlaygroundError) -> None:
+    """Print an error: message, hint, and the end of the engine's log if it died."""
     err.print(f"[bold red]Error:[/] {plain(error.message)}", highlight=False)
     if error.hint:
         err.print(plain(error.hint), highlight=False)
@@ -293,7 +294,7 @@ def open_engines() -> Iterator[Any]:
 
 
 def progress_words(progress: Progress) -> str:
-    """ "Downloading 12 of 40 MB", "Reading the prompt 256 of 1,024 tokens"."""
+    """Return "Downloading 12 of 40 MB", "Reading the prompt 256 of 1,024 tokens"."""
     if not progress.total:
         return progress.stage
     if progress.unit == "bytes":
@@ -301,8 +302,8 @@ def progress_words(progress: Progress) -> str:
     return f"{progress.stage} {progress.done:,.0f} of {progress.total:,.0f} {progress.unit}".rstrip()
 
 
-def tell_kept(kept: Kept) -> None:
-    """On standard error: the run that something became, or why it is none. What was measured stands either way."""
+def print_kept(kept: Kept) -> None:
+    """Print the id of a saved run, or why saving failed, on standard error."""
     if kept.id:
         err.print(f"Saved as run {kept.id}", style="dim", highlight=False)
     if kept.error:
@@ -315,13 +316,13 @@ def with_status(words: str, work: Callable[[], T]) -> T:
 
 
 def absolute(name: str) -> str:
-    """The address of a variant, a local model by its path from the root."""
+    """Return the address of a variant, with an absolute path for a local model."""
     from playground.models import names
 
     return str(names.absolute(name))
 
 
 def source(text: str) -> str:
-    """Where text comes from: a file by its path from the root, all else as it is."""
+    """Return the source of a text, with an absolute path for a file."""
     path = Path(text).expanduser()
     return str(path.absolute()) if path.is_file() else text

@@ -21,7 +21,7 @@ from playground import console as terminal
 from playground.compare.answer import Answer
 from playground.compare.outcome import outcomes
 from playground.compare.run import Event
-from playground.console import AsJson, Variants, err, out, plain, print_json, tell_kept
+from playground.console import AsJson, Variants, err, out, plain, print_json, print_kept
 from playground.core import Progress, Sampling
 from playground.models import endpoints
 
@@ -238,7 +238,7 @@ def generate(
             for answer in result.answers:
                 if answer.forced:
                     out.print(Text(f"{answer.variant_id}: {answer.forced.sentence(reference)}"), highlight=False)
-    tell_kept(kept)
+    print_kept(kept)
     failed = [pane for pane in output["panes"] if "error" in pane]
     for pane in failed if as_json else ():
         err.print(plain(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from playground.console import absolute, err, follow, out, say, show, source
+from playground.console import absolute, err, follow, out, print_notes, show, source
 from playground.errors import InvalidRequest
 from playground.evaluate.tables import divergence_table, tables
 
@@ -87,7 +87,7 @@ def evaluate(
         divergence=Passage(text=source(text), tokens=tokens) if kld else None,
         speed=speed,
     )
-    resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: say([f"{progress.stage} …"]))
+    resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: print_notes([f"{progress.stage} …"]))
     print_estimate(spec)
     job = follow(kinds.start(spec, submit))
     run = runs.get(str((job.result or {})["run"]))
@@ -107,7 +107,7 @@ def _print_tasks(words: str, as_json: bool) -> None:
 
     from playground.evaluate.tasks import search
 
-    matches = search(words, lambda progress: say([f"{progress.stage} …"]))
+    matches = search(words, lambda progress: print_notes([f"{progress.stage} …"]))
     if as_json:
         sys.stdout.write(json.dumps([asdict(task) for task in matches], indent=2, ensure_ascii=False) + "\n")
         return
@@ -115,7 +115,9 @@ def _print_tasks(words: str, as_json: bool) -> None:
         kind = [*(["group"] if task.group else []), *(["runs the model's code"] if task.unsafe else [])]
         out.print(Text.assemble(task.name, (f"  {', '.join(kind)}" if kind else "", "dim")))
     if len(matches) > MAX_LISTED or not matches:
-        say([f"{len(matches):,} tasks hold {words!r}" + (f"; the first {MAX_LISTED} are shown." if matches else ".")])
+        print_notes(
+            [f"{len(matches):,} tasks hold {words!r}" + (f"; the first {MAX_LISTED} are shown." if matches else ".")]
+        )
 
 
 def _generation_argument(pair: str) -> tuple[str, Any]:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from playground import formatting
-from playground.console import follow, out, say
+from playground.console import follow, out, print_notes
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def quantize(
     spec = QuantizeSpec(model=model, recipe=wanted, out=destination, name=name)
     checkpoint = open_original(model)
     expected = estimate(checkpoint, wanted, facts(destination, measure=False))
-    say([*expected.reasons, _expectation(expected)])
-    done = follow(kinds.start(spec, submit), said=expected.reasons)
+    print_notes([*expected.reasons, _expectation(expected)])
+    done = follow(kinds.start(spec, submit), printed=expected.reasons)
     if as_json:
         sys.stdout.write(json.dumps(done.result, indent=2, ensure_ascii=False) + "\n")
     else:

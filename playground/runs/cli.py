@@ -1,6 +1,6 @@
 """`python -m playground runs`: list, show, rename, annotate, revoke, delete and export stored runs.
 
-The commands are the owner's: they list revoked runs too.
+The commands run as the owner: they list revoked runs too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from playground.store.runs import Entry
 
 app = typer.Typer(help="List, show, rename, revoke, delete and export runs.", no_args_is_help=True)
-SHOWN = 12  # characters of an id in the list: enough to name one, and room for its title
+ID_CHARACTERS = 12  # characters of an id in the list: enough to name a run, and they leave room for its title
 
 Id = Annotated[str, typer.Argument(help="Id of a run, or as much of its beginning as is not another's.")]
 
@@ -42,27 +42,29 @@ def list_(
 
     if kind and kind not in KINDS:
         raise InvalidRequest(f"There is no kind of run {kind[:40]!r}.", hint=did_you_mean(kind[:40], list(KINDS)))
-    found: list[Entry] = []
+    entries: list[Entry] = []
     total = 0
     if database.exists():
-        asked = {"text": text, "kind": kind, "model": names.key(model) if model else "", "revoked": True}
-        found, total = runs.search(limit=limit, **asked), runs.count(**asked)  # type: ignore[arg-type]
+        filters = {"text": text, "kind": kind, "model": names.key(model) if model else "", "revoked": True}
+        entries, total = runs.search(limit=limit, **filters), runs.count(**filters)  # type: ignore[arg-type]
     if as_json:
-        print_json([entry.as_row() for entry in found])
+        print_json([entry.as_row() for entry in entries])
         return
-    if not found:
-        nothing = "No run is like that." if kind or model or text else "No runs."
-        out.print(f'{nothing} Make one: python -m playground generate smollm2 smollm2:nf4 --prompt "What is gravity?"')
+    if not entries:
+        empty_text = "No run is like that." if kind or model or text else "No runs."
+        out.print(
+            f'{empty_text} Make one: python -m playground generate smollm2 smollm2:nf4 --prompt "What is gravity?"'
+        )
         return
     table = Table(box=None, header_style="dim")
     for heading in ("id", "made", "kind", "what"):
         table.add_column(heading, no_wrap=heading != "what")
-    for entry in found:
+    for entry in entries:
         title = escape(entry.title) + (" [dim](revoked)[/]" if entry.revoked_at is not None else "")
-        table.add_row(entry.id[:SHOWN], _when(entry.run.created_at), entry.run.kind, title)
+        table.add_row(entry.id[:ID_CHARACTERS], _when(entry.run.created_at), entry.run.kind, title)
     out.print(table)
-    if total > len(found):
-        err.print(f"{total - len(found):,} more: --limit {total}", style="dim", highlight=False)
+    if total > len(entries):
+        err.print(f"{total - len(entries):,} more: --limit {total}", style="dim", highlight=False)
 
 
 @app.command()
@@ -82,7 +84,7 @@ def show(run_id: Id, as_json: AsJson = False) -> None:
         ("kind", run.kind),
         ("made", _when(run.created_at)),
         ("device", device),
-        *(("variant" if not n else "", _variant(one)) for n, one in enumerate(run.variants)),
+        *(("" if number else "variant", _variant(facts)) for number, facts in enumerate(run.variants)),
     ]
     if entry.revoked_at is not None:
         rows.insert(3, ("revoked", f"{_when(entry.revoked_at)}: its link answers to nobody but you"))
@@ -100,9 +102,9 @@ def rename(run_id: Id, title: Annotated[str, typer.Argument(help="An empty one g
     """Show a run under another title."""
     from playground.store import runs
 
-    found = _entry(run_id).id
-    runs.rename(found, title)
-    out.print(escape(f"{found} is called {runs.entry(found, owner=True).title!r}."), highlight=False)
+    whole_id = _entry(run_id).id
+    runs.rename(whole_id, title)
+    out.print(escape(f"{whole_id} is called {runs.entry(whole_id, owner=True).title!r}."), highlight=False)
 
 
 @app.command()
@@ -110,9 +112,9 @@ def note(run_id: Id, text: Annotated[str, typer.Argument(help="An empty one remo
     """Say something about a run."""
     from playground.store import runs
 
-    found = _entry(run_id).id
-    runs.annotate(found, text)
-    out.print(f"{found} has {'a note' if text.strip() else 'no note'}.", highlight=False)
+    whole_id = _entry(run_id).id
+    runs.annotate(whole_id, text)
+    out.print(f"{whole_id} has {'a note' if text.strip() else 'no note'}.", highlight=False)
 
 
 @app.command()
@@ -122,9 +124,9 @@ def revoke(
     """Let a run's link answer as if there were no run. It stays in your lists."""
     from playground.store import runs
 
-    found = _entry(run_id).id
-    (runs.restore if undo else runs.revoke)(found)
-    out.print(f"The link of {found} {'answers again' if undo else 'is revoked'}.", highlight=False)
+    whole_id = _entry(run_id).id
+    (runs.restore if undo else runs.revoke)(whole_id)
+    out.print(f"The link of {whole_id} {'answers again' if undo else 'is revoked'}.", highlight=False)
 
 
 @app.command()
@@ -132,9 +134,9 @@ def delete(run_id: Id) -> None:
     """Forget a run and remove its files. There is no way back."""
     from playground.store import runs
 
-    found = _entry(run_id).id
-    runs.remove(found)
-    out.print(f"{found} is deleted.", highlight=False)
+    whole_id = _entry(run_id).id
+    runs.remove(whole_id)
+    out.print(f"{whole_id} is deleted.", highlight=False)
 
 
 @app.command()
@@ -148,24 +150,24 @@ def export(
 ) -> None:
     """Write a run to files."""
     files = {"json": json_file, "csv": csv_file, "html": html_file, "png": png_file, "md": card_file}
-    wanted = {form: path for form, path in files.items() if path is not None}
-    if not wanted:
+    chosen = {extension: path for extension, path in files.items() if path is not None}
+    if not chosen:
         raise InvalidRequest("Nothing is asked for.", hint="Give --html FILE, --json, --csv, --png or --card.")
     entry = _entry(run_id)
-    for form, path in wanted.items():
-        _write(path, _as(form, entry))
+    for extension, path in chosen.items():
+        _write(path, _exported(extension, entry))
         out.print(escape(str(path)), highlight=False, soft_wrap=True)
 
 
-def _as(form: str, entry: Entry) -> bytes:
-    """The run in one of the forms of `playground.runs.export`."""
+def _exported(extension: str, entry: Entry) -> bytes:
+    """Return the run in one of the formats of `playground.runs.export`."""
     from playground.runs.export import FORMS
 
-    return FORMS[form].make(entry.run, entry.title, entry.note)
+    return FORMS[extension].make(entry.run, entry.title, entry.note)
 
 
 def _entry(run_id: str) -> Entry:
-    """Raises UnknownRun, and InvalidRequest for an id that is cut too short."""
+    """Return the run of an id or its beginning. Raises UnknownRun; InvalidRequest if several runs begin so."""
     from playground.store import database, runs
 
     if not database.exists():
@@ -174,7 +176,7 @@ def _entry(run_id: str) -> Entry:
 
 
 def _variant(facts: dict[str, Any]) -> str:
-    """ "smollm2:nf4 · nf4 · 112 MB · 6.66 bits per weight" """
+    """Return "smollm2:nf4 · nf4 · 112 MB · 6.66 bits per weight"."""
     size, bits = facts.get("bytes"), facts.get("bits_per_weight")
     parts = [facts["id"], facts["label"], size and f"{size / 1e6:,.0f} MB", bits and f"{bits:.2f} bits per weight"]
     return " · ".join(str(part) for part in parts if part)

@@ -1,6 +1,6 @@
 """Export a run: one HTML file, JSON with a schema, CSV, a picture, a section of a model card.
 
-Each is a function of the run alone, and none holds a path of this machine.
+Each format depends on the run alone and contains no path of this machine.
 """
 
 from __future__ import annotations
@@ -28,69 +28,67 @@ __all__ = ["FORMS", "Form", "as_json", "csv", "form_of", "html", "model_card", "
 
 
 def _feature(kind: str) -> Feature:
-    """Raises InvalidRequest for a kind of a later version."""
+    """Return the module of a kind of run. Raises InvalidRequest for a kind of a later version."""
     if kind not in KINDS:
         raise InvalidRequest(f"A run of the kind {kind[:40]!r} cannot be exported.", hint=f"Known: {', '.join(KINDS)}.")
     return KINDS[kind].feature
 
 
 def report(run: Run, title: str = "", note: str = "") -> Report:
-    """What a run says, without paths of this machine. `title` and `note` are the owner's words, where there are any."""
-    parts, shown = _feature(run.kind).parts, without_machine_paths(run)
-    title = title or shown.title
-    return Report(title_of(run.kind), title, shown.model, shown.id, shown.created_at, parts(shown), note)
+    """Return the report of a run, without paths of this machine. `title` and `note` are the owner's, if any."""
+    parts, portable = _feature(run.kind).parts, without_machine_paths(run)
+    title = title or portable.title
+    return Report(title_of(run.kind), title, portable.model, portable.id, portable.created_at, parts(portable), note)
 
 
 def html(run: Run, title: str = "", note: str = "") -> str:
-    """The file. `title` and `note` are the owner's words, where there are any. Raises InvalidRequest."""
+    """Return the HTML file. `title` and `note` are the owner's, if any. Raises InvalidRequest."""
     return report_html.html(report(run, title, note), without_machine_paths(run))
 
 
 def png(run: Run, title: str = "") -> bytes:
-    """The picture. Raises InvalidRequest."""
+    """Return a PNG of the verdict. Raises InvalidRequest."""
     return picture.png(report(run, title))
 
 
 def model_card(run: Run, title: str = "", note: str = "") -> str:
-    """Markdown that can be pasted into a README.md; the YAML belongs into its front matter. Raises InvalidRequest."""
+    """Return Markdown for a README.md, with YAML for its front matter. Raises InvalidRequest."""
     return card.model_card(report(run, title, note), without_machine_paths(run))
 
 
 def as_json(run: Run) -> dict[str, Any]:
-    """Everything that is stored of it, without paths of this machine, as `schema()` says. Raises InvalidRequest."""
+    """Return everything stored of a run, without paths of this machine, valid by `schema()`. Raises InvalidRequest."""
     _feature(run.kind)
     return card.as_json(without_machine_paths(run))
 
 
 def csv(run: Run) -> str:
-    """One tidy table: a line for each thing that was measured, a column for each number, units in the names, after a
-    line of column names. Raises InvalidRequest.
-    """
+    """Return one tidy CSV table: column names with units, then a line per measurement. Raises InvalidRequest."""
     feature = _feature(run.kind)
     return formatting.as_csv(feature.COLUMNS, feature.rows(without_machine_paths(run)))
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form. `make` takes the run, its title and its note as the owner wrote them."""
+    """An export format. `make` takes the run, and the title and note that the owner wrote."""
 
-    ending: str
+    extension: str
     media_type: str
     make: Callable[[Run, str, str], bytes]
 
 
 def _json(run: Run, title: str, note: str) -> bytes:
-    found = as_json(run) | ({"title": title} if title else {}) | ({"note": note} if note else {})
-    return _utf8(json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    document = as_json(run) | ({"title": title} if title else {}) | ({"note": note} if note else {})
+    return _utf8(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
 def _utf8(text: str) -> bytes:
-    """Half characters, which a model may write, become question marks."""
+    """Return UTF-8; surrogates, which a model may generate, become question marks."""
     return text.encode("utf-8", "replace")
 
 
 FORMS = {
-    form.ending: form
+    form.extension: form
     for form in (
         Form("html", "text/html; charset=utf-8", lambda run, title, note: _utf8(html(run, title, note))),
         Form("json", "application/json", _json),
@@ -102,33 +100,33 @@ FORMS = {
 
 
 def form_of(name: str) -> Form:
-    """By the ending of a file's name. Raises InvalidRequest."""
-    ending = name.rpartition(".")[2].lower()
-    if ending not in FORMS:
+    """Return the format of a file name's extension. Raises InvalidRequest."""
+    extension = name.rpartition(".")[2].lower()
+    if extension not in FORMS:
         raise InvalidRequest(
             f"A run is not written as {Path(name).name[:80]!r}.",
-            hint=f"The name of the file ends in {', '.join(f'.{one}' for one in FORMS)}.",
+            hint=f"The name of the file ends in {', '.join(f'.{extension}' for extension in FORMS)}.",
         )
-    return FORMS[ending]
+    return FORMS[extension]
 
 
 def write(run: Run, path: Path | str, title: str = "", note: str = "") -> Path:
-    """The file, complete or not at all. What was there before is replaced. Raises InvalidRequest, OSError."""
+    """Write a run to a file, whole or not at all; an older file is replaced. Raises InvalidRequest, OSError."""
     target = Path(path).expanduser()
-    body = form_of(target.name).make(run, title, note)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as aside:
-        aside.write(body)
+    content = form_of(target.name).make(run, title, note)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as partial:
+        partial.write(content)
     try:
-        Path(aside.name).chmod(0o666 & ~_umask())
-        Path(aside.name).replace(target)
+        Path(partial.name).chmod(0o666 & ~_umask())
+        Path(partial.name).replace(target)
     except OSError:
-        Path(aside.name).unlink(missing_ok=True)
+        Path(partial.name).unlink(missing_ok=True)
         raise
     return target
 
 
 def _umask() -> int:
-    """What new files of this process are not readable by; it can only be read by setting it."""
+    """Return the umask of this process; POSIX can only read it by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,6 +1,6 @@
-"""The kinds of runs: what each is called, and the module of its feature that says what a run of it says.
+"""The kinds of runs: title, and the module that builds the report of a run.
 
-The one table of them: exports, the list, the page and the command line ask it.
+Exports, the list, the page and the command line use this table.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ if TYPE_CHECKING:
 
 
 class Feature(Protocol):
-    """What a feature's module has for its kind of run."""
+    """The report module of a kind of run."""
 
     @property
     def COLUMNS(self) -> tuple[str, ...]:
-        """Of its table in CSV."""
+        """Columns of the CSV table."""
 
     @property
     def NUMBER_OF(self) -> tuple[str, ...]:
-        """The parts of `result` that `number` reads."""
+        """Keys of `result` that `number` reads."""
 
     def parts(self, run: Run, /) -> tuple[Part, ...]:
-        """Of its report, for exports."""
+        """Return the parts of the report, for exports."""
 
     def terminal(self, run: Run, /) -> Sequence[Part]:
-        """What came of it, for a terminal."""
+        """Return the parts that a terminal shows."""
 
     def rows(self, run: Run, /) -> list[dict[str, Any]]:
-        """Lines of `COLUMNS`."""
+        """Return the rows of the CSV table, keys from `COLUMNS`."""
 
     def number(self, result: Mapping[str, Any], names: Mapping[str, str], /) -> tuple[str, str]:
-        """The one figure that matters most, and what it is; two empty texts where nothing was measured. `names`: of
-        the variants by id, the reference first.
+        """Return the most important figure and its name; two empty texts where nothing was measured.
+
+        `names`: display names of the variants by id, the reference first.
         """
 
 
@@ -59,7 +60,7 @@ KINDS = {
     "quantization": Kind("Quantization", "playground.quantize.report"),
 }
 
-if TYPE_CHECKING:  # each has what `Feature` asks for
+if TYPE_CHECKING:  # mypy checks that each has the members of `Feature`
     from playground.compare import report as _comparison
     from playground.evaluate import divergence_report as _divergence
     from playground.evaluate import report as _evaluation
@@ -70,5 +71,5 @@ if TYPE_CHECKING:  # each has what `Feature` asks for
 
 
 def title(kind: str) -> str:
-    """ "Speed"; of a kind of a later version its name."""
+    """Return the title of a kind, "Speed"; for a kind of a later version its key."""
     return KINDS[kind].title if kind in KINDS else kind

@@ -83,7 +83,7 @@ def bench(
     else:
         for table in tables(rows):
             console.out.print(table)
-    console.tell_kept(kept)
+    console.print_kept(kept)
     failed = [row for row in rows if row.error]
     for row in failed:
         console.err.print(Text.assemble((f"{row.address} ", "bold"), f"{row.test}: {row.error} {row.hint}".rstrip()))

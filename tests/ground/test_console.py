@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from playground.console import WIDE, Figures, output
+from playground.console import PIPE_WIDTH, Figures, output
 
 NAMES = ("smollm2", "smollm2:rtn-w4a16_asym-g64", "noise-floor")
 
@@ -55,6 +55,6 @@ def test_words_begin_and_numbers_end_below_each_other() -> None:
 def test_a_pipe_has_room_and_a_window_its_own_width(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
-    assert output().width == WIDE
+    assert output().width == PIPE_WIDTH
     monkeypatch.setenv("COLUMNS", "91")
     assert output().width == 91

@@ -49,7 +49,7 @@ def test_the_program_runs_as_a_user_and_its_health_is_asked_where_the_page_tells
     last = STAGES[""]
     of = {name: [value for instruction, value in last if instruction == name] for name, _ in last}
     assert of["USER"] == ["1000"]
-    assert f":{of['EXPOSE'][0]}{app.ADDRESS}'" in of["HEALTHCHECK"][0]
+    assert f":{of['EXPOSE'][0]}{app.HEALTH_PATH}'" in of["HEALTHCHECK"][0]
     assert all("--chown=user" in value for value in of["COPY"])
     for name, steps in STAGES.items():
         user = steps.index(("USER", "1000")) if ("USER", "1000") in steps else len(steps)
