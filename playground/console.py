@@ -274,16 +274,19 @@ def print_error(error: PlaygroundError) -> None:
 
 
 def plain(text: str) -> str:
+    """Return text with rich's markup escaped."""
     return text.replace("[", r"\[")
 
 
 def print_json(value: Any) -> None:
+    """Write JSON to standard output."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 @contextmanager
 def open_engines() -> Iterator[Any]:
+    """Yield the engines of a command, and close them at its end."""
     from playground.engines.router import Engines
 
     engine = Engines()
@@ -311,6 +314,7 @@ def print_kept(kept: Kept) -> None:
 
 
 def with_status(words: str, work: Callable[[], T]) -> T:
+    """Return the result of `work`, with a status line on standard error meanwhile."""
     with err.status(words):
         return work()
 

@@ -287,6 +287,7 @@ def _plots(panes: Sequence[Answered], names: Sequence[str]) -> list[Plot]:
 
 
 def engine_of(pane: Answered) -> str:
+    """Return the title of a pane's engine; "" without one."""
     return base.title(pane.engine) if pane.engine else ""
 
 
@@ -296,6 +297,7 @@ def facts_of(run: Run, number: int) -> Mapping[str, Any]:
 
 
 def exchange(run: Run, panes: Sequence[Answered], names: Sequence[str]) -> Exchange:
+    """Return the prompt and the answers, token by token, with their colour scales."""
     prompt = run.result.get("prompt") or {}
     messages = prompt.get("messages")
     turns = [(str(message["role"]), str(message["content"])) for message in messages or ()] or [
@@ -413,5 +415,6 @@ def _clamp(value: float) -> float:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value at `share` (0 to 1) of the sorted values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -199,9 +199,9 @@ def _sizes(conditions: Conditions, tasks: Sequence[Task], history: Sequence[Run]
 def _stored_size(name: str, conditions: Conditions, history: Sequence[Run]) -> Mapping[str, Any] | None:
     """Return the size of an item from the newest run of a task with the same prompt settings; None without one."""
     form = ("few_shot", "chat_template", "multiturn")
-    wanted = conditions.model_dump(mode="json")
+    current = conditions.model_dump(mode="json")
     for run in history:
-        if all(run.settings.get(key) == wanted[key] for key in form) and (
+        if all(run.settings.get(key) == current[key] for key in form) and (
             size := run.result.get("sizes", {}).get(name)
         ):
             stored_size: Mapping[str, Any] = size
@@ -297,10 +297,10 @@ def memory(spec: EvaluateSpec | DivergenceSpec) -> MemoryRange:
     """Return the memory of a job; a remote variant takes none. Raises CatalogError for an unknown variant."""
     addresses = [Address.parse(name) for name in spec.variants]
     variants = [(address.engine, models.variant(address.variant)) for address in addresses]
-    here = [variant for engine, variant in variants if engine != "vllm" and variant.engines != ("remote",)]
+    local = [variant for engine, variant in variants if engine != "vllm" and variant.engines != ("remote",)]
     diverges = isinstance(spec, DivergenceSpec) or spec.divergence is not None
-    largest = max(map(_loaded_bytes, here), default=0)
-    weights = max(largest, _pair_bytes(here)) if diverges else largest
+    largest = max(map(_loaded_bytes, local), default=0)
+    weights = max(largest, _pair_bytes(local)) if diverges else largest
     return MemoryRange(WORKER_BYTES + weights, WORKER_BYTES + weights + FORWARD_BYTES)
 
 
@@ -338,12 +338,12 @@ def _loaded_bytes(variant: Variant) -> int:
     return max(variant.bytes or 0, 2 * (variant.parameters or 0))
 
 
-def _pair_bytes(here: Sequence[Variant]) -> int:
+def _pair_bytes(local: Sequence[Variant]) -> int:
     """Return the bytes of the reference and the largest model beside it: another variant or the noise floor's type."""
-    if not here:
+    if not local:
         return 0
-    reference, *others = map(_loaded_bytes, here)
-    other_type = reference // FP32_OVER_BF16 if here[0].dtype == "float32" else reference * FP32_OVER_BF16
+    reference, *others = map(_loaded_bytes, local)
+    other_type = reference // FP32_OVER_BF16 if local[0].dtype == "float32" else reference * FP32_OVER_BF16
     return reference + max([other_type, *others])
 
 

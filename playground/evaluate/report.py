@@ -108,12 +108,12 @@ def rows(run: Run) -> list[dict[str, Any]]:
     table_rows: list[dict[str, Any]] = []
     divergence = {row["variant"]: row for row in run.result.get("divergence") or ()}
     for variant in run.variants:
-        here, speed = divergence.get(variant["id"], {}), variant.get("speed") or {}
+        metrics, speed = divergence.get(variant["id"], {}), variant.get("speed") or {}
         facts = dict(variant) | {
             "variant": variant["id"],
             "decode_tok_s": speed.get("decode_tok_s"),
             "engine": speed.get("engine") or variant.get("engine"),
-            **{name: here.get(name) for name in DIVERGENCE},
+            **{name: metrics.get(name) for name in DIVERGENCE},
         }
         verdicts = [row for row in run.result.get("rows") or () if row["variant"] == variant["id"]]
         for verdict in verdicts or [{}]:
@@ -177,6 +177,7 @@ def unread_settings(variants: Sequence[Row]) -> str:
 
 
 def text_name(source: str) -> str:
+    """Return the display name of the text of a divergence."""
     return "the bundled prose" if source in ("bundled", "bundled prose") else source
 
 
@@ -192,6 +193,7 @@ def _caveats(tasks: Sequence[Row]) -> tuple[str, ...]:
 
 
 def notes(run: Run, variants: Sequence[Row]) -> list[Note]:
+    """Return the warnings of a run as notes of its report."""
     groups = warnings(run.result.get("warnings") or (), variants)
     return [Note(tuple(group["texts"]), group["withholds"], tuple(group["tasks"])) for group in groups]
 
@@ -214,12 +216,14 @@ def scores_are_shares(task: Row, verdicts: Sequence[Row]) -> bool:
 
 
 def format_score(value: Any, share: bool) -> str:
+    """Return a score, a share in percent."""
     if not formatting.known(value):
         return formatting.UNKNOWN
     return f"{100 * value:.1f}" if share else f"{value:.4g}"
 
 
 def verdict_row(rows: Sequence[Row], variant: Any, task: Any) -> Row | None:
+    """Return the verdict of a variant on a task; None where it has none."""
     return next((row for row in rows if row["variant"] == variant and row.get("task") == task), None)
 
 
@@ -231,6 +235,7 @@ def divergence_row(divergence: Sequence[Row], variant: Any) -> Row:
 def summary_table(
     variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row], divergence: Sequence[Row]
 ) -> Table:
+    """Return the small table of the picture: size, speed, KLD and the first tasks."""
     timed = any(variant.get("speed") for variant in variants)
     headings = [Heading("Variant", words=True), Heading("Size")]
     headings += [Heading("Decode", "tok/s")] if timed else []
@@ -271,6 +276,7 @@ def _signed_verdict(row: Row, share: bool) -> str:
 
 
 def format_difference(difference: float, share: bool) -> str:
+    """Return a signed difference of scores, of shares in percentage points."""
     return formatting.signed(difference, f"{abs(100 * difference):.1f}" if share else f"{abs(difference):.3g}")
 
 
@@ -332,6 +338,7 @@ def _score_line(task: Row, variant: Row, row: Row, share: bool, reach: float, re
 
 
 def speed_table(variants: Sequence[Row]) -> Table:
+    """Return the table of size and speed, a row per variant."""
     rows = []
     for number, variant in enumerate(variants):
         speed = variant.get("speed") or {}
@@ -357,6 +364,7 @@ def speed_table(variants: Sequence[Row]) -> Table:
 
 
 def divergence_table(variants: Sequence[Row], divergence: Sequence[Row]) -> Table:
+    """Return the table of divergence, a row per variant and one of the noise floor."""
     names = {variant["id"]: str(variant["label"]) for variant in variants}
     floor = divergence_row(divergence, NOISE_FLOOR).get("kld_mean")
     rows = []
@@ -395,6 +403,7 @@ def divergence_table(variants: Sequence[Row], divergence: Sequence[Row]) -> Tabl
 def score_plots(
     variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row], divergence: Sequence[Row]
 ) -> list[Plot]:
+    """Return the plots of a run: size against divergence, and the scores of each task."""
     run_plots = [mark] if divergence and (mark := size_plot(variants, divergence)) else []
     for task in tasks:
         share = scores_are_shares(task, verdicts)
@@ -442,6 +451,7 @@ def size_plot(variants: Sequence[Row], divergence: Sequence[Row]) -> Plot | None
 
 
 def histogram_plots(variants: Sequence[Row], divergence: Sequence[Row]) -> list[Plot]:
+    """Return the plot of the KLD of single tokens; [] without a histogram."""
     histograms = [
         (str(variant["label"]), row["histogram"], row["kld_mean"])
         for variant in variants[1:]

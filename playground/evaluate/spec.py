@@ -118,7 +118,7 @@ class EvaluateSpec(Spec):
 
     @property
     def title(self) -> str:
-        """ "smollm2, smollm2:nf4 · gsm8k, coqa · 200 items" """
+        """Return "smollm2, smollm2:nf4 · gsm8k, coqa · 200 items"."""
         limit = self.conditions.limit
         parts = [", ".join(self.variants), ", ".join(self.conditions.tasks), *([f"{limit} items"] if limit else [])]
         return " · ".join(parts)[:1200]
@@ -160,7 +160,7 @@ class DivergenceSpec(Spec):
 
     @property
     def title(self) -> str:
-        """ "smollm2 · divergence of smollm2:nf4, smollm2:int8" """
+        """Return "smollm2 · divergence of smollm2:nf4, smollm2:int8"."""
         return f"{self.variants[0]} · divergence of {', '.join(self.variants[1:])}"[:1200]
 
 

@@ -52,7 +52,7 @@ def without_paths(value: Any, names: Iterable[Any]) -> Any:
     """Return text, lists and dicts in which the path of each name is cut to its last part, and this program's folders
     are replaced by `PLACEHOLDER`.
     """
-    shorter = {place: Path(place).name or PLACEHOLDER for name in names if (place := _path_of(str(name or "")))}
+    shorter = {path: Path(path).name or PLACEHOLDER for name in names if (path := _path_of(str(name or "")))}
     folders = (settings().data, settings().cache, settings().datasets, Path.home())
     shorter |= {str(path): PLACEHOLDER for path in folders if path is not None and len(str(path)) > 1}
     return _replace(value, dict(sorted(shorter.items(), key=lambda pair: -len(pair[0]))))
@@ -68,8 +68,8 @@ def _path_of(name: str) -> str:
 
 def _replace(value: Any, shorter: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        for place, name in shorter.items():
-            value = value.replace(place, name)
+        for path, name in shorter.items():
+            value = value.replace(path, name)
         return value
     if isinstance(value, Mapping):
         return {_replace(key, shorter): _replace(part, shorter) for key, part in value.items()}

@@ -17,18 +17,8 @@ from playground.report.parts import Cell, Heading, Plot, Table
 
 MAX_ROWS = 5000
 MAX_TABLE_ROWS = 200  # rows of the table that stands in for a plot
-PLACING = {
-    "look",
-    "from",
-    "least",
-    "most",
-    "base",
-    "top",
-    "at",
-    "after",
-    "area",
-    "tip",
-}  # fields that only place a mark
+# fields that only place a mark
+PLACING = {"look", "from", "least", "most", "base", "top", "at", "after", "area", "tip"}
 LABEL_PX = 6.7  # mean width of a character of a label
 PHONE = (240, 250)  # pixels inside the axes of the narrowest plot: labels that do not overlap there overlap nowhere
 ROLES = {name: f"var(--{name})" for name in ("fg", "mute", "line", "soft", "acc", "grey", "bad", "card")}
@@ -167,17 +157,17 @@ def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") ->
     tens = [10.0**power for power in range(-9, 4) if y0 <= 10.0**power <= y1]
     width, height = PHONE
     fastest = max((mark.speed or 0 for mark in marks), default=0) or 1.0
-    places: list[tuple[float, float, float]] = []
+    points: list[tuple[float, float, float]] = []
     for mark in marks:
         share = math.log(mark.y / y0) / math.log(y1 / y0)
-        places.append((width * (mark.x - x0) / (x1 - x0), height * (1 - share), LABEL_PX * len(mark.label)))
+        points.append((width * (mark.x - x0) / (x1 - x0), height * (1 - share), LABEL_PX * len(mark.label)))
     rows = []
-    taken = [(x - 10, y, 20.0) for x, y, _ in places]
-    for mark, (x, y, label_width), label in zip(marks, places, _distinct(mark.label for mark in marks), strict=True):
+    occupied = [(x - 10, y, 20.0) for x, y, _ in points]
+    for mark, (x, y, label_width), label in zip(marks, points, _distinct(mark.label for mark in marks), strict=True):
         is_right = x + 14 + label_width < width
         label_x = x + 12 if is_right else x - 12 - label_width
-        label_y = _free_y(taken, label_x, y, label_width)
-        taken.append((label_x, label_y, label_width))
+        label_y = _free_y(occupied, label_x, y, label_width)
+        occupied.append((label_x, label_y, label_width))
         rows.append(
             {
                 **asdict(mark), "label": label, "after": is_right, "at": y1 * (y0 / y1) ** (label_y / height),
@@ -206,10 +196,10 @@ def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") ->
     return _plot(title, _spec(rows, height, layer=layers), f"{unit} over size on disk", (caption,), wide=False)
 
 
-def _free_y(taken: Sequence[tuple[float, float, float]], x: float, y: float, wide: float) -> float:
+def _free_y(occupied: Sequence[tuple[float, float, float]], x: float, y: float, width: float) -> float:
     """Return the next y from `y` downwards, pixels, at which a label overlaps no other."""
     for _ in range(40):
-        if not any(x < bx + bw and bx < x + wide and abs(y - by) < 14 and by != y for bx, by, bw in taken):
+        if not any(x < bx + bw and bx < x + width and abs(y - by) < 14 and by != y for bx, by, bw in occupied):
             break
         y += 2
     return y
@@ -452,8 +442,8 @@ def _x(
 
 def _y(field: str, title: str, *, scale: Mapping[str, Any], **axis: Any) -> dict[str, Any]:
     """Return a vertical scale with a horizontal title above it."""
-    above = {"titleAngle": 0, "titleAnchor": "end", "titleAlign": "left", "titleX": -34, "titleY": -10}
-    axis_look = {**above, "tickCount": 4, "format": NUMBER_FORMAT, **axis}
+    title_look = {"titleAngle": 0, "titleAnchor": "end", "titleAlign": "left", "titleX": -34, "titleY": -10}
+    axis_look = {**title_look, "tickCount": 4, "format": NUMBER_FORMAT, **axis}
     return {
         "field": field,
         "type": "quantitative",

@@ -83,6 +83,7 @@ def _refuse_loading(value: Any) -> None:
 
 
 def main() -> None:
+    """Read specifications from standard input and print their SVG."""
     svgs: list[str | None] = []
     for spec, words in json.load(sys.stdin):
         try:
