@@ -87,7 +87,7 @@ def rows(run: Run) -> list[dict[str, Any]]:
     panes = list(Compared.from_row(run.as_row()).answers)
     table_rows = []
     for number, (pane, label) in enumerate(zip(panes, _names(panes), strict=True)):
-        facts = run.variants[number] if number < len(run.variants) else {}
+        facts = facts_of(run, number)
         divergence = _divergence(pane)
         table_rows.append(
             {

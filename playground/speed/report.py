@@ -383,4 +383,4 @@ def headline(rows: Sequence[BenchRow], labels: Labels) -> tuple[str, str]:
 
 
 def _label(row: BenchRow, labels: Labels) -> str:
-    return f"{labels.variant(row.address)} in {engine_title(row.engine).removesuffix(' host')}"
+    return f"{labels.variant(row.address)} in {engine_title(row.engine)}"
