@@ -20,7 +20,6 @@ from playground.console import (
     AsJson,
     err,
     out,
-    plain,
     print_error,
     print_json,
     progress_words,
@@ -81,7 +80,7 @@ def models(
         except PlaygroundError as error:
             if model:
                 raise
-            err.print(f"{plain(name)}: {plain(str(error))}", style="dim", highlight=False)
+            err.print(f"{escape(name)}: {escape(str(error))}", style="dim", highlight=False)
     if as_json:
         print_json(rows)
         return

@@ -266,16 +266,11 @@ def _left(spent: float, done: float, remaining: float) -> str:
 
 def print_error(error: PlaygroundError) -> None:
     """Print an error: message, hint, and the end of the engine's log if it died."""
-    err.print(f"[bold red]Error:[/] {plain(error.message)}", highlight=False)
+    err.print(f"[bold red]Error:[/] {escape(error.message)}", highlight=False)
     if error.hint:
-        err.print(plain(error.hint), highlight=False)
+        err.print(escape(error.hint), highlight=False)
     if error.log_tail:
-        err.print(plain(error.log_tail), style="dim", highlight=False)
-
-
-def plain(text: str) -> str:
-    """Return text with rich's markup escaped."""
-    return text.replace("[", r"\[")
+        err.print(escape(error.log_tail), style="dim", highlight=False)
 
 
 def print_json(value: Any) -> None:
@@ -310,7 +305,7 @@ def print_kept(kept: Kept) -> None:
     if kept.id:
         err.print(f"Saved as run {kept.id}", style="dim", highlight=False)
     if kept.error:
-        err.print(plain(str(kept.error)), style="yellow", highlight=False)
+        err.print(escape(str(kept.error)), style="yellow", highlight=False)
 
 
 def with_status(words: str, work: Callable[[], T]) -> T:

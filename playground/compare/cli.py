@@ -21,7 +21,7 @@ from playground import console as terminal
 from playground.compare.answer import Answer
 from playground.compare.outcome import outcomes
 from playground.compare.run import Event
-from playground.console import AsJson, Variants, err, out, plain, print_json, print_kept
+from playground.console import AsJson, Variants, err, out, print_json, print_kept
 from playground.core import Progress, Sampling
 from playground.models import endpoints
 
@@ -241,6 +241,6 @@ def generate(
     print_kept(kept)
     failed = [pane for pane in output["panes"] if "error" in pane]
     for pane in failed if as_json else ():
-        err.print(plain(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)
+        err.print(escape(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)
     if failed:
         raise typer.Exit(1)

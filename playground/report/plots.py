@@ -199,7 +199,7 @@ def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") ->
 def _free_y(occupied: Sequence[tuple[float, float, float]], x: float, y: float, width: float) -> float:
     """Return the next y from `y` downwards, pixels, at which a label overlaps no other."""
     for _ in range(40):
-        if not any(x < bx + bw and bx < x + width and abs(y - by) < 14 and by != y for bx, by, bw in occupied):
+        if not any(x < bx + bw and bx < x + width and abs(y - by) < 14 for bx, by, bw in occupied):
             break
         y += 2
     return y

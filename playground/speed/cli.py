@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.text import Text
 
 from playground import formatting, models, process
@@ -122,7 +123,7 @@ def _stages(pace: Pace, lines: bool) -> Iterator[tuple[Callable[[str], None], On
         with console.err.status("") as status:
 
             def show(text: str) -> None:
-                status.update(console.plain(text))
+                status.update(escape(text))
 
             def on_stage(stage: Stage) -> None:
                 now = time.monotonic()
@@ -201,10 +202,10 @@ def _against_generate(variants: list[str], tokens: int, runs: int, as_json: bool
         spec = json.dumps(asdict(models.resolve(name)))
         arguments = ("--spec", spec, "--tokens", str(tokens), "--runs", str(runs))
         command = process.command("playground.engines.host.bench", *arguments)
-        with console.err.status(f"{console.plain(name)}: the host's loop and generate in turn"):
+        with console.err.status(f"{escape(name)}: the host's loop and generate in turn"):
             completed = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if completed.returncode:
-            console.err.print(console.plain(completed.stderr[-2000:]), style="dim", highlight=False)
+            console.err.print(escape(completed.stderr[-2000:]), style="dim", highlight=False)
             raise typer.Exit(1)
         rows.append(json.loads(completed.stdout.splitlines()[-1]))
     if as_json:

@@ -164,3 +164,9 @@ def test_a_specification_is_json_and_has_no_text_of_a_run_in_an_expression() -> 
         spec = json.loads(json.dumps({**plot.spec, "data": {}}, allow_nan=False))
         assert EVIL[:12] not in json.dumps({name: one for name, one in spec.items() if name != "layer"})
         assert "evil.example" not in "".join(re.findall(r'"expr": "[^"]*"', json.dumps(spec)))
+
+
+def test_labels_of_marks_at_one_height_do_not_meet() -> None:
+    marks = [plots.Mark(name, size, 0.1, 0.0, None, "v1", name) for name, size in (("one", 1e9), ("two", 1.01e9))]
+    rows = plots.tradeoff("Tradeoff", marks, "KLD").spec["data"]["values"]
+    assert rows[0]["y"] == rows[1]["y"] and rows[0]["at"] != rows[1]["at"]
