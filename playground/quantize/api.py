@@ -21,7 +21,7 @@ DEFAULT = Calibration()
 
 
 def endpoints(owner: Owner, queue: Queue) -> None:
-    """Add it to the current Blocks."""
+    """Add the endpoint to the current Blocks."""
 
     def quantize(
         model: str,
@@ -83,9 +83,9 @@ def endpoints(owner: Owner, queue: Queue) -> None:
 
 
 def row(job: Job) -> dict[str, Any]:
-    """A job without the server's paths, and without pasted text."""
-    found = job.as_row()
-    found["spec"] = found["spec"] | {"recipe": without_paths(found["spec"].get("recipe") or {}), "out": ""}
-    if found["result"] is not None:
-        found["result"] = found["result"] | {"path": None, "recipe_path": None}
-    return found
+    """Return a job's row without the server's paths and without pasted text."""
+    fields = job.as_row()
+    fields["spec"] = fields["spec"] | {"recipe": without_paths(fields["spec"].get("recipe") or {}), "out": ""}
+    if fields["result"] is not None:
+        fields["result"] = fields["result"] | {"path": None, "recipe_path": None}
+    return fields

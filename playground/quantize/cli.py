@@ -1,4 +1,4 @@
-"""`python -m playground quantize`: queues the job, runs the queue until it is over, and tells what came of it."""
+"""`python -m playground quantize`: queue the job, run the queue until it ends, and print the result."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def quantize(
     from playground.quantize.recipes import complete, open_original
     from playground.quantize.spec import QuantizeSpec
 
-    wanted = Recipe.model_validate(
+    recipe = Recipe.model_validate(
         {
             "method": method,
             "scheme": scheme,
@@ -69,15 +69,15 @@ def quantize(
         }
     )
     destination = str(Path(out_folder).expanduser().absolute()) if out_folder else ""
-    spec = QuantizeSpec(model=model, recipe=wanted, out=destination, name=name)
+    spec = QuantizeSpec(model=model, recipe=recipe, out=destination, name=name)
     checkpoint = open_original(model)
-    expected = estimate(checkpoint, wanted, facts(destination, measure=False))
+    expected = estimate(checkpoint, recipe, facts(destination, measure=False))
     print_notes([*expected.reasons, _expectation(expected)])
-    done = follow(kinds.start(spec, submit), printed=expected.reasons)
+    job = follow(kinds.start(spec, submit), printed=expected.reasons)
     if as_json:
-        sys.stdout.write(json.dumps(done.result, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(job.result, indent=2, ensure_ascii=False) + "\n")
     else:
-        _card(done, complete(checkpoint, wanted).recipe)
+        _card(job, complete(checkpoint, recipe).recipe)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -88,7 +88,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _value(text: str) -> Any:
-    """A number, true, false or a list as in JSON; anything else is text."""
+    """Return the text parsed as JSON, or the text itself if it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -96,52 +96,58 @@ def _value(text: str) -> Any:
 
 
 def _calibration(source: str | None, samples: int | None, length: int | None, seed: int | None) -> dict[str, Any]:
-    """{} where nothing was asked for: then the method decides whether it needs any. Raises InvalidRequest."""
+    """Return the fields of Calibration, or {} if no option was given: then the method decides whether it needs any.
+
+    Raises InvalidRequest.
+    """
     from pathlib import Path
 
     from playground.texts import Calibration
 
-    given = {"source": source, "samples": samples, "max_length": length, "seed": seed}
-    asked = {key: value for key, value in given.items() if value is not None}
-    if not asked:
+    options = {"source": source, "samples": samples, "max_length": length, "seed": seed}
+    chosen = {key: value for key, value in options.items() if value is not None}
+    if not chosen:
         return {}
-    found = Calibration.model_validate(asked)
-    return found.model_dump(mode="json") | (
-        {"source": str(Path(found.source).expanduser().absolute())} if found.path else {}
+    calibration = Calibration.model_validate(chosen)
+    return calibration.model_dump(mode="json") | (
+        {"source": str(Path(calibration.source).expanduser().absolute())} if calibration.path else {}
     )
 
 
-def _expectation(found: Estimate) -> str:
-    """ "Expected: 113 MB, 900 MB to 1.30 GB of memory, 20 to 40 s." """
+def _expectation(expected: Estimate) -> str:
+    """Return a sentence like "Expected: 113 MB, 900 MB to 1.30 GB of memory, 20 to 40 s." """
     from playground.estimate import span
 
-    parts = [f"{'' if found.bytes_is_exact else 'about '}{formatting.size(found.bytes_after)}"]
-    parts.append(f"{' to '.join(map(formatting.size, found.peak_memory))} of memory")
-    if found.seconds is not None:
-        parts.append(span(found.seconds))
+    parts = [f"{'' if expected.bytes_is_exact else 'about '}{formatting.size(expected.bytes_after)}"]
+    parts.append(f"{' to '.join(map(formatting.size, expected.peak_memory))} of memory")
+    if expected.seconds is not None:
+        parts.append(span(expected.seconds))
     return f"Expected: {', '.join(parts)}."
 
 
 def _card(job: Job, recipe: Recipe) -> None:
-    """What came of it, in a few lines."""
-    made: Mapping[str, Any] = job.result or {}
-    before, after = made["bytes_before"], made["bytes_after"]
+    """Print the job's result as a table, and commands to go on with."""
+    row: Mapping[str, Any] = job.result or {}
+    before, after = row["bytes_before"], row["bytes_after"]
     rows = [
         ("size", f"{formatting.size(before)} → {formatting.size(after)}, {before / after:.2f}× smaller"),
-        ("bits per weight", f"{made['bits_per_weight']:.2f}"),
-        ("time", f"{made['seconds']:,.1f} s"),
-        ("peak memory", formatting.size(made["peak_memory_bytes"])),
+        ("bits per weight", f"{row['bits_per_weight']:.2f}"),
+        ("time", f"{row['seconds']:,.1f} s"),
+        ("peak memory", formatting.size(row["peak_memory_bytes"])),
     ]
-    if reload := made.get("reload"):
+    if reload := row.get("reload"):
         rows.append(("reloaded", f"mean KLD {reload['kld_mean']:.2g} to what was in memory"))
-    layers = sorted(made.get("layers") or (), key=lambda layer: -layer["relative_error"])[:3]
-    rows += [("worst layers" if not n else "", f"{x['name']} {x['relative_error']:.2%}") for n, x in enumerate(layers)]
-    rows += [("folder", str(made["path"])), ("recipe", str(made["recipe_path"] or f"{recipe.method} {recipe.scheme}"))]
-    table = Table(box=None, show_header=False, title=escape(str(made["variant"])), title_justify="left")
+    layers = sorted(row.get("layers") or (), key=lambda layer: -layer["relative_error"])[:3]
+    rows += [
+        ("worst layers" if not n else "", f"{layer['name']} {layer['relative_error']:.2%}")
+        for n, layer in enumerate(layers)
+    ]
+    rows += [("folder", str(row["path"])), ("recipe", str(row["recipe_path"] or f"{recipe.method} {recipe.scheme}"))]
+    table = Table(box=None, show_header=False, title=escape(str(row["variant"])), title_justify="left")
     for name, value in rows:
         table.add_row(name, escape(value))
     out.print(table)
-    model = str(made["variant"]).rpartition(":")[0]
-    hint = f'python -m playground generate {model} {made["variant"]} --prompt "What is gravity?"'
+    model = str(row["variant"]).rpartition(":")[0]
+    hint = f'python -m playground generate {model} {row["variant"]} --prompt "What is gravity?"'
     out.print(escape(f"Compare: {hint}"), style="dim", highlight=False, soft_wrap=True)
-    out.print(escape(f"What it cost: python -m playground kld {model} {made['variant']}"), style="dim", highlight=False)
+    out.print(escape(f"What it cost: python -m playground kld {model} {row['variant']}"), style="dim", highlight=False)

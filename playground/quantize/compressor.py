@@ -1,15 +1,15 @@
-"""Quantizing through llm-compressor: load, run the recipe, measure what each layer lost, answer the probe, save.
+"""Quantize with llm-compressor: load, run the recipe, measure each layer's error, record the probe's logits, save.
 
-The recipe is run from the YAML that is saved, with the samples in the order of the recipe, so the bare
+The recipe is run from the YAML that is saved, with the samples in the order of the recipe, so plain
 `oneshot(model=…, recipe="recipe.yaml", dataset=…)` gives the same tensors.
 
-Smoothing (AWQ, SmoothQuant) and rotating (SpinQuant) change a weight without changing the model; what is measured of a
-layer is what rounding loses afterwards. Without them it is the distance to the original weight.
+Smoothing (AWQ, SmoothQuant) and rotating (SpinQuant) change a weight without changing the model; a layer's error is
+that of rounding afterwards. Without them it is the distance to the original weight.
 
-llm-compressor 0.14 reports through progress bars and a log of rounded numbers; `watched` turns them into events. What
-it and transformers raise becomes one sentence with what to do about it.
+llm-compressor 0.14 reports through progress bars and a log of rounded numbers; `watched` turns them into events.
+Exceptions of it and of transformers become a QuantizeFailed with a hint.
 
-The small files of a checkpoint that say how to read its text are copied as they are, so that the token ids stay so.
+Tokenizer, chat template and generation defaults are copied byte for byte, so that token ids stay the same.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from playground.models.load import load_model, refuse_not_finite
 from playground.quantize import probe as quantize_probe
 
 RECIPE = "recipe.yaml"
-MAX_CACHE_SCALE = 1e6  # a key or value of 448 million: no model has any
+MAX_CACHE_SCALE = 1e6  # an FP8 scale of keys or values of up to 448 million: no model has any
 _KNOWN: tuple[tuple[tuple[str, ...], str, str, tuple[str, ...]], ...] = (
-    # words of the exception, the sentence, the hint, the methods or schemes that it recommends: not the one that failed
+    # parts of the exception's text, message, hint, and the methods or schemes that it recommends, less the failed one
     (
         ("not divisible by group_size", "must be divisible by", "tensor column shape must be divisble"),
         "{title} {scheme} does not fit this model: a layer's size is not divisible by the group size.",
@@ -75,7 +75,7 @@ PATTERNS = (
 )
 _BAR = re.compile(r"\((\d+)/(\d+)\): (Calibrating|Propagating)")
 _SMOOTHING, _SEARCH = "Smoothing", "Grid search for "  # bars of AWQ: one over mappings, one in each
-# Stages of a layer, as shares of it: activations are measured, it is quantized, its output is computed again.
+# Stages of a layer, as shares of its time: activations are measured, it is quantized, its output is computed again.
 _MEASURED, _WORK, _AGAIN = (0.0, 0.3), (0.3, 0.8), (0.8, 1.0)
 _PASSES = {
     "AWQModifier": "searching AWQ scales",
@@ -87,7 +87,7 @@ _PASSES = {
 
 
 def tokenizer(source: Path) -> Any:
-    """The original's tokenizer, from local files."""
+    """Return the tokenizer of a checkpoint folder, from local files; no remote code."""
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
@@ -101,7 +101,12 @@ def quantize(
     probe: Path,
     report: Report,
 ) -> list[LayerError]:
-    """Write the quantized checkpoint into `target` and what it answers into `probe`; the layers' errors come back."""
+    """Write the quantized checkpoint to `target` and its logits to `probe`. Return the errors of its layers.
+
+    tokens  calibration samples as token ids, [] without calibration
+
+    Raises QuantizeFailed, BrokenCheckpoint, and what llm-compressor raises: see `explained`.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     recipe = target / RECIPE
     recipe.write_text(to_yaml(modifiers))
@@ -116,7 +121,7 @@ def quantize(
     _refuse_nothing_done(model)
     _refuse_unset_scales(model)
     report.progress(Progress("measuring what each layer lost"))
-    errors = watch.errors or _told(model, report)
+    errors = watch.errors or _report_errors(model, report)
     report.progress(Progress("answering the fixed prompts"))
     quantize_probe.record(model, encoder, probe, original)
     report.progress(Progress("saving"))
@@ -124,13 +129,16 @@ def quantize(
     model.save_pretrained(target, save_compressed=True)
     recipe.write_text(text)  # llm-compressor's own copy holds what it inferred for this model, and may not load again
     copy(source, target)
-    _forget()
+    _reset_session()
     return errors
 
 
 def load(source: Path) -> Any:
-    """The original in its own type. Of a mixture, `oneshot` takes the fused experts apart afterwards: llm-compressor's
-    `load_quantizable_moe` would save that copy, but patches transformers 5.17 in a way that needs torchvision."""
+    """Load the original in its own dtype.
+
+    `oneshot` splits the fused experts of a mixture afterwards. llm-compressor's `load_quantizable_moe` would save that
+    copy, but patches transformers 5.17 in a way that needs torchvision.
+    """
     return load_model(source, dtype="auto")
 
 
@@ -152,10 +160,10 @@ def _oneshot(model: Any, encoder: Any, recipe: Path, tokens: Sequence[Sequence[i
 
 @contextmanager
 def same_types(model: Any) -> Iterator[None]:
-    """Parameters that are there before and after keep their type.
+    """Restore on exit the dtype of every parameter that existed on entry.
 
-    auto-round 0.15.1 leaves its blocks in FP32 on a processor without BF16 instructions: the model then neither runs
-    nor is what its config says. The values lie on the quantization grid, so nothing is lost.
+    auto-round 0.15.1 leaves its blocks in FP32 on a processor without BF16 instructions: the model then does not run
+    and does not match its config. The values are on the quantization grid, so the cast is exact.
     """
     before = {name: parameter.dtype for name, parameter in model.named_parameters()}
     yield
@@ -164,8 +172,8 @@ def same_types(model: Any) -> Iterator[None]:
             parameter.data = parameter.data.to(before[name])
 
 
-def _forget() -> None:
-    """llm-compressor's session holds the model; another process is about to load it again."""
+def _reset_session() -> None:
+    """Free the model, which llm-compressor's session holds: another process is about to load it again."""
     from llmcompressor.core import active_session
 
     active_session().reset()
@@ -180,7 +188,7 @@ def _refuse_nothing_done(model: Any) -> None:
 
 
 def _refuse_unset_scales(model: Any) -> None:
-    """A KV-cache scale that nothing measured is uninitialised memory: often NaN, 0 or negative."""
+    """Raise QuantizeFailed for a KV-cache scale that was not set: uninitialised memory, often NaN, 0 or negative."""
     for name, parameter in model.named_parameters():
         if name.endswith(("k_scale", "v_scale")) and not bool(((parameter > 0) & (parameter < MAX_CACHE_SCALE)).all()):
             raise QuantizeFailed(
@@ -189,7 +197,7 @@ def _refuse_unset_scales(model: Any) -> None:
             )
 
 
-def _told(model: Any, report: Report) -> list[LayerError]:
+def _report_errors(model: Any, report: Report) -> list[LayerError]:
     errors = []
     for error in rounding_errors(model):
         errors.append(error)
@@ -202,7 +210,10 @@ def _told(model: Any, report: Report) -> list[LayerError]:
 
 @contextmanager
 def explained(recipe: Recipe) -> Iterator[None]:
-    """Every error leaves as one of ours; its cause stays named, so that a full disk or memory is still seen."""
+    """Raise QuantizeFailed for any exception that is no PlaygroundError.
+
+    The cause is kept, so that `jobs.ending.explain` still recognizes a full disk or memory.
+    """
     try:
         yield
     except PlaygroundError:
@@ -215,12 +226,12 @@ def _sentence(error: Exception, recipe: Recipe) -> QuantizeFailed:
     text = f"{type(error).__module__}.{type(error).__name__}: {error}"
     title = method(recipe.method).title
 
-    def others(names: tuple[str, ...]) -> str:
-        return " or ".join(name for name in names if name not in (title, recipe.scheme))
+    def others(alternatives: tuple[str, ...]) -> str:
+        return " or ".join(name for name in alternatives if name not in (title, recipe.scheme))
 
-    for words, sentence, hint, names in _KNOWN:
+    for words, sentence, hint, alternatives in _KNOWN:
         if any(word in text for word in words):
-            hint = hint.format(others=others(names))
+            hint = hint.format(others=others(alternatives))
             return QuantizeFailed(sentence.format(title=title, scheme=recipe.scheme), hint=hint)
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
     return QuantizeFailed(
@@ -233,7 +244,7 @@ def _sentence(error: Exception, recipe: Recipe) -> QuantizeFailed:
 
 
 def quantized_modules(model: Any) -> Iterator[tuple[str, Any]]:
-    """Every module whose weight has a quantization scheme."""
+    """Yield name and module of every module whose weight has a quantization scheme."""
     for name, module in model.named_modules():
         scheme = getattr(module, "quantization_scheme", None)
         if scheme is not None and scheme.weights is not None and getattr(module, "weight", None) is not None:
@@ -241,7 +252,7 @@ def quantized_modules(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def rounding_errors(model: Any) -> Iterator[LayerError]:
-    """For modules that still hold the weight that goes into the quantizer (all but GPTQ's)."""
+    """Yield the error of each module that still has the weight before rounding: every method's but GPTQ's."""
     import torch
     from compressed_tensors.quantization import forward_quantize
 
@@ -256,9 +267,10 @@ def rounding_errors(model: Any) -> Iterator[LayerError]:
 
 
 def rehearse(model: Any) -> None:
-    """Save the configuration of a loaded model into a folder that is thrown away: what transformers refuses to save is
-    refused before the work is done. The model loses its generation defaults, since transformers refuses to save
-    sampling values without sampling; `copy` brings the original's file. Raises QuantizeFailed.
+    """Save the config of a loaded model to a temporary folder, to fail before the work if transformers refuses it.
+
+    The model loses its generation defaults, because transformers refuses to save sampling values without sampling;
+    `copy` restores the original's file. Raises QuantizeFailed.
     """
     from huggingface_hub.errors import StrictDataclassError
 
@@ -275,7 +287,7 @@ def rehearse(model: Any) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Tokenizer, chat template and generation defaults of a folder, byte for byte; none where the folder has none."""
+    """Copy tokenizer, chat template and generation defaults byte for byte; remove generation defaults that it lacks."""
     (target / GENERATION).unlink(missing_ok=True)
     for pattern in PATTERNS:
         for file in source.glob(pattern):
@@ -287,9 +299,9 @@ def copy(source: Path, target: Path) -> None:
 
 
 class Watch:
-    """Turns llm-compressor's progress into a report's.
+    """Turn llm-compressor's progress into events of a report.
 
-    `errors` gets one entry per layer whose weight GPTQ or AutoRound replaced.
+    `errors` has one entry per layer whose weight GPTQ or AutoRound replaced.
     """
 
     def __init__(self, report: Report, modifiers: Sequence[str]) -> None:
@@ -319,25 +331,25 @@ class Watch:
             self._report.progress(Progress(self._pass, round(done, 3), self._layers, "layers"))
 
     def lost(self, name: str, original: Any, stored: Any) -> None:
-        """GPTQ or AutoRound has just replaced a weight."""
+        """Record the error of a weight that GPTQ or AutoRound has just replaced."""
         error = LayerError(name, relative_error(original, stored))
         self.errors.append(error)
         self._report.layer(name, error.relative_error, ERROR_NAME)
 
     def searched(self, name: str, error: float) -> None:
-        """AWQ has found its scales for the layers that follow `name`."""
+        """Report the error of the scales that AWQ has found for the layers after `name`."""
         self._report.layer(name, error, "AWQ output error (MSE)")
 
     def loss(self, name: str, value: float) -> None:
-        """GPTQ's own objective."""
+        """Report GPTQ's loss for a layer."""
         self._report.layer(name, value, "GPTQ loss")
 
 
 def reporting_bar(watch: Watch, tqdm: Any) -> type[Any]:
-    """A tqdm that also reports, for the bars of llm-compressor's sequential pipeline and of AWQ."""
+    """Return a tqdm class that also reports, for the bars of llm-compressor's sequential pipeline and of AWQ."""
 
     class Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
-        mappings, mapping = 1, 0  # that AWQ smooths in the current layer, and how many of them it has
+        mappings, mapping = 1, 0  # number of AWQ mappings in the current layer, and index of the current one
 
         def __iter__(self) -> Iterator[Any]:
             if match := _BAR.match(self.desc):
@@ -377,7 +389,7 @@ def reporting_bar(watch: Watch, tqdm: Any) -> type[Any]:
 
 @contextmanager
 def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
-    """`place.name` is `value` for a while."""
+    """Set `place.name` to `value`, and restore it on exit."""
     before = vars(place)[name]
     setattr(place, name, value)
     try:
@@ -388,10 +400,10 @@ def replaced(place: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def watched(model: Any, report: Report, modifiers: Sequence[str]) -> Iterator[Watch]:
-    """While it is open, llm-compressor reports what it does to `model`.
+    """Report what llm-compressor does to `model` until the context ends.
 
-    It has no hooks for that, so names of its modules are replaced: its bars, GPTQ's log, and the functions after which
-    a weight is rounded and the original gone. Each replacement calls the original.
+    It has no hooks for that, so names of its modules are replaced: its bars, GPTQ's log, and the functions that
+    overwrite a weight with the rounded one. Each replacement calls the original.
     """
     from llmcompressor.modifiers.autoround import AutoRoundModifier
     from llmcompressor.modifiers.gptq import base as gptq
@@ -403,8 +415,8 @@ def watched(model: Any, report: Report, modifiers: Sequence[str]) -> Iterator[Wa
     bar = reporting_bar(watch, pipeline.tqdm)
     compress, tune = gptq.GPTQModifier.compress_module_list, AutoRoundModifier.apply_autoround
     choose = CalibrationPipeline.from_modifiers.__func__
-    names: dict[Any, str] = {}  # of the modules that GPTQ rounds now
-    rounded = 0  # of these
+    names: dict[Any, str] = {}  # of the modules that GPTQ is rounding
+    rounded = 0  # number of `names` that are done
 
     class Log(gptq.CompressionLogger):  # type: ignore[misc]
         """Its own lines round the loss to two digits; small layers read 0.00."""
@@ -426,7 +438,7 @@ def watched(model: Any, report: Report, modifiers: Sequence[str]) -> Iterator[Wa
             watch.lost(name, weight, module.weight.detach())
 
     def tune_and_report(self: Any, state: Any, modules: Sequence[Any]) -> None:
-        inner = (one for module in modules for one in module.modules() if hasattr(one, "quantization_scheme"))
+        inner = (child for module in modules for child in module.modules() if hasattr(child, "quantization_scheme"))
         inside = named(inner)
         before = [module.weight.detach().clone() for module in inside]
         tune(self, state, modules)
@@ -434,11 +446,11 @@ def watched(model: Any, report: Report, modifiers: Sequence[str]) -> Iterator[Wa
             watch.lost(name, weight, module.weight.detach())
 
     def named(modules: Iterable[Any]) -> dict[Any, str]:
-        found = {module: name for name, module in model.named_modules()}
-        return {module: found[module] for module in modules}
+        module_names = {module: name for name, module in model.named_modules()}
+        return {module: module_names[module] for module in modules}
 
     def choose_and_report(cls: Any, chosen: Sequence[Any], user: str | None = None) -> Any:
-        if user is None and len(chosen) == 1:  # the independent pipeline asks for each modifier in turn
+        if user is None and len(chosen) == 1:  # the independent pipeline calls this for each modifier in turn
             watch.starts(type(chosen[0]).__name__)
         return choose(cls, chosen, user)
 
@@ -457,8 +469,11 @@ def watched(model: Any, report: Report, modifiers: Sequence[str]) -> Iterator[Wa
 
 @contextmanager
 def without_pinning() -> Iterator[None]:
-    """AWQ of llm-compressor 0.14.0.1 pins its cache for copies to an accelerator even where there is none, and torch
-    2.13 then raises. Nothing is copied there, so nothing needs pinning. Goes when upstream asks first."""
+    """Disable the memory pinning of AWQ's cache where there is no accelerator.
+
+    AWQ of llm-compressor 0.14.0.1 pins it for copies to an accelerator even without one, and torch 2.13 then raises.
+    To be removed when upstream checks for one.
+    """
     import torch
     from llmcompressor.pipelines.cache import IntermediatesCache
 

@@ -1,10 +1,10 @@
-"""The body of a quantize job: from a model's name to a variant that can be compared.
+"""The quantize job: from a model's name to a stored variant.
 
-resolve → calibrate → quantize → save aside → reload in a fresh process and compare → publish. Each stage but the last
-is in a module of its own; here they are in order.
+resolve → calibrate → quantize → save to a partial folder → reload in a fresh process and compare → publish. Each stage
+but the last has its own module.
 
-A complete folder is published on the disk first, then under its name, then in the store. A job that is killed in
-between leaves either no variant or a whole one.
+A complete folder is synced to the disk, then renamed to its final name, then stored. A job that is killed in between
+leaves either no variant or a complete one.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MAX_SLUG = 80
 
 
 def start(spec: QuantizeSpec, submit: Submit[T]) -> T:
-    """Queue it with its recipe completed, unless it is clear already that it cannot work. Raises PlaygroundError."""
+    """Submit the job with its recipe completed. Raises PlaygroundError if it is already clear that it cannot work."""
     checkpoint = open_original(spec.model)
     estimate(checkpoint, spec.recipe, facts(spec.out, measure=False)).check()
     recipe = complete(checkpoint, spec.recipe).recipe
@@ -63,9 +63,11 @@ def start(spec: QuantizeSpec, submit: Submit[T]) -> T:
 
 
 def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
-    """Make the variant; the documented result of `quantize --json` comes back. `folder` is the job's, named by its id.
+    """Make and store the variant. Return the documented result of `quantize --json`.
 
-    Raises PlaygroundError. What it leaves under `folders.partial` after an error, the worker removes.
+    folder  the job's folder, named by the job's id
+
+    Raises PlaygroundError. The worker then removes the folder `folders.partial`.
     """
     wait_briefly()
     clock = Clock()
@@ -86,12 +88,12 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
     probe = folder / PROBE
     errors = _make(recipe, source, partial, tokens, probe, report)
     clock.lap("quantize")
-    made = _describe(partial)
-    with ThreadPool(1) as beside:  # of daemon threads: a cancelled job does not wait for the hash of many gigabytes
-        hashes = beside.apply_async(lambda: (content_hash(Path(made.path)), content_hash(source)))
+    finished = _describe(partial)
+    with ThreadPool(1) as pool:  # of daemon threads: a cancelled job does not wait for the hash of many gigabytes
+        hashes = pool.apply_async(lambda: (content_hash(Path(finished.path)), content_hash(source)))
         report.progress(Progress("reloading it in a fresh process"))
         reload = _checked(in_fresh_process(partial, probe)) if probe.exists() else None
-        in_llamacpp = _compared_in_llamacpp(Path(made.path), source, recipe, original)
+        in_llamacpp = _compared_in_llamacpp(Path(finished.path), source, recipe, original)
         clock.lap("reload")
         report.progress(Progress("checksums"))
         digest, parent_digest = hashes.get()
@@ -103,8 +105,8 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         "scheme": recipe.scheme,
         "group_size": recipe.group_size,
         "bytes_before": original.bytes,
-        "bytes_after": made.bytes,
-        "bits_per_weight": round(8 * made.bytes / made.parameters, 4),
+        "bytes_after": finished.bytes,
+        "bits_per_weight": round(8 * finished.bytes / finished.parameters, 4),
         "seconds": clock.total,
         "peak_memory_bytes": _peak_memory(),
         "recipe_path": str(target / compressor.RECIPE) if (partial / compressor.RECIPE).exists() else None,
@@ -114,7 +116,7 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         "llamacpp": in_llamacpp,
         "stages": clock.laps,
         "reasons": list(completed.reasons),
-        "notes": [*_notes(recipe, partial), *_llamacpp_notes(Path(made.path), original, in_llamacpp)],
+        "notes": [*_notes(recipe, partial), *_llamacpp_notes(Path(finished.path), original, in_llamacpp)],
     }
     parent = {"id": model, "content_hash": parent_digest}
     created = now()
@@ -126,9 +128,9 @@ def run(spec: QuantizeSpec, folder: Path, report: Report) -> dict[str, Any]:
         scheme=recipe.scheme,
         group_size=recipe.group_size,
         path=str(target),
-        bytes=made.bytes,
-        bits_per_weight=8 * made.bytes / made.parameters,
-        parameters=made.parameters,
+        bytes=finished.bytes,
+        bits_per_weight=8 * finished.bytes / finished.parameters,
+        parameters=finished.parameters,
         content_hash=digest,
         recipe=recipe.model_dump(mode="json"),
         parent=parent,
@@ -161,31 +163,36 @@ def check(spec: QuantizeSpec, device: str) -> None:  # noqa: ARG001 the same cal
 
 
 def _expected(spec: QuantizeSpec) -> Estimate:
-    """What could be unloaded has been: what engines still hold is not counted as free any more."""
+    """Return the estimate once idle models are unloaded: memory that engines still hold does not count as free."""
     here = replace(facts(spec.out, measure=False), memory_held=0)
     return estimate(open_checkpoint(spec.model), spec.recipe, here)
 
 
 def model_key(model: str) -> str:
-    """How the store names a model: a local one by its resolved path, so that two ways to write it are one model."""
+    """Return the store's name of a model: for a local one its resolved path, so that two spellings are one model."""
     parsed = names.parse(model)
     return str(parsed.path.expanduser().resolve()) if parsed.kind == "local" and parsed.path else model
 
 
 def _calibrate(recipe: Recipe, source: Path, report: Report) -> tuple[Recipe, list[tuple[int, ...]]]:
-    """The samples as token ids, and the recipe with their hash. A recipe that names another hash is refused."""
+    """Return the recipe with the hash of the samples, and the samples as token ids; [] without calibration.
+
+    Raises QuantizeFailed if the recipe has another hash.
+    """
     if not recipe.calibration:
         return recipe, []
     calibration = Calibration.from_stored(recipe.calibration)
     report.progress(Progress("reading calibration text"))
-    drawn = texts.draw(calibration, report.progress)
-    if drawn.skipped:
-        report.note(f"Rows of the text that are too short or use tools, and are left out: {drawn.skipped:,}.")
-    if drawn.note:
-        report.note(drawn.note)
-    tokens = tokenize(list(drawn.samples), compressor.tokenizer(source), calibration.max_length, calibration.samples)
-    wanted = recipe.calibration.get(CONTENT_HASH)
-    if wanted and wanted != tokens.content_hash:
+    sample_set = texts.draw(calibration, report.progress)
+    if sample_set.skipped:
+        report.note(f"Rows of the text that are too short or use tools, and are left out: {sample_set.skipped:,}.")
+    if sample_set.note:
+        report.note(sample_set.note)
+    tokens = tokenize(
+        list(sample_set.samples), compressor.tokenizer(source), calibration.max_length, calibration.samples
+    )
+    expected_hash = recipe.calibration.get(CONTENT_HASH)
+    if expected_hash and expected_hash != tokens.content_hash:
         raise QuantizeFailed(
             "The calibration text is not the one this recipe was made with: its hash differs.",
             hint="Restore the text, or leave content_hash out of the recipe to use what is there now.",
@@ -203,8 +210,10 @@ def _make(
     probe: Path,
     report: Report,
 ) -> list[LayerError]:
-    """Fill the folder and, where the model is in memory, the probe. llm-compressor's methods give modifiers; the others
-    write by themselves."""
+    """Write the partial folder and, if the model is in memory, the probe. Return the errors of the layers.
+
+    Methods with modifiers are run by llm-compressor, the others by their `Writer`. Raises PlaygroundError.
+    """
     if modifiers := method(recipe.method).modifiers:
         with compressor.explained(recipe):
             return compressor.quantize(source, partial, modifiers(recipe), tokens, probe, report)
@@ -214,7 +223,7 @@ def _make(
         errors.append(error)
         report.layer(error.name, error.relative_error, ERROR_NAME)
 
-    # The worker is stopped by a signal. What comes back is the model in memory, or nothing where there is none.
+    # No cancellation here: the worker is stopped by a signal.
     model = writer(recipe.method).make(source, partial, recipe, tokens, report.progress, lambda: False, on_layer)
     if model is not None:
         quantize_probe.record(model, compressor.tokenizer(source), probe)
@@ -253,7 +262,7 @@ def _checked(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_original(result: dict[str, Any]) -> str:
-    """How far both are from the original, where that is known."""
+    """Return the divergences of both from the original, as the end of a sentence; "" if they are not known."""
     if result.get("kld_memory") is None:
         return ""
     return (
@@ -262,7 +271,7 @@ def _from_original(result: dict[str, Any]) -> str:
 
 
 def _describe(partial: Path) -> Checkpoint:
-    """The finished folder as `models` reads it."""
+    """Return the finished folder as a checkpoint."""
     file = next(partial.glob("*.gguf"), None)
     return checkpoint.from_path(partial.name, file or partial)
 
@@ -274,7 +283,7 @@ def _device() -> str:
 
 
 def _peak_memory() -> int:
-    """Bytes: of a GPU what was allocated there, else the peak of resident memory."""
+    """Return the peak of allocated bytes on a GPU, or of resident bytes without one."""
     import torch
 
     return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else worker.peak_bytes()
@@ -288,7 +297,7 @@ def _versions() -> dict[str, str]:
 
 
 def destination(model: str, name: str, out: str) -> Path:
-    """Where a variant will lie. Raises InvalidRequest when something that is not a variant is there."""
+    """Return the folder of a new variant. Raises InvalidRequest if it holds something that is not a variant."""
     if not out:
         return folders.variants() / f"{_slug(model)}-{name}"
     target = Path(out).expanduser().absolute()
@@ -298,7 +307,7 @@ def destination(model: str, name: str, out: str) -> Path:
 
 
 def _slug(model: str) -> str:
-    """A folder name for a model name; what had to be changed is told apart by a checksum."""
+    """Return a folder name for a model name, with a checksum if characters had to be replaced."""
     import zlib
 
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-.")[-MAX_SLUG:]
@@ -306,13 +315,15 @@ def _slug(model: str) -> str:
 
 
 def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
-    """`playground.json`: what this folder is, readable without the store."""
+    """Write `playground.json`, which describes the folder without the store."""
     (folder / folders.MARKER).write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def publish(partial: Path, target: Path, variant: StoredVariant, run: Run) -> None:
-    """Everything to the disk, then the name, then the store: the variant and the run that made it, together. A variant
-    that was there before is replaced."""
+    """Sync the folder, rename it to `target`, then store the variant and its run in one transaction.
+
+    An earlier variant at `target` is replaced. Raises OSError, StoreUnavailable.
+    """
     for path in (*partial.rglob("*"), partial):
         sync(path)
     before = folders.set_aside(partial)
@@ -326,5 +337,5 @@ def publish(partial: Path, target: Path, variant: StoredVariant, run: Run) -> No
 
 
 def now() -> float:
-    """Seconds since the epoch, as the store keeps them."""
+    """Return seconds since the epoch."""
     return time.time()

@@ -1,8 +1,7 @@
-"""The Quantize page: its form, its parts, and what happens on it. Jobs run elsewhere; no event here takes long.
+"""The Quantize page: form, layout and events. Jobs run in workers; every event here is short.
 
-What the form sends becomes a job's spec, and nothing of it is trusted. The page asks (`look`) while it is open: twice a
-second at most while a job runs, rarely otherwise, never when another page is shown. A closed browser asks nothing, and
-the job goes on.
+The form becomes a job's spec; none of its values is trusted. The open page polls `look`: twice a second at most while a
+job runs, rarely otherwise, never when another page is shown. A job does not need the browser to stay open.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ from playground.web.theme import drawn
 from playground.web.values import inert
 
 DEFAULT = ("awq", "W4A16_ASYM")
-# How a method is told which layers: an example of each field and what else to know; no example of `keep`: it has none.
+# Help for the fields that select layers: an example and a rule for each. An empty `keep`: the method has no such field.
 _LAYERS = {
     "ignore": r"re:.*layers\.0\..*",
     "keep": "re:.*down_proj$ = W8A16",
@@ -69,18 +68,18 @@ _LAYERS_OF = {
 }
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {"queue": False, **PRIVATE}
-PATTERNS = ("ignore", "keep")  # of layers, as regular expressions: one can be written that takes hours
-MAX_FIELD = 4000  # characters of a field that is typed
+PATTERNS = ("ignore", "keep")  # fields with regular expressions, which can take hours to match: for the owner only
+MAX_FIELD = 4000  # characters of a text field
 MAX_LINES = 64
-STAND_IN = "x" * 64  # for pasted text while it is typed: only its being there counts for an estimate
+STAND_IN = "x" * 64  # replaces pasted text in an estimate, which only depends on whether there is any
 
 
 def form(
     model: str, origin: str = "", error: PlaygroundError | None = None, refusal: PlaygroundError | None = None
 ) -> str:
-    """The value of the form: every method that a job runs, and why not those that cannot run here.
+    """Return the value of the form: every method that a job runs, and why some cannot run here.
 
-    `refusal`: why whoever asks may look and not start anything.
+    `refusal`: why this visitor may not start anything; None for the owner.
     """
     models = [name for name in catalog.models() if not name.startswith("@")]
     default = Calibration()
@@ -99,24 +98,24 @@ def form(
                 "seed": default.seed,
             },
             "upload": {"suffixes": SUFFIXES, "limit": MAX_BYTES},
-            "error": _said(error),
-            "refusal": _said(refusal),
+            "error": _message_and_hint(error),
+            "refusal": _message_and_hint(refusal),
         }
     )
 
 
 @cache
 def _bundled() -> int:
-    """How many samples come with the program."""
+    """Return the number of bundled calibration samples."""
     return sum(1 for _ in bundled())
 
 
-def _said(error: PlaygroundError | None) -> list[str] | None:
+def _message_and_hint(error: PlaygroundError | None) -> list[str] | None:
     return [error.message, error.hint] if error else None
 
 
 def _method(row: Method) -> dict[str, Any]:
-    engines = {option.engine: option for option in base.options(_made_by(row))}
+    engines = {option.engine: option for option in base.options(_example_variant(row))}
     return {
         "name": row.name,
         "title": row.title,
@@ -145,35 +144,35 @@ def _why(option: base.Option) -> str:
 
 
 def _scheme(row: Method, name: str) -> dict[str, Any]:
-    found = SCHEMES.get(name)
+    scheme = SCHEMES.get(name)
     return {
         "name": name,
         "words": scheme_words(name),
         "calibrates": row.calibrates(name),
-        "groups": found is not None and found.chooses_group,
+        "groups": scheme is not None and scheme.chooses_group,
     }
 
 
 def _option(option: Option) -> dict[str, Any]:
     default = option.default
-    shown = ", ".join(default) if isinstance(default, tuple) else str(default)
+    text = ", ".join(default) if isinstance(default, tuple) else str(default)
     kind = "flag" if isinstance(default, bool) else "several" if isinstance(default, tuple) else "value"
     return {
         "name": option.name,
-        "default": shown.lower() if kind == "flag" else shown,
+        "default": text.lower() if kind == "flag" else text,
         "summary": option.summary,
         "choices": option.choices,
         "kind": kind,
     }
 
 
-def _made_by(row: Method) -> Variant:
-    """A variant as this method makes them, to ask which engines would run it."""
+def _example_variant(row: Method) -> Variant:
+    """Return a variant as this method makes them, to look up which engines can run it."""
     return Variant("", "", "", row.title, row.name, row.schemes[0], "bfloat16", "", engines=row.engines)
 
 
 def _missing(row: Method) -> list[str] | None:
-    """Why the method cannot be run here, and what to do; None when it can."""
+    """Return why the method cannot run here and what to do about it; None if it can."""
     absent = [name for name, version in machine.versions(row.requires).items() if version is None]
     if absent:
         return [f"{', '.join(absent)} not installed.", "Run `make setup`."]
@@ -184,44 +183,44 @@ def _missing(row: Method) -> list[str] | None:
 
 
 def refusal_value(serial: object, error: PlaygroundError) -> str:
-    """The value of the estimate when there is none."""
-    return inert({"serial": serial, "error": _said(error)})
+    """Return the value of the estimate for an error."""
+    return inert({"serial": serial, "error": _message_and_hint(error)})
 
 
-def estimated(serial: object, name: str, found: Estimate, here: Facts, taken: bool) -> str:
-    """The value of the estimate. `taken`: a variant of this name is there and would be replaced."""
-    sentences = list(found.reasons)
-    group = next((one for one in sentences if one.startswith("Group size")), "")
-    if taken:
+def estimated(serial: object, name: str, expected: Estimate, host: Facts, replaces: bool) -> str:
+    """Return the value of the estimate. `replaces`: a variant of this name is stored already."""
+    sentences = list(expected.reasons)
+    group = next((sentence for sentence in sentences if sentence.startswith("Group size")), "")
+    if replaces:
         sentences.insert(0, f"A variant called {name} is there already: this replaces it.")
     return inert(
         {
             "serial": serial,
             "name": name,
-            "before": found.bytes_before,
-            "after": found.bytes_after,
-            "exact": found.bytes_is_exact,
-            "bits": found.bits_per_weight,
-            "bits_before": 8 * found.bytes_before * found.bits_per_weight / (8 * found.bytes_after),
-            "memory": found.peak_memory,
-            "memory_free": here.memory_available,
-            "disk": found.disk_bytes,
-            "disk_free": here.disk_free,
-            "seconds": found.seconds,
-            "measured": here.speed is not None,
-            "fits": found.fits,
-            "error": None if found.fits else [found.refusal, found.hint],
+            "before": expected.bytes_before,
+            "after": expected.bytes_after,
+            "exact": expected.bytes_is_exact,
+            "bits": expected.bits_per_weight,
+            "bits_before": 8 * expected.bytes_before * expected.bits_per_weight / (8 * expected.bytes_after),
+            "memory": expected.peak_memory,
+            "memory_free": host.memory_available,
+            "disk": expected.disk_bytes,
+            "disk_free": host.disk_free,
+            "seconds": expected.seconds,
+            "measured": host.speed is not None,
+            "fits": expected.fits,
+            "error": None if expected.fits else [expected.refusal, expected.hint],
             "group": group,
-            "reasons": [one for one in sentences if one != group],
+            "reasons": [sentence for sentence in sentences if sentence != group],
         }
     )
 
 
 class Quantize:
-    """The events of the page over one queue.
+    """Event handlers of the page, over one queue.
 
-    rules     who may start, end and delete, and which models visitors may look at
-    show      puts a variant beside its original on the Compare page, and `shown` are the components that it changes
+    rules     who may start, end and delete jobs, and which models visitors may use
+    show      opens a variant beside its original on the Compare page; `shown` are the components that it changes
     """
 
     def __init__(
@@ -256,7 +255,7 @@ class Quantize:
         demo.unload(self.leave)
 
     def close(self) -> None:
-        """End the pushes."""
+        """Stop the running pushes."""
         self.pushes.close()
 
     def leave(self, request: gr.Request) -> None:
@@ -279,9 +278,9 @@ class Quantize:
         return self._estimate(event_data.values(data), request, measure=False)
 
     def probe(self, data: gr.EventData, request: gr.Request) -> str:
-        """The same once the speed of this machine is measured, which takes some ten seconds the first time."""
-        if refused := self.owner.refusal(request):
-            return refusal_value(event_data.serial(event_data.values(data)), refused)
+        """Estimate with the measured speed of this machine; the first measurement takes about ten seconds."""
+        if refusal := self.owner.refusal(request):
+            return refusal_value(event_data.serial(event_data.values(data)), refusal)
         with self._probing:
             return self._estimate(event_data.values(data), request, measure=True)
 
@@ -291,30 +290,32 @@ class Quantize:
             self.rules.check_model(request, str(data.get("model") or ""))
             if any(data.get(key) for key in PATTERNS):
                 self.owner.check(request)
-            asked = spec(data, self.uploads, draft=True)
-            checkpoint = open_original(asked.model)
-            here = facts(measure=measure)
-            found = estimate(checkpoint, asked.recipe, here)
-            name = _name(checkpoint, asked)
+            request_spec = spec(data, self.uploads, draft=True)
+            checkpoint = open_original(request_spec.model)
+            host = facts(measure=measure)
+            expected = estimate(checkpoint, request_spec.recipe, host)
+            name = _name(checkpoint, request_spec)
         except PlaygroundError as error:
             return refusal_value(serial, error)
-        taken = name in names.stored(asked.model)
-        return estimated(serial, f"{asked.model}:{name}", found, here, taken)
+        replaces = name in names.stored(request_spec.model)
+        return estimated(serial, f"{request_spec.model}:{name}", expected, host, replaces)
 
     def piece(self, data: gr.EventData, request: gr.Request) -> str:
-        sent = event_data.values(data)
-        number, text, answer = sent.get("number"), sent.get("text"), {"serial": event_data.serial(sent)}
+        values = event_data.values(data)
+        number, text, response = values.get("number"), values.get("text"), {"serial": event_data.serial(values)}
         if not isinstance(number, int) or not isinstance(text, str) or len(text) > MAX_PIECE:
-            return inert(answer | {"error": ["The file did not arrive in one piece.", "Choose it again."]})
+            return inert(response | {"error": ["The file did not arrive in one piece.", "Choose it again."]})
         try:
             self.owner.check(request)
             name = event_data.text(data, "name")
-            found = self.uploads.piece(request.session_hash or "", name, number, bool(sent.get("last")), text)
+            upload = self.uploads.piece(request.session_hash or "", name, number, bool(values.get("last")), text)
         except PlaygroundError as error:
-            return inert(answer | {"number": number, "error": [error.message, error.hint]})
-        if found is None:
-            return inert(answer | {"number": number})
-        return inert(answer | {"number": number, "token": found.token, "rows": found.rows, "skipped": found.skipped})
+            return inert(response | {"number": number, "error": [error.message, error.hint]})
+        if upload is None:
+            return inert(response | {"number": number})
+        return inert(
+            response | {"number": number, "token": upload.token, "rows": upload.rows, "skipped": upload.skipped}
+        )
 
     def begin(self, data: gr.EventData, request: gr.Request) -> str:
         return self._owned(
@@ -334,9 +335,9 @@ class Quantize:
     def remove(self, data: gr.EventData, request: gr.Request) -> str:
         return self._owned(data, request, lambda: stored.delete(event_data.text(data, "id")))
 
-    # ---- to the hub. How far it is, the board tells; here is only what was answered.
+    # ---- to the hub. The board shows the progress of a push; these events only return an error or the preview.
     def preview(self, data: gr.EventData, request: gr.Request) -> str:
-        """The card as it would be pushed, for the owner: the hub may be asked for the base model's licence."""
+        """Return the card as it would be pushed. Only for the owner: it may request the base model's licence."""
 
         def act() -> dict[str, Any]:
             planned = plan(event_data.text(data, "id"), event_data.text(data, "repository"))
@@ -345,15 +346,15 @@ class Quantize:
         return self._answer(data, request, act)
 
     def push(self, data: gr.EventData, request: gr.Request) -> str:
-        """Nothing of the token is kept here, and no answer holds it."""
+        """Start a push. The token is not stored here and is in no response."""
 
         def act() -> dict[str, Any]:
-            sent, variant, repository = (
+            values, variant, repository = (
                 event_data.values(data),
                 event_data.text(data, "id"),
                 event_data.text(data, "repository"),
             )
-            private, replaces = sent.get("private") is not False, sent.get("replace") is True
+            private, replaces = values.get("private") is not False, values.get("replace") is True
             self.pushes.begin(variant, repository, event_data.text(data, "token"), private=private, replace=replaces)
             return {}
 
@@ -367,7 +368,7 @@ class Quantize:
         return self._answer(data, request, act)
 
     def _answer(self, data: gr.EventData, request: gr.Request, act: Callable[[], dict[str, Any]]) -> str:
-        """What the owner asked for, or why not."""
+        """Return the result of `act` for the owner, or the error."""
         serial = {"serial": event_data.serial(event_data.values(data))}
         try:
             self.owner.check(request)
@@ -379,7 +380,7 @@ class Quantize:
         return self.show(event_data.text(data, "id"), request)
 
     def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[], Any]) -> str:
-        """Do what only the owner may, then look."""
+        """Run `act` if the request is the owner's, then return the board with its error, if any."""
         return self._value(data, request, self.owner.attempt(request, act))
 
     def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
@@ -393,8 +394,8 @@ class Quantize:
         )
 
 
-def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:
-    return asked.name or variant_name(complete(checkpoint, asked.recipe).recipe)
+def _name(checkpoint: Checkpoint, request_spec: QuantizeSpec) -> str:
+    return request_spec.name or variant_name(complete(checkpoint, request_spec.recipe).recipe)
 
 
 # What is on the page.
@@ -402,8 +403,7 @@ def _name(checkpoint: Checkpoint, asked: QuantizeSpec) -> str:
 
 @dataclass(frozen=True)
 class Tab:
-    """Five drawn parts: what to make, what that will cost, how far a calibration file is, what came of it all, and what
-    was answered about the hub."""
+    """The parts of the page: form, estimate, upload of a calibration file, board of jobs and variants, and the hub."""
 
     form: gr.HTML
     estimate: gr.HTML
@@ -413,7 +413,7 @@ class Tab:
 
 
 def layout() -> Tab:
-    """Draw the page in the current Blocks; the script shows one page at a time."""
+    """Add the page to the current Blocks; the script shows one page at a time."""
     with gr.Column(elem_id="pg-quantize"):
         with gr.Row(elem_id="pg-quantize-ask"):
             form = drawn(
@@ -434,7 +434,7 @@ def layout() -> Tab:
 
 
 def spec(data: Mapping[str, Any], uploads: Uploads, *, draft: bool = False) -> QuantizeSpec:
-    """The form as a spec. `draft` leaves the pasted text out, for an estimate. Raises PlaygroundError."""
+    """Return the form as a spec; `draft` leaves out the pasted text, for an estimate. Raises PlaygroundError."""
     row = method(_text(data, "method"))
     recipe = Recipe.model_validate(
         {
@@ -453,15 +453,15 @@ def spec(data: Mapping[str, Any], uploads: Uploads, *, draft: bool = False) -> Q
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:
-    found = data.get(key)
-    return found.strip()[:MAX_FIELD] if isinstance(found, str) else ""
+    value = data.get(key)
+    return value.strip()[:MAX_FIELD] if isinstance(value, str) else ""
 
 
 def _lines(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(line.strip() for line in _text(data, key).splitlines() if line.strip()))
-    if len(found) > MAX_LINES:
-        raise InvalidRecipe(f"{len(found)} patterns are too many: {MAX_LINES} is the limit.", hint="Use re: patterns.")
-    return found
+    lines = tuple(dict.fromkeys(line.strip() for line in _text(data, key).splitlines() if line.strip()))
+    if len(lines) > MAX_LINES:
+        raise InvalidRecipe(f"{len(lines)} patterns are too many: {MAX_LINES} is the limit.", hint="Use re: patterns.")
+    return lines
 
 
 def _group_size(data: Mapping[str, Any]) -> int | None:
@@ -470,42 +470,48 @@ def _group_size(data: Mapping[str, Any]) -> int | None:
 
 
 def _calibration(data: Mapping[str, Any], uploads: Uploads, draft: bool) -> dict[str, Any]:
-    """The page reads no path: a file is one that was uploaded, under the name that the upload was given."""
+    """Return the fields of Calibration. A file is named by the token of its upload, never by a path.
+
+    Raises InvalidRequest.
+    """
     raw = data.get("calibration")
-    asked = raw if isinstance(raw, dict) else {}
+    calibration = raw if isinstance(raw, dict) else {}
     default = Calibration()
     numbers = {
-        "samples": whole(asked.get("samples", default.samples), "Samples"),
-        "max_length": whole(asked.get("max_length", default.max_length), "Tokens of a sample"),
-        "seed": whole(asked.get("seed", default.seed), "Seed"),
+        "samples": whole(calibration.get("samples", default.samples), "Samples"),
+        "max_length": whole(calibration.get("max_length", default.max_length), "Tokens of a sample"),
+        "seed": whole(calibration.get("seed", default.seed), "Seed"),
     }
-    kind, text = _text(asked, "source") or default.source, ""
+    kind, text = _text(calibration, "source") or default.source, ""
     if kind == "bundled":
         source = kind
     elif kind == "pasted":
-        source, pasted = kind, asked.get("text")
+        source, pasted = kind, calibration.get("text")
         text = pasted if isinstance(pasted, str) else ""
         text = STAND_IN if draft and text.strip() else text
     elif kind == "hub":
-        source = check_hub(_text(asked, "hub"), "and after a colon the configuration or split")
+        source = check_hub(_text(calibration, "hub"), "and after a colon the configuration or split")
     elif kind == "upload":
-        source = str(uploads.path(_text(asked, "upload")))
+        source = str(uploads.path(_text(calibration, "upload")))
     else:
         raise InvalidRequest(f"{kind[:40]!r} is no source of calibration text.", hint="Use the bundled samples.")
     return Calibration(source=source, text=text, **numbers).model_dump(mode="json")
 
 
 def _options(data: Mapping[str, Any], row: Method) -> dict[str, Any]:
-    """Only what differs from the default, so that a recipe says what was chosen."""
+    """Return the options that differ from their defaults."""
     raw = data.get("options")
-    asked = raw if isinstance(raw, dict) else {}
-    found = {option.name: _value(option, asked[option.name]) for option in row.options if option.name in asked}
+    choices = raw if isinstance(raw, dict) else {}
+    options = {option.name: _value(option, choices[option.name]) for option in row.options if option.name in choices}
     defaults = {option.name: option.default for option in row.options}
-    return {name: value for name, value in found.items() if value != defaults[name]}
+    return {name: value for name, value in options.items() if value != defaults[name]}
 
 
 def _value(option: Option, raw: Any) -> Any:
-    """As the option's default is typed; what cannot be read stays text, and completing the recipe says so."""
+    """Return the value in the type of the option's default; if it cannot be converted, the text.
+
+    Completing the recipe then refuses the text.
+    """
     text = str(raw).strip()[:200]
     if isinstance(option.default, bool):
         return {"true": True, "false": False}.get(text.lower(), text)

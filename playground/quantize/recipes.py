@@ -1,6 +1,6 @@
-"""From what a person asked for to a recipe that can run: what was left open is filled in, what cannot work is refused.
+"""Complete a recipe for a checkpoint: fill in what is unset, and refuse what cannot work.
 
-Everything is decided from the names and shapes of a checkpoint's linear layers, before a weight is read.
+Only the names and shapes of the checkpoint's linear layers are read, no weight.
 """
 
 from __future__ import annotations
@@ -47,16 +47,17 @@ _FUSED = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A recipe with nothing left open, and why each open thing was decided so: one sentence each."""
+    """A recipe with every field set, and one sentence for each field that was filled in."""
 
     recipe: Recipe
     reasons: tuple[str, ...] = ()
 
 
 def complete(checkpoint: Checkpoint, recipe: Recipe) -> Completed:
-    """Fill in scheme spelling, ignore list, group size and calibration; refuse what cannot work on this checkpoint.
+    """Return the recipe with scheme spelling, ignore list, group size and calibration filled in.
 
-    Completing a completed recipe changes nothing. Raises InvalidRecipe, UnknownVariant (no such method).
+    Completing a completed recipe changes nothing. Raises InvalidRecipe for what cannot work on this checkpoint,
+    UnknownVariant for an unknown method.
     """
     row = method(recipe.method)
     _refuse_source(checkpoint, row)
@@ -80,7 +81,10 @@ def complete(checkpoint: Checkpoint, recipe: Recipe) -> Completed:
 
 
 def open_original(model: str) -> Checkpoint:
-    """What a variant of `model` is made from. Raises CatalogError; InvalidRequest where `model` is a variant itself."""
+    """Return the checkpoint that variants of `model` are made from.
+
+    Raises CatalogError, and InvalidRequest if `model` is a variant itself.
+    """
     original, suffix = split(model)
     if suffix:
         raise InvalidRequest(
@@ -101,33 +105,33 @@ def _refuse_source(checkpoint: Checkpoint, row: Method) -> None:
             f"{name} is already quantized ({checkpoint.form.label}).",
             hint="Start from the original checkpoint it was made from.",
         )
-    built = [str(one) for one in checkpoint.config.get("architectures") or ()]
-    if row.architectures and not set(built) & set(row.architectures):
+    architectures = [str(architecture) for architecture in checkpoint.config.get("architectures") or ()]
+    if row.architectures and not set(architectures) & set(row.architectures):
         raise InvalidRecipe(
-            f"{row.title} does not know how to rotate {', '.join(built) or 'this architecture'}.",
+            f"{row.title} does not know how to rotate {', '.join(architectures) or 'this architecture'}.",
             hint=f"It works on {', '.join(row.architectures)}; GPTQ and AWQ work on more.",
         )
 
 
 def _refuse_options(row: Method, recipe: Recipe) -> None:
-    known = {option.name: option for option in row.options}
+    options = {option.name: option for option in row.options}
     for name, value in recipe.options.items():
-        if name not in known:
-            hint = did_you_mean(name[:40], list(known)) if known else f"{row.title} has no options."
+        if name not in options:
+            hint = did_you_mean(name[:40], list(options)) if options else f"{row.title} has no options."
             raise InvalidRecipe(f"{row.title} has no option {name[:40]!r}.", hint=hint)
-        if problem := _problem(known[name], value):
+        if problem := _problem(options[name], value):
             raise InvalidRecipe(
                 f"{name} of {row.title} cannot be {str(value)[:40]!r}: {problem}.",
-                hint=f"The default is {known[name].default}.",
+                hint=f"The default is {options[name].default}.",
             )
 
 
 def _problem(option: Option, value: Any) -> str:
-    """What is wrong with the value of an option, or ""."""
+    """Return what is wrong with the value of an option, or ""."""
     if option.choices:
-        chosen = list(value) if isinstance(option.default, tuple) and isinstance(value, list | tuple) else [value]
-        wrong = [one for one in chosen if one not in option.choices]
-        return f"it must be of {', '.join(option.choices)}" if wrong or not chosen else ""
+        choices = list(value) if isinstance(option.default, tuple) and isinstance(value, list | tuple) else [value]
+        wrong = [choice for choice in choices if choice not in option.choices]
+        return f"it must be of {', '.join(option.choices)}" if wrong or not choices else ""
     if isinstance(option.default, bool):
         return "" if isinstance(value, bool) else "it must be true or false"
     whole = isinstance(option.default, int)
@@ -139,7 +143,7 @@ def _problem(option: Option, value: Any) -> str:
 
 
 def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
-    """The ignore list, the layers that are kept, and the group size that fits all that are left."""
+    """Return the recipe with its ignore list and group size; check the schemes of its layers. Raises InvalidRecipe."""
     if (kind := checkpoint.config.get("model_type")) in CONV1D:
         raise InvalidRecipe(
             f"Models of type {kind} keep their projections in Conv1D, where llm-compressor finds no linear layer.",
@@ -150,47 +154,52 @@ def _layers(checkpoint: Checkpoint, row: Method, recipe: Recipe, reasons: list[s
             f"transformers does not find the experts of a {kind} model again once llm-compressor has saved them.",
             hint="Use GGUF, or bitsandbytes, which leaves the experts as they are.",
         )
-    found = linear_layers(checkpoint.tensors)
-    recipe = recipe.changed(ignore=_ignore(found, recipe, reasons))
-    targets = [layer for layer in found if not matching([layer], recipe.ignore)]
+    layers = linear_layers(checkpoint.tensors)
+    recipe = recipe.changed(ignore=_ignore(layers, recipe, reasons))
+    targets = [layer for layer in layers if not matching([layer], recipe.ignore)]
     if not targets:
         raise InvalidRecipe(
             f"No linear layer of this model is left to quantize with {row.title}.",
             hint="Shorten the ignore list.",
         )
     assigned = _assign(targets, recipe)
-    _refuse_experts([layer for layer in found if is_expert(layer)], dict(assigned), recipe)
-    chosen = [layer for layer, one in assigned if one.chooses_group]
-    if recipe.group_size is not None and not chosen:
-        fixed = f" ({row.group_size})" if row.group_size else ""
-        raise InvalidRecipe(f"{recipe.scheme} has no group size to choose{fixed}.", hint="Leave the group size out.")
-    size = _group_size(checkpoint, chosen, recipe, reasons) if chosen else None
-    for layer, one in assigned:
-        if one.divides and layer.columns % one.divides:
+    _refuse_experts([layer for layer in layers if is_expert(layer)], dict(assigned), recipe)
+    grouped = [layer for layer, layer_scheme in assigned if layer_scheme.chooses_group]
+    if recipe.group_size is not None and not grouped:
+        rule = f" ({row.group_size})" if row.group_size else ""
+        raise InvalidRecipe(f"{recipe.scheme} has no group size to choose{rule}.", hint="Leave the group size out.")
+    size = _group_size(checkpoint, grouped, recipe, reasons) if grouped else None
+    for layer, layer_scheme in assigned:
+        divisor = layer_scheme.divides
+        if divisor and layer.columns % divisor:
             raise InvalidRecipe(
-                f"{one.name} needs input dimensions divisible by {one.divides}, and {layer.name} has {layer.columns}.",
-                hint=_alternative(one),
+                f"{layer_scheme.name} needs input dimensions divisible by {divisor}, "
+                f"and {layer.name} has {layer.columns}.",
+                hint=_alternative(layer_scheme),
             )
     _warn_of_split_fusions(assigned, reasons)
     return recipe.changed(group_size=size)
 
 
-def _ignore(found: Sequence[Layer], recipe: Recipe, reasons: list[str]) -> tuple[str, ...]:
-    """lm_head, then of the usual patterns those that match something, then what was asked for."""
+def _ignore(layers: Sequence[Layer], recipe: Recipe, reasons: list[str]) -> tuple[str, ...]:
+    """Return the ignore list: lm_head, the default patterns that match a layer, then the recipe's own patterns.
+
+    Raises InvalidRecipe for a pattern of the recipe that matches no layer.
+    """
     for pattern in recipe.ignore:
-        if pattern != HEAD and not matching(found, [pattern]):
-            raise _no_such_layer(pattern, found)
-    usual = [HEAD, *(pattern for pattern in IGNORED if matching(found, [pattern]))]
+        if pattern != HEAD and not matching(layers, [pattern]):
+            raise _no_such_layer(pattern, layers)
+    usual = [HEAD, *(pattern for pattern in IGNORED if matching(layers, [pattern]))]
     if len(usual) > 1:
-        left = len(matching(found, usual[1:]))
-        reasons.append(f"{left} routers, gates or vision layers stay as they are, as does the output head.")
+        count = len(matching(layers, usual[1:]))
+        reasons.append(f"{count} routers, gates or vision layers stay as they are, as does the output head.")
     else:
         reasons.append("The output head (lm_head) stays as it is.")
     return tuple(dict.fromkeys([*usual, *recipe.ignore]))
 
 
-def _no_such_layer(pattern: str, found: Sequence[Layer]) -> InvalidRecipe:
-    example = found[0].name if found else "model.layers.0.mlp.down_proj"
+def _no_such_layer(pattern: str, layers: Sequence[Layer]) -> InvalidRecipe:
+    example = layers[0].name if layers else "model.layers.0.mlp.down_proj"
     return InvalidRecipe(
         f"No layer matches {pattern[:80]!r}.",
         hint=f"Give a name like {example}, or a pattern like re:.*{example.rpartition('.')[2]}$",
@@ -198,7 +207,10 @@ def _no_such_layer(pattern: str, found: Sequence[Layer]) -> InvalidRecipe:
 
 
 def _assign(targets: Sequence[Layer], recipe: Recipe) -> list[tuple[Layer, Scheme]]:
-    """Each layer that will be quantized, with its scheme. The first pattern that names a layer decides."""
+    """Return each layer that is quantized, with its scheme: that of the first pattern that matches it.
+
+    Raises InvalidRecipe for a pattern that matches no layer, and if no layer is left.
+    """
     for pattern, kept in recipe.keep:
         if kept.upper() not in UNQUANTIZED:
             scheme(kept)
@@ -215,15 +227,15 @@ def _assign(targets: Sequence[Layer], recipe: Recipe) -> list[tuple[Layer, Schem
     return assigned
 
 
-def _refuse_experts(experts: Sequence[Layer], of: Mapping[Layer, Scheme], recipe: Recipe) -> None:
-    """What transformers 5.17 cannot load again of a mixture, until its loader is mended (issue "What people bring").
+def _refuse_experts(experts: Sequence[Layer], schemes: Mapping[Layer, Scheme], recipe: Recipe) -> None:
+    """Raise InvalidRecipe for experts of a mixture that transformers 5.17 cannot load again.
 
     It reads all experts in one scheme: that of the first pattern with "experts" in it, else that of the whole recipe.
     """
-    kept = [one for pattern, one in recipe.keep if pattern.startswith("re:") and "experts" in pattern]
-    read_as = SCHEMES[next((one.upper() for one in kept if one.upper() not in UNQUANTIZED), recipe.scheme)]
+    kept = [scheme for pattern, scheme in recipe.keep if pattern.startswith("re:") and "experts" in pattern]
+    read_as = SCHEMES[next((scheme.upper() for scheme in kept if scheme.upper() not in UNQUANTIZED), recipe.scheme)]
     for layer in experts:
-        stored = of.get(layer)
+        stored = schemes.get(layer)
         if stored is None and read_as.stored_as_weight:
             continue
         if stored is not None and not stored.loads_in_experts:
@@ -242,16 +254,16 @@ def _refuse_experts(experts: Sequence[Layer], of: Mapping[Layer, Scheme], recipe
 def _group_size(checkpoint: Checkpoint, chosen: Sequence[Layer], recipe: Recipe, reasons: list[str]) -> int:
     best = next((size for size in GROUP_SIZES if not _indivisible(chosen, size)), None)
     if recipe.group_size is not None:
-        if recipe.group_size < 1 or (bad := _indivisible(chosen, recipe.group_size)):
-            where = f": {bad.name} has {bad.columns} inputs" if recipe.group_size >= 1 and bad else ""
+        if recipe.group_size < 1 or (layer := _indivisible(chosen, recipe.group_size)):
+            where = f": {layer.name} has {layer.columns} inputs" if recipe.group_size >= 1 and layer else ""
             hint = f"Use {best}, or leave it out." if best else "Ignore that layer, or use a scheme without groups."
             raise InvalidRecipe(f"Group size {recipe.group_size} does not fit this model{where}.", hint=hint)
         return recipe.group_size
     if best is None:
-        bad = _indivisible(chosen, GROUP_SIZES[-1])
-        assert bad is not None  # noqa: S101  32 was tried and did not divide
+        layer = _indivisible(chosen, GROUP_SIZES[-1])
+        assert layer is not None  # noqa: S101  32 was tried and did not divide
         raise InvalidRecipe(
-            f"None of {', '.join(map(str, GROUP_SIZES))} divides the {bad.columns} inputs of {bad.name}.",
+            f"None of {', '.join(map(str, GROUP_SIZES))} divides the {layer.columns} inputs of {layer.name}.",
             hint="Ignore that layer, or use a scheme without groups: W8A8, FP8_DYNAMIC.",
         )
     refused = _indivisible(chosen, GROUP_SIZES[0])
@@ -268,8 +280,8 @@ def _group_size(checkpoint: Checkpoint, chosen: Sequence[Layer], recipe: Recipe,
     return best
 
 
-def _indivisible(found: Sequence[Layer], size: int) -> Layer | None:
-    return next((layer for layer in found if layer.columns % size), None)
+def _indivisible(layers: Sequence[Layer], size: int) -> Layer | None:
+    return next((layer for layer in layers if layer.columns % size), None)
 
 
 def _alternative(refused: Scheme) -> str:
@@ -279,21 +291,21 @@ def _alternative(refused: Scheme) -> str:
 
 
 def _warn_of_split_fusions(assigned: Sequence[tuple[Layer, Scheme]], reasons: list[str]) -> None:
-    """vLLM multiplies q, k and v as one matrix, and gate and up too: they need one scheme."""
-    of = {layer.name: one.name for layer, one in assigned}
-    for name in of:
+    """Add a reason if q, k and v, or gate and up, differ in scheme: vLLM fuses each of these into one matrix."""
+    schemes = {layer.name: layer_scheme.name for layer, layer_scheme in assigned}
+    for name in schemes:
         stem, _, leaf = name.rpartition(".")
         parts = next((parts for parts in _FUSED if leaf == parts[0]), ())
-        if len({of.get(f"{stem}.{part}", "") for part in parts}) > 1:
+        if len({schemes.get(f"{stem}.{part}", "") for part in parts}) > 1:
             reasons.append(f"vLLM fuses {', '.join(parts)} into one matrix and will refuse their different schemes.")
             return
 
 
 def needs_text(recipe: Recipe) -> bool:
-    """Whether making this reads calibration text. Raises UnknownVariant: no such method."""
+    """Return whether making this variant reads calibration text. Raises UnknownVariant for an unknown method."""
     row = method(recipe.method)
     return bool(recipe.kv_cache) or any(
-        row.calibrates(one) for one in (recipe.scheme, *(kept for _, kept in recipe.keep))
+        row.calibrates(name) for name in (recipe.scheme, *(kept for _, kept in recipe.keep))
     )
 
 
@@ -304,9 +316,9 @@ def _calibration(row: Method, recipe: Recipe, reasons: list[str]) -> Recipe:
         return recipe.changed(calibration={})
     if recipe.calibration:
         return recipe
-    asked = Calibration()
-    reasons.append(f"Calibrated on {asked.samples} bundled samples of {asked.max_length} tokens at most.")
-    return recipe.changed(calibration=asked.model_dump(mode="json"))
+    calibration = Calibration()
+    reasons.append(f"Calibrated on {calibration.samples} bundled samples of {calibration.max_length} tokens at most.")
+    return recipe.changed(calibration=calibration.model_dump(mode="json"))
 
 
 # The linear layers of a checkpoint: what a recipe can target, keep or ignore.
@@ -327,32 +339,35 @@ class Layer:
 
 
 def linear_layers(tensors: Iterable[Tensor]) -> list[Layer]:
-    """Every layer that could be quantized, in the checkpoint's order; fused experts as one layer with copies."""
-    found = []
+    """Return every layer that can be quantized, in the checkpoint's order; fused experts are one layer with copies."""
+    layers = []
     for tensor in tensors:
         name = tensor.name.removesuffix(".weight")
         if _NOT_LINEAR.search(name):
             continue
         if len(tensor.shape) == 2 and tensor.name.endswith(".weight"):
-            found.append(Layer(name, *tensor.shape))
+            layers.append(Layer(name, *tensor.shape))
         elif len(tensor.shape) == 3 and ".experts." in name and "bias" not in name:
             copies, rows, columns = tensor.shape
-            found.append(Layer(name, rows, columns, copies))
-    return found
+            layers.append(Layer(name, rows, columns, copies))
+    return layers
 
 
 def loses_experts(kind: object, tensors: Iterable[Tensor]) -> bool:
-    """Whether the experts of this model type are not found again once llm-compressor has saved them."""
+    """Return whether transformers cannot find this model type's experts in what llm-compressor saves."""
     return kind in _LOST_EXPERTS or any(_LOST_NAMES.search(tensor.name) for tensor in tensors)
 
 
 def is_expert(layer: Layer) -> bool:
-    """Whether llm-compressor takes this layer for one of a mixture's experts, or for all of a block's."""
+    """Return whether llm-compressor treats this layer as an expert of a mixture, or as all experts of a block."""
     return _EXPERT.search(layer.name) is not None
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether compressed-tensors' `match_name` would take `pattern` for this module. Raises InvalidRecipe."""
+    """Return whether compressed-tensors' `match_name` matches `pattern` with this module.
+
+    Raises InvalidRecipe for an invalid regular expression.
+    """
     if not pattern.startswith("re:"):
         return name == pattern
     try:
@@ -364,5 +379,5 @@ def matches(name: str, pattern: str) -> bool:
 
 
 def matching(layers: Iterable[Layer], patterns: Sequence[str]) -> list[Layer]:
-    """The layers that one of the patterns names."""
+    """Return the layers that at least one pattern matches. Raises InvalidRecipe for an invalid regular expression."""
     return [layer for layer in layers if any(matches(layer.name, pattern) for pattern in patterns)]

@@ -1,11 +1,10 @@
-"""Load a checkpoint in a process of its own and compare it: `python -m playground.quantize.reload`.
+"""Load a checkpoint in a fresh process and compare it with what was saved: `python -m playground.quantize.reload`.
 
-A process that has quantized holds patched modules, hooks and caches that a user's process will not have, so the files
-are loaded in a fresh one.
+A process that has quantized holds patched modules, hooks and caches that a user's process does not have.
 
-A GGUF file is loaded in llama.cpp, also in a process of its own, and compared with the original in transformers. The
-converter streams one tensor at a time, so no quantized model was in memory to compare with. `quantize.gguf` reads each
-tensor back from the file; this finds what that cannot: wrong names, rotary order, hyperparameters, tokenizer size.
+A GGUF file is loaded in llama.cpp, also in its own process, and compared with the original in transformers. The
+converter streams one tensor at a time, so there is no quantized model in memory to compare with. `quantize.gguf` reads
+each tensor back from the file; this check finds wrong names, rotary order, hyperparameters and tokenizer size.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ MEMORY_FACTOR = 1.3  # memory for loading the original, as a multiple of its byt
 
 
 def in_fresh_process(checkpoint: Path, probe: Path) -> dict[str, object]:
-    """Return what `reload` returns there. `probe` is what `quantize.probe.save` wrote, and is removed.
+    """Run `reload` in a fresh process and return its result. Removes `probe`, a file of `quantize.probe.save`.
 
-    Raises ReloadMismatch where the checkpoint cannot be loaded. The process is killed when this is interrupted.
+    Raises ReloadMismatch if the checkpoint cannot be loaded. The process is killed if this call is interrupted.
     """
     answer = probe.with_suffix(".json")
     child = subprocess.run(
@@ -60,7 +59,10 @@ def in_fresh_process(checkpoint: Path, probe: Path) -> dict[str, object]:
 
 
 def reload(checkpoint: Path, probe: Path) -> dict[str, object]:
-    """Load a checkpoint in this process. Return its difference to the probe, and the seconds that loading took."""
+    """Load a checkpoint in this process. Return its difference from the probe and "load_seconds".
+
+    Raises PlaygroundError if it cannot be loaded.
+    """
     import torch
 
     from playground.models.load import load_model
@@ -75,7 +77,7 @@ def reload(checkpoint: Path, probe: Path) -> dict[str, object]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Reload and compare. `arguments`: the checkpoint, the probe, and the file that gets the answer or the error."""
+    """Reload and compare. `arguments`: paths of the checkpoint, the probe, and the JSON file for result or error."""
     checkpoint, probe, result = map(Path, arguments)
     try:
         answer = reload(checkpoint, probe)
@@ -89,16 +91,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def compare(file: Path, source: Path, scheme: str, original_bytes: int) -> dict[str, Any]:
-    """Compare llama.cpp's next tokens with the original's; {} where both do not fit into memory.
+    """Compare llama.cpp's next tokens with the original's; {} if both do not fit into memory.
 
-    positions        prefixes of the fixed prompts after which llama.cpp gave its most probable token
-    top1_agreement   share of them in which that is the original's too
-    regret           logit of the original's own token minus that of llama.cpp's, in standard deviations of the
-                     original's logits at that position, mean over all: 0 is the same token, about 3 is any token.
-                     Nearly equal candidates, of which a flat model has many, may swap without anything being wrong
+    positions        prefixes of the fixed prompts after which llama.cpp returned its most probable token
+    top1_agreement   share of them in which the original's most probable token is the same
+    regret           the original's highest logit minus its logit of llama.cpp's token, in standard deviations of the
+                     original's logits at that position, mean over all: 0 is the same token, about 3 is a random one.
+                     Nearly equal candidates, which a flat distribution has, may swap without a fault
 
-    Raises ReloadMismatch where llama.cpp cannot load the file, or one of 8 bits or more answers differently;
-    BrokenCheckpoint where the original holds numbers that are not finite.
+    Raises ReloadMismatch if llama.cpp cannot load the file, or if a file of 8 bits or more predicts other tokens;
+    BrokenCheckpoint if the original holds numbers that are not finite.
     """
     if psutil.virtual_memory().available < MEMORY_FACTOR * original_bytes + file.stat().st_size:
         return {}
@@ -127,7 +129,7 @@ def compare(file: Path, source: Path, scheme: str, original_bytes: int) -> dict[
 
 
 def sentence(result: dict[str, Any]) -> str:
-    """The result of `compare` in a sentence, for the card."""
+    """Return the result of `compare` as a sentence for the card."""
     if not result:
         return "Not held against the original in llama.cpp: both do not fit into memory. Each tensor was read back."
     return (
@@ -137,7 +139,7 @@ def sentence(result: dict[str, Any]) -> str:
 
 
 def window_notes(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """For the card: where llama.cpp attends to more than the original, whose config.json is given."""
+    """Return a note for the card if llama.cpp ignores the sliding window in the original's config.json."""
     tokens = gguf.lost_window(gguf.read_header(file), config)
     if tokens is None:
         return ()
@@ -148,7 +150,10 @@ def window_notes(file: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _llamacpp(file: Path, prompts: Sequence[Sequence[int]]) -> list[Token | None]:
-    """The most probable token after each prefix of at least SHORTEST_PREFIX tokens; None at the end of the text."""
+    """Return the most probable token after each prefix of at least SHORTEST_PREFIX tokens; None at the end of the text.
+
+    Raises ReloadMismatch if llama.cpp cannot load or run the file.
+    """
     engine = LlamaCppEngine(_no_text)
     variant = str(file)
     try:

@@ -1,4 +1,4 @@
-"""What can be asked of Quantize: one variant, by a recipe."""
+"""The request of a quantize job: one model and one recipe."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from playground.spec import Spec
 class QuantizeSpec(Spec):
     """Make one quantized variant.
 
-    model   as `models` reads it: a bundled name, a repository, a folder
-    recipe  method, scheme and all that changes the result
+    model   a bundled name, a hub repository or a folder
+    recipe  method, scheme and everything else that changes the result
     out     destination folder; "" for the home's folder of variants
     name    name of the variant, after the model's colon; "" derives it from the recipe
 
-    Raises InvalidRequest, also for a name that no variant can have: it is part of a path.
+    Raises InvalidRequest, also for an invalid name, which would become part of a path.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Methods that write a variant's files themselves. The rows of all others have modifiers, which llm-compressor runs."""
+"""Methods that write a variant's files themselves. All others have modifiers, which llm-compressor runs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ WRITERS = {"bitsandbytes": "playground.quantize.bitsandbytes", "gguf": "playgrou
 
 
 class Writer(Protocol):
-    """Such a method's module."""
+    """The module of a method that writes its own files."""
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse what the method cannot do before anything runs. Raises InvalidRecipe."""
+        """Raise InvalidRecipe for a recipe that the method cannot run. Called before any work."""
         ...
 
     def make(
@@ -31,20 +31,20 @@ class Writer(Protocol):
         is_cancelled: Callable[[], bool],
         lost: Callable[[LayerError], None],
     ) -> Any:
-        """Fill the folder `target` from the checkpoint folder `source`; the model in memory, None where there is none.
+        """Write the files of `target` from the checkpoint folder `source`. Return the model in memory, or None.
 
         tokens  calibration samples as token ids
-        lost    hears the error of each layer as it is stored
+        lost    called with the error of each layer as it is stored
 
         Raises PlaygroundError.
         """
         ...
 
     def notes(self, folder: Path, recipe: Recipe) -> tuple[str, ...]:
-        """Sentences about the files, for the card."""
+        """Return sentences about the files, for the card."""
         ...
 
 
 def writer(name: str) -> Writer:
-    """The module of the method called `name`; KeyError where it is no writer."""
+    """Return the module of a method by name. Raises KeyError if the method is no writer."""
     return cast(Writer, importlib.import_module(WRITERS[name]))
