@@ -63,7 +63,7 @@ def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
     with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
         tab = compare_page.layout()
         theme.navigation(tab.device.parent)
-        access.door(tab.device.parent)
+        access.add_login(tab.device.parent)
         compare = Compare(tab, engine, sessions, lambda: device_line(engine), rules)
         compare.wire(demo)
         endpoints = Endpoints(tab.endpoints, owner)

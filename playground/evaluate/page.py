@@ -40,7 +40,7 @@ from playground.texts import hub
 from playground.texts.prose import BUNDLED
 from playground.web import event_data
 from playground.web import gradio as gr
-from playground.web.forms import MAX_NAME, _names, _text, variant_row, variants, whole
+from playground.web.forms import MAX_NAME, field_names, field_text, variant_row, variants, whole
 from playground.web.jobs import Queue
 from playground.web.owner import Rules
 from playground.web.theme import drawn
@@ -353,7 +353,7 @@ def spec_of(data: Mapping[str, Any]) -> AnySpec:
     return EvaluateSpec(
         variants=ids,
         conditions=conditions(data),
-        engine=_text(data, "engine"),
+        engine=field_text(data, "engine"),
         divergence=passage,
         speed=bool(data.get("speed")),
     )
@@ -361,12 +361,12 @@ def spec_of(data: Mapping[str, Any]) -> AnySpec:
 
 def variant_names(data: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of all variants in the form, whether they exist or not."""
-    return tuple(filter(None, (_text(data, "reference", MAX_NAME), *_names(data, "variants"))))
+    return tuple(filter(None, (field_text(data, "reference", MAX_NAME), *field_names(data, "variants"))))
 
 
 def conditions(data: Mapping[str, Any]) -> Conditions:
     """Return the tasks and settings of a form. Raises InvalidRequest."""
-    tasks = _names(data, "tasks")
+    tasks = field_names(data, "tasks")
     if len(tasks) > MAX_TASKS:
         raise InvalidRequest(f"{len(tasks)} tasks are chosen; {MAX_TASKS} at once is the limit.", hint="Use a group.")
     chat_template = bool(data.get("chat_template"))
@@ -376,7 +376,7 @@ def conditions(data: Mapping[str, Any]) -> Conditions:
         few_shot=_optional(data, "few_shot", "Few-shot"),
         chat_template=chat_template,
         multiturn=chat_template and bool(data.get("multiturn")),
-        generation=arguments(_text(data, "generation")),
+        generation=arguments(field_text(data, "generation")),
         strip_thinking=bool(data.get("strip_thinking")),
         batch_size=_optional(data, "batch_size", "The batch size") or BATCH_SIZE,
         seed=_optional(data, "seed", "The seed"),
@@ -387,7 +387,7 @@ def divergence(data: Mapping[str, Any]) -> Passage | None:
     """Return the text of the divergence; None where the form leaves it out. Raises InvalidRequest."""
     if not data.get("divergence"):
         return None
-    text = _text(data, "text") or BUNDLED
+    text = field_text(data, "text") or BUNDLED
     if text != BUNDLED:
         hub.check(text, "or leave it at the bundled text")
     tokens = _optional(data, "tokens", "Tokens of text") or TEXT_TOKENS

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-# Read by gradio: the page calls nobody, and the queue does not build a data frame for every event.
+# Read by gradio: no analytics requests, and no data frame built for every event.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
 
-# Read by uvicorn: no X-Forwarded-For replaces the address of a connection. Which proxies are believed says
+# Read by uvicorn: X-Forwarded-For must not replace the address of a connection. Trusted proxies are in
 # PLAYGROUND_PROXIES (visitor.py).
 os.environ["FORWARDED_ALLOW_IPS"] = ""
 
-# gradio imports `mcp` wherever it is installed, 12 MB of the page's process; only a page with its tools wants it.
+# gradio imports `mcp` if it is installed, which takes 12 MB; only a page with MCP tools needs it.
 if "mcp" not in sys.modules and "--mcp" not in sys.argv and "PLAYGROUND_MCP" not in os.environ:
     sys.modules["mcp"] = None  # type: ignore[assignment]
 

@@ -1,10 +1,9 @@
-"""Who may use the page: the one place where the gate, the owner's login and the page's routes for it are put together.
+"""Access to the page: installs the gate and the routes of the owner's login.
 
-Routes and events need nothing of it. The gate stands in front of all of them, and a function that matters asks `Owner`
-or `Rules` itself.
+The gate is in front of all routes and events; functions that need a role check `Owner` or `Rules` themselves.
 
 The routes are `POST access/login` with the token, `POST access/logout`, and `GET access/me`, the role of the visitor.
-The token travels in a body, never in an address, and no answer and no log line holds it.
+The token is sent in a body, never in a URL, and is in no response and no log line.
 """
 
 from __future__ import annotations
@@ -39,17 +38,17 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 @dataclass(frozen=True)
 class Guard:
-    """The gate of one served page, and what is said on the terminal about it."""
+    """Installs the gate of one served page, and prints the token of a share link."""
 
     owner: Owner
     hosts: Hosts
-    made: str = ""  # the token that was made for a share link
+    new_token: str = ""  # generated for a share link; "" if the owner has a token already
 
     @property
     def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-        """Shuts the gate before the server answers anybody: gradio takes requests before `launch` returns.
+        """Return the lifespan that installs the gate before the first request: gradio serves before `launch` returns.
 
-        Around gradio's own middleware, not inside it: that answers any website's CORS questions by itself.
+        The gate is around gradio's own middleware, which answers CORS preflights of any website by itself.
         """
 
         @asynccontextmanager
@@ -62,35 +61,35 @@ class Guard:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of gradio's app. Its middleware is the innermost: in front of it the sign-ins of a Space are read."""
+        """Return arguments of gradio's app. `Bodies` is innermost: the sign-in of a Space is read in front of it."""
         return {"lifespan": self.lifespan, "middleware": [Middleware(Bodies, owner=self.owner)]}
 
     def opened(self, demo: gr.Blocks) -> None:
-        """After the launch: learn the share link's name, and serve the same page there as here.
+        """Call after the launch: allow the share link's host, and print the token that was generated for it.
 
-        With `share` set, gradio's page would take its script from another server.
+        Clears `demo.share`: with it gradio's page would load its script from another server.
         """
         if demo.share_url:
             self.hosts.also(demo.share_url)
         demo.share = False
-        if self.made:
-            print(f"* Token of the owner, for the login on the page: {self.made}", flush=True)
+        if self.new_token:
+            print(f"* Token of the owner, for the login on the page: {self.new_token}", flush=True)
 
 
 def guard(address: str, shared: bool) -> tuple[Owner, Guard]:
-    """Who owns a page on `address`, and its gate. A share link without a token of the owner's gets one."""
-    now = settings()
-    token, made = now.owner_token.get_secret_value() if now.owner_token else "", ""
+    """Return the owner and the guard of a page on `address`. A share link gets a new token if the owner set none."""
+    config = settings()
+    token, new_token = config.owner_token.get_secret_value() if config.owner_token else "", ""
     if shared and not token:
-        token = made = secrets.token_urlsafe(24)
+        token = new_token = secrets.token_urlsafe(24)
     owner = Owner(address, shared, Logins(token))
     if owner.public:
-        log.warning("%s", _said(owner))
-    return owner, Guard(owner, Hosts.of(address, shared, listed(now.allowed_hosts)), made)
+        log.warning("%s", _access_notice(owner))
+    return owner, Guard(owner, Hosts.of(address, shared, listed(config.allowed_hosts)), new_token)
 
 
-def _said(owner: Owner) -> str:
-    """One sentence on who may do what, for the terminal."""
+def _access_notice(owner: Owner) -> str:
+    """Return a sentence for the terminal on what visitors may do."""
     where = "through the share link" if owner.shared else f"on {owner.address}"
     may = "open links and generate" if owner.role(None) == "user" else "open links"
     if owner.can_log_in:
@@ -101,8 +100,8 @@ def _said(owner: Owner) -> str:
     )
 
 
-def door(top: gr.Row) -> None:
-    """Who one is, and the way to log in, at the end of the bar at the top. On a local page there is nothing to say."""
+def add_login(top: gr.Row) -> None:
+    """Add the visitor's role and the login to the end of the top bar. On a local page it is empty."""
     with top:
         drawn("door", elem_id="pg-door")
         if hub_login():
@@ -113,21 +112,21 @@ def door(top: gr.Row) -> None:
 
 
 def serve(app: Any, owner: Owner) -> None:
-    """Answer in front of gradio's own routes."""
+    """Add the login routes in front of gradio's own."""
 
     async def me(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(state, owner, gr.Request(request)), headers=NO_STORE)
 
     async def login(request: Request) -> Response:
         try:
-            made = owner.logins.enter(await _token(request), visitor(gr.Request(request)))
+            cookie = owner.logins.enter(await _token(request), visitor(gr.Request(request)))
         except PlaygroundError as error:
             body = {"error": [error.message, error.hint]}
             return JSONResponse(body, error.status, headers=NO_STORE)
         answer = JSONResponse({"role": "owner"}, headers=NO_STORE)
         answer.set_cookie(
             COOKIE,
-            made,
+            cookie,
             max_age=HOURS * 3600,
             httponly=True,
             samesite="strict",
@@ -151,30 +150,30 @@ def serve(app: Any, owner: Owner) -> None:
 
 
 def state(owner: Owner, request: gr.Request) -> dict[str, Any]:
-    """What the page says of whoever opened it."""
-    role, now = owner.role(request), settings()
+    """Return the JSON of `access/me`: role, login and limits of the visitor."""
+    role, config = owner.role(request), settings()
     how = owner.how(request)
     return {
         "role": role,
         "how": how or ("local" if role == "owner" else ""),
         "name": hub_user(request),
         "token": bool(owner.logins.token),
-        "hub": hub_login() and bool(now.owners),
+        "hub": hub_login() and bool(config.owners),
         "models": offered() if role == "user" else [],
-        "limits": {"tokens": now.public_max_tokens, "chars": now.public_max_prompt_chars, "rate": rate_words()}
+        "limits": {"tokens": config.public_max_tokens, "chars": config.public_max_prompt_chars, "rate": rate_words()}
         if role == "user"
         else None,
     }
 
 
 async def _token(request: Request) -> str:
-    """From a body like {"token": "…"}. Raises WrongLogin."""
+    """Return the token of a body like {"token": "…"}. Raises WrongLogin."""
     body = await request.body()
     try:
-        sent = json.loads(body) if len(body) <= MAX_BODY else None
+        content = json.loads(body) if len(body) <= MAX_BODY else None
     except (ValueError, RecursionError):
-        sent = None
-    token = sent.get("token") if isinstance(sent, dict) else None
+        content = None
+    token = content.get("token") if isinstance(content, dict) else None
     if not isinstance(token, str) or not token:
         raise WrongLogin("No token was sent.", hint='Send {"token": "…"} as JSON.')
     return token.strip()

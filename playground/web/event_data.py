@@ -1,4 +1,4 @@
-"""What a page sends with an event: JSON of whatever shape, read as what it should be, or as nothing."""
+"""Read the JSON that a page sends with an event. It may have any shape; a wrong type reads as an empty value."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 import gradio as gr
 
 MAX_TEXT = 2000
-MAX_OPEN = 12  # logs or cards that one page may have open
+MAX_OPEN = 12  # logs or cards that a page may have open
 
 
 def values(data: gr.EventData) -> Mapping[str, Any]:
     return data._data if isinstance(data._data, dict) else {}
 
 
-def whole(found: Any) -> int:
-    return found if isinstance(found, int) else 0
+def whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def serial(data: gr.EventData | Mapping[str, Any]) -> int:
-    """Comes back with the answer, so that the page knows which of its questions it is to."""
+    """Return the event's number, which the response repeats so that the page can match it to its request; 0 if none."""
     return whole((data if isinstance(data, Mapping) else values(data)).get("serial"))
 
 
-def text(data: gr.EventData, key: str, most: int = MAX_TEXT) -> str:
-    """`most` characters at most, without the space around them."""
-    found = values(data).get(key)
-    return found.strip()[:most] if isinstance(found, str) else ""
+def text(data: gr.EventData, key: str, limit: int = MAX_TEXT) -> str:
+    """Return the stripped text of a field, at most `limit` characters; "" if it is no text."""
+    value = values(data).get(key)
+    return value.strip()[:limit] if isinstance(value, str) else ""
 
 
 def ids(data: gr.EventData, key: str) -> list[str]:
-    found = values(data).get(key)
-    return [one for one in found if isinstance(one, str)][:MAX_OPEN] if isinstance(found, list) else []
+    value = values(data).get(key)
+    return [entry for entry in value if isinstance(entry, str)][:MAX_OPEN] if isinstance(value, list) else []

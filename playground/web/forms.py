@@ -1,4 +1,4 @@
-"""What several forms of the page read: numbers, and names of variants."""
+"""Read fields that several forms have: numbers, texts, names of variants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_FIELD = 400
 
 
 def whole(value: Any, name: str) -> int:
-    """A whole number as typed. Raises InvalidRequest."""
+    """Return a typed whole number. Raises InvalidRequest; `name` is the field's name in the message."""
     text = str(value).strip()[:40]
     if isinstance(value, bool) or not text.isascii() or not text.isdigit():
         raise InvalidRequest(f"{name} is “{text}”.", hint="It has to be a whole number.")
@@ -27,7 +27,7 @@ def whole(value: Any, name: str) -> int:
 
 
 def variant_row(variant: Variant, stored: bool) -> dict[str, Any]:
-    """One variant of a form: what it is, and why it cannot be chosen."""
+    """Return a variant's row in a form; "why" says why it cannot be chosen, "" if it can."""
     options = base.options(variant)
     why = "" if any(option.runs for option in options) else next((option.why for option in options), "")
     return {
@@ -43,12 +43,15 @@ def variant_row(variant: Variant, stored: bool) -> dict[str, Any]:
 
 
 def variants(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The reference, then the others, each of a known model. Raises PlaygroundError."""
-    return addresses(_text(data, "reference", MAX_NAME), _names(data, "variants"))
+    """Return the addresses of the reference, then of the other variants. Raises PlaygroundError."""
+    return addresses(field_text(data, "reference", MAX_NAME), field_names(data, "variants"))
 
 
 def addresses(reference: str, others: Sequence[str]) -> tuple[str, ...]:
-    """The reference, then the others without it, each of a known model. Raises PlaygroundError."""
+    """Return the checked addresses of the reference, then of the others without duplicates.
+
+    Raises InvalidRequest if no reference, no other variant or too many are chosen, CatalogError for an unknown one.
+    """
     others = [name for name in dict.fromkeys(others) if name != reference]
     if not reference:
         raise InvalidRequest("No reference is chosen.", hint="The other variants are compared with it.")
@@ -60,19 +63,19 @@ def addresses(reference: str, others: Sequence[str]) -> tuple[str, ...]:
 
 
 def _checked_address(name: str) -> str:
-    """The variant and the engine that it names, if any; a local model by its path from the root, for the worker."""
-    asked = Address.parse(name)
-    known = models.variant(asked.variant).id
-    return str(names.absolute(known).on(asked.engine))
+    """Return the address with its engine, if any. A local model gets its absolute path, for the worker."""
+    address = Address.parse(name)
+    variant_id = models.variant(address.variant).id
+    return str(names.absolute(variant_id).on(address.engine))
 
 
-def _text(data: Mapping[str, Any], key: str, longest: int = MAX_FIELD) -> str:
-    found = data.get(key)
-    return found.strip()[:longest] if isinstance(found, str) else ""
+def field_text(data: Mapping[str, Any], key: str, limit: int = MAX_FIELD) -> str:
+    value = data.get(key)
+    return value.strip()[:limit] if isinstance(value, str) else ""
 
 
-def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """Each once, in the order of the form."""
-    found = data.get(key)
-    listed = [one.strip()[:MAX_NAME] for one in found if isinstance(one, str)] if isinstance(found, list) else []
-    return tuple(dict.fromkeys(filter(None, listed)))
+def field_names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """Return the distinct texts of a list field, in its order; () if it is no list."""
+    value = data.get(key)
+    names = [name.strip()[:MAX_NAME] for name in value if isinstance(name, str)] if isinstance(value, list) else []
+    return tuple(dict.fromkeys(filter(None, names)))

@@ -1,7 +1,7 @@
-"""What stands in front of every route, gradio's own included: who may send a request here, and what each answer says.
+"""ASGI middleware in front of every route, gradio's own included: checks requests and sets response headers.
 
-It refuses other names than this page's, other websites, what is too large, and the routes of gradio that nothing here
-uses. What a role may do is checked inside the functions; only how large a request may be depends on it here.
+It refuses requests to other host names, from other websites, of too large a body, and to routes of gradio that this
+program does not use. What a role may do is checked inside the functions; only the size limit depends on it here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from playground.web.owner import Owner
 from playground.web.visitor import Hosts, space_hosts
 
 log = logging.getLogger(__name__)
-OWNER_BODY = 8 * 2**20  # bytes of one request: a piece of a calibration file is 1 Mi characters
+OWNER_BODY = 8 * 2**20  # bytes of one request: a piece of a calibration file has 1 Mi characters
 VISITOR_BODY = 64 * 2**10
 BYTES_A_CHARACTER = 8  # of a prompt in JSON: 6 as \uXXXX, and room for the rest of the request
 # Uploads, proxies, streams, the editor and the monitor of gradio: nothing here uses them, and each had its CVE.
@@ -36,10 +36,11 @@ POLICY = "content-security-policy"
 
 
 def policy(ancestors: Iterable[str] = ()) -> str:
-    """The Content-Security-Policy. Gradio writes its scripts into the page and compiles templates: both are allowed.
+    """Return the Content-Security-Policy.
 
-    What is left still holds what matters: no script, style, font or connection from elsewhere, no handler in an
-    attribute (what an injected tag would bring), no form to another site, no frame around it but `ancestors`.
+    Inline scripts and eval are allowed, because gradio writes scripts into the page and compiles templates. Forbidden
+    are scripts, styles, fonts and connections of other origins, event handlers in attributes (as an injected tag would
+    have), forms to other sites, and frames around the page other than `ancestors`.
     """
     return "; ".join(
         (
@@ -62,8 +63,8 @@ def policy(ancestors: Iterable[str] = ()) -> str:
 
 
 def headers() -> dict[str, str]:
-    """What every answer says to the browser. Inside a Space's page the hub frames it; elsewhere nobody does."""
-    said = {
+    """Return the headers of every response. Only the hub may frame the page, and only on a Space."""
+    fields = {
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",  # the address of a run is all that it takes to open it
         "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()",
@@ -71,8 +72,8 @@ def headers() -> dict[str, str]:
         "x-robots-tag": "noindex, nofollow",  # links are unlisted
     }
     if space_hosts():
-        return said | {POLICY: policy(("'self'", "https://huggingface.co"))}
-    return said | {
+        return fields | {POLICY: policy(("'self'", "https://huggingface.co"))}
+    return fields | {
         POLICY: policy(),
         "x-frame-options": "DENY",
         "cross-origin-opener-policy": "same-origin",
@@ -80,131 +81,131 @@ def headers() -> dict[str, str]:
 
 
 class Gate:
-    """ASGI in front of `app`."""
+    """ASGI middleware that checks host and origin, and adds `headers` to the responses of `app`."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self.app, self.hosts = app, hosts
-        self.said = headers()
+        self.headers = headers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        asked = Headers(scope=scope)
-        sending = _Answer(send, self.said)
-        status, why = self.refusal(scope, asked)
+        request_headers = Headers(scope=scope)
+        send_with_headers = _WithHeaders(send, self.headers)
+        status, reason = self.refusal(scope, request_headers)
         if scope["type"] == "websocket":
-            if why:
-                await send({"type": "websocket.close", "code": 1008, "reason": why[:120]})
+            if reason:
+                await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
             else:
                 await self.app(scope, receive, send)
             return
-        if why:
-            log.warning("Refused (%d) a request to %r: %s", status, scope["path"][:80], why)
-            await PlainTextResponse(why, status)(scope, receive, sending)
+        if reason:
+            log.warning("Refused (%d) a request to %r: %s", status, scope["path"][:80], reason)
+            await PlainTextResponse(reason, status)(scope, receive, send_with_headers)
             return
-        if asked.get("x-forwarded-proto", "").split(",")[0].strip() == "https":
-            scope["scheme"] = "https"  # whoever lies about it marks a cookie of his own as Secure, and nothing else
-        await self.app(scope, receive, sending)
+        if request_headers.get("x-forwarded-proto", "").split(",")[0].strip() == "https":
+            scope["scheme"] = "https"  # a false header only marks the sender's own cookie as Secure
+        await self.app(scope, receive, send_with_headers)
 
-    def refusal(self, scope: Scope, asked: Headers) -> tuple[int, str]:
-        """A status and a sentence; "" where the request may pass."""
-        hosts, origins = asked.getlist("host"), asked.getlist("origin")
+    def refusal(self, scope: Scope, headers: Headers) -> tuple[int, str]:
+        """Return an HTTP status and why the request is refused; (200, "") if it may pass."""
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
         method = str(scope.get("method", "GET"))
         if len(hosts) != 1 or not self.hosts.allows(hosts[0]):
             return 403, "This page is not served under that name. Its owner can add it to PLAYGROUND_ALLOWED_HOSTS."
         if len(origins) > 1 or any(not self.hosts.origin(origin, hosts[0]) for origin in origins):
             return 403, "Another website sent this request."
-        if _from_elsewhere(asked, method):
+        if _is_cross_site(headers, method):
             return 403, "Another website sent this request."
         if any(_CLOSED.match(path) for path in _paths(scope)):
             return 404, "There is nothing here."
         return 200, ""
 
 
-def _from_elsewhere(asked: Headers, method: str) -> bool:
-    """By what the browser says of itself. Following a link is fine, whoever shows it; a request from a page is not."""
-    sites = asked.getlist("sec-fetch-site")
+def _is_cross_site(headers: Headers, method: str) -> bool:
+    """Return whether the browser says that another site's page sent this. Following a link there is allowed."""
+    sites = headers.getlist("sec-fetch-site")
     if all(site in ("same-origin", "none") for site in sites):
         return False
-    return method not in _SAFE or asked.get("sec-fetch-mode") != "navigate"
+    return method not in _SAFE or headers.get("sec-fetch-mode") != "navigate"
 
 
 def _paths(scope: Scope) -> tuple[str, str]:
-    """As the routes see it, and without doubled slashes."""
+    """Return the path as the routes see it, and the same without doubled slashes."""
     path = str(scope["path"]).removeprefix(str(scope.get("root_path") or ""))
     return path, re.sub(r"/{2,}", "/", path)
 
 
 class _TooLarge(Exception):
-    """The body went on after the most that is read of one."""
+    """The body is longer than the limit."""
 
 
-class _Answer:
-    """`send`, with our headers on it. Gradio answers any website's CORS questions; the gate did that already."""
+class _WithHeaders:
+    """`send` that adds the gate's headers to the response, unless the route has set them."""
 
-    def __init__(self, send: Send, said: dict[str, str]) -> None:
-        self._send, self._said = send, said
+    def __init__(self, send: Send, headers: dict[str, str]) -> None:
+        self._send, self._headers = send, headers
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             message.setdefault("headers", [])
-            found = MutableHeaders(scope=message)
-            for name, value in self._said.items():
-                found.setdefault(name, value)  # a route's own policy is the stricter one
-            if "frame-ancestors" not in found[POLICY]:
-                found[POLICY] += f"; {self._said[POLICY].rsplit('; ', 1)[-1]}"
+            headers = MutableHeaders(scope=message)
+            for name, value in self._headers.items():
+                headers.setdefault(name, value)  # a route's own policy is the stricter one
+            if "frame-ancestors" not in headers[POLICY]:
+                headers[POLICY] += f"; {self._headers[POLICY].rsplit('; ', 1)[-1]}"
         await self._send(message)
 
 
 class Bodies:
-    """ASGI in front of the routes, behind what reads sign-ins: how much of a body is read, by whom it is from.
+    """ASGI middleware between the sign-in and the routes that limits the size of a body by role.
 
-    Gradio parses bodies in the event loop: one of 7 MiB that is nothing but brackets holds every stream up for seconds.
+    Gradio parses bodies in the event loop: 7 MiB of nothing but brackets would block every stream for seconds.
     """
 
     def __init__(self, app: ASGIApp, owner: Owner) -> None:
         self.app, self.owner = app, owner
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The app, with a body that ends where too much of it came: its length may not have been said before."""
+        """Call the app, and answer 413 once the body exceeds the limit: Content-Length may be missing."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         length = Headers(scope=scope).get("content-length", "0")
-        refused = self.refusal(scope, int(length)) if length.isdigit() else "The length of this request is no number."
-        if refused:
-            await PlainTextResponse(refused, 413)(scope, receive, send)
+        reason = self.refusal(scope, int(length)) if length.isdigit() else "The length of this request is no number."
+        if reason:
+            await PlainTextResponse(reason, 413)(scope, receive, send)
             return
-        read, started = 0, False
+        received, started = 0, False
 
-        async def counted() -> Message:
-            nonlocal read, refused
+        async def receive_counted() -> Message:
+            nonlocal received, reason
             message: Message = await receive()
-            read += len(message.get("body", b""))
-            if refused := self.refusal(scope, read):
+            received += len(message.get("body", b""))
+            if reason := self.refusal(scope, received):
                 raise _TooLarge
             return message
 
-        async def answered(message: Message) -> None:
+        async def send_unless_refused(message: Message) -> None:
             nonlocal started
-            if not refused:  # what the app makes of a body that broke off is not the answer
+            if not reason:  # the app's response to a truncated body is dropped
                 started = True
                 await send(message)
 
         try:
-            await self.app(scope, counted, answered)
+            await self.app(scope, receive_counted, send_unless_refused)
         except Exception:
-            if not refused:
+            if not reason:
                 raise
-        if refused and not started:
-            await PlainTextResponse(refused, 413)(scope, receive, send)
+        if reason and not started:
+            await PlainTextResponse(reason, 413)(scope, receive, send)
 
     def refusal(self, scope: Scope, size: int) -> str:
-        """Why so many bytes are too many; "" where they are not. Who sent them is asked only where it matters."""
+        """Return why `size` bytes are too many, or "". The role is looked up only for more than a visitor's limit."""
         if size <= VISITOR_BODY:
             return ""
         if self.owner.refusal(gr.Request(Request(scope))) is None:
             return "" if size <= OWNER_BODY else f"A request has {OWNER_BODY >> 10:,} KiB at most: send less at once."
-        most = max(VISITOR_BODY, BYTES_A_CHARACTER * settings().public_max_prompt_chars)
-        return "" if size <= most else f"A visitor’s request has {most >> 10:,} KiB at most: shorten it."
+        limit = max(VISITOR_BODY, BYTES_A_CHARACTER * settings().public_max_prompt_chars)
+        return "" if size <= limit else f"A visitor’s request has {limit >> 10:,} KiB at most: shorten it."

@@ -1,7 +1,6 @@
-"""The jobs of one page, as they work: from the store, so that a restart loses nothing.
+"""The jobs of a page and their progress, read from the store, so that a restart loses nothing.
 
-A job's events are added up as they come: each is read once, never the whole file again. Callable from one thread at a
-time.
+Each event of a job is read once. Callable from one thread at a time.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from playground.jobs.kinds import Spec
 from playground.store.jobs import ahead
 from playground.store.schema import Job
 
-ENDED_SHOWN = 6  # jobs that are over without a result; older ones are in `playground jobs list`
+ENDED_SHOWN = 6  # jobs that ended without a result; older ones are in `playground jobs list`
 LOG_LINES = 80
 Jobs = list[Job]
 Events = list[dict[str, Any]]
-MAX_POINTS = 240  # of a memory curve: more than its pixels
+MAX_POINTS = 240  # of a memory curve: more than its width in pixels
 MAX_LAYERS = 1200
 MAX_NOTES = 20
-ETA_AFTER_S = 2.0  # of one stage, before anything can be said
+ETA_AFTER_S = 2.0  # seconds of a stage before its remaining time is estimated
 
 
 class Queue(Protocol):
-    """What the pages need of `jobs.queue.JobQueue`."""
+    """The part of `jobs.queue.JobQueue` that the pages use."""
 
     def submit(self, spec: Spec, device: str = "cpu") -> str: ...
 
@@ -47,10 +46,10 @@ class Queue(Protocol):
 
 
 class JobCards:
-    """Jobs of some kinds.
+    """The cards of all jobs of some kinds.
 
-    words   what a job is asked to do: "title", "model", "words", and what else the page wants of it
-    public  what of a job's card others than the owner may see
+    words   returns the description of a job: "title", "model", "words", and further keys for the page
+    public  returns the part of a job's card that visitors may see
     """
 
     def __init__(
@@ -64,27 +63,27 @@ class JobCards:
         self._views: dict[str, View] = {}
 
     def rows(self, logs: Collection[str], owner: bool, replaced: Callable[[Job], bool]) -> dict[str, Any]:
-        """Those that work, in their order, then the newest of those that are over; "older": how many more there are.
+        """Return the active jobs in their order, then the newest ended ones; "older" counts the rest.
 
-        logs      of which jobs the log is wanted; nobody but the owner gets one
-        replaced  whether the result of a job that is done is shown, which then stands in the job's place
+        logs      ids of jobs whose log is included; only for the owner
+        replaced  returns whether the page shows the job's result instead of the job
         """
-        found = [job for job in self._queue.list() if job.kind in self._kinds]
-        active = [job for job in found if not job.over]
-        ended = [job for job in found if job.over and not (job.state == "done" and replaced(job))]
-        listed = [*active[::-1], *ended[:ENDED_SHOWN]]  # the oldest of the active runs first
-        self._views = {job.id: self._views.get(job.id) or View() for job in listed}
-        for job in listed:
+        jobs = [job for job in self._queue.list() if job.kind in self._kinds]
+        active = [job for job in jobs if not job.over]
+        ended = [job for job in jobs if job.over and not (job.state == "done" and replaced(job))]
+        shown_jobs = [*active[::-1], *ended[:ENDED_SHOWN]]  # the oldest of the active runs first
+        self._views = {job.id: self._views.get(job.id) or View() for job in shown_jobs}
+        for job in shown_jobs:
             view = self._views[job.id]
             view.take(*self._queue.events(job.id, view.position))
         return {
-            "jobs": [self._card(job, ahead(job, active), logs, owner) for job in listed],
+            "jobs": [self._card(job, ahead(job, active), logs, owner) for job in shown_jobs],
             "older": max(0, len(ended) - ENDED_SHOWN),
             "active": bool(active),
         }
 
     def _card(self, job: Job, before: int, logs: Collection[str], owner: bool) -> dict[str, Any]:
-        card = shown(job, self._views[job.id], before, self._words(job), self._log(job.id, logs, owner))
+        card = job_card(job, self._views[job.id], before, self._words(job), self._log(job.id, logs, owner))
         return card if owner else self._public(job, card)
 
     def _log(self, job_id: str, logs: Collection[str], owner: bool) -> str | None:
@@ -103,11 +102,11 @@ class JobCards:
 
 @dataclass(slots=True)
 class View:
-    """What the events of a job say so far."""
+    """The state of a job, aggregated from its events."""
 
     position: int = 0
     stage: Mapping[str, Any] = field(default_factory=dict)
-    _begun: tuple[float, float] = (0.0, 0.0)  # of this stage: when, and how much was done then
+    _begun: tuple[float, float] = (0.0, 0.0)  # start of the current stage in seconds, and units done at the start
     stages: list[str] = field(default_factory=list)
     layers: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
     memory: list[tuple[float, int]] = field(default_factory=list)
@@ -117,15 +116,15 @@ class View:
     _skipped: int = 0
 
     def take(self, events: Iterable[Mapping[str, Any]], position: int) -> None:
-        """Add what was read up to `position`."""
+        """Add events that were read up to byte `position`."""
         for event in events:
             match event.get("kind"):
                 case "stage":
                     self._at_stage(event)
                 case "layer":
-                    found = self.layers.setdefault(str(event["what"]), [])
-                    if len(found) < MAX_LAYERS:
-                        found.append((str(event["name"]), float(event["error"])))
+                    rows = self.layers.setdefault(str(event["what"]), [])
+                    if len(rows) < MAX_LAYERS:
+                        rows.append((str(event["name"]), float(event["error"])))
                 case "memory":
                     self._at_memory(float(event["at"]), int(event["bytes"]))
                 case "note" if len(self.notes) < MAX_NOTES:
@@ -139,7 +138,7 @@ class View:
         self.stage = event
 
     def _at_memory(self, at: float, count: int) -> None:
-        """Keeps every point, then every second one, and so on: the curve's shape at a bounded size."""
+        """Add a point, and keep only every second one whenever there are more than MAX_POINTS."""
         self.peak = max(self.peak, count)
         self._skipped += 1
         if self._skipped < self._every:
@@ -150,7 +149,7 @@ class View:
             self.memory, self._every = self.memory[::2], self._every * 2
 
     def left_s(self) -> float | None:
-        """Of the stage that runs, at its pace so far."""
+        """Return the remaining seconds of the current stage at its pace so far; None if they cannot be estimated."""
         done, total = float(self.stage.get("done") or 0), float(self.stage.get("total") or 0)
         began, first = self._begun
         spent = float(self.stage.get("at") or 0) - began
@@ -159,9 +158,11 @@ class View:
         return spent * (total - done) / (done - first)
 
 
-def shown(job: Job, view: View, ahead: int, words: Mapping[str, Any], log: str | None = None) -> dict[str, Any]:
-    """The job for the page. `ahead`: how many of its device come before it. `words`: what it is asked to do, as the
-    page of its kind says it: at least "title", "model" and "words".
+def job_card(job: Job, view: View, ahead: int, words: Mapping[str, Any], log: str | None = None) -> dict[str, Any]:
+    """Return the JSON of a job's card.
+
+    ahead  number of jobs before it on its device
+    words  description of the job by the page of its kind: at least "title", "model" and "words"
     """
     error = job.failure
     now = job.ended_at or time.time()
@@ -178,7 +179,7 @@ def shown(job: Job, view: View, ahead: int, words: Mapping[str, Any], log: str |
         if view.stage
         else None,
         "left_s": view.left_s() if job.state == "running" else None,
-        "layers": [[what, found] for what, found in view.layers.items()],
+        "layers": [[what, rows] for what, rows in view.layers.items()],
         "memory": view.memory,
         "peak": view.peak or None,
         "notes": view.notes,

@@ -1,16 +1,15 @@
-"""Who asks: the owner, a user who may generate, or a viewer who may look. Asked inside every function that matters.
+"""The role of a request: owner, user (may generate) or viewer (may only look).
 
-The owner is whoever sits at this machine, and on a page that others reach, whoever logged in: with the owner's token,
-or on a Space with an account of the hub that the owner named. Every function that changes what outlives a visit asks
-here itself, because a hidden button protects nothing. On any doubt the answer is no: the command line, on this
-machine, is always there.
+The owner sends requests from this machine; on a public page the owner has logged in with the owner's token, or on a
+Space with one of the hub accounts in PLAYGROUND_OWNERS. Every function that changes stored state checks the role
+itself, because a hidden button protects nothing. In doubt a request is refused: the command line always works.
 
-The token becomes a cookie that scripts cannot read and other sites cannot send. It is compared in constant time and
-nowhere kept but in the settings; attempts are counted per visitor. What a cookie holds is random, and only its hash is
-here: after a restart everybody logs in again.
+After a login the browser has a cookie that scripts cannot read and other sites cannot send. The token is compared in
+constant time and only kept in the settings; failed attempts are counted per visitor. The cookie's value is random, and
+only its hash is kept, in memory: after a restart everybody logs in again.
 
-`Rules` are what visitors of a public page may do: which models, how often, how much at once. They do not bind the
-owner. Visitors see names and numbers, and no path of this machine.
+`Rules` limit visitors of a public page: which models, how often, how many runs at once. They do not apply to the
+owner. Visitors see names and numbers, but no path of this machine.
 """
 
 from __future__ import annotations
@@ -43,22 +42,22 @@ COOKIE = "playground_owner"
 HEADER = "x-playground-token"
 HOURS = 12
 ATTEMPTS = parse_many("5/minute; 30/hour")
-MOST = 100  # logins that hold at once
+MOST = 100  # logins that are valid at once
 Role = Literal["viewer", "user", "owner"]
-# A proxy on this machine connects from loopback for everybody; by one of these it tells. What they say does not matter.
+# Headers of a proxy: one on this machine connects from loopback for every visitor. Their values are not used.
 FORWARDED = frozenset(
     ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-host")
 )
 HINT = "Use the command line on the machine that serves it."
 HINT_LOGIN = "Log in as the owner, or use the command line on the machine that serves it."
 _VARIANT = re.compile(r":[\w.-]+")
-EACH = 2  # runs of one visitor at once; several people may come from one address
+EACH = 2  # runs of a visitor at once; several people may share an address
 VIEW = "Visitors of this page open links; generating is for its owner"
 
 
 @dataclass
 class Logins:
-    """token: what the owner logs in with; "" where nobody can."""
+    """Logins by token, with cookies that expire. `token`: the owner's; "" if nobody can log in with one."""
 
     token: str = field(default="", repr=False)
     _until: dict[str, float] = field(default_factory=dict, repr=False)
@@ -67,67 +66,67 @@ class Logins:
         default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()), repr=False
     )
 
-    def enter(self, token: str, who: str) -> str:
-        """The value of the cookie. Raises WrongLogin, TooMany."""
-        self._compare(token, who)
-        made = secrets.token_urlsafe(32)
+    def enter(self, token: str, visitor_key: str) -> str:
+        """Log in and return the value of the cookie. Raises WrongLogin, TooMany."""
+        self._compare(token, visitor_key)
+        cookie = secrets.token_urlsafe(32)
         with self._lock:
             now = time.monotonic()
-            held = sorted((until, name) for name, until in self._until.items() if until > now)
-            self._until = {name: until for until, name in held[-MOST + 1 :]}
-            self._until[_hashed(made)] = now + HOURS * 3600
-        return made
+            logins = sorted((until, name) for name, until in self._until.items() if until > now)
+            self._until = {name: until for until, name in logins[-MOST + 1 :]}
+            self._until[_sha256(cookie)] = now + HOURS * 3600
+        return cookie
 
     def leave(self, request: gr.Request) -> None:
         with self._lock:
             for value in _cookies(request):
-                self._until.pop(_hashed(value), None)
+                self._until.pop(_sha256(value), None)
 
     def knows(self, request: gr.Request | None) -> bool:
-        """Whether the request carries the cookie of a login, or the token itself in a header (a script's)."""
+        """Return whether the request has a login's cookie or, from a script, the token in a header."""
         if request is None or not self.token:
             return False
         with self._lock:
             now = time.monotonic()
-            if any(self._until.get(_hashed(value), 0.0) > now for value in _cookies(request)):
+            if any(self._until.get(_sha256(value), 0.0) > now for value in _cookies(request)):
                 return True
-        sent = header(request, HEADER)
-        if len(sent) != 1:
+        tokens = header(request, HEADER)
+        if len(tokens) != 1:
             return False
         try:
-            self._compare(sent[0], visitor(request))
+            self._compare(tokens[0], visitor(request))
         except PlaygroundError:
             return False
         return True
 
-    def _compare(self, token: str, who: str) -> None:
-        """Only wrong attempts count: the owner's script may ask as often as it likes."""
-        if not all(self._attempts.test(window, who) for window in ATTEMPTS):
+    def _compare(self, token: str, visitor_key: str) -> None:
+        """Raise WrongLogin or TooMany. Only failed attempts count, so the owner's script is not limited."""
+        if not all(self._attempts.test(window, visitor_key) for window in ATTEMPTS):
             raise TooMany("Too many attempts to log in.", hint="Wait a minute, then try again.")
-        if self.token and hmac.compare_digest(_hashed(token), _hashed(self.token)):
+        if self.token and hmac.compare_digest(_sha256(token), _sha256(self.token)):
             return
         for window in ATTEMPTS:
-            self._attempts.hit(window, who)
+            self._attempts.hit(window, visitor_key)
         raise WrongLogin("That is not the owner’s token.", hint="It is what PLAYGROUND_OWNER_TOKEN was set to.")
 
 
-def _hashed(text: str) -> str:
-    """Of one length whatever the text's, so that comparing tells not even that."""
+def _sha256(text: str) -> str:
+    """Return the digest in hex: of constant length, so that comparing it does not reveal the length of the text."""
     return hashlib.sha256(text.encode("utf-8", errors="replace")).hexdigest()
 
 
 def _cookies(request: gr.Request) -> list[str]:
-    found = (request.cookies or {}).get(COOKIE)
-    return [str(found)] if found else []
+    value = (request.cookies or {}).get(COOKIE)
+    return [str(value)] if value else []
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Decides for one served page.
+    """Decides which requests to one served page are the owner's.
 
-    address  what the server listens on
-    shared   whether there is a share link too
-    logins   of those who know the owner's token
+    address  the address that the server listens on
+    shared   whether there is a share link
+    logins   logins with the owner's token
     """
 
     address: str
@@ -136,7 +135,7 @@ class Owner:
 
     @property
     def public(self) -> bool:
-        """Whether others reach the page: then nobody owns it who did not log in."""
+        """Return whether the page can be reached from other machines: then the owner has to log in."""
         return self.shared or not loopback(self.address)
 
     @property
@@ -144,12 +143,12 @@ class Owner:
         return bool(self.logins.token) or (hub_login() and bool(settings().owners))
 
     def check(self, request: gr.Request | None) -> None:
-        """Raise OwnerOnly, with why, unless the request is the owner's."""
-        if refused := self.refusal(request):
-            raise refused
+        """Raise OwnerOnly with the reason unless the request is the owner's."""
+        if error := self.refusal(request):
+            raise error
 
     def attempt(self, request: gr.Request | None, act: Callable[[], object]) -> PlaygroundError | None:
-        """Do what only the owner may; why it was not done, for whoever draws the answer."""
+        """Call `act` if the request is the owner's. Return the error of the check or of `act`, or None."""
         try:
             self.check(request)
             act()
@@ -158,21 +157,21 @@ class Owner:
         return None
 
     def refusal(self, request: gr.Request | None) -> OwnerOnly | None:
-        """Why this request is not the owner's; None when it is."""
-        why = self._page() or _sender(request)
-        if not why or self.how(request):
+        """Return why this request is not the owner's; None if it is."""
+        reason = self._page() or _sender(request)
+        if not reason or self.how(request):
             return None
-        return OwnerOnly(f"Only the owner may do this, and {why}.", hint=HINT_LOGIN if self.can_log_in else HINT)
+        return OwnerOnly(f"Only the owner may do this, and {reason}.", hint=HINT_LOGIN if self.can_log_in else HINT)
 
     def role(self, request: gr.Request | None) -> Role:
-        """What whoever sent it may: look; generate too; or everything."""
+        """Return the role of the request: viewer looks, user also generates, owner does everything."""
         if self.refusal(request) is None:
             return "owner"
         chosen = settings().public or ("view" if self.shared else "generate")
         return "user" if chosen == "generate" else "viewer"
 
     def how(self, request: gr.Request | None) -> Literal["", "token", "hub"]:
-        """How the owner of a public page logged in; "" for everybody else."""
+        """Return how the owner logged in; "" for all other requests."""
         if self.logins.knows(request):
             return "token"
         name = hub_user(request).lower()
@@ -187,7 +186,7 @@ class Owner:
 
 
 def _sender(request: gr.Request | None) -> str:
-    """Why whoever sent the request is not the owner; "" when nothing speaks against it."""
+    """Return why the request does not come directly from a browser on this machine; "" if it does."""
     if request is None:
         return "this request says nothing about where it comes from"
     if any(name in FORWARDED or name.startswith("x-forwarded-") for name, _ in headers_of(request)):
@@ -208,17 +207,17 @@ def _sender(request: gr.Request | None) -> str:
 
 
 def offered() -> list[str]:
-    """The models and variants that visitors may use, the one that the page opens with first."""
-    wanted, page = settings().public_models, settings().model
-    names = [part.strip() for part in wanted.split(",") if part.strip()] or [page]
-    return sorted(names, key=lambda name: name != page)
+    """Return the models and variants that visitors may use; first the one that the page opens with."""
+    setting, default = settings().public_models, settings().model
+    names = [part.strip() for part in setting.split(",") if part.strip()] or [default]
+    return sorted(names, key=lambda name: name != default)
 
 
 def rate_words() -> str:
-    """ "6 runs per minute, 60 per hour"."""
+    """Return the rate limit in words: "6 runs per minute, 60 per hour"."""
     windows = parse_many(settings().public_rate)
-    said = [f"{window.amount:,} per {_window(window)}" for window in windows]
-    return ", ".join(said).replace(" per", " runs per", 1)
+    phrases = [f"{window.amount:,} per {_window(window)}" for window in windows]
+    return ", ".join(phrases).replace(" per", " runs per", 1)
 
 
 def _window(window: RateLimitItem) -> str:
@@ -228,7 +227,7 @@ def _window(window: RateLimitItem) -> str:
 
 @dataclass
 class Rules:
-    """Asked by every function that loads, generates or reads a model by name."""
+    """Limits of visitors, checked by every function that loads, generates or reads a model by name."""
 
     owner: Owner
     _running: Counter[str] = field(default_factory=Counter)
@@ -236,50 +235,51 @@ class Rules:
     _rates: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
 
     def visitor(self, request: gr.Request | None) -> str | None:
-        """The key that a visitor's limits count by; None for the owner."""
+        """Return the key by which a visitor's limits are counted; None for the owner."""
         return None if self._owns(request) else _who(request)
 
     # ---- models
     def models(self, request: gr.Request | None) -> list[str]:
-        """What the pickers offer."""
+        """Return the models that the pickers offer."""
         return models.models() if self._owns(request) else offered()
 
     def opens_with(self, request: gr.Request | None) -> str:
         return settings().model if self._owns(request) else offered()[0]
 
     def check_model(self, request: gr.Request | None, *names: str) -> None:
-        """Raise NotOffered unless all of them may be used. Names are compared as text: nothing is looked up for them,
-        neither on the disk nor on the hub.
-        """
+        """Raise NotOffered unless the visitor may use all of them. Compares text only, without disk or hub."""
         if self._owns(request):
             return
-        known = offered()
+        allowed = offered()
         for name in names:
-            where, _ = split_engine(name)
-            if not any(where == one or _VARIANT.fullmatch(where.removeprefix(one)) for one in known):
+            address, _ = split_engine(name)
+            if not any(address == model or _VARIANT.fullmatch(address.removeprefix(model)) for model in allowed):
                 raise NotOffered(
                     f"{name[:80]!r} is not offered to visitors of this page.",
-                    hint=f"Choose {' or '.join(known[:4])}.",
+                    hint=f"Choose {' or '.join(allowed[:4])}.",
                 )
 
     # ---- generating
     def begin(
         self, request: gr.Request | None, names: Iterable[str], max_tokens: int, chars: int, *, counts: bool = True
     ) -> None:
-        """Before a run starts. Raises OwnerOnly, NotOffered, InvalidRequest, TooMany."""
+        """Check a run before it starts, and count it unless `counts` is False.
+
+        Raises OwnerOnly, NotOffered, InvalidRequest, TooMany.
+        """
         role = self.owner.role(request)
         if role == "owner":
             return
         if role == "viewer":
             raise OwnerOnly(f"{VIEW}.", hint="Open a link, or ask the owner for one.")
         self.check_model(request, *names)
-        now = settings()
-        if max_tokens > now.public_max_tokens:
-            raise InvalidRequest(f"Max tokens is {max_tokens:,}.", hint=f"Visitors get {now.public_max_tokens:,}.")
-        if chars > now.public_max_prompt_chars:
+        limits = settings()
+        if max_tokens > limits.public_max_tokens:
+            raise InvalidRequest(f"Max tokens is {max_tokens:,}.", hint=f"Visitors get {limits.public_max_tokens:,}.")
+        if chars > limits.public_max_prompt_chars:
             raise InvalidRequest(
                 f"Prompt, system prompt and conversation have {chars:,} characters.",
-                hint=f"Visitors get {now.public_max_prompt_chars:,}; clear the conversation or shorten the prompt.",
+                hint=f"Visitors get {limits.public_max_prompt_chars:,}; clear the conversation or shorten the prompt.",
             )
         self._room(_who(request))
         if counts:
@@ -287,57 +287,55 @@ class Rules:
 
     @contextmanager
     def running(self, request: gr.Request | None) -> Iterator[PlaygroundError | None]:
-        """While a run goes on. It is told why it may not, rather than thrown out of a stream."""
+        """Count a visitor's run while it lasts. Yields why it may not run, since a stream reports its errors itself."""
         if self.owner.role(request) == "owner":
             yield None
             return
-        who = _who(request)
+        key = _who(request)
         with self._lock:
-            refused = self._full(who)
-            if refused is None:
-                self._running[who] += 1
+            error = self._full(key)
+            if error is None:
+                self._running[key] += 1
         try:
-            yield refused
+            yield error
         finally:
-            if refused is None:
+            if error is None:
                 with self._lock:
-                    self._running[who] -= 1
+                    self._running[key] -= 1
                     self._running += Counter()  # forget who has none
 
-    def _room(self, who: str) -> None:
+    def _room(self, key: str) -> None:
         with self._lock:
-            if refused := self._full(who):
-                raise refused
+            if error := self._full(key):
+                raise error
 
-    def _full(self, who: str) -> TooMany | None:
-        if self._running[who] >= EACH:
+    def _full(self, key: str) -> TooMany | None:
+        if self._running[key] >= EACH:
             return TooMany("Your other runs are not over yet.", hint="Wait for one, or stop it.")
-        most, active = settings().public_generations, self._running.total()
-        if active >= most:
+        limit, active = settings().public_generations, self._running.total()
+        if active >= limit:
             return TooMany(f"{active} runs of visitors are going on.", hint="Try again in a moment.")
         return None
 
-    def _count(self, who: str) -> None:
+    def _count(self, key: str) -> None:
         windows = parse_many(settings().public_rate)
-        if full := [window for window in windows if not self._rates.test(window, who)]:
+        if full := [window for window in windows if not self._rates.test(window, key)]:
             raise TooMany(
                 f"You started {full[0].amount:,} runs within a {_window(full[0])}, as many as a visitor may.",
                 hint="Wait a little. Links open at any time.",
             )
         for window in windows:
-            self._rates.hit(window, who)
+            self._rates.hit(window, key)
 
     # ---- storing
     def check_room(self, request: gr.Request | None) -> None:
-        """Raise OutOfQuota where a visitor's result may not be stored any more. Nothing is deleted for a new one: what
-        has a link keeps it.
-        """
+        """Raise OutOfQuota if a visitor's result would exceed the disk limit. Nothing is deleted for a new one."""
         if self._owns(request):
             return
-        most = settings().public_disk_mb
-        if database.size() >= most * 1_000_000:
+        limit = settings().public_disk_mb
+        if database.size() >= limit * 1_000_000:
             raise OutOfQuota(
-                f"Stored results take the {most:,} MB that they may already.",
+                f"Stored results take the {limit:,} MB that they may already.",
                 hint="The owner can delete some, or raise PLAYGROUND_PUBLIC_DISK_MB.",
             )
 
@@ -349,7 +347,7 @@ def _who(request: gr.Request | None) -> str:
     return hub_user(request) or visitor(request)
 
 
-def _texts(asked: Mapping[str, Any]) -> list[str]:
-    """Where the text of a divergence comes from, beside tasks or alone."""
-    beside = asked.get("divergence")
-    return [str(beside.get("text", "")) if isinstance(beside, Mapping) else "", str(asked.get("text") or "")]
+def _texts(spec: Mapping[str, Any]) -> list[str]:
+    """Return the text sources of a divergence, within an evaluation or on its own."""
+    divergence = spec.get("divergence")
+    return [str(divergence.get("text", "")) if isinstance(divergence, Mapping) else "", str(spec.get("text") or "")]

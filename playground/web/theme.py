@@ -1,7 +1,7 @@
-"""Colours, type and the page script, read once from the `static/` of each room; and the parts that the script draws.
+"""Styles and scripts of the page, read once from the `static/` of each room, and the parts that the script fills.
 
-A part is a gr.HTML with a constant template, filled by our script through `textContent` only. A value that reached a
-template would be evaluated as a template; so no value ever does. Nor does one hold a "<": `values.inert` escapes it.
+A part is a gr.HTML with a constant template, filled by our script through `textContent` only. A value in a template
+would be evaluated as a template, so no value is put there. Nor has a value a "<": `values.inert` escapes it.
 (Functions, not subclasses: gradio writes a stub file beside every module with a subclass.)
 """
 
@@ -85,13 +85,13 @@ TEMPLATE = "<div class='pg-mount'></div>"
 
 
 def space_host() -> str:
-    """Where a Space answers by itself, outside the hub's frame: links lead there. "" anywhere else."""
-    found = os.environ.get("SPACE_HOST", "")
-    return found if HOST.fullmatch(found) else ""
+    """Return the Space's own host, outside the hub's frame, for links to runs; "" if this is no Space."""
+    host = os.environ.get("SPACE_HOST", "")
+    return host if HOST.fullmatch(host) else ""
 
 
 def options() -> dict[str, Any]:
-    """Keyword arguments of `launch` for how the page looks. Fonts are the system's: nothing is fetched."""
+    """Return the keyword arguments of `launch` for theme, styles and scripts. No font is downloaded."""
     script, style = (
         "\n".join((ROOMS / name).read_text(encoding="utf-8") for name in names) for names in (SCRIPTS, STYLES)
     )
@@ -105,7 +105,7 @@ def options() -> dict[str, Any]:
 
 
 def drawn(part: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
-    """A mount point. `part` names the function of the page script that draws it, `signals` the events it may send."""
+    """Return a part of the page: `part` is the script's function that fills it, `signals` the events that it sends."""
     return gr.HTML(
         value=value,
         html_template=TEMPLATE,
@@ -116,22 +116,22 @@ def drawn(part: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
 
 
 def pane(value: str = "", **kw: Any) -> gr.HTML:
-    """One pane; its value is the lines of `compare.encode`. Its buttons send `halt`, `again`, `engine`, `measure`."""
+    """Return a pane; its value is the lines of `compare.encode`. It sends `halt`, `again`, `engine`, `measure`."""
     return drawn("pane", value, signals="'halt' 'again' 'engine' 'measure'", **kw)
 
 
 def notice(**kw: Any) -> gr.HTML:
-    """A sentence in place: the value of `values.notice`, or nothing."""
+    """Return a part for an error: the value of `values.notice`, or ""."""
     return drawn("notice", **kw)
 
 
 def text(**kw: Any) -> gr.HTML:
-    """A line of text: the value of `values.text`."""
+    """Return a line of text: the value of `values.text`."""
     return drawn("text", **kw)
 
 
 def navigation(top: gr.Row) -> None:
-    """Put the names of the pages into the bar at the top, right after the title."""
+    """Add the names of the pages to the top bar, right after the title."""
     with top:
         drawn("pages", elem_id="pg-pages")
     top.children.insert(1, top.children.pop())

@@ -1,4 +1,4 @@
-"""Values of the drawn parts of the page: JSON that can never be markup."""
+"""Values of the parts of the page: JSON that cannot be markup."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from playground.errors import PlaygroundError
 
 
 def inert(value: Any) -> str:
-    """JSON in ASCII without a "<": no line separator breaks a line, and nothing could ever become a tag."""
+    """Return JSON in ASCII without "<", so without line separators and tags. Raises ValueError for NaN."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
 def text(value: str) -> str:
-    """The value of a line of text."""
+    """Return the value of a `theme.text`."""
     return inert(value)
 
 
 def notice(error: PlaygroundError | None = None) -> str:
-    """The value of a sentence in place: what is wrong and what to do; empty when nothing is."""
+    """Return the value of a `theme.notice`: message and hint of the error, "" without one."""
     return inert([error.message, error.hint]) if error else ""
 
 
 def megabytes(count: float | None) -> str:
-    """Decimal units, three figures at most: 269 MB, 1.54 GB."""
+    """Return a size in decimal units with at most three digits: 269 MB, 1.54 GB; "–" for None."""
     if count is None:
         return "–"
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

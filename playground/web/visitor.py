@@ -1,8 +1,8 @@
-"""Whose a request is: a key for limits and a name of the hub's. Neither is a role; a doubt is the strictest answer.
+"""Who sent a request: the key by which a visitor is limited, and the hub account. Neither is a role.
 
-`Hosts` are the names by which this page may be asked, and the websites which may ask it. A website that lets its own
-name lead to this machine (DNS rebinding) sends that name as the Host, and a browser says in Origin and Sec-Fetch-Site
-which website sent a request. Both are looked at before anything else is, for every route.
+`Hosts` are the host names of this page, and the websites that may send requests to it. A website whose name resolves to
+this machine (DNS rebinding) sends that name as the Host; Origin and Sec-Fetch-Site name the website that sent a
+request. Both are checked first, on every route.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from gradio.utils import get_space
 
 from playground.settings import settings
 
-NETWORK = 64  # bits of an IPv6 address that one visitor cannot choose
+NETWORK = 64  # leading bits of an IPv6 address, which a visitor cannot choose
 
 
 def headers_of(request: gr.Request) -> list[tuple[str, str]]:
-    """Names in lower case, repeated ones as often as they were sent."""
+    """Return all headers with names in lower case; a repeated header is listed repeatedly."""
     return [(str(name).lower(), str(value)) for name, value in request.headers.items()]
 
 
-def header(request: gr.Request, wanted: str) -> list[str]:
-    return [value for name, value in headers_of(request) if name == wanted]
+def header(request: gr.Request, name: str) -> list[str]:
+    return [value for field, value in headers_of(request) if field == name]
 
 
 def visitor(request: gr.Request | None) -> str:
-    """One key per visitor: the address of the connection, or what the proxies that are believed saw. "" is everybody
-    unknown.
+    """Return the visitor's key: the IP address (of IPv6 the network) of the connection or from trusted proxies.
+
+    "" for every unknown visitor.
     """
     if request is None:
         return ""
@@ -51,10 +52,10 @@ def visitor(request: gr.Request | None) -> str:
 
 
 def _behind_proxies(peer: str, hops: list[str]) -> str:
-    """Whom the proxies of PLAYGROUND_PROXIES connected for. Each of them adds who connected to it at the end of `hops`;
-    what stands before that is what a visitor sent.
+    """Return the address that the proxies of PLAYGROUND_PROXIES connected for.
 
-    A number names no address: then the peer must not be one of the Internet's, whose header would be a visitor's own.
+    Each proxy appends the address of its own peer to `hops`; what is before that was sent by the visitor. If the
+    setting is a number of proxies, the peer must not have a public address: its header would be the visitor's own.
     """
     proxies = settings().proxies
     if proxies is None:
@@ -70,7 +71,7 @@ def _behind_proxies(peer: str, hops: list[str]) -> str:
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """None for what is no address. An IPv4 address in IPv6 form is the IPv4 address; a port behind it is left out."""
+    """Return the IP address in a text, without its port; None if there is none. IPv4-mapped IPv6 becomes IPv4."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -84,12 +85,12 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def hub_login() -> bool:
-    """Whether this is a Space on which people sign in with their account of the hub. Its secret signs their cookies."""
+    """Return whether this is a Space with sign-in by hub account. OAUTH_CLIENT_SECRET signs the cookies."""
     return bool(get_space() and os.environ.get("OAUTH_CLIENT_ID") and os.environ.get("OAUTH_CLIENT_SECRET"))
 
 
 def hub_user(request: gr.Request | None) -> str:
-    """The account of the hub that the visitor signed in with, "" without one. The cookie is gradio's, and signed."""
+    """Return the visitor's hub account from gradio's signed cookie; "" without one."""
     if request is None or not hub_login():
         return ""
     scope: Mapping[str, Any] = getattr(getattr(request, "request", None), "scope", None) or {}
@@ -107,7 +108,7 @@ def hub_user(request: gr.Request | None) -> str:
 
 
 def loopback(host: str) -> bool:
-    """Whether `host`, an address or a name as in a URL, is this machine and cannot be anything else."""
+    """Return whether `host`, an address or a name as in a URL, is a loopback address or "localhost"."""
     name = host.strip("[]").lower()
     try:
         address = ipaddress.ip_address(name)
@@ -121,7 +122,7 @@ def _mapped(address: ipaddress.IPv6Address) -> bool:
 
 
 def name_of(host: str) -> str:
-    """The name in a Host header or an address, "" where it cannot be read."""
+    """Return the host name in a Host header or an address, without the port; "" if it cannot be parsed."""
     try:
         parts = urlsplit(f"//{host}")
         return "" if parts.username is not None or parts.path else (parts.hostname or "")
@@ -130,7 +131,7 @@ def name_of(host: str) -> str:
 
 
 def same(origin: str, host: str) -> bool:
-    """Whether `origin` ("http://localhost:7860") is the page at `host` ("localhost:7860")."""
+    """Return whether `origin` ("http://localhost:7860") is the page at `host` ("localhost:7860")."""
     try:
         parts = urlsplit(origin)
     except ValueError:
@@ -139,20 +140,20 @@ def same(origin: str, host: str) -> bool:
 
 
 def space_hosts() -> list[str]:
-    """The names of the Space that this is, if it is one: its own, and a domain of the owner's."""
+    """Return the host names of this Space: its own, and a custom domain; [] if this is no Space."""
     return listed(os.environ.get("SPACE_HOST", ""))
 
 
 def listed(text: str) -> list[str]:
-    """ "a, b" as ["a", "b"]."""
+    """Split a comma-separated list: "A, b" → ["a", "b"]."""
     return [part.strip().lower() for part in text.split(",") if part.strip()]
 
 
 @dataclass
 class Hosts:
-    """The names of one served page.
+    """The host names of one served page.
 
-    public  others reach it without being let in by a proxy: then addresses, which nobody can rebind, are names too
+    public  whether other machines can connect to it: then IP addresses, which cannot be rebound, are allowed too
     """
 
     public: bool
@@ -160,7 +161,7 @@ class Hosts:
 
     @classmethod
     def of(cls, address: str, shared: bool, more: Iterable[str] = ()) -> Hosts:
-        """What `address` listens on, the Space's names, this machine's, and what the owner allowed."""
+        """Return the hosts of a page: `more`, the Space's names and, if public, `address` and this machine's name."""
         public = shared or not loopback(address)
         names = {*more, *space_hosts()}
         if public:
@@ -168,20 +169,22 @@ class Hosts:
         return cls(public, names)
 
     def also(self, url: str) -> None:
-        """One more name: that of a share link, which is known once there is one."""
+        """Add the host of a share link, which is only known after the launch."""
         if name := urlsplit(url).hostname:
             self.names.add(name)
 
     def allows(self, host: str) -> bool:
-        """Whether a request may be sent to `host` (a Host header)."""
+        """Return whether a request may be sent to `host` (a Host header)."""
         name = name_of(host)
         return bool(name) and (loopback(name) or self._named(name) or (self.public and _is_address(name)))
 
     def _named(self, name: str) -> bool:
-        return any(name.endswith(one[1:]) if one.startswith("*.") else name == one for one in self.names)
+        return any(
+            name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern for pattern in self.names
+        )
 
     def origin(self, origin: str, host: str) -> bool:
-        """Whether this website may send requests to `host`: the page itself. A proxy may have changed the Host."""
+        """Return whether `origin` is the page at `host` itself. A proxy may have changed the Host."""
         return same(origin, host) or (same(origin, urlsplit(origin).netloc) and self._named(name_of(_netloc(origin))))
 
 

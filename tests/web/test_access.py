@@ -317,7 +317,7 @@ def test_a_share_link_makes_a_token_and_visitors_only_look(
     assert guard.hosts.allows("abc.gradio.live") and not guard.hosts.allows("other.gradio.live")
     monkeypatch.setenv("PLAYGROUND_OWNER_TOKEN", TOKEN)
     owner, guard = access.guard("127.0.0.1", shared=True)
-    assert (owner.logins.token, guard.made) == (TOKEN, ""), "one's own token is not printed"
+    assert (owner.logins.token, guard.new_token) == (TOKEN, ""), "one's own token is not printed"
 
 
 @pytest.fixture
