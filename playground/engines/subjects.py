@@ -109,7 +109,7 @@ def known_hash(variant: Variant) -> str:
     """
     if variant.engines == ("remote",):
         return _remote_hash(variant)
-    return weights_hash(models.resolve(variant.id, lambda _: None), checkpoint.known)
+    return weights_hash(models.resolve(variant.id, lambda _: None), checkpoint.cached_content_hash)
 
 
 def _remote_hash(variant: Variant) -> str:

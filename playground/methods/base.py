@@ -1,4 +1,4 @@
-"""What one row of the methods table holds."""
+"""Types of the methods table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OnLoad:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What only this method knows: an argument of its llm-compressor modifier, with llm-compressor's own default.
+    """An option of one method: an argument of its llm-compressor modifier, with llm-compressor's default.
 
     low, high  bounds of a number, None: unbounded
     """
@@ -48,17 +48,17 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One algorithm: what it makes, what it needs, who runs the result, where it is described.
+    """A row of the methods table: one algorithm, its schemes, requirements, engines and paper.
 
-    needs_calibration  whether the method looks at activations, whatever the scheme; see `calibrates`
-    group_size         the rule, in words; "" where there is nothing to choose
-    output_format      what lies on the disk afterwards
-    engines, devices   what runs the result, and on which devices this project's engines do
+    needs_calibration  whether the method needs activations with every scheme; see `calibrates`
+    group_size         the rule, in words; "" if there is nothing to choose
+    output_format      format of the files
+    engines, devices   engines that run the result, and devices on which this project's engines do
     hardware           where the result is fast, and where it only works
-    architectures      that the method knows; () for every causal language model
+    architectures      supported architectures; () for every causal language model
     job                made by a quantize job; False: only while loading
-    modifiers          llm-compressor's modifiers for a recipe, by name with their arguments; None where a job makes it
-                       with a `quantize.writers.Writer`, or no job does
+    modifiers          returns llm-compressor's modifiers of a recipe, by name with their arguments; None if a job uses
+                       a `quantize.writers.Writer`, or if no job makes it
     options            arguments of the method itself
     requires           importable packages
     """
@@ -83,6 +83,6 @@ class Method:
     modifiers: Callable[[Recipe], Modifiers] | None = None
 
     def calibrates(self, scheme: str) -> bool:
-        """Whether making `scheme` with this method needs calibration text."""
-        found = SCHEMES.get(scheme)
-        return self.needs_calibration or (found is not None and found.needs_calibration)
+        """Return whether making `scheme` with this method needs calibration text."""
+        entry = SCHEMES.get(scheme)
+        return self.needs_calibration or (entry is not None and entry.needs_calibration)

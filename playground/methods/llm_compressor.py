@@ -1,7 +1,7 @@
-"""The last step of every method that llm-compressor runs: a recipe as the YAML that its `oneshot` accepts.
+"""Convert a recipe to the YAML that llm-compressor's `oneshot` accepts.
 
-The job runs this very YAML and saves it beside the checkpoint, so what is saved is what was run. Nothing heavy is
-imported: modifiers are plain arguments by name. https://github.com/vllm-project/llm-compressor
+The job runs this YAML and saves it beside the checkpoint. llm-compressor is not imported: modifiers are dicts of
+arguments by name. https://github.com/vllm-project/llm-compressor
 """
 
 from __future__ import annotations
@@ -24,44 +24,47 @@ _KV_CACHE = {
 
 
 def quantization(recipe: Recipe) -> dict[str, Any]:
-    """Arguments of a quantizing modifier: which layers, in which format, and what stays as it is."""
+    """Return the arguments of a quantizing modifier: scheme or config groups, ignore list, KV-cache scheme.
+
+    Raises InvalidRecipe for an unknown scheme.
+    """
     untouched = [pattern for pattern, kept in recipe.keep if kept.upper() in UNQUANTIZED]
     mixed = [(pattern, scheme(kept)) for pattern, kept in recipe.keep if kept.upper() not in UNQUANTIZED]
     main = scheme(recipe.scheme)
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     if not mixed and (not main.chooses_group or recipe.group_size == PRESET_GROUP):
-        found |= {"scheme": main.name, "targets": ["Linear"]}
+        arguments |= {"scheme": main.name, "targets": ["Linear"]}
     else:
         groups = [(["Linear"], main), *(([pattern], kept) for pattern, kept in mixed)]
-        found["config_groups"] = {
-            f"group_{number}": _group(targets, one, recipe.group_size or PRESET_GROUP)
-            for number, (targets, one) in enumerate(groups)
+        arguments["config_groups"] = {
+            f"group_{number}": _group(targets, group_scheme, recipe.group_size or PRESET_GROUP)
+            for number, (targets, group_scheme) in enumerate(groups)
         }
-    found["ignore"] = [*recipe.ignore, *untouched]
+    arguments["ignore"] = [*recipe.ignore, *untouched]
     if recipe.kv_cache:
-        found["ignore"] = [_but_attention(pattern) for pattern in found["ignore"]]
-        found["kv_cache_scheme"] = dict(_KV_CACHE[recipe.kv_cache])
-    return found
+        arguments["ignore"] = [_without_attention(pattern) for pattern in arguments["ignore"]]
+        arguments["kv_cache_scheme"] = dict(_KV_CACHE[recipe.kv_cache])
+    return arguments
 
 
-def _but_attention(pattern: str) -> str:
-    """A pattern for layers that does not also name the attention around them.
+def _without_attention(pattern: str) -> str:
+    """Return the pattern without matches of attention modules.
 
-    llm-compressor 0.14 asks the same list which attention modules to leave out when it measures the cache; the scales
-    of one that is left out are never set, and what is saved is whatever was in memory.
+    llm-compressor 0.14 uses the ignore list also for the attention modules whose cache it measures; the scales of an
+    ignored one are never set, and uninitialised memory is saved.
     """
     return f"re:(?!.*(?:attn|attention)$){pattern.removeprefix('re:')}" if pattern.startswith("re:") else pattern
 
 
-def _group(targets: list[str], one: Scheme, group_size: int) -> dict[str, Any]:
-    weights = weight_arguments(one, group_size)
+def _group(targets: list[str], scheme: Scheme, group_size: int) -> dict[str, Any]:
+    weights = weight_arguments(scheme, group_size)
     group: dict[str, Any] = {"targets": targets, "weights": weights}
-    if inputs := input_arguments(one):
+    if inputs := input_arguments(scheme):
         group["input_activations"] = inputs
     return group
 
 
 def to_yaml(modifiers: Modifiers) -> str:
-    """A recipe file with one stage."""
+    """Return the YAML of a recipe file with one stage."""
     stage = {"default_stage": {"default_modifiers": {name: dict(values) for name, values in modifiers.items()}}}
     return str(yaml.safe_dump(stage, sort_keys=False, default_flow_style=None, width=100))

@@ -1,6 +1,6 @@
-"""A recipe: everything that makes a quantized variant the same again. Saved with it, replayable.
+"""A recipe: everything that is needed to make a quantized variant again. It is saved with the variant.
 
-It gives the variant its name after the model's colon, and the command that makes the same variant again.
+Also the name of the variant after the model's colon, and the command that makes it again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KvCache = Literal["", "FP8", "INT8"]
 _CALIBRATION = {
     "source": "--calibration", "samples": "--samples", "max_length": "--max-length", "seed": "--seed",
 }  # fmt: skip
-_USUAL = "lm_head"  # stays as it is without being asked
+_USUAL = "lm_head"  # always ignored
 
 
 class Recipe(Spec):
@@ -46,16 +46,16 @@ class Recipe(Spec):
 
     @field_validator("keep", mode="before")
     @classmethod
-    def _typed(cls, found: Any) -> Any:
-        if not isinstance(found, list | tuple):
-            return found
-        return [_pair(one) if isinstance(one, str) else one for one in found]
+    def _typed(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return [_pair(entry) if isinstance(entry, str) else entry for entry in value]
 
 
 def _pair(text: str) -> tuple[str, str]:
-    """ "re:.*down_proj$ = W8A16". Raises InvalidRequest."""
-    pattern, equals, scheme = text.rpartition("=")
-    if not equals or not pattern.strip() or not scheme.strip():
+    """Return pattern and scheme of a line like "re:.*down_proj$ = W8A16". Raises InvalidRequest."""
+    pattern, separator, scheme = text.rpartition("=")
+    if not separator or not pattern.strip() or not scheme.strip():
         raise InvalidRequest(
             f"{text[:80]!r} does not say which layers get which scheme.",
             hint="Write one a line: re:.*down_proj$ = W8A16, or = BF16 to leave them as they are.",
@@ -64,7 +64,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe for others: a calibration file without its place, pasted text without the text."""
+    """Return the recipe without the path of a calibration file and without pasted text."""
     calibration = dict(recipe.get("calibration") or {})
     if calibration:
         source = str(calibration.get("source") or "")
@@ -73,10 +73,10 @@ def without_paths(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def variant_name(recipe: Recipe) -> str:
-    """Method, scheme and group size, "awq-w4a16_asym-g64"; what else differs from the defaults is told too.
+    """Return the variant's name: method, scheme, group size and KV-cache scheme, "awq-w4a16_asym-g64".
 
-    A scheme that says its method stands alone: "fp8_dynamic", "nvfp4a16". Layers that are kept in another scheme are
-    a short hash of which: "gptq-w4a16-g64-mixed-1f0c".
+    A scheme that begins with its method is not preceded by it: "fp8_dynamic". If some layers are kept in another
+    scheme, a short hash of `keep` is added: "gptq-w4a16-g64-mixed-1f0c".
     """
     method, scheme = recipe.method.lower(), recipe.scheme.lower()
     parts = [scheme] if scheme.startswith(method) else [method, scheme]
@@ -91,9 +91,9 @@ def variant_name(recipe: Recipe) -> str:
 
 
 def command(model: str, recipe: Recipe, *, out: str = "", name: str = "") -> str:
-    """One line for a shell, with every number of the calibration: another version's defaults change nothing.
+    """Return the shell command that makes the variant, with all calibration numbers, so that no default matters.
 
-    Text that was pasted is not in it: save it as a .txt file and name that.
+    Pasted text is not included: it has to be saved as a .txt file.
     """
     words = ["python", "-m", "playground", "quantize", model, "--method", recipe.method, "--scheme", recipe.scheme]
     if recipe.group_size is not None:

@@ -1,4 +1,4 @@
-"""The table: rows in the order in which a page lists them, and look-ups that answer a typo with the nearest name.
+"""The table of methods in the order of the page, and look-ups that suggest the nearest name for a typo.
 
 Also schemes and calibration in words, for the page and for model cards.
 """
@@ -46,7 +46,7 @@ _GGUF = re.compile(r"I?Q(\d)_(.+)")
 
 
 def method(name: str) -> Method:
-    """The row called `name`."""
+    """Return the method called `name`. Raises UnknownVariant."""
     for row in TABLE:
         if row.name == name:
             return row
@@ -54,12 +54,12 @@ def method(name: str) -> Method:
 
 
 def on_load_names() -> tuple[str, ...]:
-    """Every variant name that can be made while loading, in table order."""
+    """Return the names of all variants that are made while loading, in table order."""
     return tuple(entry.name for row in TABLE for entry in row.on_load)
 
 
 def on_load(name: str) -> tuple[Method, OnLoad]:
-    """The row and the entry behind an on-load variant name (`nf4`, `fp32` …)."""
+    """Return method and entry of an on-load variant (`nf4`, `fp32` …). Raises UnknownVariant."""
     for row in TABLE:
         for entry in row.on_load:
             if entry.name == name:
@@ -68,13 +68,13 @@ def on_load(name: str) -> tuple[Method, OnLoad]:
 
 
 def scheme_words(name: str) -> str:
-    """ "W4A16" → "4-bit integer weights, 16-bit activations"."""
-    if found := SCHEMES.get(name):
-        return ", ".join([_weights(found), _activations(found)])
-    if block := _GGUF.fullmatch(name):
-        mixed = block[2].endswith(("_M", "_S")) or block[2] == "K"
+    """Return a scheme in words: "W4A16" → "4-bit integer weights, 16-bit activations"; "" for an unknown one."""
+    if scheme := SCHEMES.get(name):
+        return ", ".join([_weights(scheme), _activations(scheme)])
+    if match := _GGUF.fullmatch(name):
+        mixed = match[2].endswith(("_M", "_S")) or match[2] == "K"
         kind = "super-blocks of 256, more bits where it hurts most" if mixed else "blocks of 32 with a scale each"
-        return f"{block[1]}-bit weights, {kind}"
+        return f"{match[1]}-bit weights, {kind}"
     if name in ("BF16", "F16"):
         return "16-bit weights, not quantized: the baseline in llama.cpp"
     try:
@@ -83,35 +83,37 @@ def scheme_words(name: str) -> str:
         return ""
 
 
-def _weights(found: Scheme) -> str:
-    kind = "integer" if found.kind == "int" else "floating-point"
-    words = f"{found.bits}-bit {kind} weights"
-    if found.strategy == "block":
+def _weights(scheme: Scheme) -> str:
+    kind = "integer" if scheme.kind == "int" else "floating-point"
+    words = f"{scheme.bits}-bit {kind} weights"
+    if scheme.strategy == "block":
         words += " with a scale for each 128×128 block"
-    elif found.group is not None:
-        words += f" in groups of {found.group}"
-    return words if found.symmetric else f"{words} with zero points"
+    elif scheme.group is not None:
+        words += f" in groups of {scheme.group}"
+    return words if scheme.symmetric else f"{words} with zero points"
 
 
-def _activations(found: Scheme) -> str:
-    if not found.activations:
+def _activations(scheme: Scheme) -> str:
+    if not scheme.activations:
         return "16-bit activations"
-    if found.kind == "float":
-        bits = f"{found.bits}-bit"
-    elif found.name.endswith("FP8"):
+    if scheme.kind == "float":
+        bits = f"{scheme.bits}-bit"
+    elif scheme.name.endswith("FP8"):
         bits = "FP8"
     else:
-        bits = f"{found.name.rpartition('A')[2]}-bit"
-    how = "scales from calibration" if found.needs_calibration else "scaled while it runs"
+        bits = f"{scheme.name.rpartition('A')[2]}-bit"
+    how = "scales from calibration" if scheme.needs_calibration else "scaled while it runs"
     return f"{bits} activations, {how}"
 
 
 def calibration_words(recipe: Mapping[str, Any]) -> str:
-    """ "32 samples of the bundled text, 256 tokens each, seed 0"; no path and no text. "" without calibration."""
-    found = recipe.get("calibration") or {}
-    if not found:
+    """Return like "32 samples of the bundled text, 256 tokens each, seed 0", without path or text; "" without any."""
+    fields = recipe.get("calibration") or {}
+    if not fields:
         return ""
-    source = str(found.get("source", ""))
-    known = {"bundled": "the bundled text", "pasted": "pasted text"}
-    where = known.get(source) or ("an uploaded file" if source.startswith("/") else source)
-    return f"{found.get('samples')} samples of {where}, {found.get('max_length')} tokens each, seed {found.get('seed')}"
+    source = str(fields.get("source", ""))
+    names = {"bundled": "the bundled text", "pasted": "pasted text"}
+    where = names.get(source) or ("an uploaded file" if source.startswith("/") else source)
+    return (
+        f"{fields.get('samples')} samples of {where}, {fields.get('max_length')} tokens each, seed {fields.get('seed')}"
+    )

@@ -1,7 +1,7 @@
-"""The grammar of an address: `MODEL[:VARIANT][+ADAPTER][?kv=K[/V][&tail=N]][@ENGINE]`, read from the right.
+"""The grammar of an address: `MODEL[:VARIANT][+ADAPTER][?kv=K[/V][&tail=N]][@ENGINE]`, parsed from the right.
 
-Which colon parts a variant from its model is not grammar: paths and tags of endpoints' models have colons too, and
-`names.split` knows what exists. A model of an endpoint (`@lab/llama:free`) is an id of its own up to the engine.
+Paths and ids of endpoints' models may contain colons, so the grammar does not separate variant and model: `names.split`
+looks up what exists. A model of an endpoint (`@lab/llama:free`) is a single id up to the engine.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ _FILE = re.compile(r"(?:[\w.+-][\w.+ -]*/)*[\w.+-][\w.+ -]*\.gguf", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class KvForm:
-    """How the cache is stored, keys and values apart. `tail`: so many of the last tokens stay in 16 bits; None: as
-    the engine has it."""
+    """The storage types of the KV cache's keys and values.
+
+    tail  number of the last tokens that stay in 16 bits; None: the engine's default
+    """
 
     k: str
     v: str
@@ -43,12 +45,12 @@ class KvForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """What is to run, and on which engine.
+    """A model or variant, and the engine to run it.
 
     model   MODEL[:VARIANT]
     engine  "" leaves the choice to `engines.base.default`
 
-    `Address.parse(str(address)) == address`, but for a path that came to be or went meanwhile.
+    `Address.parse(str(address)) == address`, unless a path has been created or removed in between.
     """
 
     model: str
@@ -58,17 +60,17 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Read an address; every text is one, and what is no part of the grammar belongs to the model.
+        """Parse an address. Never raises: text outside the grammar belongs to the model.
 
-        Only a known engine's name after the last "@" is one: `owner/repo@main` has a revision. A revision that is
-        called like an engine is written in full (`owner/repo@refs/heads/vllm`).
+        Only a known name after the last "@" is an engine: `owner/repo@main` has a revision. A revision with the name of
+        an engine is written in full (`owner/repo@refs/heads/vllm`).
         """
         rest, engine = split_engine(text)
         if not ({"+", "?"} & set(rest)) or is_whole(rest):
             return cls(model=rest, engine=engine)
         kv = None
-        if found := _KV.fullmatch(rest):
-            rest, k, v, tail = found.groups()
+        if match := _KV.fullmatch(rest):
+            rest, k, v, tail = match.groups()
             kv = KvForm(k, v or k, None if tail is None else int(tail))
         model, _, adapter = rest.rpartition("+")
         plus = model.endswith("+") and not is_whole(model)  # of "c++/m", which is not there
@@ -78,12 +80,12 @@ class Address:
 
     @property
     def variant(self) -> str:
-        """All but the engine: the name that `models` looks up."""
+        """Return the address without its engine: the name that `models` looks up."""
         adapter = f"+{self.adapter}" if self.adapter else ""
         return self.model + adapter + (f"?{self.kv}" if self.kv else "")
 
     def on(self, engine: str) -> Address:
-        """The same on another engine."""
+        """Return the address with another engine."""
         return replace(self, engine=engine)
 
     def __str__(self) -> str:
@@ -91,26 +93,26 @@ class Address:
 
 
 def split_engine(text: str) -> tuple[str, str]:
-    """Part the engine ("" without one) from the rest. Looks at the text alone."""
+    """Return the text without its engine, and the engine ("" without one). Looks up nothing."""
     text = text.strip()
     rest, at, engine = text.rpartition("@")
     return (rest, engine) if at and rest and engine in ENGINES else (text, "")
 
 
 def is_whole(text: str) -> bool:
-    """Whether "+" and "?" belong to the model: of an endpoint, at a path that exists, in a file of the hub."""
+    """Return whether "+" and "?" belong to the model: an endpoint's, an existing path or a file of the hub."""
     model, _, variant = text.rpartition(":")
     names = (text, model) if _VARIANT.fullmatch(variant) else (text,)
     return text.startswith("@") or any(exists(name) or is_hub_file(name) for name in names if name)
 
 
 def is_path_like(name: str) -> bool:
-    """Whether it is written as a path: `./m`, `/models/m`, `~/m`."""
+    """Return whether a name is written as a path: `./m`, `/models/m`, `~/m`."""
     return _PATH_LIKE.match(name) is not None
 
 
 def exists(name: str) -> bool:
-    """Whether a file or folder has this name; "~" is the home folder."""
+    """Return whether a file or folder of this name exists; "~" is the home folder."""
     try:
         return Path(name).expanduser().exists()
     except (OSError, RuntimeError, ValueError):
@@ -118,7 +120,7 @@ def exists(name: str) -> bool:
 
 
 def valid_repository(repo: str) -> bool:
-    """The hub's own rule for `owner/name`: 96 characters, no '--' or '..', no '.git' at the end."""
+    """Return whether `owner/name` follows the hub's rule: 96 characters, no '--' or '..', no '.git' at the end."""
     return (
         bool(_REPO.fullmatch(repo))
         and len(repo) <= 96
@@ -128,12 +130,12 @@ def valid_repository(repo: str) -> bool:
 
 
 def valid_file(file: str) -> bool:
-    """Whether a repository may hold a GGUF file of this path."""
+    """Return whether this is a valid path of a GGUF file in a repository."""
     return _FILE.fullmatch(file) is not None and ".." not in file
 
 
 def is_hub_file(name: str) -> bool:
-    """`owner/repo/file.gguf[@revision]`."""
+    """Return whether a name has the form `owner/repo/file.gguf[@revision]`."""
     owner, _, rest = name.partition("@")[0].partition("/")
     repo, _, file = rest.partition("/")
     return valid_repository(f"{owner}/{repo}") and valid_file(file)

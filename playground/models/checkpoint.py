@@ -1,14 +1,14 @@
-"""A checkpoint as it lies on a disk or on the hub: config, tensors and where they are. No weight is read.
+"""Describe a checkpoint on a disk or on the hub: config, tensors and path. No weight is read.
 
 Remote code, pickle weights, adapters and models that do not generate text are refused from file names and JSON alone,
 so that the same checks run on a hub repository before the first weight is downloaded and on a local folder before an
-engine sees it.
+engine loads it.
 
-`known` keeps the content hash of a checkpoint beside the sizes and times of its files. It is for what is recorded after
-every comparison; what is measured for hours (evaluations) reads the bytes again.
+`cached_content_hash` caches a checkpoint's content hash by the sizes and times of its files. It is used for the record
+of every comparison; evaluations, which take hours, hash the bytes again.
 
-`FORMATS` are those that transformers loads already quantized. The conditions are those of `validate_environment` in
-transformers' quantizers; a test asks the quantizers themselves.
+`FORMATS` are the quantized formats that transformers loads. The conditions are those of `validate_environment` in
+transformers' quantizers; a test compares them.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _NO_SETTINGS = (
     *("transformers_version", "_from_model_config", "use_cache"),
 )
 _ENCODERS = frozenset({"t5", "t5encoder", "bert", "nomic-bert", "clip"})
-MAX_JSON = 64 << 20  # bytes of a config file; the largest honest ones are tokenizers, which are not read here
+MAX_JSON = 64 << 20  # bytes of a config file; real ones are much smaller (tokenizers are not read here)
 SCREENED = ("config.json", "tokenizer_config.json")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".npz", ".joblib")
 _GENERATING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
-# Their prediction for a token is not made of the tokens before it alone: BERT's and RoBERTa's kind, XLNet's
+# Their prediction for a token does not depend on the preceding tokens alone: BERT's and RoBERTa's kind, XLNet's
 # permutation, XLM's mask token, CPM-Ant's prompt, and Doge's, which transformers 5.17 reads without a causal mask.
 _NOT_CAUSAL = frozenset(
     {"big_bird", "camembert", "cpmant", "data2vec-text", "doge", "megatron-bert", "rembert", "roberta", "xlm", "xlnet"}
@@ -60,14 +60,14 @@ Versions = Mapping[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything a description needs.
+    """The description of a checkpoint.
 
     path        local folder or file, or the hub repository
     config      config.json; empty of a GGUF file
     form        method, scheme and compute type
     parameters  logical parameters
-    end_ids     token ids that end an answer: of generation_config.json and config.json, or of the header of a GGUF file
-    generation  generation_config.json; {} where there is none
+    end_ids     end-of-text token ids: of generation_config.json and config.json, or of the header of a GGUF file
+    generation  generation_config.json; {} if there is none
     tied        the output head is the input embedding
     """
 
@@ -87,7 +87,7 @@ class Checkpoint:
 
     @property
     def generation_settings(self) -> dict[str, Any]:
-        """What generation_config.json sets beside token ids: sampling, penalties, suppressed tokens."""
+        """Return the settings of generation_config.json without token ids: sampling, penalties, suppressed tokens."""
         return {
             name: value
             for name, value in self.generation.items()
@@ -100,7 +100,7 @@ class Checkpoint:
 
     @property
     def loaded_bytes(self) -> int:
-        """Bytes of the weights in memory: unpacked where transformers unpacks them."""
+        """Return the bytes of the weights in memory; unpacked if transformers unpacks this format."""
         if self.form.expands:
             return max(self.bytes, self.parameters * weights.TORCH_BYTES[self.form.dtype])
         return self.bytes
@@ -115,7 +115,7 @@ def assemble(
     revision: str | None = None,
     generation: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
-    """A safetensors checkpoint from its parts. Raises UnsupportedModel."""
+    """Return a safetensors checkpoint from its parts. Raises UnsupportedModel."""
     form = scheme.read(model, config, tensors)
     count = weights.parameters(tensors, scheme.quantization(config))
     generation = generation or {}
@@ -123,16 +123,16 @@ def assemble(
     return Checkpoint(path, config, tuple(tensors), form, count, source, revision, ends, generation)
 
 
-def _ids(*named: object) -> tuple[int, ...]:
-    """Token ids where each may be one, a list of them, or nothing."""
-    ids = [one for value in named for one in (value if isinstance(value, list) else [value])]
-    return tuple(sorted({one for one in ids if type(one) is int and one >= 0}))
+def _ids(*values: object) -> tuple[int, ...]:
+    """Return the distinct token ids in values that may be an id, a list of ids or None, sorted."""
+    ids = [token for value in values for token in (value if isinstance(value, list) else [value])]
+    return tuple(sorted({token for token in ids if type(token) is int and token >= 0}))
 
 
 def screen(model: str, files: Sequence[str], read: Callable[[str], bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Refuse an unsafe or unsupported model by its file names and configs.
+    """Check a model's file names and configs. Return config.json and generation_config.json ({} if there is none).
 
-    config.json and generation_config.json come back, {} for the latter where there is none. Raises CatalogError.
+    Raises CatalogError for an unsafe, unsupported or broken model.
     """
     refuse_files(model, files)
     tables = {name: parse_json(read(name), name) for name in SCREENED if name in files}
@@ -144,11 +144,11 @@ def screen(model: str, files: Sequence[str], read: Callable[[str], bytes]) -> tu
 def from_folder(model: str, folder: Path, source: str = "local folder", revision: str | None = None) -> Checkpoint:
     """Describe a local folder. Raises CatalogError."""
     names = [entry.name for entry in folder.iterdir()]
-    config, generation = screen(model, names, lambda name: _small(folder / name))
+    config, generation = screen(model, names, lambda name: _read_config(folder / name))
     return assemble(model, str(folder), config, weights.read_tensors(folder), source, revision, generation)
 
 
-def _small(path: Path) -> bytes:
+def _read_config(path: Path) -> bytes:
     if path.stat().st_size > MAX_JSON:
         raise BrokenCheckpoint(f"{path.name} is too large to be a config file.", hint="Download or copy it again.")
     return path.read_bytes()
@@ -158,25 +158,25 @@ def from_gguf(
     model: str, file: Path, source: str = "local file", revision: str | None = None, original: Path | None = None
 ) -> Checkpoint:
     """Describe a local GGUF file; `original` is the folder of the model it was made from. Raises CatalogError."""
-    config = None if original is None else parse_json(_small(original / "config.json"), "config.json")
+    config = None if original is None else parse_json(_read_config(original / "config.json"), "config.json")
     return from_gguf_header(model, str(file), _header(file), source, revision, config)
 
 
 def _header(file: Path) -> gguf.GgufHeader:
-    """Without its arrays (the vocabulary), and read once while the file stays as it is: a page describes every one."""
+    """Return the header without its arrays (the vocabulary), cached until the file changes. Raises CatalogError."""
     try:
         now = file.stat()
     except OSError:
-        return gguf.read_header(file)  # which says what is wrong
+        return gguf.read_header(file)  # raises with a message
     with _reading:
-        return _known_header(file, now.st_ino, now.st_size, now.st_mtime_ns)
+        return _cached_header(file, now.st_ino, now.st_size, now.st_mtime_ns)
 
 
-_reading = threading.Lock()  # whoever opens a page asks for the same files several times at once
+_reading = threading.Lock()  # opening a page requests the same files several times at once
 
 
 @lru_cache(maxsize=64)
-def _known_header(file: Path, *_stamp: int) -> gguf.GgufHeader:
+def _cached_header(file: Path, *_stamp: int) -> gguf.GgufHeader:
     header = gguf.read_header(file)
     return replace(header, fields={name: value for name, value in header.fields.items() if not isinstance(value, list)})
 
@@ -200,7 +200,7 @@ def from_gguf_header(
 
 
 def refuse_gguf(model: str, header: gguf.GgufHeader) -> None:
-    """Refuse what no engine here generates with. Raises UnsupportedModel."""
+    """Raise UnsupportedModel for a GGUF file that no engine here can run: a part of a split model, or an encoder."""
     split = header.fields.get("split.count")
     if isinstance(split, int) and split > 1:
         raise UnsupportedModel(
@@ -216,10 +216,10 @@ def refuse_gguf(model: str, header: gguf.GgufHeader) -> None:
 def from_path(model: str, path: Path) -> Checkpoint:
     """Describe a local folder or `.gguf` file. Raises CatalogError."""
     try:
-        found = path.resolve(strict=True)
-        if found.is_dir():
-            return from_folder(model, found)
-        if found.is_file() and path.suffix == ".gguf":
+        resolved = path.resolve(strict=True)
+        if resolved.is_dir():
+            return from_folder(model, resolved)
+        if resolved.is_file() and path.suffix == ".gguf":
             return from_gguf(model, path.absolute())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UnknownModel(f"There is no folder or file {model!r}.", hint="Check the path.") from error
@@ -246,7 +246,7 @@ def from_bundled(model: str) -> Checkpoint:
 
 @lru_cache(maxsize=1)
 def _before_restoring(source: Path) -> tuple[dict[str, Any], tuple[Tensor, ...]]:
-    """Config and tensors that restoring this file will give."""
+    """Return the config and tensors that restoring this file will produce."""
     header = gguf.read_header(source)
     tensors = tuple(Tensor(restore.original_name(tensor.name), "BF16", tensor.shape) for tensor in header.tensors)
     return restore.config(header.fields), tensors
@@ -255,43 +255,43 @@ def _before_restoring(source: Path) -> tuple[dict[str, Any], tuple[Tensor, ...]]
 # The content hash.
 
 
-def known(path: Path) -> str:
-    """`content_hash` of a folder or file, from the cache while no file of it has changed. Raises BrokenCheckpoint."""
-    place = settings().cache / "hashes" / _key(path)
+def cached_content_hash(path: Path) -> str:
+    """Return `content_hash` of a folder or file, cached until one of its files changes. Raises BrokenCheckpoint."""
+    file = settings().cache / "hashes" / _key(path)
     with contextlib.suppress(OSError):
-        if len(found := place.read_text()) == 64:
-            return found
+        if len(digest := file.read_text()) == 64:
+            return digest
     digest = content_hash(path)
-    with contextlib.suppress(OSError):  # a full or read-only disk costs the next caller the time, nothing else
-        write_whole(place, digest)
+    with contextlib.suppress(OSError):  # with a full or read-only disk the next call hashes again
+        write_whole(file, digest)
     return digest
 
 
 def _key(path: Path) -> str:
-    """Of where the files are, how large they are, and when they were written."""
+    """Return a cache key from the paths, sizes and modification times of the weight files."""
     files = [path] if path.is_file() else sorted([*path.glob("*.safetensors"), *path.glob("*.gguf")])
-    facts = [(os.path.realpath(file), stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
-    return hashlib.sha256(json.dumps([str(path), facts]).encode()).hexdigest()
+    stamps = [(os.path.realpath(file), stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat())]
+    return hashlib.sha256(json.dumps([str(path), stamps]).encode()).hexdigest()
 
 
 # What is refused.
 
 
-def parse_json(text: bytes, where: str) -> dict[str, Any]:
-    """A JSON table from a config file. Raises BrokenCheckpoint."""
+def parse_json(content: bytes, name: str) -> dict[str, Any]:
+    """Return the JSON table of a config file. Raises BrokenCheckpoint."""
     try:
-        if len(text) > MAX_JSON:
+        if len(content) > MAX_JSON:
             raise ValueError("too large")
-        found = json.loads(text)
+        table = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise BrokenCheckpoint(f"{where} is not valid JSON.", hint="Download or copy it again.") from error
-    if not isinstance(found, dict):
-        raise BrokenCheckpoint(f"{where} is not a table.", hint="Download or copy it again.")
-    return found
+        raise BrokenCheckpoint(f"{name} is not valid JSON.", hint="Download or copy it again.") from error
+    if not isinstance(table, dict):
+        raise BrokenCheckpoint(f"{name} is not a table.", hint="Download or copy it again.")
+    return table
 
 
 def refuse_files(model: str, files: Iterable[str]) -> None:
-    """Judge a model by the names of its top-level files.
+    """Check the names of a model's top-level files.
 
     Raises UnsupportedModel (adapter, diffusion, GGUF repository, no config), UnsafeModel (pickle weights only),
     BrokenCheckpoint (no weights).
@@ -331,7 +331,7 @@ def _has_auto_map(table: object) -> bool:
 
 
 def refuse_remote_code(model: str, tables: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse `auto_map`, at any depth of any of the named config files. Raises UnsafeModel."""
+    """Raise UnsafeModel for an `auto_map` at any depth of any of the named config files."""
     for name, table in tables.items():
         if _has_auto_map(table):
             raise UnsafeModel(
@@ -341,15 +341,15 @@ def refuse_remote_code(model: str, tables: Mapping[str, Mapping[str, Any]]) -> N
 
 
 def refuse_architecture(model: str, config: Mapping[str, Any]) -> None:
-    """Refuse what is not a causal language model that the installed transformers knows. Raises UnsupportedModel."""
+    """Raise UnsupportedModel unless this is a causal language model that the installed transformers knows."""
     raw = config.get("architectures")
     names = [name for name in raw if isinstance(name, str)] if isinstance(raw, list) else []
     if not names:
         raise UnsupportedModel(
             f"The config.json of {model} names no architecture.", hint="Choose a causal language model."
         )
-    architecture, known = names[0], causal_architectures()
-    generates = architecture in known if known else architecture.endswith(_GENERATING[:2])
+    architecture, supported = names[0], causal_architectures()
+    generates = architecture in supported if supported else architecture.endswith(_GENERATING[:2])
     if config.get("model_type") in _NOT_CAUSAL:
         raise UnsupportedModel(
             f"{model} ({architecture[:80]}) does not predict each token of a text from those before it alone.",
@@ -370,12 +370,12 @@ def refuse_architecture(model: str, config: Mapping[str, Any]) -> None:
 
 @lru_cache(maxsize=1)
 def causal_architectures() -> frozenset[str]:
-    """Every class that AutoModelForCausalLM of the installed transformers can make; empty if it cannot be read."""
-    found = literal("transformers.models.auto.modeling_auto", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
-    if not isinstance(found, ast.Call) or not found.args:
+    """Return the names of all classes of transformers' AutoModelForCausalLM; empty if they cannot be read."""
+    call = literal("transformers.models.auto.modeling_auto", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES")
+    if not isinstance(call, ast.Call) or not call.args:
         return frozenset()
     names: set[str] = set()
-    for _, value in ast.literal_eval(found.args[0]):
+    for _, value in ast.literal_eval(call.args[0]):
         names.update([value] if isinstance(value, str) else value)
     return frozenset(names)
 
@@ -385,10 +385,11 @@ def causal_architectures() -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One row. `needs`: distribution → versions. `kernel`: why the packed weights cannot be multiplied here.
+    """A quantized format of transformers.
 
-    `kernel(device, capability, versions)` answers "" where they can, else what is missing and, after a "|", what to
-    install; the weights then load as BF16.
+    needs   required distributions and their version specifiers
+    kernel  returns for (device, capability, versions) why packed weights cannot be multiplied and, after a "|", what to
+            install; the weights then load as BF16. "" if they can
     """
 
     name: str
@@ -400,7 +401,7 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Whether this machine can load a format. `unpacks`: right for quality, but at the size and speed of BF16."""
+    """Whether this machine can load a format. `unpacks`: same output, but at the size and speed of BF16."""
 
     state: State
     why: str = ""
@@ -453,7 +454,7 @@ PACKAGES = tuple(sorted({name for row in FORMATS for name in row.needs} | {"trit
 
 
 def support(row: Format, device: str, capability: Capability, versions: Versions) -> Support:
-    """What loading a checkpoint of this format comes to on `device`, given the installed `versions`."""
+    """Return whether a checkpoint of this format loads on `device`, given the installed `versions`."""
     if device not in row.devices:
         return Support("missing", f"runs on {', '.join(row.devices)}; this device is {device}")
     missing = [f"{name}{wanted}" for name, wanted in row.needs.items() if not satisfied(versions.get(name), wanted)]

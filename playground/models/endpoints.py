@@ -1,11 +1,11 @@
-"""The OpenAI-compatible endpoints that the owner has added: name, address, key, model. Their models are `@NAME/MODEL`.
+"""The OpenAI-compatible endpoints that the owner has added: name, URL, key, model. Their models are `@NAME/MODEL`.
 
-They are kept in one file that only its owner can read. A key is in that file or, named, in the environment; it is shown
-nowhere else.
+They are stored in a file that only its owner can read. A key is in that file or in a named environment variable; it is
+never shown.
 
-Network addresses are checked on what a name resolves to, never on how it is written. Loopback and private networks are
-the owner's own servers and are allowed. What only a cloud's own services or nobody answers on is refused, so that no
-endpoint, redirect or changed DNS answer reaches a machine's credentials.
+Checks apply to the IP addresses that a host name resolves to, not to its spelling. Loopback and private networks are
+allowed, since the owner's own servers are there. Metadata services of clouds, link-local and reserved addresses are
+refused, so that no endpoint, redirect or changed DNS answer reaches a machine's credentials.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _VERSION = re.compile(r"/v\d+[a-z0-9]*(?=/|$)")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Where clouds answer with a machine's credentials, outside the link-local range 169.254.0.0/16.
+# Metadata services, which return a cloud machine's credentials, outside the link-local range 169.254.0.0/16.
 METADATA = frozenset(
     map(ipaddress.ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
 )
@@ -59,9 +59,9 @@ HINT = "Endpoints may be on the internet, in a private network or on this machin
 class Endpoint:
     """One endpoint.
 
-    url      where the API begins ("https://host/v1"): `/models` and `/chat/completions` are below it
+    url      base URL of the API ("https://host/v1"), with `/models` and `/chat/completions` below it
     key_env  environment variable that holds the key, instead of `key`
-    model    what `@name` alone means
+    model    the model that `@name` alone means
     """
 
     name: str
@@ -72,12 +72,12 @@ class Endpoint:
 
     @property
     def host(self) -> str:
-        """Host and port, as messages name them."""
+        """Return host and port, for messages."""
         return urlsplit(self.url).netloc
 
     @property
     def root(self) -> str:
-        """Where calls outside OpenAI's API are (`/tokenize`)."""
+        """Return the base URL of calls outside OpenAI's API (`/tokenize`)."""
         return self.url.removesuffix("/v1")
 
     @property
@@ -86,13 +86,15 @@ class Endpoint:
 
     @property
     def caution(self) -> str:
-        """What its owner should know about the way there; "" when there is nothing."""
+        """Return a warning if the key is sent unencrypted; "" if not."""
         if self.has_key and urlsplit(self.url).hostname not in _HERE and urlsplit(self.url).scheme == "http":
             return "The key travels unencrypted: this address is http, not https."
         return ""
 
     def secret(self) -> str:
-        """The key, "" without one. Raises InvalidSettings when its environment variable is not set or no key."""
+        """Return the key, "" without one. Raises InvalidSettings if its environment variable is not set, CatalogError
+        if that holds no valid key.
+        """
         if not self.key_env:
             return self.key
         value = os.environ.get(self.key_env, "").strip()
@@ -104,12 +106,15 @@ class Endpoint:
         return checked_key(value)
 
     def as_row(self) -> dict[str, Any]:
-        """The documented JSON of `playground endpoints list`; of the key, only whether there is one."""
+        """Return the documented JSON of `playground endpoints list`; of the key, only whether there is one."""
         return {"name": self.name, "url": self.url, "model": self.model or None, "key": "set" if self.has_key else None}
 
 
 def normalize_url(url: str) -> str:
-    """The API's base: scheme, host, port and path, with `/v1` where the path holds no version. Raises CatalogError."""
+    """Return the base URL: scheme, host, port and path, with `/v1` added if the path has no version.
+
+    Raises CatalogError.
+    """
     if not url.isprintable() or re.search(r"[\s\\]", url):
         raise _bad_url(url, "it holds a space, a backslash or a control character")
     try:
@@ -137,7 +142,7 @@ def normalize_url(url: str) -> str:
 
 
 def _host(url: str) -> str:
-    """The host in ASCII (IDNA), without a trailing dot; "" when it is none."""
+    """Return the host in ASCII (IDNA), without a trailing dot; "" if it is invalid."""
     try:
         host = httpx.URL(url).raw_host.decode("ascii").rstrip(".").lower()
     except (httpx.InvalidURL, UnicodeError):
@@ -151,15 +156,15 @@ def _host(url: str) -> str:
     return host if _HOST.fullmatch(host) and ".." not in host else ""
 
 
-def _bad_url(url: str, why: str) -> CatalogError:
-    shown = re.sub(r"//[^/@]*@", "//", url)[:80]
+def _bad_url(url: str, reason: str) -> CatalogError:
+    text = re.sub(r"//[^/@]*@", "//", url)[:80]
     return CatalogError(
-        f"{shown!r} is not the address of an endpoint: {why}.", hint="An example: http://127.0.0.1:8000/v1"
+        f"{text!r} is not the address of an endpoint: {reason}.", hint="An example: http://127.0.0.1:8000/v1"
     )
 
 
 def checked_key(key: str) -> str:
-    """A key that fits into a header. Raises CatalogError without showing it."""
+    """Return the key if it can be sent in a header. Raises CatalogError, whose message does not contain it."""
     if not re.fullmatch(r"[!-~]+", key) or len(key) > MAX_KEY:
         raise CatalogError(
             "That key cannot be sent: it is empty, too long, or holds spaces or characters outside ASCII.",
@@ -169,12 +174,12 @@ def checked_key(key: str) -> str:
 
 
 def find(name: str) -> Endpoint:
-    """The endpoint called `name`. Raises UnknownModel with those that exist."""
-    known = endpoints()
-    for endpoint in known:
+    """Return the endpoint called `name`. Raises UnknownModel, which lists those that exist."""
+    stored = endpoints()
+    for endpoint in stored:
         if endpoint.name == name:
             return endpoint
-    names = ", ".join(endpoint.name for endpoint in known) or "none yet"
+    names = ", ".join(endpoint.name for endpoint in stored) or "none yet"
     raise UnknownModel(
         f"There is no endpoint {name[:40]!r}.",
         hint=f"Known: {names}. Add one: python -m playground endpoints add NAME URL",
@@ -182,7 +187,7 @@ def find(name: str) -> Endpoint:
 
 
 def endpoints() -> list[Endpoint]:
-    """Every endpoint, by name. Raises CatalogError when the file cannot be read."""
+    """Return all endpoints, sorted by name. Raises CatalogError if the file cannot be read."""
     path = _path()
     try:
         content = path.read_bytes()
@@ -194,24 +199,24 @@ def endpoints() -> list[Endpoint]:
         body = json.loads(content)
         if body["format"] != FORMAT:
             raise ValueError("another version of the playground wrote it")
-        found = [_endpoint(name, raw) for name, raw in body["endpoints"].items()]
+        parsed = [_endpoint(name, raw) for name, raw in body["endpoints"].items()]
     except (ValueError, KeyError, TypeError, AttributeError, CatalogError) as error:
-        why = str(error) if type(error) is ValueError else "it is damaged"
-        raise _unreadable(path, why) from None  # the cause may quote the file, and with it a key
-    return sorted(found, key=lambda endpoint: endpoint.name)
+        reason = str(error) if type(error) is ValueError else "it is damaged"
+        raise _unreadable(path, reason) from None  # the cause may quote the file, and with it a key
+    return sorted(parsed, key=lambda endpoint: endpoint.name)
 
 
 def _endpoint(name: str, raw: Mapping[str, Any]) -> Endpoint:
-    written = {one.name: str(raw.get(one.name, "")) for one in fields(Endpoint) if one.name != "name"}
-    return checked(Endpoint(name, **written))
+    values = {field.name: str(raw.get(field.name, "")) for field in fields(Endpoint) if field.name != "name"}
+    return checked(Endpoint(name, **values))
 
 
-def _unreadable(path: Path, why: str) -> CatalogError:
-    return CatalogError(f"{path.name} cannot be read: {why}.", hint=f"Correct or remove {path}.")
+def _unreadable(path: Path, reason: str) -> CatalogError:
+    return CatalogError(f"{path.name} cannot be read: {reason}.", hint=f"Correct or remove {path}.")
 
 
 def checked(endpoint: Endpoint) -> Endpoint:
-    """The same with a normalized address, every field valid. Asks nobody. Raises CatalogError."""
+    """Return the endpoint with a normalized URL. Raises CatalogError for an invalid field. Makes no connection."""
     if not _NAME.fullmatch(endpoint.name):
         raise CatalogError(
             f"{endpoint.name[:40]!r} is not a name for an endpoint.",
@@ -237,21 +242,21 @@ def valid_model(model: str) -> bool:
 def add(endpoint: Endpoint) -> Endpoint:
     """Check and store an endpoint; one of the same name is replaced. Raises CatalogError, UnsafeAddress.
 
-    A name that cannot be resolved now is stored all the same: every connection checks again.
+    A host that cannot be resolved now is stored too: every connection checks it again.
     """
-    made = checked(endpoint)
-    parts = urlsplit(made.url)
+    endpoint = checked(endpoint)
+    parts = urlsplit(endpoint.url)
     try:
         resolve(parts.hostname or "", parts.port or 443, RESOLVE_S)
     except (OSError, TimeoutError) as error:
         log.warning("%s cannot be resolved now (%s); it is checked at every connection", parts.hostname, error)
-    with _writing() as known:
-        known[made.name] = made
-    return made
+    with _writing() as stored:
+        stored[endpoint.name] = endpoint
+    return endpoint
 
 
 def remove(name: str) -> None:
-    """Forget an endpoint and its key. Raises UnknownModel."""
+    """Delete an endpoint and its key. Raises UnknownModel."""
     find(name)
     with _writing() as known:
         known.pop(name, None)
@@ -263,15 +268,16 @@ def _path() -> Path:
 
 @contextmanager
 def _writing() -> Iterator[dict[str, Endpoint]]:
-    """The endpoints by name, to be changed; stored whole or not at all, readable by the owner alone."""
+    """Yield the endpoints by name to be changed, then store them atomically in a file that only its owner can read."""
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = {endpoint.name: endpoint for endpoint in endpoints()}
-        yield known
+        stored = {endpoint.name: endpoint for endpoint in endpoints()}
+        yield stored
         rows = {
-            name: {key: value for key, value in asdict(one).items() if key != "name"} for name, one in known.items()
+            name: {key: value for key, value in asdict(endpoint).items() if key != "name"}
+            for name, endpoint in stored.items()
         }
         write_whole(path, json.dumps({"format": FORMAT, "endpoints": rows}, indent=2), mode=0o600)
 
@@ -280,7 +286,7 @@ def _writing() -> Iterator[dict[str, Endpoint]]:
 
 
 def refusal(address: str) -> str:
-    """Why no connection is made to this IP address ("link-local", …); "" when it is allowed."""
+    """Return why no connection is made to this IP address ("link-local", …); "" if it is allowed."""
     ip = ipaddress.ip_address(address)
     inner = _embedded(ip)
     if inner is not None:
@@ -303,7 +309,7 @@ def refusal(address: str) -> str:
 
 
 def _embedded(ip: Ip) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 one leads to: mapped, 6to4, Teredo, NAT64."""
+    """Return the IPv4 address inside an IPv6 one (mapped, 6to4, Teredo, NAT64), or None."""
     if isinstance(ip, ipaddress.IPv4Address):
         return None
     if ip.ipv4_mapped is not None:
@@ -318,32 +324,32 @@ def _embedded(ip: Ip) -> ipaddress.IPv4Address | None:
 
 
 def resolve(host: str, port: int, timeout_s: float) -> list[str]:
-    """Every address of `host`, all of them allowed. Decimal, octal and hexadecimal forms resolve like any other.
+    """Return every IP address of `host`, if all are allowed. Decimal, octal and hexadecimal forms resolve too.
 
-    Raises UnsafeAddress when one is refused (a name that has a good and a bad address is an attack, not a mistake),
-    socket.gaierror, TimeoutError.
+    Raises UnsafeAddress if any of them is refused (a name with both kinds is an attack, not a mistake),
+    socket.gaierror, and TimeoutError after `timeout_s`.
     """
     if host.rstrip(".").lower() in METADATA_NAMES:
         raise UnsafeAddress(f"{host} is a cloud's metadata service; it is never connected to.", hint=HINT)
-    found: list[str] = []
+    addresses: list[str] = []
     failure: list[OSError | UnicodeError] = []
 
-    def ask() -> None:
+    def look_up() -> None:
         try:
             answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            found.extend(dict.fromkeys(str(answer[4][0]) for answer in answers))
+            addresses.extend(dict.fromkeys(str(answer[4][0]) for answer in answers))
         except (OSError, UnicodeError) as error:
             failure.append(error)
 
-    # The system's resolver has no time limit of its own; a thread that hangs in it ends with the program.
-    asking = threading.Thread(target=ask, name="resolve", daemon=True)
-    asking.start()
-    asking.join(timeout_s)
-    if asking.is_alive():
+    # The system's resolver has no timeout of its own; a daemon thread that hangs in it ends with the program.
+    thread = threading.Thread(target=look_up, name="resolve", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if thread.is_alive():
         raise TimeoutError(f"{host} was not resolved within {timeout_s:g} s")
     if failure:
         raise failure[0] if isinstance(failure[0], OSError) else socket.gaierror(f"{host} is no host name")
-    for address in found:
-        if why := refusal(address):
-            raise UnsafeAddress(f"{host} leads to {address}, {why}; it is never connected to.", hint=HINT)
-    return found
+    for address in addresses:
+        if reason := refusal(address):
+            raise UnsafeAddress(f"{host} leads to {address}, {reason}; it is never connected to.", hint=HINT)
+    return addresses

@@ -1,6 +1,6 @@
-"""What a name means: `smollm2`, a folder, a `.gguf` file, `owner/repo[/file.gguf][@revision]`, each with `:variant`.
+"""Parse a model's name: `smollm2`, a folder, a `.gguf` file, `owner/repo[/file.gguf][@revision]`, with `:variant`.
 
-`@endpoint[/model]` is a model of an endpoint that the owner added; after the first slash comes the model's id there.
+`@endpoint[/model]` is a model of an endpoint that the owner added; the model's id there follows the first slash.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _REMOTE = re.compile(r"@([a-z0-9-]{1,32})(?:/(\S+))?")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model by name, nothing looked up yet. `path` is local; `repo`, `file` and `revision` are on the hub.
+    """A parsed model name; nothing is looked up. `path` is local; `repo`, `file` and `revision` are on the hub.
 
     Of a remote model, `endpoint` is the name of the endpoint and `repo` the model's id there ("": the endpoint's own).
     """
@@ -62,7 +62,7 @@ class Model:
 
 
 def parse(model: str) -> Model:
-    """Read a model name without a variant. Raises UnknownModel with the forms that are allowed."""
+    """Parse a model name without a variant. Raises UnknownModel, which names the allowed forms."""
     if not model or len(model) > MAX_NAME or not model.isprintable():
         raise _unknown(model)
     if model == BUNDLED:
@@ -85,33 +85,33 @@ def parse(model: str) -> Model:
 
 
 def _remote(model: str) -> Model:
-    found = _REMOTE.fullmatch(model)
-    if found is None:
+    match = _REMOTE.fullmatch(model)
+    if match is None:
         raise UnknownModel(
             f"{model[:80]!r} is not a model of an endpoint.", hint="Write @NAME/MODEL, or @NAME for its own model."
         )
-    return Model(model, "remote", endpoint=found[1], repo=found[2] or "")
+    return Model(model, "remote", endpoint=match[1], repo=match[2] or "")
 
 
 def _unknown(model: str) -> UnknownModel:
-    shown = model[:80] + ("…" if len(model) > 80 else "")
-    known = did_you_mean(model[:80], [BUNDLED, *HUB_MODELS])
-    hint = f"{known} Or give a hub repository (owner/name) or the path of a folder."
-    return UnknownModel(f"There is no model {shown!r}.", hint=hint)
+    text = model[:80] + ("…" if len(model) > 80 else "")
+    suggestion = did_you_mean(model[:80], [BUNDLED, *HUB_MODELS])
+    hint = f"{suggestion} Or give a hub repository (owner/name) or the path of a folder."
+    return UnknownModel(f"There is no model {text!r}.", hint=hint)
 
 
 def variant_names(model: str) -> tuple[str, ...]:
-    """What may stand after the colon: what is made while loading, then what was made before and is stored."""
+    """Return the variant names of a model: those made while loading, then those that are stored."""
     return (*built_in(model), *stored(model))
 
 
 def built_in(model: str) -> tuple[str, ...]:
-    """The variants that need no job, by name."""
+    """Return the names of the variants that need no job."""
     return (*on_load_names(), BUNDLED_FILE) if model == BUNDLED else on_load_names()
 
 
 def stored(model: str) -> tuple[str, ...]:
-    """The variants that were made here, by name. A store that cannot be read has none: the rest goes on."""
+    """Return the names of the stored variants; () with a warning in the log if the store cannot be read."""
     try:
         return tuple(variants.names(key(model))) if database.exists() else ()
     except (SQLAlchemyError, InvalidSettings, StoreUnavailable) as error:
@@ -120,7 +120,7 @@ def stored(model: str) -> tuple[str, ...]:
 
 
 def key(model: str) -> str:
-    """How the store names a model: a local one by its resolved path, so that two ways to write it are one model."""
+    """Return the store's name of a model: for a local one its resolved path, so that two spellings are one model."""
     try:
         parsed = parse(model)
     except UnknownModel:
@@ -129,14 +129,14 @@ def key(model: str) -> str:
 
 
 def absolute(text: str) -> Address:
-    """An address whose model is found from any folder, as a worker needs it. Raises CatalogError."""
-    found = Address.parse(text)
-    model, suffix = split(found.variant)
-    return Address(model=f"{key(model)}:{suffix}" if suffix else key(model), engine=found.engine)
+    """Return an address whose model does not depend on the working directory, for a worker. Raises CatalogError."""
+    address = Address.parse(text)
+    model, suffix = split(address.variant)
+    return Address(model=f"{key(model)}:{suffix}" if suffix else key(model), engine=address.engine)
 
 
 def check_variant_name(model: str, name: str) -> None:
-    """Refuse what cannot name a new variant of `model`. Raises InvalidRequest."""
+    """Raise InvalidRequest for a name that a new variant of `model` cannot have."""
     if not _SUFFIX.fullmatch(name) or len(name) > MAX_VARIANT_NAME or name.startswith((".", "-")):
         raise InvalidRequest(
             f"{name[:80]!r} cannot be the name of a variant.",
@@ -155,7 +155,7 @@ def _is_model(text: str) -> bool:
 
 
 def _refuse_parts(address: Address) -> None:
-    """Parts of the grammar that no engine takes."""
+    """Raise UnsupportedModel for parts of the grammar that no engine supports: adapters and KV forms."""
     if address.adapter:
         whole = " A path with + in it is taken whole where it exists." if is_path_like(address.model) else ""
         raise UnsupportedModel(
@@ -167,10 +167,10 @@ def _refuse_parts(address: Address) -> None:
             f"?{address.kv} asks for a form of the KV cache, which cannot be chosen here.",
             hint=f"Use {address.model[:80]}: each engine keeps its cache in its own form.",
         )
-    asked = address.model.rpartition("?kv=")[2]
-    if asked != address.model and not is_whole(address.model):
+    form = address.model.rpartition("?kv=")[2]
+    if form != address.model and not is_whole(address.model):
         raise UnsupportedModel(
-            f"{asked[:80]!r} is no form of the KV cache.",
+            f"{form[:80]!r} is no form of the KV cache.",
             hint=f"Write ?kv=K, or ?kv=K/V&tail=N, of {', '.join(KV_FORMS)}.",
         )
 
@@ -178,8 +178,8 @@ def _refuse_parts(address: Address) -> None:
 def split(name: str) -> tuple[str, str]:
     """Separate model and variant: "owner/repo:nf4" → ("owner/repo", "nf4"); the reference has the variant "".
 
-    A path may hold colons: what exists as a whole is a model. So may the id of a remote model. Raises UnknownModel,
-    UnknownVariant; UnsupportedModel for an adapter or a KV form, which nothing here runs.
+    A path that exists and the id of a remote model may contain colons. Raises UnknownModel, UnknownVariant, and
+    UnsupportedModel for an adapter or a KV form, which no engine runs.
     """
     name = name.strip()
     _refuse_parts(Address.parse(name))

@@ -214,11 +214,11 @@ def test_a_measurement_of_speed_is_a_run() -> None:
 def test_weights_are_read_once(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a.gguf"
     file.write_bytes(b"weights")
-    first = checkpoint.known(file)
+    first = checkpoint.cached_content_hash(file)
     monkeypatch.setattr(checkpoint, "content_hash", lambda _: "c" * 64)
-    assert checkpoint.known(file) == first != "c" * 64
+    assert checkpoint.cached_content_hash(file) == first != "c" * 64
     file.write_bytes(b"other weights")
-    assert checkpoint.known(file) == "c" * 64
+    assert checkpoint.cached_content_hash(file) == "c" * 64
 
 
 def test_a_remote_variant_ran_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
