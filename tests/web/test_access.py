@@ -566,7 +566,7 @@ def test_a_tab_for_which_there_is_no_room_is_told_so(
     public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, engine = public
-    monkeypatch.setattr("playground.compare.session.EACH", 1)
+    monkeypatch.setattr("playground.compare.session.MAX_VISITOR_SESSIONS", 1)
     engine.scripts["fake"] = Script(hold_at=3)
     who = opened(url)
     with ThreadPoolExecutor(1) as pool:
