@@ -87,12 +87,12 @@ def _sqlite(version: tuple[int, int, int]) -> dict[str, Any]:
 def _database() -> dict[str, Any]:
     """The location of the database without its password, and the server's version if it can be reached."""
     if not database.exists():
-        return {"where": database.shown(), "version": "", "ok": True, "why": "", "do": ""}
+        return {"where": database.display_url(), "version": "", "ok": True, "why": "", "do": ""}
     try:
         version = database.version()
     except PlaygroundError as error:
-        return {"where": database.shown(), "version": "", "ok": False, "why": error.message, "do": error.hint}
-    return {"where": database.shown(), "version": version, "ok": True, "why": "", "do": ""}
+        return {"where": database.display_url(), "version": "", "ok": False, "why": error.message, "do": error.hint}
+    return {"where": database.display_url(), "version": version, "ok": True, "why": "", "do": ""}
 
 
 def _bundled() -> dict[str, Any]:

@@ -43,9 +43,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 PAGE_SECRETS = {"PLAYGROUND_OWNER_TOKEN", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"}
 DATABASE_URL = "PLAYGROUND_DATABASE_URL"  # may hold a password
-_OWN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # what a user may have said
+_WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # what a user may have said
 _BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
-_said: dict[str, str] = {}  # by `wait_briefly`, in this process
+_added_variables: dict[str, str] = {}  # by `wait_briefly`, in this process
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -121,7 +121,7 @@ def run(
         )
         try:
             if child.stdin is not None:
-                _tell(child.stdin, message)
+                _send(child.stdin, message)
             result = _listen(child, report, stop, what)
         finally:
             _end(child)
@@ -148,7 +148,7 @@ def _end(child: subprocess.Popen[str]) -> None:
             pipe.close()
 
 
-def _tell(stdin: IO[str], message: str) -> None:
+def _send(stdin: IO[str], message: str) -> None:
     """The pipe stays open: its end tells the child that this process is gone."""
     with contextlib.suppress(BrokenPipeError):  # a child that ended already says why
         stdin.write(f"{message}\n")
@@ -244,10 +244,10 @@ def process_identity(pid: int) -> str:
 
 
 def _identity_by_ps(pid: int) -> str:
-    listed = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    plain = os.environ | {"LC_ALL": "C", "TZ": "UTC0"}
-    found = subprocess.run(listed, capture_output=True, text=True, check=False, timeout=5, env=plain).stdout
-    state, _, start = found.strip().partition(" ")
+    ps = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    variables = os.environ | {"LC_ALL": "C", "TZ": "UTC0"}
+    output = subprocess.run(ps, capture_output=True, text=True, check=False, timeout=5, env=variables).stdout
+    state, _, start = output.strip().partition(" ")
     return "" if not start or state.startswith("Z") else f"{process_table()} {' '.join(start.split())}"
 
 
@@ -256,19 +256,19 @@ def _identity_by_ps(pid: int) -> str:
 
 def briefly(environment: Mapping[str, str]) -> dict[str, str]:
     """What to add to the environment of a process that works like a job, unless the user has said how to wait."""
-    return {} if any(name in environment for name in _OWN) else dict(_BRIEFLY)
+    return {} if any(name in environment for name in _WAIT_VARIABLES) else dict(_BRIEFLY)
 
 
 def wait_briefly() -> None:
     """In this process. It is read when torch is loaded, so it has to come before that."""
-    added = briefly(os.environ)
-    _said.update(added)
-    os.environ.update(added)
+    variables = briefly(os.environ)
+    _added_variables.update(variables)
+    os.environ.update(variables)
 
 
 def as_user_said(environment: Mapping[str, str]) -> dict[str, str]:
     """Without what `wait_briefly` added: an engine that a job starts is to be as fast as one that the page starts."""
-    return {name: value for name, value in environment.items() if name not in _said}
+    return {name: value for name, value in environment.items() if name not in _added_variables}
 
 
 # Engine processes that outlived a crashed app.

@@ -43,7 +43,7 @@ class Spec(BaseModel):
         return type(self).model_validate({**dict(self), **values})
 
 
-def invalid(error: ValidationError, of: type[BaseModel]) -> InvalidRequest:
+def invalid(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
     """The first thing that is wrong: which field, its value, and what is allowed instead."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = first["loc"]
@@ -51,22 +51,22 @@ def invalid(error: ValidationError, of: type[BaseModel]) -> InvalidRequest:
         return InvalidRequest(f"{first['input']!r:.{SHOWN}} cannot be read.", hint="Give fields by their names.")
     field, last = str(place[0]), str(place[-1])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = list(of.model_fields) if len(place) == 1 else []
-        return InvalidRequest(f"There is no field {last[:SHOWN]!r}.", hint=did_you_mean(last, known) if known else "")
-    known_field = of.model_fields.get(field)
-    title = known_field.title if known_field and len(place) == 1 else None
-    name = title or next(str(one) for one in reversed(place) if isinstance(one, str)).replace("_", " ")
+        names = list(model.model_fields) if len(place) == 1 else []
+        return InvalidRequest(f"There is no field {last[:SHOWN]!r}.", hint=did_you_mean(last, names) if names else "")
+    model_field = model.model_fields.get(field)
+    title = model_field.title if model_field and len(place) == 1 else None
+    name = title or next(str(part) for part in reversed(place) if isinstance(part, str)).replace("_", " ")
     if first["type"] == "missing":
-        return InvalidRequest(f"{name} is missing.", hint=allowed(of, field))
-    return InvalidRequest(f"{name} is {first['input']!r:.{SHOWN}}.", hint=allowed(of, field))
+        return InvalidRequest(f"{name} is missing.", hint=allowed(model, field))
+    return InvalidRequest(f"{name} is {first['input']!r:.{SHOWN}}.", hint=allowed(model, field))
 
 
-def allowed(of: type[BaseModel], field: str) -> str:
+def allowed(model: type[BaseModel], field: str) -> str:
     """What a field may be, from its type and bounds: "It is a whole number from 16 to 4,096."; "" for any value."""
-    schema = of.model_json_schema(mode="validation")
-    found = schema.get("properties", {}).get(field, {})
-    choices = [one for one in found.get("anyOf", [found]) if one.get("type") != "null"]
-    words = " or ".join(filter(None, (_words(one) for one in choices)))
+    schema = model.model_json_schema(mode="validation")
+    field_schema = schema.get("properties", {}).get(field, {})
+    choices = [choice for choice in field_schema.get("anyOf", [field_schema]) if choice.get("type") != "null"]
+    words = " or ".join(filter(None, (_words(choice) for choice in choices)))
     return f"It is {words}." if words else ""
 
 

@@ -1,7 +1,7 @@
-"""How a job ends: its processes, what it leaves on the disk, and what the store says of it.
+"""End a job: terminate its processes, remove partial files, and record its final state in the store.
 
-Any process may do it, and several at once: the first word in the store stands. Whatever ended a job becomes one
-sentence with what to do about it (`explain`).
+Any process may do it, also several at once: the first state recorded stands. `explain` turns any exception into an
+error with a hint.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from playground.store.schema import Job
 
 log = logging.getLogger(__name__)
 LOG = "log.txt"
-ENVIRONMENT = "PLAYGROUND_JOB"  # holds the job's id in its worker and in all below
-PATIENCE_S = 5.0  # from SIGTERM to SIGKILL: on a busy machine the rest of the 10 s goes into seeing that all are gone
+ENVIRONMENT = "PLAYGROUND_JOB"  # holds the job's id in its worker and all descendants
+PATIENCE_S = 5.0  # from SIGTERM to SIGKILL: on a busy machine the rest of the 10 s is needed to see that all are gone
 LOG_LINES = 20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_CODES = (errno.ENOSPC, errno.EDQUOT)
 _FULL_WORDS = ("No space left on device", "(os error 28)", "disk is full", "Disk quota exceeded")
 _MEMORY_WORDS = ("can't allocate memory", "Cannot allocate memory", "CUDA out of memory", "std::bad_alloc")
 RESULT = "result.json"
@@ -50,7 +50,7 @@ ERROR = "error.json"
 
 
 def worker_lives(job: Job) -> bool:
-    """Whether the worker that took a job is still there. One of before step 0005 is known by its environment alone."""
+    """Return whether a job's worker is alive. A job of before migration 0005 is recognized by its environment alone."""
     if job.pid is None:
         return False
     if job.pid_identity is None:
@@ -59,29 +59,29 @@ def worker_lives(job: Job) -> bool:
 
 
 def app_lives(job: Job) -> bool:
-    """Whether the process that started a job's worker is still there."""
+    """Return whether the process that started a job's worker is alive."""
     if not job.app_pid or not job.app_identity:
         return False
     return process_identity(job.app_pid) == job.app_identity
 
 
 def members(job_id: str) -> list[psutil.Process]:
-    """The living processes of a job: its worker and whatever descends from it, in whichever group or session.
+    """Return the living processes of a job: its worker and all descendants, in any process group or session.
 
-    They are known by the environment that they inherit. A process group would not do: its number may be another's by
-    now, and children may have left it.
+    They are recognized by the inherited environment. A process group would not do: its number may have been reused,
+    and children may have left it.
     """
-    found = []
+    processes = []
     for process in psutil.process_iter(["uids"]):
         with contextlib.suppress(psutil.Error, OSError):
             mine = process.info["uids"].real == os.getuid() and process.environ().get(ENVIRONMENT) == job_id
             if mine and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def end_processes(job_id: str, patience_s: float = PATIENCE_S) -> None:
-    """End all processes of a job: politely, then not. Returns when they are gone."""
+    """End all processes of a job with SIGTERM and, after `patience_s`, SIGKILL. Returns when they are gone."""
     for process in members(job_id):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
@@ -99,9 +99,9 @@ def _wait_gone(job_id: str, seconds: float) -> None:
 
 
 def cancel(job_id: str, wait: bool = True) -> None:
-    """Stop a job; one that is over stays as it is. Raises UnknownJob.
+    """Stop a job; one that is over is not changed. Raises UnknownJob.
 
-    wait  end its worker here and now, within 10 s; else whoever follows the job does
+    wait  end its worker before returning, within 10 s; else the runner that follows the job does it
     """
     jobs.get(job_id)
     if jobs.end(job_id, "cancelled", expected="queued"):
@@ -112,55 +112,55 @@ def cancel(job_id: str, wait: bool = True) -> None:
 
 
 def settle_running(job: Job, *, interrupted: str = "") -> None:
-    """End the worker of a running job and write down how it ended."""
+    """End the worker of a running job and record its final state."""
     end_processes(job.id)
     settle(job.id, interrupted=interrupted)
 
 
 def settle(job_id: str, code: int | None = None, *, interrupted: str = "") -> None:
-    """Write down how a job ended whose worker is gone, and remove what it left half-made.
+    """Record the final state of a job whose worker is gone, and remove its partial files.
 
-    code         exit status of the worker, where this process started it
-    interrupted  what ended it, when that was not the job itself
+    code         exit status of the worker, if this process started it
+    interrupted  what ended the worker, if it was not the job itself
     """
-    end_processes(job_id, patience_s=0)  # what a worker that was killed left behind
+    end_processes(job_id, patience_s=0)  # descendants of a worker that was killed
     job = jobs.get(job_id)
     if job.state != "running":
         return
-    result = _read(folders.job(job.id) / RESULT) or _made(job.id)
+    result = _read(folders.job(job.id) / RESULT) or _stored_result(job.id)
     if result is not None:
         _remove_partial(job)
         jobs.end(job.id, "done", result=result)
         return
     _remove_unknown(job)
     _remove_partial(job)
-    told = _read(folders.job(job.id) / ERROR)
-    stopped = told is not None and isinstance(from_wire(told), Cancelled)
+    failure = _read(folders.job(job.id) / ERROR)
+    was_stopped = failure is not None and isinstance(from_wire(failure), Cancelled)
     if job.cancelled_at is not None:
         jobs.end(job.id, "cancelled")
-    elif told is not None and not stopped:
-        jobs.end(job.id, "failed", error=told)
-    elif interrupted or stopped:
+    elif failure is not None and not was_stopped:
+        jobs.end(job.id, "failed", error=failure)
+    elif interrupted or was_stopped:
         cause = interrupted or "its worker was told to stop from outside"
-        again = "goes on from where it was" if job.kind in kinds.GOES_ON else "starts from the beginning"
-        error = JobInterrupted(f"The job was interrupted: {cause}.", hint=f"Run it again: it {again}.")
+        repetition = "goes on from where it was" if job.kind in kinds.GOES_ON else "starts from the beginning"
+        error = JobInterrupted(f"The job was interrupted: {cause}.", hint=f"Run it again: it {repetition}.")
         jobs.end(job.id, "interrupted", error=to_wire(error))
     else:
         jobs.end(job.id, "failed", error=_with_log(died(code), job.id))
 
 
 def never_began(job_id: str, code: int) -> None:
-    """Write down that a worker ended before it had taken its job."""
+    """Record that a worker ended before it had claimed its job."""
     jobs.end(job_id, "failed", expected="queued", error=_with_log(died(code), job_id))
 
 
 def refuse(job_id: str, error: PlaygroundError) -> None:
-    """Write down that a job is not even begun."""
+    """Record that a queued job is not started because of `error`."""
     jobs.end(job_id, "failed", expected="queued", error=to_wire(error))
 
 
 def died(code: int | None) -> JobDied:
-    """The sentence for a worker that ended without a word."""
+    """Return the error of a worker that ended without result or error file."""
     if code is None:
         how = ""
     elif code < 0:
@@ -178,7 +178,7 @@ def _with_log(error: PlaygroundError, job_id: str) -> dict[str, Any]:
 
 
 def log_tail(job_id: str, lines: int = LOG_LINES) -> str:
-    """The last lines of a job's log; of a bar that was drawn over and over, its last state."""
+    """Return the last lines of a job's log; of a progress bar only its last state."""
     try:
         with (folders.job(job_id) / LOG).open("rb") as file:
             size = file.seek(0, 2)
@@ -186,27 +186,27 @@ def log_tail(job_id: str, lines: int = LOG_LINES) -> str:
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
-    shown = [line.rstrip().rpartition("\r")[2] for line in text.split("\n")]
-    return "\n".join([line for line in shown if line][-lines:])
+    visible = [line.rstrip().rpartition("\r")[2] for line in text.split("\n")]
+    return "\n".join([line for line in visible if line][-lines:])
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
-def _made(job_id: str) -> dict[str, Any] | None:
-    """The variant or the run that a worker finished, when it died before it could say so."""
+def _stored_result(job_id: str) -> dict[str, Any] | None:
+    """Return the result of a job that stored its variant or run but died before it wrote its result; None without."""
     run, variant = runs.of_job(job_id), variants.of_job(job_id)
-    made = variant.card | {"variant": variant.id, "path": variant.path} if variant else {}
-    return made | ({"run": run.id} if run else {}) or None
+    result = variant.card | {"variant": variant.id, "path": variant.path} if variant else {}
+    return result | ({"run": run.id} if run else {}) or None
 
 
 def _remove_partial(job: Job) -> None:
-    """What the job wrote aside; a variant that it had moved out of its way comes back."""
+    """Remove the job's partial folder, and restore a variant that it had set aside."""
     partial = folders.partial(job.id, str(job.spec.get("out") or ""))
     _remove(partial)
     before = folders.set_aside(partial)
@@ -220,7 +220,7 @@ def _remove_partial(job: Job) -> None:
 
 
 def _remove_unknown(job: Job) -> None:
-    """A folder that got its final name, but was not made known before the worker died."""
+    """Remove a folder that has its final name but was not stored before the worker died."""
     out = str(job.spec.get("out") or "")
     places = [Path(out).expanduser()] if out else [marker.parent for marker in folders.markers()]
     for place in places:
@@ -229,10 +229,10 @@ def _remove_unknown(job: Job) -> None:
 
 
 def sweep() -> None:
-    """Remove the half-made folders of jobs that are over or forgotten."""
-    found = list(folders.variants().glob(".partial-*"))  # before the jobs are read: one may begin meanwhile
-    active = {job.id for job in jobs.all_jobs(("queued", "running"))} if found else set()
-    for path in found:
+    """Remove the partial folders of jobs that are over or deleted."""
+    partials = list(folders.variants().glob(".partial-*"))  # before the jobs are read: one may begin meanwhile
+    active = {job.id for job in jobs.all_jobs(("queued", "running"))} if partials else set()
+    for path in partials:
         if path.name.removeprefix(".partial-").removesuffix(folders.BEFORE) not in active:
             _remove(path)
 
@@ -248,11 +248,11 @@ def _remove(path: Path) -> None:
 
 
 def explain(error: BaseException, where: Path) -> PlaygroundError:
-    """The sentence for any exception of a body, whose traceback belongs in the log. `where` is on its disk."""
+    """Return the PlaygroundError for any exception of a job. `where` is a path on the disk that it wrote to."""
     for cause in _causes(error):
         if _is_full(cause):
             return OutOfDisk(
-                f"The disk is full: {_free(where)} are free at {where}.",
+                f"The disk is full: {_free_space(where)} are free at {where}.",
                 hint="Delete variants that are no longer needed or make room, then run the job again.",
             )
         if _is_memory(cause):
@@ -270,18 +270,18 @@ def explain(error: BaseException, where: Path) -> PlaygroundError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from. Below a sentence of ours only what it names as its cause."""
+    """Yield the error and its causes. The implicit context of a PlaygroundError is skipped."""
     seen: set[int] = set()
-    at: BaseException | None = error
-    while at is not None and id(at) not in seen:
-        seen.add(id(at))
-        yield at
-        ours = isinstance(at, PlaygroundError)
-        at = at.__cause__ or (None if ours or at.__suppress_context__ else at.__context__)
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        ours = isinstance(current, PlaygroundError)
+        current = current.__cause__ or (None if ours or current.__suppress_context__ else current.__context__)
 
 
 def _is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in _FULL_CODES:
         return True
     return not isinstance(error, PlaygroundError) and any(words in str(error) for words in _FULL_WORDS)
 
@@ -292,7 +292,7 @@ def _is_memory(error: BaseException) -> bool:
     return not isinstance(error, PlaygroundError) and any(words in str(error) for words in _MEMORY_WORDS)
 
 
-def _free(where: Path) -> str:
+def _free_space(where: Path) -> str:
     try:
         return formatting.size(shutil.disk_usage(where).free)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a worker tells while it works: JSON lines, appended to `events.jsonl` in the job's folder and never rewritten.
+"""The events of a worker: JSON lines, appended to `events.jsonl` in the job's folder and never rewritten.
 
 {"at": seconds since the job began, "kind": "stage",    "stage": …, "done": …, "total": …, "unit": …}
 {"at": …,                           "kind": "layer",    "name": …, "error": …, "what": …}
@@ -32,7 +32,7 @@ class Report:
 
     @property
     def peak_memory_bytes(self) -> int:
-        """The most that was reported so far."""
+        """Return the highest value that `memory` has reported."""
         return self._peak
 
     def _write(self, kind: str, **values: Any) -> None:
@@ -42,20 +42,20 @@ class Report:
             self._file.flush()
 
     def progress(self, item: Progress) -> None:
-        """A stage, and how far it is; `total` 0 means that the length is unknown."""
+        """Report a stage and its progress; `total` 0 means that the length is unknown."""
         self._write("stage", stage=item.stage, done=item.done, total=item.total, unit=item.unit)
 
     def layer(self, name: str, error: float, what: str) -> None:
-        """The error of one layer as it comes; `what` names the measure ("GPTQ loss", "relative weight error")."""
+        """Report the error of a layer; `what` names the metric ("GPTQ loss", "relative weight error")."""
         self._write("layer", name=name, error=error, what=what)
 
     def memory(self, count: int) -> None:
-        """Bytes the worker and its children hold now."""
+        """Report the resident bytes of the worker and its children."""
         self._peak = max(self._peak, count)
         self._write("memory", bytes=count)
 
     def note(self, text: str) -> None:
-        """A sentence for the person who watches."""
+        """Report a sentence for the user."""
         self._write("note", text=text)
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class Report:
 
 
 def read(folder: Path, position: int = 0) -> tuple[list[dict[str, Any]], int]:
-    """The whole events after byte `position`, and where the next one begins. A half-written last line waits."""
+    """Return the events after byte `position`, and the position of the next. An incomplete last line is left out."""
     try:
         with (folder / EVENTS).open("rb") as file:
             file.seek(position)
@@ -81,14 +81,14 @@ def _parse(lines: bytes) -> Iterator[dict[str, Any]]:
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds of each stage."""
+    """Measures the seconds of each stage."""
 
     laps: dict[str, float] = field(default_factory=dict)
     _began: float = field(default_factory=time.monotonic)
     _lap: float = field(default_factory=time.monotonic)
 
     def lap(self, name: str) -> None:
-        """The stage that ends now."""
+        """End the current stage and record its seconds under `name`."""
         now = time.monotonic()
         self.laps[name] = round(now - self._lap, 3)
         self._lap = now

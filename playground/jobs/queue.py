@@ -1,11 +1,10 @@
-"""The queue as the page and the command line use it. The jobs are in the store; here are the threads that run them.
+"""The queue of the page and the command line. Jobs are in the store; this module has the threads that run them.
 
-Several processes on one home may each have a queue: a job runs once, and one per device, because its worker takes the
-device's lock and then the job.
+Several processes on one home may each have a queue: a job runs once, and one at a time per device, because its worker
+takes the device's lock and then claims the job.
 
-A `Runner` starts the worker of a device's oldest job, follows it to its end, and goes on with the next. The worker does
-not need the runner. One that is already there, because the app was restarted or another process of this home started
-it, is followed in the same way.
+A `Runner` starts the worker of a device's oldest job, follows it to its end, and continues with the next. The worker
+does not need the runner: one that another process or an earlier run of the app started is followed in the same way.
 """
 
 from __future__ import annotations
@@ -33,21 +32,21 @@ from playground.store.schema import Job
 
 log = logging.getLogger(__name__)
 WORKER = "playground.jobs.worker"
-LOOK_S = 1.0  # until a cancellation by another process is seen: each look asks the store
-POLL_S = 0.1  # until a worker's end is seen
-IDLE_S = 1.0  # until a job that another process has queued is seen
-GRACE_S = 1.0  # for the process that started a worker to say how it ended: only that one knows the signal
+LOOK_S = 1.0  # interval of queries to the store for a cancellation by another process
+POLL_S = 0.1  # interval of checks whether the worker has ended
+IDLE_S = 1.0  # interval of queries for a job that another process has queued
+GRACE_S = 1.0  # for the process that started a worker to record how it ended: only that one knows the exit status
 
 BeforeStart = Callable[[Job], None]
 Events = list[dict[str, Any]]
-NICE = 5  # whoever chats with a model while a job runs goes first
+NICE = 5  # chatting with a model has priority over jobs
 
 
 class Runner:
-    """Runs until `close`, or until the job `last` is over.
+    """Runs the jobs of a device until `close`, or until the job `last` is over.
 
     worker        module of the worker
-    before_start  called before a job begins, to make room; what it raises fails the job
+    before_start  called before a job begins, to free memory; if it raises, the job fails
     nice          added to the worker's niceness
     """
 
@@ -71,18 +70,18 @@ class Runner:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look now: a job was queued or shall end."""
+        """Query the store now: a job was queued or is to be cancelled."""
         self._wake.set()
 
     def wait(self, seconds: float) -> None:
-        """Returns early when the job `last` is over; its thread may have ended before."""
+        """Wait, but return early when the job `last` is over. If the thread has ended before, sleep."""
         if self._thread.is_alive():
             self._thread.join(seconds)
         else:
             time.sleep(seconds)
 
     def close(self) -> None:
-        """End the worker that is this process's to end; its job is then interrupted. Returns within 10 s."""
+        """Stop; a worker that this process started is ended and its job marked interrupted. Returns within 10 s."""
         self._closing.set()
         self._wake.set()
         self._thread.join()
@@ -94,12 +93,12 @@ class Runner:
                     return
                 if not self._step():
                     self._pause(IDLE_S)
-            except (SQLAlchemyError, OSError, PlaygroundError):  # a full disk, for one, may have room again later
+            except (SQLAlchemyError, OSError, PlaygroundError):  # may be temporary: a full disk, for example
                 log.exception("The queue of %s goes on after an error", self.device)
                 self._closing.wait(IDLE_S)
 
     def _step(self) -> bool:
-        """Bring one job to its end; False when there is none."""
+        """Run or follow one job to its end; False if there is none."""
         if running := jobs.first("running", self.device):
             self._follow(running)
         elif queued := jobs.first("queued", self.device):
@@ -135,22 +134,22 @@ class Runner:
         while True:
             code = process.poll()
             job = jobs.get(job_id)
-            mine = job.state == "running" and job.pid == process.pid
+            is_own = job.state == "running" and job.pid == process.pid
             if code is not None:
-                if mine:
+                if is_own:
                     ending.settle(job_id, code)
                 elif job.state == "queued":
                     ending.never_began(job_id, code)
                 return
-            if mine and (job.cancelled_at is not None or self._closing.is_set()):
+            if is_own and (job.cancelled_at is not None or self._closing.is_set()):
                 self._stop(job)
                 return
             if job.over or self._closing.is_set():
                 return
-            self._until_news(process)
+            self._wait_for_change(process)
 
-    def _until_news(self, process: subprocess.Popen[bytes]) -> None:
-        """Until the worker has ended, somebody wakes this runner, or it is time to look into the store."""
+    def _wait_for_change(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the worker ends, `wake` is called, or LOOK_S have passed."""
         until = time.monotonic() + LOOK_S
         while process.poll() is None and time.monotonic() < until:
             if self._wake.wait(POLL_S):
@@ -158,7 +157,7 @@ class Runner:
                 return
 
     def _follow(self, job: Job) -> None:
-        """Follow a worker that another process started, or an earlier life of this one."""
+        """Follow a worker that another process or an earlier run of the app started."""
         if not ending.worker_lives(job):
             self._closing.wait(GRACE_S if ending.app_lives(job) else 0)
             ending.settle(job.id, interrupted="the app and its worker had ended before it was done")
@@ -182,10 +181,9 @@ class Runner:
 
 
 def spawn(job_id: str, module: str, nice: int) -> subprocess.Popen[bytes]:
-    """A worker in a session of its own, so that it outlives this process; its log is its standard output.
+    """Start a worker in its own session, so that it outlives this process; its standard output is the log.
 
-    Unlike an engine it may ask the hub, with the user's token: it fetches the model that it works on. It takes all
-    cores, as the same work in a script would.
+    Unlike an engine it has network access to the hub, with the user's token, to download its model. It uses all cores.
     """
     folder = folders.job(job_id)
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,7 +200,7 @@ def spawn(job_id: str, module: str, nice: int) -> subprocess.Popen[bytes]:
 
 def _environment() -> dict[str, str]:
     environment = process.environment()
-    if DATABASE_URL in os.environ:  # unlike other children a worker stores what it made
+    if DATABASE_URL in os.environ:  # unlike other children a worker writes to the store
         environment[DATABASE_URL] = os.environ[DATABASE_URL]
     if (threads := settings().threads) is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
@@ -217,12 +215,12 @@ def _environment() -> dict[str, str]:
 
 
 class JobQueue:
-    """Runs queued jobs, one per device at a time, in order of arrival, from its making to `close`.
+    """Runs queued jobs in order of arrival, one per device at a time, until `close`.
 
     Jobs that an earlier process left running are followed to their end; those whose worker is gone too are marked
-    interrupted. Every method may be called from any thread, and returns at once but `close`.
+    interrupted. Every method may be called from any thread. All but `close` return at once.
 
-    before_start  called before a job begins: the place to unload idle engines. What it raises fails the job
+    before_start  called before a job begins, to unload idle engines; if it raises, the job fails
     worker        module that runs a job
     nice          added to a worker's niceness
     """
@@ -244,40 +242,40 @@ class JobQueue:
         self.close()
 
     def submit(self, spec: Spec, device: str = "cpu") -> str:
-        """Queue a job; its id."""
+        """Queue a job and return its id."""
         job = submit(spec, device)
         self._run(job.device)
         return job.id
 
     def again(self, job_id: str) -> str:
-        """Queue the same once more; the new job's id. Raises UnknownJob."""
+        """Queue a job with the same spec and return the new id. Raises UnknownJob."""
         job = again(job_id)
         self._run(job.device)
         return job.id
 
     def list(self) -> list[Job]:
-        """Newest first."""
+        """Return all jobs, newest first."""
         return jobs.all_jobs()[::-1]
 
     def get(self, job_id: str) -> Job:
-        """Raises UnknownJob."""
+        """Return a job. Raises UnknownJob."""
         return jobs.get(job_id)
 
     def cancel(self, job_id: str) -> None:
-        """Ask for a job's end; within 10 s it is over. Raises UnknownJob."""
+        """Request a job's cancellation; it ends within 10 s. Raises UnknownJob."""
         ending.cancel(job_id, wait=False)
         self._run(jobs.get(job_id).device)
 
     def events(self, job_id: str, position: int = 0) -> tuple[Events, int]:
-        """What the worker told after `position`, and the position of what comes next (`jobs.progress`)."""
+        """Return the worker's events after byte `position`, and the position of the next (`jobs.progress`)."""
         return progress.read(folders.job(job_id), position)
 
     def log(self, job_id: str, lines: int = ending.LOG_LINES) -> str:
-        """The last lines that the worker printed."""
+        """Return the last lines of the worker's log."""
         return ending.log_tail(job_id, lines)
 
     def close(self) -> None:
-        """Stop following. A worker that is this process's to end is ended, and its job marked interrupted."""
+        """Stop all runners. A worker that this process started is ended and its job marked interrupted."""
         self._closing.set()
         self._thread.join()
         runners = list(self._runners.values())
@@ -288,7 +286,7 @@ class JobQueue:
             thread.join()
 
     def _watch(self) -> None:
-        """Sees the devices that another process has queued jobs for."""
+        """Start runners for devices on which another process has queued jobs."""
         swept = False
         while True:
             try:
@@ -315,19 +313,20 @@ class JobQueue:
 
 
 def best_device() -> str:
-    """Where a job runs unless it is told: the device that torch calls its best. A few seconds where nobody has asked
-    it yet. Raises EngineUnavailable.
+    """Return a job's default device: the best one according to torch. The first call takes a few seconds.
+
+    Raises EngineUnavailable.
     """
-    found = machine.probe().device
-    return f"{found}:0" if found == "cuda" else found
+    device = machine.probe().device
+    return f"{device}:0" if device == "cuda" else device
 
 
 def again(job_id: str) -> Job:
-    """Put the same into the store once more. Raises UnknownJob."""
+    """Store a new job with the same spec. Raises UnknownJob."""
     job = jobs.get(job_id)
     return jobs.add(job.kind, job.title, job.spec, job.device)
 
 
 def submit(spec: Spec, device: str = "cpu") -> Job:
-    """Put a job into the store; whichever queue of this home sees it runs it."""
+    """Store a new job; any queue on this home runs it."""
     return jobs.add(spec.kind, spec.title, spec.model_dump(mode="json"), device)

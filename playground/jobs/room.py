@@ -1,4 +1,4 @@
-"""Room for a job before it begins: idle models are unloaded first when memory is short."""
+"""Free memory for a job before it begins, by unloading idle models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 
 
 def before_start(engine: Engine) -> Callable[[Job], None]:
-    """What a queue calls before a job. Raises OutOfMemory when not even the idle models' memory is enough."""
+    """Return the function that a queue calls before a job.
+
+    It raises OutOfMemory if the job does not fit even with all idle models unloaded, and EngineUnavailable on ZeroGPU.
+    """
 
     def make_room(job: Job) -> None:
         if zero_gpu():

@@ -1,9 +1,9 @@
-"""One job in a process of its own: `python -m playground.jobs.worker ID`.
+"""Run a job in its own process: `python -m playground.jobs.worker ID`.
 
 It leads its session, so that it outlives the app and can be ended with all its children. It holds the lock of its
-device while it works, and claims the job in the store before it begins: of several workers for one job, one does it.
-It appends events to events.jsonl and ends with result.json or error.json; its standard output is the log. It samples
-its own memory and that of its children, so that the curve goes on when the app is restarted meanwhile.
+device and claims the job in the store before it begins: of several workers for a job only one runs it. It appends
+events to events.jsonl and writes result.json or error.json; its standard output is the log. It samples its own memory
+and that of its children, so that the curve continues when the app is restarted.
 """
 
 from __future__ import annotations
@@ -36,16 +36,15 @@ from playground.machine import resident
 from playground.store import folders, jobs
 from playground.store.schema import Job
 
-LOOK_S = 0.2  # while it waits for its device
-EVERY_S = 1.0
-SHARE = 0.01  # of the worker's time
-# In samples. To find children, every process of the machine is looked at, and each look at a file there lets go of the
-# interpreter that the body wants.
+LOOK_S = 0.2  # interval of attempts to lock the device
+EVERY_S = 1.0  # interval of memory samples, at least
+SHARE = 0.01  # of the worker's time that sampling may take
+# In samples. Listing children reads files of every process on the machine, and competes with the job for the GIL.
 CHILDREN_EVERY = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0: result.json is there, or the job was not ours to do. 1: error.json says why not."""
+    """Return exit status 0 if result.json was written or another worker has the job, 1 if error.json was written."""
     parser = argparse.ArgumentParser(prog="playground.jobs.worker", description=__doc__)
     parser.add_argument("job", help="id of a queued job")
     parser.add_argument("--app", type=int, default=0, help="process that started this one")
@@ -68,7 +67,7 @@ def _cancel(*_: int | FrameType | None) -> None:
 
 @contextlib.contextmanager
 def _device(job: Job) -> Iterator[bool]:
-    """Hold the device's lock. Yields False when the job was cancelled, or another worker did it, while this waited."""
+    """Hold the device's lock. Yields False if the job was cancelled or run by another worker during the wait."""
     lock = filelock.FileLock(folders.device_lock(job.device))
     while jobs.get(job.id).state == "queued":
         with contextlib.suppress(filelock.Timeout):
@@ -95,21 +94,23 @@ def _work(job: Job) -> int:
         with contextlib.closing(report), Sampler(report):
             result = kind.run(kind.Spec.from_stored(job.spec), folder, report)
         write_whole(folder / RESULT, json.dumps(result, allow_nan=False))
-    except Exception as error:  # noqa: BLE001  the body is other people's code: whatever it raises becomes a sentence
+    except Exception as error:  # noqa: BLE001  libraries raise anything; every error becomes one with a hint
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        with contextlib.suppress(OSError):  # on a full disk nor can the log be written
+        with contextlib.suppress(OSError):  # on a full disk the log cannot be written either
             traceback.print_exc()
         failure = ending.explain(error, partial.parent)
         with contextlib.suppress(OSError):
-            folders.remove(partial)  # first: what comes next needs room
+            folders.remove(partial)  # before error.json, which needs disk space
         write_whole(folder / ERROR, json.dumps(to_wire(failure), allow_nan=False))
         return 1
     return 0
 
 
 class Sampler:
-    """Reports resident bytes while it is entered, about every second and for at most `SHARE` of the worker's time, and
-    the exact peak of this process at the end."""
+    """Context manager that reports resident bytes about every second, and the exact peak of this process at the end.
+
+    Sampling takes at most `SHARE` of the worker's time.
+    """
 
     def __init__(self, report: Report, every_s: float = EVERY_S) -> None:
         self._report, self._every_s = report, every_s
@@ -127,13 +128,13 @@ class Sampler:
         self._thread.join()
 
     def _sample(self) -> None:
-        own = psutil.Process()
+        worker = psutil.Process()
         for number in itertools.count():
             began = time.monotonic()
             over = self._done.is_set()
             if number % CHILDREN_EVERY == 0:
-                members = tree(own)
-            with contextlib.suppress(OSError):  # of a full disk the body itself will hear
+                members = tree(worker)
+            with contextlib.suppress(OSError):  # a full disk also stops the job itself
                 self._report.memory(max(resident(members), peak_bytes() if over else 0))
             if over:
                 return
@@ -141,12 +142,12 @@ class Sampler:
 
 
 def tree(process: psutil.Process) -> list[psutil.Process]:
-    """A process and all below it, now."""
+    """Return a process and all its descendants."""
     return [process, *process.children(recursive=True)]
 
 
 def peak_bytes() -> int:
-    """The most this process alone ever had resident, as the kernel counted."""
+    """Return the peak of this process's resident bytes, without children."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -113,8 +113,8 @@ def paired(
 
 
 def _recovery(reference: float, score: float, higher_is_better: bool) -> float | None:
-    kept, of = (score, reference) if higher_is_better else (reference, score)
-    return 100 * kept / of if reference > 0 and of > 0 else None
+    numerator, denominator = (score, reference) if higher_is_better else (reference, score)
+    return 100 * numerator / denominator if reference > 0 and denominator > 0 else None
 
 
 def mcnemar_exact(lost: int, won: int) -> float:
@@ -245,8 +245,8 @@ def _quantile(clusters: npt.ArrayLike | None, count: int) -> float:
     return quantile(0.975, _freedom(clustered(np.zeros(count), clusters)))
 
 
-def _freedom(of: Clustered) -> float:
-    return max(1.0, of.effective - 1)
+def _freedom(means: Clustered) -> float:
+    return max(1.0, means.effective - 1)
 
 
 def paired_bootstrap(
@@ -260,28 +260,28 @@ def paired_bootstrap(
 
     scipy.stats.bootstrap resamples items, not clusters of varying size, and would bring scipy into the page's process.
     """
-    found = clustered(np.asarray(other, dtype=float) - np.asarray(reference, dtype=float), clusters)
-    if len(found.sums) < 2:
+    means = clustered(np.asarray(other, dtype=float) - np.asarray(reference, dtype=float), clusters)
+    if len(means.sums) < 2:
         raise ValueError("resampling needs two clusters")
-    freedom = _freedom(found)
+    freedom = _freedom(means)
     outwards = math.sqrt((freedom + 1) / freedom) * quantile(0.975, freedom)
     tail = NormalDist().cdf(-outwards)
-    low, high = np.quantile(_means(found, np.random.default_rng(seed), resamples), [tail, 1 - tail])
+    low, high = np.quantile(_means(means, np.random.default_rng(seed), resamples), [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _means(of: Clustered, random: np.random.Generator, resamples: int) -> Floats:
+def _means(clustered_means: Clustered, random: np.random.Generator, resamples: int) -> Floats:
     """The mean of each resample of as many clusters. Both ways draw from the same distribution."""
-    kinds, counts = np.unique(np.stack([of.sums, of.sizes]), axis=1, return_counts=True)
-    count = len(of.sums)
+    clusters, counts = np.unique(np.stack([clustered_means.sums, clustered_means.sizes]), axis=1, return_counts=True)
+    count = len(clustered_means.sums)
     if len(counts) <= DISTINCT:
-        drawn = random.multinomial(count, counts / count, size=resamples)
-        return np.asarray(drawn @ kinds[0] / (drawn @ kinds[1]))
+        counts_drawn = random.multinomial(count, counts / count, size=resamples)
+        return np.asarray(counts_drawn @ clusters[0] / (counts_drawn @ clusters[1]))
     means = np.empty(resamples)
     rows = max(1, DRAWN // count)
     for at in range(0, resamples, rows):
-        picked = random.integers(0, count, (min(rows, resamples - at), count))
-        means[at : at + rows] = of.sums[picked].sum(axis=1) / of.sizes[picked].sum(axis=1)
+        chosen = random.integers(0, count, (min(rows, resamples - at), count))
+        means[at : at + rows] = clustered_means.sums[chosen].sum(axis=1) / clustered_means.sizes[chosen].sum(axis=1)
     return means
 
 
@@ -364,8 +364,8 @@ def clustered(values: npt.ArrayLike, clusters: npt.ArrayLike | None = None) -> C
 
 def mean_stderr(values: npt.ArrayLike, clusters: npt.ArrayLike | None = None) -> tuple[float, float | None]:
     """Mean and its standard error, clustered where `clusters` are given; the error of a single cluster is None."""
-    found = clustered(values, clusters)
-    return found.mean, found.stderr
+    means = clustered(values, clusters)
+    return means.mean, means.stderr
 
 
 def design_effect(values: npt.ArrayLike, clusters: npt.ArrayLike | None = None) -> float:
@@ -373,5 +373,5 @@ def design_effect(values: npt.ArrayLike, clusters: npt.ArrayLike | None = None) 
 
     1 with a single cluster or without variation: neither can tell.
     """
-    found, alone = clustered(values, clusters).stderr, clustered(values).stderr
-    return max(1.0, (found / alone) ** 2) if found and alone else 1.0
+    stderr, stderr_unclustered = clustered(values, clusters).stderr, clustered(values).stderr
+    return max(1.0, (stderr / stderr_unclustered) ** 2) if stderr and stderr_unclustered else 1.0

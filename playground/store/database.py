@@ -1,11 +1,11 @@
 """The database: one file in the home folder, or a PostgreSQL server (`PLAYGROUND_DATABASE_URL`).
 
-Everything else asks for `reading()` or `writing()`. The first of them in a process brings the tables up to date. Only
-this module and the migrations know which of the two it is, and make them promise the same:
+Other modules use `reading()` or `writing()`. The first call in a process migrates the tables. Only this module and the
+migrations know which database it is. Both give the same guarantees:
 
-- what `writing` has committed survives kill -9 of the process and the loss of power;
-- writers take turns, so that what one has read is still true when it writes;
-- a reader waits for no writer, and sees one state of everything.
+- a committed `writing` transaction survives kill -9 of the process and loss of power;
+- `writing` transactions are serialized, so that what one has read is still true when it writes;
+- `reading` waits for no writer and sees a consistent snapshot.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from playground.store import folders, migrations
 
 log = logging.getLogger(__name__)
 FILE = "playground.db"
-BUSY_MS = 15_000  # as long as this one process waits for another's transaction
+BUSY_MS = 15_000  # timeout for another process's transaction
 CONNECT_S = 10
 _making = threading.RLock()
 WRITERS = 0x706C6179  # "play": the name of the lock that PostgreSQL's writers take
@@ -52,38 +52,38 @@ def path() -> Path:
 
 
 def url() -> str:
-    """Where the database is, in SQLAlchemy's form, password included: for `create`, and for no eye. See `shown`."""
+    """Return the database's URL with its password, for `create`. Never show it: see `display_url`."""
     return _url().render_as_string(hide_password=False)
 
 
-def shown() -> str:
-    """Where the database is, for people: without the password and without a query, which may hold one."""
-    where = _url()
+def display_url() -> str:
+    """Return SQLite's path or PostgreSQL's URL without password and query, which may hold one."""
+    address = _url()
     return (
-        str(where.database)
-        if where.get_backend_name() == "sqlite"
-        else str(where.set(drivername="postgresql", query={}))
+        str(address.database)
+        if address.get_backend_name() == "sqlite"
+        else str(address.set(drivername="postgresql", query={}))
     )
 
 
 def _url() -> URL:
-    asked = settings().database_url
-    if asked is None or not asked.get_secret_value().strip():
+    setting = settings().database_url
+    if setting is None or not setting.get_secret_value().strip():
         return URL.create("sqlite", database=str(path()))
     try:
-        found = sqlalchemy.make_url(asked.get_secret_value().strip())
+        url = sqlalchemy.make_url(setting.get_secret_value().strip())
     except (ArgumentError, ValueError):
-        found = None
-    if found is None or found.drivername not in POSTGRESQL:
+        url = None
+    if url is None or url.drivername not in POSTGRESQL:
         raise InvalidSettings(
             "PLAYGROUND_DATABASE_URL is not the address of a PostgreSQL database.",
             hint="Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or unset it for SQLite in the home folder.",
         )
-    return found.set(drivername="postgresql+psycopg")
+    return url.set(drivername="postgresql+psycopg")
 
 
 def version() -> str:
-    """What answers: "SQLite 3.50.7", "PostgreSQL 15.18". Raises StoreUnavailable."""
+    """Return name and version: "SQLite 3.50.7", "PostgreSQL 15.18". Raises StoreUnavailable."""
     with reading() as session:
         if session.get_bind().dialect.name == "sqlite":
             return f"SQLite {sqlite3.sqlite_version}"
@@ -91,62 +91,63 @@ def version() -> str:
 
 
 def exists() -> bool:
-    """Whether anything was ever stored. Lets a reader that expects nothing leave the disk untouched; a server is
-    there already."""
+    """Return whether the SQLite file exists, so that a reader need not create it; always True for a server."""
     return _url().get_backend_name() != "sqlite" or path().exists()
 
 
 def size() -> int:
-    """Bytes that results take: the database with what is not merged into it yet, and the files beside it."""
-    beside = folders.size(folders.runs())
+    """Return the bytes of all results: the database with its write-ahead log, and the folder of runs."""
+    folder_bytes = folders.size(folders.runs())
     if _url().get_backend_name() == "sqlite":
         files = (path().with_name(f"{FILE}{end}") for end in ("", "-wal"))
-        return beside + sum(file.stat().st_size for file in files if file.is_file())
+        return folder_bytes + sum(file.stat().st_size for file in files if file.is_file())
     with reading() as session:
-        asked = sqlalchemy.text("SELECT pg_database_size(current_database())")
-        return beside + int(session.execute(asked).scalar() or 0)
+        query = sqlalchemy.text("SELECT pg_database_size(current_database())")
+        return folder_bytes + int(session.execute(query).scalar() or 0)
 
 
 def engine() -> Engine:
-    """The engine of this moment's database, with its tables up to date."""
-    with _making:  # two threads that begin at once would else make two, and one would stay open unseen
+    """Return the engine of the database in the settings, with migrated tables."""
+    with _making:  # else two threads could create two engines at once
         return _engine(url())[0]
 
 
 @lru_cache(maxsize=8)
 def _engine(address: str) -> tuple[Engine, sqlite3.Connection | None]:
-    """The engine, and what keeps the write-ahead log there."""
-    made = create(address)
-    migrations.upgrade(made)
-    return made, _anchor(made.url.database) if made.dialect.name == "sqlite" else None
+    """Return the engine and, for SQLite, the connection that keeps the write-ahead log."""
+    engine = create(address)
+    migrations.upgrade(engine)
+    return engine, _anchor(engine.url.database) if engine.dialect.name == "sqlite" else None
 
 
 def _anchor(file: str | None) -> sqlite3.Connection:
-    """A connection that stays open. With the last one the log is removed, and the next reader has to make it again:
-    on a full disk it could not, and a job that filled the disk would end with an error of the store.
+    """Return a connection that stays open, because SQLite removes the log with the last one.
+
+    On a full disk the next reader could not create it again, and a job that filled the disk would end with an error of
+    the store instead of OutOfDisk.
     """
-    held = sqlite3.connect(file or ":memory:", check_same_thread=False)
-    held.execute("PRAGMA schema_version").fetchall()
-    return held
+    connection = sqlite3.connect(file or ":memory:", check_same_thread=False)
+    connection.execute("PRAGMA schema_version").fetchall()
+    return connection
 
 
 def create(address: str) -> Engine:
-    """An engine that does not look at the tables.
+    """Return an engine without migrating the tables.
 
-    Statements are logged without their parameters, which are what people wrote. SQLite has no pool: a connection costs
-    less than a thread's mistake.
+    Statements are logged without their parameters, which hold users' texts. SQLite has no pool: a connection is cheap,
+    and must not be shared between threads.
     """
-    where = sqlalchemy.make_url(address)
-    if where.get_backend_name() == "sqlite":
-        if where.database:
-            Path(where.database).parent.mkdir(parents=True, exist_ok=True)
-        made = sqlalchemy.create_engine(where, poolclass=NullPool, hide_parameters=True, json_serializer=_json)
-        event.listen(made, "connect", _connected)
+    parsed = sqlalchemy.make_url(address)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sqlalchemy.create_engine(parsed, poolclass=NullPool, hide_parameters=True, json_serializer=_json)
+        event.listen(engine, "connect", _configure)
     else:
         rules = {"lock_timeout": BUSY_MS, "synchronous_commit": "on", "timezone": "UTC"}
-        made = sqlalchemy.create_engine(
-            where,
-            pool_pre_ping=True,  # the server may have been restarted since
+        engine = sqlalchemy.create_engine(
+            parsed,
+            pool_pre_ping=True,  # the server may have been restarted
             hide_parameters=True,
             json_serializer=_json,
             connect_args={
@@ -155,30 +156,30 @@ def create(address: str) -> Engine:
                 "options": " ".join(f"-c {name}={value}" for name, value in rules.items()),
             },
         )
-    event.listen(made, "begin", _begin)
-    return made
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
-def _connected(connection: sqlite3.Connection, _: Any) -> None:
-    """Rules of one connection. WAL is the file's own property, and set where it is made."""
-    connection.isolation_level = None  # else the driver begins transactions by its own rules
-    # FULL: a commit is on the disk before it is told. With WAL some builds of SQLite would take NORMAL.
-    # A log that is emptied after every commit is written from its start again: that works on a full disk too.
+def _configure(connection: sqlite3.Connection, _: Any) -> None:
+    """Set the pragmas of a connection. WAL mode is stored in the file and set by the migrations."""
+    connection.isolation_level = None  # else the driver begins transactions by itself
+    # FULL: a commit returns when it is on the disk. With WAL some builds of SQLite default to NORMAL.
+    # A log that is checkpointed after every commit is overwritten from its start, which works on a full disk too.
     for rule in (f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "synchronous=FULL", "wal_autocheckpoint=1"):
         connection.execute(f"PRAGMA {rule}")
 
 
 def _begin(connection: Connection) -> None:
-    """A writer takes its lock at once: one that read first could not get it later without starting over."""
+    """Begin a transaction; a writer takes its lock at once, because upgrading a read lock can fail."""
     writes = connection.get_execution_options().get("writes", False)
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-    elif writes:  # held until the end of the transaction, whose statements then see what the one before committed
+    elif writes:  # held until the end of the transaction, so that its statements see the previous writer's commit
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
 
 
 def _json(value: Any) -> str:
-    """As every database takes it: what is not a number (NaN, infinity) is null."""
+    """Return JSON with null for NaN and infinity, which PostgreSQL refuses."""
     try:
         return json.dumps(value, allow_nan=False)
     except ValueError:
@@ -189,26 +190,26 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
-    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: _finite(element) for key, element in value.items()}
+    return [_finite(element) for element in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """A session that sees one state of everything. What it returns stays usable after it. Raises StoreUnavailable."""
-    with _sentences():
-        made = engine()
-        if made.dialect.name != "sqlite":
-            made = made.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with Session(made, expire_on_commit=False) as session:
+    """Yield a session with a consistent snapshot. Its objects stay usable afterwards. Raises StoreUnavailable."""
+    with _translated_errors():
+        bind = engine()
+        if bind.dialect.name != "sqlite":
+            bind = bind.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with Session(bind, expire_on_commit=False) as session:
             yield session
 
 
 @contextmanager
 def writing() -> Iterator[Session]:
-    """A session that writes; committed at the end, rolled back on an error. Raises StoreUnavailable."""
+    """Yield a session that writes; commits at the end, rolls back on an error. Raises StoreUnavailable."""
     with (
-        _sentences(),
+        _translated_errors(),
         Session(engine().execution_options(writes=True), expire_on_commit=False) as session,
         session.begin(),
     ):
@@ -216,8 +217,8 @@ def writing() -> Iterator[Session]:
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
-    """Raise StoreUnavailable for a database that cannot be used now. Nothing of its address is in the message."""
+def _translated_errors() -> Iterator[None]:
+    """Raise StoreUnavailable for a database that cannot be used. The message does not contain its URL."""
     try:
         yield
     except (OperationalError, InterfaceError, PoolExhausted) as error:
@@ -242,8 +243,7 @@ def _unavailable(error: Exception) -> StoreUnavailable:
 
 
 def _is_foreign(error: Exception) -> bool:
-    """Whether this is no database, or one with other tables: a statement named one that is missing, or made one that
-    is there already."""
+    """Return whether the file is no database, or has other tables: one is missing or exists already."""
     original = getattr(error, "orig", None)
     if isinstance(original, sqlite3.Error):  # SQLITE_ERROR is the statement's fault; a full disk or a lock has its own
         return original.sqlite_errorcode in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB)

@@ -189,7 +189,7 @@ def test_a_failed_write_leaves_nothing(home: Path) -> None:
 @on_postgresql
 def test_nobody_reads_the_password(home: Path, postgres: Server, caplog: pytest.LogCaptureFixture) -> None:
     assert postgres.password in database.url() and database.version().startswith("PostgreSQL ")
-    assert postgres.password not in repr(settings()) + database.shown() + repr(database.engine())
+    assert postgres.password not in repr(settings()) + database.display_url() + repr(database.engine())
     with caplog.at_level("DEBUG"), pytest.raises(ProgrammingError) as broken, database.writing() as session:
         session.execute(text("SELECT FROM WHERE a = :a"), {"a": "a private prompt"})
     assert "a private prompt" not in str(broken.value) and postgres.password not in caplog.text + str(broken.value)
