@@ -1,4 +1,4 @@
-"""Files that are complete or not there, and on the disk."""
+"""Atomic and durable writes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
-    """Write a file aside, bring it to the disk, and only then give it its name. Raises OSError, and leaves nothing.
+    """Write a file atomically: write a temporary file, sync it to the disk, then rename it. Creates the folder.
 
-    What had the name before is replaced; the folder is made. Several processes may write one file at once: the last
-    one's stays. `mode` is what it is made with, less the umask.
+    Replaces an existing file. If several processes write the same file, the last one wins. `mode` is reduced by the
+    umask. Raises OSError, and then leaves no temporary file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -27,7 +27,7 @@ def write_whole(path: Path, content: str | bytes, mode: int = 0o666) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Sync a file, or the entries of a folder, to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

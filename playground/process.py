@@ -1,16 +1,16 @@
-"""Child processes: how they are started, asked, ended, and known again.
+"""Start child processes, read their results, end them, and identify processes across restarts.
 
-A child never inherits a key. `run` is for work with progress that can be cancelled, `ask` for one answer.
+A child never inherits a key. `run` is for work with progress that can be cancelled, `ask` for a single result.
 
-`briefly` and `wait_briefly` say how the threads of torch wait for each other in a job. Hundreds of times in a layer
-they meet, and libgomp lets who is first spin for 300,000 rounds: 17 ms where a round is the `pause` of a new Intel
-core. Beside anything else that keeps a core busy the one waited for is not running, and all of them spin for nothing.
-Asleep at once (`OMP_WAIT_POLICY=PASSIVE`) is safe and slow: each meeting is a sleep and a waking. So a job spins for a
-twentieth of a millisecond, which outlasts most meetings: as fast as spinning on a quiet machine, and no slower than
+`briefly` and `wait_briefly` set how torch's threads wait at a barrier in a job. There are hundreds of barriers in a
+layer, and libgomp spins at each for up to 300,000 rounds: 17 ms where a round is the `pause` of a new Intel core. If
+another process keeps a core busy, the thread waited for is not running, and the others spin in vain. Sleeping at once
+(`OMP_WAIT_POLICY=PASSIVE`) is safe but slow, because each barrier then costs a sleep and a wake-up. So a job spins for
+a twentieth of a millisecond, longer than most barriers take: as fast as spinning on an idle machine, and no slower than
 sleeping on a busy one (docs/measurements.md).
 
-`sweep_orphans` ends engine processes that outlived a crashed app. Every engine also watches its standard input and ends
-with it. This is for what a kill -9 in the wrong moment leaves: a worker whose launcher is gone.
+`sweep_orphans` ends engine processes that outlived a crashed app. An engine ends when its standard input closes; this
+is for what a kill -9 at the wrong moment leaves: a worker whose launcher is gone.
 """
 
 from __future__ import annotations
@@ -43,18 +43,21 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 PAGE_SECRETS = {"PLAYGROUND_OWNER_TOKEN", "OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET"}
 DATABASE_URL = "PLAYGROUND_DATABASE_URL"  # may hold a password
-_WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # what a user may have said
+_WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # a user's own values are kept
 _BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
 _added_variables: dict[str, str] = {}  # by `wait_briefly`, in this process
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """`python -m module arguments`, with the interpreter that runs this."""
+    """Return the command `python -m module arguments` with the current interpreter."""
     return [sys.executable, "-m", module, *arguments]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Of a child that runs a module of this program, from whatever folder: this process's without keys, and `more`."""
+    """Return the environment of a child that runs a module of this program: this one's without keys, plus `more`.
+
+    PYTHONPATH makes it independent of the working directory.
+    """
     root = str(Path(__file__).resolve().parents[1])
     paths = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     return {**without_keys(os.environ), "PYTHONPATH": paths, **more}
@@ -69,12 +72,13 @@ def ask(
     message: str = "",
     **more: str,
 ) -> T:
-    """Run a module of this program and `read` the JSON in the last line that it prints.
+    """Run a module of this program and return `read` of the JSON in the last line of its output.
 
-    message  its standard input
-    more     of its environment
+    late, failed  messages of the error after a timeout, and for other failures
+    message       its standard input
+    more          added to its environment
 
-    Raises EngineUnavailable: `late` after `timeout_s`, `failed` with the child's last words otherwise.
+    Raises EngineUnavailable after `timeout_s`, or with the last line of standard error if there is no such JSON.
     """
     try:
         child = subprocess.run(
@@ -105,7 +109,7 @@ def run(
 ) -> dict[str, Any]:
     """Run `python -m module arguments` and return its `result`; `what` names the work in errors.
 
-    `message` is one line on its standard input, for what no list of processes may show. The
+    `message` is a line on its standard input, for secrets, which a list of processes would show in arguments. The
     child prints `{"stage", "done", "total", "unit"}` lines, then `{"result"}` or an error body. Raises the
     child's typed error, Cancelled, or CatalogError with the last log lines.
     """
@@ -132,7 +136,7 @@ def run(
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """End the child whatever it is doing: politely first, so that it removes its partial files."""
+    """End the child with SIGTERM, so that it removes its partial files, and with SIGKILL after GRACE_S."""
     if child.poll() is None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(POLL_S)
@@ -149,8 +153,8 @@ def _end(child: subprocess.Popen[str]) -> None:
 
 
 def _send(stdin: IO[str], message: str) -> None:
-    """The pipe stays open: its end tells the child that this process is gone."""
-    with contextlib.suppress(BrokenPipeError):  # a child that ended already says why
+    """Send a line to the child. The pipe stays open: the child ends when it closes."""
+    with contextlib.suppress(BrokenPipeError):  # the child has ended; its error is read from standard output
         stdin.write(f"{message}\n")
         stdin.flush()
 
@@ -189,18 +193,18 @@ def _pump(stream: IO[str], lines: queue.Queue[str | None]) -> None:
 
 
 def say(message: dict[str, Any]) -> None:
-    """Print one message for the parent (used by the children)."""
+    """Print a message as a JSON line for the parent. Called in the child."""
     print(json.dumps(message), flush=True)
 
 
 def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child process: without what holds a key, an endpoint's, the page's own or the database's."""
+    """Return the environment without variables that hold keys: of endpoints, of the page, of the database."""
     hidden = _key_variables() | PAGE_SECRETS | {DATABASE_URL}
     return {name: value for name, value in environment.items() if name not in hidden}
 
 
 def _key_variables() -> set[str]:
-    """The variables that the owner's endpoints take their keys from, as `models.endpoints` stores them."""
+    """Return the environment variables that hold keys of endpoints, from the file of `models.endpoints`."""
     path = settings().data / "endpoints.json"
     try:
         return {str(raw.get("key_env", "")) for raw in json.loads(path.read_bytes())["endpoints"].values()}
@@ -213,11 +217,11 @@ def _key_variables() -> set[str]:
 
 @cache
 def process_table() -> str:
-    """Where a process number means what it means here: one boot and, on Linux, one PID namespace (a container).
+    """Return an id of the process table: of this boot and, on Linux, of the PID namespace (a container).
 
-    What was noted under another table counts as gone. After a reboot, or in the next container on the same volume, it
-    is. A process of a second container or machine that uses one home at the same time cannot be seen from here: a home
-    belongs to one table at a time.
+    A process recorded under another table counts as ended, which is true after a reboot or in the next container on
+    the same volume. Processes of a second container or machine on the same home are not visible: a home must be used
+    from one table at a time.
     """
     if sys.platform == "linux":
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -227,11 +231,10 @@ def process_table() -> str:
 
 
 def process_identity(pid: int) -> str:
-    """Which process has this number: "TABLE START", a text that no other process has and that setting the clock does
-    not change. "" for none, and for one that ended and is not collected yet.
+    """Return "TABLE START", which identifies the process with this PID uniquely; "" for none and for a zombie.
 
-    START is field 22 of /proc/PID/stat, in ticks since the boot (proc_pid_stat(5)); where there is no /proc, the date
-    that the kernel wrote down at the start. psutil's create_time() adds the boot's date, which moves with the clock.
+    START is field 22 of /proc/PID/stat, in ticks since the boot (proc_pid_stat(5)); without /proc, the start date that
+    ps prints. psutil's create_time() adds the date of the boot, which changes when the clock is set.
     """
     if sys.platform != "linux":
         return _identity_by_ps(pid)
@@ -255,19 +258,19 @@ def _identity_by_ps(pid: int) -> str:
 
 
 def briefly(environment: Mapping[str, str]) -> dict[str, str]:
-    """What to add to the environment of a process that works like a job, unless the user has said how to wait."""
+    """Return the variables to add to a process that works like a job; {} if the user has set one of them."""
     return {} if any(name in environment for name in _WAIT_VARIABLES) else dict(_BRIEFLY)
 
 
 def wait_briefly() -> None:
-    """In this process. It is read when torch is loaded, so it has to come before that."""
+    """Set the variables of `briefly` in this process. Call it before torch is imported, which reads them."""
     variables = briefly(os.environ)
     _added_variables.update(variables)
     os.environ.update(variables)
 
 
 def as_user_said(environment: Mapping[str, str]) -> dict[str, str]:
-    """Without what `wait_briefly` added: an engine that a job starts is to be as fast as one that the page starts."""
+    """Return the environment without what `wait_briefly` added, for an engine that a job starts."""
     return {name: value for name, value in environment.items() if name not in _added_variables}
 
 
@@ -275,7 +278,7 @@ def as_user_said(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def note_process_group(pid: int, name: str) -> Path:
-    """Write down that this app started the process group `pid`. Returns the note, to be removed when it has ended."""
+    """Record that this app started the process group `pid`. Return the file, to be removed when the group has ended."""
     path = settings().running / f"{pid}.json"
     body = {
         "name": name,
@@ -289,7 +292,7 @@ def note_process_group(pid: int, name: str) -> Path:
 
 
 def sweep_orphans() -> list[str]:
-    """End every noted process group whose app is gone. Returns the names of those that were still running."""
+    """End every recorded process group whose app is gone. Return the names of those that were still running."""
     ended = []
     folder = settings().running
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
@@ -315,9 +318,9 @@ def sweep_orphans() -> list[str]:
 
 
 def _members_of(pgid: int, identity: str) -> list[psutil.Process]:
-    """This user's living members of a noted process group; none where the number is another process's by now.
+    """Return this user's living members of a recorded process group; [] if its number has been reused.
 
-    While one of them lives, the kernel gives their group's number to nobody else, whether its leader lives or not.
+    The kernel does not reuse a group's number while a member lives, even if its leader has ended.
     """
     if process_identity(pgid) not in ("", identity) or not identity.startswith(f"{process_table()} "):
         return []
@@ -330,6 +333,6 @@ def _members_of(pgid: int, identity: str) -> list[psutil.Process]:
 
 
 def end_group(pgid: int, number: int = signal.SIGKILL) -> None:
-    """Signal a whole process group; one that is gone is fine."""
+    """Send a signal to a process group; does nothing if it is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pgid, number)

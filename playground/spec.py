@@ -1,6 +1,6 @@
-"""The base of all that can be asked for: one frozen model for form, API, command line, MCP and the row of a job.
+"""The base class of all requests: one frozen model for form, API, command line, MCP and stored job.
 
-What does not fit is an InvalidRequest that names the field and says what is allowed.
+Invalid values raise InvalidRequest, which names the field and says what is allowed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 from playground.errors import InvalidRequest
 from playground.formatting import did_you_mean
 
-SHOWN = 40  # characters of a wrong value
+SHOWN = 40  # characters of an invalid value in a message
 Whole = Annotated[int, Field(strict=True)]  # neither "3", 3.0 nor True
 
 
@@ -35,16 +35,16 @@ class Spec(BaseModel):
 
     @classmethod
     def from_stored(cls, raw: Mapping[str, Any]) -> Self:
-        """Read a row of any version; fields that this one does not know are left out. Raises InvalidRequest."""
+        """Read a stored spec of any version; unknown fields are ignored. Raises InvalidRequest."""
         return cls.model_validate(raw, extra="ignore")
 
     def changed(self, **values: Any) -> Self:
-        """The same with other values, checked again."""
+        """Return a copy with other values, validated again. Raises InvalidRequest."""
         return type(self).model_validate({**dict(self), **values})
 
 
 def invalid(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
-    """The first thing that is wrong: which field, its value, and what is allowed instead."""
+    """Return the error for the first invalid field: its name, its value, and what is allowed."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = first["loc"]
     if not place:
@@ -62,7 +62,7 @@ def invalid(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
 
 
 def allowed(model: type[BaseModel], field: str) -> str:
-    """What a field may be, from its type and bounds: "It is a whole number from 16 to 4,096."; "" for any value."""
+    """Return what a field allows, from its JSON schema: "It is a whole number from 16 to 4,096."; "" for any value."""
     schema = model.model_json_schema(mode="validation")
     field_schema = schema.get("properties", {}).get(field, {})
     choices = [choice for choice in field_schema.get("anyOf", [field_schema]) if choice.get("type") != "null"]

@@ -1,20 +1,19 @@
-"""One variant against the reference on one task, item by item: what was lost, and whether that can be told from luck.
+"""Paired comparison of a variant with the reference on a task: differences, intervals, tests and power.
 
-Both sides answered the same items, so all of it is paired. Scores of an item are 0 or 1, or graded. Power as in Miller,
-Adding Error Bars to Evals, https://arxiv.org/abs/2411.00640; flips as in https://arxiv.org/abs/2407.09141.
+Both were scored on the same items, so all statistics are paired. Scores of an item are 0 or 1, or graded. Power as in
+Miller, Adding Error Bars to Evals, https://arxiv.org/abs/2411.00640; flips as in https://arxiv.org/abs/2407.09141.
 
-Items of a cluster (questions about one passage, tokens of one document) share their luck, so the cluster is the unit
-that uncertainty is counted in, as in Miller. Where items stand alone, each is a cluster of one.
+Scores within a cluster (questions about one passage, tokens of one document) are correlated, so the cluster is the unit
+of resampling and of standard errors, as in Miller. An independent item is a cluster of one.
 
 95 % intervals of the mean difference resample clusters. A percentile interval is too narrow for few clusters
 (simulated: 87 % coverage with 10 conversations of varying size, 92 % with 20, BCa no better), so its percentiles are
-moved outwards as far as Student's t demands (Hesterberg 2015, https://doi.org/10.1080/00031305.2015.1089789, section
-3.4): 94 to 95 %. Student's t is computed without scipy, which would cost the page's process more memory than the page
-does.
+moved outwards by Student's t (Hesterberg 2015, https://doi.org/10.1080/00031305.2015.1089789, section 3.4): 94 to 95 %.
+Student's t is computed without scipy, which would more than double the memory of the page's process.
 
-Resampling knows nothing of what was not seen: with no changed item its interval is [0, 0], a certainty that n items
-cannot give, and with a handful it covers as little as 72 %. So below CHANGED changed clusters the interval is Tango's
-score interval for paired proportions, which at no change is ± 3.84 / (n + 3.84).
+The bootstrap fails with few changed items: with none its interval is [0, 0], and with a handful it covers as little as
+72 %. So below CHANGED changed clusters the interval is Tango's score interval for paired proportions, which without any
+change is ± 3.84 / (n + 3.84).
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from playground.metrics.verdict import LEVEL, Verdict, judge
 POWER = 0.8
 Z_LEVEL = NormalDist().inv_cdf(1 - LEVEL / 2)
 Z_POWER = NormalDist().inv_cdf(POWER)
-CHANGED = 10  # clusters in which an item's score changed; from here on resampling covers what it says
+CHANGED = 10  # clusters in which an item's score changed; from here on the bootstrap has its nominal coverage
 RESAMPLES = 10_000
 Z = NormalDist().inv_cdf(0.975)
-DISTINCT = 64  # kinds of clusters up to which counting them is cheaper than drawing them one by one
+DISTINCT = 64  # distinct clusters up to which a multinomial draw of their counts is cheaper than drawing each
 DRAWN = 1 << 22  # drawn clusters held at a time, 8 bytes each
 Floats = npt.NDArray[np.float64]
 
@@ -78,11 +77,13 @@ def paired(
     higher_is_better: bool = True,
     graded: bool | None = None,
 ) -> Paired:
-    """Compare two scores an item; `graded` None: unless all are 0 or 1. Raises ValueError when they do not pair up.
+    """Compare the variant's scores with the reference's, item by item. Raises ValueError if the shapes differ.
 
-    Better or worse is said only where the interval leaves out 0 and, of right and wrong answers, McNemar's test agrees.
-    Each comparison is made at the 5 % level by itself: nothing is corrected for their number, so of twenty tasks and
-    variants that lost nothing, up to one is called different by luck.
+    graded  whether scores are graded; None: unless all are 0 or 1
+
+    The verdict is better or worse only if the interval excludes 0 and, for scores of 0 and 1, McNemar's test agrees.
+    The 5 % level holds for each comparison by itself, without correction for multiple comparisons: of twenty
+    comparisons without a real difference about one is called different by chance.
     """
     before, after = np.asarray(reference, dtype=float), np.asarray(other, dtype=float)
     if before.shape != after.shape:
@@ -118,20 +119,20 @@ def _recovery(reference: float, score: float, higher_is_better: bool) -> float |
 
 
 def mcnemar_exact(lost: int, won: int) -> float:
-    """Two-sided p of so uneven a split of the flips, were each as likely a loss as a gain; 1 without any flip."""
+    """Return the two-sided p-value of McNemar's exact test; 1 without any flip."""
     flips, ways, tail = lost + won, 1, 0
     for k in range(min(lost, won) + 1):
-        tail += ways  # whole numbers: nothing rounds, however many flips there are
+        tail += ways  # integers, so that nothing is rounded
         ways = ways * (flips - k) // (k + 1)
     return min(1.0, 2 * tail / (1 << flips))
 
 
 def smallest_drop(n: float, discordance: float) -> float:
-    """The loss of score, 0 to 1, that `n` items that stand alone show with 80 % power at the 5 % level.
+    """Return the smallest loss of score, 0 to 1, that `n` independent items detect with 80 % power at the 5 % level.
 
     Solves n = (z₁√π + z₂√(π - δ²))² / δ² for δ, with π the share of items whose correctness changes. A loss of δ
-    changes at least that share, so where few items changed (or none, when the formula would promise a loss of 0 to be
-    seen) π is δ itself. 1 where even losing all of it would not show.
+    changes at least that share, so if fewer items changed than δ (or none, where the formula would give 0), π is δ
+    itself. 1 if even the loss of every item would not be detected.
     """
     by_spread = _drop_by_spread(n, discordance)
     if 0 < by_spread <= discordance:
@@ -142,7 +143,7 @@ def smallest_drop(n: float, discordance: float) -> float:
 
 
 def _drop_by_spread(n: float, mean_square: float) -> float:
-    """The same of scores whose change has this mean square: of right and wrong answers, the discordance."""
+    """Return the smallest loss for scores whose change has this mean square: for scores of 0 and 1 the discordance."""
     under = max(n + Z_POWER**2 - Z_LEVEL**2, 0.0)
     return math.sqrt(mean_square) * (Z_LEVEL * math.sqrt(n) + Z_POWER * math.sqrt(under)) / (n + Z_POWER**2)
 
@@ -160,9 +161,9 @@ def _smallest_drop(before: Floats, after: Floats, clusters: npt.ArrayLike | None
 
 
 def quantile(probability: float, freedom: float) -> float:
-    """The value below which t lies with `probability`, of 0.5 to 0.99. `freedom` is at least 1, whole or not.
+    """Return the quantile of Student's t at `probability`, 0.5 to 0.99, with `freedom` ≥ 1 degrees, also fractional.
 
-    Exact for one and two degrees of freedom, within 4 % between them and within 2 % from there on.
+    Exact for one and two degrees of freedom, within 4 % between them and within 2 % above.
     """
     if probability == 0.5 or freedom >= 3:
         return _expansion(probability, freedom)
@@ -197,9 +198,9 @@ def difference_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float] | None:
-    """Of mean(other - reference), by the method that holds; None where nothing can be said.
+    """Return the 95 % interval of mean(other - reference), by score interval or bootstrap: see the module.
 
-    That is so with a single item or cluster of scores outside 0 to 1: how far the next one may lie is unknown.
+    None for a single item or cluster with scores outside 0 to 1, whose variance is unknown.
     """
     difference = other - reference
     if bounded(reference, other) and changed_clusters(difference, clusters) < CHANGED:
@@ -213,15 +214,15 @@ def difference_interval(
 
 
 def bounded(reference: Floats, other: Floats) -> bool:
-    """Whether all scores lie between 0 and 1, so that no difference exceeds 1."""
+    """Return whether all scores are between 0 and 1, so that no difference exceeds 1."""
     return bool(min(reference.min(), other.min()) >= 0 and max(reference.max(), other.max()) <= 1)
 
 
 def effective_items(reference: Floats, other: Floats, clusters: npt.ArrayLike | None = None) -> float:
-    """Items that stand alone and would be worth as much.
+    """Return the effective sample size: the number of independent items with the same precision.
 
-    Few changed items tell little of how changes cluster; how right answers cluster stands in for it, and where all
-    answers are right, or all wrong, each cluster counts as one item.
+    With few changed items their clustering cannot be estimated, so that of the reference's scores is used if it is
+    stronger; if all scores of the reference are equal and none changed, each cluster counts as one item.
     """
     difference = other - reference
     if clusters is None:
@@ -235,7 +236,7 @@ def effective_items(reference: Floats, other: Floats, clusters: npt.ArrayLike | 
 
 
 def changed_clusters(difference: Floats, clusters: npt.ArrayLike | None = None) -> int:
-    """Clusters in which any item's score changed."""
+    """Return the number of clusters in which any item's score changed."""
     return int(np.count_nonzero(clustered(np.abs(difference), clusters).sums))
 
 
@@ -256,7 +257,9 @@ def paired_bootstrap(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float]:
-    """Expanded percentile interval of mean(other - reference), over resampled clusters. Raises ValueError below two.
+    """Return the expanded percentile interval of mean(other - reference) over resampled clusters.
+
+    Raises ValueError for fewer than two clusters.
 
     scipy.stats.bootstrap resamples items, not clusters of varying size, and would bring scipy into the page's process.
     """
@@ -271,7 +274,7 @@ def paired_bootstrap(
 
 
 def _means(clustered_means: Clustered, random: np.random.Generator, resamples: int) -> Floats:
-    """The mean of each resample of as many clusters. Both ways draw from the same distribution."""
+    """Return the mean of each of `resamples` resamples of the clusters. Both branches have the same distribution."""
     clusters, counts = np.unique(np.stack([clustered_means.sums, clustered_means.sizes]), axis=1, return_counts=True)
     count = len(clustered_means.sums)
     if len(counts) <= DISTINCT:
@@ -286,10 +289,10 @@ def _means(clustered_means: Clustered, random: np.random.Generator, resamples: i
 
 
 def score_interval(lost: float, won: float, n: float, quantile: float = Z) -> tuple[float, float]:
-    """Of (won - lost) / n, for paired proportions: Tango 1998, https://pubmed.ncbi.nlm.nih.gov/9595618/
+    """Return Tango's interval of (won - lost) / n for paired proportions, https://pubmed.ncbi.nlm.nih.gov/9595618/
 
-    All differences that the score test does not reject. Counts may be fractions: sums of graded changes, or items
-    discounted for clustering.
+    It holds all differences that the score test does not reject. Counts may be fractional: sums of graded changes, or
+    counts reduced for clustering.
     """
     estimate = (won - lost) / n
     low = -1.0 if estimate <= -1 else _crossing(lambda d: _score(lost, won, n, d) - quantile, -1.0, estimate)
@@ -298,7 +301,7 @@ def score_interval(lost: float, won: float, n: float, quantile: float = Z) -> tu
 
 
 def _score(lost: float, won: float, n: float, difference: float) -> float:
-    """Tango's statistic: standard normal if `difference` is the true one."""
+    """Return Tango's statistic, standard normal if `difference` is the true one."""
     a, b = 2 * n, (2 * n - won + lost) * difference - won - lost
     c = -lost * difference * (1 - difference)
     share_lost = (math.sqrt(max(b * b - 4 * a * c, 0.0)) - b) / (2 * a)  # most likely, given `difference`
@@ -308,7 +311,7 @@ def _score(lost: float, won: float, n: float, difference: float) -> float:
 
 
 def _crossing(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function of the difference crosses zero, to 1e-15."""
+    """Return where a decreasing function of the difference crosses zero, to 1e-15."""
     for _ in range(52):
         middle = (low + high) / 2
         low, high = (middle, high) if falling(middle) > 0 else (low, middle)
@@ -320,7 +323,7 @@ def _crossing(falling: Callable[[float], float], low: float, high: float) -> flo
 
 @dataclass(frozen=True, slots=True)
 class Clustered:
-    """What a mean over items needs to know of each cluster: the sum of its values, and how many they are."""
+    """The sum and the number of the values of each cluster, both of shape [clusters]."""
 
     sums: Floats
     sizes: Floats
@@ -331,12 +334,12 @@ class Clustered:
 
     @property
     def effective(self) -> float:
-        """Clusters of equal size that would be worth as much: Kish's (Σ m)² / Σ m²."""
+        """Return the effective number of clusters, Kish's (Σ m)² / Σ m²."""
         return float(self.sizes.sum() ** 2 / (self.sizes @ self.sizes))
 
     @property
     def stderr(self) -> float | None:
-        """Of the mean, robust to what happens inside a cluster; None with a single cluster.
+        """Return the cluster-robust standard error of the mean; None with a single cluster.
 
         Liang and Zeger's estimator for a ratio of sums, times G/(G-1); of clusters of one it is s/√n.
         """
@@ -348,7 +351,11 @@ class Clustered:
 
 
 def clustered(values: npt.ArrayLike, clusters: npt.ArrayLike | None = None) -> Clustered:
-    """`clusters` names the cluster of each value; None: each stands alone. Raises ValueError."""
+    """Return the values by cluster. Raises ValueError.
+
+    values    finite numbers of shape [n]
+    clusters  the cluster's name of each value, shape [n]; None: each value is its own cluster
+    """
     array = np.asarray(values, dtype=float)
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise ValueError("values must be a non-empty list of finite numbers")
@@ -363,15 +370,15 @@ def clustered(values: npt.ArrayLike, clusters: npt.ArrayLike | None = None) -> C
 
 
 def mean_stderr(values: npt.ArrayLike, clusters: npt.ArrayLike | None = None) -> tuple[float, float | None]:
-    """Mean and its standard error, clustered where `clusters` are given; the error of a single cluster is None."""
+    """Return the mean and its standard error, cluster-robust with `clusters`; the error of a single cluster is None."""
     means = clustered(values, clusters)
     return means.mean, means.stderr
 
 
 def design_effect(values: npt.ArrayLike, clusters: npt.ArrayLike | None = None) -> float:
-    """By how much clustering multiplies the variance of the mean, at least 1; n over it is what the items are worth.
+    """Return the factor by which clustering increases the variance of the mean, at least 1.
 
-    1 with a single cluster or without variation: neither can tell.
+    1 with a single cluster or without variation, where it cannot be estimated.
     """
     stderr, stderr_unclustered = clustered(values, clusters).stderr, clustered(values).stderr
     return max(1.0, (stderr / stderr_unclustered) ** 2) if stderr and stderr_unclustered else 1.0

@@ -19,7 +19,7 @@ BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
 
 @pytest.fixture(autouse=True)
 def nobody_said(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(process, "_said", {})
+    monkeypatch.setattr(process, "_added_variables", {})
     before = {name: os.environ.pop(name, None) for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     yield
     for name, value in before.items():
