@@ -165,9 +165,9 @@ def test(name: Name) -> None:
                 if isinstance(update, Progress):
                     status.update(escape(update.stage))
                 elif update.loaded:
-                    out.print(escape(f"{update.loaded.id}: {update.learned}"), highlight=False, soft_wrap=True)
+                    out.print(escape(f"{update.loaded.id}: {update.loaded_text}"), highlight=False, soft_wrap=True)
                 else:
-                    out.print(escape(f"{name} ({update.host}) answers: {update.said}"), highlight=False)
+                    out.print(escape(f"{name} ({update.host}) answers: {update.models_text}"), highlight=False)
                     for model in (update.models or ())[:20]:
                         out.print(escape(f"  @{name}/{model}"), highlight=False, soft_wrap=True)
     finally:

@@ -377,8 +377,8 @@ def _row(endpoint: Endpoint, trial: TrialThread | None) -> dict[str, Any]:
         if not ids and endpoint.model:
             ids = [f"@{endpoint.name}/{endpoint.model}"]
         row |= {
-            "said": state.trial.said,
-            "learned": state.trial.learned,
+            "said": state.trial.models_text,
+            "learned": state.trial.loaded_text,
             "models": ids[:MAX_MODELS],
             "more": len(ids[MAX_MODELS:]),
         }

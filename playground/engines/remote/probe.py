@@ -1,4 +1,4 @@
-"""Try an endpoint: ask it for its models and, where it is clear which is meant, for two tokens."""
+"""Test an endpoint: request its list of models and, if its model is known, two tokens."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from playground.models import endpoints
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What an endpoint answered.
+    """The result of a test.
 
-    models  what it says it serves; None where it does not say
-    loaded  what the two tokens told; None where none were asked for
+    models  ids of the models that the endpoint lists; None if it has no list
+    loaded  facts from the two tokens; None if they were not requested
     """
 
     name: str
@@ -25,22 +25,23 @@ class Trial:
     loaded: Loaded | None = None
 
     @property
-    def said(self) -> str:
+    def models_text(self) -> str:
+        """Return the number of listed models as text."""
         count = len(self.models or ())
         return "it does not list its models" if self.models is None else f"{count} model{'' if count == 1 else 's'}"
 
     @property
-    def learned(self) -> str:
-        """How its model is asked, in words; "" where that was not tried."""
+    def loaded_text(self) -> str:
+        """Return how requests are sent to its model, and the context length; "" if no tokens were requested."""
         if self.loaded is None:
             return ""
         return self.loaded.kernel + (f", context {self.loaded.context:,}" if self.loaded.context else "")
 
 
 def try_out(engine: RemoteEngine, name: str, is_stopped: IsCancelled) -> Iterator[Progress | Trial]:
-    """Ask the endpoint called `name`: what it serves, then that again with what was learned from two tokens.
+    """Test the endpoint called `name`. Yields progress, the trial with its models, then the trial with `loaded`.
 
-    Raises the typed error of whatever is wrong with it, Cancelled.
+    Raises UnknownModel, EngineError of the failed request, Cancelled.
     """
     endpoint = endpoints.find(name)
     yield Progress(f"Asking {endpoint.host}")
