@@ -1,8 +1,8 @@
 """Run the host: `python -m playground.engines.host --fd N`, or `--port N` by hand.
 
-The parent binds the socket and passes it (no port can be taken in between), passes the key in PLAYGROUND_ENGINE_KEY,
-and holds the other end of standard input: when the parent is gone, however it went, the pipe closes and so does this
-process. A process group leader of its own, so that Ctrl+C in the terminal reaches the parent first.
+The parent binds the socket and passes it, so that no other process can take the port, passes the key in
+PLAYGROUND_ENGINE_KEY, and holds the other end of standard input: when the parent ends, the pipe closes and this process
+exits. It leads its own process group, so that Ctrl+C in the terminal reaches the parent first.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ def main() -> None:
 
 
 class _Once(logging.Filter):
-    """Says each sentence once: bitsandbytes repeats one per int8 product, and would push all else out of the log."""
+    """Logs each message once: bitsandbytes repeats a warning for every int8 product."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        fresh = record.getMessage() not in self._said
-        self._said.add(record.getMessage())
+        fresh = record.getMessage() not in self._logged
+        self._logged.add(record.getMessage())
         return fresh
 
 
 def _serve(listener: socket.socket) -> int:
-    """Until a signal, or until the decode thread has died; the exit code."""
+    """Serve until a signal or until the decode thread fails. Return the exit code."""
     import uvicorn
 
     from playground.engines.host.imports import without_sklearn
@@ -68,7 +68,7 @@ def _serve(listener: socket.socket) -> int:
 
     def died() -> None:
         nonlocal code
-        code, server.should_exit = 1, True  # the app sees that the engine died, and says so
+        code, server.should_exit = 1, True  # the app notices the exit and reports it
 
     engine.start()
     asyncio.run(server.serve(sockets=[listener]))

@@ -1,6 +1,6 @@
-"""One generation in progress: its forward passes, its text, and a clock of its own.
+"""A generation in progress: its forward passes, its text and its clock.
 
-The clock stands still while another generation holds the device, so that neither slows the other's numbers.
+The clock is paused while another generation uses the device, so that concurrent generations measure their own speed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Emit = Callable[[Progress | Token | Finish | PlaygroundError], None]
 
 
 def validate(request: Generation, resident: Resident) -> None:
-    """Raises InvalidRequest, or ContextOverflow with both numbers."""
+    """Raise InvalidRequest for an empty prompt or an unknown id, ContextOverflow for too many tokens."""
     sampling, facts = request.sampling, resident.facts
     if not request.prompt_ids:
         raise InvalidRequest("The prompt is empty.", hint="Type something first.")
@@ -36,7 +36,7 @@ def validate(request: Generation, resident: Resident) -> None:
 
 
 def refuse_unknown_ids(model: Any, ids: Iterable[int]) -> None:
-    """Raises InvalidRequest with the first id that has no row in the input embedding."""
+    """Raise InvalidRequest for the first id that has no row in the input embedding."""
     rows = model.get_input_embeddings().weight.shape[0]
     unknown = next((i for i in ids if not 0 <= i < rows), None)
     if unknown is not None:
@@ -60,7 +60,7 @@ class Active:
         self.aborted = threading.Event()
         self._accepted = accepted
         self._others_at_start = others_busy
-        self.own_busy = 0.0  # seconds of this generation's turns, by the thread's watch
+        self.own_busy = 0.0  # seconds of this generation's turns, measured by the decode thread
         self._step_s = 0.0
         self._waited = 0.0
         self._count = 0
@@ -78,7 +78,7 @@ class Active:
         )
 
     def turn(self, memory: DeviceMemory, total_busy: float) -> bool:
-        """One forward pass; True while there is more to do. `total_busy`: seconds of all turns of all generations."""
+        """Run a forward pass; False when the generation has ended. `total_busy`: seconds of all generations' turns."""
         first = self._count == 0
         if first:
             memory.reset_peak()
@@ -86,7 +86,7 @@ class Active:
         began = time.perf_counter()
         try:
             item = next(self._steps, None)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises ends its own generation and no other
+        except Exception as error:  # noqa: BLE001 - an error of a model must not end other generations
             self.fail(error)
             return False
         memory.synchronize()
@@ -99,7 +99,7 @@ class Active:
         if isinstance(item, PrefillChunk):
             self.emit(Progress("Reading the prompt", item.done, item.total, "tokens"))
         elif isinstance(item, Step):
-            # Everything since the start that was not another generation's turn is this one's time.
+            # Only the turns of other generations since the start count as waiting.
             self._waited = total_busy - self.own_busy - self._others_at_start
             more = self._emit_token(item, ended - self._accepted - self._waited)
         else:
@@ -154,13 +154,13 @@ class Active:
         )
 
     def fail(self, error: Exception) -> None:
-        """End with an error in place of a Finish."""
+        """End with an error instead of a Finish."""
         self._steps.close()
         self.emit(as_error(error, self.request.request_id, "while generating"))
 
 
 def as_error(error: Exception, request_id: str, doing: str) -> PlaygroundError:
-    """What was raised in the middle of a request, as one sentence; the whole of it goes to the log."""
+    """Return any exception of a running request as a PlaygroundError; the traceback is logged."""
     if isinstance(error, PlaygroundError):
         return error
     log.exception("request %s failed", request_id, exc_info=error)

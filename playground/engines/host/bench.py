@@ -1,7 +1,7 @@
-"""The host's decode loop against `model.generate`: same process, same threads, same weights, in turn.
+"""Benchmark the host's decode loop against `model.generate`: same process, threads and weights, alternating.
 
-`python -m playground.engines.host.bench --spec JSON` prints one JSON object. `generate` gets
-every advantage: no streaming, no log-probabilities; the loop here computes the top five alternatives of each token.
+`python -m playground.engines.host.bench --spec JSON` prints a JSON object. The comparison favours `generate`: it
+neither streams nor returns log-probabilities, while the host's loop computes the top five alternatives of each token.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROMPT = "What is gravity?"
 
 
 def compare(spec: LoadSpec, tokens: int = 64, runs: int = 5) -> dict[str, Any]:
-    """Ratio of tokens per second, this loop over `generate`, pair by pair; and whether the ids agree."""
+    """Return the paired ratios of tokens per second, host loop over `generate`, and whether the ids agree."""
     memory = DeviceMemory(device_of_choice())
     resident = load(spec, memory, lambda _progress: None)
     tokenizer, model = resident.tokenizer, resident.model

@@ -1,7 +1,7 @@
 """A key/value cache that grows in place.
 
 transformers' DynamicLayer concatenates the whole cache at every token, so that the n-th token copies n positions in
-every layer. Here a layer keeps spare room, doubles it when it is full, and hands out a view.
+every layer. Here a layer has a buffer with spare positions, doubles it when it is full, and returns a view.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-ROOM = 256  # positions of spare room, tokens
+ROOM = 256  # spare positions (tokens) of a new buffer
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """A DynamicLayer whose `keys` and `values` are views of buffers with room for more, shape [1, heads, n, dim]."""
+    """A DynamicLayer whose `keys` and `values` [1, heads, n, dim] are views of larger buffers."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -52,14 +52,14 @@ class GrowingLayer(DynamicLayer):  # type: ignore[misc]
 
 
 def new_cache(config: Any) -> DynamicCache:
-    """An empty cache for `config`; sliding-window and recurrent layers keep transformers' own classes."""
+    """Return an empty cache for `config`; sliding-window and recurrent layers keep transformers' own classes."""
     cache = DynamicCache(config=config)
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
 def cached_bytes(cache: DynamicCache) -> int:
-    """Bytes of the keys and values held, spare room not counted."""
+    """Return the bytes of the keys and values, without spare positions."""
     total = 0
     for layer in cache.layers:
         for name in ("keys", "values"):

@@ -1,7 +1,7 @@
-"""The decode loop: a plain generator, without HTTP, threads or clocks. And token ids as text, one token at a time.
+"""The decode loop as a generator, without HTTP, threads or clocks; and the streaming detokenizer.
 
-The host steps it and times each step; a process that has no host (one GPU allocation, no second process) calls it
-directly. Batch 1, so that a token never depends on what else the engine is doing.
+The host steps it and times each step; on ZeroGPU, where there is no host process, it is called directly. Batch 1, so
+that a token never depends on concurrent requests.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from playground.core import Sampling
 from playground.engines.host.reading import Reading
 from playground.errors import EngineError
 
-PREFILL_CHUNK = 256  # tokens; bounds how long an abort waits and how long another pane stands still
+PREFILL_CHUNK = 256  # tokens; bounds how long an abort and other generations wait
 _BLOCKS = 64
 REPLACEMENT = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillChunk:
-    """Part of the prompt has been read."""
+    """Progress of the prefill, in tokens."""
 
     done: int
     total: int
@@ -34,7 +34,7 @@ class PrefillChunk:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One decoded token: log-probabilities in nats, of the raw distribution; `top` best first."""
+    """One decoded token; log-probabilities in nats, of the distribution before sampling; `top` in descending order."""
 
     token_id: int
     logprob: float
@@ -46,9 +46,9 @@ Choose = Callable[[torch.Tensor, torch.Tensor], int]
 
 
 def chooser(sampling: Sampling, device: torch.device) -> Choose:
-    """A function (token ids so far [1, n], raw logits [1, vocab]) -> next id, built from transformers' own processors.
+    """Return a function (token ids so far [1, n], raw logits [1, vocab]) -> next id, made of transformers' processors.
 
-    Every generation draws from its own random generator: the same seed gives the same text whatever runs beside it.
+    Each generation has its own random generator: the same seed gives the same text with any concurrent requests.
     """
     steps = LogitsProcessorList()
     if sampling.repetition_penalty != 1.0:
@@ -73,23 +73,23 @@ def chooser(sampling: Sampling, device: torch.device) -> Choose:
 
 
 def top_of(logits: torch.Tensor, k: int) -> tuple[list[int], list[float]]:
-    """Ids and values of the k largest of `logits` [vocab], best first.
+    """Return ids and values of the k largest of `logits` [vocab], in descending order.
 
-    The k largest lie in the k blocks with the largest maxima, so that only those are searched: half the time of a
-    plain top-k on a CPU, for the same result.
+    They are in the k blocks with the largest maxima, so only those are searched: half the time of torch's top-k on a
+    CPU, for the same result.
     """
     if k == 0:
         return [], []
     n = logits.shape[0]
     if n % _BLOCKS or k >= _BLOCKS or logits.device.type != "cpu":
-        found = logits.topk(min(k, n))
-        return found.indices.tolist(), found.values.tolist()
+        top = logits.topk(min(k, n))
+        return top.indices.tolist(), top.values.tolist()
     blocks = logits.view(_BLOCKS, -1)
     best = blocks.amax(dim=1).topk(k).indices
-    found = blocks[best].flatten().topk(min(k, n))
+    top = blocks[best].flatten().topk(min(k, n))
     width = blocks.shape[1]
-    at = found.indices
-    return (best[at // width] * width + at % width).tolist(), found.values.tolist()
+    indices = top.indices
+    return (best[indices // width] * width + indices % width).tolist(), top.values.tolist()
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -120,16 +120,16 @@ def decode(
 ) -> Generator[PrefillChunk | Step, None, None]:
     """Decode until an EOS id (which is yielded) or `sampling.max_tokens`.
 
-    Each `next()` is one forward pass: a chunk of the prompt, or one token. The model's state lives in this generator's
-    frame: closing it frees the memory. Raises EngineError where the logits are not finite.
+    Each `next()` is one forward pass: a chunk of the prompt, or one token. The KV cache belongs to this generator:
+    closing it frees the memory. Raises EngineError if the logits are not finite.
 
-    cached  False: the whole text is read again for each token, for a model whose state does not hold
+    cached  False: recompute the whole text for each token, for a model whose cache cannot be used
     """
     device = model.device
     reading = Reading(model, cached)
     choose = chooser(sampling, device)
     total = len(prompt_ids)
-    # Room for the answer, so that the repetition penalty sees prompt and answer without a copy per token.
+    # Prompt and output in one buffer, so that the repetition penalty gets both without a copy per token.
     ids = torch.empty((1, total + sampling.max_tokens), dtype=torch.long, device=device)
     ids[0, :total] = torch.tensor(list(prompt_ids), dtype=torch.long, device=device)
     if not total:
@@ -168,7 +168,7 @@ class Detokenizer:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def add(self, token_id: int) -> str:
-        """The text that became readable with this token; "" for a special token or half a character."""
+        """Return the text that this token completes; "" for a special token or an incomplete character."""
         if token_id in self._special:
             return ""
         self._ids.append(token_id)
@@ -180,7 +180,7 @@ class Detokenizer:
         return after[len(before) :]
 
     def flush(self) -> str:
-        """What was held back when the tokens end: an incomplete character becomes U+FFFD, as in a plain decode."""
+        """Return the text held back at the end; an incomplete character becomes U+FFFD, as in a plain decode."""
         before = self._decode(self._ids[self._start : self._read])
         after = self._decode(self._ids[self._start :])
         self._start, self._read = self._read, len(self._ids)
@@ -188,7 +188,7 @@ class Detokenizer:
 
 
 class StopStrings:
-    """Cuts a stream of text before the first stop string; holds back what may still become one."""
+    """Cuts a stream of text before the first stop string; holds back text that may be the beginning of one."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
@@ -196,7 +196,7 @@ class StopStrings:
         self.matched: str | None = None
 
     def add(self, text: str) -> str:
-        """The text that is certainly not part of a stop string. After a match: what came before it, then nothing."""
+        """Return the text that cannot be part of a stop string; at a match the text before it, afterwards ""."""
         if self.matched is not None:
             return ""
         if not self._stops:

@@ -1,6 +1,6 @@
-"""One text forced through variants in the decode thread: forward passes over chunks, compared as they come.
+"""Teacher forcing of a text through several variants in the decode thread, compared chunk by chunk.
 
-Of the logits only one chunk is held at a time, so that the length of the text costs no memory but the key/value caches.
+Only the logits of one chunk are in memory at a time, so only the KV caches grow with the length of the text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from playground.engines.host.reading import Reading
 from playground.errors import ContextOverflow, DifferentTokenizer, InvalidRequest, PlaygroundError, UnknownVariant
 from playground.metrics.token_divergence import token_divergence
 
-CHUNK = 64  # tokens of one forward pass: a run that begins meanwhile waits for one of them at most
+CHUNK = 64  # tokens of a forward pass; a generation that arrives waits for at most one pass
 Emit = Callable[[Progress | ForcedTokens | Finish | PlaygroundError], None]
 
 
@@ -32,19 +32,20 @@ def force(
     chunk: int = CHUNK,
     cached: Sequence[bool] = (),
 ) -> Generator[PrefillChunk | ForcedTokens, None, None]:
-    """Each `next()` is one forward pass of one model over one chunk, the reference's first.
+    """Compare the models on a text; each `next()` is one forward pass of one model over one chunk.
 
-    models  reference first; called for each pass, so that this generator keeps no unloaded model alive
-    cached  of each model, whether it may keep a state between passes; empty: all of them
+    models  functions that return the models, the reference first; called for each pass, so that this generator keeps
+            no reference to an unloaded model
+    cached  for each model whether its cache may be kept between passes; empty: for all
 
-    Yields how many of all tokens of all models are read, or what a pass found, its alternatives without their text.
+    Yields the progress over all tokens of all models, or the comparison of a chunk, its alternatives without text.
     """
     text = [*prompt_ids, *token_ids]
     ids = torch.tensor([text], device=models[0]().device)
     readings = [Reading(model(), keeps) for model, keeps in zip(models, cached or [True] * len(models), strict=True)]
-    first, total = len(prompt_ids) - 1, len(text) - 1  # reading `first` decides token 0; the last token decides none
+    first, total = len(prompt_ids) - 1, len(text) - 1  # position `first` predicts token 0; the last position is unused
     done = begin = 0
-    # Both sides are compared pass by pass, so the one that needs the longest passes decides.
+    # All models use the same passes: those of the model that needs the longest.
     for end in min((reading.ends(total, chunk) for reading in readings), key=len):
         start = max(begin, first)
         logits: list[torch.Tensor] = []
@@ -71,8 +72,10 @@ def _compare(reference: torch.Tensor, other: torch.Tensor, next_ids: torch.Tenso
 
 
 def _top(logits: torch.Tensor, next_ids: torch.Tensor, nll: torch.Tensor, k: int) -> list[tuple[Alternative, ...]]:
-    """The k most probable of each position. Their log-probabilities follow from that of the next token, without a
-    second pass over the vocabulary."""
+    """Return the k most probable tokens of each position.
+
+    Their log-probabilities are computed from that of the next token, without a second pass over the vocabulary.
+    """
     best = logits.topk(min(k, logits.shape[-1]), dim=-1)
     normalizer = logits.gather(-1, next_ids[:, None])[:, 0].float().cpu() + nll
     rows = zip(best.indices.tolist(), (best.values.float().cpu() - normalizer[:, None]).tolist(), strict=True)
@@ -80,7 +83,7 @@ def _top(logits: torch.Tensor, next_ids: torch.Tensor, nll: torch.Tensor, k: int
 
 
 def validate(request: Forcing, residents: Sequence[Resident]) -> None:
-    """Raises InvalidRequest, ContextOverflow, or DifferentTokenizer."""
+    """Raise InvalidRequest, ContextOverflow or DifferentTokenizer for a request that cannot run."""
     if not request.prompt_ids or not request.token_ids or not request.others:
         raise InvalidRequest("Forcing needs a prompt, a text and at least one variant beside the reference.")
     total = len(request.prompt_ids) + len(request.token_ids)
@@ -105,7 +108,7 @@ class Forced:
         self.residents = tuple(residents)
         self.emit = emit
         self.aborted = threading.Event()
-        self.own_busy = 0.0  # seconds of its turns, by the thread's watch
+        self.own_busy = 0.0  # seconds of its turns, measured by the decode thread
         self._measured = 0
         self._pieces: dict[int, str] = {}
         models = [lambda resident=resident: resident.model for resident in self.residents]
@@ -113,13 +116,13 @@ class Forced:
         self._steps = force(models, request.prompt_ids, request.token_ids, request.top, cached=cached)
 
     def turn(self, memory: DeviceMemory, _total_busy: float) -> bool:
-        """One forward pass; True while there is more to do."""
+        """Run a forward pass; False when the text has been compared or has failed."""
         try:
             if gone := [resident.spec.id for resident in self.residents if resident.model is None]:
                 raise UnknownVariant(f"{gone[0]} was unloaded while it was compared.", hint="Measure again.")
             item = next(self._steps, None)
-            memory.synchronize()  # or this pass would run on in somebody's next step
-        except Exception as error:  # noqa: BLE001 - whatever a model raises ends its own text and no other
+            memory.synchronize()  # else the time of this pass would count for the next generation's step
+        except Exception as error:  # noqa: BLE001 - an error of a model must not end other requests
             self.fail(error)
             return False
         if isinstance(item, PrefillChunk):
@@ -149,6 +152,6 @@ class Forced:
         self.emit(Finish(reason, len(self.request.prompt_ids), self._measured))
 
     def fail(self, error: Exception) -> None:
-        """End with an error in place of a Finish."""
+        """End with an error instead of a Finish."""
         self._steps.close()
         self.emit(as_error(error, self.request.request_id, "while it was compared"))

@@ -1,7 +1,7 @@
-"""FP8 weights with a scale per block, unpacked by the block that the configuration names.
+"""Dequantize FP8 weights with a scale per block, by the block size of the configuration.
 
-transformers derives the block from the number of scales: 192 columns and 2 scales make two blocks of 96, where the
-checkpoint means 128 and 64. Sizes that the number of scales does not divide (576 and 5) it refuses.
+transformers derives the block size from the number of scales: 192 columns and 2 scales give two blocks of 96, where the
+checkpoint has 128 and 64. It refuses sizes that the number of scales does not divide (576 and 5).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from transformers.integrations import finegrained_fp8
 
 
 class DequantizeByBlock(finegrained_fp8.Fp8Dequantize):  # type: ignore[misc]
-    """The same, with a short last block where a size is no multiple of the block."""
+    """transformers' class, but with a short last block if a size is no multiple of the block size."""
 
     def _dequantize_one(self, quantized: torch.Tensor, scales: torch.Tensor, output_dtype: Any = None) -> torch.Tensor:
         block = self.hf_quantizer.quantization_config.weight_block_size
@@ -32,7 +32,8 @@ class DequantizeByBlock(finegrained_fp8.Fp8Dequantize):  # type: ignore[misc]
 
 
 def dequantize_by_block() -> None:
-    """Have transformers unpack with `DequantizeByBlock`: its quantizer looks the class up in its module at each load,
-    and has no other place to say so. Without it such weights are another model.
+    """Replace transformers' class by `DequantizeByBlock`; without it such weights are dequantized wrongly.
+
+    transformers' quantizer looks the class up in its module at each load, and has no setting for it.
     """
     finegrained_fp8.Fp8Dequantize = DequantizeByBlock

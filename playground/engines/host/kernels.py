@@ -1,4 +1,4 @@
-"""Which path multiplies the weights of a loaded model, read from its modules: in a word, and in a sentence."""
+"""Find out from a loaded model's modules which kernels multiply its weights: as a keyword and as a sentence."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _FOUR_BIT = ("Linear4bit", "LinearFP4", "LinearNF4")
 
 
 def weights(model: Any, quantized: bool) -> Weights:
-    """What memory holds of the weights of `model`, as `core.Loaded` has it. Call it after a forward.
+    """Return how the weights are held in memory: a value of `core.Weights`. Call it after a forward pass.
 
-    quantized  the checkpoint stores them in a quantized format
+    quantized  whether the checkpoint stores them in a quantized format
     """
     modules = [module for module in model.modules() if any(name in type(module).__name__ for name in _COUNTED)]
     kinds = {type(module).__name__ for module in modules}
@@ -38,13 +38,13 @@ def weights(model: Any, quantized: bool) -> Weights:
 
 
 def _multiplied_packed(module: Any) -> bool:
-    """Whether bitsandbytes has a kernel for these 4-bit weights where they are; else it unpacks them before each."""
+    """Return whether bitsandbytes multiplies these 4-bit weights directly; else it unpacks them for each product."""
     state = getattr(module.weight, "quant_state", None)
     return module.weight.device.type != "cpu" or bool(getattr(state, "packing_format_for_cpu", False))
 
 
 def kernel(model: Any) -> str:
-    """One sentence on the matrix products of `model`. Call it after a forward: some paths are chosen then."""
+    """Return a sentence on the matrix products of `model`. Call it after a forward pass, which selects some kernels."""
     modules = [module for module in model.modules() if any(name in type(module).__name__ for name in _COUNTED)]
     kinds = Counter(type(module).__name__ for module in modules)
     if not kinds:

@@ -1,6 +1,6 @@
-"""From a load specification to a model that is ready to decode: local files, safetensors or GGUF, no remote code.
+"""Load a model for decoding: local files, safetensors or GGUF, no remote code.
 
-Here too is the one way from a chat or a text to the token ids that every engine gets, and the memory of the device.
+Also the rendering of a chat or a text to token ids, the same for every engine, and the memory of the device.
 """
 
 from __future__ import annotations
@@ -66,9 +66,11 @@ _RESET_PEAK_RSS = "5"  # proc(5): resets VmHWM to the current RSS
 
 @dataclass(slots=True)
 class Resident:
-    """A loaded variant: model, tokenizer, what is known of it, and when it was last used.
+    """A loaded variant.
 
-    cached  whether it may keep a state between passes; else it reads the whole text for each token
+    eos     token ids that end a generation
+    facts   sizes, dtype, context length and kernel
+    cached  whether its KV cache may be kept between passes; else the whole text is recomputed for each token
     """
 
     spec: LoadSpec
@@ -81,7 +83,7 @@ class Resident:
 
 
 def device_of_choice() -> torch.device:
-    """CUDA, then Apple's MPS, then the CPU."""
+    """Return the first available device of CUDA, Apple's MPS and CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda", 0)
     if torch.backends.mps.is_available():
@@ -90,13 +92,15 @@ def device_of_choice() -> torch.device:
 
 
 def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenizer: Any = None) -> Resident:
-    """Load, quantize on the way if the spec says so, warm up, measure. Raises typed errors only.
+    """Load a variant, quantize it if the spec says so, warm it up and measure its sizes.
 
-    tokenizer  the variant's, where it was read before: that of a GGUF file takes longer than its weights
+    tokenizer  the variant's, if it is already loaded: that of a GGUF file takes longer to load than the weights
+
+    Raises PlaygroundError only: OutOfMemory, EngineUnavailable, UnsupportedModel, BrokenCheckpoint.
     """
     began = time.monotonic()
     if spec.quantize is not None:
-        importlib.import_module("bitsandbytes")  # or its own size would count as this variant's
+        importlib.import_module("bitsandbytes")  # else its memory would count as the variant's
     memory.release()
     before = memory.used()
     try:
@@ -117,7 +121,7 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
         ) from error
     except (ImportError, NotImplementedError) as error:
         raise EngineUnavailable(f"{spec.id} cannot run on this machine: {_first_line(error)}") from error
-    except Exception as error:  # whatever an architecture's code stumbles over is about this checkpoint
+    except Exception as error:  # the code of an architecture may raise anything for an unusual checkpoint
         log.exception("load of %s failed", spec.id)
         raise _load_error(spec, error) from error
     memory.release()
@@ -142,19 +146,19 @@ def load(spec: LoadSpec, memory: DeviceMemory, on_progress: OnProgress, tokenize
 
 
 def _stored_quantized(spec: LoadSpec) -> bool:
-    """Whether the file or folder holds its weights in a quantized format."""
+    """Return whether the file or folder stores its weights in a quantized format."""
     if spec.path.endswith(".gguf"):
         return read_header(Path(spec.path)).weight_type not in ("F32", "F16", "BF16")
     return scheme.quantization(json.loads((Path(spec.path) / "config.json").read_bytes())) is not None
 
 
 def load_tokenizer(path: str) -> Any:
-    """The tokenizer of a local folder or `.gguf` file."""
-    where, extra = _place(path)
-    tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False, **extra)
+    """Return the tokenizer of a local folder or `.gguf` file. Raises what transformers raises."""
+    source, extra = _place(path)
+    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False, **extra)
     if extra:
         end = read_header(Path(path)).fields.get("tokenizer.ggml.eos_token_id")
-        if isinstance(end, int):  # transformers takes the begin token of a Llama's file for its end
+        if isinstance(end, int):  # transformers uses the BOS token of a Llama's file as EOS
             tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     return tokenizer
 
@@ -165,7 +169,7 @@ def _place(path: str) -> tuple[str, dict[str, str]]:
 
 
 def load_slice(spec: LoadSpec, device: torch.device, layers: int) -> Any:
-    """The first layers of a model, with embedding and head: for who wants to know how fast a layer is.
+    """Load the first layers of a model, with embedding and head, to measure the speed of a layer.
 
     Raises what transformers raises.
     """
@@ -173,7 +177,7 @@ def load_slice(spec: LoadSpec, device: torch.device, layers: int) -> Any:
 
 
 def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress, **config: int) -> Any:
-    where, options = _place(spec.path)
+    path, options = _place(spec.path)
     arguments: dict[str, Any] = {**options, "dtype": getattr(torch, spec.dtype)}
     if spec.quantize is not None:
         arguments["quantization_config"] = bitsandbytes.quantization_config(spec.quantize, spec.dtype)
@@ -190,38 +194,38 @@ def _load_model(spec: LoadSpec, device: torch.device, on_progress: OnProgress, *
     dequantize_by_block()
     previous = transformers_logging.set_tqdm_hook(bar)
     try:
-        model = load_model(where, **arguments)
+        model = load_model(path, **arguments)
     finally:
         transformers_logging.set_tqdm_hook(previous)
     if device.type == "cpu":
-        _leave_the_file(model)
+        _unmap(model)
     return model.requires_grad_(False)
 
 
 def _refuse_unread(spec: LoadSpec) -> None:
-    """Raise UnsupportedModel for a GGUF file that would be another model here."""
+    """Raise UnsupportedModel for a GGUF file with metadata that transformers would ignore."""
     if not spec.path.endswith(".gguf"):
         return
     original = Path(spec.original) if spec.original else None
-    if why := checkpoint.from_gguf(spec.id, Path(spec.path), original=original).form.unread:
+    if reason := checkpoint.from_gguf(spec.id, Path(spec.path), original=original).form.unread:
         raise UnsupportedModel(
-            f"transformers cannot read {spec.id}: {why}.", hint=f"Run it in llama.cpp: {spec.id}@llamacpp."
+            f"transformers cannot read {spec.id}: {reason}.", hint=f"Run it in llama.cpp: {spec.id}@llamacpp."
         )
 
 
 def _original_config(spec: LoadSpec, changes: Mapping[str, int]) -> Any:
-    """The original's configuration where a GGUF file is read with that; None: what the reader finds in the file."""
+    """Return the original's config if a GGUF file needs it; None: transformers makes one from the file."""
     if not spec.original:
         return None
     config = AutoConfig.from_pretrained(spec.original, local_files_only=True, trust_remote_code=False, **changes)
     return config if config.model_type in WITH_CONFIG else None
 
 
-def _leave_the_file(model: Any) -> None:
-    """Copy what still lies in the memory-mapped checkpoint.
+def _unmap(model: Any) -> None:
+    """Copy tensors that are still memory-mapped, so that the checkpoint is unmapped.
 
-    One embedding that stays in the file keeps all its pages in this process's memory, also those of weights that were
-    quantized into something smaller: nf4 would seem to need as much as the original.
+    A single mapped tensor keeps all resident pages of the file, also those of weights that were quantized: nf4 would
+    seem to need as much memory as the original.
     """
     for tensor in [*model.parameters(), *model.buffers()]:
         if type(tensor) in (torch.nn.Parameter, torch.Tensor) and tensor.device.type == "cpu":
@@ -229,12 +233,12 @@ def _leave_the_file(model: Any) -> None:
 
 
 class _ReportingBar(tqdm):  # type: ignore[misc]
-    """transformers' progress bar, turned into Progress records instead of terminal output.
+    """A progress bar of transformers that calls `on_progress` instead of writing to the terminal.
 
-    What `on_progress` raises ends the load, so it is called in the thread of the load alone.
+    An exception of `on_progress` cancels the load, so it is only called in the thread of the load.
     """
 
-    monitor_interval = 0  # no thread that draws bars which are slow
+    monitor_interval = 0  # without tqdm's monitor thread
 
     def __init__(self, on_progress: OnProgress, *args: Any, **kwargs: Any) -> None:
         self._on_progress = on_progress
@@ -251,14 +255,14 @@ class _ReportingBar(tqdm):  # type: ignore[misc]
 
 
 def _trial_ids(model: Any, tokenizer: Any, text: str) -> list[int]:
-    """As many token ids of `text` as the trial reads; those without an embedding are left out."""
+    """Return TRIAL token ids of `text`, repeated if it is shorter, without ids that have no embedding."""
     rows = model.get_input_embeddings().weight.shape[0]
     ids = [i for i in tokenizer.encode(text, add_special_tokens=False) if i < rows] or [0]
     return [ids[n % len(ids)] for n in range(TRIAL)]
 
 
 def _warm_up(model: Any, prompt: list[int], cached: bool) -> None:
-    """A prompt and a few tokens that are not reported."""
+    """Run a prompt and WARM_UP_TOKENS decode steps."""
     reading = Reading(model, cached)
     text = torch.tensor([[*prompt, *prompt[:WARM_UP_TOKENS]]], device=model.device)
     for end in range(len(prompt), text.shape[1] + 1):
@@ -266,7 +270,7 @@ def _warm_up(model: Any, prompt: list[int], cached: bool) -> None:
 
 
 def weight_sizes(model: Any) -> tuple[int, int]:
-    """(bytes of what a checkpoint would hold, quantization state included; bytes of an untied input embedding)."""
+    """Return the bytes of all weights including quantization state, and those of an untied input embedding (else 0)."""
     seen: dict[int, int] = {}
 
     def count(tensor: torch.Tensor) -> None:
@@ -292,7 +296,7 @@ def weight_sizes(model: Any) -> tuple[int, int]:
 
 
 def _saved_buffers(model: Any) -> list[torch.Tensor]:
-    """Buffers that belong to the checkpoint; what is computed at start (rotary frequencies) is no weight."""
+    """Return the buffers that are saved in a checkpoint, without computed ones like rotary frequencies."""
     return [
         buffer
         for module in model.modules()
@@ -315,7 +319,7 @@ def _is_mixture(config: Any) -> bool:
 
 
 def context_length(config: Any) -> int:
-    """Longest sequence the model was made for, tokens; a generous bound where the config does not say."""
+    """Return the model's maximum sequence length in tokens; 131,072 if the config has none."""
     text = config.get_text_config(decoder=True)
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
         if isinstance(value := getattr(text, name, None), int) and value > 0:
@@ -324,13 +328,13 @@ def context_length(config: Any) -> int:
 
 
 def end_ids(spec: LoadSpec, tokenizer: Any) -> frozenset[int]:
-    """Token ids that end an answer: those of the checkpoint's configs, and the tokenizer's."""
-    own = tokenizer.eos_token_id
-    return frozenset(spec.end_ids if own is None else (*spec.end_ids, own))
+    """Return the token ids that end a generation: those of the checkpoint's configs and the tokenizer's."""
+    eos_id = tokenizer.eos_token_id
+    return frozenset(spec.end_ids if eos_id is None else (*spec.end_ids, eos_id))
 
 
 def tokenizer_hash(tokenizer: Any) -> str:
-    """Same hash, same token ids for the same text. The chat template is not part of it: it is rendered once."""
+    """Return a hash that is equal for tokenizers that give equal ids. The chat template is not part of it."""
     if tokenizer not in _HASHES:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         text = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
@@ -360,7 +364,7 @@ def _load_error(spec: LoadSpec, error: Exception) -> PlaygroundError:
 
 @lru_cache(maxsize=8)
 def tokenizer_of(path: str) -> Any:
-    """The tokenizer of a folder whose model runs elsewhere. Raises BrokenCheckpoint."""
+    """Return the cached tokenizer of a folder whose model runs in another process. Raises BrokenCheckpoint."""
     try:
         return load_tokenizer(path)
     except (OSError, ValueError, KeyError) as error:
@@ -371,9 +375,10 @@ def tokenizer_of(path: str) -> Any:
 def render(
     tokenizer: Any, messages: list[dict[str, str]] | None, text: str | None, add_generation_prompt: bool = True
 ) -> Prompt:
-    """Token ids of a chat (by the model's template, in transformers' immutable sandbox) or of a raw text.
+    """Return the token ids of a chat (by the model's template, in transformers' immutable sandbox) or of a raw text.
 
-    A model without a template gets the chat as plain text, and the prompt says so (`template` is "raw").
+    Without a chat template the messages are joined as plain text, and the prompt's `template` is "raw". Raises
+    InvalidRequest for a prompt that is missing or too long, UnsupportedModel if the template raises.
     """
     limit = settings().max_prompt_chars
     size = len(text or "") + sum(len(message["content"]) for message in messages or [])
@@ -403,15 +408,14 @@ class DeviceMemory:
         self.device = device
 
     def settle(self) -> None:
-        """Take what this thread's first product keeps for good, so that no variant's size includes it: cuBLAS has a
-        workspace for each thread, 34 MB on an H100."""
+        """Allocate cuBLAS's workspace of this thread (34 MB on an H100), so that no variant's size includes it."""
         if self.device.type == "cuda":
             matrix = torch.ones(64, 64, device=self.device, dtype=torch.bfloat16)
             torch.nn.functional.linear(matrix, matrix)
             torch.nn.functional.linear(matrix, matrix, matrix[0])
 
     def used(self) -> int:
-        """Bytes this process holds on the device."""
+        """Return the bytes that this process has allocated on the device; on a CPU its resident bytes."""
         if self.device.type == "cuda":
             return int(torch.cuda.memory_allocated(self.device))
         if self.device.type == "mps":
@@ -426,16 +430,16 @@ class DeviceMemory:
         return int(psutil.virtual_memory().total)
 
     def free(self) -> int:
-        """Bytes a load may still take: what the device has left, or what the user's limit leaves."""
+        """Return the bytes that a load may allocate: free on the device, or left of the user's limit."""
         if self.device.type == "cuda":
             reusable = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-            left = int(torch.cuda.mem_get_info(self.device)[0]) + int(reusable)
+            free = int(torch.cuda.mem_get_info(self.device)[0]) + int(reusable)
         elif self.device.type == "mps":
-            left = self.total() - int(torch.mps.driver_allocated_memory())
+            free = self.total() - int(torch.mps.driver_allocated_memory())
         else:
-            left = machine.memory().available
+            free = machine.memory().available
         limit = settings().memory_limit
-        return left if limit is None else min(left, limit - self.used())
+        return free if limit is None else min(free, limit - self.used())
 
     def reset_peak(self) -> None:
         if self.device.type == "cuda":
@@ -447,7 +451,7 @@ class DeviceMemory:
                 return
 
     def peak(self) -> int:
-        """Highest `used` since `reset_peak`; where the system keeps no such mark, the present use."""
+        """Return the maximum of `used` since `reset_peak`; the current use if the system does not record it."""
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
         if self.device.type == "cpu" and _STATUS.exists():
@@ -457,14 +461,14 @@ class DeviceMemory:
         return self.used()
 
     def synchronize(self) -> None:
-        """Wait until the device has finished: a time stamp before this would only time the launch."""
+        """Wait until the device has finished; without it a time stamp would only include the launch."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
     def release(self) -> None:
-        """Give freed memory back to the system, so that the next reading is of what is really held."""
+        """Return freed memory to the system, so that `used` only counts live allocations."""
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

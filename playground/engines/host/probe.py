@@ -1,7 +1,7 @@
-"""What torch sees of this machine, as one JSON line: `python -m playground.engines.host.probe`.
+"""Print what torch reports of this machine as a JSON line: `python -m playground.engines.host.probe`.
 
-Bandwidth is measured by reading an array far beyond every cache, best of several, because decoding reads every weight
-once per token: the best reading is the ceiling that MBU is a fraction of.
+Memory bandwidth is the best of several passes over an array much larger than the caches. Decoding reads every weight
+once per token, so MBU (memory bandwidth utilization) is relative to it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def best_device() -> torch.device:
 
 
 def _seconds(device: torch.device, read: Callable[[], object]) -> float:
-    """One pass, by the device's own clock where it has one."""
+    """Return the seconds of one call of `read`, on CUDA by the device's clock."""
     if device.type == "cuda":
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
@@ -46,7 +46,7 @@ def _seconds(device: torch.device, read: Callable[[], object]) -> float:
 
 
 def bandwidth(device: torch.device, free: int) -> float | None:
-    """Bytes/s of the fastest of several passes over at most an eighth of the free memory; None below 64 MiB of it."""
+    """Return bytes/s of the fastest pass over at most an eighth of the free memory; None if that is below 64 MiB."""
     size = min(CPU_BYTES if device.type == "cpu" else DEVICE_BYTES, free // 8) // 4096 * 4096
     if size < 64 * 2**20:
         return None

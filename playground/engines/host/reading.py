@@ -1,7 +1,7 @@
-"""A text on its way through a model, pass by pass, with the inputs and the state that the model itself asks for.
+"""Forward passes over a text with the inputs and the state that the model's architecture needs.
 
-The measure is transformers' `generate`: each architecture says in `prepare_inputs_for_generation` what a pass takes,
-and in `_update_model_kwargs_for_generation` what it hands to the next pass.
+As in transformers' `generate`, each architecture defines the inputs of a pass in `prepare_inputs_for_generation`, and
+the state for the next pass in `_update_model_kwargs_for_generation`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from transformers import Cache
 
 from playground.engines.host.cache import cached_bytes, new_cache
 
-# A pass of several tokens starts these from an empty state, whatever was read before: the prompt must be one pass.
+# A pass of several tokens resets the state of these: the prompt must be one pass.
 _ONE_PASS = frozenset({"falcon_mamba", "jamba", "mamba", "minimax", "zamba"})
-# The state of these is held by their modules, where two generations would share it.
+# The modules of these hold the state, so that two generations would share it.
 _STATE_IN_MODULES = frozenset({"recurrent_gemma"})
 _STATES = frozenset({"past_key_values", "cache_params", "state"})  # parameters of `forward` that carry a state
 
@@ -28,13 +28,13 @@ TRIAL_ENDS = (8, 15, 16)  # of its passes
 # Measured by scripts/prove/load_check.py on 13 forms of the bundled model: lost positions deviate by 1.3 to 1.5; sound
 # ones by 0.1 at most, by 0.3 with activations of 8 bits and by 1.0 with 4, where passes without a state do the same.
 MAX_DEVIATION = 0.2
-MAX_NOISE = 3.0  # times what passes without a state deviate
+MAX_NOISE = 3.0  # times the deviation of passes without a state
 
 
 class Reading:
-    """One text and the state that a model keeps of it; batch 1. The model is given to each pass and not held here.
+    """The state (KV cache) of a text; batch 1. The model is an argument of each pass and not referenced here.
 
-    cached  False: the model keeps no state, and every pass reads the whole text again
+    cached  False: no state is kept, and every pass recomputes the whole text
     """
 
     def __init__(self, model: Any, cached: bool = True) -> None:
@@ -50,22 +50,23 @@ class Reading:
         self._state: dict[str, Any] = {}
 
     def ends(self, total: int, chunk: int) -> list[int]:
-        """Where the passes over a prompt of `total` tokens end, in passes of `chunk` tokens if the model allows it."""
+        """Return the end positions of the passes over `total` tokens, `chunk` tokens each if the model allows it."""
         if self.one_pass:
             return [total]
         first = min(chunk, total)
         if self._rope_limit is not None and total > self._rope_limit:
-            first = max(first, self._rope_limit + 1)  # a shorter pass would be rotated by the factors of short texts
+            first = max(first, self._rope_limit + 1)  # a shorter pass would use the rotary factors of short texts
         return [*range(first, total, chunk), total]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def read(self, model: Any, ids: torch.Tensor, keep: int = 1) -> torch.Tensor:
-        """Read on to the end of `ids` [1, n], the text from its beginning. Logits of the last `keep` positions
-        [keep, vocabulary]; `keep` at most the tokens that are new."""
+        """Process the new tokens of `ids` [1, n], the whole text so far. Return the logits of the last `keep` positions
+        [keep, vocabulary]; `keep` is at most the number of new tokens.
+        """
         end = ids.shape[1]
         start = self._read if self.cached else 0
         if self._rope_limit is not None and start <= self._rope_limit < end:
-            start = 0  # the keys of what was read are rotated by the factors of short texts
+            start = 0  # the cached keys were rotated by the factors of short texts
         if start == 0:
             self._state = self._empty(model)
         state = dict(self._state)
@@ -76,7 +77,7 @@ class Reading:
         )
         inputs |= self._state  # Phi-3 drops a cache at its rope limit, also an empty one
         if self._takes_keep:
-            inputs["logits_to_keep"] = keep  # some models insist on the number of their configuration
+            inputs["logits_to_keep"] = keep  # some models override it with the value of their config
         output = model(**inputs, return_dict=True)
         self._state = model._update_model_kwargs_for_generation(output, self._state)
         self._read = end
@@ -85,17 +86,17 @@ class Reading:
     def _empty(self, model: Any) -> dict[str, Any]:
         if self.cached and model._supports_default_dynamic_cache():
             return {"use_cache": True, self._cache_name: new_cache(model.config)}
-        return {"use_cache": self.cached}  # MiniMax and RWKV make a state of their own
+        return {"use_cache": self.cached}  # MiniMax and RWKV create their own state
 
     @property
     def kv_bytes(self) -> int:
-        """Bytes of the keys and values held."""
+        """Return the bytes of the cached keys and values."""
         cache = self._state.get(self._cache_name)
         return cached_bytes(cache) if isinstance(cache, Cache) else 0
 
 
 def _rope_limit(config: Any) -> int | None:
-    """Tokens up to which LongRoPE rotates by its short factors; None for every other kind of positions."""
+    """Return the tokens up to which LongRoPE uses its short factors; None for other position embeddings."""
     parameters = getattr(config, "rope_parameters", None) or {}
     for rope in (parameters, *parameters.values()):  # of all layers, or by the kind of layer
         if isinstance(rope, dict) and rope.get("rope_type") == "longrope":
@@ -105,12 +106,12 @@ def _rope_limit(config: Any) -> int | None:
 
 
 def trial(model: Any, texts: Sequence[Sequence[int]]) -> tuple[bool, int]:
-    """Hold passes of 8, 7 and 1 tokens against one pass of 16; of 15 and 1 where a prompt must be one pass.
+    """Compare passes of 8, 7 and 1 tokens with one pass of 16; of 15 and 1 if a prompt must be one pass.
 
-    texts  16 token ids each, of plain text: where a model was never trained its answer is noise. The first decides
-           alone if it deviates little, else all of them against what passes without a state deviate
+    texts  16 token ids each, of plain text, because logits for untypical text are noise. If the first text deviates by
+           at most MAX_DEVIATION, it decides; else the mean of all, relative to passes without a state
 
-    Returns whether the model may keep a state between passes, and the bytes that one position adds to it.
+    Returns whether the state may be kept between passes, and the bytes that one position adds to it.
     """
     deviations: list[float] = []
     noise: list[float] = []
@@ -129,7 +130,7 @@ def trial(model: Any, texts: Sequence[Sequence[int]]) -> tuple[bool, int]:
 
 
 def _held_against_one_pass(model: Any, reading: Reading, ids: Sequence[int]) -> tuple[float, int]:
-    """(the largest deviation at the ends of the passes, bytes of keys and values that the last token added)."""
+    """Return the largest deviation at the ends of the passes, and the bytes that the last token added to the cache."""
     text = torch.tensor([list(ids)], device=model.device)
     whole = Reading(model).read(model, text, keep=TRIAL)
     sizes, deviations = [0], [0.0]
@@ -141,8 +142,10 @@ def _held_against_one_pass(model: Any, reading: Reading, ids: Sequence[int]) -> 
 
 
 def deviation(expected: torch.Tensor, logits: torch.Tensor) -> float:
-    """Root mean square of the difference over the standard deviation of what is expected; both [n, vocabulary].
-    Infinite where one of them is not finite."""
+    """Return the RMS of the difference divided by the standard deviation of `expected`; both [n, vocabulary].
+
+    Infinite if the result is not a number.
+    """
     expected, logits = expected.float(), logits.float()
     value = float((expected - logits).square().mean().sqrt() / expected.std())
     return math.inf if math.isnan(value) else value

@@ -1,10 +1,10 @@
-"""The decode thread: the only thread that touches torch.
+"""The decode thread: the only thread that uses torch.
 
-It steps its active generations in turn and times each step. Every generation has a clock of its own, which stands
-still while another one holds the device: two variants stream side by side and neither slows the other's numbers.
-Loads and unloads run in the same thread, when nothing is decoding, so they disturb no clock either; a waiting load
-lets the running generations finish and holds back the ones that come after it. Texts are forced through variants in
-this thread too, one forward pass at a time and only while nothing decodes: they wait for everyone and hold up nobody.
+It steps its active generations in turn and times each step. Every generation has its own clock, which is paused while
+another one uses the device, so that two variants stream side by side and each measures its own speed. Loads and unloads
+run in the same thread while nothing decodes, so that no clock includes them; a queued load waits for the running
+generations, and later generations wait for it. Forced texts run in this thread too, one forward pass at a time and only
+while nothing decodes: they have the lowest priority.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from playground.errors import EngineError, OutOfMemory, PlaygroundError, Unknown
 from playground.settings import settings
 
 log = logging.getLogger(__name__)
-HEADROOM = 192 * 2**20  # bytes kept for activations and the key/value cache when a load is planned
+HEADROOM = 192 * 2**20  # bytes reserved for activations and the key/value cache of a loaded variant
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class _UnloadJob:
 class DecodeThread(threading.Thread):
     """Owns every loaded variant. All public methods may be called from any thread.
 
-    on_death  called in this thread if it fails: nothing that was asked of it would ever be answered
+    on_death  called in this thread if it fails, because pending requests would then never end
     """
 
     def __init__(self, memory: DeviceMemory, on_death: Callable[[], None] = lambda: None) -> None:
@@ -65,7 +65,7 @@ class DecodeThread(threading.Thread):
     # Called from other threads
 
     def load(self, spec: LoadSpec, keep: Sequence[str], on_progress: Callable[[Progress], None]) -> Future[Loaded]:
-        """Queue a load; at once when the variant is there already. Resolves to its facts or a typed error."""
+        """Queue a load; the future resolves to the variant's facts or a typed error, at once if loaded."""
         future: Future[Loaded] = Future()
         with self._condition:
             resident = self._residents.get(spec.id)
@@ -80,7 +80,7 @@ class DecodeThread(threading.Thread):
         return future
 
     def unload(self, variant: str) -> Future[bool]:
-        """Queue an unload; resolves to whether it was loaded."""
+        """Queue an unload; the future resolves to whether the variant was loaded."""
         job = _UnloadJob(variant, Future())
         with self._condition:
             self._inbox.append(job)
@@ -88,7 +88,7 @@ class DecodeThread(threading.Thread):
         return job.future
 
     def submit(self, request: Generation, emit: Emit) -> Active:
-        """Accept a generation. Raises UnknownVariant, InvalidRequest or ContextOverflow before anything runs."""
+        """Queue a generation. Raises UnknownVariant, InvalidRequest, ContextOverflow, EngineError (queue full)."""
         accepted = time.perf_counter()
         resident = self.resident(request.variant)
         validate(request, resident)
@@ -102,7 +102,7 @@ class DecodeThread(threading.Thread):
         return active
 
     def force(self, request: Forcing, emit: forced.Emit) -> Forced:
-        """Accept a text to be forced. Raises UnknownVariant and what `forced.validate` does, before anything runs."""
+        """Queue a forced text. Raises UnknownVariant, EngineError if the queue is full, and as `forced.validate`."""
         residents = [self.resident(name) for name in (request.reference, *request.others)]
         forced.validate(request, residents)
         with self._condition:
@@ -116,7 +116,7 @@ class DecodeThread(threading.Thread):
         return text
 
     def abort(self, request_id: str) -> bool:
-        """End a generation or a forced text within one step. False when there is none of this name."""
+        """End a generation or a forced text within one step. Return False if there is none with this id."""
         with self._condition:
             everyone: list[Active | Forced] = [*self._active, *self._waiting(), *self._forced]
             matches = [entry for entry in everyone if entry.request.request_id == request_id]
@@ -136,7 +136,7 @@ class DecodeThread(threading.Thread):
             return [resident.facts for resident in self._residents.values()]
 
     def counts(self) -> tuple[int, int]:
-        """(generations that decode, generations and loads that wait)."""
+        """Return the number of running generations, and of queued generations and loads."""
         with self._condition:
             return len(self._active), len(self._inbox)
 
@@ -171,7 +171,7 @@ class DecodeThread(threading.Thread):
                 self._turn(entry)
 
     def _next_job(self) -> _LoadJob | _UnloadJob | None:
-        """Admit what has arrived, up to the first load; that one is taken once nothing decodes any more."""
+        """Start queued generations up to the first load or unload; return that once nothing decodes."""
         while self._inbox:
             head = self._inbox[0]
             if isinstance(head, Active):
@@ -200,11 +200,11 @@ class DecodeThread(threading.Thread):
                 more = False
             else:
                 more = active.turn(self._memory, self._busy)
-        except Exception as error:  # noqa: BLE001 - a request that fails ends alone, whatever fails in it
+        except Exception as error:  # noqa: BLE001 - an error must not end other requests
             active.fail(error)
             more = False
         with self._condition:
-            # One reading for both sums: what one turn adds to "all turns" it must add to its own, to the last digit.
+            # The same value for both sums, so that their difference is exactly the time of other turns.
             spent = time.perf_counter() - began
             self._busy += spent
             active.own_busy += spent
@@ -259,7 +259,7 @@ class DecodeThread(threading.Thread):
         return True
 
     def _make_room(self, job: _LoadJob) -> None:
-        """Unload the least recently used idle variants until the spec fits, or say why it cannot."""
+        """Unload the least recently used idle variants until the spec fits. Raises OutOfMemory if it cannot."""
         needed = job.spec.weight_bytes + HEADROOM
         while self._memory.free() < needed:
             with self._condition:

@@ -1,6 +1,6 @@
 """The transformers host: an OpenAI-compatible HTTP server on loopback around one decode thread.
 
-A completion is streamed or sent whole. Everything that is streamed comes as server-sent events, up to [DONE].
+A completion is streamed or sent whole. Streams are server-sent events that end with [DONE].
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from playground.engines.host.scheduler import DecodeThread
 from playground.errors import Cancelled, InvalidRequest, PlaygroundError, to_wire
 
 log = logging.getLogger(__name__)
-POLL_S = 0.1  # how soon a closed connection is noticed
+POLL_S = 0.1  # interval of checks for a closed connection
 
 
 class Unauthorized(PlaygroundError):
@@ -41,7 +41,7 @@ class Unauthorized(PlaygroundError):
 
 
 def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
-    """The server around a running decode thread. Every call but /health needs `Authorization: Bearer <key>`."""
+    """Return the server of a running decode thread. All calls but /health need `Authorization: Bearer <key>`."""
     app = FastAPI(title="Quantization Playground: transformers host", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
 
@@ -148,7 +148,7 @@ def create_app(engine: DecodeThread, memory: DeviceMemory, key: str) -> FastAPI:
 
 
 def _events(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
-    """The JSON objects as server-sent events; what is raised on the way is the last one, before [DONE]."""
+    """Return JSON objects as server-sent events; a PlaygroundError becomes the last one before [DONE]."""
 
     async def lines() -> AsyncIterator[str]:
         try:
@@ -163,7 +163,7 @@ def _events(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
 
 
 async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncGenerator[dict[str, Any], None]:
-    """Progress records, then `loaded`."""
+    """Yield progress records, then `loaded`. Raises the error of the load."""
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[Progress | None] = asyncio.Queue()
     gone = threading.Event()
@@ -184,9 +184,9 @@ async def _load_events(engine: DecodeThread, body: wire.LoadRequest) -> AsyncGen
 
 
 class Stream:
-    """The items of one request, handed from the decode thread to the event loop.
+    """Passes the items of a request from the decode thread to the event loop.
 
-    accept  takes the request into the decode thread, which then calls what it is given with every item
+    accept  queues the request in the decode thread, which calls the given function with every item
     """
 
     def __init__(self, accept: Callable[[Callable[[Any], None]], Active | Forced]) -> None:
@@ -198,7 +198,7 @@ class Stream:
         self._loop.call_soon_threadsafe(self._items.put_nowait, item)
 
     async def items(self, request: Request) -> AsyncGenerator[Any, None]:
-        """Until the Finish; ends the request when the client has gone."""
+        """Yield the items until the Finish; abort the request if the client disconnects. Raises PlaygroundError."""
         try:
             while True:
                 try:
@@ -217,7 +217,7 @@ class Stream:
 
 
 class Shape:
-    """How a chunk of one of OpenAI's two completion endpoints looks."""
+    """The JSON of one of OpenAI's two completion endpoints."""
 
     def __init__(
         self, kind: str, delta: Callable[[str], dict[str, Any]], whole: Callable[[str], dict[str, Any]]
@@ -280,7 +280,7 @@ async def collect(request: Request, stream: Stream, generation: Generation, shap
 
 
 async def _forced_events(request: Request, stream: Stream) -> AsyncGenerator[dict[str, Any], None]:
-    """What was measured, as it comes, then `finish`."""
+    """Yield progress and measured tokens, then `finish`."""
     async with contextlib.aclosing(stream.items(request)) as items:
         async for item in items:
             yield wire.forced_body(item)
