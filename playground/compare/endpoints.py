@@ -33,7 +33,7 @@ from playground.models import endpoints as models_endpoints
 from playground.models.endpoints import Endpoint
 from playground.web import gradio as gr
 from playground.web.owner import Owner
-from playground.web.theme import drawn
+from playground.web.theme import html_part
 from playground.web.values import inert
 
 LIMIT_S = 45.0  # a list of models and two tokens, also where the model must first be woken
@@ -328,7 +328,7 @@ def _name(data: gr.EventData) -> str:
 
 def layout() -> gr.HTML:
     """Draw it in the current Blocks; its value is `panel`."""
-    return drawn("endpoints", signals=SIGNALS, elem_id="pg-endpoints")
+    return html_part("endpoints", signals=SIGNALS, elem_id="pg-endpoints")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from playground.models.address import Address
 from playground.web import gradio as gr
 from playground.web import values
 from playground.web.owner import Rules
-from playground.web.theme import drawn, notice, pane, text
+from playground.web.theme import html_part, notice, pane, text
 
 Update = dict[Any, Any]
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -470,7 +470,7 @@ def layout() -> Tab:
     with gr.Row(elem_id="pg-top"):
         gr.HTML("<h1>Quantization Playground</h1>", elem_id="pg-title", apply_default_css=False)
         device = text(elem_id="pg-device")
-        drawn("theme", elem_id="pg-theme")
+        html_part("theme", elem_id="pg-theme")
     with gr.Column(elem_id="pg-main"):
         with gr.Row(elem_id="pg-bar"):
             with gr.Column(elem_id="pg-model", min_width=0):
@@ -479,12 +479,12 @@ def layout() -> Tab:
             endpoints = compare_endpoints.layout()
             pickers = [_slot_picker(index) for index in range(MAX_PANES)]
             add = gr.Button("+ variant", elem_id="pg-add", size="sm", min_width=0)
-            drawn("legend", elem_id="pg-legend")
+            html_part("legend", elem_id="pg-legend")
         missing = notice(elem_id="pg-notice")
         with gr.Row(elem_id="pg-panes"):
             slots = tuple(Slot(*picker, _slot_view(index)) for index, picker in enumerate(pickers))
-        verdict = drawn("verdict", elem_id="pg-verdict")
-        drawn("plot", elem_id="pg-plot")
+        verdict = html_part("verdict", elem_id="pg-verdict")
+        html_part("plot", elem_id="pg-plot")
     with gr.Column(elem_id="pg-composer"):
         fields = _settings()
         trouble = notice(elem_id="pg-trouble")

@@ -43,7 +43,7 @@ from playground.web import gradio as gr
 from playground.web.forms import MAX_NAME, field_names, field_text, variant_row, variants, whole
 from playground.web.jobs import Queue
 from playground.web.owner import Rules
-from playground.web.theme import drawn
+from playground.web.theme import html_part
 from playground.web.values import inert
 
 ABOUT = {
@@ -332,13 +332,15 @@ def layout() -> Tab:
     """Add the page to the current Blocks; the script shows one page at a time."""
     with gr.Column(elem_id="pg-evaluate"):
         with gr.Row(elem_id="pg-evaluate-ask"):
-            form = drawn("evaluateForm", signals="'model' 'search' 'plan' 'pace' 'begin'", elem_id="pg-evaluate-form")
-            plan = drawn("evaluatePlan", elem_id="pg-evaluate-plan")
-        tasks = drawn("evaluateTasks", elem_id="pg-evaluate-tasks")
-        board = drawn("evaluateBoard", signals="'look' 'cancel' 'again' 'remove'", elem_id="pg-evaluate-board")
-        run = drawn("evaluateRun", signals="'open'", elem_id="pg-evaluate-run")
-        items = drawn("evaluateItems", signals="'browse'", elem_id="pg-evaluate-items")
-        drawn("evaluateRuns", elem_id="pg-evaluate-runs")
+            form = html_part(
+                "evaluateForm", signals="'model' 'search' 'plan' 'pace' 'begin'", elem_id="pg-evaluate-form"
+            )
+            plan = html_part("evaluatePlan", elem_id="pg-evaluate-plan")
+        tasks = html_part("evaluateTasks", elem_id="pg-evaluate-tasks")
+        board = html_part("evaluateBoard", signals="'look' 'cancel' 'again' 'remove'", elem_id="pg-evaluate-board")
+        run = html_part("evaluateRun", signals="'open'", elem_id="pg-evaluate-run")
+        items = html_part("evaluateItems", signals="'browse'", elem_id="pg-evaluate-items")
+        html_part("evaluateRuns", elem_id="pg-evaluate-runs")
     return Tab(form, tasks, plan, board, run, items)
 
 

@@ -258,8 +258,8 @@ def add(endpoint: Endpoint) -> Endpoint:
 def remove(name: str) -> None:
     """Delete an endpoint and its key. Raises UnknownModel."""
     find(name)
-    with _writing() as known:
-        known.pop(name, None)
+    with _writing() as stored:
+        stored.pop(name, None)
 
 
 def _path() -> Path:

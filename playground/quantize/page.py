@@ -41,7 +41,7 @@ from playground.web import gradio as gr
 from playground.web.forms import whole
 from playground.web.jobs import Queue
 from playground.web.owner import Rules
-from playground.web.theme import drawn
+from playground.web.theme import html_part
 from playground.web.values import inert
 
 DEFAULT = ("awq", "W4A16_ASYM")
@@ -219,20 +219,21 @@ def estimated(serial: object, name: str, expected: Estimate, host: Facts, replac
 class Quantize:
     """Event handlers of the page, over one queue.
 
-    rules     who may start, end and delete jobs, and which models visitors may use
-    show      opens a variant beside its original on the Compare page; `shown` are the components that it changes
+    rules            who may start, end and delete jobs, and which models visitors may use
+    show             opens a variant beside its original on the Compare page
+    compare_outputs  the components that `show` changes
     """
 
     def __init__(
-        self, tab: Tab, queue: Queue, rules: Rules, show: Callable[[str, gr.Request], Any], shown: list[Any]
+        self, tab: Tab, queue: Queue, rules: Rules, show: Callable[[str, gr.Request], Any], compare_outputs: list[Any]
     ) -> None:
-        self.tab, self.queue, self.rules, self.owner, self.show, self.shown = (
+        self.tab, self.queue, self.rules, self.owner, self.show, self.compare_outputs = (
             tab,
             queue,
             rules,
             rules.owner,
             show,
-            shown,
+            compare_outputs,
         )
         self.uploads = Uploads()
         self.pushes = Pushes()
@@ -251,7 +252,7 @@ class Quantize:
             event(act, None, board, trigger_mode="multiple", **QUICK)
         for event, act in {board.preview: self.preview, board.push: self.push, board.halt: self.halt}.items():
             event(act, None, self.tab.hub, trigger_mode="multiple", **QUICK)
-        board.compare(self.compare, None, self.shown, **PRIVATE)
+        board.compare(self.compare, None, self.compare_outputs, **PRIVATE)
         demo.unload(self.leave)
 
     def close(self) -> None:
@@ -416,17 +417,17 @@ def layout() -> Tab:
     """Add the page to the current Blocks; the script shows one page at a time."""
     with gr.Column(elem_id="pg-quantize"):
         with gr.Row(elem_id="pg-quantize-ask"):
-            form = drawn(
+            form = html_part(
                 "quantizeForm", signals="'model' 'estimate' 'probe' 'piece' 'begin'", elem_id="pg-quantize-form"
             )
-            estimate = drawn("quantizeEstimate", elem_id="pg-quantize-estimate")
-        upload = drawn("quantizeUpload", elem_id="pg-quantize-upload")
-        board = drawn(
+            estimate = html_part("quantizeEstimate", elem_id="pg-quantize-estimate")
+        upload = html_part("quantizeUpload", elem_id="pg-quantize-upload")
+        board = html_part(
             "quantizeBoard",
             signals="'look' 'cancel' 'again' 'remove' 'compare' 'preview' 'push' 'halt'",
             elem_id="pg-quantize-board",
         )
-        hub = drawn("quantizeHub", elem_id="pg-quantize-hub")
+        hub = html_part("quantizeHub", elem_id="pg-quantize-hub")
     return Tab(form, estimate, upload, board, hub)
 
 

@@ -32,7 +32,7 @@ from playground.web import gradio as gr
 from playground.web.forms import variant_row, whole
 from playground.web.jobs import JobCards, Queue
 from playground.web.owner import Owner
-from playground.web.theme import drawn
+from playground.web.theme import html_part
 from playground.web.values import inert
 
 RUNS_OFFERED = 60
@@ -311,11 +311,13 @@ def layout() -> Tab:
     """Draw the page in the current Blocks. Its script shows one page at a time."""
     with gr.Column(elem_id="pg-reviews"):
         with gr.Row(elem_id="pg-reviews-ask"):
-            form = drawn("reviewForm", signals="'model' 'plan' 'begin'", elem_id="pg-reviews-form")
-            plan = drawn("reviewPlan", elem_id="pg-reviews-plan")
-        board = drawn("reviewBoard", signals="'look' 'cancel' 'again' 'remove'", elem_id="pg-reviews-board")
-        opened = drawn("reviewOpened", signals="'open' 'close' 'invite' 'exclude' 'link'", elem_id="pg-reviews-opened")
-        drawn("reviewList", elem_id="pg-reviews-list")
+            form = html_part("reviewForm", signals="'model' 'plan' 'begin'", elem_id="pg-reviews-form")
+            plan = html_part("reviewPlan", elem_id="pg-reviews-plan")
+        board = html_part("reviewBoard", signals="'look' 'cancel' 'again' 'remove'", elem_id="pg-reviews-board")
+        opened = html_part(
+            "reviewOpened", signals="'open' 'close' 'invite' 'exclude' 'link'", elem_id="pg-reviews-opened"
+        )
+        html_part("reviewList", elem_id="pg-reviews-list")
     return Tab(form, plan, board, opened)
 
 

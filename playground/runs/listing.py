@@ -22,7 +22,7 @@ from playground.store.runs import Entry
 from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.owner import Owner
-from playground.web.theme import drawn
+from playground.web.theme import html_part
 from playground.web.values import inert
 
 log = logging.getLogger(__name__)
@@ -175,9 +175,9 @@ class Tab:
 def layout() -> Tab:
     """Draw the list and the page of one run in the current Blocks. The script shows one at a time."""
     with gr.Column(elem_id="pg-opened"):
-        drawn("openedRun", elem_id="pg-opened-run")
+        html_part("openedRun", elem_id="pg-opened-run")
     with gr.Column(elem_id="pg-runs"):
-        runs_list = drawn(
+        runs_list = html_part(
             "runsList", signals="'look' 'rename' 'annotate' 'revoke' 'restore' 'remove'", elem_id="pg-runs-list"
         )
     return Tab(runs_list)

@@ -19,7 +19,7 @@ from playground.speed.session import SpeedTabs
 from playground.speed.spec import Plan
 from playground.web import gradio as gr
 from playground.web.owner import Rules
-from playground.web.theme import drawn
+from playground.web.theme import html_part
 from playground.web.values import inert, size
 
 DEFAULT = Plan(prompt_tokens=256, output_tokens=64, runs=3)  # minutes for two variants on a small CPU
@@ -168,6 +168,6 @@ class Tab:
 def layout() -> Tab:
     """Add the page to the current Blocks; the script shows one page at a time."""
     with gr.Column(elem_id="pg-speed"):
-        form = drawn("speedForm", signals="'measure' 'halt' 'model'", elem_id="pg-speed-form")
-        result = drawn("speedResult", elem_id="pg-speed-result")
+        form = html_part("speedForm", signals="'measure' 'halt' 'model'", elem_id="pg-speed-form")
+        result = html_part("speedResult", elem_id="pg-speed-result")
     return Tab(form, result)

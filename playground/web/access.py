@@ -27,7 +27,7 @@ from playground.errors import PlaygroundError, WrongLogin
 from playground.settings import settings
 from playground.web.gate import Bodies, Gate
 from playground.web.owner import COOKIE, HOURS, Logins, Owner, offered, rate_words
-from playground.web.theme import drawn
+from playground.web.theme import html_part
 from playground.web.visitor import Hosts, hub_login, hub_user, listed, visitor
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def _access_notice(owner: Owner) -> str:
 def add_login(top: gr.Row) -> None:
     """Add the visitor's role and the login to the end of the top bar. On a local page it is empty."""
     with top:
-        drawn("door", elem_id="pg-door")
+        html_part("door", elem_id="pg-door")
         if hub_login():
             gr.LoginButton(visible=False)  # makes gradio open its routes of the hub's login
 

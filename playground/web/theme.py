@@ -104,12 +104,12 @@ def options() -> dict[str, Any]:
 # Drawn parts.
 
 
-def drawn(part: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
-    """Return a part of the page: `part` is the script's function that fills it, `signals` the events that it sends."""
+def html_part(name: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
+    """Return a part of the page: `name` is the script's function that fills it, `signals` the events that it sends."""
     return gr.HTML(
         value=value,
         html_template=TEMPLATE,
-        js_on_load=f"Playground.{part}(element, props, watch, trigger); /* {signals} */",
+        js_on_load=f"Playground.{name}(element, props, watch, trigger); /* {signals} */",
         apply_default_css=False,
         **kw,
     )
@@ -117,21 +117,21 @@ def drawn(part: str, value: str = "", signals: str = "", **kw: Any) -> gr.HTML:
 
 def pane(value: str = "", **kw: Any) -> gr.HTML:
     """Return a pane; its value is the lines of `compare.encode`. It sends `halt`, `again`, `engine`, `measure`."""
-    return drawn("pane", value, signals="'halt' 'again' 'engine' 'measure'", **kw)
+    return html_part("pane", value, signals="'halt' 'again' 'engine' 'measure'", **kw)
 
 
 def notice(**kw: Any) -> gr.HTML:
     """Return a part for an error: the value of `values.notice`, or ""."""
-    return drawn("notice", **kw)
+    return html_part("notice", **kw)
 
 
 def text(**kw: Any) -> gr.HTML:
     """Return a line of text: the value of `values.text`."""
-    return drawn("text", **kw)
+    return html_part("text", **kw)
 
 
 def navigation(top: gr.Row) -> None:
     """Add the names of the pages to the top bar, right after the title."""
     with top:
-        drawn("pages", elem_id="pg-pages")
+        html_part("pages", elem_id="pg-pages")
     top.children.insert(1, top.children.pop())
