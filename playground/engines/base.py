@@ -1,8 +1,8 @@
 """The protocol of an engine, the table of engines, addresses, and the choice of an engine for a variant.
 
 Which engines can run a variant here, and why the others cannot, is read from tables and folders; nothing is started.
-What an engine makes of a format that it has kernels for is its own business: vLLM's answer differs between devices and
-versions, so it is asked by starting it, and its sentence reaches the page.
+Whether vLLM supports a format depends on device and version, so that is only known when it is started; its error is
+shown on the page.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ class Engine(Protocol):
     name: str
 
     def start(self) -> None:
-        """Start what a first load would wait for, where there is such a thing. Raises EngineUnavailable, EngineDied."""
+        """Start a process that the first load would wait for, if any. Raises EngineUnavailable, EngineDied."""
         ...
 
     def close(self) -> None:
-        """End it and all that it has started, in some seconds. Safe to call twice.
+        """End the engine and its processes within seconds. May be called twice.
 
-        What runs then ends with an error or an abort; what is asked later raises EngineUnavailable.
+        Running requests end with an error or an abort; later calls raise EngineUnavailable.
         """
         ...
 
     def health(self) -> Mapping[str, Any] | None:
-        """What is known at once, `loaded` (the names of variants) among it; None where nothing runs. Starts nothing."""
+        """Return the engine's state with `loaded`, the names of variants; None if no process runs. Starts nothing."""
         ...
 
     def load(
@@ -59,7 +59,7 @@ class Engine(Protocol):
         is_cancelled: IsCancelled,
         keep: Sequence[str] = (),
     ) -> Loaded:
-        """Make `variant` ready, warm-up included; returns at once when it is. `keep` must not be unloaded for it.
+        """Load `variant` and warm it up; return at once if it is loaded. Variants in `keep` are not unloaded for it.
 
         Both callbacks are called in this thread. Raises CatalogError, UnsupportedModel, BrokenCheckpoint, OutOfMemory,
         EngineUnavailable, EngineDied, Cancelled.
@@ -67,11 +67,11 @@ class Engine(Protocol):
         ...
 
     def held(self, variant: str) -> Loaded | None:
-        """What a `load` would return at once, or None when it has work to do. Starts nothing and waits for nobody."""
+        """Return the facts of a loaded variant, or None if `load` would have work to do. Does not block."""
         ...
 
     def unload_idle(self) -> str | None:
-        """Free the memory of one variant that nobody uses; its name, None when there is none."""
+        """Unload one idle variant and return its name; None if there is none."""
         ...
 
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
@@ -87,7 +87,7 @@ class Engine(Protocol):
         ...
 
     def force(self, forcing: Forcing) -> Iterator[Progress | ForcedTokens | Finish]:
-        """Force a text through variants that are loaded; as `generate`, but nothing is timed and everyone goes first.
+        """Teacher-force a text through loaded variants; like `generate`, but untimed and with the lowest priority.
 
         Raises EngineUnavailable where `no_distribution` says why, and DifferentTokenizer.
         """
@@ -96,7 +96,7 @@ class Engine(Protocol):
     def abort(self, request_id: str) -> None:
         """End a generation or a forced text within one step; its stream then closes with `Finish("abort")`.
 
-        Nothing happens where there is none of this name.
+        Does nothing if there is none with this id.
         """
         ...
 
@@ -106,12 +106,12 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineRow:
-    """One engine: what runs it, where, and what it is for.
+    """A row of the table of engines.
 
-    requires   distributions as pip names them, in this environment
+    requires   required distributions by their names in pip, in this environment
     stepped    one thread steps its generations in turn, so that none disturbs another's clock
-    on_device  computes on this machine's device, and so takes turns with the others there
-    no_distribution  why the full distribution of a position cannot be had from it; empty where it can
+    on_device  computes on this machine's device, and so takes turns with other engines there
+    no_distribution  why it cannot return the full distribution of a position; "" if it can
     """
 
     name: str
@@ -168,24 +168,24 @@ NAMES = ENGINES
 
 
 def row(name: str) -> EngineRow:
-    """The row of the engine called `name`; KeyError when there is none."""
+    """Return the engine's row. Raises KeyError for an unknown name."""
     return {row.name: row for row in TABLE}[name]
 
 
 def title(name: str) -> str:
-    """What a person calls the engine; a name that is not in the table is its own title."""
+    """Return the engine's title; the name itself if it is not in the table."""
     return next((row.title for row in TABLE if row.name == name), name)
 
 
 def no_distribution(name: str) -> str:
-    """Why no divergence can be measured on the engine `name`; empty where it can."""
+    """Return why no divergence can be measured on the engine `name`; "" if it can."""
     return next((row.no_distribution for row in TABLE if row.name == name), "")
 
 
 def importable(root: Path = ROOT, checkout: bool = CHECKOUT) -> Path:
-    """A folder from which an engine's Python, whichever it is, imports this program and nothing else.
+    """Return a folder from which another environment's Python imports this program and nothing else.
 
-    Once installed it lies beside all that we require, which must not hide what vLLM's environment pins.
+    In site-packages it is beside our dependencies, which must not shadow those of vLLM's environment.
     """
     if checkout:
         return root
@@ -197,12 +197,12 @@ def importable(root: Path = ROOT, checkout: bool = CHECKOUT) -> Path:
 
 
 def vllm_python() -> Path:
-    """The interpreter that has vLLM: PLAYGROUND_VLLM_PYTHON, else the one that `make vllm` makes."""
+    """Return the interpreter that has vLLM: PLAYGROUND_VLLM_PYTHON, else that of `make vllm`."""
     return settings().vllm_python or ROOT / ".venv-vllm" / "bin" / "python"
 
 
 def missing_vllm() -> str:
-    """Why vLLM cannot be started, or "". Looks at folders, starts nothing."""
+    """Return why vLLM cannot be started, or "". Only looks at folders."""
     python = vllm_python()
     if not python.exists():
         return "vLLM's own environment is not there"
@@ -213,7 +213,7 @@ def missing_vllm() -> str:
 
 
 def zero_gpu() -> bool:
-    """Whether this is a ZeroGPU Space: one process, and a GPU only inside functions that `spaces.GPU` wraps."""
+    """Return whether this is a ZeroGPU Space: one process, and a GPU only inside functions that `spaces.GPU` wraps."""
     return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 
 
@@ -222,7 +222,7 @@ def zero_gpu() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One engine for one variant: whether it can run it here, and if not, why and what to do about it."""
+    """Whether an engine can run a variant here, and if not, why and what to do about it."""
 
     engine: str
     title: str
@@ -232,14 +232,14 @@ class Option:
 
 
 def options(variant: Variant) -> list[Option]:
-    """Every engine of the table, those that the variant names first and in its order."""
+    """Return an option for every engine; first those of `variant.engines`, in that order."""
     named = [row(name) for name in variant.engines]
     rest = [row for row in TABLE if row.name not in variant.engines]
     return [_option(row, variant) for row in [*named, *rest]]
 
 
 def default(variant: Variant, wanted: str = "") -> str:
-    """`wanted` when it can run the variant here, else the first that can, else the first that the variant names."""
+    """Return `wanted` if it can run the variant here, else the first engine that can, else the variant's first."""
     able = [option.engine for option in options(variant) if option.runs]
     if wanted in able:
         return wanted
@@ -247,7 +247,7 @@ def default(variant: Variant, wanted: str = "") -> str:
 
 
 def check(variant: Variant, engine: str) -> None:
-    """Raise EngineUnavailable, with the reason and what to do, when `engine` cannot run the variant here."""
+    """Raise EngineUnavailable, with the reason and what to do, if `engine` cannot run the variant here."""
     for option in options(variant):
         if option.engine == engine and not option.runs:
             raise EngineUnavailable(
@@ -257,9 +257,9 @@ def check(variant: Variant, engine: str) -> None:
 
 
 def common(variants: Sequence[Variant | None], chosen: Sequence[str] = ()) -> list[str]:
-    """An engine for each variant of one run, so that speeds can be compared: the first one's wherever it can run them.
+    """Return an engine for each variant of a run: if possible the first one's, so that speeds can be compared.
 
-    `chosen` has what was asked for, "" where nothing was. Of an unknown variant (None) nothing can be said: "".
+    `chosen` has the requested engines, "" for none. The engine of an unknown variant (None) is "".
     """
     requested = list(chosen) or [""] * len(variants)
     engines: list[str] = []
@@ -269,7 +269,7 @@ def common(variants: Sequence[Variant | None], chosen: Sequence[str] = ()) -> li
 
 
 def together(names: Sequence[str]) -> list[str]:
-    """The addresses of one run: where one names no engine, the engine is that of the first wherever it can run it."""
+    """Return the addresses of a run; one without an engine gets that of the first address if it can run there."""
     addresses = [Address.parse(name) for name in names]
     variants = [_look_up(address.variant) for address in addresses]
     engines = common(variants, [address.engine for address in addresses])
@@ -280,7 +280,7 @@ def together(names: Sequence[str]) -> list[str]:
 
 
 def _look_up(name: str) -> Variant | None:
-    """The variant, or None: whoever runs it finds the same error and says it where it belongs."""
+    """Return the variant, or None on an error, which is raised again and reported when the variant is run."""
     try:
         return models.variant(name)
     except CatalogError:

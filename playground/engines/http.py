@@ -1,10 +1,10 @@
-"""The one HTTP client of all engines: pooled connections, whole answers, and answers that come as server-sent events.
+"""The HTTP client of all engines: pooled connections, whole responses and server-sent events.
 
-A `Request` is answered in a thread of its own, which stamps what it reads: whoever is slow to take an event falsifies
-no time. Closing a request from any thread cuts its connection at once, also while the server reads a long prompt.
+The response to a `Request` is read and time-stamped in its own thread, so that a slow consumer does not falsify times.
+Closing a request from any thread cuts its connection at once, also while the server processes a long prompt.
 
-httpx has no public way to choose the address that a name is connected to, so `Transport` is an own one: httpcore's pool
-(what httpx.HTTPTransport is made of) with a network backend that asks `resolve`.
+httpx has no public way to choose the IP address of a host, so `Transport` is our own: httpcore's pool (which
+httpx.HTTPTransport uses too) with a network backend that calls `resolve`.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ from playground.engines.servers import ServerProcess
 from playground.errors import Cancelled, EngineError, PlaygroundError, from_wire
 
 CONNECT_S = 10.0
-# A token may take long (a cold 7B on a CPU), so that reads have no limit; the process is watched instead.
+# A token may take long (a cold 7B on a CPU), so reads have no timeout; the process is watched instead.
 TIMEOUT = httpx.Timeout(CONNECT_S, read=None)
-IDLE_S = 2.0  # a connection that nobody uses is closed: before uvicorn closes it, which it does after five
-POLL_S = 0.1  # how soon `is_cancelled` is noticed while the server says nothing
-DRAIN_S = 0.1  # for the end of an answer after its last event, so that the connection can be used again
-DYING_S = 1.0  # between a broken stream and the end of the process behind it
+IDLE_S = 2.0  # an idle connection is closed, before uvicorn closes it after five seconds
+POLL_S = 0.1  # interval of calls of `is_cancelled` while the server sends nothing
+DRAIN_S = 0.1  # wait for the end of a response after its last event, so that the connection can be reused
+DYING_S = 1.0  # from a broken stream to the end of the process behind it
 REFUSAL_BYTES = 65_536  # of an error's text that are read
-PENDING = 1000  # events that nobody has taken yet: a server that sends more than is taken waits
+PENDING = 1000  # events in the queue to the consumer; reading pauses when it is full
 T = TypeVar("T")
 Resolve = Callable[[str, int, float], Sequence[str]]
 Refused = Callable[[int, Mapping[str, str], bytes], Exception]
 
 
 class Unreadable(ValueError):
-    """An answer that is not what was asked for. The message ends the sentence "… sent"."""
+    """A response that cannot be parsed. The message ends the sentence "… sent"."""
 
 
 class Oversized(Unreadable):
-    """An answer beyond the limits on what is read."""
+    """A response beyond `Limits`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes of one line of a stream, and of the whole answer."""
+    """Maximum bytes of a line of a stream, and of the whole response."""
 
     line: int
     answer: int
@@ -62,7 +62,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Arrival(Generic[T]):
-    """What was read, and the seconds from sending the request to reading it."""
+    """An item that was read, and the seconds from sending the request to reading it."""
 
     time_s: float
     event: T
@@ -72,7 +72,7 @@ class Arrival(Generic[T]):
 
 
 class _Connection(httpcore.NetworkStream):
-    """A connection that can be cut while the request of this thread waits for it."""
+    """A connection that another thread can cut while this thread waits for it."""
 
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
@@ -102,7 +102,7 @@ class _Connection(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects to the very address that `resolve` gave; Host and SNI keep the name."""
+    """Connects to the addresses that `resolve` returned; Host and SNI keep the name."""
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
@@ -169,10 +169,10 @@ class _Body(httpx.SyncByteStream):
 
 
 class Transport(httpx.BaseTransport):
-    """httpx on a pool of connections to the addresses that `resolve(host, port, seconds)` gives.
+    """An httpx transport that connects to the addresses that `resolve(host, port, timeout_s)` returns.
 
     trust   certificates for https; None: httpcore's default
-    idle_s  a connection that nobody has used for so long is closed
+    idle_s  seconds after which an idle connection is closed
     """
 
     def __init__(self, resolve: Resolve, trust: ssl.SSLContext | None = None, idle_s: float = IDLE_S) -> None:
@@ -209,10 +209,10 @@ def _loopback(host: str, _port: int, _limit_s: float) -> Sequence[str]:
 
 
 def new_client(transport: Transport | None = None, keep_alive: bool = True) -> httpx.Client:
-    """A client that follows no redirects, keeps no cookies and reads no proxy from the environment.
+    """Return a client that follows no redirects, keeps no cookies and uses no proxy of the environment.
 
     transport   None: for servers on this machine, by their address
-    keep_alive  False makes a connection per request, for a server that closes them without saying so
+    keep_alive  False opens a connection per request, for a server that closes them without notice
     """
     return httpx.Client(
         transport=transport or Transport(_loopback),
@@ -230,8 +230,8 @@ def new_client(transport: Transport | None = None, keep_alive: bool = True) -> h
 class Request(Generic[T]):
     """A request in flight. `close` may be called from any thread, and more than once.
 
-    read          yields what the answer holds, then None; what comes after that is read and dropped
-    is_cancelled  asked while the items are waited for
+    read          yields the items of the response, then None; the rest is read and dropped
+    is_cancelled  called while waiting for items
     """
 
     def __init__(
@@ -257,7 +257,7 @@ class Request(Generic[T]):
         self.close()
 
     def __iter__(self) -> Iterator[Arrival[T]]:
-        """What the answer holds, as it arrived; ends early after `close`.
+        """Yield the items of the response with their times; ends early after `close`.
 
         Raises httpx.TransportError, Unreadable, Cancelled, and what `read` raises.
         """
@@ -279,7 +279,7 @@ class Request(Generic[T]):
             yield item
 
     def close(self) -> None:
-        """End the request here and at the server, which sees its connection closed."""
+        """End the request, also at the server, whose connection is closed."""
         if self._over:
             self._thread.join(DRAIN_S)
         with self._lock:
@@ -303,7 +303,7 @@ class Request(Generic[T]):
             finally:
                 response.close()
             self._items.put(None)
-        except Exception as error:  # noqa: BLE001 - raised where the items are waited for
+        except Exception as error:  # noqa: BLE001 - raised in the thread that iterates
             self._items.put(error)
 
     @contextlib.contextmanager
@@ -333,9 +333,10 @@ def stream(
     limits: Limits | None = None,
     is_cancelled: IsCancelled | None = None,
 ) -> Request[dict[str, Any]]:
-    """POST `body` as JSON; the events of the answer are JSON objects, up to [DONE] or to its end.
+    """POST `body` as JSON. Return the request, whose items are the events as JSON objects, up to [DONE] or the end.
 
-    refused  the error of (status, headers, text) that is no 200, or of (200, {}, text) of an event with an "error"
+    refused  returns the error of (status, headers, text) for a status other than 200, or of (200, {}, text) for an
+             event with an "error"
     """
 
     def read(response: httpx.Response) -> Iterator[dict[str, Any] | None]:
@@ -366,7 +367,7 @@ def _events(response: httpx.Response, refused: Refused, limits: Limits | None) -
 
 
 class _Limited(httpx.SyncByteStream):
-    """The bytes of an answer as long as they stay within limits. Raises Oversized."""
+    """Yield the bytes of a response. Raises Oversized beyond the limits."""
 
     def __init__(self, response: httpx.Response, limits: Limits) -> None:
         self._response, self._limits = response, limits
@@ -385,9 +386,9 @@ class _Limited(httpx.SyncByteStream):
 
 
 def checked(response: httpx.Response, refused: Refused) -> None:
-    """Raise what `refused` makes of an answer that is no 200. What of its text comes too slowly is left out.
+    """Raise the error of `refused` for a status other than 200, with the text that arrives in time.
 
-    A compressed answer is Unreadable: nothing grows while it is read.
+    Raises Unreadable for a compressed response, because it could expand beyond the limits.
     """
     if response.status_code == httpx.codes.OK:
         if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
@@ -403,7 +404,7 @@ def checked(response: httpx.Response, refused: Refused) -> None:
 
 
 def parsed(data: str | bytes) -> Any:
-    """Raises Unreadable for what is no JSON."""
+    """Parse JSON. Raises Unreadable."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
@@ -418,7 +419,7 @@ def authorization(key: str) -> dict[str, str]:
 
 
 def refused(status: int, _headers: Mapping[str, str], content: bytes) -> PlaygroundError:
-    """The typed error that a server sent, as `errors.to_wire` writes it."""
+    """Return the typed error of a server's response, as `errors.to_wire` writes it."""
     text = content.decode(errors="replace")
     try:
         body = json.loads(text)
@@ -429,10 +430,10 @@ def refused(status: int, _headers: Mapping[str, str], content: bytes) -> Playgro
 
 @contextlib.contextmanager
 def watched(process: ServerProcess, health: httpx.Client | None = None) -> Generator[None, None, None]:
-    """Turn what went wrong in a call of a server into what it means: it died, with its last words, or it only failed.
+    """Raise EngineDied, with the last log lines, if the server died during a call; else a typed error.
 
-    health  asks /health too, for a server that outlives the processes which do its work: their death may reach a call
-            as an ordinary error, a moment before
+    health  check /health too, for a server that outlives its worker processes: a call may fail with an ordinary error
+            just before their death is noticed
     """
     try:
         yield
@@ -457,7 +458,7 @@ def watched(process: ServerProcess, health: httpx.Client | None = None) -> Gener
 
 
 def _dies(process: ServerProcess, health: httpx.Client) -> bool:
-    """Whether it ends, or answers no more, within `DYING_S`."""
+    """Return whether the process ends, or stops responding, within `DYING_S`."""
     deadline = time.monotonic() + DYING_S
     while process.alive and process.answers(health):
         if time.monotonic() > deadline:
@@ -467,7 +468,7 @@ def _dies(process: ServerProcess, health: httpx.Client) -> bool:
 
 
 def post(client: httpx.Client, process: ServerProcess, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """One call of an engine server, and its answer. Raises the server's typed error, EngineDied, EngineError."""
+    """Call an engine server and return its response. Raises the server's typed error, EngineDied, EngineError."""
     with watched(process):
         response = client.post(f"{process.url}{path}", json=dict(body), headers=authorization(process.key))
         if not response.is_success:
@@ -490,5 +491,5 @@ def events(
 
 
 def unfinished(process: ServerProcess) -> EngineError:
-    """The error of a stream that ended before its answer did."""
+    """Return the error of a stream that ended too early."""
     return EngineError(f"The {process.name} engine closed the stream before the end.", log_tail=process.log_tail())

@@ -1,9 +1,9 @@
-"""All engines behind the one protocol: an address picks the engine.
+"""Route requests to engines by address, and take turns on the device.
 
-A clock is only honest while nobody else computes, so generations take turns on the device. Those of the stepped host
-share it: one thread steps them, and each has its own clock. One of an engine that runs freely has the device alone.
-First come, first served, so that nobody waits forever. "All at once" is a group whose members may overlap each other
-and nobody else; whoever did overlap is marked.
+Times are only valid while nothing else computes, so generations take turns on the device. Those of the stepped host
+share it: one thread steps them, and each has its own clock. A generation of any other engine has the device alone.
+Turns are first come, first served, so that no request starves. "All at once" is a group whose members may overlap each
+other but nothing else; those that did overlap are marked as contended.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ MAKERS: Mapping[str, Maker] = {"llamacpp": _llamacpp, "vllm": _vllm, "remote": _
 
 
 class Engines:
-    """Implements `base.Engine` for addresses (`smollm2:nf4`, `smollm2@vllm`); an engine is made when first asked.
+    """Implements `base.Engine` for addresses (`smollm2:nf4`, `smollm2@vllm`); engines are created on first use.
 
-    transformers  the stepped host, whose tokenizer the others use; None makes the one for this machine
-    makers        how the other engines are made, by name
+    transformers  the stepped host, whose tokenizer the others use; None creates the one for this machine
+    makers        functions that create the other engines, by name
     """
 
     name = "engines"
@@ -74,7 +74,7 @@ class Engines:
         self.transformers.start()
 
     def close(self) -> None:
-        """End every engine and everything in them."""
+        """Close every engine."""
         with self._lock:
             self._closed = True
             made = list(self._made.values())
@@ -82,17 +82,17 @@ class Engines:
             engine.close()
 
     def health(self) -> Mapping[str, Any] | None:
-        """Of the stepped host; no other engine is asked."""
+        """Return the state of the stepped host only."""
         return self.transformers.health()
 
     def unload_idle(self) -> str | None:
-        """Free the memory of one variant that nobody uses, on whichever engine; its name, None when there is none."""
+        """Unload one idle variant of any engine and return its name; None if there is none."""
         with self._lock:
             made = [engine for name, engine in self._made.items() if base.row(name).on_device]
         return next((name for engine in made if (name := engine.unload_idle())), None)
 
     def engine(self, name: str) -> Engine:
-        """The engine called `name`. Raises EngineUnavailable."""
+        """Return the engine called `name`, created on first use. Raises EngineUnavailable."""
         with self._lock:
             if self._closed:
                 raise EngineUnavailable("The engines are shut down.")
@@ -113,12 +113,12 @@ class Engines:
         engine, row, name = self._of(variant)
         together = [Address.parse(other) for other in keep]
         wanted = [other.variant for other in together if (other.engine or row.name) == row.name]
-        if not row.on_device:  # a remote one loads nothing here
+        if not row.on_device:  # a remote engine loads nothing here
             return engine.load(name, on_progress, is_cancelled, wanted)
         if held := engine.held(name):
-            # The host is still told: it notes the use, and what is wanted beside it.
+            # The host still gets the request, to record the use and what to keep.
             return engine.load(name, on_progress, is_cancelled, wanted) if row.stepped else held
-        # A load computes. Beside stepped work that is no harm: the host loads between two steps of its own thread.
+        # A load computes. The host's own loads do not disturb stepped work: they run between two steps of its thread.
         ticket = self._turns.ticket(shared=row.stepped)
         try:
             if not ticket.enter(0):
@@ -161,7 +161,7 @@ class Engines:
             with contextlib.closing(engine.generate(request)) as items:  # type: ignore[type-var]
                 for item in items:
                     if isinstance(item, Finish):
-                        ticket.leave()  # the next may compute now, and whether others did meanwhile is known
+                        ticket.leave()  # the next may compute; `contended` is final
                         yield replace(item, contended=ticket.contended)
                         continue
                     if aborted.is_set():
@@ -214,9 +214,9 @@ def _check(aborted: threading.Event) -> None:
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One place in the queue. Leave it, whether it came to its turn or not.
+    """A place in the queue. Call `leave` in any case, also without having entered.
 
-    contended  another computed meanwhile whose work this one's clock cannot tell from its own; final once it has left
+    contended  another ticket computed at the same time and disturbed this one's clock; final after `leave`
     """
 
     turns: DeviceTurns
@@ -226,20 +226,20 @@ class Ticket:
     contended: bool = field(default=False)
 
     def enter(self, timeout_s: float) -> bool:
-        """Wait for the turn; False when it has not come in time. True again and again once it has."""
+        """Wait for the turn, at most `timeout_s`. Return whether it has come; True on every later call."""
         return self.turns._enter(self, timeout_s)
 
     def leave(self) -> None:
         self.turns._leave(self)
 
     def beside(self, other: Ticket) -> bool:
-        """Whether both may compute at the same time."""
+        """Return whether both may compute at the same time."""
         if self.group or other.group:
             return self.group == other.group
         return self.shared and other.shared
 
     def disturbs(self, other: Ticket) -> bool:
-        """Whether the clocks of both suffer when they compute at the same time: the stepped host's do not."""
+        """Return whether they disturb each other's clocks at the same time: two of the stepped host do not."""
         return not (self.shared and other.shared)
 
 
@@ -271,7 +271,7 @@ class DeviceTurns:
             return ticket.entered
 
     def _mark(self, ticket: Ticket) -> None:
-        """Remember in everyone inside whom `ticket`, which has just entered, disturbs; and that they disturb it."""
+        """Mark `ticket`, which has just entered, and the tickets inside that it disturbs as contended."""
         for other in self._queue:
             if other.entered and other is not ticket and ticket.disturbs(other):
                 ticket.contended = other.contended = True

@@ -1,7 +1,7 @@
-"""Server processes: how one is started, watched and ended, and which are kept.
+"""Start, watch and end server processes.
 
-`start` makes a `ServerProcess` of a `ServerSpec`. `Servers` keeps those of an engine that has one for each variant;
-`Restarting` keeps the one of an engine that has all variants in it.
+`start` returns the `ServerProcess` of a `ServerSpec`. `Servers` holds those of an engine with one per variant;
+`Restarting` holds that of an engine with one process for all variants.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from playground.settings import settings
 log = logging.getLogger(__name__)
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 5.0
-ENDED_S = 0.3  # between a connection that breaks and the end of its process being seen
+ENDED_S = 0.3  # from a broken connection until the end of its process is noticed
 LOG_LINES = 20
-PORTS = 3  # attempts to find a port that nobody takes before the server does
+PORTS = 3  # attempts with a free port, which another program may take before the server does
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
 @dataclass(slots=True)
 class Held:
-    """One variant's server. `loaded` once it has answered; `busy` counts the calls that are using it."""
+    """One variant's server. `loaded` is set when it is ready; `busy` counts the calls that are using it."""
 
     process: ServerProcess
     loaded: Loaded | None = None
@@ -61,13 +61,13 @@ class Servers:
         self._closed = False
 
     def loaded(self) -> list[Loaded]:
-        """What is ready, least recently used first."""
+        """Return the loaded variants, least recently used first."""
         with self._lock:
             alive = [held for held in self._held.values() if held.process.alive]
         return [held.loaded for held in sorted(alive, key=lambda held: held.used) if held.loaded]
 
     def held(self, variant: str) -> Loaded | None:
-        """What is said of `variant` when its server is ready, which counts as a use; waits for no start."""
+        """Return the facts of a variant whose server is ready, else None. Counts as a use. Does not block."""
         with self._lock:
             held = self._held.get(variant)
             if held is None or held.loaded is None or not held.process.alive:
@@ -77,7 +77,7 @@ class Servers:
 
     @contextlib.contextmanager
     def starting(self, variant: str) -> Iterator[Loaded | None]:
-        """Hold the right to start the server of `variant`: what it already holds, or None when it must be started."""
+        """Lock the start of a variant's server. Yields its facts, or None if it must be started."""
         with self._lock:
             turn = self._starting.setdefault(variant, threading.Lock())
         with turn:
@@ -96,7 +96,7 @@ class Servers:
     def start(
         self, variant: str, spec: ServerSpec, client: httpx.Client, is_cancelled: Callable[[], bool]
     ) -> ServerProcess:
-        """The server of `variant`, which answers; nothing is left of one that does not. Raises what `start` does."""
+        """Start the server of `variant` and return it; one that fails is removed. Raises as `start`."""
         try:
             return start(spec, client, is_cancelled, lambda process: self.started(variant, process))
         except BaseException:
@@ -104,7 +104,7 @@ class Servers:
             raise
 
     def started(self, variant: str, process: ServerProcess) -> None:
-        """Take over a process that was just started, ready or not: from now on `close` and `unload` end it."""
+        """Register a process that was just started, so that `close` and `unload` end it."""
         with self._lock:
             if not self._closed:
                 self._held[variant] = Held(process)
@@ -113,16 +113,16 @@ class Servers:
         raise EngineUnavailable(f"The {self._name} engine is shut down.")
 
     def ready(self, variant: str, loaded: Loaded) -> None:
-        """Say what the server of `variant` holds: from now on it can be used."""
+        """Record the facts of a variant whose server is ready to be used."""
         with self._lock:
             if variant in self._held:
                 self._held[variant].loaded = loaded
 
     @contextlib.contextmanager
     def using(self, variant: str) -> Iterator[ServerProcess]:
-        """The ready server of `variant`, which is not stopped to make room meanwhile.
+        """Yield the ready server of `variant`, which is not stopped meanwhile to make room.
 
-        Raises UnknownVariant, and EngineDied for one that died; it is removed then, so that the next load starts it.
+        Raises UnknownVariant, and EngineDied for one that died; it is then removed, so that the next load starts it.
         """
         with self._lock:
             held = self._held.get(variant)
@@ -147,7 +147,7 @@ class Servers:
     def make_room(self, variant: str, needed: int, keep: Sequence[str], free: Callable[[], int] | None = None) -> None:
         """Stop idle servers, least recently used first, until `needed` bytes are free and one more may run.
 
-        Raises OutOfMemory with both numbers and what could be unloaded.
+        Raises OutOfMemory.
         """
         available = free or (lambda: machine.memory().available)
         while self._too_many() or available() < needed:
@@ -178,7 +178,7 @@ class Servers:
         return f"Close other programs, or compare fewer variants at once.{named}"
 
     def stop(self, variant: str) -> bool:
-        """End one server; False when there is none."""
+        """End a variant's server. Return False if there is none."""
         with self._lock:
             held = self._held.pop(variant, None)
         if held is None:
@@ -187,14 +187,14 @@ class Servers:
         return True
 
     def stop_idle(self) -> str | None:
-        """End the least recently used server that nobody uses; its variant, None when there is none."""
+        """End the least recently used idle server and return its variant; None if there is none."""
         victim = self._idle(())
         if victim is not None:
             self.stop(victim)
         return victim
 
     def close(self) -> None:
-        """End all of them, also those that are still starting."""
+        """End all servers, also those that are still starting."""
         with self._lock:
             self._closed = True
             names = list(self._held)
@@ -204,21 +204,21 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """A Python module that serves HTTP on loopback: how it is started, and how its log is read.
+    """How to start a Python module that serves HTTP on loopback, and how to read its log.
 
-    name         what messages call it
-    arguments    of the module, after its address
-    binds        it takes `--port` and binds that itself, so that another program may be faster; else it takes `--fd`, a
-                 socket that listens already
+    name         its name in messages
+    arguments    arguments of the module, after its address
+    binds        it gets `--port` and binds it itself, so that another program may take it first; else it gets `--fd`, a
+                 listening socket
     python       interpreter of the environment that has the module
-    environment  added to what it inherits
+    environment  added to the inherited environment
     log_name     its log is logs/<log_name>.log
-    timeout_s    from its start to its first answer
-    on_log       gets every new line of its log until it answers
-    is_ready     of a server that answers on the port: whether it is this one; may wait, may raise EngineDied
-    port_taken   what its log has when another program has the port
-    explain      the error of a start that failed, from its log and the error that is known without
-    noise        lines of its log that say nothing
+    timeout_s    from its start to its first response
+    on_log       called with every new line of its log until it is ready
+    is_ready     returns whether the server that responds on the port is this one; may block, may raise EngineDied
+    port_taken   text in its log if another program has the port
+    explain      returns the error of a failed start, from its log and the default error
+    noise        lines of its log to leave out of messages
     """
 
     name: str
@@ -242,11 +242,11 @@ def start(
     is_cancelled: Callable[[], bool] = lambda: False,
     on_start: Callable[[ServerProcess], None] = lambda _: None,
 ) -> ServerProcess:
-    """A server that answers. One that finds its port taken is given another, `PORTS` in all.
+    """Start a server and return it when it is ready. If its port is taken, try another, at most `PORTS` in all.
 
-    on_start  gets each process as soon as it runs, so that others can end it before it answers
+    on_start  called with each process as soon as it runs, so that it can be ended before it is ready
 
-    Raises Cancelled, EngineUnavailable, and what `spec.explain` makes of a death.
+    Raises Cancelled, EngineUnavailable, and the error of `spec.explain` if the process ends.
     """
     process: ServerProcess | None = None
     for _ in range(PORTS):
@@ -269,10 +269,10 @@ def start(
 
 
 class ServerProcess:
-    """A server in a process group of its own.
+    """A server in its own process group.
 
     The child's standard input is a pipe from this process, so that it ends when this process does, even by kill -9. It
-    gets no hub token and works offline: whatever it loads is already on this machine.
+    gets no hub token and works offline: all files that it loads are on this machine.
     """
 
     def __init__(self, spec: ServerSpec) -> None:
@@ -310,8 +310,8 @@ class ServerProcess:
         return self._process.poll() is None
 
     def wait_ready(self, client: httpx.Client, is_cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Until /health answers. Raises EngineDied with the last log lines when the process ends first, Cancelled,
-        EngineUnavailable.
+        """Wait until /health responds. Raises EngineDied with the last log lines if the process ends first, Cancelled,
+        EngineUnavailable after `timeout_s`.
         """
         deadline = time.monotonic() + self.spec.timeout_s
         position = self._log_start
@@ -334,14 +334,14 @@ class ServerProcess:
         )
 
     def answers(self, client: httpx.Client) -> bool:
-        """Whether /health says that all is well, within a second."""
+        """Return whether /health responds with success within a second."""
         try:
             return client.get(f"{self.url}/health", timeout=1.0).is_success
         except httpx.TransportError:
             return False
 
     def _follow(self, position: int) -> int:
-        """Hand on the whole lines of the log after `position`; returns where the next one begins."""
+        """Pass the complete lines of the log after `position` to `on_log`. Return the position of the next one."""
         with self.log_path.open("rb") as file:
             file.seek(position)
             whole, _, _ = file.read(1 << 20).rpartition(b"\n")
@@ -352,13 +352,13 @@ class ServerProcess:
         return position + len(whole) + 1
 
     def log_text(self) -> str:
-        """Everything this process has written, 4 MiB at most."""
+        """Return the log of this process, at most 4 MiB."""
         with self.log_path.open("rb") as file:
             file.seek(self._log_start)
             return file.read(1 << 22).decode(errors="replace")
 
     def log_tail(self, lines: int = LOG_LINES) -> str:
-        """The last lines of the log that say something; "" where there is none."""
+        """Return the last lines of the log without noise; "" if there are none."""
         try:
             with self.log_path.open("rb") as file:
                 file.seek(max(0, self.log_path.stat().st_size - 16_384))
@@ -368,7 +368,7 @@ class ServerProcess:
         return tail(text, lines, self.spec.noise)
 
     def obituary(self, what: str = "died") -> EngineDied:
-        """The error for a process that has ended, or that answers no more: how it ended, and its last log lines."""
+        """Return the error for a process that has ended or does not respond, with its last log lines."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=ENDED_S)
         code = self._process.returncode
@@ -378,7 +378,7 @@ class ServerProcess:
         )
 
     def stop(self) -> None:
-        """End the whole process group: politely, then not. Safe to call more than once."""
+        """End the process group with SIGTERM, then SIGKILL. May be called more than once."""
         children = _descendants(self.pid)
         if self._process.stdin:
             with contextlib.suppress(OSError):
@@ -389,7 +389,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
             self._process.wait(timeout=STOP_TIMEOUT_S)
-        self._signal(signal.SIGKILL)  # what the leader left: one that was killed itself could not end its workers
+        self._signal(signal.SIGKILL)  # workers that a killed leader could not end
         for child in psutil.wait_procs(children, timeout=1.0)[1]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
@@ -404,10 +404,10 @@ def tail(text: str, lines: int, noise: re.Pattern[str]) -> str:
 
 
 def thread_count() -> str:
-    """OMP_NUM_THREADS of an engine: PLAYGROUND_THREADS, else the user's own, else all cores but one.
+    """Return OMP_NUM_THREADS of an engine: PLAYGROUND_THREADS, else the user's own value, else all cores but one.
 
-    OpenMP's threads meet hundreds of times a token, spinning. When something else holds one of their cores, all of
-    them wait: 5 to 20 times slower was measured beside one busy process. So one core is left for the page and the
+    OpenMP's threads synchronize hundreds of times per token, spinning. If another process uses one of their cores, all
+    of them wait: 5 to 20 times slower was measured beside one busy process. So one core is left for the page and the
     browser (docs/measurements.md).
     """
     if (chosen := settings().threads) is not None:
@@ -446,13 +446,13 @@ def _descendants(pid: int) -> list[psutil.Process]:
 
 
 def _keep_previous(path: Path, limit: int = 4 * 2**20) -> None:
-    """One older log is kept beside the current one, so that a log never fills the disk."""
+    """Rename a large log, replacing the older one, so that logs do not fill the disk."""
     if path.exists() and path.stat().st_size > limit:
         path.replace(path.with_suffix(".log.1"))
 
 
 class Restarting:
-    """A server that is started when it is first needed, and again after it died."""
+    """A server that is started on first use, and again after it has died."""
 
     def __init__(self, spec: ServerSpec, client: httpx.Client) -> None:
         self._spec, self._client = spec, client
@@ -462,12 +462,12 @@ class Restarting:
 
     @property
     def current(self) -> ServerProcess | None:
-        """The process if it runs, ready or not."""
+        """Return the process if it runs, ready or not."""
         process = self._process
         return process if process is not None and process.alive else None
 
     def ready(self) -> ServerProcess:
-        """The running process; starts one if there is none. Concurrent callers wait for the same start."""
+        """Return the running process; start one if there is none. Concurrent callers wait for the same start."""
         with self._lock:
             if self.current is None:
                 if self._process is not None:
@@ -483,11 +483,11 @@ class Restarting:
             raise EngineUnavailable(f"The {self._spec.name} engine is shut down.")
 
     def close(self) -> None:
-        """End the process, also one that is still starting: whoever waits for it then gets an EngineDied."""
+        """End the process, also while it is starting: callers that wait for it then get EngineDied."""
         self._closed = True
         if self._process is not None:
             self._process.stop()
-        with self._lock:  # whoever was starting one has seen that it is closed, or has left a process behind
+        with self._lock:  # a concurrent start has noticed the close, or has left a process
             if self._process is not None:
                 self._process.stop()
                 self._process = None

@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One variant that is measured.
+    """A variant that is measured.
 
-    id            as it was asked for, "smollm2:nf4" or "smollm2@vllm"
-    spec          what an engine needs to load it; None of a remote one
-    content_hash  of the weights as they compute: what is quantized or cast while loading says so at its end
-    left_out      what its generation_config.json sets and no answer is asked with; None of a remote one
+    id            its address as requested, "smollm2:nf4" or "smollm2@vllm"
+    spec          load specification for an engine; None of a remote variant
+    content_hash  hash of the weights in memory: with a suffix if loading quantizes or casts them
+    left_out      settings of its generation_config.json that requests do not use; None of a remote variant
     """
 
     id: str
@@ -41,7 +41,7 @@ class Subject:
     left_out: Mapping[str, Any] | None = None
 
     def facts(self, loaded: Loaded | None, template_hash: str) -> dict[str, Any]:
-        """Its entry in the `variants` of a run; `speed` is None until it is measured."""
+        """Return its entry in the `variants` of a run; `speed` is None until it is measured."""
         bits = self.variant.bits_per_weight
         return {
             "id": self.id,
@@ -63,7 +63,9 @@ class Subject:
 
 
 def find(addresses: Sequence[str], engine: str = "", on_progress: OnProgress = lambda _: None) -> list[Subject]:
-    """The subjects of the names, the reference first; `engine` is for those that name none. Makes them local.
+    """Return the subjects of the names, the reference first, and download missing files.
+
+    `engine` is for names without an engine.
 
     Raises CatalogError, EngineUnavailable, EvaluationError.
     """
@@ -103,7 +105,7 @@ def refuse_unread(variant: Variant) -> None:
 
 
 def known_hash(variant: Variant) -> str:
-    """The hash of a variant that an engine has loaded already, from the cache where its files are as they were.
+    """Return the hash of a loaded variant, from the cache if its files have not changed.
 
     Raises CatalogError.
     """
@@ -113,27 +115,27 @@ def known_hash(variant: Variant) -> str:
 
 
 def _remote_hash(variant: Variant) -> str:
-    """An endpoint does not show its weights: its address and its model's name have to do."""
+    """Return a hash of an endpoint's URL and model id, since its weights are not known."""
     return f"remote-{hashlib.sha256(f'{variant.path} {variant.label}'.encode()).hexdigest()}"
 
 
 def weights_hash(spec: LoadSpec, hash_of: Callable[[Path], str] = content_hash) -> str:
-    """`content_hash` of the checkpoint and, where loading changes the weights, what it makes of them."""
+    """Return `content_hash` of the checkpoint, with a suffix if loading changes the weights."""
     digest = hash_of(Path(spec.path))
-    own = checkpoint.from_path(spec.id, Path(spec.path)).form.dtype
-    changed = spec.quantize or (spec.dtype if spec.dtype != own else "")
+    stored_dtype = checkpoint.from_path(spec.id, Path(spec.path)).form.dtype
+    changed = spec.quantize or (spec.dtype if spec.dtype != stored_dtype else "")
     return f"{digest}+{changed}" if changed else digest
 
 
 def model_key(subject: Subject) -> str:
-    """How the store names the model of a variant."""
+    """Return the store's name of a variant's model."""
     return names.key(subject.variant.model)
 
 
 def described(
     name: str, label: str, variant: Variant | None, loaded: Loaded | None, ran_on: str = ""
 ) -> dict[str, Any]:
-    """An entry of a run's `variants`. `content_hash` is None of weights that nobody loaded: they need not be here."""
+    """Return an entry of a run's `variants`. `content_hash` is None if the weights were not loaded."""
     where = (loaded.engine if loaded else ran_on) or Address.parse(name).engine or "transformers"
     if variant is None:
         unknown = dict.fromkeys(("method", "scheme", "bytes", "bits_per_weight", "content_hash", "dtype"))
@@ -148,7 +150,7 @@ def _variant_name(name: str) -> str:
 
 
 def model_name(name: str) -> str:
-    """Of a variant that nobody knows: what was asked for."""
+    """Return the entry of an unknown variant: its name only."""
     try:
         return models.split(_variant_name(name))[0]
     except PlaygroundError:

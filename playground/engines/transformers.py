@@ -18,7 +18,7 @@ from playground.errors import EngineError
 
 MODULE = "playground.engines.host"
 Item = TypeVar("Item")
-LOOK_S = 2.0  # for what the host answers without computing
+LOOK_S = 2.0  # timeout of requests that the host answers without computing
 
 
 class TransformersEngine:
@@ -35,7 +35,7 @@ class TransformersEngine:
         self._server.ready()
 
     def close(self) -> None:
-        """End the host and everything in it."""
+        """End the host."""
         self._server.close()
         self._client.close()
 
@@ -44,7 +44,7 @@ class TransformersEngine:
         return self._server.current
 
     def health(self) -> dict[str, Any] | None:
-        """What /health says (device, memory, what is loaded), or None while the host is not running."""
+        """Return the response of /health (device, memory, loaded variants), or None if the host is not running."""
         process = self._server.current
         if process is None:
             return None
@@ -72,7 +72,7 @@ class TransformersEngine:
         raise EngineError("The engine ended a load without a result.")
 
     def held(self, variant: str) -> Loaded | None:
-        """What is known of `variant` while the host holds it, else None. Starts nothing and waits for nobody."""
+        """Return the facts of `variant` if the host has loaded it, else None. Does not block."""
         process = self._server.current
         if process is None:
             return None
@@ -86,14 +86,14 @@ class TransformersEngine:
             return None
 
     def unload(self, variant: str) -> bool:
-        """Free the memory of `variant`; False when it was not loaded."""
+        """Unload `variant`. Return False if it was not loaded."""
         process = self._server.current
         if process is None:
             return False
         return bool(http.post(self._client, process, "/v1/unload", {"id": variant})["unloaded"])
 
     def unload_idle(self) -> str | None:
-        """Unload one variant while nothing is generated; its name, None when there is none."""
+        """Unload one variant if nothing is generated and return its name, else None."""
         health = self.health()
         if health is None or health["active"] or health["waiting"] or not health["loaded"]:
             return None
@@ -104,7 +104,7 @@ class TransformersEngine:
         return self._tokenize({"model": variant}, messages)
 
     def tokenize(self, folder: str, messages: Sequence[Message] | str) -> Prompt:
-        """The same with the tokenizer of a local folder whose model another engine runs; loads no weights."""
+        """Render and tokenize with the tokenizer of a local folder, for a model that another engine runs."""
         return self._tokenize({"path": folder}, messages)
 
     def _tokenize(self, where: dict[str, str], messages: Sequence[Message] | str) -> Prompt:

@@ -1,7 +1,7 @@
 """The remote engine: any OpenAI-compatible endpoint that the owner has added (a vLLM cluster, llama-server, an API).
 
-Nothing is loaded here and nothing is known of the weights. Times are arrivals at this program, network included. A
-prompt is tokenized by the endpoint, where it can.
+Nothing is loaded here and the weights are not known. Times are those of arrival, including the network. The endpoint
+tokenizes prompts if it can.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class RemoteEngine:
         """Nothing is started: endpoints run elsewhere."""
 
     def health(self) -> dict[str, Any]:
-        """The models that a load has asked; nobody is asked again."""
+        """Return the models that were loaded, without a request."""
         return {"loaded": list(self._served)}
 
     def held(self, variant: str) -> Loaded | None:
@@ -83,7 +83,7 @@ class RemoteEngine:
         self._http.close()
 
     def models(self, name: str, is_stopped: IsStopped = lambda: False) -> list[str] | None:
-        """What the endpoint says it serves; None where it does not say."""
+        """Return the models in the endpoint's list; None if it has no list."""
         rows = self._rows(endpoints.find(name), is_stopped)
         return None if rows is None else [row["id"] for row in rows]
 
@@ -94,7 +94,7 @@ class RemoteEngine:
         is_cancelled: IsCancelled,
         keep: Sequence[str] = (),  # noqa: ARG002 - nothing is unloaded here
     ) -> Loaded:
-        """Check that the endpoint serves the model, and learn from one answer of two tokens how to talk to it."""
+        """Check that the endpoint serves the model, and test with two tokens which requests it supports."""
         began = time.monotonic()
         parsed = _parsed(variant)
         endpoint = endpoints.find(parsed.endpoint)
@@ -107,7 +107,7 @@ class RemoteEngine:
         return served.loaded(variant, time.monotonic() - began)
 
     def neutral(self, variant: str) -> dict[str, Any]:
-        """Fields of a request that keep the endpoint from sampling by defaults of its own. Raises UnknownVariant."""
+        """Return request fields that override the endpoint's own sampling defaults. Raises UnknownVariant."""
         served = self._ready(variant)
         return neutral(served.kind, served.refused)
 
@@ -149,7 +149,7 @@ class RemoteEngine:
         except Cancelled:
             yield self._finish(chunks, "abort", len(generation.prompt_ids))
         except (EngineError, UnknownModel):
-            self._served.pop(generation.variant, None)  # it may have become another server; the next load asks again
+            self._served.pop(generation.variant, None)  # the server may have changed: the next load checks again
             raise
         finally:
             self._aborted.pop(request, None)
@@ -179,7 +179,7 @@ class RemoteEngine:
         return served
 
     def _known(self, variant: str) -> Served | None:
-        """What was learned of `variant`, where its endpoint is still the same."""
+        """Return what a load found out about `variant`, if its endpoint has not changed since."""
         served = self._served.get(variant)
         return served if served and endpoints.find(served.endpoint.name) == served.endpoint else None
 
@@ -195,7 +195,7 @@ class RemoteEngine:
         return [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
 
     def _find(self, endpoint: Endpoint, wanted: str, is_stopped: IsStopped) -> Served:
-        """The row of the model in the endpoint's list. Raises UnknownModel with what there is."""
+        """Return the model's row in the endpoint's list. Raises UnknownModel, which lists the models."""
         rows = self._rows(endpoint, is_stopped)
         if rows is None:
             if wanted:
@@ -215,7 +215,7 @@ class RemoteEngine:
         raise missing_model(endpoint, wanted, did_you_mean(wanted, ids))
 
     def _learn(self, served: Served, is_stopped: IsStopped) -> Served:
-        """Ask for two tokens: by ids where the endpoint tokenizes and takes them, else as a chat."""
+        """Request two tokens: by ids if the endpoint tokenizes and accepts them, else as a chat."""
         templates = self._tries(served, _GREETING, is_stopped)
         tokenizes = self._tries(served, "Hi", is_stopped)
         ids = templates or tokenizes
@@ -259,7 +259,7 @@ def _parsed(variant: str) -> names.Model:
 def tokenized(
     http: RemoteHttp, served: Served, source: Sequence[Message] | str, is_stopped: IsStopped = lambda: False
 ) -> Prompt:
-    """The prompt as the endpoint tokenizes it: llama.cpp's way, else vLLM's. Raises EngineError."""
+    """Return the prompt as the endpoint tokenizes it, by llama.cpp's or vLLM's API. Raises EngineError."""
     endpoint, text = served.endpoint, source if isinstance(source, str) else None
     kind: Literal["chat", "raw"] = "raw" if text is not None else "chat"
     if served.kind is KINDS["llamacpp"]:

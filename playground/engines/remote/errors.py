@@ -1,4 +1,4 @@
-"""What went wrong at an endpoint, in one sentence, and what to do. What the server said loses the key and is cut."""
+"""Convert errors of an endpoint to typed errors with a hint. The key is removed from the server's text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OVERFLOW = re.compile(r"context[ _](?:length|size|window|overflow)|exceed_conte
 
 
 class Rejected(InvalidRequest):
-    """A 400 or 422: the endpoint does not take the request as it is. `text` is its whole message, without the key."""
+    """A 400 or 422: the endpoint refuses the request. `text` is its whole message, without the key."""
 
     def __init__(self, message: str, text: str) -> None:
         super().__init__(message, hint="Change the request, or ask whoever runs the endpoint.")
@@ -38,17 +38,17 @@ class Missing(EngineUnavailable):
 
 
 class TooLarge(EngineError):
-    """An answer beyond the limits on what is read."""
+    """A response beyond the limits."""
 
 
 def shown(text: str) -> str:
-    """One line of what a server said, without control characters."""
+    """Return one line of a server's text, without control characters."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line[:SHOWN] + ("…" if len(line) > SHOWN else "")
 
 
 def message_of(content: bytes) -> str:
-    """The message of an error's body: OpenAI's, FastAPI's or any other shape."""
+    """Return the message in the body of an error: OpenAI's, FastAPI's or any other format."""
     text = content.decode(errors="replace")
     try:
         body = json.loads(text)
@@ -67,7 +67,7 @@ def _where(endpoint: Endpoint) -> str:
 def from_status(
     endpoint: Endpoint, status: int, headers: Mapping[str, str], content: bytes, scrub: Scrub
 ) -> PlaygroundError:
-    """The error of an answer that is no 200."""
+    """Return the error of a response with a status other than 200."""
     of = {key.lower(): scrub.whole(value) for key, value in headers.items()}
     text = scrub.whole(message_of(content))
     overflow = _OVERFLOW.search(text + content[:1000].decode(errors="replace"))
@@ -107,7 +107,7 @@ def from_status(
 
 
 def failed(endpoint: Endpoint, error: Exception, waited_s: float) -> PlaygroundError:
-    """The error of a connection that could not be made or broke."""
+    """Return the error of a connection that failed or broke."""
     if isinstance(error, httpx.LocalProtocolError):
         return EngineError(f"The request to endpoint {endpoint.name} could not be made ({type(error).__name__}).")
     if reason := _no_connection(endpoint, error, waited_s):
@@ -117,7 +117,7 @@ def failed(endpoint: Endpoint, error: Exception, waited_s: float) -> PlaygroundE
 
 
 def _no_connection(endpoint: Endpoint, error: Exception, waited_s: float) -> tuple[str, str] | None:
-    """Why there is none, and what to do; None where there was one and it broke."""
+    """Return why the connection could not be made, and what to do; None if it broke later."""
     where, cause = _where(endpoint), _cause(error)
     if isinstance(error, httpx.ConnectTimeout):
         return f"{where} cannot be reached in time.", "Is it running, and is its port open?"
@@ -144,7 +144,7 @@ def _no_connection(endpoint: Endpoint, error: Exception, waited_s: float) -> tup
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What the system said: httpx's error comes from httpcore's, whose cause the pool hides in its context."""
+    """Return the system's error: httpx's is caused by httpcore's, whose cause is in its context."""
     while deeper := error.__cause__ or error.__context__:
         error = deeper
     return error
@@ -166,7 +166,7 @@ def too_large(endpoint: Endpoint, what: str) -> TooLarge:
 
 
 def in_stream(endpoint: Endpoint, content: bytes, scrub: Scrub) -> PlaygroundError:
-    """The error that a server sent as an event of a stream that had begun well."""
+    """Return the error that a server sent as an event of a stream."""
     content = json.dumps({"error": json.loads(content)["error"]}).encode()
     return from_status(endpoint, 400 if _OVERFLOW.search(content.decode()) else 500, {}, content, scrub)
 

@@ -1,7 +1,7 @@
-"""HTTP to somebody else's server: the address is checked at every connect, every answer is limited, errors are typed.
+"""HTTP to an endpoint: addresses are checked at every connect, responses are limited, errors are typed.
 
-`http.Transport` connects to the very address that `endpoints.resolve` has checked. A compressed answer is refused, so
-that nothing grows when it is read. `stream` gives the tokens of one request as they come.
+`http.Transport` connects to the address that `endpoints.resolve` has checked. A compressed response is refused, because
+it could expand beyond the limits. `stream` yields the tokens of a request as they arrive.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from playground.models import endpoints
 from playground.models.endpoints import Endpoint
 from playground.settings import settings
 
-ANSWER_S = 30.0  # a whole answer that is not a stream
+ANSWER_S = 30.0  # timeout of a response that is not a stream
 LIMITS = http.Limits(line=1 << 20, answer=64 << 20)  # of a stream
-MAX_BYTES = 1 << 20  # of an answer that is none
-IDLE_S = 30.0  # a connection that nobody uses is closed
+MAX_BYTES = 1 << 20  # of a response that is not a stream
+IDLE_S = 30.0  # an idle connection is closed
 IsStopped = Callable[[], bool]
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class RemoteHttp:
         is_stopped: IsStopped = lambda: False,
         answer_s: float = ANSWER_S,
     ) -> Any:
-        """The JSON that a GET, or with a body a POST, is answered with. Raises the typed error of the answer."""
+        """Return the JSON of the response to a GET, or with a body to a POST. Raises typed errors."""
 
         def read(response: httpx.Response) -> Iterator[Any]:
             http.checked(response, refused)
@@ -83,7 +83,7 @@ class RemoteHttp:
     def stream(
         self, endpoint: Endpoint, url: str, body: dict[str, Any], is_stopped: IsStopped
     ) -> Generator[http.Arrival[dict[str, Any]], None, None]:
-        """The events of an answer, up to [DONE] or to its end. Closing the iterator closes the connection."""
+        """Yield the events of a response up to [DONE] or its end. Closing the iterator closes the connection."""
         read_s = settings().remote_timeout_s
         with (
             _failing(endpoint, read_s),
@@ -129,7 +129,7 @@ def _refused(endpoint: Endpoint) -> http.Refused:
 
 @contextlib.contextmanager
 def _failing(endpoint: Endpoint, read_s: float) -> Iterator[None]:
-    """Every failure of the connection or of what came over it becomes one sentence without the key."""
+    """Raise a typed error without the key for every failure of the connection or the response."""
     try:
         yield
     except http.Oversized as error:
@@ -150,7 +150,7 @@ def stream(
     chunks: Chunks,
     learned: list[Served] | None = None,
 ) -> Generator[Token, None, None]:
-    """The tokens of one request; asked again without the fields that the endpoint says it does not know."""
+    """Yield the tokens of a request; repeat it without the fields that the endpoint rejects."""
     endpoint = served.endpoint
     path = "chat/completions" if isinstance(source[0], dict) else "completions"
     while True:

@@ -1,6 +1,6 @@
-"""One model of an endpoint: what a request to it may hold, and what is said of it on the page.
+"""A model of an endpoint: the fields that a request to it may have, and its description on the page.
 
-A request has OpenAI's fields, and of the others those that this kind of server is known to take.
+A request has OpenAI's fields, and further ones that this kind of server is known to support.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _NEEDED = frozenset({"model", "prompt", "messages", "temperature", "top_p", "str
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model of an endpoint, and how it wants to be asked.
+    """A model of an endpoint, and which requests it supports.
 
     tokenizes      the endpoint tokenizes raw text (`/tokenize`)
     templates      it also renders a chat to token ids
-    takes_ids      /completions takes token ids; else a chat goes as messages and gets the endpoint's own template
-    refused        fields it rejected
+    takes_ids      /completions accepts token ids; else a chat is sent as messages, for the endpoint's own template
+    refused        fields that it rejected
     """
 
     endpoint: Endpoint
@@ -51,7 +51,7 @@ class Served:
 
     @property
     def tokenizer_hash(self) -> str:
-        """Our own host tells the real one; anywhere else nobody is said to have the same tokenizer."""
+        """Return the tokenizer's hash from our own host; elsewhere a value that equals no other tokenizer's."""
         own_hash = self.row.get("tokenizer_hash")
         if self.kind is KINDS["playground"] and self.takes_ids and isinstance(own_hash, str):
             return own_hash
@@ -59,7 +59,7 @@ class Served:
 
     @property
     def context(self) -> int:
-        """Longest sequence, tokens; 0 where nobody tells."""
+        """Return the maximum sequence length in tokens; 0 if it is not known."""
         meta = self.row.get("meta")
         lengths = [self.row.get(name) for name in ("max_model_len", "context", "context_length")]
         lengths += [meta.get("n_ctx")] if isinstance(meta, dict) else []
@@ -73,7 +73,7 @@ class Served:
 
     @property
     def words(self) -> str:
-        """`Loaded.kernel`: where it runs, how the prompt gets there, how tokens are counted, what cannot be set."""
+        """Return `Loaded.kernel`: host, how prompts are sent, how tokens are counted, unsupported parameters."""
         parts = [f"runs elsewhere: {self.endpoint.host} ({self.kind.title}), which does not tell its kernels"]
         if not self.takes_ids:
             parts.append("prompts go as chats and get its own chat template")
@@ -111,13 +111,13 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of server, as `owned_by` in its list of models tells it.
+    """A kind of server, recognized by `owned_by` in its list of models.
 
-    extensions       sampling fields beyond OpenAI's. All are sent, also where nothing was asked for: such a server
-                     otherwise takes its own defaults (llama.cpp's top-k 40, a generation_config.json in vLLM). No
-                     prompt is taken from a cache, so that a second run's TTFT is not the time of a look-up
-    running_count    `usage` can come with every chunk
-    tells_ids        chunks carry token ids without log-probabilities being asked for
+    extensions       sampling fields beyond OpenAI's. All are always sent, because the server would otherwise use its
+                     own defaults (llama.cpp's top-k 40, a generation_config.json in vLLM). The prompt cache is turned
+                     off, so that a second run's TTFT is not the time of a look-up
+    running_count    `usage` can be sent with every chunk
+    tells_ids        chunks have token ids without a request for log-probabilities
     """
 
     title: str
@@ -177,7 +177,7 @@ def body(
     top_logprobs: int,
     refused: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """One streamed request: token ids to /completions, or a chat to /chat/completions, without the `refused` fields."""
+    """Return a streamed request, ids for /completions or a chat for /chat/completions, without `refused` fields."""
     chat = bool(source) and isinstance(source[0], dict)
     limit = "max_completion_tokens" if "max_tokens" in refused else "max_tokens"
     made: dict[str, Any] = {
@@ -196,20 +196,20 @@ def body(
     if kind.running_count and "continuous_usage_stats" not in refused:
         made["stream_options"]["continuous_usage_stats"] = True
     if top_logprobs or not kind.tells_ids:
-        # Where ids come no other way, one entry per token is how tokens are counted.
+        # If chunks have no ids, tokens are counted by their entries here.
         number = max(1, top_logprobs)
         made |= {"logprobs": True, "top_logprobs": number} if chat else {"logprobs": number}
     return {name: value for name, value in made.items() if name not in refused or name in _NEEDED}
 
 
 def neutral(kind: Kind, refused: frozenset[str]) -> dict[str, Any]:
-    """What keeps a server from sampling by defaults of its own, among what it takes."""
+    """Return the supported fields that override a server's own sampling defaults."""
     made = {"top_p": 1.0, **kind.extensions(Sampling())}
     return {name: value for name, value in made.items() if name not in refused}
 
 
 def refused_by(message: str, sent: Mapping[str, Any]) -> frozenset[str]:
-    """The fields of a request that an error message names and that can be done without."""
+    """Return the optional fields of a request that an error message names."""
     optional = (set(sent) - _NEEDED) | (set(sent.get("stream_options") or ()) - {"include_usage"})
     if "max_completion_tokens" not in message:
         optional.discard("max_tokens")
@@ -218,7 +218,7 @@ def refused_by(message: str, sent: Mapping[str, Any]) -> frozenset[str]:
 
 
 def not_taken(kind: Kind, refused: frozenset[str]) -> list[str]:
-    """Sampling parameters of the playground that this endpoint does not get, in words."""
+    """Return the sampling parameters that this endpoint does not support, in words."""
     sent = set(kind.extensions(Sampling())) - refused
     words = {
         "top-k": {"top_k"},
