@@ -43,10 +43,10 @@ Tokenize = Callable[[str, Sequence[Message] | str], Prompt]
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What the engine remembers of a variant.
+    """Facts of a variant.
 
     reference  folder of its model's original, "" for a GGUF alone
-    end_ids    token ids that end an answer, beside those that llama.cpp knows from the file
+    end_ids    end-of-text ids beside those that llama.cpp reads from the file
     """
 
     header: GgufHeader
@@ -57,20 +57,20 @@ class _Model:
 
 
 class LlamaCppEngine:
-    """Implements `base.Engine` on llama-server. `tokenize` gives the ids of a reference folder's tokenizer."""
+    """Implements `base.Engine` on llama-server. `tokenize` returns the ids of a reference folder's tokenizer."""
 
     name = "llamacpp"
 
     def __init__(self, tokenize: Tokenize) -> None:
         self._tokenize = tokenize
-        # llama-server closes connections after a stream without saying so: the next request on one would find it gone
+        # llama-server closes connections after a stream without notice, and the next request on one would fail
         self._client = http.new_client(keep_alive=False)
         self._servers = Servers("llama.cpp")
         self._models: dict[str, _Model] = {}
         self._running: dict[str, Completion] = {}
 
     def start(self) -> None:
-        """Nothing is started: each variant has a server of its own."""
+        """Do nothing: each variant has its own server."""
 
     def close(self) -> None:
         """End every server."""
@@ -78,16 +78,16 @@ class LlamaCppEngine:
         self._client.close()
 
     def health(self) -> dict[str, Any]:
-        """What is loaded, least recently used first; no server is asked."""
+        """Return the loaded variants, least recently used first, without a request."""
         return {"loaded": [loaded.id for loaded in self._servers.loaded()]}
 
     def process(self, variant: str) -> ServerProcess:
-        """The running server of `variant`. Raises UnknownVariant, EngineDied."""
+        """Yield the running server of `variant`. Raises UnknownVariant, EngineDied."""
         with self._servers.using(variant) as process:
             return process
 
     def unload(self, variant: str) -> bool:
-        """End the server of `variant`; False when there is none."""
+        """End the server of `variant`. Return False if there is none."""
         return self._servers.stop(variant)
 
     def unload_idle(self) -> str | None:
@@ -153,7 +153,7 @@ class LlamaCppEngine:
             body = {"content": text, "add_special": True, "parse_special": True}
             ids = tuple(http.post(self._client, process, "/tokenize", body)["tokens"])
         bos = model.header.fields.get("tokenizer.ggml.bos_token_id")
-        if ids[:2] == (bos, bos):  # the template wrote it, and the tokenizer added one
+        if ids[:2] == (bos, bos):  # both the template and the tokenizer have added it
             ids = ids[1:]
         return Prompt(ids, text, "chat" if chat else "raw", model.tokenizer_hash)
 

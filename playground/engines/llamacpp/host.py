@@ -1,7 +1,7 @@
 """Run llama.cpp's server on loopback: `python -m playground.engines.llamacpp.host --port N --model FILE.gguf`.
 
-The parent passes the key in PLAYGROUND_ENGINE_KEY and holds the other end of standard input: when the parent is gone,
-however it went, the pipe closes and so does this process.
+The parent passes the key in PLAYGROUND_ENGINE_KEY and holds the other end of standard input: when the parent ends, the
+pipe closes and this process exits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     try:
         server = xllamacpp.Server(_parameters(xllamacpp, options))
     except RuntimeError:
-        sys.exit(1)  # llama.cpp has written down why
+        sys.exit(1)  # llama.cpp has logged the reason
     facts = {
         "address": server.listening_address,
         "system_info": xllamacpp.get_system_info().strip(),
@@ -57,10 +57,9 @@ def _options() -> argparse.Namespace:
 
 
 def _end_while_loading() -> None:
-    """Ask the kernel for SIGIO, which ends a process, when the pipe closes: the load holds Python's lock throughout,
-    so that no thread could notice.
+    """Request SIGIO, which ends the process, when the pipe closes: loading holds the GIL, so no thread could notice.
 
-    Where SIGIO is ignored (macOS), a parent that dies during the load is noticed after it.
+    Where SIGIO is ignored (macOS), the end of the parent is only noticed after the load.
     """
     stdin = sys.stdin.fileno()
     fcntl.fcntl(stdin, fcntl.F_SETOWN, os.getpid())
@@ -74,7 +73,7 @@ def _parameters(xllamacpp: Any, options: argparse.Namespace) -> Any:
     params.api_keys = [os.environ.pop("PLAYGROUND_ENGINE_KEY", "")]
     params.ui, params.offline = False, True
     params.cors_origins, params.cors_headers, params.cors_credentials = f"http://127.0.0.1:{options.port}", "", False
-    params.endpoint_props = False  # no changing of anything by POST
+    params.endpoint_props = False  # no changes of settings by POST
     params.n_parallel, params.n_ctx, params.ctx_shift = 1, options.context, False
     params.n_threads_http = 4
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = int(os.environ["OMP_NUM_THREADS"])
@@ -93,7 +92,7 @@ _FLASH = {"auto": "AUTO", "on": "ENABLED", "off": "DISABLED"}
 
 
 def _gpus(xllamacpp: Any) -> list[dict[str, Any]]:
-    """The devices that are no processor: BLAS and the like count as accelerators of the CPU."""
+    """Return the devices that are neither CPU nor an accelerator of the CPU like BLAS."""
     kinds = xllamacpp.ggml_backend_dev_type
     gpu = (kinds.GGML_BACKEND_DEVICE_TYPE_GPU, kinds.GGML_BACKEND_DEVICE_TYPE_IGPU)
     return [device for device in xllamacpp.get_device_info() if device["type"] in gpu]

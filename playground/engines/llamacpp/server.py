@@ -1,6 +1,6 @@
-"""How a llama.cpp server is started for a variant, and what its log and the GGUF header say of the loaded model.
+"""Start a llama.cpp server for a variant, and parse its log and the GGUF header.
 
-Where it does not start, the error gives llama.cpp's own words.
+If it does not start, the error quotes llama.cpp's log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from playground.models.gguf import GgufHeader
 from playground.settings import settings
 
 MODULE = "playground.engines.llamacpp.host"
-LOAD_TIMEOUT_S = 3600.0  # of a file on a slow disk; a dead process is noticed at once
+LOAD_TIMEOUT_S = 3600.0  # for a file on a slow disk; the end of the process is noticed at once
 
 # Bytes per value of the types that a KV cache can have.
 _CACHE_BYTES = {
@@ -38,7 +38,7 @@ _PLAIN = ("F32", "F16", "BF16")
 
 
 def server_spec(variant: LoadSpec, context: int, on_progress: OnProgress) -> ServerSpec:
-    """How the server of a variant is started, with `context` tokens of cache."""
+    """Return the spec of a variant's server, with `context` tokens of KV cache."""
     on_progress(Progress("Starting llama.cpp"))
     return ServerSpec(
         name="llama.cpp",
@@ -63,7 +63,7 @@ def _arguments(spec: LoadSpec, context: int) -> list[str]:
 
 
 def _stages(on_progress: OnProgress) -> Callable[[str], None]:
-    """Progress from the lines of llama.cpp's log."""
+    """Return a function that turns lines of llama.cpp's log into progress."""
 
     def on_log(line: str) -> None:
         if "loading model tensors" in line:
@@ -73,7 +73,7 @@ def _stages(on_progress: OnProgress) -> Callable[[str], None]:
 
 
 def _has_facts(process: ServerProcess) -> bool:
-    """Wait for what the host says when it is ready: an answer alone may be another program's, on a taken port."""
+    """Wait for the host's ready line: a response alone may be that of another program on a taken port."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while facts(process.log_text()) is None:
         if not process.alive:
@@ -103,7 +103,7 @@ def _refused(variant: str, why: str, error: EngineDied) -> EngineError:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the host printed when it was ready, and the log before it."""
+    """Facts of the host's ready line, and the log before it."""
 
     system_info: str
     gpus: tuple[Mapping[str, str], ...]
@@ -112,20 +112,20 @@ class Facts:
 
     @property
     def layers(self) -> tuple[int, int] | None:
-        """Layers on a GPU, and how many there are; None where there is no GPU."""
+        """Return the number of layers on a GPU and of all layers; None without a GPU."""
         match = _OFFLOADED.search(self.log) if self.gpus else None
         return (int(match[1]), int(match[2])) if match else None
 
     @property
     def device(self) -> str:
-        """ "cuda", "mps" or "cpu", as the rest of the program calls them."""
+        """Return "cuda", "mps" or "cpu"."""
         if not self.layers or not self.layers[0]:
             return "cpu"
         return "mps" if self.gpus[0]["name"].startswith(("Metal", "MTL")) else "cuda"
 
     @property
     def gpu_bytes(self) -> int:
-        """What llama.cpp allocated on GPUs: all of it at load time, so also the peak."""
+        """Return the bytes that llama.cpp allocated on GPUs; all at load time, so also the peak."""
         names = tuple(gpu["name"] for gpu in self.gpus)
         return sum(size for name, size in _buffers(self.log) if names and name.startswith(names))
 
@@ -136,7 +136,7 @@ def _buffers(log: str) -> Iterator[tuple[str, int]]:
 
 
 def facts(log: str) -> Facts | None:
-    """From the log of a host; None while it is not ready."""
+    """Parse the log of a host; None if it is not ready."""
     before, mark, after = log.partition(READY)
     if not mark or "\n" not in after:
         return None
@@ -145,13 +145,13 @@ def facts(log: str) -> Facts | None:
 
 
 def refusal(log: str) -> str:
-    """llama.cpp's first error, without its function's name; "" where it wrote none."""
+    """Return llama.cpp's first logged error, without the function's name; "" if there is none."""
     match = _ERROR.search(log)
     return match["what"].strip() if match else ""
 
 
 def context(header: GgufHeader, wanted: int) -> int:
-    """`wanted` tokens, the length the model was trained for at most."""
+    """Return `wanted` tokens, but at most the model's training context."""
     trained = header.fields.get(f"{header.architecture}.context_length")
     return min(wanted, trained) if isinstance(trained, int) and trained > 0 else wanted
 
@@ -161,7 +161,7 @@ def weight_bytes(header: GgufHeader) -> int:
 
 
 def streamed_bytes(header: GgufHeader) -> int | None:
-    """Bytes that each decoded token reads: all, but for an input embedding with an output matrix of its own.
+    """Return the bytes that each decoded token reads: all weights but an untied input embedding.
 
     None for a mixture of experts.
     """
@@ -172,7 +172,7 @@ def streamed_bytes(header: GgufHeader) -> int | None:
 
 
 def kv_bytes_per_token(header: GgufHeader, cache_k: str, cache_v: str) -> int:
-    """Of all layers, from the header's head counts; 0 where the architecture has no such cache."""
+    """Return the KV bytes per position of all layers, from the header; 0 for an architecture without a KV cache."""
     fields, name = header.fields, header.architecture
     layers, heads = fields.get(f"{name}.block_count"), fields.get(f"{name}.attention.head_count")
     kv_heads = fields.get(f"{name}.attention.head_count_kv", heads)
@@ -186,14 +186,14 @@ def kv_bytes_per_token(header: GgufHeader, cache_k: str, cache_v: str) -> int:
 
 
 def tokenizer_hash(header: GgufHeader) -> str:
-    """Same hash, same token ids for the same text; comparable between GGUF files only."""
+    """Return a hash that is equal for tokenizers that give equal ids; comparable between GGUF files only."""
     names = ("model", "pre", "tokens", "merges", "scores", "add_bos_token", "add_space_prefix")
     parts = [header.fields.get(f"tokenizer.ggml.{name}") for name in names]
     return "gguf-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def kernel(header: GgufHeader, facts: Facts) -> str:
-    """How the weights are multiplied, as a phrase: the blocks' types from the file, the rest from llama.cpp's log."""
+    """Return a phrase on the kernels: block types from the file, the rest from llama.cpp's log."""
     parts = [_product(header.weight_type, facts), *_output(header)]
     if "Flash Attention enabled" in facts.log or re.search(r"flash_attn\s+= (enabled|on)\b", facts.log):
         parts.append("flash attention")
@@ -218,7 +218,7 @@ def _product(kind: str, facts: Facts) -> str:
 
 
 def _output(header: GgufHeader) -> Sequence[str]:
-    """The output matrix, where it is in another format than the rest."""
+    """Return a phrase with the type of the output matrix; [] if it is that of the other weights."""
     kinds = {tensor.name: tensor.dtype for tensor in header.tensors}
     kind = kinds.get("output.weight", kinds.get("token_embd.weight", header.weight_type))
     return [] if kind == header.weight_type else [f"output matrix {kind}"]
@@ -229,6 +229,6 @@ def has_chat_template(header: GgufHeader) -> bool:
 
 
 def vocabulary(header: GgufHeader) -> list[str]:
-    """The tokens as the file writes them; empty where it does not."""
+    """Return the vocabulary of the file; empty if it has none."""
     tokens: Any = header.fields.get("tokenizer.ggml.tokens")
     return tokens if isinstance(tokens, list) else []

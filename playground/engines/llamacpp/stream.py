@@ -1,9 +1,9 @@
-"""What llama-server's `/completion` streams, as typed tokens: counted right, with the engine's own times.
+"""Convert the stream of llama-server's `/completion` to tokens, with the engine's own times.
 
-Inside a multi-byte character llama-server sends nothing: the next chunk then counts two tokens or more but names the
-last one only. The missing ones are given back here, their ids where the text gives them away.
+For an incomplete character llama-server sends no chunk: the next one counts two tokens or more but only has the last.
+The missing tokens are restored here, with their ids if the text determines them.
 
-A `Completion` is one generation: its stream, and the abort that cuts the connection under it.
+A `Completion` is one generation: its stream, and the abort that cuts its connection.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REASONS: Mapping[str, FinishReason] = {"eos": "stop", "word": "stop", "limit": 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One token as `/tokenize` knows it; half a character is U+FFFD."""
+    """A token of `/tokenize`; an incomplete character is U+FFFD."""
 
     id: int
     text: str
@@ -42,16 +42,16 @@ Pieces = Callable[[str], Sequence[Piece]]
 
 
 def piece(entry: Mapping[str, Any]) -> Piece:
-    """One entry of `/tokenize` with pieces: text, or the bytes of what is no text alone."""
+    """Parse an entry of `/tokenize` with pieces: a text, or the bytes of an incomplete character."""
     text = entry["piece"]
     return Piece(entry["id"], text if isinstance(text, str) else bytes(text).decode(errors="replace"))
 
 
 def body(generation: Generation, context: int) -> dict[str, Any]:
-    """The request; the repetition penalty sees the whole `context`, as elsewhere.
+    """Return the JSON body of the request; the repetition penalty covers the whole `context`, as in other engines.
 
-    Samplers in the order of transformers and vLLM (llama.cpp's own has top-p before the temperature). Its `ignore_eos`
-    makes the end tokens impossible instead of going on after them.
+    Samplers have the order of transformers and vLLM (llama.cpp's default has top-p before the temperature). Its
+    `ignore_eos` makes end tokens impossible instead of continuing after them.
     """
     sampling = generation.sampling
     # Greedy is an argmax: no softmax over the whole vocabulary for every token.
@@ -66,7 +66,7 @@ def body(generation: Generation, context: int) -> dict[str, Any]:
         "repeat_penalty": sampling.repetition_penalty,
         "repeat_last_n": context,
         "samplers": samplers,
-        "seed": sampling.seed % (2**32 - 1),  # 32 bits, and the largest number means a random one
+        "seed": sampling.seed % (2**32 - 1),  # 32 bits; the largest number means a random seed
         "stop": list(sampling.stop),
         "ignore_eos": sampling.ignore_eos,
         "n_probs": max(1, generation.top_logprobs),
@@ -79,7 +79,7 @@ def body(generation: Generation, context: int) -> dict[str, Any]:
 
 
 def refused(status: int, headers: Mapping[str, str], content: bytes) -> PlaygroundError:
-    """The error of a request that llama-server does not carry out, or of an event with an "error"."""
+    """Return the error of a request that llama-server refuses, or of an event with an "error"."""
     if status != httpx.codes.OK:
         return http.refused(status, headers, content)
     error = json.loads(content)["error"]
@@ -88,21 +88,21 @@ def refused(status: int, headers: Mapping[str, str], content: bytes) -> Playgrou
 
 
 class Stream:
-    """Chunks in, tokens out. One per generation; not thread-safe.
+    """Converts chunks to tokens. One per generation; not thread-safe.
 
-    pieces  ids and texts of a string's tokens, asked only where a chunk counts more tokens than it names
-    top     how many alternatives a token carries; at least one is asked for, to get the token's log-probability
-    names   the vocabulary, for tokens without a text (the end of a turn)
+    pieces  returns ids and texts of a string's tokens; called only if a chunk counts more tokens than it has
+    top     number of alternatives; at least one is requested, to get the token's log-probability
+    names   the vocabulary, for tokens without text (the end of a turn)
     """
 
     def __init__(self, pieces: Pieces, top: int, names: Sequence[str] = ()) -> None:
         self._pieces, self._top, self._names = pieces, top, names
         self.count = 0  # tokens so far
-        self.unsent: list[int] = []  # ids of the last tokens, whose text has not come
+        self.unsent: list[int] = []  # ids of the last tokens, whose text has not arrived
         self._time_s = 0.0
 
     def read(self, chunk: Mapping[str, Any]) -> list[Progress | Token]:
-        """The tokens of one chunk, or how far the prompt is. Raises EngineError where its count is wrong."""
+        """Return the tokens of a chunk, or the progress of the prompt. Raises EngineError if its count is wrong."""
         if reading := chunk.get("prompt_progress"):
             return [Progress("Reading the prompt", reading["processed"], reading["total"], "tokens")]
         count, timings = int(chunk["tokens_predicted"]), chunk["timings"]
@@ -146,7 +146,7 @@ class Stream:
         if entry is None or entry["id"] != piece.id:
             return Token(piece.id, text, piece.text or text or self._name(piece.id), time_s, step_s)
         top = entry["top_logprobs"]
-        # The entry's own text is what was sent, held-back text included; its alternatives are named alone.
+        # The entry's own text includes held-back text; its alternatives are single tokens.
         alone = next((row["token"] for row in top if row["id"] == piece.id), text)
         alternatives = tuple(
             Alternative(row["id"], row["token"] or self._name(row["id"]), row["logprob"]) for row in top[: self._top]
@@ -159,7 +159,7 @@ class Stream:
 
 
 def finish(chunk: Mapping[str, Any], held: str = "", memory: int | None = None, waited_s: float = 0.0) -> Finish:
-    """The end, from the last chunk (`stop`: true). `held` is text that no chunk has carried."""
+    """Return the Finish from the last chunk (`stop`: true). `held` is text that was in no chunk."""
     timings = chunk["timings"]
     return Finish(
         reason=_REASONS.get(chunk["stop_type"], "stop"),
@@ -173,19 +173,19 @@ def finish(chunk: Mapping[str, Any], held: str = "", memory: int | None = None, 
 
 
 def reported(timings: Mapping[str, Any]) -> Reported:
-    """llama.cpp's own numbers, unchanged.
+    """Return llama.cpp's own timings, unchanged.
 
-    Its decode rate is n − 1 tokens over the time since the first one, as ours (older builds divided n by that time).
+    Its decode rate is n − 1 tokens over the time since the first one, like ours (older builds divided n by that time).
     """
     prefill_s, rate = timings["prompt_ms"] / 1000, timings["predicted_per_second"]
     return Reported(SOURCE, ttft_s=None, prefill_s=prefill_s, decode_tok_s=rate or None)
 
 
 class Completion:
-    """A generation that llama-server was asked for, or will be. Only `abort` may be called from another thread.
+    """A generation on llama-server, before or after its request. Only `abort` may be called from another thread.
 
     names    text of every id of the vocabulary
-    end_ids  token ids that end the answer, beside those that llama.cpp knows
+    end_ids  end-of-text ids beside those that llama.cpp knows
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class Completion:
         self.aborted = False
 
     def items(self, waited_s: float) -> Iterator[Progress | Token | Finish]:
-        """Everything up to the Finish, which says that it waited `waited_s` before. Raises EngineError, EngineDied."""
+        """Yield all items up to the Finish, which gets `waited_s`. Raises EngineError, EngineDied."""
         with http.watched(self._process), self._events() as events:
             for arrival in events:
                 chunk, pending = arrival.event, self._stream.unsent
@@ -239,11 +239,11 @@ class Completion:
         return events
 
     def unfinished(self, waited_s: float) -> Finish:
-        """The end of one that was aborted, whether it has begun or not."""
+        """Return the Finish of an aborted generation, started or not."""
         return Finish("abort", len(self._generation.prompt_ids), self._stream.count, waited_s=waited_s)
 
     def abort(self) -> None:
-        """llama-server stops decoding when the connection closes."""
+        """Close the connection, so that llama-server stops decoding."""
         with self._lock:
             self.aborted = True
             if self._request is not None:
@@ -257,7 +257,7 @@ class Completion:
         return tuple(piece(entry) for entry in self._post("/tokenize", request)["tokens"])
 
     def _finish(self, last: dict[str, Any], held: Sequence[int], waited_s: float) -> Finish:
-        """The end of an answer. `held`: ids that llama-server kept back as the beginning of a stop string."""
+        """Return the Finish. `held`: ids that llama-server held back as the beginning of a stop string."""
         text = ""
         if held and UNKNOWN_ID not in held and self._generation.sampling.stop:
             text = str(self._post("/detokenize", {"tokens": list(held)})["content"])
@@ -265,7 +265,7 @@ class Completion:
 
 
 def _peak_bytes(process: ServerProcess, loaded: Loaded) -> int | None:
-    """Highest resident memory of the server; on a GPU what it allocated there, which is all at load time."""
+    """Return the server's peak of resident bytes; on a GPU its allocated bytes, which are constant after loading."""
     if loaded.device != "cpu":
         return loaded.resident_bytes
     status = Path(f"/proc/{process.pid}/status")

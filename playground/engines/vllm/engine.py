@@ -38,14 +38,14 @@ from playground.settings import settings
 
 Tokenize = Callable[[str, Sequence[Message] | str], Prompt]
 WARM_UP_TOKENS = 8
-METRICS_S = 2.0  # on a busy machine vLLM counts late
-# About a hundred tokens: the first prefill of a length picks and builds kernels, which belongs to the load.
+METRICS_S = 2.0  # timeout for vLLM's metrics, which lag on a busy machine
+# About a hundred tokens: the first prefill of a length selects and builds kernels, which should count as loading.
 _WARM_UP = " ".join(["Say in one sentence what a quantized language model gains and what it loses."] * 6)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What is remembered of a variant: its folder, how its ids read, and which of them end an answer."""
+    """Facts of a variant: its folder, the text of its token ids, and its end-of-text ids."""
 
     path: str
     piece: Piece | None
@@ -53,7 +53,7 @@ class _Place:
 
 
 class VllmEngine:
-    """Implements `base.Engine`. `tokenize(folder, source)` gives the reference's own token ids."""
+    """Implements `base.Engine`. `tokenize(folder, source)` returns the reference's token ids."""
 
     name = "vllm"
 
@@ -61,24 +61,24 @@ class VllmEngine:
         self._tokenize = tokenize
         self._client = http.new_client()
         self.servers = Servers(self.name)
-        self._ids: dict[str, str] = {}  # a name that was asked for → the variant it stands for
+        self._ids: dict[str, str] = {}  # requested name → id of its variant
         self._places: dict[str, _Place] = {}
         self._streams: dict[str, http.Request[dict[str, Any]]] = {}
 
     def start(self) -> None:
-        """Nothing is started: each variant has a server of its own."""
+        """Do nothing: each variant has its own server."""
 
     def health(self) -> dict[str, Any]:
-        """What is loaded, least recently used first; no server is asked."""
+        """Return the loaded variants, least recently used first, without a request."""
         return {"loaded": [loaded.id for loaded in self.servers.loaded()]}
 
     def close(self) -> None:
-        """End every server, also those that are still starting."""
+        """End every server, also those that are starting."""
         self.servers.close()
         self._client.close()
 
     def unload(self, variant: str) -> bool:
-        """End the server of `variant`; False when there is none."""
+        """End the server of `variant`. Return False if there is none."""
         return self.servers.stop(self._ids.get(variant, variant))
 
     def unload_idle(self) -> str | None:
@@ -111,7 +111,7 @@ class VllmEngine:
                 loaded_now = _loaded(spec, on, process, prompt, context, time.monotonic() - began)
             except BaseException as error:
                 self.servers.stop(spec.id)
-                if isinstance(error, EngineDied):  # some kernels are missed only when they are first called
+                if isinstance(error, EngineDied):  # some missing kernels only fail when they are first called
                     raise refusal(spec, process.log_text(), error) from None
                 raise
             self.servers.ready(spec.id, loaded_now)
@@ -120,7 +120,7 @@ class VllmEngine:
     def _warm_up(
         self, process: ServerProcess, spec: LoadSpec, prompt: Prompt, on_progress: OnProgress, is_cancelled: IsCancelled
     ) -> int:
-        """One generation that nobody sees. Returns the context vLLM made room for."""
+        """Warm up with a generation. Return the context length that vLLM has allocated."""
         on_progress(server.WARM_UP)
         context = int(str(models(process, self._client)[0]["max_model_len"]))
         tokens = min(WARM_UP_TOKENS, context - 1)
@@ -147,8 +147,7 @@ class VllmEngine:
 
     def _stream(self, request: Generation, process: ServerProcess) -> Iterator[Token | Finish]:
         place = self._places[request.variant]
-        # Reading vLLM's metrics (20 ms) and its memory (150 ms) would be in the times of those that run beside this
-        # one, and would keep the next request waiting.
+        # Reading vLLM's metrics (20 ms) and memory (150 ms) would slow concurrent requests and delay the next one.
         before = None if request.at_once else self._metrics(process)
         tokens = TokensOf(request, place.piece)
         with self._events(process, _body(request, place)) as events:
@@ -193,9 +192,9 @@ class VllmEngine:
         return server.read(answer.raise_for_status().text)
 
     def _reported(self, process: ServerProcess, before: dict[str, float]) -> Reported | None:
-        """What vLLM measured, once it has counted the request as finished: a moment after the last token was sent."""
+        """Return vLLM's metrics of a request, as soon as they include it: shortly after the last token."""
         deadline = time.monotonic() + METRICS_S
-        with contextlib.suppress(httpx.HTTPError):  # a run without them is still a run
+        with contextlib.suppress(httpx.HTTPError):  # metrics are optional
             while time.monotonic() < deadline:
                 after = self._metrics(process)
                 finished = after.get(server.FINISHED, 0.0) > before.get(server.FINISHED, 0.0)

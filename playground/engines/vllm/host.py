@@ -1,9 +1,9 @@
 """`python -m playground.engines.vllm.host ARGUMENTS`: vLLM's OpenAI server, which ends when stdin closes.
 
-vLLM has processes of its own (engine core, workers), so the whole group goes.
+vLLM starts processes of its own (engine core, workers), so the whole process group is ended.
 
-Each of those processes imports this module before anything of vLLM's, as `__mp_main__`; that is why it is no package,
-whose `__main__` multiprocessing leaves out. Runs in vLLM's interpreter: standard library and torch only.
+Each of those processes imports this module before anything of vLLM's, as `__mp_main__`. It is not a package, because
+multiprocessing does not import the `__main__` of one. Runs in vLLM's interpreter: standard library and torch only.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ SERVER = "vllm.entrypoints.openai.api_server"
 
 
 def _convert_fp8() -> None:
-    """Take FP8 products from oneDNN on a processor where it has nothing but its reference loop for them.
+    """Keep FP8 products away from oneDNN on processors where it only has a reference loop for them.
 
-    torch hands them to oneDNN wherever there is AMX, and oneDNN has kernels for them from AMX-FP16 (Granite Rapids) on.
-    In between, a product of 17 x 576 x 1536 took 884 ms on one core, and 12 ms as torch converts it to float32 itself.
+    torch uses oneDNN for them on every processor with AMX, but oneDNN only has kernels from AMX-FP16 (Granite Rapids)
+    on. In between, a product of 17 x 576 x 1536 took 884 ms on one core, and 12 ms if torch converts it to float32.
     """
     import torch  # of vLLM's environment, and before anything of vLLM's
 
@@ -35,7 +35,7 @@ def main() -> None:
     # Not on the command line, where every user of this machine could read it.
     os.environ["VLLM_API_KEY"] = os.environ.pop("PLAYGROUND_ENGINE_KEY", "")
     sys.argv[0] = SERVER
-    # Not altering sys leaves this module what multiprocessing takes for the main one, and imports in every child.
+    # Without changes to sys this module stays the main module, which multiprocessing imports in every child.
     runpy.run_module(SERVER, run_name="__main__")
 
 

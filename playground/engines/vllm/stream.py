@@ -1,8 +1,8 @@
-"""One streamed completion of vLLM: the request, and its events as tokens timed at their arrival.
+"""A streamed completion of vLLM: the request, and its events as tokens timed at their arrival.
 
-vLLM tells no times per token, and stops a request when its connection is closed.
+vLLM sends no times per token, and aborts a request when its connection is closed.
 
-`pieces` reads token ids as text for the tooltip, one at a time, with the checkpoint's own tokenizer.json.
+`pieces` decodes single token ids for the tooltip, with the checkpoint's own tokenizer.json.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Piece = Callable[[int], str]
 
 
 def body(generation: Generation, max_tokens: int, *, ids: bool = True, end_ids: Sequence[int] = ()) -> dict[str, Any]:
-    """The request.
+    """Return the JSON body of the request.
 
-    ids      alternatives are named by id, for whoever can turn an id into text
-    end_ids  token ids that end the answer, beside the tokenizer's own: vLLM reads no generation_config.json here
+    ids      request alternatives by id instead of by text
+    end_ids  end-of-text ids beside the tokenizer's own: vLLM reads no generation_config.json here
     """
     sampling = generation.sampling
     return {
@@ -42,7 +42,7 @@ def body(generation: Generation, max_tokens: int, *, ids: bool = True, end_ids: 
         "stop": list(sampling.stop) or None,
         "stop_token_ids": None if sampling.ignore_eos else list(end_ids) or None,
         "ignore_eos": sampling.ignore_eos,
-        "logprobs": generation.top_logprobs or None,  # its 0 asks for the token's own: 3 ms a token on a CPU
+        "logprobs": generation.top_logprobs or None,  # 0 would request the token's own: 3 ms per token on a CPU
         "return_token_ids": True,
         "return_tokens_as_token_ids": ids,
         "stream": True,
@@ -51,7 +51,7 @@ def body(generation: Generation, max_tokens: int, *, ids: bool = True, end_ids: 
 
 
 def refused(status: int, _headers: Mapping[str, str], content: bytes) -> EngineError:
-    """vLLM's answer to a request that it does not carry out, or an error event, as the typed error."""
+    """Return the typed error of a request that vLLM refuses, or of an error event."""
     try:
         error = dict(json.loads(content)["error"])
         message, code = str(error["message"]), int(error.get("code") or 0)
@@ -63,7 +63,7 @@ def refused(status: int, _headers: Mapping[str, str], content: bytes) -> EngineE
 
 
 class TokensOf:
-    """Reads the tokens out of one generation's events, and how it ended."""
+    """Converts the events of a generation to tokens and the reason of its end."""
 
     def __init__(self, generation: Generation, piece: Piece | None) -> None:
         self._top = generation.top_logprobs
@@ -76,15 +76,15 @@ class TokensOf:
 
     @property
     def unfinished(self) -> bool:
-        """The stream was closed from this side before vLLM said how it ended."""
+        """Record that this side closed the stream before vLLM sent a reason."""
         return self._reason is None
 
     def of(self, arrival: Arrival[dict[str, Any]]) -> list[Token]:
-        """The tokens of one event; none for the closing one that only counts.
+        """Return the tokens of an event; none for the last one, which only has counts.
 
-        Several tokens in one event arrived together. The gap since the event before is shared evenly among them: when
-        each of them was ready is not known here, and this keeps both the sum and the number of intervals true. In the
-        first event the gap is the prefill, which belongs to the first token alone.
+        If an event has several tokens, the time since the previous event is divided evenly among them: their own times
+        are not known, and so the sum and the number of intervals are right. In the first event that time is the
+        prefill, which belongs to the first token alone.
         """
         event = arrival.event
         if not event.get("choices"):
@@ -105,7 +105,7 @@ class TokensOf:
         ]
 
     def _times(self, arrived_s: float, n: int) -> list[tuple[float, float]]:
-        """(time, gap) of each of the n tokens that arrived together."""
+        """Return (time, gap) of each of n tokens that arrived together."""
         if n == 0:
             return []
         before, self._last_s = self._last_s, arrived_s
@@ -125,7 +125,7 @@ class TokensOf:
         return float(values[at]) if at < len(values) and values[at] is not None else None
 
     def _alternatives(self, choice: dict[str, Any], at: int) -> tuple[Alternative, ...]:
-        """Best first. vLLM puts the chosen token in front, and adds it where it is not among the best."""
+        """Return the alternatives in descending order; vLLM puts the sampled token first."""
         tops = (choice.get("logprobs") or {}).get("top_logprobs") or []
         entries = (tops[at] if at < len(tops) else None) or {}
         ranked = sorted(entries.items(), key=lambda entry: -entry[1])[: self._top]
@@ -142,14 +142,14 @@ class TokensOf:
 
 
 def _texts(text: str, pieces: Sequence[str]) -> list[str]:
-    """The text of an event shared among its tokens: by their pieces where those add up to it, else all on the last."""
+    """Divide the text of an event among its tokens: by their pieces if these add up to it, else all for the last."""
     if len(pieces) > 1 and "".join(pieces) == text:
         return list(pieces)
     return ["" for _ in pieces[1:]] + [text]
 
 
 def pieces(folder: Path) -> Piece | None:
-    """A function from id to text that remembers its answers; None for a checkpoint without tokenizer.json."""
+    """Return a cached function from id to text; None for a checkpoint without tokenizer.json."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         return None

@@ -1,1 +1,1 @@
-"""The transformers engine of a ZeroGPU Space: no process of its own, a GPU only inside `spaces.GPU`."""
+"""The transformers engine of a ZeroGPU Space: no host process, a GPU only inside `spaces.GPU`."""

@@ -1,7 +1,7 @@
-"""The transformers engine where the page's process is the only one.
+"""The transformers engine of a ZeroGPU Space, in the page's process.
 
-A ZeroGPU Space lends a GPU for the time of one call. Each load, generation and forced text is such a call, one at a
-time, and each waits for its GPU before its clock begins. Tokenizers stay here, in the page's process.
+ZeroGPU allocates a GPU for the time of a call. Each load, generation and forced text is a call, one at a time, whose
+clock starts once it has its GPU. Tokenizers stay in the page's process.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ POLL_S = 0.25
 WAITING = Progress("Waiting for the GPU")
 BEGIN_S = 10  # CUDA starts, the model warms up
 BYTES_PER_S = 0.5e9  # of weights: read, quantized, sent to the GPU
-TOKENS_PER_S = 20  # the slowest that decoding should be there: a large model in nf4
+TOKENS_PER_S = 20  # lower bound of the decoding speed: a large model in nf4
 POSITIONS_PER_S = 500  # of a forced text
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A variant that was loaded once; whether the GPU's next process has it, nobody knows."""
+    """A variant that was loaded once; the process of the next call may have to load it again."""
 
     spec: LoadSpec
     facts: Loaded
@@ -49,7 +49,7 @@ class Held:
 def seconds(
     specs: tuple[LoadSpec, ...], request: Generation | Forcing | None = None, _keep: tuple[str, ...] = ()
 ) -> int:
-    """GPU seconds to ask the platform for: of a visitor who asks for less, the platform answers sooner."""
+    """Return the GPU seconds to request: the platform starts shorter calls sooner."""
     needed = BEGIN_S + sum(spec.weight_bytes for spec in specs) / BYTES_PER_S
     if isinstance(request, Generation):
         needed += request.sampling.max_tokens / TOKENS_PER_S
@@ -65,7 +65,7 @@ class ZeroGpuEngine:
 
     def __init__(self) -> None:
         try:
-            # Before torch touches CUDA. The platform installs it; it is of no use elsewhere.
+            # Imported before torch initializes CUDA. The platform installs it.
             spaces = importlib.import_module("spaces")
         except ImportError as error:
             raise EngineUnavailable(
@@ -80,10 +80,10 @@ class ZeroGpuEngine:
         self._running: dict[str, threading.Event] = {}
 
     def start(self) -> None:
-        """Nothing is started: a GPU is lent for a call, and its seconds are counted."""
+        """Do nothing: a GPU is only allocated for a call, and its seconds are limited."""
 
     def close(self) -> None:
-        """End what is running."""
+        """Abort the running call."""
         for aborted in list(self._running.values()):
             aborted.set()
 
@@ -106,19 +106,19 @@ class ZeroGpuEngine:
         raise EngineError("The GPU ended a load without a result.")
 
     def held(self, variant: str) -> Loaded | None:
-        """What is known of `variant` since it was loaded, else None."""
+        """Return the facts of a variant that was loaded before, else None."""
         held = self._held.get(variant)
         return held.facts if held else None
 
     def unload_idle(self) -> str | None:
-        """None: what the GPU holds is no memory of this machine, and goes with the process that holds it."""
+        """Return None: GPU memory is freed with the process of a call."""
         return None
 
     def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
         return self.tokenize(self._spec(variant).path, messages)
 
     def tokenize(self, folder: str, messages: Sequence[Message] | str) -> Prompt:
-        """The same with the tokenizer of a local folder whose model another engine runs; loads no weights."""
+        """Render and tokenize with the tokenizer of a local folder, for a model that another engine runs."""
         from playground.engines.host.loading import render, tokenizer_of
 
         if isinstance(messages, str):
@@ -157,7 +157,7 @@ class ZeroGpuEngine:
         return self._held[variant].spec
 
     def _abortable(self, request_id: str, specs: tuple[LoadSpec, ...], request: Generation | Forcing) -> Iterator[Any]:
-        """The items of one call; None, and nothing more, where it was aborted."""
+        """Yield the items of a call; None as the last one if it was aborted."""
         aborted = self._running.setdefault(request_id, threading.Event())
         try:
             if self._gpu.locked():
@@ -172,8 +172,9 @@ class ZeroGpuEngine:
             self._running.pop(request_id, None)
 
     def _items(self, is_cancelled: IsCancelled, *arguments: Any) -> Generator[Any, None, None]:
-        """One call, in its turn: two at once would be two GPUs of the visitor's share. Raises Cancelled and the call's
-        own errors; what the platform refuses (no GPU, no seconds left) becomes EngineUnavailable, in its words.
+        """Yield the items of a call, one call at a time: two at once would use two GPUs of the visitor's quota.
+
+        Raises Cancelled and the call's own errors; EngineUnavailable with the platform's message (no GPU, quota used).
         """
         while not self._gpu.acquire(timeout=POLL_S):
             if is_cancelled():

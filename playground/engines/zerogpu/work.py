@@ -1,9 +1,9 @@
-"""What runs where the GPU is: one generator, which `spaces.GPU` wraps.
+"""The generator that runs on the GPU, wrapped by `spaces.GPU`.
 
-The platform forks a process for it and pickles what goes in and what comes out. That process may be a fresh one or that
-of an earlier call, nobody can know, and each wrapped function would get one of its own: so there is one function, every
-call names all that it needs, and what this process does not hold yet is loaded first. Of an exception nothing but the
-name of its class comes back, so errors are yielded, as on the wire.
+The platform forks a process for it and pickles arguments and items. The process may be new or that of an earlier call,
+and each wrapped function would get its own: so there is one function, each call names all variants that it needs, and
+those that the process lacks are loaded first. Of an exception only the name of its class is returned, so errors are
+yielded in their wire form.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _residents: dict[str, Resident] = {}  # of this process, the least recently used
 def work(
     specs: tuple[LoadSpec, ...], request: Generation | Forcing | None = None, keep: tuple[str, ...] = ()
 ) -> Generator[Item, None, None]:
-    """Have the variants ready, then do what is asked: a generation, a forced text; with nothing, tell of the first one.
+    """Load the variants, then run the request: a generation or a forced text; without one yield the first's facts.
 
     keep  variants that must not be unloaded to make room
 
-    The last item is a Finish, a Loaded or an error in its wire form. Closing the generator frees what the request held.
+    The last item is a Finish, a Loaded or an error in its wire form. Closing the generator frees the request's memory.
     """
     try:
         for spec in specs:
@@ -71,7 +71,7 @@ def _ready(spec: LoadSpec, keep: set[str]) -> Generator[Item, None, None]:
 
 
 def _make_room(spec: LoadSpec, keep: set[str]) -> None:
-    """Unload the least recently used variants that nobody wants to keep, until `spec` fits. Raises OutOfMemory."""
+    """Unload the least recently used variants outside `keep` until `spec` fits. Raises OutOfMemory."""
     needed, memory = spec.weight_bytes + HEADROOM, _memory()
     while memory.free() < needed:
         oldest = next((name for name in _residents if name not in keep), None)
@@ -95,7 +95,7 @@ def _forced(request: Forcing, residents: Sequence[Resident]) -> Generator[Item, 
 
 
 def _steps(begin: Callable[[Callable[[Any], None]], Active | Forced]) -> Generator[Item, None, None]:
-    """Step one request to its end. Its clock stands still while whoever reads the items takes his time."""
+    """Step a request to its end. Its clock is paused while the consumer handles an item."""
     emitted: deque[Any] = deque()
     request, memory = begin(emitted.append), _memory()
     away_s, more = 0.0, True
@@ -110,4 +110,4 @@ def _steps(begin: Callable[[Callable[[Any], None]], Active | Forced]) -> Generat
                 yield item
                 away_s += time.perf_counter() - left
     finally:
-        request.finish("abort")  # frees the caches of one that was closed; of one that is over there is nothing left
+        request.finish("abort")  # frees the KV cache of a request that was closed early
