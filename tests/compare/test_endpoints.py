@@ -186,7 +186,7 @@ def test_a_test_tells_what_it_finds(home: Path) -> None:
         steps = sum(1 for _ in trials.changes())
         state = trials.by_name()["lab"].state()
     assert steps >= 2 and not state.running and state.error is None
-    assert state.trial and state.trial.models == (MODEL,) and state.trial.learned
+    assert state.trial and state.trial.models == (MODEL,) and state.trial.loaded_text
     row = json.loads(compare_endpoints.panel(trials.by_name(), None, None))["rows"][0]
     assert row["said"] == "1 model" and row["models"] == [f"@lab/{MODEL}"] and row["stage"] is None
 
