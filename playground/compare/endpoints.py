@@ -31,6 +31,7 @@ from playground.errors import (
 )
 from playground.models import endpoints as models_endpoints
 from playground.models.endpoints import Endpoint
+from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.owner import Owner
 from playground.web.theme import html_part
@@ -272,7 +273,7 @@ class Endpoints:
         """Add an endpoint, checked as on the command line; one of the same name is replaced."""
 
         def act(visit: Visit) -> None:
-            requested = entered(_fields(data))
+            requested = entered(event_data.values(data))
             replaced = any(endpoint.name == requested.name for endpoint in models_endpoints.endpoints())
             stored = models_endpoints.add(requested)
             visit.trials.drop(stored.name)
@@ -315,12 +316,8 @@ class Endpoints:
         return self._value(visit, request)
 
 
-def _fields(data: gr.EventData) -> dict[str, Any]:
-    return data._data if isinstance(data._data, dict) else {}
-
-
 def _name(data: gr.EventData) -> str:
-    return str(_fields(data).get("name") or "")
+    return str(event_data.values(data).get("name") or "")
 
 
 # The panel's content.

@@ -22,8 +22,8 @@ from playground.engines import base
 from playground.engines.base import Engine
 from playground.errors import InvalidRequest, PlaygroundError, TooMany
 from playground.models.address import Address
+from playground.web import event_data, values
 from playground.web import gradio as gr
-from playground.web import values
 from playground.web.owner import Rules
 from playground.web.theme import html_part, notice, pane, text
 
@@ -146,7 +146,7 @@ class Compare:
 
     def use(self, data: gr.EventData, request: gr.Request) -> Update:
         """Show an endpoint's model: as the model, or in a pane beside the reference (the last one if none is free)."""
-        session, fields = self.session(request), data._data if isinstance(data._data, dict) else {}
+        session, fields = self.session(request), event_data.values(data)
         name = str(fields.get("model") or "")
         if fields.get("where") != "pane":
             return self._model(session, name, request)
@@ -234,7 +234,7 @@ class Compare:
     def choose_engine(self, slot: int, data: gr.EventData, request: gr.Request) -> Update:
         """Run the pane's variant on another engine. As with another variant, this clears its conversation."""
         session = self.session(request)
-        engine = str((data._data or {}).get("engine") or "")
+        engine = event_data.text(data, "engine")
         with session.lock:
             pane = session.panes[slot]
             facts = pane.facts

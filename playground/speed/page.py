@@ -17,6 +17,7 @@ from playground.errors import InvalidRequest, PlaygroundError
 from playground.models.address import Address
 from playground.speed.session import SpeedTabs
 from playground.speed.spec import Plan
+from playground.web import event_data
 from playground.web import gradio as gr
 from playground.web.owner import Rules
 from playground.web.theme import html_part
@@ -117,7 +118,7 @@ class Speed:
         self.tabs.close(request.session_hash or "")
 
     def choose(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._form(request, str((data._data or {}).get("name") or "").strip())
+        return self._form(request, event_data.text(data, "name"))
 
     def _form(self, request: gr.Request, name: str) -> str:
         model = name
@@ -134,7 +135,7 @@ class Speed:
     def measure(self, data: gr.EventData, request: gr.Request) -> Any:
         try:
             self.rules.owner.check(request)
-            addresses, plan = plan_of(data._data or {})
+            addresses, plan = plan_of(event_data.values(data))
         except PlaygroundError as error:
             return inert({"state": "refused", "rows": [], "error": [error.message, error.hint]})
         measurement = self.tabs.begin(request.session_hash or "", self.engine, addresses, plan)

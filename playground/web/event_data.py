@@ -12,6 +12,7 @@ MAX_OPEN = 12  # logs or cards that a page may have open
 
 
 def values(data: gr.EventData) -> Mapping[str, Any]:
+    """Return what the page sent, {} if it is no object. gradio has no public name for all of it."""
     return data._data if isinstance(data._data, dict) else {}
 
 
