@@ -68,7 +68,9 @@ class JobCards:
         logs      ids of jobs whose log is included; only for the owner
         replaced  returns whether the page shows the job's result instead of the job
         """
-        jobs = [job for job in self._queue.list() if job.kind in self._kinds]
+        all_jobs = self._queue.list()
+        unfinished = [job for job in all_jobs if not job.over]  # of every page: they share the devices
+        jobs = [job for job in all_jobs if job.kind in self._kinds]
         active = [job for job in jobs if not job.over]
         ended = [job for job in jobs if job.over and not (job.state == "done" and replaced(job))]
         shown_jobs = [*active[::-1], *ended[:ENDED_SHOWN]]  # the oldest of the active runs first
@@ -77,7 +79,7 @@ class JobCards:
             view = self._views[job.id]
             view.take(*self._queue.events(job.id, view.position))
         return {
-            "jobs": [self._card(job, ahead(job, active), logs, owner) for job in shown_jobs],
+            "jobs": [self._card(job, ahead(job, unfinished), logs, owner) for job in shown_jobs],
             "older": max(0, len(ended) - ENDED_SHOWN),
             "active": bool(active),
         }

@@ -16,6 +16,7 @@ import typer
 
 from playground import cli, machine
 from playground.errors import InvalidCalibration, PlaygroundError
+from playground.evaluate.spec import DivergenceSpec
 from playground.methods import TABLE
 from playground.methods.recipe import Recipe, command
 from playground.metrics.weights import error_summary
@@ -287,6 +288,15 @@ def test_the_board_lists_what_works_before_what_is_over(home: Path) -> None:
     assert value["active"] and 12 <= value["jobs"][0]["elapsed_s"] < 60
     assert value["jobs"][0]["stage"] == ["saving", 0, 0, ""]
     assert value["jobs"][3]["error"] == ["It broke.", "Mend it."]
+
+
+def test_a_job_waits_for_those_of_other_pages_too(home: Path) -> None:
+    queue = FakeQueue()
+    queue.submit(DivergenceSpec(variants=("smollm2", "smollm2:nf4"), tokens=1024))
+    queue.submit(DivergenceSpec(variants=("smollm2", "smollm2:nf4"), tokens=1024), "cuda")
+    waiting = queued(queue)
+    value = json.loads(Board(queue, Pushes()).value())
+    assert [(job["id"], job["ahead"]) for job in value["jobs"]] == [(waiting, 1)], "one device, one at a time"
 
 
 def test_events_are_read_once_and_logs_only_where_they_are_open(home: Path) -> None:
