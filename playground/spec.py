@@ -62,12 +62,12 @@ def invalid(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
 
 
 def allowed(model: type[BaseModel], field: str) -> str:
-    """Return what a field allows, from its JSON schema: "It is a whole number from 16 to 4,096."; "" for any value."""
+    """Return what a field allows, from its JSON schema: "Allowed: a whole number from 16 to 4,096."; "" for any."""
     schema = model.model_json_schema(mode="validation")
     field_schema = schema.get("properties", {}).get(field, {})
     choices = [choice for choice in field_schema.get("anyOf", [field_schema]) if choice.get("type") != "null"]
     words = " or ".join(filter(None, (_words(choice) for choice in choices)))
-    return f"It is {words}." if words else ""
+    return f"Allowed: {words}." if words else ""
 
 
 def _words(schema: Mapping[str, Any]) -> str:

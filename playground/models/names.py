@@ -22,7 +22,7 @@ from playground.errors import (
     UnsupportedModel,
 )
 from playground.methods import did_you_mean, on_load_names
-from playground.models.address import KV_FORMS, Address, exists, is_path_like, is_whole, valid_file, valid_repository
+from playground.models.address import Address, exists, is_path_like, is_whole, valid_file, valid_repository
 from playground.models.bundled import WEIGHT_TYPE
 from playground.store import database, variants
 
@@ -170,8 +170,8 @@ def _refuse_parts(address: Address) -> None:
     form = address.model.rpartition("?kv=")[2]
     if form != address.model and not is_whole(address.model):
         raise UnsupportedModel(
-            f"{form[:80]!r} is no form of the KV cache.",
-            hint=f"Write ?kv=K, or ?kv=K/V&tail=N, of {', '.join(KV_FORMS)}.",
+            f"{form[:80]!r} is no form of the KV cache, and none can be chosen here.",
+            hint=f"Use {address.model.rpartition('?kv=')[0][:80]}: each engine keeps its cache in its own form.",
         )
 
 

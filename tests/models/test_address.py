@@ -109,7 +109,7 @@ def test_every_text_is_an_address_and_says_the_same_when_written(text: str) -> N
             "smollm2:nf4?kv=int8",
             "?kv=int8 asks for a form of the KV cache, which cannot be chosen here. Use smollm2",
         ),
-        ("smollm2?kv=int5", "'int5' is no form of the KV cache. Write ?kv=K, or ?kv=K/V&tail=N, of bf16, f16"),
+        ("smollm2?kv=int5", "'int5' is no form of the KV cache, and none can be chosen here. Use smollm2:"),
     ],
 )
 def test_what_nothing_here_runs_is_refused_where_a_name_is_looked_up(text: str, says: str) -> None:

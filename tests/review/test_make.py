@@ -102,8 +102,8 @@ def test_a_title_that_names_a_variant_is_refused(home: Path, title: str) -> None
     [
         ({"title": " "}, "title is empty"),
         ({"reveal": "item", "places": 3}, "common link"),
-        ({"pairs": "some"}, "pairs is 'some'. It is reference or all"),
-        ({"reveal": "soon"}, "reveal is 'soon'. It is never, end or item"),
+        ({"pairs": "some"}, "pairs is 'some'. Allowed: reference or all"),
+        ({"reveal": "soon"}, "reveal is 'soon'. Allowed: never, end or item"),
         ({"places": 100_000}, "places"),
         ({"invitations": ()}, "Nobody could vote"),
         ({"invitations": ("x" * 101,)}, "names cannot be used"),

@@ -76,11 +76,11 @@ def test_a_wrong_request_is_a_sentence(client: Client) -> None:
         client.predict(["fake"], "Hi", max_tokens=0, api_name="/generate")
     with pytest.raises(AppError, match=r"The prompt is empty\."):
         client.predict(["fake"], " ", api_name="/generate")
-    with pytest.raises(AppError, match=r"variants is 'fake'\. It is a list\."):
+    with pytest.raises(AppError, match=r"variants is 'fake'\. Allowed: a list\."):
         client.predict("fake", "Hi", api_name="/generate")
     with pytest.raises(AppError, match=r"seed is 'no'\."):
         client.predict(["fake"], "Hi", seed="no", api_name="/generate")
-    with pytest.raises(AppError, match=r"group size is 'many'\. It is a whole number\."):
+    with pytest.raises(AppError, match=r"group size is 'many'\. Allowed: a whole number\."):
         client.predict("smollm2", "rtn", group_size="many", api_name="/quantize")
 
 

@@ -57,7 +57,7 @@ def sentence(path: Path, **options: Any) -> InvalidCalibration:
         ({"source": "../x/y"}, "is no calibration source"),
         ({"source": ""}, "'' is no calibration source"),
         ({"source": "a\0b.txt"}, "is no calibration source"),
-        ({"source": 7}, "source is 7. It is text"),
+        ({"source": 7}, "source is 7. Allowed: text"),
     ],
 )
 def test_a_wrong_request_is_a_sentence(options: dict[str, Any], says: str) -> None:
