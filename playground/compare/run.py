@@ -190,15 +190,20 @@ class Comparison:
 
     def _prompts(self, loaded: dict[int, Loaded]) -> dict[int, Prompt]:
         prompts: dict[int, Prompt] = {}
-        rendered: dict[tuple[str, object], Prompt] = {}
-        renderers = {state.tokenizer_hash: self._address(pane, state) for pane, state in reversed(list(loaded.items()))}
+        rendered: dict[tuple[str, str], Prompt] = {}
+        renderers = {state.tokenizer_hash: pane for pane, state in reversed(list(loaded.items()))}
         for pane, state in loaded.items():
             source = self._panes[pane].source
             renderer = renderers[state.tokenizer_hash]
-            key = (renderer, repr(source))
+            address, key = self._address(renderer, loaded[renderer]), (state.tokenizer_hash, repr(source))
             try:
                 if key not in rendered:
-                    rendered[key] = self._engine.prompt(renderer, source)
+                    try:
+                        rendered[key] = self._engine.prompt(address, source)
+                    except UnknownVariant:
+                        # The engine died since and was started again, or another visitor's load unloaded it.
+                        self._load(renderer)
+                        rendered[key] = self._engine.prompt(address, source)
                 prompts[pane] = rendered[key]
                 self._put(pane, prompts[pane])
             except Exception as error:  # noqa: BLE001

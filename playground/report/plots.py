@@ -431,25 +431,23 @@ def _x(
         **({} if "values" in axis else {"tickCount": count}),
         **axis,
     }
-    return {
-        "field": field,
-        "type": "quantitative",
-        "title": _clean(title),
-        "scale": {"nice": False, **scale},
-        "axis": axis_look,
-    }
+    return _number_scale(field, title, scale, axis_look)
 
 
 def _y(field: str, title: str, *, scale: Mapping[str, Any], **axis: Any) -> dict[str, Any]:
     """Return a vertical scale with a horizontal title above it."""
     title_look = {"titleAngle": 0, "titleAnchor": "end", "titleAlign": "left", "titleX": -34, "titleY": -10}
     axis_look = {**title_look, "tickCount": 4, "format": NUMBER_FORMAT, **axis}
+    return _number_scale(field, title, scale, axis_look)
+
+
+def _number_scale(field: str, title: str, scale: Mapping[str, Any], axis: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "field": field,
         "type": "quantitative",
         "title": _clean(title),
         "scale": {"nice": False, **scale},
-        "axis": axis_look,
+        "axis": axis,
     }
 
 

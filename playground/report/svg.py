@@ -16,6 +16,7 @@ from typing import Any
 
 from playground import process
 from playground.errors import EngineUnavailable
+from playground.files import write_whole
 from playground.report.parts import Plot
 from playground.report.plots import theme
 from playground.settings import settings
@@ -83,12 +84,9 @@ def _read(file: Path) -> str:
 
 
 def _write(file: Path, svg: str) -> None:
-    """Write a picture to the cache, whole or not at all, and remove the oldest files. An error is only logged."""
-    partial = file.with_suffix(".partial")
+    """Write a picture to the cache and remove the oldest files. An error is only logged."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(svg, encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, svg)
         old = sorted(file.parent.glob("*.svg"), key=lambda path: path.stat().st_mtime, reverse=True)[MAX_FILES:]
     except OSError as error:
         log.warning("A plot was not kept: %s", error)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from playground.compare.answer import Answer
 from playground.compare.run import Comparison, Event, PaneRequest
-from playground.core import Finish, Generation, Loaded, Progress, Prompt, Reported, Sampling, Token, Variant
+from playground.core import Finish, Generation, Loaded, Message, Progress, Prompt, Reported, Sampling, Token, Variant
 from playground.errors import Cancelled, EngineDied, OutOfMemory, UnknownVariant
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
@@ -135,6 +135,18 @@ def test_a_variant_unloaded_in_between_is_loaded_once_more() -> None:
 
     (pane,) = gather(Comparison(Forgetful(), panes("fake"), Sampling()), 1)
     assert pane.error is None and pane.text == "".join(GRAVITY)
+
+    class Restarted(Forgetful):
+        def prompt(self, variant: str, messages: Sequence[Message] | str) -> Prompt:
+            if not self.forgot:
+                self.forgot = True
+                self.loaded.clear()
+            if variant not in self.loaded:
+                raise UnknownVariant("It is not loaded.")
+            return super().prompt(variant, messages)
+
+    for pane in gather(Comparison(Restarted(), panes("fake", "fake:nf4"), Sampling()), 2):
+        assert pane.error is None and pane.text == "".join(GRAVITY), "also before the prompt was rendered"
 
     class Broken(FakeEngine):
         def generate(self, generation: Generation) -> Iterator[Progress | Token | Finish]:
