@@ -1,15 +1,17 @@
 """The plots of a run as Vega-Lite specifications: data, marks and scales, without a width and without colours.
 
-A colour is the name of a role, as in the style sheets (`{"expr": "acc"}`); `theme` maps each role to a variable of the
-page's style sheet, so that one picture serves the light and the dark theme. `Plot.rows` are the data of a
-specification. Expressions never contain text of a run.
+A colour is the name of a role, as in the style sheets (`{"expr": "acc"}`). `static/plot.json`, which the page also
+reads, maps each role to a variable of the style sheet, so that one picture serves the light and the dark theme.
+`Plot.rows` are the data of a specification. Expressions never contain text of a run.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from playground import formatting
@@ -21,32 +23,27 @@ MAX_TABLE_ROWS = 200  # rows of the table that stands in for a plot
 PLACING = {"look", "from", "least", "most", "base", "top", "at", "after", "area", "tip"}
 LABEL_PX = 6.7  # mean width of a character of a label
 PHONE = (240, 250)  # pixels inside the axes of the narrowest plot: labels that do not overlap there overlap nowhere
-ROLES = {name: f"var(--{name})" for name in ("fg", "mute", "line", "soft", "acc", "grey", "bad", "card")}
+VARIANT_COLOURS = 6  # of the page's style sheet; `variantColour` in parts.js
 LOOKS = {  # of a series or a bar: its colour, and the dashes of its line
     "ref": ("grey", [1, 0]), "v1": ("acc", [1, 0]), "v2": ("acc", [6, 3]), "v3": ("acc", [2, 3]),
     "same": ("grey", [1, 0]), "worse": ("bad", [1, 0]), "better": ("acc", [1, 0]), "withheld": ("soft", [1, 0]),
     "reference": ("grey", [1, 0]), "": ("acc", [1, 0]),
+    **{f"variant{number}": (f"variant{number}", [1, 0]) for number in range(1, VARIANT_COLOURS + 1)},
 }  # fmt: skip
+Column = tuple[float | None, str]  # value, tip
 NUMBER_FORMAT = ",.3~r"  # three digits, no needless zeros
-_AXES: dict[str, Any] = {
-    "background": None,
-    "font": "Liberation Sans",  # vl-convert brings and measures it, on every machine alike; the page draws its own
-    "padding": {"left": 0, "right": 2, "top": 4, "bottom": 2},
-    "view": {"stroke": None},
-    "axis": {
-        **{"aria": False, "ticks": False, "labelPadding": 7, "titlePadding": 6, "titleFontWeight": "normal"},
-        **{"labelFontSize": 12, "titleFontSize": 12, "labelSeparation": 8, "domainOpacity": 0.6},
-        **{f"{part}Color": {"expr": role} for part, role in (("label", "mute"), ("title", "mute"))},
-        **{f"{part}Color": {"expr": role} for part, role in (("grid", "line"), ("domain", "grey"))},
-    },
-    "text": {"color": {"expr": "fg"}, "fontSize": 12.5},
-}
+LOOK: dict[str, Any] = json.loads(Path(__file__).with_name("static").joinpath("plot.json").read_text(encoding="utf-8"))
 
 
 def theme(place: int) -> dict[str, Any]:
     """Return the `config` of a specification that is drawn `place` pixels wide."""
-    named = {**ROLES, "warm": "rgb(var(--warm))", "place": place}
-    return _AXES | {"params": [{"name": name, "value": value} for name, value in named.items()]}
+    # vl-convert brings and measures this font, on every machine alike; the page draws its own.
+    return LOOK | {"font": "Liberation Sans", "params": [*LOOK["params"], {"name": "place", "value": place}]}
+
+
+def variant_look(place: int) -> str:
+    """Return the look of a variant on the page, by its place in a run: the reference is 0."""
+    return "ref" if place == 0 else f"variant{(place - 1) % VARIANT_COLOURS + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,36 +146,42 @@ def bars(
     return _plot(title, _spec(data, {"step": 28}, layer=layers), unit, (caption,), keys=keys, wide=False)
 
 
-def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") -> Plot:
-    """Return quality on a logarithmic scale over size on disk; the area of a mark grows with its speed."""
+def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "", *, log: bool = True) -> Plot:
+    """Return quality over size on disk; the area of a mark grows with its speed. `log`: the scale of the quality.
+
+    Where labels would collide and the looks tell the marks apart, a legend says which is which.
+    """
     x0, x1 = min(mark.x for mark in marks) * 0.78, max(mark.x for mark in marks) * 1.12
-    y0 = min(max(mark.y - mark.error, mark.y / 3) for mark in marks) / 1.5
-    y1 = max(mark.y + mark.error for mark in marks) * 1.5
+    y0, y1 = _ends(marks, log)
     tens = [10.0**power for power in range(-9, 4) if y0 <= 10.0**power <= y1]
     width, height = PHONE
     fastest = max((mark.speed or 0 for mark in marks), default=0) or 1.0
     points: list[tuple[float, float, float]] = []
     for mark in marks:
-        share = math.log(mark.y / y0) / math.log(y1 / y0)
+        share = math.log(mark.y / y0) / math.log(y1 / y0) if log else (mark.y - y0) / (y1 - y0)
         points.append((width * (mark.x - x0) / (x1 - x0), height * (1 - share), LABEL_PX * len(mark.label)))
     rows = []
     occupied = [(x - 10, y, 20.0) for x, y, _ in points]
+    collides = False
     for mark, (x, y, label_width), label in zip(marks, points, _distinct(mark.label for mark in marks), strict=True):
         is_right = x + 14 + label_width < width
         label_x = x + 12 if is_right else x - 12 - label_width
         label_y = _free_y(occupied, label_x, y, label_width)
+        collides |= label_y > height or label_x < 0 or _overlaps(occupied, label_x, label_y, label_width)
         occupied.append((label_x, label_y, label_width))
+        at = y1 * (y0 / y1) ** (label_y / height) if log else y1 + (y0 - y1) * label_y / height
         rows.append(
             {
-                **asdict(mark), "label": label, "after": is_right, "at": y1 * (y0 / y1) ** (label_y / height),
-                "least": max(y0, mark.y - mark.error) if mark.error else None,
+                **asdict(mark), "label": label, "after": is_right, "at": at,
+                "least": (max(y0, mark.y - mark.error) if log else mark.y - mark.error) if mark.error else None,
                 "most": mark.y + mark.error if mark.error else None,
                 "area": 80.0 if mark.speed is None else math.pi * (3.5 + 9 * math.sqrt(mark.speed / fastest)) ** 2,
             }
         )  # fmt: skip
     size = "replace(format(datum.value, '.3~s'), regexp('([kMGT]?)$'), ' $1B')"
     across = _x("x", "on disk", scale={"domain": [x0, x1]}, ticks=(3, 6), grid=False, labelExpr=size)
-    up = _y("y", unit, scale={"type": "log", "domain": [y0, y1]}, **({"values": tens} if len(tens) > 1 else {}))
+    ticks = {"values": tens} if log and len(tens) > 1 else {}
+    up = _y("y", unit, scale={**({"type": "log"} if log else {}), "domain": [y0, y1]}, **ticks)
     area = {"field": "area", "type": "quantitative", "scale": None}
     point = _mark("point", tip=True, filled=True, shape="circle", opacity=0.75)
     name = _mark("text", align={"expr": "datum.after ? 'left' : 'right'"}, dx={"expr": "datum.after ? 14 : -14"})
@@ -192,17 +195,172 @@ def tradeoff(title: str, marks: Sequence[Mark], unit: str, caption: str = "") ->
             },
         }
     )
-    layers.append({"mark": name, "encoding": {"x": across, "y": up | {"field": "at"}, "text": {"field": "label"}}})
-    return _plot(title, _spec(rows, height, layer=layers), f"{unit} over size on disk", (caption,), wide=False)
+    keys: list[tuple[str, str]] = []
+    if collides and len({mark.look for mark in marks}) == len(marks):
+        keys = [(mark.look, mark.label) for mark in marks]
+    else:
+        layers.append({"mark": name, "encoding": {"x": across, "y": up | {"field": "at"}, "text": {"field": "label"}}})
+    words = f"{unit} over size on disk"
+    return _plot(title, _spec(rows, height, layer=layers), words, (caption,), keys=keys, wide=False)
+
+
+def _ends(marks: Sequence[Mark], log: bool) -> tuple[float, float]:
+    """Return the ends of the scale of quality."""
+    high = max(mark.y + mark.error for mark in marks)
+    if log:
+        return min(max(mark.y - mark.error, mark.y / 3) for mark in marks) / 1.5, high * 1.5
+    low = min(mark.y - mark.error for mark in marks)
+    room = 0.08 * (high - low or 1.0)
+    return (max(0.0, low - room) if low >= 0 else low - room), high + room
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A decode speed, tokens per second, and the bytes that one token reads. `deep`: after tokens in the context."""
+
+    label: str
+    read: float
+    speed: float
+    look: str
+    tip: str
+    deep: bool = False
+
+
+def roofline(title: str, readings: Sequence[Reading], bandwidths: Sequence[float]) -> Plot:
+    """Return decode speed over the bytes that a token reads, both logarithmic, with a line for each bandwidth.
+
+    bandwidths  bytes per second; speed cannot exceed bandwidth / bytes
+    """
+    reads, speeds = [mark.read for mark in readings], [mark.speed for mark in readings]
+    limits = [bandwidth / read for bandwidth in bandwidths for read in reads]
+    x0, x1 = min(reads) / 1.7, max(reads) * 2
+    y0, y1 = min(speeds) / 1.8, max([*speeds, *limits]) * 1.5
+    width, height = PHONE
+    occupied: list[tuple[float, float, float]] = []
+    rows: list[dict[str, Any]] = []
+    for mark in sorted(readings, key=lambda mark: mark.deep):
+        x = width * math.log(mark.read / x0) / math.log(x1 / x0)
+        y = height * (1 - math.log(mark.speed / y0) / math.log(y1 / y0))
+        label_width = LABEL_PX * len(mark.label)
+        is_right = x + 14 + label_width < width
+        label_x = x + 12 if is_right else x - 12 - label_width
+        label_y = _free_y(occupied, label_x, y, label_width)
+        if not mark.deep:
+            occupied.append((label_x, label_y, label_width))
+        rows.append(asdict(mark) | {"after": is_right, "at": y1 * (y0 / y1) ** (label_y / height)})
+    size = "replace(format(datum.value, '.3~s'), regexp('([kMGT]?)$'), ' $1B')"
+    across = _x(
+        "read", "read per token", scale={"type": "log", "domain": [x0, x1]}, ticks=(2, 5), grid=False, labelExpr=size
+    )
+    up = _y("speed", "tok/s", scale={"type": "log", "domain": [y0, y1]})
+    layers: list[dict[str, Any]] = []
+    for bandwidth in bandwidths:
+        left, right = max(x0, bandwidth / y1), min(x1, bandwidth / y0)
+        ends = [{"read": read, "speed": bandwidth / read} for read in (left, right)]
+        layers.append(
+            {
+                "data": {"values": ends},
+                "mark": _mark("line", strokeDash=[6, 4], strokeWidth=1.4, color={"expr": "grey"}),
+                "encoding": {"x": across, "y": up},
+            }
+        )
+    shape = {
+        "field": "deep",
+        "type": "nominal",
+        "legend": None,
+        "scale": {"domain": [False, True], "range": ["circle", "diamond"]},
+    }
+    point = _mark("point", tip=True, filled=True, size=110, opacity=0.8)
+    encoding = {"x": across, "y": up, "color": _colours(rows), "shape": shape, "description": {"field": "tip"}}
+    layers.append({"mark": point, "encoding": encoding})
+    name = _mark("text", align={"expr": "datum.after ? 'left' : 'right'"}, dx={"expr": "datum.after ? 13 : -13"})
+    layers.append(
+        {
+            "transform": [{"filter": "!datum.deep"}],
+            "mark": name,
+            "encoding": {"x": across, "y": up | {"field": "at"}, "text": {"field": "label"}},
+        }
+    )
+    limit = ", ".join(f"{formatting.size(bandwidth)}/s" for bandwidth in bandwidths)
+    keys = [("limit", f"limit of this memory, {limit}")] if limit else []
+    words = "Decode speed over the bytes that one token reads, both logarithmic"
+    caption = "each token must read all weights once: no speed can lie above the line" if limit else ""
+    return _plot(title, _spec(rows, 300, layer=layers), words, (caption,), keys=keys, wide=False)
 
 
 def _free_y(occupied: Sequence[tuple[float, float, float]], x: float, y: float, width: float) -> float:
     """Return the next y from `y` downwards, pixels, at which a label overlaps no other."""
     for _ in range(40):
-        if not any(x < bx + bw and bx < x + width and abs(y - by) < 14 for bx, by, bw in occupied):
+        if not _overlaps(occupied, x, y, width):
             break
         y += 2
     return y
+
+
+def _overlaps(occupied: Sequence[tuple[float, float, float]], x: float, y: float, width: float) -> bool:
+    return any(x < bx + bw and bx < x + width and abs(y - by) < 14 for bx, by, bw in occupied)
+
+
+def columns(
+    title: str, groups: Sequence[tuple[str, str]], series: Sequence[tuple[str, str, Sequence[Column]]],
+    floor: Sequence[float | None], unit: str, across: str, caption: str = "",
+) -> Plot:  # fmt: skip
+    """Return columns side by side in groups, on a logarithmic scale.
+
+    groups  name of each group, and the line below it
+    series  label, look, and (value, tip) in each group; a value of None or 0 has no column
+    floor   of each group a value that is drawn as a line across it; [] for none
+    """
+    values = [value for *_, cells in series for value, _ in cells if value] + [value for value in floor if value]
+    y0, y1 = 10 ** math.floor(math.log10(min(values))), max(values) * 1.3
+    names = [f"{name}|{below}" for name, below in groups]
+    labels = _distinct(label for label, *_ in series)
+    rows = [
+        {"group": name, "label": label, "look": look, "value": value, "from": y0, "tip": tip, "kind": "column"}
+        for label, (_, look, cells) in zip(labels, series, strict=True)
+        for name, (value, tip) in zip(names, cells, strict=True)
+        if value
+    ]
+    rows += [
+        {"group": name, "label": "floor", "look": "ref", "value": value, "from": y0, "tip": "", "kind": "floor"}
+        for name, value in zip(names, floor, strict=False)
+        if value
+    ]
+    axis = {
+        "labelAngle": 0,
+        "labelExpr": "place < 480 ? split(datum.label, '|')[0] : split(datum.label, '|')",
+        "domain": True,
+        "titleAnchor": "end",
+    }
+    x = {"field": "group", "type": "ordinal", "sort": None, "title": across, "axis": axis}
+    scale = {"type": "log", "domain": [y0, y1]}
+    tens = [10.0**power for power in range(-9, 4) if y0 <= 10.0**power <= y1]
+    y = _y("value", unit, scale=scale, values=tens)
+    offset = {"field": "label", "type": "nominal", "scale": {"domain": labels}}
+    layers: list[dict[str, Any]] = [
+        {
+            "transform": [{"filter": "datum.kind == 'column'"}],
+            "mark": _mark("bar", tip=True, opacity=0.85),
+            "encoding": {
+                **{"x": x, "y": y, "y2": {"field": "from"}, "xOffset": offset, "color": _colours(rows)},
+                "description": {"field": "tip"},
+            },
+        }
+    ]
+    if any(floor):
+        layers.append(
+            {
+                "transform": [{"filter": "datum.kind == 'floor'"}],
+                "mark": _mark("rule", strokeWidth=2, color={"expr": "grey"}),
+                "encoding": {
+                    "x": x | {"bandPosition": 0},
+                    "x2": {"field": "group", "bandPosition": 1},
+                    "y": y,
+                },
+            }
+        )
+    keys = [(look, label) for label, look, _ in series] + ([("ref", "noise floor")] if any(floor) else [])
+    return _plot(title, _spec(rows, 240, layer=layers), f"{unit} by {across}", (caption,), keys=keys)
 
 
 def hills(
@@ -303,12 +461,14 @@ def levels(
     return _plot(title, spec, f"{unit} over requests at once", (caption,), keys=keys, wide=False)
 
 
-def heat(title: str, layers: Sequence[tuple[int, str, float, str]], caption: str = "") -> Plot:
+def heat(
+    title: str, layers: Sequence[tuple[int, str, float, str]], caption: str = "", high: float | None = None
+) -> Plot:
     """Return a heat map with a row per kind of projection and a column per layer; darker is a larger error.
 
     `layers`: number, kind, relative error and tip of each projection. The colours span at least a factor of two, so
-    that equal errors look equal. Above `MAX_ROWS` projections, as with experts, a cell is the maximum of those with the
-    same name in a layer.
+    that equal errors look equal; with `high` they span 0 to that, so that several maps share one scale. Above
+    `MAX_ROWS` projections, as with experts, a cell is the maximum of those with the same name in a layer.
     """
     more = ""
     if len(layers) > MAX_ROWS:
@@ -325,8 +485,11 @@ def heat(title: str, layers: Sequence[tuple[int, str, float, str]], caption: str
         | {"mean": f"mean {formatting.percent(means[kind])}"}
         for number, kind, error, tip in layers
     ]
-    high = max(error for *_, error, _ in layers)
-    low = min(*(error for *_, error, _ in layers), high / 2)
+    if high is None:
+        high = max(error for *_, error, _ in layers)
+        low = min(*(error for *_, error, _ in layers), high / 2)
+    else:
+        low = 0.0
     count = max(number for number, *_ in layers) + 1
     axis = {"labelColor": {"expr": "mute"}, "labelLimit": 150, "domain": False}
     y = {"field": "projection", "type": "nominal", "sort": None, "title": None, "axis": axis}

@@ -1,141 +1,145 @@
-// Jobs as they work: one card each, with its stage, time left, memory, log, and a button that ends it.
-(() => {
-  const P = window.Playground;
-  const { el } = P;
-  const LOOK_MS = 600, IDLE_MS = 4000, LOST_MS = 10_000;
-  const left = (s) => (s === null ? '' : s < 2 ? 'nearly done' : `about ${P.span(s)} left`);
-  const WORDS = { queued: 'queued', running: 'running', done: 'done', failed: 'failed', cancelled: 'stopped', interrupted: 'interrupted' };
+// Jobs while they work: one card each, with its stage, time left, memory, log, and a button that ends it.
+// Several pages show theirs. `poll` asks for news, `jobCards` draws the jobs of a board `{ jobs, older, active }`.
+import { html, nothing, ref, repeat } from './vendor/lit-html.js';
+import { call } from './api.js';
+import './confirm.js';
+import { svg } from './dom.js';
+import { bytes, plural, seconds, share, small, when } from './format.js';
+import { notice } from './parts.js';
 
-  // Keeps the nodes that are there, in the order of the list.
-  P.arrange = (list, nodes, rows, make, refresh) => {
-    const keep = new Set(rows.map((row) => row.id));
-    for (const [id, found] of nodes) if (!keep.has(id)) { found.box.remove(); nodes.delete(id); }
-    rows.forEach((row, index) => {
-      if (!nodes.has(row.id)) nodes.set(row.id, make(row));
-      const found = nodes.get(row.id);
-      if (list.children[index] !== found.box) list.insertBefore(found.box, list.children[index] || null);
-      refresh(found, row);
-    });
-  };
+const ACTIVE_MS = 600, IDLE_MS = 4000;
+const WORDS = { queued: 'queued', running: 'running', done: 'done', failed: 'failed', cancelled: 'stopped', interrupted: 'interrupted' };
 
-  // Asks for news while `page` is shown: often while a job works, rarely otherwise, never twice at once. `extra()` goes
-  // with every question; `active` and `known` are for the page to set from what it gets.
-  // One question at a time: of two answers that arrive within one frame of the browser only the later one is seen.
-  P.follow = (page, trigger, extra) => {
-    const news = { active: false, known: false }, waiting = [];
-    let serial = 0, answered = 0, asked = 0, patience = LOST_MS;
-    const open = () => answered < serial && performance.now() - asked < patience;
-    const next = () => { if (waiting.length && !open()) waiting.shift()(); };
-    news.number = (wait = LOST_MS) => { serial += 1; asked = performance.now(); patience = wait; return serial; };
-    news.later = (act) => { waiting.push(act); next(); };
-    news.send = (action, more) => news.later(() => trigger(action, { ...more, ...extra(), serial: news.number() }));
-    news.look = () => news.send('look');
-    news.answer = (number) => { answered = Math.max(answered, number); next(); };
-    const tick = () => {
-      next();
-      if (P.page() !== page || document.hidden || open()) return;
-      if (performance.now() - asked >= (news.active ? LOOK_MS : IDLE_MS) || !news.known) news.look();
-    };
-    setInterval(tick, 300);
-    document.addEventListener('pg-page', () => { if (P.page() === page) setTimeout(tick); });
-    document.addEventListener('visibilitychange', tick);
-    return news;
+// Calls look(signal), which returns whether a job is active, while the page `name` is shown: often while one is, rarely
+// otherwise, never twice at once. lost(error) is called when it fails, lost(null) when it works again.
+// Returns now(): ask at once, which drops an answer that is on its way.
+export const poll = (name, look, lost = () => {}) => {
+  let timer = 0, controller = null, active = false;
+  const here = () => document.documentElement.dataset.page === name && !document.hidden;
+  const next = () => { clearTimeout(timer); timer = setTimeout(tick, active ? ACTIVE_MS : IDLE_MS); };
+  const tick = async () => {
+    if (!here()) return;
+    controller?.abort();
+    const mine = (controller = new AbortController());
+    try { active = Boolean(await look(mine.signal)); lost(null); } catch (error) {
+      if (mine.signal.aborted) return;
+      lost(error);
+    }
+    if (mine === controller) next();
   };
+  document.addEventListener('pg-page', () => { if (here()) tick(); });
+  document.addEventListener('visibilitychange', () => { if (here()) tick(); });
+  tick();
+  return tick;
+};
 
-  // `{ box, draw(state) }`: the nodes of a job stay, so whoever reads its log or a tooltip keeps the place.
-  // logs: a Set of the jobs whose log is open; look(): asks for news; gone, left: what is said of a job whose result was
-  // deleted since, and of what a stopped one leaves.
-  P.jobCards = ({ logs, look, send, gone, left: remains }) => {
-    const nodes = new Map();
-    const jobNode = (job) => {
-      const box = el('article', 'ui-job'), head = el('div', 'top'), title = el('div', 'title'), right = el('div', 'acts'), body = el('div', 'ui-doing'), foot = el('details', 'ui-log'), pre = el('pre');
-      title.append(el('b', '', job.title), el('span', 'model', job.model), el('span', 'quiet', job.words));
-      foot.append(el('summary', '', 'Log'), pre);
-      foot.addEventListener('toggle', () => { if (foot.open) logs.add(job.id); else logs.delete(job.id); if (foot.open) look(); });
-      head.append(title, right); box.append(head, body, foot);
-      box.dataset.id = job.id;
-      return { box, right, body, foot, pre, sign: '', live: null };
-    };
-    const live = () => {
-      const box = el('div', 'ui-live'), words = el('p', 'ui-stage'), bar = el('div', 'bar'), fill = el('i'), much = el('p', 'ui-much'), plots = el('div', 'plots');
-      bar.setAttribute('role', 'progressbar'); bar.setAttribute('aria-label', 'Progress of this stage'); bar.append(fill);
-      box.append(words, bar, much, plots);
-      return { box, words, bar, fill, much, plots, areas: new Map() };
-    };
-    const plot = (one, key, title, value, draw, sign) => {
-      let area = one.areas.get(key);
-      if (!area) {
-        const card = el('div', 'mini'), top = el('p', 'ui-mini-head'), canvas = el('div', 'area');
-        top.append(el('span', '', title), el('b', ''));
-        card.append(top, canvas); one.plots.append(card);
-        area = { canvas, value: top.lastChild, sign: '' };
-        one.areas.set(key, area);
-      }
-      area.value.textContent = value;
-      return () => { const now = `${sign} ${area.canvas.clientWidth}`; if (area.sign !== now) { area.sign = now; draw(area.canvas); } };
-    };
-    const working = (found, job) => {
-      const one = found.live || (found.live = live());
-      if (!one.box.parentNode) found.body.replaceChildren(one.box);
-      const stage = job.stage, known = stage && stage[2] > 0;
-      const name = job.stopping ? 'Stopping' : stage ? stage[0] : 'Starting the worker';
-      one.words.textContent = /^[a-z]+\b(?![:.\d-])/.test(name) ? name.charAt(0).toUpperCase() + name.slice(1) : name; // not the name of a variant
-      one.bar.classList.toggle('unknown', !known);
-      one.fill.style.width = known ? `${Math.min(100, (100 * stage[1]) / stage[2])}%` : '';
-      one.bar.setAttribute('aria-valuemax', known ? stage[2] : 1);
-      if (known) one.bar.setAttribute('aria-valuenow', stage[1]); else one.bar.removeAttribute('aria-valuenow');
-      const unit = stage && /^(B|bytes)$/.test(stage[3]) ? 'bytes' : stage?.[3];
-      const far = !known ? '' : unit === 'bytes' ? `${P.bytes(stage[1])} of ${P.bytes(stage[2])}` : unit === 'layers' ? `layer ${Math.min(stage[2], Math.floor(stage[1]) + 1)} of ${stage[2]}` : `${Math.floor(stage[1])} of ${stage[2]} ${unit || ''}`;
-      one.much.textContent = [far, known && left(job.left_s), `${P.span(Math.round(job.elapsed_s))} so far`].filter(Boolean).join(' · ');
-      const draws = [];
-      if (job.memory.length > 1) draws.push(plot(one, 'memory', 'Memory', `${P.bytes(job.memory.at(-1)[1])}, peak ${P.bytes(job.peak)}`, (area) => P.memory(area, job.memory), String(job.memory.at(-1)[0])));
-      for (const [what, found_] of job.layers) {
-        const relative = /relative/.test(what), format = relative ? P.share : P.small;
-        draws.push(plot(one, what, what.charAt(0).toUpperCase() + what.slice(1), `${found_.length} so far`, (area) => P.errors(area, found_, format), String(found_.length)));
-      }
-      for (const draw of draws) draw(); // once all are there: they share the width
-    };
-    const ended = (found, job) => {
-      found.live = null;
-      found.body.replaceChildren();
-      if (job.error) {
-        const note = P.refused(job.error);
-        found.body.append(note);
-      } else if (job.state === 'cancelled') found.body.append(el('p', 'quiet', `Stopped${job.elapsed_s === null ? ' before it began' : ` after ${P.span(job.elapsed_s)}`}. ${remains}`));
-      else if (job.state === 'done') found.body.append(el('p', 'quiet', gone));
-      if (job.state === 'failed' && job.stage) found.body.append(el('p', 'quiet', `Failed while ${job.stage[0]}${job.elapsed_s === null ? '' : `, after ${P.span(job.elapsed_s)}`}.`));
-    };
-    const update = (found, job) => {
-      const sign = [job.state, job.stopping, job.ahead].join();
-      if (sign !== found.sign) {
-        found.sign = sign;
-        found.box.dataset.state = job.state;
-        found.right.replaceChildren(el('span', `ui-state ${job.state}`, job.stopping && job.state === 'running' ? 'stopping' : WORDS[job.state]));
-        if (job.state === 'queued') found.body.replaceChildren(el('p', 'quiet', job.ahead ? `Waits for ${job.ahead} job${job.ahead === 1 ? '' : 's'} before it: one runs at a time on this device.` : 'Starts in a moment.'));
-        if (job.state === 'queued') found.right.append(P.asks('Remove', 'Take it out of the queue?', 'Remove', 'Keep', () => send('cancel', { id: job.id }), `Remove ${job.title} from the queue`));
-        if (job.state === 'running' && !job.stopping) found.right.append(P.asks('Stop', 'Stop this job?', 'Stop it', 'Keep going', () => send('cancel', { id: job.id }), `Stop ${job.title}`));
-        if (!['queued', 'running'].includes(job.state)) { found.right.append(el('span', 'quiet', P.when(job.created)), P.button('ui-quiet', 'Run again', () => send('again', { id: job.id }), `Run ${job.title} again`)); ended(found, job); }
-      }
-      if (job.state === 'running') working(found, job);
-      found.foot.hidden = job.state === 'queued';
-      if (job.log !== null && found.pre.textContent !== job.log) {
-        const low = found.pre.scrollHeight - found.pre.scrollTop - found.pre.clientHeight < 30;
-        found.pre.textContent = job.log;
-        if (low) found.pre.scrollTop = found.pre.scrollHeight;
-      }
-      if (found.foot.open && !found.pre.textContent) found.pre.textContent = 'Nothing was printed yet.';
-    };
-    const box = el('section', 'ui-jobs'), head = el('div', 'ui-section'), list = el('div', 'ui-list');
-    box.setAttribute('aria-label', 'Jobs');
-    box.append(head, list);
-    const draw = ({ jobs, older }) => {
-      const count = (state) => jobs.filter((job) => job.state === state).length;
-      const said = [count('running') && `${count('running')} running`, count('queued') && `${count('queued')} queued`].filter(Boolean).join(' · ');
-      head.replaceChildren(el('h3', '', 'Jobs'), el('span', 'quiet', said || 'nothing runs'));
-      if (older) head.append(el('span', 'quiet', `${older} older: python -m playground jobs list`));
-      box.hidden = !jobs.length;
-      P.arrange(list, nodes, jobs, jobNode, update);
-    };
-    return { box, draw };
+// ---- the plots of a job that runs: memory over time, errors of layers as they come
+const put = (parent, tag, attributes, words) => {
+  const node = svg(tag, attributes);
+  if (words !== undefined) node.textContent = words;
+  parent.append(node);
+  return node;
+};
+const canvas = (area, height, words) => {
+  const width = Math.max(200, area.clientWidth || 480);
+  const node = svg('svg', { viewBox: `0 0 ${width} ${height}`, width: '100%', height, role: 'img', 'aria-label': words });
+  area.replaceChildren(node);
+  return [node, width];
+};
+const H = 84, T = 8, B = 16;
+export const memoryPlot = (area, points) => {
+  const [node, W] = canvas(area, H, 'Memory of the worker over time');
+  const end = Math.max(points.at(-1)[0], 1), top = Math.max(...points.map((p) => p[1])) * 1.08 || 1;
+  const x = (t) => 2 + ((W - 4) * t) / end, y = (v) => T + (H - T - B) * (1 - v / top);
+  const line = points.map(([t, v]) => `${x(t).toFixed(1)},${y(v).toFixed(1)}`).join(' ');
+  put(node, 'polygon', { points: `${x(points[0][0])},${y(0)} ${line} ${x(points.at(-1)[0])},${y(0)}`, class: 'fill' });
+  put(node, 'polyline', { points: line, class: 'line' });
+  put(node, 'line', { x1: 2, x2: W - 2, y1: y(0), y2: y(0), class: 'axis' });
+  const peak = points.reduce((a, b) => (b[1] > a[1] ? b : a));
+  put(node, 'circle', { cx: x(peak[0]), cy: y(peak[1]), r: 3, class: 'dot' });
+  put(node, 'text', { x: 2, y: H - 3 }, '0 s');
+  put(node, 'text', { x: W - 2, y: H - 3, 'text-anchor': 'end' }, seconds(end));
+};
+export const errorPlot = (area, layers, format) => {
+  const [node, W] = canvas(area, H, 'Error of each layer, in the order in which they are done');
+  const top = Math.max(...layers.map(([, v]) => v)) || 1, step = Math.min(14, (W - 2) / layers.length);
+  put(node, 'line', { x1: 0, x2: W, y1: H - B, y2: H - B, class: 'axis' });
+  layers.forEach(([name, v], i) => {
+    const h = Math.max(1.5, ((H - T - B) * v) / top);
+    const group = put(node, 'g', { 'data-tip': `${name}: ${format(v)}` });
+    put(group, 'rect', { x: 1 + i * step, y: T, width: step, height: H - T - B, class: 'hit' });
+    put(group, 'rect', { x: 1 + i * step, y: H - B - h, width: Math.max(1, step - (step > 4 ? 1.5 : 0.4)), height: h, class: 'col' });
+  });
+  const last = layers.at(-1);
+  put(node, 'text', { x: 0, y: H - 3 }, `${last[0].replace(/^model\.layers\./, 'layer ')}: ${format(last[1])}`);
+};
+// Draws only when there is something new, or another width.
+const plot = (title, value, sign, paint) => html`
+  <div class="mini"><p class="ui-mini-head"><span>${title}</span><b>${value}</b></p>
+  <div class="area" ${ref((area) => {
+    if (!area) return;
+    requestAnimationFrame(() => { const now = `${sign} ${area.clientWidth}`; if (area.dataset.sign !== now) { area.dataset.sign = now; paint(area); } });
+  })}></div></div>`;
+
+// ---- one card
+const capital = (words) => (/^[a-z]+\b(?![:.\d-])/.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words); // not the name of a variant
+const timeLeft = (s) => (s === null || s === undefined ? '' : s < 2 ? 'nearly done' : `about ${seconds(s)} left`);
+const working = (job) => {
+  const { stage } = job, known = Boolean(stage && stage[2] > 0);
+  const unit = stage && /^(B|bytes)$/.test(stage[3]) ? 'bytes' : stage?.[3];
+  const done = !known ? ''
+    : unit === 'bytes' ? `${bytes(stage[1])} of ${bytes(stage[2])}`
+      : unit === 'layers' ? `layer ${Math.min(stage[2], Math.floor(stage[1]) + 1)} of ${stage[2]}`
+        : `${Math.floor(stage[1])} of ${stage[2]} ${unit || ''}`;
+  const words = [done, known && timeLeft(job.left_s), `${seconds(Math.round(job.elapsed_s))} so far`].filter(Boolean).join(' · ');
+  return html`<div class="ui-live">
+    <p class="ui-stage">${capital(job.stopping ? 'Stopping' : stage ? stage[0] : 'Starting the worker')}</p>
+    <div class="bar ${known ? '' : 'unknown'}" role="progressbar" aria-label="Progress of this stage" aria-valuemax=${known ? stage[2] : 1} aria-valuenow=${known ? stage[1] : nothing}>
+      <i .style=${known ? `width: ${Math.min(100, (100 * stage[1]) / stage[2])}%` : ''}></i></div>
+    <p class="ui-much">${words}</p>
+    <div class="plots">
+      ${job.memory.length > 1 ? plot('Memory', `${bytes(job.memory.at(-1)[1])}, peak ${bytes(job.peak)}`, job.memory.at(-1)[0], (area) => memoryPlot(area, job.memory)) : nothing}
+      ${job.layers.map(([what, layers]) => plot(capital(what), `${layers.length} so far`, layers.length, (area) => errorPlot(area, layers, /relative/.test(what) ? share : small)))}
+    </div></div>`;
+};
+const ended = (job, gone, left) => html`
+  ${job.error ? notice({ message: job.error[0], hint: job.error[1] }) : nothing}
+  ${job.state === 'cancelled' ? html`<p class="quiet">Stopped${job.elapsed_s === null ? ' before it began' : ` after ${seconds(job.elapsed_s)}`}. ${left}</p>` : nothing}
+  ${job.state === 'done' && !job.error ? html`<p class="quiet">${gone}</p>` : nothing}
+  ${job.state === 'failed' && job.stage ? html`<p class="quiet">Failed while ${job.stage[0]}${job.elapsed_s === null ? '' : `, after ${seconds(job.elapsed_s)}`}.</p>` : nothing}`;
+
+// { jobs, older } of a board as a section of cards.
+//   act(path, id)  runs `api/jobs/cancel` or `api/jobs/again` and asks for news; the default does that and calls `look`
+//   logs           a Set of the ids whose log is open, which `look` sends along; look() asks for news
+//   owner          whether jobs may be stopped and run again
+//   gone, left     what is said of a job whose result was deleted since, and of what a stopped one leaves
+//   trouble(error) shows a refusal
+export const jobCards = ({ jobs, older }, { logs, look, owner = true, gone, left, trouble, act = async (verb, id) => {
+  try { await call(`api/jobs/${verb}`, { id }); trouble(null); } catch (error) { trouble(error); }
+  look();
+} }) => {
+  if (!jobs.length) return nothing;
+  const number = (state) => jobs.filter((job) => job.state === state).length;
+  const words = ['running', 'queued'].map((state) => number(state) && `${number(state)} ${state}`).filter(Boolean).join(' · ');
+  const buttons = (job) => {
+    if (!owner) return nothing;
+    if (job.state === 'queued') return html`<pg-confirm words="Remove" question="Take it out of the queue?" yes="Remove" no="Keep" name="Remove ${job.title} from the queue" @pg-yes=${() => act('cancel', job.id)}></pg-confirm>`;
+    if (job.state === 'running') return job.stopping ? nothing : html`<pg-confirm words="Stop" question="Stop this job?" yes="Stop it" no="Keep going" name="Stop ${job.title}" @pg-yes=${() => act('cancel', job.id)}></pg-confirm>`;
+    return html`<span class="quiet">${when(job.created)}</span><button type="button" class="ui-quiet" aria-label="Run ${job.title} again" @click=${() => act('again', job.id)}>Run again</button>`;
   };
-})();
+  const log = (job) => (!owner || job.state === 'queued' ? nothing : html`
+    <details class="ui-log" @toggle=${(e) => { if (e.target.open) logs.add(job.id); else logs.delete(job.id); if (e.target.open) look(); }}>
+      <summary>Log</summary><pre tabindex="0">${job.log || 'Nothing was printed yet.'}</pre></details>`);
+  return html`<section class="ui-jobs" aria-label="Jobs">
+    <div class="ui-section"><h3>Jobs</h3><span class="quiet">${words || 'none is running'}</span>
+      ${older ? html`<span class="quiet">${plural(older, 'older job')}</span>` : nothing}</div>
+    <div class="ui-list">${repeat(jobs, (job) => job.id, (job) => html`
+      <article class="ui-job" data-id=${job.id} data-state=${job.state}>
+        <div class="top"><div class="title"><b>${job.title}</b><span class="model">${job.model}</span><span class="quiet">${job.words}</span></div>
+          <div class="acts"><span class="ui-state ${job.state}">${job.stopping && job.state === 'running' ? 'stopping' : WORDS[job.state]}</span>${buttons(job)}</div></div>
+        <div class="ui-doing">${job.state === 'queued'
+          ? html`<p class="quiet">${job.ahead ? `Waits for ${plural(job.ahead, 'job')} before it: one runs at a time on this device.` : 'Starts in a moment.'}</p>`
+          : job.state === 'running' ? working(job) : ended(job, gone, left)}</div>
+        ${log(job)}
+      </article>`)}</div></section>`;
+};

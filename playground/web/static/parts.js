@@ -1,86 +1,74 @@
-// Parts that several pages are made of: figures with units, form controls, a button that asks before it acts.
-(() => {
-  const P = window.Playground;
-  const { el } = P;
+// Parts that several pages are made of: form controls, notices, links to runs, copy and download.
+import { html, nothing } from './vendor/lit-html.js';
+import { el, button } from './dom.js';
+import { address } from './api.js';
 
-  P.bytes = (n) => (n === null || n === undefined ? '–' : n >= 9.995e8 ? `${(n / 1e9).toFixed(n >= 1e10 ? 1 : 2)} GB` : n >= 1e6 ? `${Math.round(n / 1e6)} MB` : `${Math.max(1, Math.round(n / 1e3))} kB`);
-  P.span = (s) => {
-    if (s === null || s === undefined) return '–';
-    if (s < 100) return `${s < 10 ? +s.toFixed(1) : Math.round(s)} s`;
-    return s < 5400 ? `${+(s / 60).toFixed(s < 600 ? 1 : 0)} min` : `${(s / 3600).toFixed(1)} h`;
-  };
-  P.between = ([low, high]) => {
-    const parts = [low, high].map((s) => { const [n, unit] = s < 100 ? [s, 's'] : s < 5400 ? [s / 60, 'min'] : [s / 3600, 'h']; return [n >= 3 ? String(Math.round(n)) : String(+n.toFixed(1)), unit]; });
-    const [from, to] = parts.map((part) => part.join(' '));
-    return from === to ? to : parts[0][1] === parts[1][1] ? `${parts[0][0]}–${to}` : `${from} to ${to}`;
-  };
-  P.refused = (error) => {
-    const note = el('div', 'pg-notice error');
-    note.append(el('b', '', error[0]), el('span', '', error[1] ? ` ${error[1]}` : ''));
-    return note;
-  };
+export { download } from './download.js';
 
-  // ---- form controls
-  P.field = (name, control, unit, tip) => {
-    const label = el('label', 'ui-field'), title = el('span', 'name', name);
-    if (tip) { title.dataset.tip = tip; title.classList.add('tipped'); }
-    label.append(title, control);
-    if (unit) label.append(el('span', 'unit', unit));
-    return label;
-  };
-  P.select = (pairs, chosen) => {
-    const node = el('select', 'ui-input');
-    for (const [value, words] of pairs) { const o = el('option', '', words); o.value = value; node.append(o); }
-    if (chosen !== undefined) node.value = chosen;
-    return node;
-  };
-  P.input = (value, mode) => { const node = el('input', 'ui-input'); node.value = value; node.inputMode = mode || 'text'; node.autocomplete = 'off'; node.spellcheck = false; return node; };
-  P.area = (rows, holder) => { const node = el('textarea', 'ui-input'); node.rows = rows; node.placeholder = holder; node.spellcheck = false; return node; };
-  P.radios = (name, pairs, change) => {
-    const group = el('div', 'ui-seg');
-    group.setAttribute('role', 'radiogroup'); group.setAttribute('aria-label', name);
-    const nodes = pairs.map(([value, words]) => { const node = P.button('', words, () => set(value)); node.setAttribute('role', 'radio'); node.dataset.value = value; group.append(node); return node; });
-    const mark = (value) => nodes.forEach((node) => { const on = node.dataset.value === value; node.setAttribute('aria-checked', on); node.tabIndex = on ? 0 : -1; });
-    const set = (value) => { mark(value); change(value); };
-    P.arrows(group, nodes, (node) => set(node.dataset.value));
-    mark(pairs[0][0]);
-    return group;
-  };
-  // Arrow keys move the choice in a group of radio buttons.
-  P.arrows = (group, nodes, choose) => group.addEventListener('keydown', (e) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[e.key];
-    const able = nodes.filter((node) => !node.disabled);
-    if (!step || !able.length) return;
-    e.preventDefault();
-    const next = able[(able.indexOf(document.activeElement) + step + able.length) % able.length];
-    choose(next); next.focus();
-  });
+// A refusal or any { message, hint }, as a box that screen readers say at once.
+export const notice = (error, kind = 'error') => (error
+  ? html`<div class="pg-notice ${kind}" role=${kind === 'error' ? 'alert' : 'status'}><b>${error.message}</b>${error.hint ? html`<span> ${error.hint}</span>` : nothing}</div>`
+  : nothing);
 
-  // ---- actions
-  P.copy = async (text, node) => {
-    try { await navigator.clipboard.writeText(text); } catch {
-      const area = el('textarea'); area.value = text; area.className = 'ui-clip'; document.body.append(area); area.select(); document.execCommand('copy'); area.remove();
+// A labelled control. `tip` explains the name, `unit` stands after the control.
+export const field = (name, control, { unit = '', tip = '', cls = '' } = {}) => html`
+  <label class="ui-field ${cls}"><span class="name ${tip ? 'tipped' : ''}" data-tip=${tip || nothing}>${name}</span>${control}${unit ? html`<span class="unit">${unit}</span>` : nothing}</label>`;
+
+export const select = (pairs, chosen, change, label) => html`
+  <select class="ui-input" aria-label=${label || nothing} @change=${(e) => change(e.target.value)}>
+    ${pairs.map(([value, words, disabled]) => html`<option value=${value} ?selected=${value === chosen} ?disabled=${Boolean(disabled)}>${words}</option>`)}
+  </select>`;
+
+// A group of buttons of which one is chosen; arrow keys move the choice.
+export const radios = (name, pairs, chosen, change, cls = 'ui-seg') => html`
+  <div class=${cls} role="radiogroup" aria-label=${name} @keydown=${arrows}>
+    ${pairs.map(([value, words]) => html`<button type="button" role="radio" aria-checked=${value === chosen} tabindex=${value === chosen ? 0 : -1} data-value=${value} @click=${() => change(value)}>${words}</button>`)}
+  </div>`;
+export const arrows = (e) => {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[e.key];
+  const able = [...e.currentTarget.querySelectorAll('[role="radio"]:not(:disabled)')];
+  if (!step || !able.length) return;
+  e.preventDefault();
+  const next = able[(able.indexOf(document.activeElement) + step + able.length) % able.length];
+  next.click(); next.focus();
+};
+
+export const copy = async (text, node) => {
+  try { await navigator.clipboard.writeText(text); } catch {
+    const area = el('textarea', 'ui-clip'); area.value = text; document.body.append(area); area.select(); document.execCommand('copy'); area.remove();
+  }
+  const words = node.textContent; node.textContent = 'Copied'; setTimeout(() => { node.textContent = words; }, 1400);
+};
+
+// The address of a stored run, and of two of them side by side.
+export const runPath = (id, other = '') => `run/${encodeURIComponent(id)}${other ? `?with=${encodeURIComponent(other)}` : ''}`;
+export const runLink = (id, other = '') => (document.documentElement.dataset.host
+  ? `https://${document.documentElement.dataset.host}/${runPath(id, other)}` : address(runPath(id, other)).href);
+// Copies; where the browser does not allow that, the link stands there selected, to be copied by hand.
+export const linkButton = (id, other = '') => {
+  const box = el('span', 'ui-link'), said = el('span', 'said');
+  said.setAttribute('role', 'status');
+  box.append(button('ui-copy', 'Copy link', async () => {
+    const link = runLink(id, other);
+    try {
+      await navigator.clipboard.writeText(link);
+      said.textContent = 'Copied';
+      setTimeout(() => { said.textContent = ''; }, 1600);
+    } catch {
+      const input = el('input', 'ui-input');
+      input.value = link; input.readOnly = true; input.setAttribute('aria-label', 'Link to this run');
+      input.addEventListener('focus', () => input.select());
+      box.replaceChildren(input, said);
+      input.focus(); input.select();
+      said.textContent = /Mac|iP/.test(navigator.platform) ? 'Press ⌘C' : 'Press Ctrl+C';
     }
-    const words = node.textContent; node.textContent = 'Copied'; setTimeout(() => { node.textContent = words; }, 1400);
-  };
-  P.download = (name, text, kind) => {
-    const link = el('a'), url = URL.createObjectURL(new Blob([text], { type: kind }));
-    link.href = url; link.download = name; link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 1000);
-  };
-  // A button that asks once, in its own place.
-  P.asks = (words, question, yes, no, act, name) => {
-    const box = el('span', 'ui-asks');
-    const calm = () => { box.replaceChildren(first); box.classList.remove('asking'); if (P.keep === back) P.keep = null; };
-    const back = () => { calm(); first.focus(); };
-    const first = P.button('ui-quiet', words, () => {
-      P.keep?.();
-      const sure = P.button('ui-bad', yes, () => { calm(); act(); });
-      box.replaceChildren(el('span', '', question), sure, P.button('ui-quiet', no, back));
-      box.classList.add('asking'); P.keep = back; sure.focus();
-    }, name);
-    box.append(first);
-    return box;
-  };
-  P.when = (s) => new Date(s * 1e3).toLocaleString([], { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
-})();
+  }), said);
+  return box;
+};
+
+// The colour and the dashes of a variant by its place in a run or a comparison, the reference (0) first: the same on
+// every page. The six colours differ by 34 in CIELAB also for eyes that see no red or no green; after them the dashes do.
+const DASHES = ['', '6 3', '2 3', '9 3 2 3', '4 4', '12 3'];
+export const variantColour = (index) => (index > 0
+  ? { colour: `var(--v${((index - 1) % 6) + 1})`, dash: DASHES[(index - 1 + Math.floor((index - 1) / 6)) % 6] }
+  : { colour: 'var(--grey)', dash: '' });
