@@ -26,6 +26,7 @@ PlaygroundError
 │   ├── MissingData         the task's data is neither on the hub, nor in the local folder
 │   └── DifferentTokenizer  two variants do not share token ids: their distributions cannot be compared
 ├── UnknownRun              no stored result of this id
+├── UnknownSession          no session of this id, or another's
 ├── ReviewError             a blind review that cannot be made, opened or voted on
 │   ├── UnknownReview       no review behind this link
 │   ├── VoteRefused         the item has this reviewer's vote already, or is not the next one
@@ -40,6 +41,7 @@ PlaygroundError
 │   ├── JobDied             its worker exited without an error; carries its last log lines
 │   ├── JobInterrupted      the app or the machine stopped before the job did; it can be run again
 │   └── OutOfDisk           no disk space for its files
+├── ServerUnreachable       the server of `--server` does not answer, or something else does
 ├── StoreUnavailable        the database cannot be read or written now: disk full, no server, locked
 ├── InvalidSettings         a PLAYGROUND_* variable that cannot be used
 ├── OwnerOnly               only the owner of this page may do that
@@ -59,9 +61,10 @@ class PlaygroundError(Exception):
     code = "error"
     status = 500
 
-    def __init__(self, message: str, *, hint: str = "", log_tail: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", log_tail: str = "", field: str = "") -> None:
         super().__init__(message)
         self.message = message
+        self.field = field  # of the request, where it is one field that is wrong
         self.hint = hint
         self.log_tail = log_tail
 
@@ -194,6 +197,11 @@ class UnknownRun(PlaygroundError):
     status = 404
 
 
+class UnknownSession(PlaygroundError):
+    code = "unknown_session"
+    status = 404
+
+
 class ReviewError(PlaygroundError):
     code = "review"
     status = 400
@@ -262,6 +270,11 @@ class JobInterrupted(JobError):
 class OutOfDisk(JobError):
     code = "out_of_disk"
     status = 507
+
+
+class ServerUnreachable(PlaygroundError):
+    code = "server_unreachable"
+    status = 502
 
 
 class StoreUnavailable(PlaygroundError):

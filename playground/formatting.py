@@ -26,6 +26,14 @@ def figure(value: Any) -> str:
     return f"{value:,.0f}" if size >= 99.95 else f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
 
 
+def rounded(value: Any) -> float | None:
+    """`value` as `figure` shows it, as a number: whoever formats it again shows the same digits."""
+    if not known(value):
+        return None
+    number = float(figure(value).replace(",", ""))
+    return int(number) if number.is_integer() else number
+
+
 def milliseconds(seconds: Any) -> str:
     return figure(1e3 * seconds) if known(seconds) else UNKNOWN
 
@@ -83,6 +91,11 @@ def signed(value: float, words: str) -> str:
     return f"{'+' if value > 0 else '−' if value < 0 else '±'}{words}"
 
 
+def minus(text: str) -> str:
+    """A number in words with a minus sign instead of a hyphen."""
+    return text.replace("-", "−")
+
+
 def ratio(value: Any) -> str:
     return f"{value:.2f}×" if known(value) else UNKNOWN
 
@@ -135,3 +148,8 @@ def did_you_mean(name: str, allowed: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, allowed, n=1)
     guess = f"Did you mean {near[0]!r}? " if near else ""
     return f"{guess}Known: {', '.join(allowed)}."
+
+
+def sentences(texts: Iterable[str]) -> str:
+    """Return the texts as sentences: "a b. c d." where each may lack its full stop."""
+    return " ".join(text if text.endswith((".", "!", "?")) else f"{text}." for text in texts if text)

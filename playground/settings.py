@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         default="", description="Models or variants, with commas, that visitors may use; default: the page's model."
     )
     public_rate: str = Field(
-        default="6/minute; 60/hour", description="Runs that one visitor may start, in the notation of `limits`."
+        default="12/minute; 120/hour", description="Answers that one visitor may ask for, in the notation of `limits`."
     )
     public_generations: int = Field(
         default=4, ge=1, description="Runs of all visitors that may be active or queued at once."
@@ -97,6 +97,12 @@ class Settings(BaseSettings):
     )
     public_disk_mb: int = Field(
         default=512, ge=0, description="MB of stored results from which on visitors' runs are not stored."
+    )
+    server: str | None = Field(
+        default=None, description="Address of a running server that commands ask, as `--server` does."
+    )
+    token: SecretStr | None = Field(
+        default=None, description="The owner's token at that server; commands send it, and no option takes it."
     )
     allowed_hosts: str = Field(
         default="", description="Names, with commas, by which a public page is reached; `*.example.org` is allowed too."

@@ -14,6 +14,7 @@ from playground.errors import InvalidRequest
 from playground.formatting import did_you_mean
 
 SHOWN = 40  # characters of an invalid value in a message
+_NOUNS = {"integer": "whole numbers", "number": "numbers", "string": "texts"}
 Whole = Annotated[int, Field(strict=True)]  # neither "3", 3.0 nor True
 
 
@@ -48,17 +49,21 @@ def invalid(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
     first = error.errors(include_url=False, include_context=False)[0]
     place = first["loc"]
     if not place:
+        if isinstance(first["input"], bytes):
+            return InvalidRequest("The body of the request is not JSON.", hint="Send an object as application/json.")
         return InvalidRequest(f"{first['input']!r:.{SHOWN}} cannot be read.", hint="Give fields by their names.")
     field, last = str(place[0]), str(place[-1])
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         names = list(model.model_fields) if len(place) == 1 else []
-        return InvalidRequest(f"There is no field {last[:SHOWN]!r}.", hint=did_you_mean(last, names) if names else "")
+        return InvalidRequest(
+            f"There is no field {last[:SHOWN]!r}.", hint=did_you_mean(last, names) if names else "", field=field
+        )
     model_field = model.model_fields.get(field)
     title = model_field.title if model_field and len(place) == 1 else None
     name = title or next(str(part) for part in reversed(place) if isinstance(part, str)).replace("_", " ")
     if first["type"] == "missing":
-        return InvalidRequest(f"{name} is missing.", hint=allowed(model, field))
-    return InvalidRequest(f"{name} is {first['input']!r:.{SHOWN}}.", hint=allowed(model, field))
+        return InvalidRequest(f"{name} is missing.", hint=allowed(model, field), field=field)
+    return InvalidRequest(f"{name} is {first['input']!r:.{SHOWN}}.", hint=allowed(model, field), field=field)
 
 
 def allowed(model: type[BaseModel], field: str) -> str:
@@ -83,8 +88,8 @@ def _words(schema: Mapping[str, Any]) -> str:
         case "string":
             return "text" + (f" of at most {schema['maxLength']:,} characters" if "maxLength" in schema else "")
         case "array":
-            most = schema.get("maxItems")
-            return "a list" + (f" of at most {most}" if most else "")
+            most, noun = schema.get("maxItems"), _NOUNS.get(schema.get("items", {}).get("type"), "entries")
+            return f"a list of at most {most} {noun}" if most else f"a list of {noun}"
         case "object":
             return "a set of names with values"
     return ""

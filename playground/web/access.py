@@ -1,9 +1,9 @@
 """Access to the page: installs the gate and the routes of the owner's login.
 
-The gate is in front of all routes and events; functions that need a role check `Owner` or `Rules` themselves.
+The gate is in front of all routes; functions that need a role check `Owner` or `Rules` themselves.
 
-The routes are `POST access/login` with the token, `POST access/logout`, and `GET access/me`, the role of the visitor.
-The token is sent in a body, never in a URL, and is in no response and no log line.
+The routes are `GET /api/page` (who one is here, and the page's token), `POST /access/login` with the owner's token, and
+`POST /access/logout`. The owner's token is sent in a body, never in a URL, and is in no response and no log line.
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
-from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
+from fastapi import FastAPI
+from gradio.oauth import attach_oauth
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from playground.errors import PlaygroundError, WrongLogin
 from playground.settings import settings
-from playground.web.gate import Bodies, Gate
-from playground.web.owner import COOKIE, HOURS, Logins, Owner, offered, rate_words
-from playground.web.theme import html_part
+from playground.web.gate import Gate, PageToken, quiet_libraries
+from playground.web.owner import COOKIE, HOURS, PANES, Logins, Owner, offered, rate_words
+from playground.web.shell import space_host
 from playground.web.visitor import Hosts, hub_login, hub_user, listed, visitor
 
 log = logging.getLogger(__name__)
-PREFIX = "/access"
 MAX_BODY = 4096
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -43,6 +42,7 @@ class Guard:
     owner: Owner
     hosts: Hosts
     new_token: str = ""  # generated for a share link; "" if the owner has a token already
+    page: PageToken = field(default_factory=PageToken)
 
     @property
     def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[None]]:
@@ -53,16 +53,11 @@ class Guard:
 
         @asynccontextmanager
         async def gated(app: Any) -> AsyncIterator[None]:
-            serve(app, self.owner)
-            app.middleware_stack = Gate(app.middleware_stack, self.hosts)
+            quiet_libraries()
+            app.middleware_stack = Gate(app.middleware_stack, self.hosts, self.owner, self.page)
             yield
 
         return gated
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Return arguments of gradio's app. `Bodies` is innermost: the sign-in of a Space is read in front of it."""
-        return {"lifespan": self.lifespan, "middleware": [Middleware(Bodies, owner=self.owner)]}
 
     def opened(self, demo: gr.Blocks) -> None:
         """Call after the launch: allow the share link's host, and print the token that was generated for it.
@@ -100,29 +95,31 @@ def _access_notice(owner: Owner) -> str:
     )
 
 
-def add_login(top: gr.Row) -> None:
-    """Add the visitor's role and the login to the end of the top bar. On a local page it is empty."""
-    with top:
-        html_part("door", elem_id="pg-door")
-        if hub_login():
-            gr.LoginButton(visible=False)  # makes gradio open its routes of the hub's login
+def sign_in(app: FastAPI) -> None:
+    """Add the hub's sign-in, on a Space that has one. Elsewhere gradio would log in anybody as this machine's user."""
+    if hub_login():
+        attach_oauth(app)
 
 
-# Routes of the login.
+# Routes.
 
 
-def serve(app: Any, owner: Owner) -> None:
-    """Add the login routes in front of gradio's own."""
+def serve(app: Any, owner: Owner, token: PageToken, device: Callable[[], str]) -> None:
+    """Add the login, and `GET /api/page`: what the page has to know before it is drawn.
 
-    async def me(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(state, owner, gr.Request(request)), headers=NO_STORE)
+    device  returns the line about this machine
+    """
+
+    def page(request: Request) -> Response:
+        facts = {"device": device(), "host": space_host()}
+        return JSONResponse({"token": token.value, **facts, **state(owner, request)}, headers=NO_STORE)
 
     async def login(request: Request) -> Response:
         try:
-            cookie = owner.logins.enter(await _token(request), visitor(gr.Request(request)))
+            cookie = owner.logins.enter(await _token(request), visitor(request))
         except PlaygroundError as error:
-            body = {"error": [error.message, error.hint]}
-            return JSONResponse(body, error.status, headers=NO_STORE)
+            said = {"code": error.code, "message": error.message, "hint": error.hint, "field": "token"}
+            return JSONResponse({"error": said}, error.status, headers=NO_STORE)
         answer = JSONResponse({"role": "owner"}, headers=NO_STORE)
         answer.set_cookie(
             COOKIE,
@@ -136,31 +133,40 @@ def serve(app: Any, owner: Owner) -> None:
         return answer
 
     async def logout(request: Request) -> Response:
-        owner.logins.leave(gr.Request(request))
+        owner.logins.leave(request)
         answer = JSONResponse({"role": owner.role(None)}, headers=NO_STORE)
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
         return answer
 
     routes = [
-        Route(f"{PREFIX}/me", me, methods=["GET"]),
-        Route(f"{PREFIX}/login", login, methods=["POST"]),
-        Route(f"{PREFIX}/logout", logout, methods=["POST"]),
+        Route("/api/page", page, methods=["GET"]),
+        Route("/access/login", login, methods=["POST"]),
+        Route("/access/logout", logout, methods=["POST"]),
     ]
     app.router.routes[:0] = routes
 
 
-def state(owner: Owner, request: gr.Request) -> dict[str, Any]:
-    """Return the JSON of `access/me`: role, login and limits of the visitor."""
+def state(owner: Owner, request: Request) -> dict[str, Any]:
+    """Return who sent the request: role, login, and what a visitor may use.
+
+    login  whether the owner's token opens this page
+    hub    whether accounts of the hub do
+    """
     role, config = owner.role(request), settings()
     how = owner.how(request)
     return {
         "role": role,
         "how": how or ("local" if role == "owner" else ""),
         "name": hub_user(request),
-        "token": bool(owner.logins.token),
+        "login": bool(owner.logins.token),
         "hub": hub_login() and bool(config.owners),
         "models": offered() if role == "user" else [],
-        "limits": {"tokens": config.public_max_tokens, "chars": config.public_max_prompt_chars, "rate": rate_words()}
+        "limits": {
+            "tokens": config.public_max_tokens,
+            "chars": config.public_max_prompt_chars,
+            "panes": PANES,
+            "rate": rate_words(),
+        }
         if role == "user"
         else None,
     }

@@ -20,26 +20,36 @@ import re
 import secrets
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import gradio as gr
 from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.requests import Request
 
 from playground import models
-from playground.errors import InvalidRequest, NotOffered, OutOfQuota, OwnerOnly, PlaygroundError, TooMany, WrongLogin
+from playground.errors import (
+    Cancelled,
+    InvalidRequest,
+    NotOffered,
+    OutOfQuota,
+    OwnerOnly,
+    PlaygroundError,
+    TooMany,
+    WrongLogin,
+)
 from playground.models.address import split_engine
 from playground.settings import settings
 from playground.store import database
-from playground.web.visitor import header, headers_of, hub_login, hub_user, listed, loopback, name_of, same, visitor
+from playground.web.visitor import Asked, hub_login, hub_user, listed, loopback, name_of, plain, same, visitor
 
 COOKIE = "playground_owner"
 HEADER = "x-playground-token"
+COMPARED = "playground.token"  # in the scope of a request: whether its header has the owner's token
 HOURS = 12
 ATTEMPTS = parse_many("5/minute; 30/hour")
 MOST = 100  # logins that are valid at once
@@ -48,11 +58,14 @@ Role = Literal["viewer", "user", "owner"]
 FORWARDED = frozenset(
     ("forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-host")
 )
-HINT = "Use the command line on the machine that serves it."
-HINT_LOGIN = "Log in as the owner, or use the command line on the machine that serves it."
+OWNER_ONLY = "This is available to the owner only"
+HINT_LOGIN = "Log in as the owner."
+HINT_HERE = "Open the page on the machine that serves it."
 _VARIANT = re.compile(r":[\w.-]+")
-EACH = 2  # runs of a visitor at once; several people may share an address
-VIEW = "Visitors of this page open links; generating is for its owner"
+PANES = 4  # of a visitor's run, as many as the page shows
+EACH = 2  # runs of a visitor at once, waiting ones included; several people may share an address
+LINE = 16  # runs of visitors that may wait
+POLL_S = 0.25
 
 
 @dataclass
@@ -77,37 +90,48 @@ class Logins:
             self._until[_sha256(cookie)] = now + HOURS * 3600
         return cookie
 
-    def leave(self, request: gr.Request) -> None:
+    def leave(self, request: Request) -> None:
         with self._lock:
             for value in _cookies(request):
                 self._until.pop(_sha256(value), None)
 
-    def knows(self, request: gr.Request | None) -> bool:
+    def knows(self, asked: Asked) -> bool:
         """Return whether the request has a login's cookie or, from a script, the token in a header."""
+        request = plain(asked)
         if request is None or not self.token:
             return False
         with self._lock:
             now = time.monotonic()
             if any(self._until.get(_sha256(value), 0.0) > now for value in _cookies(request)):
                 return True
-        tokens = header(request, HEADER)
+        tokens = request.headers.getlist(HEADER)
         if len(tokens) != 1:
             return False
-        try:
-            self._compare(tokens[0], visitor(request))
-        except PlaygroundError:
-            return False
-        return True
+        if COMPARED not in request.scope:  # once a request, however often it is asked who sent it
+            try:
+                self._compare(tokens[0], visitor(request))
+                request.scope[COMPARED] = True
+            except PlaygroundError:
+                request.scope[COMPARED] = False
+        return bool(request.scope[COMPARED])
+
+    def guesses(self, visitor_key: str) -> bool:
+        """Return whether so many wrong tokens came from there that the next one has to wait its turn (`Gate`)."""
+        return not all(self._attempts.test(window, visitor_key) for window in ATTEMPTS)
 
     def _compare(self, token: str, visitor_key: str) -> None:
-        """Raise WrongLogin or TooMany. Only failed attempts count, so the owner's script is not limited."""
-        if not all(self._attempts.test(window, visitor_key) for window in ATTEMPTS):
-            raise TooMany("Too many attempts to log in.", hint="Wait a minute, then try again.")
+        """Raise WrongLogin or, for further wrong ones, TooMany. The right token is never refused.
+
+        What others at the owner's address guess would lock the owner out otherwise. What keeps guessing slow is the
+        turn that all who guess wait for together (`gate.TURN_S`).
+        """
         if self.token and hmac.compare_digest(_sha256(token), _sha256(self.token)):
             return
+        if self.guesses(visitor_key):
+            raise TooMany("Too many attempts to log in.", hint="Wait a minute, then try again.")
         for window in ATTEMPTS:
             self._attempts.hit(window, visitor_key)
-        raise WrongLogin("That is not the owner’s token.", hint="It is what PLAYGROUND_OWNER_TOKEN was set to.")
+        raise WrongLogin("That is not the owner’s token.", hint="The person who started this page has set it.")
 
 
 def _sha256(text: str) -> str:
@@ -115,8 +139,8 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", errors="replace")).hexdigest()
 
 
-def _cookies(request: gr.Request) -> list[str]:
-    value = (request.cookies or {}).get(COOKIE)
+def _cookies(request: Request) -> list[str]:
+    value = request.cookies.get(COOKIE)
     return [str(value)] if value else []
 
 
@@ -142,12 +166,12 @@ class Owner:
     def can_log_in(self) -> bool:
         return bool(self.logins.token) or (hub_login() and bool(settings().owners))
 
-    def check(self, request: gr.Request | None) -> None:
+    def check(self, request: Asked) -> None:
         """Raise OwnerOnly with the reason unless the request is the owner's."""
         if error := self.refusal(request):
             raise error
 
-    def attempt(self, request: gr.Request | None, act: Callable[[], object]) -> PlaygroundError | None:
+    def attempt(self, request: Asked, act: Callable[[], object]) -> PlaygroundError | None:
         """Call `act` if the request is the owner's. Return the error of the check or of `act`, or None."""
         try:
             self.check(request)
@@ -156,49 +180,45 @@ class Owner:
             return error
         return None
 
-    def refusal(self, request: gr.Request | None) -> OwnerOnly | None:
+    def refusal(self, request: Asked) -> OwnerOnly | None:
         """Return why this request is not the owner's; None if it is."""
-        reason = self._page() or _sender(request)
-        if not reason or self.how(request):
+        reason = "" if self.public else _sender(request)
+        if not (self.public or reason) or self.how(request):
             return None
-        return OwnerOnly(f"Only the owner may do this, and {reason}.", hint=HINT_LOGIN if self.can_log_in else HINT)
+        hint = HINT_LOGIN if self.can_log_in else HINT_HERE if reason else ""
+        return OwnerOnly(f"{OWNER_ONLY}{f', and {reason}' if reason else ''}.", hint=hint)
 
-    def role(self, request: gr.Request | None) -> Role:
+    def role(self, request: Asked) -> Role:
         """Return the role of the request: viewer looks, user also generates, owner does everything."""
         if self.refusal(request) is None:
             return "owner"
         chosen = settings().public or ("view" if self.shared else "generate")
         return "user" if chosen == "generate" else "viewer"
 
-    def how(self, request: gr.Request | None) -> Literal["", "token", "hub"]:
+    def how(self, request: Asked) -> Literal["", "token", "hub"]:
         """Return how the owner logged in; "" for all other requests."""
         if self.logins.knows(request):
             return "token"
         name = hub_user(request).lower()
         return "hub" if name and name in listed(settings().owners) else ""
 
-    def _page(self) -> str:
-        if self.shared:
-            return "this page has a share link, so anyone may be asking"
-        if not loopback(self.address):
-            return f"this page is served on {self.address}, where others reach it"
-        return ""
 
-
-def _sender(request: gr.Request | None) -> str:
+def _sender(asked: Asked) -> str:
     """Return why the request does not come directly from a browser on this machine; "" if it does."""
+    request = plain(asked)
     if request is None:
         return "this request says nothing about where it comes from"
-    if any(name in FORWARDED or name.startswith("x-forwarded-") for name, _ in headers_of(request)):
+    if any(name in FORWARDED or name.startswith("x-forwarded-") for name in request.headers):
         return "this request came through a proxy"
     if request.client is None or not loopback(str(request.client.host)):
         return "this request comes from another machine"
-    hosts = header(request, "host")
+    hosts = request.headers.getlist("host")
     if len(hosts) != 1 or not loopback(name_of(hosts[0])):
         return "this request was sent to another name than this machine's own"
-    if any(not same(origin, hosts[0]) for origin in header(request, "origin")):
+    scheme = request.scope.get("scheme", "http")
+    if any(not same(origin, hosts[0], scheme) for origin in request.headers.getlist("origin")):
         return "another website sent this request"
-    if any(site not in ("same-origin", "none") for site in header(request, "sec-fetch-site")):
+    if any(site not in ("same-origin", "none") for site in request.headers.getlist("sec-fetch-site")):
         return "another website sent this request"
     return ""
 
@@ -214,15 +234,20 @@ def offered() -> list[str]:
 
 
 def rate_words() -> str:
-    """Return the rate limit in words: "6 runs per minute, 60 per hour"."""
+    """Return the rate limit in words: "12 answers per minute, 120 per hour"."""
     windows = parse_many(settings().public_rate)
     phrases = [f"{window.amount:,} per {_window(window)}" for window in windows]
-    return ", ".join(phrases).replace(" per", " runs per", 1)
+    return ", ".join(phrases).replace(" per", " answers per", 1)
 
 
 def _window(window: RateLimitItem) -> str:
     name, count = window.GRANULARITY.name, window.multiples
     return name if count == 1 else f"{count} {name}s"
+
+
+# Called while a run waits, with the number of runs that must end first and about how many seconds that takes (None if
+# nothing is known). Returns whether to wait on.
+Wait = Callable[[int, float | None], bool]
 
 
 @dataclass
@@ -231,22 +256,24 @@ class Rules:
 
     owner: Owner
     _running: Counter[str] = field(default_factory=Counter)
+    _line: list[list[str]] = field(default_factory=list)  # keys of waiting runs; one list each, compared by identity
+    _lasted_s: deque[float] = field(default_factory=lambda: deque(maxlen=8))  # the last runs
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _rates: MovingWindowRateLimiter = field(default_factory=lambda: MovingWindowRateLimiter(MemoryStorage()))
 
-    def visitor(self, request: gr.Request | None) -> str | None:
+    def visitor(self, request: Asked) -> str | None:
         """Return the key by which a visitor's limits are counted; None for the owner."""
         return None if self._owns(request) else _who(request)
 
     # ---- models
-    def models(self, request: gr.Request | None) -> list[str]:
+    def models(self, request: Asked) -> list[str]:
         """Return the models that the pickers offer."""
         return models.models() if self._owns(request) else offered()
 
-    def opens_with(self, request: gr.Request | None) -> str:
+    def opens_with(self, request: Asked) -> str:
         return settings().model if self._owns(request) else offered()[0]
 
-    def check_model(self, request: gr.Request | None, *names: str) -> None:
+    def check_model(self, request: Asked, *names: str) -> None:
         """Raise NotOffered unless the visitor may use all of them. Compares text only, without disk or hub."""
         if self._owns(request):
             return
@@ -261,17 +288,29 @@ class Rules:
 
     # ---- generating
     def begin(
-        self, request: gr.Request | None, names: Iterable[str], max_tokens: int, chars: int, *, counts: bool = True
+        self,
+        request: Asked,
+        names: Iterable[str],
+        max_tokens: int,
+        chars: int,
+        *,
+        counts: bool = True,
+        waits: bool = False,
     ) -> None:
-        """Check a run before it starts, and count it unless `counts` is False.
+        """Check a run of one answer for each of `names` before it starts; count the answers unless `counts` is False.
+
+        `waits`: it may wait in `running`.
 
         Raises OwnerOnly, NotOffered, InvalidRequest, TooMany.
         """
+        names = list(names)
         role = self.owner.role(request)
         if role == "owner":
             return
         if role == "viewer":
-            raise OwnerOnly(f"{VIEW}.", hint="Open a link, or ask the owner for one.")
+            raise OwnerOnly(f"{OWNER_ONLY}.", hint="Visitors of this page can open links to results.")
+        if len(names) > PANES:
+            raise InvalidRequest(f"A run of {len(names):,} panes.", hint=f"Visitors get {PANES}.")
         self.check_model(request, *names)
         limits = settings()
         if max_tokens > limits.public_max_tokens:
@@ -281,21 +320,24 @@ class Rules:
                 f"Prompt, system prompt and conversation have {chars:,} characters.",
                 hint=f"Visitors get {limits.public_max_prompt_chars:,}; clear the conversation or shorten the prompt.",
             )
-        self._room(_who(request))
+        with self._lock:
+            if error := self._full(_who(request), waits):
+                raise error
         if counts:
-            self._count(_who(request))
+            self._count(_who(request), len(names))
 
     @contextmanager
-    def running(self, request: gr.Request | None) -> Iterator[PlaygroundError | None]:
-        """Count a visitor's run while it lasts. Yields why it may not run, since a stream reports its errors itself."""
+    def running(self, request: Asked, wait: Wait | None = None) -> Iterator[PlaygroundError | None]:
+        """Count a visitor's run while it lasts. Yields why it may not run, since a stream reports its errors itself.
+
+        With `wait` it waits in line where too many visitors' runs are going on.
+        """
         if self.owner.role(request) == "owner":
             yield None
             return
         key = _who(request)
-        with self._lock:
-            error = self._full(key)
-            if error is None:
-                self._running[key] += 1
+        error = self._enter(key, wait)
+        began = time.monotonic()
         try:
             yield error
         finally:
@@ -303,32 +345,66 @@ class Rules:
                 with self._lock:
                     self._running[key] -= 1
                     self._running += Counter()  # forget who has none
+                    self._lasted_s.append(time.monotonic() - began)
 
-    def _room(self, key: str) -> None:
+    def _enter(self, key: str, wait: Wait | None) -> PlaygroundError | None:
+        """Count the run as running once there is room; return why it may not run."""
+        place = [key]
         with self._lock:
-            if error := self._full(key):
-                raise error
+            if error := self._full(key, waits=wait is not None):
+                return error
+            if wait is None:
+                self._running[key] += 1
+                return None
+            self._line.append(place)
+        try:
+            while True:
+                with self._lock:
+                    position = next(n for n, other in enumerate(self._line) if other is place)
+                    before = position + 1 - self._free()
+                    if before <= 0:
+                        self._running[key] += 1
+                        return None
+                    seconds = self._lasting_s(before)
+                if not wait(before, seconds):
+                    return Cancelled("Stopped while it waited.")
+                time.sleep(POLL_S)
+        finally:
+            with self._lock:
+                self._line = [other for other in self._line if other is not place]
 
-    def _full(self, key: str) -> TooMany | None:
-        if self._running[key] >= EACH:
+    def _free(self) -> int:
+        return settings().public_generations - self._running.total()
+
+    def _lasting_s(self, count: int) -> float | None:
+        """Return about how long it takes until `count` of the running and waiting runs have ended."""
+        if not self._lasted_s:
+            return None
+        return count * sum(self._lasted_s) / len(self._lasted_s) / settings().public_generations
+
+    def _full(self, key: str, waits: bool) -> TooMany | None:
+        if self._running[key] + sum(other == [key] for other in self._line) >= EACH:
             return TooMany("Your other runs are not over yet.", hint="Wait for one, or stop it.")
-        limit, active = settings().public_generations, self._running.total()
-        if active >= limit:
-            return TooMany(f"{active} runs of visitors are going on.", hint="Try again in a moment.")
+        if waits and len(self._line) >= LINE:
+            return TooMany(f"{LINE} runs of visitors are waiting already.", hint="Try again in a few minutes.")
+        if not waits and len(self._line) >= self._free():
+            return TooMany(f"{self._running.total()} runs of visitors are going on.", hint="Try again in a moment.")
         return None
 
-    def _count(self, key: str) -> None:
+    def _count(self, key: str, answers: int) -> None:
         windows = parse_many(settings().public_rate)
-        if full := [window for window in windows if not self._rates.test(window, key)]:
-            raise TooMany(
-                f"You started {full[0].amount:,} runs within a {_window(full[0])}, as many as a visitor may.",
-                hint="Wait a little. Links open at any time.",
-            )
-        for window in windows:
-            self._rates.hit(window, key)
+        with self._lock:
+            if full := [window for window in windows if not self._rates.test(window, key, cost=answers)]:
+                raise TooMany(
+                    f"A visitor gets {full[0].amount:,} answers within a {_window(full[0])}, and this run would exceed "
+                    "them.",
+                    hint="Wait a little. Links open at any time.",
+                )
+            for window in windows:
+                self._rates.hit(window, key, cost=answers)
 
     # ---- storing
-    def check_room(self, request: gr.Request | None) -> None:
+    def check_room(self, request: Asked) -> None:
         """Raise OutOfQuota if a visitor's result would exceed the disk limit. Nothing is deleted for a new one."""
         if self._owns(request):
             return
@@ -339,11 +415,11 @@ class Rules:
                 hint="The owner can delete some, or raise PLAYGROUND_PUBLIC_DISK_MB.",
             )
 
-    def _owns(self, request: gr.Request | None) -> bool:
+    def _owns(self, request: Asked) -> bool:
         return self.owner.refusal(request) is None
 
 
-def _who(request: gr.Request | None) -> str:
+def _who(request: Asked) -> str:
     return hub_user(request) or visitor(request)
 
 

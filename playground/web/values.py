@@ -6,22 +6,11 @@ import json
 from typing import Any
 
 from playground.core import Variant
-from playground.errors import PlaygroundError
 
 
 def inert(value: Any) -> str:
     """Return JSON in ASCII without "<", so without line separators and tags. Raises ValueError for NaN."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-def text(value: str) -> str:
-    """Return the value of a `theme.text`."""
-    return inert(value)
-
-
-def notice(error: PlaygroundError | None = None) -> str:
-    """Return the value of a `theme.notice`: message and hint of the error, "" without one."""
-    return inert([error.message, error.hint]) if error else ""
 
 
 def megabytes(count: float | None) -> str:

@@ -11,38 +11,38 @@ import ipaddress
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import gradio as gr
 from gradio.utils import get_space
+from starlette.requests import Request
 
 from playground.settings import settings
 
+PORTS = {"http": 80, "https": 443}
 NETWORK = 64  # leading bits of an IPv6 address, which a visitor cannot choose
+Asked: TypeAlias = "Request | Any | None"  # what a function is called with: a request, gradio's around one, or neither
 
 
-def headers_of(request: gr.Request) -> list[tuple[str, str]]:
-    """Return all headers with names in lower case; a repeated header is listed repeatedly."""
-    return [(str(name).lower(), str(value)) for name, value in request.headers.items()]
+def plain(request: Asked) -> Request | None:
+    """Return the request itself, where gradio has wrapped it."""
+    found: Request | None = request.request if isinstance(request, gr.Request) else request
+    return found
 
 
-def header(request: gr.Request, name: str) -> list[str]:
-    return [value for field, value in headers_of(request) if field == name]
-
-
-def visitor(request: gr.Request | None) -> str:
+def visitor(asked: Asked) -> str:
     """Return the visitor's key: the IP address (of IPv6 the network) of the connection or from trusted proxies.
 
     "" for every unknown visitor.
     """
+    request = plain(asked)
     if request is None:
         return ""
-    client = getattr(request, "client", None)
-    hops = [part.strip() for value in header(request, "x-forwarded-for") for part in value.split(",")]
-    seen = _behind_proxies(str(client.host) if client else "", hops)
+    hops = [part.strip() for value in request.headers.getlist("x-forwarded-for") for part in value.split(",")]
+    seen = _behind_proxies(str(request.client.host) if request.client else "", hops)
     address = _address(seen)
     if address is None:
         return seen[:64]
@@ -89,12 +89,12 @@ def hub_login() -> bool:
     return bool(get_space() and os.environ.get("OAUTH_CLIENT_ID") and os.environ.get("OAUTH_CLIENT_SECRET"))
 
 
-def hub_user(request: gr.Request | None) -> str:
-    """Return the visitor's hub account from gradio's signed cookie; "" without one."""
+def hub_user(asked: Asked) -> str:
+    """Return the visitor's hub account from gradio's signed cookie, which the gate has read; "" without one."""
+    request = plain(asked)
     if request is None or not hub_login():
         return ""
-    scope: Mapping[str, Any] = getattr(getattr(request, "request", None), "scope", None) or {}
-    info = (scope.get("session") or {}).get("oauth_info")
+    info = (request.scope.get("session") or {}).get("oauth_info")
     if not isinstance(info, dict) or not isinstance(user := info.get("userinfo"), dict):
         return ""
     expires = info.get("expires_at")
@@ -130,13 +130,23 @@ def name_of(host: str) -> str:
         return ""
 
 
-def same(origin: str, host: str) -> bool:
-    """Return whether `origin` ("http://localhost:7860") is the page at `host` ("localhost:7860")."""
+def same(origin: str, host: str, scheme: str = "http") -> bool:
+    """Return whether `origin` ("http://localhost:7860") is the page at `host` ("localhost:7860"), to the port."""
     try:
         parts = urlsplit(origin)
+        port = parts.port
+        asked_port = urlsplit(f"{scheme}://{host}").port
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
+    standard = PORTS.get(parts.scheme)
+    return (
+        standard is not None
+        and parts.scheme == scheme
+        and origin == f"{parts.scheme}://{parts.netloc}"  # nothing else: no user, no path
+        and parts.username is None
+        and (parts.hostname or "") == name_of(host) != ""
+        and (port or standard) == (asked_port or standard)
+    )
 
 
 def space_hosts() -> list[str]:
@@ -183,13 +193,20 @@ class Hosts:
             name.endswith(pattern[1:]) if pattern.startswith("*.") else name == pattern for pattern in self.names
         )
 
-    def origin(self, origin: str, host: str) -> bool:
-        """Return whether `origin` is the page at `host` itself. A proxy may have changed the Host."""
-        return same(origin, host) or (same(origin, urlsplit(origin).netloc) and self._named(name_of(_netloc(origin))))
+    def origin(self, origin: str, host: str, scheme: str = "http", forwarded: str = "") -> bool:
+        """Return whether `origin` is the page at `host` itself. Another port, scheme or name is another website.
 
-
-def _netloc(origin: str) -> str:
-    return urlsplit(origin).netloc
+        A proxy may change Host, or speak HTTPS without saying so. A website cannot send X-Forwarded-Host (`forwarded`)
+        by somebody's browser: it would have to ask first, and nothing here answers that.
+        """
+        if same(origin, host, scheme):
+            return True
+        name = name_of(origin.partition("://")[2])
+        if not self._named(name):
+            return False
+        if forwarded and same(origin, forwarded, origin.partition(":")[0]):
+            return True
+        return same(origin, host, "https") or (not self._named(name_of(host)) and same(origin, name, "https"))
 
 
 def _is_address(name: str) -> bool:

@@ -32,16 +32,6 @@ class Visitor:
             self._config = self.http.get("/config").json()
         return self._config
 
-    def component(self, elem_id: str) -> dict[str, Any]:
-        (found,) = [one for one in self.config["components"] if one["props"].get("elem_id") == elem_id]
-        return dict(found)
-
-    def index(self, elem_id: str, event: str) -> int:
-        """The function that this event of this component calls."""
-        wanted = [self.component(elem_id)["id"], event]
-        (found,) = [one["id"] for one in self.config["dependencies"] if wanted in map(list, one["targets"])]
-        return int(found)
-
     def dependency(self, index: int) -> dict[str, Any]:
         return next(one for one in self.config["dependencies"] if one["id"] == index)
 
@@ -50,38 +40,6 @@ class Visitor:
         by_id = {one["id"]: one["props"] for one in self.config["components"]}
         props = [by_id[found] for found in self.dependency(index)["inputs"]]
         return [values.get(str(one.get("elem_id")), one.get("value")) for one in props]
-
-    def join(self, index: int, data: list[Any], event_data: Any = None) -> list[Any]:
-        """Call a function as the page does, through gradio's queue; everything that it answers."""
-        body = {"data": data, "event_data": event_data, "fn_index": index, "session_hash": self.session}
-        answer = self.http.post("/gradio_api/queue/join", json=body)
-        if answer.status_code != 200:
-            return [answer.status_code]
-        told: list[Any] = []
-        with self.http.stream("GET", "/gradio_api/queue/data", params={"session_hash": self.session}) as lines:
-            for line in lines.iter_lines():
-                if not line.startswith("data:"):
-                    continue
-                message = json.loads(line[5:])
-                told += [message["output"]] if "output" in message else []
-                if message["msg"] in ("process_completed", "close_stream", "unexpected_error"):
-                    break
-        return told
-
-    def predict(self, index: int, data: list[Any]) -> httpx.Response:
-        """Call a function as the page does where it waits in no queue."""
-        body = {"data": data, "fn_index": index, "session_hash": self.session}
-        return self.http.post("/gradio_api/run/predict", json=body)
-
-    def send(self, elem_id: str, event: str, data: Any = None, headers: dict[str, str] | None = None) -> Any:
-        """An event of a drawn part; the JSON that it is answered with."""
-        index = self.index(elem_id, event)
-        if self.dependency(index).get("queue") is not False:
-            return json.loads(self.join(index, [], data)[-1]["data"][0])
-        body = {"data": [], "event_data": data, "fn_index": index, "session_hash": self.session}
-        answer = self.http.post("/gradio_api/run/predict", json=body, headers=headers)
-        assert answer.status_code == 200, answer.text
-        return json.loads(answer.json()["data"][0])
 
     def named(self, name: str, data: list[Any]) -> dict[str, Any]:
         """The arguments of a documented endpoint by their names."""

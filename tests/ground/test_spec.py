@@ -70,7 +70,7 @@ def test_a_row_with_the_first_fields_alone_is_read() -> None:
             lambda: Conditions(tasks=("t",), limit=0),
             "The limit of items is 0. Allowed: a whole number, 1 or more.",
         ),
-        (lambda: Conditions(tasks="gsm8k"), "tasks is 'gsm8k'. Allowed: a list."),
+        (lambda: Conditions(tasks="gsm8k"), "tasks is 'gsm8k'. Allowed: a list of texts."),
         (lambda: Conditions(tasks=("t",), speed=[]), "There is no field 'speed'."),
         (lambda: Plan(runs=True), "runs is True. Allowed: a whole number."),
         (lambda: Terms(places=True), "places is True. Allowed: a whole number from 0 to 200."),

@@ -70,7 +70,7 @@ def _aftermath(target: Target, outcome: Outcome, kind: str, before: dict[str, st
     for variant, tokens, _ in done["asked"]:
         if not (variant == MODEL or variant.startswith((f"{MODEL}:", f"{MODEL}@"))) or tokens > MOST_TOKENS:
             outcome.through.append(f"{kind}: {variant} generated up to {tokens} tokens")
-    if httpx.get(f"{target.url}/access/me", timeout=60).status_code != 200:
+    if httpx.get(f"{target.url}/api/page", timeout=60).status_code != 200:
         outcome.through.append(f"{kind}: the page does not answer any more")
 
 

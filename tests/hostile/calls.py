@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +19,7 @@ REFUSED = (400, 401, 403, 404, 405, 411, 413, 415, 422, 429)
 FOREIGN: list[dict[str, str]] = [
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
     {"Host": "rebound.example"},
     {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
 ]
@@ -37,6 +40,13 @@ NASTY: list[Any] = [
     {"id": ["a"], "serial": "NaN", "logs": ["../../etc/passwd"] * 50, "cards": [EVIL]},
     {"name": "x", "url": "http://169.254.169.254/", "key": "k"},
 ]  # fmt: skip
+# What a page, a script or an MCP client needs. Whatever else the app has, nobody gets an answer from.
+OPEN = (
+    "/", "/static/", "/api/", "/stream/", "/run/", "/review/", "/access/", "/health", "/openapi.json", "/favicon.ico",
+    "/robots.txt", "/config", "/gradio_api/info", "/gradio_api/startup-events", "/gradio_api/heartbeat/",
+    "/gradio_api/call/", "/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/cancel", "/gradio_api/run/",
+    "/gradio_api/api/", "/gradio_api/mcp",
+)  # fmt: skip
 
 
 @dataclass
@@ -58,10 +68,10 @@ def refused(answer: httpx.Response) -> bool:
     return answer.status_code in REFUSED or any(
         words in answer.text
         for words in (
+            "available to the owner only",
             "Only the owner",
             "not offered to visitors",
             "Visitors get",
-            "generating is for its owner",
             '"error"',
         )
     )
@@ -91,15 +101,6 @@ def post(someone: Visitor, path: str, **more: Any) -> Sends:
     return lambda: someone.http.post(path, **more)
 
 
-def event(someone: Visitor, elem_id: str, name: str, sent: Any) -> Sends:
-    """An event of a drawn part, as the page would send it."""
-    index = someone.index(elem_id, name)
-    if someone.dependency(index).get("queue") is not False:
-        return lambda: httpx.Response(200, json=someone.join(index, [], sent))
-    body = {"data": [], "event_data": sent, "fn_index": index, "session_hash": "hostile"}
-    return post(someone, "/gradio_api/run/predict", json=body)
-
-
 def texts(value: Any) -> Iterator[str]:
     """Every text in a JSON value."""
     if isinstance(value, str):
@@ -114,6 +115,9 @@ def everything(target: Target, thorough: bool = True) -> Iterator[Call]:
     yield from other_websites(target, someone)
     yield from every_function(someone, NASTY if thorough else NASTY[::4])
     yield from every_route(target, someone)
+    yield from without_the_page(target, someone)
+    yield from every_operation(someone, NASTY if thorough else NASTY[::4])
+    yield from every_name(someone, NASTY if thorough else NASTY[::4])
     yield from named(someone)
     yield from files(target, someone)
     yield from large(someone)
@@ -166,8 +170,60 @@ def every_route(target: Target, someone: Visitor) -> Iterator[Call]:
     for path, methods in target.routes:
         if any(word in path for word in ("heartbeat", "queue/data")):
             continue  # they answer as long as somebody listens
-        for method in {*methods, "POST", "DELETE", "PUT"}:
-            yield Call("every route", f"{method} {path}", request(someone, method, path, content=b"\x00\xff{"))
+        open_here = any(path == start or (start[-1] == "/" != start and path.startswith(start)) for start in OPEN)
+        for method in sorted({*methods, "POST", "DELETE", "PUT"}):
+            send = request(someone, method, path, content=b"\x00\xff{")
+            if open_here:
+                yield Call("every route", f"{method} {path}", send)
+            else:
+                yield Call("every route", f"{method} {path}", send, lambda answer: answer.status_code == 404)
+                spelled = request(someone, method, target.url + path.replace("/", "//"), content=b"{}")
+                yield Call("every route", f"{method} {path} spelled", spelled, lambda a: a.status_code == 404)
+
+
+def without_the_page(target: Target, someone: Visitor) -> Iterator[Call]:
+    """Every route that changes something, from this page's own origin, but not by the page itself."""
+    for path, methods in target.routes:
+        for method in methods:
+            if method in ("GET", "HEAD"):
+                continue
+            for token in ("", "x" * 43):
+                headers = {"Origin": target.url, "Sec-Fetch-Site": "same-origin", "X-Playground-Page": token}
+                send = request(someone, method, path, headers=headers, json={"token": token})
+                yield Call(
+                    "without the page", f"{method} {path}", send, lambda answer: answer.status_code in (403, 404)
+                )
+
+
+def every_operation(someone: Visitor, nasty: list[Any]) -> Iterator[Call]:
+    """Every operation of the app's own description, with whatever comes to mind in body, path and query."""
+    described = someone.http.get("/openapi.json").json()
+    for path, operations in described["paths"].items():
+        if any(word in path for word in ("heartbeat", "queue/data")):
+            continue
+        for method in operations:
+            for sent in nasty:
+                where = request(someone, method.upper(), path, json=sent, params={"id": EVIL, "after": "-1"})
+                yield Call("every operation", f"{method} {path} {str(sent)[:40]}", where)
+
+
+def every_name(someone: Visitor, nasty: list[Any]) -> Iterator[Call]:
+    """Every documented function, with the same nasty value for each of its arguments."""
+    named = someone.http.get("/gradio_api/info").json()["named_endpoints"]
+    for name, described in named.items():
+        for sent in nasty:
+            arguments = [sent] * len(described["parameters"])
+            call = _endpoint(someone, name.strip("/"), arguments)
+            default = name == "/models" and not sent  # which asks for the model that the page opens with
+            yield Call("every name", f"{name} {str(sent)[:40]}", call, _anything if default else _unanswered)
+
+
+def _anything(_: httpx.Response) -> bool:
+    return True
+
+
+def _unanswered(answer: httpx.Response) -> bool:
+    return "event: complete" not in answer.text
 
 
 def _endpoint(someone: Visitor, name: str, data: list[Any]) -> Callable[[], httpx.Response]:
@@ -195,9 +251,9 @@ def named(someone: Visitor) -> Iterator[Call]:
     for name in [*PATHS, *ADDRESSES, *more]:
         yield Call("models by name", f"models {name[:60]}", _endpoint(someone, "models", [name]), _error)
         yield Call("models by name", f"generate {name[:60]}", _endpoint(someone, "generate", [[name], "Hi"]), _error)
-        for elem_id in ("pg-speed-form", "pg-quantize-form", "pg-evaluate-form"):
-            send = event(someone, elem_id, "model", {"name": name})
-            yield Call("models by name", f"{elem_id} {name[:60]}", send, lambda answer: "not offered" in answer.text)
+        for feature in ("evaluate", "speed", "quantize", "review"):
+            form = get(someone, f"/api/{feature}/form", params={"model": name})
+            yield Call("models by name", f"{feature} form {name[:60]}", form, refused)
     for data in (
         [[MODEL], "x" * 300_000], [[MODEL], "Hi", "s" * 300_000], [[MODEL], "Hi", "", 10**9], [[MODEL], "Hi", "", -1],
         [[MODEL] * 100, "Hi"], [[], "Hi"], [[MODEL], "Hi", "", 8, float("1e308")], [[MODEL], "Hi", "", 257],
@@ -220,7 +276,7 @@ def files(target: Target, someone: Visitor) -> Iterator[Call]:
     places = (
         "/gradio_api/file={}", "/gradio_api/file/{}", "/file={}", "/static/{}", "/assets/{}", "/svelte/{}",
         "/custom_component/{}", "/gradio_api/custom_component/a/b/c/{}", "/gradio_api/deep_link?id={}",
-        "/?deep_link={}", "/quantize/files?variant={}", "/gradio_api/proxy={}", "/pwa_icon/{}", "/run/{}", "/{}",
+        "/?deep_link={}", "/api/quantize/files?variant={}", "/gradio_api/proxy={}", "/pwa_icon/{}", "/run/{}", "/{}",
     )  # fmt: skip
     for place in places:
         for path in wanted:
@@ -255,8 +311,9 @@ def large(someone: Visitor) -> Iterator[Call]:
         for size in (1, 1000, 10 << 20):
             upload = {"files": (name, b"x" * size)}
             yield Call("large", f"upload {name} {size}", post(someone, "/gradio_api/upload", files=upload), refused)
-    piece = {"name": "a.jsonl", "number": 0, "last": True, "text": '{"text": "mine"}\n' * 100}
-    yield Call("large", "calibration file", event(someone, "pg-quantize-form", "piece", piece), refused)
+    for size in (100, 1 << 20, 16 << 20):
+        piece = post(someone, "/api/quantize/upload", content=b'{"text": "mine"}\n' * (size // 17))
+        yield Call("large", f"calibration file of {size}", piece, refused)
     deep = {"data": json.loads("[" * 200 + "]" * 200), "fn_index": 0, "session_hash": "h"}
     yield Call("large", "nested", post(someone, "/gradio_api/run/predict", json=deep), lambda answer: True)
     endless = post(someone, "/gradio_api/run/predict", content=b'{"data":' + b"[" * 100_000)
@@ -265,14 +322,16 @@ def large(someone: Visitor) -> Iterator[Call]:
 
 def endpoints(someone: Visitor) -> Iterator[Call]:
     """Endpoints, their keys and their addresses, by nobody."""
-    added = [("enter", {"name": f"n{at}", "url": url, "key": "k"}) for at, url in enumerate(ADDRESSES)]
+    added = [("add", {"name": f"n{at}", "url": url, "key": "k"}) for at, url in enumerate(ADDRESSES)]
     changed = [
-        ("forget", {"name": "mine"}),
-        ("ask", {"name": "mine"}),
-        ("enter", {"name": "mine", "url": "http://a.b"}),
+        ("remove", {"name": "mine"}),
+        ("test", {"name": "mine"}),
+        ("halt", {"name": "mine"}),
+        ("add", {"name": "mine", "url": "http://a.b"}),
     ]
-    for name, sent in added + changed:
-        yield Call("endpoints", f"{name} {sent}", event(someone, "pg-endpoints", name, sent), refused)
+    for verb, sent in added + changed:
+        send = post(someone, f"/api/compare/endpoints/{verb}", json=sent)
+        yield Call("endpoints", f"{verb} {sent}", send, refused)
 
 
 def stored_tags(target: Target, someone: Visitor) -> Iterator[Call]:
@@ -285,14 +344,23 @@ def stored_tags(target: Target, someone: Visitor) -> Iterator[Call]:
             "<" in text for text in texts(answer.json())
         )
 
-    items = {"id": target.evil_run, "task": EVIL, "variant": 1, "show": "all", "offset": 0}
-    for elem_id, name, sent in (
-        ("pg-evaluate-run", "open", {"id": target.evil_run}), ("pg-evaluate-board", "look", {}),
-        ("pg-evaluate-items", "browse", items),
-        ("pg-evaluate-form", "model", {"name": EVIL}), ("pg-speed-form", "model", {"name": EVIL}),
-        ("pg-quantize-form", "model", {"name": EVIL}),
+    def only_json(answer: httpx.Response) -> bool:
+        """Whether no browser reads it as anything else: the page puts its texts in as text."""
+        kind, options = answer.headers.get("content-type", ""), answer.headers.get("x-content-type-options", "")
+        return kind == "application/json" and options == "nosniff"
+
+    items = {"id": target.evil_run, "task": EVIL, "variant": "1", "show": "all", "offset": "0"}
+    for verb, query in (
+        ("run", {"id": target.evil_run}), ("plots", {"id": target.evil_run}), ("items", items), ("board", {}),
+        ("run", {"id": EVIL}), ("form", {"model": EVIL}),
     ):  # fmt: skip
-        yield Call("stored tags", f"{elem_id} {name}", event(someone, elem_id, name, sent), inert)
+        route = get(someone, f"/api/evaluate/{verb}", params=query)
+        yield Call("stored tags", f"evaluate {verb} {query.get('id', '')[:20]}", route, only_json)
+    for path in ("/api/speed/form", "/api/quantize/form", "/api/review/form"):
+        yield Call("stored tags", path, get(someone, path, params={"model": EVIL}), only_json)
+    for path in ("", "/items", f"/pair/{target.evil_run}"):
+        route = get(someone, f"/api/runs/{target.evil_run}{path}", params={"task": EVIL})
+        yield Call("stored tags", f"run{path}", route, only_json)
     for wanted in (target.evil_run, EVIL):
         for place in ("/?run={}", "/?review={}", "/?deep_link={}", "/{}", "/run/{}", "/review/{}"):
             yield Call("stored tags", place.format(wanted), get(someone, place.format(wanted)), inert)
@@ -307,9 +375,9 @@ def pretending(someone: Visitor) -> Iterator[Call]:
         {"Cookie": "session=eyJvYXV0aF9pbmZvIjp7fX0="},
         {"Cookie": "access-token=x; access-token-unsecure=x"}, {"X-Username": "owner"}, {"X-Playground-Token": ""},
     ):  # fmt: skip
-        yield Call("pretending", str(headers)[:60], get(someone, "/access/me", headers=headers),
+        yield Call("pretending", str(headers)[:60], get(someone, "/api/page", headers=headers),
                    lambda answer: answer.status_code == 403 or answer.json()["role"] == "user")  # fmt: skip
-    for address in (f"/access/me?token={TOKEN}", f"/?owner={TOKEN}", f"/access/login?token={TOKEN}"):
+    for address in (f"/api/page?token={TOKEN}", f"/?owner={TOKEN}", f"/access/login?token={TOKEN}"):
         yield Call("pretending", "token in the address", get(someone, address),
                    lambda answer: '"owner"' not in answer.text[:99] and "set-cookie" not in answer.headers)  # fmt: skip
 
@@ -320,7 +388,7 @@ def unsafe_addresses_of_the_owner(target: Target) -> Iterator[Call]:
     owner.log_in(TOKEN)
     for at, url in enumerate(ADDRESSES):
         sent = {"name": f"n{at}", "url": url, "key": "", "model": "m"}
-        yield Call("addresses", f"the owner adds {url}", event(owner, "pg-endpoints", "enter", sent))
+        yield Call("addresses", f"the owner adds {url}", post(owner, "/api/compare/endpoints/add", json=sent))
     yield Call("addresses", "logout", post(owner, "/access/logout"))
 
 
@@ -330,8 +398,18 @@ def logins(someone: Visitor) -> Iterator[Call]:
     for token in [*shapes, *map(str, range(20))]:
         yield Call("logins", str(token)[:30], post(someone, "/access/login", json={"token": token}),
                    lambda answer: answer.status_code in REFUSED and "set-cookie" not in answer.headers)  # fmt: skip
-    for token in ("admin", TOKEN):
-        yield Call("logins", "in a header", get(someone, "/access/me", headers={"X-Playground-Token": token}),
-                   lambda answer: answer.json()["role"] == "user")  # fmt: skip
-    yield Call("logins", "the right one, too late", post(someone, "/access/login", json={"token": TOKEN}),
-               lambda answer: answer.status_code == 429)  # fmt: skip
+    yield Call("logins", "in a header", get(someone, "/api/page", headers={"X-Playground-Token": "admin"}),
+               lambda answer: answer.json()["role"] == "user")  # fmt: skip
+
+    def many() -> httpx.Response:
+        """Seconds of a guess, of many that are sent at once."""
+        begun, at_once = time.monotonic(), 40
+        with ThreadPoolExecutor(at_once) as pool:
+            guess = {"token": "x" * 20}
+            told = list(
+                pool.map(lambda _: httpx.post(f"{someone.url}/access/login", json=guess, timeout=60), range(40))
+            )
+        assert {answer.status_code for answer in told} == {429}
+        return httpx.Response(200, json=(time.monotonic() - begun) / at_once)
+
+    yield Call("logins", "many at once", many, lambda answer: answer.json() >= 0.05)

@@ -19,11 +19,11 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a public page listens on
 
 def main() -> None:
     if "--no-gate" in sys.argv:  # so that a test sees the script find something
-        access.Gate = lambda served, hosts: served  # type: ignore[assignment,misc]
+        access.Gate = lambda served, *_: served  # type: ignore[assignment,misc]
     engine, queue = FakeEngine(), FakeQueue()
     demo = app.launch(host=EVERYWHERE, port=0, engine=engine, queue=queue, block=False)
     routes = [[route.path, sorted(route.methods)] for route in _routes(demo.app.routes)]
-    _say({"port": demo.server_port, "routes": routes})
+    _say({"port": demo.blocks.server_port, "routes": routes})
     for _ in sys.stdin:
         asked = [[one.variant, one.sampling.max_tokens, len(one.prompt_ids)] for one in engine.asked]
         _say({"jobs": len(queue.jobs), "asked": asked})

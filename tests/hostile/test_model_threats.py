@@ -19,7 +19,8 @@ from playground.engines import base, subjects
 from playground.engines.llamacpp.engine import LlamaCppEngine
 from playground.engines.router import Engines
 from playground.errors import PlaygroundError, UnsafeModel, UnsupportedModel
-from playground.evaluate import page as evaluate_page
+from playground.evaluate.form import checked
+from playground.evaluate.spec import Conditions, EvaluateSpec
 from playground.methods.recipe import Recipe
 from playground.models.gguf import read_header
 from playground.quantize import job as quantize_job
@@ -59,7 +60,7 @@ def _generate(model: str) -> None:
 def _evaluate(model: str) -> None:
     with pytest.raises(UnsafeModel, match="auto_map"):
         subjects.find([model])
-    evaluate_page.spec_of({"reference": model, "variants": [f"{model}:nf4"], "tasks": ["gsm8k"]})
+    checked(EvaluateSpec(variants=(model, f"{model}:nf4"), conditions=Conditions(tasks=("gsm8k",))))
 
 
 def _command_line(model: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -25,11 +26,12 @@ from playground.errors import InvalidSettings, OutOfQuota, TooMany, WrongLogin
 from playground.process import without_keys
 from playground.settings import settings
 from playground.store import database
-from playground.web import access
-from playground.web.gate import Gate
+from playground.web import access, gate
+from playground.web.gate import Gate, PageToken
 from playground.web.owner import COOKIE, Logins, Owner, Rules
 from playground.web.visitor import Hosts, visitor
 from tests.fakes import catalog
+from tests.fakes.api import Page, Refused
 from tests.fakes.engine import FakeEngine, Script
 from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
 from tests.fakes.loops import finished
@@ -118,21 +120,29 @@ def test_no_route_answers_another_website(host: str, home: Path, monkeypatch: py
                 assert answer.status_code == 403, (method, path, headers)
                 assert "access-control-allow-origin" not in answer.headers
         link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-        assert client.get(f"{url}/?run=abc", headers=link).status_code == 200, "a link works, whoever shows it"
+        assert client.get(f"{url}/?run=abc", headers=link).status_code == 307, "a link works, whoever shows it"
         same = {"Origin": url, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
         assert client.get(f"{url}/config", headers=same).status_code == 200
 
 
 def test_every_answer_says_what_a_browser_may_do_with_it(public: tuple[str, FakeEngine]) -> None:
     url, _ = public
-    for path in ("/", "/config", "/theme.css", "/no/such", "/access/me", "/gradio_api/upload"):
-        said = httpx.get(f"{url}{path}").headers
+    for method, path in (
+        ("GET", "/"), ("GET", "/config"), ("GET", "/no/such"), ("GET", "/api/page"), ("POST", "/gradio_api/upload"),
+        ("POST", "/access/login"), ("OPTIONS", "/api/page"), ("PUT", "/api/page"), ("GET", "/openapi.json"),
+        ("GET", "/static/none.js"), ("GET", "/health"), ("POST", "/gradio_api/call/none"),
+    ):  # fmt: skip
+        said = httpx.request(method, f"{url}{path}").headers
         policy = dict(part.split(" ", 1) for part in said["content-security-policy"].split("; "))
-        assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == "'self'", path
-        assert policy["frame-ancestors"] == policy["object-src"] == policy["script-src-attr"] == "'none'"
+        assert policy["frame-ancestors"] == "'none'", path
         assert not [value for value in policy.values() if "*" in value or "http" in value]
+        assert policy["default-src"] == "'none'", path
+        assert "unsafe" not in said["content-security-policy"], path
         assert (said["x-content-type-options"], said["referrer-policy"]) == ("nosniff", "no-referrer")
         assert "camera=()" in said["permissions-policy"] and said["x-frame-options"] == "DENY"
+        assert said["cross-origin-opener-policy"] == said["cross-origin-resource-policy"] == "same-origin"
+        assert said["x-robots-tag"] == "noindex, nofollow"
+        assert "access-control-allow-origin" not in said
 
 
 def test_a_route_may_be_stricter_than_the_page(home: Path) -> None:
@@ -145,7 +155,7 @@ def test_a_route_may_be_stricter_than_the_page(home: Path) -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
-    finished(Gate(app, LOCAL)(scope, None, send))  # type: ignore[arg-type]
+    finished(Gate(app, LOCAL, Owner("127.0.0.1"), PageToken())(scope, None, send))  # type: ignore[arg-type]
     said = dict(sent[0]["headers"])
     assert (
         said[b"content-security-policy"] == b"sandbox; frame-ancestors 'none'"
@@ -159,7 +169,7 @@ def test_on_a_space_the_hub_frames_the_page_and_nobody_else(home: Path, monkeypa
     with serving(FakeEngine(), host=EVERYWHERE) as served:
         url = f"http://127.0.0.1:{httpx.URL(served).port}"
         said = httpx.get(url, headers={"Host": "me-playground.hf.space"}).headers
-        assert "frame-ancestors 'self' https://huggingface.co" in said["content-security-policy"]
+        assert said["content-security-policy"].endswith("; frame-ancestors https://huggingface.co")
         assert "x-frame-options" not in said
         assert httpx.get(url, headers={"Host": "other.hf.space"}).status_code == 403
 
@@ -190,7 +200,19 @@ def test_a_body_ends_at_the_limit_whatever_it_says_of_its_length(public: tuple[s
     assert sent(b"x" * (9 << 20)) == 413
     assert sent(b"x" * (1 << 20) for _ in range(40)) == 413
     assert sent(b'{"data": [') in (400, 422), "and what is only wrong is told so"
-    assert httpx.get(f"{public[0]}/access/me").status_code == 200, "and the page goes on"
+    assert httpx.get(f"{public[0]}/api/page").status_code == 200, "and the page goes on"
+
+
+def test_a_connection_that_sends_no_more_is_closed(
+    public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "SILENCE_S", 0.2)
+    where = httpx.URL(public[0])
+    with socket.create_connection((where.host, where.port), timeout=20) as line:
+        line.sendall(f"POST /access/login HTTP/1.1\r\nHost: {where.netloc.decode()}\r\n".encode())
+        line.sendall(b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+        told = b"".join(iter(lambda: line.recv(4096), b""))  # until the server closes
+    assert told.startswith(b"HTTP/1.1 408") and b"content-security-policy" in told
 
 
 def test_only_the_owner_sends_more_than_a_prompt_needs(
@@ -222,6 +244,29 @@ def test_only_the_owner_sends_more_than_a_prompt_needs(
     assert "panes" in str(someone.call("generate", ["fake"], "字" * 20_000)), "the owner lets them send more"
 
 
+def test_nonsense_of_strangers_leaves_lines_and_no_tracebacks(
+    public: tuple[str, FakeEngine],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, _ = public
+    monkeypatch.setattr(gate.log, "filters", [gate.Bounded()])
+    bodies = (b"[" * 60_000, b'{"data": 5}', b'{"data": [1, 2, 3]}', b'{"data": [], "fn_index": 99999}', b"\xff\x00{")
+    calls = ("call/generate", "call/v2/generate", "call/v2/none", "run/predict", "run/none", "queue/join", "cancel")
+    for path, body in itertools.product(calls, bodies):
+        httpx.post(f"{url}/gradio_api/{path}", content=body, headers={"Content-Type": "application/json"})
+    for path in ("queue/data?session_hash=nope", "call/generate/nope", "call/none/nope", "mcp/none"):
+        with contextlib.suppress(httpx.RemoteProtocolError):
+            httpx.get(f"{url}/gradio_api/{path}")
+    for data in ([5, 5], [["fake"], {"a": 1}], ["fake", "Hi", "", "x"]):
+        Visitor(url).call("generate", *data)
+    told = capfd.readouterr()
+    assert "Traceback" not in told.out + told.err + caplog.text
+    lines = [one.getMessage() for one in caplog.records if one.name.startswith(("playground", "uvicorn"))]
+    assert "failed: " in caplog.text and max(map(len, lines)) < 400 and len(lines) < 70
+
+
 # ---- the login
 
 
@@ -231,9 +276,9 @@ def test_a_token_becomes_a_cookie_that_makes_the_owner(
     url, _ = public
     owner, other = Visitor(url), Visitor(url)
     with caplog.at_level(logging.DEBUG):
-        assert owner.http.get("/access/me").json()["role"] == "user"
+        assert owner.http.get("/api/page").json()["role"] == "user"
         refused = owner.log_in("not the token")
-        assert (refused.status_code, refused.json()["error"][0]) == (401, "That is not the owner’s token.")
+        assert (refused.status_code, refused.json()["error"]["message"]) == (401, "That is not the owner’s token.")
         answer = owner.log_in(TOKEN)
         assert answer.status_code == 200
     cookie = answer.headers["set-cookie"]
@@ -241,15 +286,16 @@ def test_a_token_becomes_a_cookie_that_makes_the_owner(
         assert word in cookie
     assert "Secure" not in cookie, "over plain HTTP it would never come back"
     assert TOKEN not in cookie and TOKEN not in answer.text
-    me = owner.http.get("/access/me").json()
-    assert (me["role"], me["how"]) == ("owner", "token") and other.http.get("/access/me").json()["role"] == "user"
-    assert owner.send("pg-quantize-form", "model", {"name": ""})["refusal"] is None
-    assert other.send("pg-quantize-form", "model", {"name": ""})["refusal"][1].startswith("Log in as the owner")
+    me = owner.http.get("/api/page").json()
+    assert (me["role"], me["how"]) == ("owner", "token") and other.http.get("/api/page").json()["role"] == "user"
+    assert owner.http.get("/api/jobs").status_code == 200
+    refused = other.http.get("/api/jobs")
+    assert (refused.status_code, refused.json()["error"]["hint"]) == (403, "Log in as the owner.")
     encrypted = other.http.post("/access/login", json={"token": TOKEN}, headers={"X-Forwarded-Proto": "https"})
     assert "; Secure" in encrypted.headers["set-cookie"]
     value = owner.http.cookies[COOKIE]
     assert owner.http.post("/access/logout").status_code == 200
-    stolen = httpx.get(f"{url}/access/me", cookies={COOKIE: value}).json()
+    stolen = httpx.get(f"{url}/api/page", cookies={COOKIE: value}).json()
     assert stolen["role"] == "user", "a cookie ends with the logout, not only with the browser's copy"
     told = capfd.readouterr()
     logged = " ".join(one.getMessage() for one in caplog.records if not one.name.startswith(("httpx", "httpcore")))
@@ -258,27 +304,41 @@ def test_a_token_becomes_a_cookie_that_makes_the_owner(
 
 def test_a_script_sends_the_token_in_a_header(public: tuple[str, FakeEngine]) -> None:
     script = Visitor(public[0], {"X-Playground-Token": TOKEN})
-    assert script.http.get("/access/me").json()["role"] == "owner"
+    assert script.http.get("/api/page").json()["role"] == "owner"
     assert script.call("jobs") == []
-    assert "Only the owner" in str(Visitor(public[0]).call("jobs"))
-    in_url = httpx.get(f"{public[0]}/access/me", params={"token": TOKEN, "x-playground-token": TOKEN})
+    assert "available to the owner only" in str(Visitor(public[0]).call("jobs"))
+    in_url = httpx.get(f"{public[0]}/api/page", params={"token": TOKEN, "x-playground-token": TOKEN})
     assert in_url.json()["role"] == "user", "never by the address: that is logged everywhere"
 
 
-def test_attempts_are_few_and_the_right_token_does_not_help_afterwards() -> None:
+def test_wrong_guesses_are_few_and_lock_nobody_out_who_has_the_token() -> None:
     logins = Logins(TOKEN)
     for _ in range(5):
         with pytest.raises(WrongLogin):
             logins.enter("guess", "1.2.3.4")
+    assert logins.guesses("1.2.3.4") and not logins.guesses("5.6.7.8")
     with pytest.raises(TooMany):
-        logins.enter(TOKEN, "1.2.3.4")
-    assert not logins.knows(request("1.2.3.4", x_playground_token=TOKEN)), "nor as a header"
-    assert logins.enter(TOKEN, "5.6.7.8"), "others are not locked out"
+        logins.enter("guess", "1.2.3.4")
+    assert logins.enter(TOKEN, "1.2.3.4"), "the owner, who shares the address with whoever guesses"
+    assert logins.knows(request("1.2.3.4", x_playground_token=TOKEN)), "and the owner's script"
+    assert not logins.knows(request("1.2.3.4", x_playground_token="guess"))
+    with pytest.raises(TooMany):
+        logins.enter("guess", "1.2.3.4")
+    assert logins.guesses("1.2.3.4"), "a right one clears nobody's account"
     closed = Logins()
     for guess in ("", "x"):
         with pytest.raises(WrongLogin):
             closed.enter(guess, "1.2.3.4")
     assert TOKEN not in repr(logins) and TOKEN not in repr(Owner(EVERYWHERE, False, logins))
+
+
+def test_an_owner_who_shares_an_address_with_a_guesser_logs_in(public: tuple[str, FakeEngine]) -> None:
+    url, _ = public
+    told = [httpx.post(f"{url}/access/login", json={"token": f"guess {n}"}) for n in range(8)]
+    assert [answer.status_code for answer in told] == [401] * 5 + [429] * 3
+    assert Visitor(url).log_in(TOKEN).status_code == 200
+    assert httpx.get(f"{url}/api/page", headers={"X-Playground-Token": TOKEN}).json()["role"] == "owner"
+    assert httpx.post(f"{url}/access/login", json={"token": "another"}).status_code == 429
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"[" * 4000, b'{"token": 5}', b'{"token": ""}', b"x" * 5000])
@@ -366,7 +426,7 @@ def test_a_sign_in_counts_where_the_spaces_own_secret_signed_it(home: Path, monk
         url = f"http://127.0.0.1:{httpx.URL(served).port}"
 
         def me(name: str, secret: str) -> tuple[str, str]:
-            said = httpx.get(f"{url}/access/me", cookies=cookie(name, secret)).json()
+            said = httpx.get(f"{url}/api/page", cookies=cookie(name, secret)).json()
             return said["role"], said["how"]
 
         assert me("ada", "signs cookies") == ("owner", "hub")
@@ -378,7 +438,7 @@ def test_a_sign_in_counts_where_the_spaces_own_secret_signed_it(home: Path, monk
             return httpx.post(f"{url}/gradio_api/queue/join", content=b"[" * 2**17, cookies=signed).status_code
 
         assert large("ada") in (400, 422) and large("eve") == 413
-        assert httpx.get(f"{url}/access/me").json()["hub"] is True
+        assert httpx.get(f"{url}/api/page").json()["hub"] is True
 
 
 # ---- visitors
@@ -421,9 +481,9 @@ def test_a_forged_address_lifts_no_limit(public: tuple[str, FakeEngine]) -> None
         for n in range(8)
     ]
     assert [answer.status_code for answer in told] == [401] * 5 + [429] * 3
-    runs = [str(Visitor(url, {"X-Forwarded-For": f"1.1.1.{n}"}).call("generate", ["fake"], "Hi")) for n in range(7)]
-    assert all("panes" in run for run in runs[:6]) and "You started 6 runs" in runs[6]
-    assert len(engine.asked) == 6
+    runs = [str(Visitor(url, {"X-Forwarded-For": f"1.1.1.{n}"}).call("generate", ["fake"], "Hi")) for n in range(13)]
+    assert all("panes" in run for run in runs[:12]) and "12 answers within a minute" in runs[12]
+    assert len(engine.asked) == 12
 
 
 def test_visitors_behind_a_named_proxy_are_told_apart(
@@ -446,66 +506,58 @@ def test_a_proxy_that_cannot_be_read_is_refused_at_the_start(wrong: str, monkeyp
         settings()
 
 
-def errors_of(told: list[Any]) -> str:
-    return json.dumps(told)
+def run(who: Page, prompt: str = "Hi") -> str:
+    """What came of a prompt: the rows of the stream, or the refusal."""
+    try:
+        who.post("run", prompt=prompt)
+        return json.dumps(who.follow())
+    except Refused as refused:
+        return str(refused)
 
 
-def run(who: Visitor, **values: Any) -> list[Any]:
-    """Press Run with a prompt, then read the stream that follows."""
-    index = who.index("pg-run", "click")
-    begun = who.predict(index, who.inputs(index, {"pg-prompt": "Hi"} | values))
-    assert begun.status_code == 200, begun.text
-    after = [one["id"] for one in who.config["dependencies"] if one.get("trigger_after") == index]
-    return [begun.json(), *who.join(after[0], [])]
-
-
-def opened(url: str, token: str = "", **more: Any) -> Visitor:
-    """A visitor whose page has loaded; with the token, the owner."""
-    who = Visitor(url, **more)
+def opened(url: str, token: str = "", **headers: str) -> Page:
+    """Compare as a visitor opened it; with the token, as the owner."""
+    who = Page(url, {name.replace("_", "-"): value for name, value in headers.items()})
     if token:
-        who.log_in(token)
-    load = next(
-        one["id"] for one in who.config["dependencies"] if ["load"] in [list(t[1:]) for t in one["targets"]]
-        and who.component("pg-model-pick")["id"] in one["outputs"]
-    )  # fmt: skip
-    answer = who.predict(load, [])
-    assert answer.status_code == 200, answer.text
-    return who
+        who.http.post("/access/login", json={"token": token})
+    return who.open()
 
 
 def test_visitors_compare_what_is_offered_and_nothing_else(public: tuple[str, FakeEngine]) -> None:
     url, engine = public
-    who = opened(url)
-    told = run(who)
-    assert " Gravity" in errors_of(told) or "Gravity" in errors_of(told)
+    who = Visitor(url)
+    assert "Gravity" in run(opened(url))
     assert {asked.variant for asked in engine.asked} == {"fake", "fake:nf4"}
     for name in ("other", "/etc", "~/.ssh", "owner/name", "@mine/model", "fake2", "fake/../x"):
-        (refused,) = [str(Visitor(url).call("models", name))]
+        (refused,) = [str(who.call("models", name))]
         assert "not offered to visitors" in refused and "Choose fake" in refused, name
-        assert "not offered" in json.dumps(who.send("pg-speed-form", "model", {"name": name}))
-        assert "not offered" in json.dumps(who.send("pg-quantize-form", "model", {"name": name}))
-        assert "not offered" in json.dumps(who.send("pg-evaluate-form", "model", {"name": name}))
         assert "not offered" in str(who.call("generate", [name], "Hi"))
-    assert "Only the owner" in json.dumps(who.send("pg-speed-form", "measure", {"addresses": ["fake"]}))
+        for form in ("speed", "quantize", "evaluate", "review"):
+            answer = who.http.get(f"/api/{form}/form", params={"model": name})
+            assert answer.json()["error"]["code"] in ("not_offered", "owner_only"), (form, name)
+    measure = who.http.post("/api/speed/measure", json={"addresses": ["fake"]})
+    assert measure.json()["error"]["message"] == "This is available to the owner only."
     assert who.call("models")[0]["id"] == "fake"
-    assert {asked.variant for asked in engine.asked} == {"fake", "fake:nf4"} and not engine.forced
+    assert {asked.variant for asked in engine.asked} == {"fake", "fake:nf4"}
 
 
-def test_visitors_have_limits_and_the_owner_has_none(
-    public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_visitors_have_limits_and_the_owner_has_none(public: tuple[str, FakeEngine]) -> None:
     url, engine = public
-    who = opened(url)
+    who = Visitor(url)
     assert "Visitors get 256" in str(who.call("generate", ["fake"], "Hi", "", 257))
     assert "8,001 characters" in str(who.call("generate", ["fake"], "x" * 8001))
-    assert "8,001 characters" in errors_of(run(who, **{"pg-prompt": "x" * 8001}))
-    for _ in range(6):
+    assert "8,001 characters" in run(opened(url), "x" * 8001)
+    assert "A run of 5 panes. Visitors get 4" in str(who.call("generate", ["fake"] * 5, "Hi"))
+    for _ in range(2):
+        assert "panes" in str(who.call("generate", ["fake"] * 4, "Hi"))
+    for _ in range(3):
         assert "panes" in str(who.call("generate", ["fake"], "Hi"))
-    assert "You started 6 runs within a minute" in str(who.call("generate", ["fake"], "Hi"))
-    assert "You started 6 runs" in errors_of(run(opened(url))), "another tab is the same visitor"
+    assert "12 answers within a minute" in str(who.call("generate", ["fake"] * 2, "Hi")), "each answer counts"
+    assert "panes" in str(who.call("generate", ["fake"], "Hi")), "what was refused does not"
+    assert "12 answers within a minute" in run(opened(url)), "another tab is the same visitor"
     assert who.log_in(TOKEN).status_code == 200
-    assert "panes" in str(who.call("generate", ["fake"], "x" * 9000, "", 300))
-    assert len(engine.asked) == 7
+    assert "panes" in str(who.call("generate", ["fake"] * 5, "x" * 9000, "", 300))
+    assert len(engine.asked) == 17
 
 
 def test_a_page_for_looking_generates_for_its_owner_alone(
@@ -513,10 +565,11 @@ def test_a_page_for_looking_generates_for_its_owner_alone(
 ) -> None:
     url, engine = public
     monkeypatch.setenv("PLAYGROUND_PUBLIC", "view")
-    who = opened(url)
-    assert who.http.get("/access/me").json()["role"] == "viewer"
-    assert "generating is for its owner" in errors_of(run(who))
-    assert "generating is for its owner" in str(who.call("generate", ["fake"], "Hi"))
+    who = Visitor(url)
+    me = who.http.get("/api/page").json()
+    assert (me["role"], me["limits"], me["models"]) == ("viewer", None, [])
+    assert "available to the owner only" in run(opened(url))
+    assert "available to the owner only" in str(who.call("generate", ["fake"], "Hi"))
     assert not engine.asked
     assert who.log_in(TOKEN).status_code == 200 and "panes" in str(who.call("generate", ["fake"], "Hi"))
 
@@ -541,78 +594,53 @@ def test_the_queue_of_visitors_is_short_and_everybody_has_a_part_of_it(monkeypat
     assert rules._running.total() == 0
 
 
-def test_a_run_that_finds_the_queue_full_says_so_in_its_panes(
-    public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, engine = public
-    monkeypatch.setenv("PLAYGROUND_PUBLIC_GENERATIONS", "1")
-    engine.scripts["fake"] = Script(hold_at=2)
-    holding, who = opened(url, headers={"X-Forwarded-For": "1.1.1.1"}), opened(url)
-    index = who.index("pg-run", "click")
-    for one in (holding, who):  # both began while nothing ran yet: only one of them is let in
-        assert one.predict(index, one.inputs(index, {"pg-prompt": "Hi"})).status_code == 200
-    stream = next(one["id"] for one in who.config["dependencies"] if one.get("trigger_after") == index)
-    body = {"data": [], "fn_index": stream, "session_hash": holding.session}
-    assert holding.http.post("/gradio_api/queue/join", json=body).status_code == 200
-    until = time.monotonic() + 30
-    while not engine.asked:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    assert "1 runs of visitors are going on" in errors_of(who.join(stream, []))
-    engine.go.set()
-
-
-def test_a_tab_for_which_there_is_no_room_is_told_so(
-    public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, engine = public
-    monkeypatch.setattr("playground.compare.session.MAX_VISITOR_SESSIONS", 1)
-    engine.scripts["fake"] = Script(hold_at=3)
-    who = opened(url)
-    with ThreadPoolExecutor(1) as pool:
-        told = pool.submit(run, who)
-        until = time.monotonic() + 30
-        while not engine.asked:
-            assert time.monotonic() < until
-            time.sleep(0.01)
-        another = Visitor(url)
-        refused = another.predict(another.index("pg-add", "click"), [])
-        assert "There is no room for another tab" in refused.json()["error"] and "Try again later" in refused.text
-        engine.go.set()
-        assert " together" in errors_of(told.result())
-    assert another.predict(another.index("pg-add", "click"), []).status_code == 200, "the other is idle now"
-
-
 def test_no_stranger_ends_a_run_or_empties_panes(
     public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By inventing sessions, more than are kept."""
+    """By opening more sessions than are kept."""
     url, engine = public
     monkeypatch.setenv("PLAYGROUND_PROXIES", "127.0.0.1")
-    idle = opened(url, headers={"X-Forwarded-For": "3.3.3.3"})
-    run(idle)
+    idle = opened(url, X_Forwarded_For="3.3.3.3")
+    assert "together" in run(idle)
     engine.scripts = {"fake": Script(hold_at=3), "fake:nf4": Script(hold_at=3)}
-    owner, stranger = opened(url, TOKEN), Visitor(url, {"X-Forwarded-For": "6.6.6.6"})
-    before, stop = len(engine.asked), owner.index("pg-stop", "click")
+    owner, stranger = opened(url, TOKEN), Page(url, {"X-Forwarded-For": "6.6.6.6"})
+    before = len(engine.asked)
     with ThreadPoolExecutor(1) as pool:
         told = pool.submit(run, owner)
         until = time.monotonic() + 30
         while len(engine.asked) == before:
             assert time.monotonic() < until
             time.sleep(0.01)
-        for n in range(520):
-            stranger.session = f"invented{n}"
-            assert stranger.predict(stop, []).status_code == 200
+        for _ in range(120):
+            stranger.open()
         engine.go.set()
-        assert " together" in errors_of(told.result()), "the owner's answer goes on to its end"
-    follows = {one.get("trigger_after"): one["id"] for one in owner.config["dependencies"]}
-    ended = follows[follows[owner.index("pg-run", "click")]]
-    assert owner.predict(ended, []).status_code == 200
-    owner.join(follows[ended], [])  # its divergence is measured, and it is stored
-    (stored,) = [one for one in owner.call("runs") if one["kind"] == "comparison"]
-    assert "together" in json.dumps(owner.call("runs", stored["id"]))
-    shown = idle.predict(idle.index("pg-add", "click"), []).text
-    assert "together" in shown, "nor does an idle tab lose its panes"
+        assert " together" in told.result(), "the owner's answer goes on to its end"
+    script = Visitor(url, {"X-Playground-Token": TOKEN})
+    stored = script.call("runs")
+    assert len(stored) == 2 and all("together" in json.dumps(script.call("runs", one["id"])) for one in stored)
+    assert idle.get("/api/compare/state")["session"] == idle.state["session"], "nor does an idle page lose its session"
+
+
+def test_the_owners_generate_does_not_wait_behind_visitors(
+    public: tuple[str, FakeEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, engine = public
+    monkeypatch.setenv("PLAYGROUND_PROXIES", "127.0.0.1")
+    engine.scripts["fake"] = Script(hold_at=2)
+    with ThreadPoolExecutor(12) as pool:
+        visitors = [Visitor(url, {"X-Forwarded-For": f"{n}.{n}.{n}.{n}"}) for n in range(1, 11)]
+        told = [pool.submit(who.call, "generate", ["fake"], "Hi") for who in visitors]
+        try:
+            until = time.monotonic() + 30
+            while sum(one.done() for one in told) < 6:  # four run, and the others are refused at once
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            owner = Visitor(url, {"X-Playground-Token": TOKEN})
+            answer = pool.submit(owner.call, "generate", ["fake:nf4"], "Hi").result(20)
+            assert "panes" in str(answer) and sum(one.done() for one in told) == 6
+        finally:
+            engine.go.set()
+        assert sum("4 runs of visitors are going on" in str(one.result()) for one in told) == 6
 
 
 def test_results_of_visitors_have_a_quota(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -631,18 +659,20 @@ def test_runs_are_unlisted_and_open_by_their_link(home: Path, monkeypatch: pytes
     monkeypatch.setenv("PLAYGROUND_OWNER_TOKEN", TOKEN)
     with serving(FakeEngine(), host=EVERYWHERE, queue=FakeQueue()) as served:
         who = Visitor(f"http://127.0.0.1:{httpx.URL(served).port}")
-        assert run.id not in json.dumps(who.send("pg-evaluate-board", "look", {}))
-        assert "Only the owner" in str(who.call("runs")) and who.call("runs", run.id)[0]["id"] == run.id
-        assert who.send("pg-evaluate-run", "open", {"id": run.id})["verdict"]
+        lists = ("/api/evaluate/board", "/api/quantize/board", "/api/review/board", "/api/jobs", "/api/runs")
+        for path in lists:
+            assert run.id not in who.http.get(path).text, path
+        assert "available to the owner only" in str(who.call("runs")) and who.call("runs", run.id)[0]["id"] == run.id
+        assert who.http.get(f"/api/runs/{run.id}").status_code == 200
+        assert who.http.get(f"/run/{run.id}").status_code == 200
         who.log_in(TOKEN)
-        assert run.id in json.dumps(who.send("pg-evaluate-board", "look", {})) and who.call("runs")
+        assert run.id in who.http.get("/api/evaluate/board").text and who.call("runs")
 
 
 def test_patterns_of_layers_are_the_owners(public: tuple[str, FakeEngine]) -> None:
-    form = {"model": "fake", "method": "rtn", "scheme": "W4A16", "ignore": "re:(a+)+$"}
-    refused = Visitor(public[0]).send("pg-quantize-form", "estimate", form)
-    assert "Only the owner" in json.dumps(refused)
-    assert "Only the owner" in json.dumps(Visitor(public[0]).send("pg-quantize-form", "probe", form))
+    form = {"model": "fake", "method": "rtn", "scheme": "W4A16", "ignore": ["re:(a+)+$"]}
+    refused = httpx.post(f"{public[0]}/api/quantize/estimate", json=form)
+    assert refused.json()["error"]["code"] == "owner_only"
 
 
 def test_nothing_is_sent_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

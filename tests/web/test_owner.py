@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 
 from playground.errors import OwnerOnly
-from playground.web.owner import Owner, loopback
+from playground.web.owner import Logins, Owner, loopback
 
 HERE = Owner("127.0.0.1")
 
@@ -66,17 +66,21 @@ def test_whoever_sits_here_is_the_owner(asked: gr.Request) -> None:
 def test_everybody_else_is_told_why_not(asked: gr.Request | None, why: str) -> None:
     with pytest.raises(OwnerOnly, match=why) as refused:
         HERE.check(asked)
-    assert "command line" in refused.value.hint
+    assert refused.value.hint == "Open the page on the machine that serves it."
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.168.1.2", "gpu-box", "", "localhost.example"])  # noqa: S104
-def test_a_page_that_others_reach_has_no_owner(address: str) -> None:
-    with pytest.raises(OwnerOnly, match="where others reach it"):
+def test_a_page_that_others_reach_has_no_owner_and_says_nothing_of_its_address(address: str) -> None:
+    with pytest.raises(OwnerOnly) as refused:
         Owner(address).check(request())
+    assert (refused.value.message, refused.value.hint) == ("This is available to the owner only.", "")
+    with pytest.raises(OwnerOnly) as refused:
+        Owner(address, logins=Logins("token")).check(request())
+    assert refused.value.hint == "Log in as the owner."
 
 
 def test_a_share_link_is_for_anyone() -> None:
-    with pytest.raises(OwnerOnly, match="share link"):
+    with pytest.raises(OwnerOnly, match="available to the owner only"):
         Owner("127.0.0.1", shared=True).check(request())
 
 
