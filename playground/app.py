@@ -1,6 +1,6 @@
-"""Build the page over an engine and a queue of jobs, and serve it.
+"""Build the server over an engine and a queue of jobs, and serve it: the page, its JSON API, and the named functions.
 
-Also here: the line about the machine, the health route, the endpoint `/jobs` for gradio_client and plain HTTP, and the
+Also here: the line about the machine, the health route, the function `/jobs` for gradio_client and plain HTTP, and the
 responses of MCP tools as JSON, because gradio 6.31 sends Python's `str` of a response, which no client can parse.
 """
 
@@ -12,44 +12,43 @@ import signal
 import socket
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
+from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from playground import machine
 from playground.compare import api as compare_api
-from playground.compare import page as compare_page
+from playground.compare.choose import Compare
 from playground.compare.endpoints import Endpoints
-from playground.compare.page import Compare
 from playground.compare.session import Sessions
 from playground.engines.base import Engine
 from playground.errors import PlaygroundError
 from playground.evaluate import api as evaluate_api
 from playground.evaluate import board
-from playground.evaluate import page as evaluate_page
-from playground.evaluate.page import Evaluate
 from playground.jobs import room
+from playground.push import api as push_api
+from playground.push.pushes import Pushes
 from playground.quantize import api as quantize_api
-from playground.quantize import files
-from playground.quantize import page as quantize_page
-from playground.quantize.page import Quantize
-from playground.review import page as review_page
+from playground.review import api as review_api
 from playground.review import routes as review_routes
-from playground.review.page import Reviews
-from playground.runs import listing
+from playground.runs import api as runs_api
 from playground.runs import routes as runs_routes
-from playground.runs.listing import Runs
 from playground.settings import settings
-from playground.speed import page
-from playground.speed.page import Speed
-from playground.speed.session import SpeedTabs
+from playground.spec import Spec
+from playground.speed import api as speed_api
+from playground.speed.session import Measurements
+from playground.store.jobs import ahead
 from playground.store.schema import Job
-from playground.web import access, theme
+from playground.web import access, api, shell, stream
 from playground.web import gradio as gr
-from playground.web.jobs import Queue
+from playground.web.gate import PageToken
+from playground.web.jobs import Queue, View, job_card
 from playground.web.owner import Owner, Rules
 
 log = logging.getLogger(__name__)
@@ -57,29 +56,87 @@ MAX_EVENTS = 200  # waiting or running in gradio's queue; further ones are refus
 HEALTH_PATH = "/health"
 
 
-def build(engine: Engine, owner: Owner, queue: Queue) -> gr.Blocks:
-    """Return the page; starts no thread or process. `owner` decides who may change stored things."""
-    sessions, speeds, rules = Sessions(), SpeedTabs(), Rules(owner)
-    with gr.Blocks(title="Quantization Playground", analytics_enabled=False, fill_width=True) as demo:
-        tab = compare_page.layout()
-        theme.navigation(tab.device.parent)
-        access.add_login(tab.device.parent)
-        compare = Compare(tab, engine, sessions, lambda: device_line(engine), rules)
-        compare.wire(demo)
-        endpoints = Endpoints(tab.endpoints, owner)
-        endpoints.wire(demo, compare.refresh_choices, [tab.model, *(slot.variant for slot in tab.slots)])
-        quantize = Quantize(quantize_page.layout(), queue, rules, compare.show, compare.pane_outputs)
-        quantize.wire(demo)
-        Evaluate(evaluate_page.layout(), queue, rules).wire()
-        Speed(page.layout(), engine, speeds, rules).wire(demo)
-        Runs(listing.layout(), owner).wire()
-        Reviews(review_page.layout(), queue, owner).wire()
-        compare_api.endpoints(engine, rules)
-        quantize_api.endpoints(owner, queue)
-        add_jobs(owner, queue)
-        evaluate_api.endpoints(owner, queue)
-    demo.sessions, demo.speeds, demo.endpoints, demo.jobs, demo.quantize = sessions, speeds, endpoints, queue, quantize
-    return demo
+@dataclass(frozen=True)
+class Site:
+    """A server and what it closes when it ends. `app` has the routes; `blocks` exists once it is launched."""
+
+    app: gr.Server
+    sessions: Sessions
+    measurements: Measurements
+    endpoints: Endpoints
+    pushes: Pushes
+    jobs: Queue
+
+    @property
+    def blocks(self) -> gr.Blocks:
+        return self.app.get_blocks()
+
+    @property
+    def local_url(self) -> str:
+        return str(self.blocks.local_url)
+
+
+def build(engine: Engine, owner: Owner, queue: Queue, token: PageToken | None = None) -> Site:
+    """Return the server with all its routes; starts no thread or process.
+
+    owner  decides who may change things
+    token  what the page shows to the gate
+    """
+    sessions, measurements, pushes, rules = Sessions(), Measurements(), Pushes(), Rules(owner)
+    endpoints = Endpoints(owner)
+    compare = Compare(engine, sessions, lambda: device_line(engine), rules)
+    app = gr.Server(
+        title="Quantization Playground",
+        docs_url=None,
+        redoc_url=None,
+    )
+    access.sign_in(app)
+    api.install(app)
+    for routes in (
+        compare_api.router(compare, endpoints),
+        compare_api.script_router(engine, rules),
+        quantize_api.router(rules, queue, pushes),
+        push_api.router(owner, pushes),
+        evaluate_api.router(owner, rules, queue),
+        speed_api.router(engine, measurements, rules),
+        runs_api.router(owner),
+        jobs_router(owner, queue),
+        review_api.router(queue, owner),
+        stream.router(compare.find, lambda name, request: measurements.of(name, request, owner)),
+    ):
+        app.include_router(routes)
+    compare_api.endpoints(app, engine, rules)
+    quantize_api.endpoints(app, owner, queue)
+    add_jobs(app, owner, queue)
+    evaluate_api.endpoints(app, owner, queue)
+    serve(app, owner, engine, token or PageToken())
+    return Site(app, sessions, measurements, endpoints, pushes, queue)
+
+
+def serve(app: gr.Server, owner: Owner, engine: Engine, token: PageToken) -> None:
+    """Add the page, its files and the routes that are no part of the API."""
+
+    def page(request: Request) -> Response:
+        if run_id := request.query_params.get("run", ""):  # links of earlier versions
+            other = request.query_params.get("with", "")
+            return RedirectResponse(
+                f"run/{quote(run_id, safe='')}" + (f"?with={quote(other, safe='')}" if other else "")
+            )
+        return shell.document(request)
+
+    def run(request: Request) -> Response:
+        return runs_routes.document(request.path_params["run_id"], request, owner)
+
+    app.router.routes[:0] = [
+        Route("/", page, methods=["GET"]),
+        Route("/run/{run_id}", run, methods=["GET"]),
+        Route(HEALTH_PATH, health, methods=["GET"]),
+    ]
+
+    access.serve(app, owner, token, lambda: device_line(engine))
+    runs_routes.serve_files(app, owner)
+    review_routes.serve(app)
+    shell.serve(app)
 
 
 def launch(
@@ -90,10 +147,10 @@ def launch(
     block: bool = True,
     queue: Queue | None = None,
     mcp: bool | None = None,
-) -> gr.Blocks:
+) -> Site:
     """Serve the page until interrupted (`block=False` returns at once); the engine and the queue close with it.
 
-    mcp  whether the documented endpoints are MCP tools too; None: as PLAYGROUND_MCP says
+    mcp  whether the named functions are MCP tools too; None: as PLAYGROUND_MCP says
     """
     config = settings()
     address = host or config.host
@@ -106,10 +163,9 @@ def launch(
         from playground.jobs.queue import JobQueue
 
         queue = JobQueue(before_start=room.before_start(engine))
-    demo = build(engine, owner, queue)
+    site = build(engine, owner, queue, guard.page)
     stop = _stop_event() if block else None  # before the page answers: a signal may come at once
-    demo.queue(default_concurrency_limit=8, api_open=False, max_size=MAX_EVENTS)
-    demo.launch(
+    site.app.launch(
         server_name=address,
         server_port=(port if port is not None else config.port) or _free_port(address),
         share=share,
@@ -122,27 +178,21 @@ def launch(
         max_file_size="1kb",
         show_error=False,
         mcp_server=config.mcp if mcp is None else mcp,
-        app_kwargs=guard.options,
-        **theme.options(),
+        app_kwargs={"lifespan": guard.lifespan},
     )
-    guard.opened(demo)
-    files.serve(demo.app, owner)
-    runs_routes.serve_files(demo.app, owner)
-    runs_routes.serve(demo.app, owner)
-    serve(demo.app)
-    if demo.mcp_server_obj is not None:
-        as_json(demo.mcp_server_obj)
-    if demo.mcp_error:
-        log.warning("There are no MCP tools: %s", demo.mcp_error)
-    review_routes.serve(demo.app)
+    guard.opened(site.blocks)
+    if site.blocks.mcp_server_obj is not None:
+        as_json(site.blocks.mcp_server_obj)
+    if site.blocks.mcp_error:
+        log.warning("There are no MCP tools: %s", site.blocks.mcp_error)
     if config.prewarm:
         threading.Thread(target=_prewarm, args=(engine,), name="prewarm", daemon=True).start()
     if stop is not None:
         try:
             stop.wait()
         finally:
-            close(demo, engine)
-    return demo
+            close(site, engine)
+    return site
 
 
 def _free_port(address: str) -> int:
@@ -164,14 +214,14 @@ def _stop_event() -> threading.Event:
     return stop
 
 
-def close(demo: gr.Blocks, engine: Engine) -> None:
+def close(site: Site, engine: Engine) -> None:
     """End every run, the server, the queue and the engine."""
-    demo.sessions.close_all()
-    demo.speeds.close_all()
-    demo.endpoints.close_all()
-    demo.quantize.close()
-    demo.close()
-    demo.jobs.close()
+    site.sessions.close_all()
+    site.measurements.close_all()
+    site.endpoints.close_all()
+    site.pushes.close()
+    site.blocks.close()
+    site.jobs.close()
     engine.close()
 
 
@@ -216,11 +266,6 @@ async def health(_request: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
 
-def serve(app: Any) -> None:
-    """Add the health route before gradio's routes."""
-    app.router.routes.insert(0, Route(HEALTH_PATH, health, methods=["GET"]))
-
-
 # MCP.
 
 
@@ -239,8 +284,49 @@ def as_json(server: Any) -> None:
 # The documented endpoints.
 
 
-def add_jobs(owner: Owner, queue: Queue) -> None:
-    """Add `/jobs` to the current Blocks."""
+class JobId(Spec):
+    id: str
+
+
+def jobs_router(owner: Owner, queue: Queue) -> APIRouter:
+    """Return the routes of `/api/jobs`: the list, and what can be done with one job of any kind. For the owner."""
+    routes = APIRouter(prefix="/api/jobs", tags=["jobs"])
+
+    @routes.get("")
+    def jobs(request: Request) -> list[dict[str, Any]]:
+        """All jobs, the newest first; one row per job as in the function `/jobs`."""
+        owner.check(request)
+        return [_job(job) for job in queue.list()]
+
+    @routes.get("/{job_id}")
+    def job(job_id: str, request: Request) -> dict[str, Any]:
+        """One job: its row as in the list, and as `card` its stage, the time left, notes, and its place in the line."""
+        owner.check(request)
+        found, view = queue.get(job_id), View()
+        view.take(*queue.events(job_id))
+        error = found.failure
+        log_tail = (error.log_tail or queue.log(job_id)) if error else None
+        before = ahead(found, (other for other in queue.list() if not other.over))
+        return _job(found) | {"card": job_card(found, view, before, {"title": found.title}, log_tail)}
+
+    @routes.post("/cancel")
+    def cancel(job: JobId, request: Request) -> dict[str, Any]:
+        """Stop a job, or take it out of the queue. What it wrote so far is removed, unless its kind keeps it."""
+        owner.check(request)
+        queue.cancel(job.id)
+        return {"id": job.id}
+
+    @routes.post("/again")
+    def again(job: JobId, request: Request) -> dict[str, Any]:
+        """Submit a job that has ended once more; returns the id of the new job."""
+        owner.check(request)
+        return {"id": queue.again(job.id)}
+
+    return routes
+
+
+def add_jobs(app: gr.Server, owner: Owner, queue: Queue) -> None:
+    """Add the function `/jobs`."""
 
     def jobs(request: gr.Request) -> list[dict[str, Any]]:
         """All jobs, the newest first. For the owner, because they name the runs that they left.
@@ -255,7 +341,7 @@ def add_jobs(owner: Owner, queue: Queue) -> None:
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    gr.api(jobs, api_name="jobs")
+    app.api(jobs, name="jobs")
 
 
 def _job(job: Job) -> dict[str, Any]:

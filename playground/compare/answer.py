@@ -6,6 +6,7 @@ from the engine, unrounded, so that every metric can be computed again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -47,6 +48,7 @@ class Answer:
     label       display name; the variant's own label unless set
     source      the chat, or the text to continue, that the prompt was rendered from
     forced      the reference's answer forced through this variant; None where that was not tried
+    measured_at when its prompt was accepted, in seconds since the epoch; None in runs of earlier versions
     """
 
     variant_id: str
@@ -63,6 +65,7 @@ class Answer:
     finish: Finish | None = None
     error: PlaygroundError | None = None
     forced: ForcedAnswer | None = None
+    measured_at: float | None = None
 
     def __post_init__(self) -> None:
         self.address = self.address or self.variant_id
@@ -75,7 +78,7 @@ class Answer:
             case Loaded():
                 self.loaded, self.engine = item, item.engine
             case Prompt():
-                self.prompt = item
+                self.prompt, self.measured_at = item, time.time()
             case Progress():
                 self.progress = item
             case Token():
@@ -172,6 +175,7 @@ class Answer:
             "label": self.label or self.address,
             "loaded": self.loaded.as_dict() if self.loaded else None,
             "tokens": TOKENS.dump_python(self.tokens, mode="json"),
+            "measured_at": self.measured_at,
         }
 
     def prompt_row(self) -> dict[str, Any]:
@@ -202,6 +206,7 @@ class Answer:
             tokens=tokens,
             error=from_wire({"error": dict(error)}) if error else None,
             finish=_finish(row, reason, tokens) if reason and not error else None,
+            measured_at=row.get("measured_at"),
         )
 
 

@@ -1,22 +1,46 @@
-"""The documented endpoints `/models` and `/generate`, for gradio_client, plain HTTP and MCP."""
+"""The documented endpoints `/models` and `/generate`, and the routes that the page calls."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
+from fastapi import APIRouter
+from starlette.requests import Request
+
 from playground import models as catalog
-from playground.compare.run import generate as run
-from playground.compare.spec import GenerateSpec
+from playground.compare.choose import Compare
+from playground.compare.endpoints import Endpoints
+from playground.compare.run import generate as run_all
+from playground.compare.session import Session
+from playground.compare.spec import (
+    AgainSpec,
+    ChooseSpec,
+    EngineSpec,
+    GenerateSpec,
+    LeaveSpec,
+    ModelSpec,
+    OpenSpec,
+    RunSpec,
+    SessionSpec,
+    SlotSpec,
+    StopSpec,
+    UseSpec,
+)
 from playground.engines.base import Engine
-from playground.errors import PlaygroundError
+from playground.errors import InvalidRequest, PlaygroundError
 from playground.store import runs
 from playground.store.schema import Run
 from playground.web import gradio as gr
 from playground.web.owner import Rules
+from playground.web.visitor import Asked
+
+log = logging.getLogger(__name__)
 
 
-def endpoints(engine: Engine, rules: Rules) -> None:
-    """Add both to the current Blocks."""
+def endpoints(app: gr.Server, engine: Engine, rules: Rules) -> None:
+    """Add both to the server."""
 
     def models(request: gr.Request, model: str = "") -> list[dict[str, Any]]:
         """Variants of a model, the reference first.
@@ -29,9 +53,7 @@ def endpoints(engine: Engine, rules: Rules) -> None:
             where files lie on the server is its own business (and gradio_client would try to download it).
         """
         try:
-            wanted = model or rules.opens_with(request)
-            rules.check_model(request, wanted)
-            return [variant.as_row() | {"path": None} for variant in catalog.variants(wanted)]
+            return variants_of(model, request, rules)
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -70,7 +92,7 @@ def endpoints(engine: Engine, rules: Rules) -> None:
 
         Returns:
             {"prompt_ids": [...], "panes": [...], "run"} with one entry per variant, in order; a failed one carries
-            "error". "run" is the id of the stored run, whose link is /?run=ID; null where it could not be stored.
+            "error". "run" is the id of the stored run, whose link is /run/ID; null where it could not be stored.
             With divergence, every entry but the first has "divergence": {"kld_mean" in nats, "top1_agreement",
             "tokens"}, of this prompt only; where it could not be measured these are null, and "reason" says why.
         """
@@ -94,19 +116,152 @@ def endpoints(engine: Engine, rules: Rules) -> None:
                     "divergence": divergence,
                 }
             )
-            rules.begin(request, spec.variants, spec.sampling.max_tokens, len(spec.prompt) + len(spec.system))
-            with rules.running(request) as refused:
-                if refused is not None:
-                    raise refused
-                made = run(engine, spec)
-
-                def build() -> Run | None:
-                    rules.check_room(request)
-                    return made.run()
-
-                return made.as_json() | {"run": runs.keep(build).id or None}
+            return generated(spec, request, engine, rules)
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    gr.api(models, api_name="models")
-    gr.api(generate, api_name="generate", concurrency_limit=4)
+    app.api(models, name="models")
+    # No limit of gradio's, which is one queue for all: `Rules` refuse visitors, and the owner never waits behind them.
+    app.api(generate, name="generate", concurrency_limit=None)
+
+
+def variants_of(model: str, request: Asked, rules: Rules) -> list[dict[str, Any]]:
+    """Return a row for each variant of a model, "" for the one that the page opens with. Raises PlaygroundError."""
+    wanted = model or rules.opens_with(request)
+    rules.check_model(request, wanted)
+    return [variant.as_row() | {"path": None} for variant in catalog.variants(wanted)]
+
+
+def generated(spec: GenerateSpec, request: Asked, engine: Engine, rules: Rules) -> dict[str, Any]:
+    """Generate, store the run, and return the documented JSON. Raises PlaygroundError."""
+    rules.begin(request, spec.variants, spec.sampling.max_tokens, len(spec.prompt) + len(spec.system))
+    with rules.running(request) as refused:
+        if refused is not None:
+            raise refused
+        made = run_all(engine, spec)
+
+        def build() -> Run | None:
+            rules.check_room(request)
+            return made.run()
+
+        return made.as_json() | {"run": runs.keep(build).id or None}
+
+
+# What scripts and the page ask (docs/api.md).
+
+
+def script_router(engine: Engine, rules: Rules) -> APIRouter:
+    """Return the routes that do the same as the functions."""
+    routes = APIRouter(prefix="/api", tags=["generate"])
+
+    @routes.get("/models")
+    def models(request: Request, model: str = "", every: bool = False) -> list[dict[str, Any]]:
+        """Variants of a model, the reference first; with `every`, of each model that the caller is offered."""
+        if not every:
+            return variants_of(model, request, rules)
+        rows = []
+        for name in rules.models(request):
+            try:
+                rows += variants_of(name, request, rules)
+            except PlaygroundError as error:  # one that cannot be opened must not hide the others
+                log.info("%s is left out: %s", name, error)
+        return rows
+
+    @routes.post("/generate")
+    def generate(spec: GenerateSpec, request: Request) -> dict[str, Any]:
+        """One prompt through several variants at once, with every token's time."""
+        return generated(spec, request, engine, rules)
+
+    return routes
+
+
+def router(compare: Compare, panel: Endpoints) -> APIRouter:
+    """The routes of the page."""
+    routes = APIRouter()
+
+    def changed(act: Callable[[Session], object], id: str, request: Request) -> dict[str, Any]:
+        """Call `act` with the session of whoever asks, and return the state."""
+        session = compare.find(id, request)
+        act(session)
+        return compare.state(session, request)
+
+    @routes.post("/api/compare/open")
+    def open_(spec: OpenSpec, request: Request) -> dict[str, Any]:
+        """Take a session up again; open one if the id is empty, unknown or another's."""
+        return compare.open(spec.session, request)
+
+    @routes.get("/api/compare/state")
+    def state(session: str, request: Request) -> dict[str, Any]:
+        """The state of a session, as every other route returns it."""
+        return compare.state(compare.find(session, request), request)
+
+    @routes.post("/api/compare/model")
+    def model(spec: ModelSpec, request: Request) -> dict[str, Any]:
+        """Show a model with its first variants, or a variant beside its reference."""
+        return changed(lambda session: compare.show(session, spec.model, request), spec.session, request)
+
+    @routes.post("/api/compare/choose")
+    def choose(spec: ChooseSpec, request: Request) -> dict[str, Any]:
+        """Show another variant in a pane: an id, a label or a path, with or without an engine."""
+        return changed(lambda session: compare.choose(session, spec.slot, spec.variant, request), spec.session, request)
+
+    @routes.post("/api/compare/engine")
+    def engine(spec: EngineSpec, request: Request) -> dict[str, Any]:
+        """Run a pane's variant on another engine."""
+        return changed(lambda session: compare.choose_engine(session, spec.slot, spec.engine), spec.session, request)
+
+    @routes.post("/api/compare/add")
+    def add(spec: SessionSpec, request: Request) -> dict[str, Any]:
+        """Show one pane more."""
+        return changed(compare.add, spec.session, request)
+
+    @routes.post("/api/compare/remove")
+    def remove(spec: SlotSpec, request: Request) -> dict[str, Any]:
+        """Show one pane less; the reference stays."""
+        return changed(lambda session: compare.remove(session, spec.slot), spec.session, request)
+
+    @routes.post("/api/compare/use")
+    def use(spec: UseSpec, request: Request) -> dict[str, Any]:
+        """Show a model of an endpoint, as the model or in a pane beside the reference."""
+        return changed(lambda session: compare.use(session, spec.model, spec.where, request), spec.session, request)
+
+    @routes.post("/api/compare/clear")
+    def clear(spec: SessionSpec, request: Request) -> dict[str, Any]:
+        """Stop, and empty every pane."""
+        return changed(Session.clear, spec.session, request)
+
+    @routes.post("/api/compare/run")
+    def run(spec: RunSpec, request: Request) -> dict[str, Any]:
+        """Ask one prompt in every pane. Read the answers from the stream."""
+        return changed(lambda session: compare.run(session, spec, request), spec.session, request)
+
+    @routes.post("/api/compare/again")
+    def again(spec: AgainSpec, request: Request) -> dict[str, Any]:
+        """Ask the last prompt again in one pane, or there the prompt of another pane's turn."""
+        return changed(lambda session: compare.again(session, spec, request), spec.session, request)
+
+    @routes.post("/api/compare/measure")
+    def measure(spec: SessionSpec, request: Request) -> dict[str, Any]:
+        """Measure the divergence that was left open."""
+        return changed(lambda session: compare.measure(session, request), spec.session, request)
+
+    @routes.post("/api/compare/stop")
+    def stop(spec: StopSpec, request: Request) -> dict[str, Any]:
+        """End one pane, or without a slot everything."""
+        return changed(lambda session: session.stop(spec.slot), spec.session, request)
+
+    @routes.post("/api/compare/leave")
+    def leave(spec: LeaveSpec, request: Request) -> dict[str, Any]:
+        """A page closes: what runs ends within 2 s unless a page reads on."""
+        return changed(lambda session: session.readers.leave(spec.page), spec.session, request)
+
+    @routes.get("/api/compare/token")
+    def token(session: str, turn: str, index: int, request: Request) -> dict[str, Any]:
+        """The alternatives of one token, and the reference's at the same position."""
+        found = compare.find(session, request).token(turn, index)
+        if found is None:
+            raise InvalidRequest("There is no such token.", hint="The pane shows another answer by now.")
+        return found
+
+    routes.include_router(panel.router())
+    return routes

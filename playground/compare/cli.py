@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,13 +17,19 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from playground import client
 from playground import console as terminal
 from playground.compare.answer import Answer
 from playground.compare.outcome import outcomes
 from playground.compare.run import Event
 from playground.console import AsJson, Variants, err, out, print_json, print_kept
 from playground.core import Progress, Sampling
+from playground.errors import StoreUnavailable, from_wire
 from playground.models import endpoints
+
+if TYPE_CHECKING:
+    from playground.compare.spec import GenerateSpec
+    from playground.store.runs import Kept
 
 HEIGHT = 18
 app = typer.Typer(help="Add, list, test and remove OpenAI-compatible endpoints.", no_args_is_help=True)
@@ -36,9 +42,9 @@ class SideBySide:
     Without a terminal the finished texts are printed once; with `--json` (`console` writes to standard error) nothing.
     """
 
-    def __init__(self, variants: Sequence[str], console: Console) -> None:
+    def __init__(self, panes: Sequence[Answer], console: Console) -> None:
         self._console = console
-        self._panes = [Answer(name) for name in variants]
+        self._panes = panes
         self._measuring = ""
         self._live = Live(console=console, refresh_per_second=12, get_renderable=self._draw, transient=False)
 
@@ -201,6 +207,7 @@ def generate(
     ] = False,
     save: Annotated[bool, typer.Option(help="Keep it as a run, with a link (`runs show`).")] = True,
     as_json: AsJson = False,
+    at: client.Ask = None,
 ) -> None:
     """Stream one prompt through several variants, side by side."""
     from playground.compare.run import generate as generate_all
@@ -225,22 +232,50 @@ def generate(
         at_once=at_once,
         divergence=divergence,
     )
-    with terminal.open_engines() as engine:
-        # With --json the panes are drawn on standard error, and only on a terminal.
-        with SideBySide(variants, err if as_json else out) as view:
+    # With --json the panes are drawn on standard error, and only on a terminal.
+    console = err if as_json else out
+    if server := client.asked(at, no_save=not save):
+        with server:
+            client.named(*variants)
+            output, answers, kept = _ask(server, spec, console)
+    else:
+        panes = [Answer(name) for name in variants]
+        with terminal.open_engines() as engine, SideBySide(panes, console) as view:
             result = generate_all(engine, spec, view.on_event, view.on_measuring)
-        output = result.as_json()
+        output, answers = result.as_json(), result.answers
         kept = keep(result.run) if save else Kept()
-        if as_json:
-            print_json(output | ({"run": kept.id or None} if save else {}))
-        else:
-            reference = result.answers[0].label
-            for answer in result.answers:
-                if answer.forced:
-                    out.print(Text(f"{answer.variant_id}: {answer.forced.sentence(reference)}"), highlight=False)
+        output |= {"run": kept.id or None} if save else {}
+    if as_json:
+        print_json(output)
+    else:
+        for answer in answers:
+            if answer.forced:
+                out.print(Text(f"{answer.variant_id}: {answer.forced.sentence(answers[0].label)}"), highlight=False)
     print_kept(kept)
     failed = [pane for pane in output["panes"] if "error" in pane]
     for pane in failed if as_json else ():
         err.print(escape(f"{pane['variant']}: {pane['error']['message']} {pane['error']['hint']}"), highlight=False)
     if failed:
         raise typer.Exit(1)
+
+
+def _ask(server: client.Server, spec: GenerateSpec, console: Console) -> tuple[dict[str, Any], Sequence[Answer], Kept]:
+    """Return what the server generated: its JSON, the answers, which are shown too, and the run.
+
+    The answers are read from the stored run, because the JSON has no text of single tokens. Where the server could not
+    store it, only texts and errors are shown.
+    """
+    from playground.compare.stored import Compared
+    from playground.store.runs import Kept
+
+    with err.status("Waiting for the answers …"):
+        output = server.post("/api/generate", spec.model_dump(mode="json"))
+    if not output["run"]:
+        for pane in output["panes"]:
+            console.print(Text(pane["variant"], "bold"), highlight=False)
+            console.print(Text(pane["text"] or str(from_wire(pane))), highlight=False)
+        return output, (), Kept(error=StoreUnavailable("This result is not saved.", hint="See the log of the server."))
+    answers = Compared.from_row(server.run(output["run"]).as_row(result=True)).answers
+    with SideBySide(answers, console):
+        pass
+    return output, answers, Kept(output["run"])

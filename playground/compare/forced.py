@@ -26,17 +26,17 @@ def loaded_as(answer: Answer) -> str:
 def blocked(reference: Answer, other: Answer) -> str:
     """Why the reference's text cannot be forced through the variant of `other`, in one sentence; "" when it can."""
     if not reference.tokens or reference.prompt is None or reference.loaded is None:
-        return "The reference wrote nothing that could be forced through it."
+        return "The reference has no tokens that could be forced through it."
     if other.loaded is None:
         return "It was not loaded."
     if reason := base.no_distribution(reference.loaded.engine):
-        return f"The reference runs elsewhere: {reason}"
+        return f"Not with this reference: {reason}"
     if reason := base.no_distribution(other.loaded.engine):
         return reason
     if reference.loaded.tokenizer_hash != other.loaded.tokenizer_hash:
-        return "Its tokenizer is another one than the reference's: the same ids mean different texts."
+        return "Its tokenizer differs from the reference’s: the same ids stand for different texts."
     if not reference.prompt.ids or UNKNOWN_ID in reference.token_ids:
-        return "The engine of the reference does not tell which tokens it wrote."
+        return "The engine of the reference does not report which tokens it wrote."
     return ""
 
 

@@ -13,7 +13,7 @@ from playground.engines import base
 from playground.metrics.timing import speed_ratio_interval
 
 MIN_GAPS = 16  # for a speed ratio: a mean of a dozen steps moves by tens of percent
-OTHER_SETTINGS = "made with other settings than the reference"
+OTHER_SETTINGS = "its settings differ from the reference’s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +26,22 @@ class Divergence:
 
     def sentence(self, label: str, reference_label: str = "the reference") -> str:
         """Each side's token at this position and, where the engine reports probabilities, the margin between them."""
-        reference = _wanted(self.reference, reference_label)
-        other = _wanted(self.other, label)
-        return f"Token {self.index + 1}: {reference}, {other}{self._margin(label)}."
+        reference = _chose(self.reference, reference_label)
+        other = _chose(self.other, label)
+        return f"Token {self.index + 1}: {reference}; {other}{self._margin()}."
 
-    def _margin(self, label: str) -> str:
+    def _margin(self) -> str:
         """How far behind the reference's token was in the variant: a near tie says little."""
         token, reference = self.other, self.reference
         if token is None or reference is None or token.logprob is None or not token.top:
             return ""
         logprob = next((entry.logprob for entry in token.top if entry.id == reference.id), None)
         if logprob is None:
-            return f"; {quoted(reference)} is not among its first {len(token.top)}"
+            return f"; {quoted(reference)} is not among its top {len(token.top)}"
         points = 100 * (exp(token.logprob) - exp(logprob))
         if points < 0:  # it was sampled, not the most probable
-            return f", though it finds {quoted(reference)} {_points(-points)} more probable"
-        return f": margin {_points(points)} in {label}"
+            return f", though {quoted(reference)} was {_points(-points)} more probable"
+        return f", {_points(points)} ahead of {quoted(reference)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +108,12 @@ def quoted(token: Token) -> str:
     return f"“{text or '␣' * len(token.piece)}”"
 
 
-def _wanted(token: Token | None, label: str) -> str:
+def _chose(token: Token | None, label: str) -> str:
     if token is None:
-        return f"{label} had ended"
-    share = "" if token.logprob is None else f" {exp(token.logprob):.0%}"
+        return f"{label} had finished"
+    share = "" if token.logprob is None else f" ({exp(token.logprob):.0%})"
     most_probable = not token.top or token.top[0].id == token.id
-    return f"{label} {'wanted' if most_probable else 'drew'} {quoted(token)}{share}"
+    return f"{label} {'chose' if most_probable else 'wrote'} {quoted(token)}{share}"
 
 
 def _points(points: float) -> str:
@@ -214,22 +214,22 @@ def outcome(reference: Answer, answer: Answer) -> Outcome:
     if not same_engine:
         caveats.append("different engines")
     if answer.trace().clock != reference.trace().clock:
-        caveats.append("one is timed by its engine, the other at arrival here")
+        caveats.append("one is timed by its engine, the other on arrival")
     if reference.contended or answer.contended:
-        caveats.append("contended: they ran at once and slowed each other")
+        caveats.append("contended: they ran at the same time and slowed each other")
     if not (_clean(reference) and _clean(answer)):
         caveats.append("a pane was stopped or failed")
     if not same_tokenizer:
-        caveats.append("different tokenizers: the texts may be compared, tokens may not")
+        caveats.append("different tokenizers: compare the texts, not the tokens")
     elif not same_prompt:
-        caveats.append("the panes' histories differ, so their prompts do")
+        caveats.append("the conversations differ, so the prompts are not the same")
     if answer.sampling != reference.sampling:
         caveats.append(OTHER_SETTINGS)
 
     if not same_prompt:
         detail = ""
     elif split:
-        detail = f"The texts part at token {split.index + 1}."
+        detail = f"The answers diverge at token {split.index + 1}."
     else:
         detail = f"All {min(len(reference.tokens), len(answer.tokens))} tokens are the same."
     slower = ratio is not None and interval is not None and interval[1] < 1
@@ -252,5 +252,5 @@ def outcome(reference: Answer, answer: Answer) -> Outcome:
 def explain_slower(answer: Answer) -> str:
     """Why a smaller variant is slower here: the kernel that the engine reports for its loaded modules."""
     if not answer.loaded or not answer.loaded.kernel:
-        return "The engine does not say which kernel it uses."
+        return "The engine does not report which kernel it uses."
     return f"Why: {answer.loaded.kernel}"

@@ -41,7 +41,7 @@ COLUMNS = (
     *("tpot_s", "decode_tok_s", "e2e_s", "peak_memory_bytes", "kld_mean", "top1_agreement", "text", "error"),
 )
 NUMBER_OF = ("verdict",)
-ENDINGS = {"stop": "stopped by itself", "length": "reached its length limit", "abort": "was stopped", "error": "failed"}
+ENDINGS = {"stop": "finished", "length": "reached the token limit", "abort": "was stopped", "error": "failed"}
 
 
 def parts(run: Run) -> tuple[Part, ...]:
@@ -255,7 +255,7 @@ def _conditions(run: Run, panes: Sequence[Answered]) -> tuple[tuple[str, str], .
         ("Sampling", str(panes[0].sampling) if panes and run.settings.get("sampling") else ""),
         ("Prompt", prompts.get(template, "")),
         ("Turns", "all at once, so times are contended" if run.settings.get("at_once") else "one after the other"),
-        ("Kernels", "; ".join(kernels)),
+        ("Kernels", formatting.sentences(kernels)),
     ]
     return tuple((name, value) for name, value in pairs if value)
 

@@ -113,6 +113,11 @@ class Comparison:
         self._group = uuid.uuid4().hex
         self._request_ids = [f"cmp-{uuid.uuid4().hex}" for _ in panes]
 
+    @property
+    def stopped(self) -> bool:
+        """Whether every pane was stopped."""
+        return all(event.is_set() for event in self._stopped)
+
     def stop(self, pane: int | None = None) -> None:
         """End one pane, or all of them. Safe to call from another thread, at any time, more than once."""
         for index in range(len(self._panes)) if pane is None else (pane,):

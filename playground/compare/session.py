@@ -1,76 +1,98 @@
-"""The server's state of one browser tab: its panes, their conversations, and the comparison that runs.
+"""The server's state of one conversation: its panes, the comparison that runs, and the rows that pages read.
 
-After a comparison the reference's answer is forced through the tab's other variants. The next run ends that
+A comparison belongs to its session and not to a request: it goes on while a page reloads, and ends 15 s after nobody
+reads any more. After it the reference's answer is forced through the session's other variants. The next run ends that
 measurement, and what was measured by then stays. The panes are then stored as a run.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from playground.compare import encode, outcome
 from playground.compare.answer import Answer, ForcedAnswer
 from playground.compare.forced import ForcedComparison, blocked
 from playground.compare.outcome import diverges_at, shared_tokens
 from playground.compare.run import Comparison
+from playground.compare.spec import AskSpec
 from playground.compare.stored import Compared
-from playground.compare.turns import Ask, Pane, Turn
-from playground.core import Variant
+from playground.compare.turns import Pane, Turn
+from playground.core import Finish, Variant
 from playground.engines import base
 from playground.engines.base import Engine
-from playground.errors import EngineError, PlaygroundError, TooMany
+from playground.errors import Cancelled, EngineError, PlaygroundError, TooMany, UnknownSession
 from playground.models.address import Address
 from playground.store import runs
 from playground.store.schema import Run
-from playground.web.values import inert
+from playground.web.stream import Clock, Readers, Rows
 
 log = logging.getLogger(__name__)
 
 MAX_PANES = 4
 MIN_PANES = 2
-UPDATES_PER_SECOND = 20
-HEARTBEAT_S = 0.5
+TAB = -1  # the slot of rows that are about the whole session
+TICK_S = 0.05
 MAX_SESSIONS = 500  # of the owner, and of all visitors
 MAX_VISITOR_SESSIONS = 100  # of one visitor; several people may come from one address
+IDLE_S, VISITOR_IDLE_S = 12 * 3600.0, 3600.0  # after which a session that nobody reads may be closed
 WORDS = {
-    "empty": "The verdict appears here: what the variant gains in size, memory and speed, and where the texts part.",
-    "running": "Running. The verdict follows when every pane is done.",
-    "none": "No verdict: it needs an answer of the reference and of at least one variant.",
+    "empty": "The verdict appears here: gains in size, memory and speed, and where the answers diverge.",
+    "running": "Running. The verdict appears once every pane is done.",
+    "none": "No verdict: it needs an answer from the reference and from at least one variant.",
 }
-MEASURES_PER_SECOND = 10
-OTHER_PROMPT = "It answered another prompt than the reference."
+OTHER_PROMPT = "It answered a different prompt from the reference’s."
 RUN_STOPPED = "The run was stopped, so the divergence was not measured."
 STOPPED = "It was stopped."
-FAILED = "Measuring ended unexpectedly. Details are in the log."
+FAILED = "The measurement ended unexpectedly. Details are in the log."
+
+# Called with the number of runs that must end first and about how many seconds that takes, None where nothing is known.
+# Returns whether to wait on.
+Wait = Callable[[int, float | None], bool]
+# Lets a run begin once there is room; yields why it may not.
+Admission = Callable[[Wait], AbstractContextManager[PlaygroundError | None]]
+
+
+def admitted(_: Wait) -> AbstractContextManager[PlaygroundError | None]:
+    """Let a run begin at once, as the owner's."""
+    return nullcontext()
 
 
 class Session:
-    """One browser tab. `lock` guards what the comparison's thread and the event handlers share.
+    """One conversation. `lock` guards what the comparison's thread and the requests share.
 
     opener  the key of the visitor who opened it (`web.owner.Rules.visitor`); None: the owner
+    room    raises where a visitor's run may not be stored
     """
 
-    def __init__(self, opener: str | None = None) -> None:
-        self.opener = opener
+    def __init__(self, id: str = "", opener: str | None = None, clock: Clock = time.monotonic) -> None:
+        self.id, self.opener = id, opener
         self.lock = threading.RLock()
-        self.panes = [Pane() for _ in range(MAX_PANES)]
+        self.rows, self.readers = Rows(), Readers(clock)
+        self.panes = [Pane(slot, self.rows) for slot in range(MAX_PANES)]
         self.shown_slots = list(range(MIN_PANES))
-        self.last: Ask | None = None
+        self.last: AskSpec | None = None
         self.model = ""
         self.choices: list[Variant] = []  # the model's variants, its reference first
+        self.room: Callable[[], None] = lambda: None
         self._comparison: Comparison | None = None
-        self._unwatched: Comparison | None = None  # begun; no caller iterates over its changes yet
         self._slots: list[int] = []
-        self._streams = 0  # of runs and measurements that a client receives
+        self._running: list[Turn] = []
         self._measuring: Measuring | None = None
-        self._unmeasured: list[tuple[Measuring, Snapshot]] = []  # begun; no caller iterates over its changes yet
+        self._abandoned = False  # nobody read what has ended or is ending
+        self._workers = 0
+        self._ticking = False
+        self._notice: PlaygroundError | None = None
         self._saved = Saved()
-        self.room: Callable[[], None] = lambda: None  # raises where a visitor's run may not be stored
 
     @property
     def origin(self) -> str:
@@ -78,26 +100,119 @@ class Session:
 
     @property
     def busy(self) -> bool:
+        """Whether answers are being written."""
         return self._comparison is not None
 
     @property
-    def followed(self) -> bool:
-        """Whether a client receives a run or a measurement. One that has only begun does not count."""
-        return self._streams > 0
+    def working(self) -> bool:
+        """Whether anything runs: answers, a measurement, or what stores them."""
+        return self._workers > 0
 
     @property
     def run_id(self) -> str:
         """The id of the stored run of what the panes show now; "" where that is not stored (yet)."""
         with self.lock:
-            snapshot = Snapshot.of([self.panes[slot] for slot in self.shown_slots])
-            return self._saved.id if self._saved.snapshot == snapshot else ""
+            return self._saved.id if self._saved.snapshot == self._snapshot() else ""
 
     @property
     def not_saved(self) -> PlaygroundError | None:
         """Why what the panes show could not be stored."""
         return self._saved.error
 
+    # ---- what is shown
+    def share_engine(self) -> None:
+        """Run panes without a chosen engine on the reference's, where it can run them."""
+        panes = [self.panes[slot] for slot in self.shown_slots]
+        chosen = [Address.parse(pane.variant).engine for pane in panes]
+        for pane, name in zip(panes, base.common([pane.facts for pane in panes], chosen), strict=True):
+            if name != pane.engine:
+                pane.run_on(name)
+
+    def clear(self) -> None:
+        """Stop, and empty every pane."""
+        with self.lock:
+            self.stop()
+            self.last = None
+            for pane in self.panes:
+                pane.clear()
+            self.notice(None)
+            self.show_verdict()
+
+    def drop_last(self, slot: int) -> None:
+        """Remove a pane's last turn, which is about to be generated again."""
+        with self.lock:
+            pane, first = self.panes[slot], self.shown_slots[0]
+            if not pane.turns:
+                return
+            pane.drop_last()
+            for other in self.shown_slots if slot == first else [first]:
+                if other != slot and self.panes[other].turns:
+                    self.panes[other].turns[-1].forget_split(slot)
+            for other in self.shown_slots if slot == first else ():
+                if self.panes[other].turns:
+                    self.panes[other].turns[-1].forget_forced()
+
+    def token(self, key: str, index: int) -> dict[str, Any] | None:
+        """The alternatives of one token of the turn `key`; None if there is none."""
+        with self.lock:
+            turn = self.turn(key)
+            return turn.token(index) if turn else None
+
+    def turn(self, key: str) -> Turn | None:
+        return next((turn for pane in self.panes for turn in pane.turns if turn.key == key), None)
+
+    def show_verdict(self, state: str = "none") -> None:
+        """Write the strip under the panes; `state` "running" while answers are written."""
+        self._tell("verdict", verdict(self, state))
+
+    def notice(self, error: PlaygroundError | None) -> None:
+        """Show what went wrong outside of the panes; None: nothing any more."""
+        if error is not self._notice:
+            self._notice = error
+            self._tell("notice", error and {"code": error.code, "message": error.message, "hint": error.hint})
+
+    def settle(self) -> None:
+        """Where nothing runs, end the rows with `idle`."""
+        with self.lock:
+            if not self.working and not self.rows.ends_with("idle"):
+                self._tell("idle")
+
+    def _tell(self, kind: str, *values: Any) -> None:
+        """A row about the session. Of each kind only the last one counts."""
+        self.rows.append([TAB, kind, *values], kind, restart=True)
+
+    # ---- running
+    def begin(self, engine: Engine, asks: Mapping[int, AskSpec], admission: Admission = admitted) -> bool:
+        """Start a turn in each of these slots. False while another run of this session is in progress."""
+        with self.lock:
+            if self.busy or not asks:
+                return False
+            if self._measuring:
+                self._measuring.stop()
+            requests = [self.panes[slot].request(ask) for slot, ask in asks.items()]
+            self._running = [
+                self.panes[slot].begin(ask, request.source)
+                for (slot, ask), request in zip(asks.items(), requests, strict=True)
+            ]
+            # All asks share their settings: it is one prompt in all panes, or one pane alone.
+            first = next(iter(asks.values()))
+            self._comparison = Comparison(engine, requests, first.sampling, first.at_once)
+            self._slots = list(asks)
+            self.notice(None)
+            self.show_verdict("running")
+            self._start(partial(self._run, engine, self._comparison, self._running, admission))
+            return True
+
+    def measure(self, engine: Engine) -> bool:
+        """Measure the divergence that was left open. False while a run is in progress."""
+        with self.lock:
+            if self.busy:
+                return False
+            self._start(partial(self._conclude, *self._next(engine, on_request=True)))
+            return True
+
     def stop(self, slot: int | None = None) -> None:
+        """End one pane, or everything. A measurement ends with either."""
         with self.lock:
             comparison, slots, measuring = self._comparison, self._slots, self._measuring
         if comparison and slot is None:
@@ -107,168 +222,132 @@ class Session:
         if measuring:
             measuring.stop()
 
-    def refuse(self, error: PlaygroundError) -> None:
-        """End the run that has begun before it reaches an engine; its panes show `error`."""
+    def tick(self) -> None:
+        """What happens by the clock while something runs: figures, marks, and the end of what nobody reads."""
         with self.lock:
-            if self._unwatched is None:
-                return
-            for slot in self._slots:
-                self.panes[slot].turns[-1].add(error)
-            self._comparison, self._unwatched, self._slots = None, None, []
+            for turn in self._running:
+                turn.flush()
+            self._mark_splits()
+            leave = self.readers.abandoned and not self._abandoned
+            self._abandoned = self._abandoned or leave
+        if leave:
+            self.stop()
 
-    def drop_last(self, slot: int) -> None:
-        """Remove a pane's last turn, which is about to be generated again."""
-        with self.lock:
-            if self.panes[slot].turns:
-                self._forget_splits(slot)
-                self.panes[slot].turns.pop()
-            for other in self.shown_slots if slot == self.shown_slots[0] else ():
-                if self.panes[other].turns:
-                    self.panes[other].turns[-1].forget_forced()
+    def _start(self, work: Callable[[], None]) -> None:
+        self._workers += 1
+        self._abandoned = False
+        self.rows.drop("idle")
+        self.readers.renew()
+        if not self._ticking:
+            self._ticking = True
+            threading.Thread(target=self._tick, name="session clock", daemon=True).start()
+        # A ZeroGPU Space charges the visitor found in the context.
+        threading.Thread(target=copy_context().run, args=(self._work, work), name="session", daemon=True).start()
 
-    def share_engine(self) -> None:
-        """Run panes without a chosen engine on the reference's, where it can run them."""
-        panes = [self.panes[slot] for slot in self.shown_slots]
-        chosen = [Address.parse(pane.variant).engine for pane in panes]
-        for pane, name in zip(panes, base.common([pane.facts for pane in panes], chosen), strict=True):
-            if name != pane.engine:
-                pane.run_on(name)
-
-    def begin(self, engine: Engine, asks: Mapping[int, Ask]) -> bool:
-        """Start a turn in each of these slots. False while another run of this tab is in progress."""
-        with self.lock:
-            if self.busy or not asks:
-                return False
-            if self._measuring:
-                self._measuring.stop()
-            requests = [self.panes[slot].request(ask) for slot, ask in asks.items()]
-            for (slot, ask), request in zip(asks.items(), requests, strict=True):
-                self._forget_splits(slot)
-                pane = self.panes[slot]
-                pane.turns.append(Turn(ask, pane.variant, pane.address, request.source))
-            self._slots = list(asks)
-            # All asks share their settings: it is one prompt in all panes, or one pane alone.
-            first = next(iter(asks.values()))
-            self._comparison = Comparison(engine, requests, first.sampling, first.at_once)
-            self._unwatched = self._comparison
-            return True
-
-    def _forget_splits(self, slot: int) -> None:
-        for other in self.shown_slots:
-            if self.panes[other].turns and (slot == self.shown_slots[0] or other == self.shown_slots[0]):
-                turn = self.panes[other].turns[-1]
-                turn.forget_split(slot if other == self.shown_slots[0] else self.shown_slots[0])
-
-    def measure(self, engine: Engine, on_request: bool = False) -> None:
-        """Prepare to force the reference's last answer through the variants; `run_measurements` does the work."""
-        with self.lock:
-            if self.busy:
-                return
-            if self._measuring:
-                self._measuring.stop()
-            panes = [(slot, self.panes[slot]) for slot in self.shown_slots]
-            self._measuring = Measuring(engine, self.lock, panes, on_request)
-            self._unmeasured.append((self._measuring, Snapshot.of([pane for _, pane in panes])))
-
-    def run_measurements(self) -> Iterator[set[int]]:
-        """Run the measurements that have begun, and yield the slots that changed; nothing where there is none.
-
-        Then stores the comparison, also where the client has closed the stream.
-        """
-        with self.lock:
-            measurings, self._unmeasured = self._unmeasured, []
-            self._streams += 1
+    def _work(self, work: Callable[[], None]) -> None:
         try:
-            for measuring, _ in measurings:
-                yield from measuring.changes()
+            work()
+        except Exception:
+            log.exception("a run of the page failed")
         finally:
-            for measuring, snapshot in measurings:
-                measuring.stop()
-                self._save(snapshot)
             with self.lock:
-                self._streams -= 1
+                self._workers -= 1
+                self.settle()
 
-    def _save(self, snapshot: Snapshot) -> None:
-        """Store the panes as a run, unless they already are one."""
-        with self.lock:
-            if snapshot == self._saved.snapshot and self._saved.id:
-                return
+    def _tick(self) -> None:
+        while True:
+            with self.lock:
+                if not self.working:
+                    self._ticking = False
+                    return
+            self.tick()
+            time.sleep(TICK_S)
 
-        def build() -> Run | None:
-            self.room()
-            return snapshot.run()
-
-        kept = runs.keep(build)
-        with self.lock:
-            self._saved = Saved(snapshot, kept.id, kept.error)
-
-    def changes(self) -> Iterator[set[int]]:
-        """Yield the slots that changed, at most twenty times a second, until the run ends. Closing it ends the run."""
-        with self.lock:
-            comparison, slots, self._unwatched = self._unwatched, self._slots, None
-            if comparison is None:
-                return
-            # The turns themselves: a cleared pane may have another last turn while this run winds down.
-            turns = {slot: self.panes[slot].turns[-1] for slot in slots}
-            self._streams += 1
-        changed: set[int] = set(slots)
-        condition, ended = threading.Condition(self.lock), threading.Event()
-
-        def pump() -> None:
-            try:
-                for event in comparison.events():
-                    with condition:
-                        turns[slots[event.pane]].add(event.item)
-                        changed.add(slots[event.pane])
-                        condition.notify()
-            except Exception:
-                log.exception("the comparison failed")
-                with condition:
-                    _fail_unfinished(turns.values())
-            finally:
-                with condition:
-                    ended.set()
-                    condition.notify()
-
-        threading.Thread(target=copy_context().run, args=(pump,), name="session", daemon=True).start()
+    def _run(self, engine: Engine, comparison: Comparison, turns: Sequence[Turn], admission: Admission) -> None:
+        """Receive one comparison to its end, then measure and store it."""
         try:
-            while not ended.is_set():
-                with condition:
-                    condition.wait_for(lambda: bool(changed) or ended.is_set(), HEARTBEAT_S)
-                    changed.update(self._mark_splits(set(slots)))
-                    for slot in changed & turns.keys():
-                        turns[slot].flush()
-                    batch = set(changed)
-                    changed.clear()
-                yield batch
-                ended.wait(1 / UPDATES_PER_SECOND)
+            with admission(partial(self._wait, comparison, turns)) as refused:
+                if refused is None:
+                    for event in comparison.events():
+                        with self.lock:
+                            turns[event.pane].add(event.item)
+                else:
+                    with self.lock:
+                        for turn in turns:
+                            turn.add(Finish("abort", 0, 0) if isinstance(refused, Cancelled) else refused)
+        except Exception:
+            log.exception("the comparison failed")
             with self.lock:
-                last = set(slots) | self._mark_splits(set(slots))
-            yield last
-        finally:
-            comparison.stop()
-            with self.lock:
-                self._streams -= 1
-                if self._comparison is comparison:
-                    self._comparison, self._slots = None, []
+                _fail_unfinished(turns)
+        with self.lock:
+            self._mark_splits()
+            self._comparison, self._slots, self._running = None, [], []
+            following = self._next(engine)
+        self._conclude(*following)
 
-    def _mark_splits(self, running: set[int]) -> set[int]:
-        """Mark the first differing token in both panes as soon as it arrives. Returns the slots that were marked."""
+    def _wait(self, comparison: Comparison, turns: Sequence[Turn], runs_before: int, seconds: float | None) -> bool:
+        """Tell the panes that others come first; return whether to wait on."""
+        words = f"Waiting: {runs_before} run{'' if runs_before == 1 else 's'} before yours"
+        with self.lock:
+            for turn in turns:
+                turn.wait(words + (f", about {seconds:.0f} s" if seconds else ""))
+        return not comparison.stopped
+
+    def _mark_splits(self) -> None:
+        """Mark the first differing token in both panes as soon as it arrives."""
         first, *others = self.shown_slots
         if not self.panes[first].turns:
-            return set()
-        reference, marked = self.panes[first].turns[-1], set()
+            return
+        reference = self.panes[first].turns[-1]
         for slot in others:
             pane = self.panes[slot]
-            if not pane.turns or not running & {slot, first} or pane.turns[-1].has_split(first):
+            if not pane.turns or not {slot, first} & set(self._slots) or pane.turns[-1].has_split(first):
                 continue
             turn = pane.turns[-1]
             if split := diverges_at(reference.result, turn.result):
                 labels = pane.label, self.panes[first].label
                 turn.mark_split(first, encode.part(split, *labels, reference=False))
                 reference.mark_split(slot, encode.part(split, *labels, reference=True))
-                marked |= {slot, first}
-        return marked
+
+    # ---- after a run
+    def _snapshot(self) -> Snapshot:
+        return Snapshot.of([self.panes[slot] for slot in self.shown_slots])
+
+    def _next(self, engine: Engine, on_request: bool = False) -> tuple[Measuring, Snapshot]:
+        """Prepare to force the reference's last answer through the variants, and keep what is to be stored."""
+        if self._measuring:
+            self._measuring.stop()
+        panes = [self.panes[slot] for slot in self.shown_slots]
+        self._measuring = Measuring(engine, self.lock, panes, on_request)
+        if self._abandoned:
+            self._measuring.stop()
+        self.show_verdict()
+        return self._measuring, self._snapshot()
+
+    def _conclude(self, measuring: Measuring, snapshot: Snapshot) -> None:
+        """Measure, then store the panes as a run, unless they already are one."""
+        measuring.run()
+        with self.lock:
+            stored = snapshot == self._saved.snapshot and bool(self._saved.id)
+        if not stored:
+
+            def build() -> Run | None:
+                self.room()
+                return snapshot.run()
+
+            kept = runs.keep(build)
+            with self.lock:
+                self._saved = Saved(snapshot, kept.id, kept.error)
+                self.notice(kept.error)
+        with self.lock:
+            if not self.busy:
+                self.show_verdict()
+                if run_id := self.run_id:
+                    self._tell("run", run_id)
+            if self._workers == 1:  # nobody else has something to store
+                for pane in self.panes:
+                    for turn in pane.turns[:-1]:
+                        turn.archive()
 
 
 def _fail_unfinished(turns: Iterable[Turn]) -> None:
@@ -278,61 +357,74 @@ def _fail_unfinished(turns: Iterable[Turn]) -> None:
 
 
 class Sessions:
-    """Every open tab by its session hash, the least recently used first.
+    """Every session by its id, the least recently used first.
 
-    A session belongs to its opener: a visitor who knows the owner's hash gets a tab of their own. At the limit an idle
-    session is closed: one of the same opener first, then one of another visitor. A visitor never closes the owner's,
-    and a running one is never closed.
+    A session belongs to its opener: for everybody else it does not exist. At the limit an idle session is closed: one
+    of the same opener first, then one of another visitor. A visitor never closes the owner's, and a running one is
+    never closed.
     """
 
-    def __init__(self) -> None:
-        self._open: OrderedDict[tuple[str, bool], Session] = OrderedDict()  # by hash, and whether it is the owner's
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._open: OrderedDict[str, Session] = OrderedDict()
+        self._used_at: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: str | None, visitor: str | None = None) -> Session:
-        """The session of a tab; created if there is none. Raises TooMany where the limit is reached and none is idle.
-
-        visitor  the key of the visitor who sends the request; None: the owner
-        """
-        closed, place = None, (key or "", visitor is None)
+    def find(self, id: str, visitor: str | None = None) -> Session:
+        """Return a session. Raises UnknownSession unless `visitor` (None: the owner) has opened it."""
         with self._lock:
-            session = self._open.get(place)
-            if session is None:
-                closed = self._make_room(visitor)
-                session = self._open[place] = Session(visitor)
-            self._open.move_to_end(place)
+            session = self._open.get(id)
+            if session is None or session.opener != visitor:
+                raise UnknownSession("This session is over.", hint="Reload the page to begin a new one.")
+            self._open.move_to_end(id)
+            self._used_at[id] = self._clock()
+            return session
+
+    def open(self, visitor: str | None = None) -> Session:
+        """Return a new session. Raises TooMany where the limit is reached and none is idle."""
+        with self._lock:
+            self._forget_idle()
+            closed = self._make_room(visitor)
+            session = Session(secrets.token_hex(16), visitor, self._clock)
+            self._open[session.id] = session
+            self._used_at[session.id] = self._clock()
         if closed:
             closed.stop()
         return session
 
+    def _forget_idle(self) -> None:
+        now = self._clock()
+        for id, session in list(self._open.items()):
+            limit = IDLE_S if session.opener is None else VISITOR_IDLE_S
+            if now - self._used_at[id] > limit and not session.working and not len(session.readers):
+                self._close(id)
+
+    def _close(self, id: str) -> Session:
+        del self._used_at[id]
+        return self._open.pop(id)
+
     def _make_room(self, visitor: str | None) -> Session | None:
         """Remove and return an idle session if there are too many. Raises TooMany if none that may go is idle."""
-        own_tabs = [key for key, session in self._open.items() if session.opener == visitor]
+        own = [key for key, session in self._open.items() if session.opener == visitor]
         other_visitors = [key for key, session in self._open.items() if session.opener not in (visitor, None)]
         if visitor is None:
-            candidates = own_tabs if len(own_tabs) >= MAX_SESSIONS else []
-        elif len(own_tabs) >= MAX_VISITOR_SESSIONS:
-            candidates = own_tabs
+            candidates = own if len(own) >= MAX_SESSIONS else []
+        elif len(own) >= MAX_VISITOR_SESSIONS:
+            candidates = own
         else:
-            candidates = own_tabs + other_visitors if len(own_tabs) + len(other_visitors) >= MAX_SESSIONS else []
+            candidates = own + other_visitors if len(own) + len(other_visitors) >= MAX_SESSIONS else []
         if not candidates:
             return None
-        idle = [key for key in candidates if not self._open[key].followed]
+        idle = [key for key in candidates if not self._open[key].working]
         if not idle:
-            raise TooMany("There is no room for another tab: all that are open are running.", hint="Try again later.")
-        return self._open.pop(idle[0])
-
-    def close(self, key: str | None, visitor: str | None = None) -> None:
-        """Forget a tab and stop what it runs. `visitor` as in `get`."""
-        with self._lock:
-            session = self._open.pop((key or "", visitor is None), None)
-        if session:
-            session.stop()
+            raise TooMany("There is no room for another page: all that are open are running.", hint="Try again later.")
+        return self._close(idle[0])
 
     def close_all(self) -> None:
         with self._lock:
             sessions = list(self._open.values())
             self._open.clear()
+            self._used_at.clear()
         for session in sessions:
             session.stop()
 
@@ -390,18 +482,18 @@ def _prompt(pane: Pane) -> tuple[str, str, bool]:
 # The verdict strip: the outcome of each variant's last answer against the reference's.
 
 
-def value(session: Session, state: str = "none") -> str:
-    """The strip's value as JSON: outcomes of the panes' last turns, or a sentence where there are none."""
+def verdict(session: Session, state: str = "none") -> dict[str, Any]:
+    """The strip: outcomes of the panes' last turns, or a sentence where there are none."""
     with session.lock:
         turns = [session.panes[slot].turns[-1] if session.panes[slot].turns else None for slot in session.shown_slots]
     if turns[0] is None or state == "running":
-        return inert({"words": WORDS["running" if state == "running" else "empty"]})
+        return {"outcomes": [], "words": WORDS["running" if state == "running" else "empty"], "run": ""}
     answered = [turn for turn in turns if turn]
     rows = [
-        outcome.strip_row(verdict.as_row(number), _divergence(answered[0], answered[number]))
-        for number, verdict in outcome.outcomes([turn.result for turn in answered])
+        outcome.strip_row(found.as_row(number), _divergence(answered[0], answered[number]))
+        for number, found in outcome.outcomes([turn.result for turn in answered])
     ]
-    return inert({"outcomes": rows, "words": WORDS["none"], "run": session.run_id})
+    return {"outcomes": rows, "words": WORDS["none"], "run": session.run_id}
 
 
 def _divergence(reference: Turn, turn: Turn) -> dict[str, object] | None:
@@ -418,27 +510,24 @@ def _divergence(reference: Turn, turn: Turn) -> dict[str, object] | None:
 
 
 class Measuring:
-    """Forces one tab's reference answer through its variants. Iterate over `changes()` once.
+    """Forces a session's reference answer through its variants. Call `run` once.
 
     lock        the session's
-    panes       the shown panes by slot, the reference first
+    panes       the shown panes, the reference first
     on_request  whether the user requested it; else a run that was stopped is not measured
     """
 
-    def __init__(
-        self, engine: Engine, lock: threading.RLock, panes: Sequence[tuple[int, Pane]], on_request: bool = False
-    ) -> None:
+    def __init__(self, engine: Engine, lock: threading.RLock, panes: Sequence[Pane], on_request: bool = False) -> None:
         self._lock = lock
         self._stopped = False
-        self._turns: dict[int, Turn] = {}  # by slot, in the order of the engine's numbers
-        self._decided: set[int] = set()  # slots that cannot be measured; their turns say why
+        self._turns: list[Turn] = []  # by the engine's numbers
         self._comparison: ForcedComparison | None = None
-        (_, first), *others = panes
+        first, *others = panes
         if not first.turns:
             return
         reference = first.turns[-1]
         answers: list[Answer] = []
-        for slot, pane in others:
+        for pane in others:
             if not pane.turns:
                 continue
             turn = pane.turns[-1]
@@ -453,10 +542,8 @@ class Measuring:
             elif not on_request and reference.result.finish and reference.result.finish.reason == "abort":
                 turn.end_forced("open", RUN_STOPPED)
             else:
-                self._turns[slot] = turn
+                self._turns.append(turn)
                 answers.append(turn.result)
-                continue
-            self._decided.add(slot)
         if answers:
             self._comparison = ForcedComparison(engine, reference.result, answers)
 
@@ -472,47 +559,21 @@ class Measuring:
             threading.Thread(target=self._comparison.stop, name="stop-measuring", daemon=True).start()
 
     def _end(self, reason: str) -> None:
-        for turn in self._turns.values():
+        for turn in self._turns:
             turn.end_forced("open", reason)
 
-    def changes(self) -> Iterator[set[int]]:
-        """Yield the slots that changed, at most ten times a second, until it ends. Closing it ends the measurement."""
-        comparison, changed = self._comparison, self._decided | set(self._turns)
-        if comparison is None:
-            if changed:
-                yield changed
-            return
-        condition, ended = threading.Condition(self._lock), threading.Event()
-        slots = list(self._turns)
-
-        def pump() -> None:
-            reason = STOPPED
-            try:
-                for number, item in comparison.events():
-                    with condition:
-                        if self._stopped:
-                            break
-                        self._turns[slots[number]].add_forced(item)
-                        changed.add(slots[number])
-                        condition.notify()
-            except Exception:
-                log.exception("measuring failed")
-                reason = FAILED
-            finally:
-                with condition:
-                    self._end(reason)
-                    ended.set()
-                    condition.notify()
-
-        threading.Thread(target=copy_context().run, args=(pump,), name="measuring", daemon=True).start()
+    def run(self) -> None:
+        """Measure to the end, or until it is stopped."""
+        reason = STOPPED
         try:
-            while not (ended.is_set() or self._stopped):
-                with condition:
-                    condition.wait_for(lambda: bool(changed) or ended.is_set() or self._stopped, HEARTBEAT_S)
-                    batch = set(changed)
-                    changed.clear()
-                yield batch
-                ended.wait(1 / MEASURES_PER_SECOND)
-            yield set(slots)
-        finally:
-            self.stop()
+            for number, item in self._comparison.events() if self._comparison and not self._stopped else ():
+                with self._lock:
+                    if self._stopped:
+                        break
+                    self._turns[number].add_forced(item)
+        except Exception:
+            log.exception("measuring failed")
+            reason = FAILED
+        with self._lock:
+            self._end(reason)
+        self.stop()

@@ -141,8 +141,8 @@ TABLE: tuple[EngineRow, ...] = (
         devices=("cuda", "cpu"),
         requires=(),
         good_at="What servers run: many requests at once, kernels for most quantized formats.",
-        bad_at="Starts slowly, one process per variant, and tells no times per token.",
-        no_distribution="vLLM tells the most probable tokens only, and a divergence needs the whole distribution.",
+        bad_at="Starts slowly, one process per variant, and reports no times per token.",
+        no_distribution="vLLM returns only the top tokens; divergence needs the full distribution.",
     ),
     EngineRow(
         name="llamacpp",
@@ -151,7 +151,7 @@ TABLE: tuple[EngineRow, ...] = (
         requires=("xllamacpp",),
         good_at="Decodes GGUF blocks directly: the fastest engine on a laptop's processor.",
         bad_at="GGUF files only.",
-        no_distribution="llama.cpp tells the most probable tokens only, and a divergence needs the whole distribution.",
+        no_distribution="llama.cpp returns only the top tokens; divergence needs the full distribution.",
     ),
     EngineRow(
         name="remote",
@@ -161,7 +161,7 @@ TABLE: tuple[EngineRow, ...] = (
         good_at="Models that outgrow this machine, and services as their users see them.",
         bad_at="Timed at arrival here: the network is in every number.",
         on_device=False,
-        no_distribution="A remote endpoint tells a few probable tokens at most, and a divergence needs all of them.",
+        no_distribution="A remote endpoint returns a few top tokens at most; divergence needs the full distribution.",
     ),
 )
 NAMES = ENGINES
@@ -252,7 +252,7 @@ def check(variant: Variant, engine: str) -> None:
         if option.engine == engine and not option.runs:
             raise EngineUnavailable(
                 f"{variant.label} cannot run in {option.title}: {option.why}.",
-                hint=f"Run `{option.do}`." if option.do else "Choose another engine.",
+                hint=f"In a terminal: {option.do}" if option.do else "Choose another engine.",
             )
 
 
@@ -318,11 +318,11 @@ def _not_in_transformers(variant: Variant) -> str:
         return "the model is not on this machine"
     if variant.unread:
         return variant.unread
-    return "transformers would unpack these blocks: the reference, at its size and speed"
+    return "transformers would unpack it to 16 bits, with the size and speed of the reference"
 
 
 def _not_remote(_: Variant) -> str:
-    return "no endpoint serves this variant; `python -m playground endpoints add` adds one"
+    return "no endpoint serves this variant; Endpoints, beside the model, adds one"
 
 
 _WHY_NOT: dict[str, Callable[[Variant], str]] = {

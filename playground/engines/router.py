@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,7 +26,7 @@ from playground.errors import Cancelled, EngineUnavailable
 from playground.models.address import Address
 
 POLL_S = 0.25
-WAITING = Progress("Waiting for the device: another run is being measured")
+WAITING = "Waiting for the device"
 Host = TransformersEngine | ZeroGpuEngine
 Maker = Callable[[Host], Engine]
 
@@ -121,11 +123,8 @@ class Engines:
         # A load computes. The host's own loads do not disturb stepped work: they run between two steps of its thread.
         ticket = self._turns.ticket(shared=row.stepped)
         try:
-            if not ticket.enter(0):
-                on_progress(WAITING)
-            while not ticket.enter(POLL_S):
-                if is_cancelled():
-                    raise Cancelled("Stopped while it waited for the device.")
+            for progress in ticket.waiting(is_cancelled):
+                on_progress(progress)
             return engine.load(name, on_progress, is_cancelled, wanted)
         finally:
             ticket.leave()
@@ -153,11 +152,7 @@ class Engines:
         group = f"at once {generation.group}" if generation.at_once else ""
         ticket = self._turns.ticket(row.stepped, group)
         try:
-            if not ticket.enter(0):
-                yield WAITING
-            while not ticket.enter(POLL_S):
-                _check(aborted)
-            _check(aborted)
+            yield from ticket.waiting(aborted.is_set)
             with contextlib.closing(engine.generate(request)) as items:  # type: ignore[type-var]
                 for item in items:
                     if isinstance(item, Finish):
@@ -183,9 +178,7 @@ class Engines:
         self._running[forcing.request_id] = engine, aborted
         ticket = self._turns.ticket(shared=True)
         try:
-            while not ticket.enter(POLL_S):
-                _check(aborted)
-                yield WAITING
+            yield from ticket.waiting(aborted.is_set)
             with contextlib.closing(engine.force(request)) as items:  # type: ignore[type-var]
                 for item in items:
                     if aborted.is_set():
@@ -204,11 +197,6 @@ class Engines:
         engine.abort(request_id)
 
 
-def _check(aborted: threading.Event) -> None:
-    if aborted.is_set():
-        raise Cancelled("Stopped while it waited for the device.")
-
-
 # Turns on the device.
 
 
@@ -223,6 +211,7 @@ class Ticket:
     shared: bool
     group: str = ""
     entered: bool = field(default=False)
+    entered_s: float = field(default=0.0)
     contended: bool = field(default=False)
 
     def enter(self, timeout_s: float) -> bool:
@@ -231,6 +220,17 @@ class Ticket:
 
     def leave(self) -> None:
         self.turns._leave(self)
+
+    def waiting(self, is_cancelled: IsCancelled) -> Iterator[Progress]:
+        """Wait for the turn; yield the place in the queue when it changes. Raises Cancelled."""
+        said, timeout_s = "", 0.0
+        while not self.enter(timeout_s):
+            _check(is_cancelled)
+            if (words := self.turns.place(self)) != said:
+                said = words
+                yield Progress(words)
+            timeout_s = POLL_S
+        _check(is_cancelled)
 
     def beside(self, other: Ticket) -> bool:
         """Return whether both may compute at the same time."""
@@ -243,11 +243,17 @@ class Ticket:
         return not (self.shared and other.shared)
 
 
+def _check(is_cancelled: IsCancelled) -> None:
+    if is_cancelled():
+        raise Cancelled("Stopped while it waited for the device.")
+
+
 class DeviceTurns:
     """The queue of one device. Callable from any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._lasted_s: deque[float] = deque(maxlen=8)  # the last turns
         self._queue: list[Ticket] = []  # in order of arrival; those that entered stay until they leave
 
     def ticket(self, shared: bool, group: str = "") -> Ticket:
@@ -256,6 +262,17 @@ class DeviceTurns:
         with self._changed:
             self._queue.append(ticket)
         return ticket
+
+    def place(self, ticket: Ticket) -> str:
+        """Say how many must finish before this one, and about how long that takes where some have finished before."""
+        with self._changed:
+            before = sum(not ticket.beside(other) for other in self._queue[: self._queue.index(ticket)])
+            if not before:
+                return WAITING
+            words = f"{WAITING}: {before} answer{'' if before == 1 else 's'} before this one"
+            if not self._lasted_s:
+                return words
+            return f"{words}, about {max(1, round(before * sum(self._lasted_s) / len(self._lasted_s)))} s"
 
     def _may_enter(self, ticket: Ticket) -> bool:
         ahead = self._queue[: self._queue.index(ticket)]
@@ -267,6 +284,7 @@ class DeviceTurns:
             if not ticket.entered:
                 ticket.entered = self._changed.wait_for(lambda: self._may_enter(ticket), timeout_s)
                 if ticket.entered:
+                    ticket.entered_s = time.monotonic()
                     self._mark(ticket)
             return ticket.entered
 
@@ -280,4 +298,6 @@ class DeviceTurns:
         with self._changed:
             if ticket in self._queue:
                 self._queue.remove(ticket)
+                if ticket.entered:
+                    self._lasted_s.append(time.monotonic() - ticket.entered_s)
                 self._changed.notify_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from playground import models
 from playground.engines import base
 from playground.errors import EngineDied
+from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
+from tests.fakes.site import serving
 
 pytestmark = pytest.mark.browser
 Serve = Callable[[FakeEngine], str]
@@ -60,7 +64,7 @@ def test_both_panes_stream_and_the_verdict_follows(serve: Serve, visit: Visit) -
     finished(page)
     for slot in (0, 1):
         expect(answer(page, slot)).to_have_text(TEXT)
-        expect(pane(page, slot).locator(".status")).to_have_text("12 tokens · ended by itself")
+        expect(pane(page, slot).locator(".status")).to_have_text("12 tokens · finished (end-of-text token)")
         expect(pane(page, slot).locator(".num.big .v")).not_to_have_text("–")
     expect(page.locator(".outcome b").first).to_have_text("nf4 is 59% smaller.")
     expect(page.locator(".caveats")).to_contain_text("this prompt only")
@@ -109,7 +113,7 @@ def test_regenerate_one_pane_reruns_its_last_turn_only(serve: Serve, visit: Visi
     expect(pane(page, 1).locator(".user")).to_have_count(1)
     expect(answer(page, 0)).to_have_text(TEXT)
     expect(pane(page, 0).locator(".tk.div")).to_have_text("Gravity")
-    expect(pane(page, 1).locator(".why")).to_contain_text("nf4 wanted “Other” 92%")
+    expect(pane(page, 1).locator(".why")).to_contain_text("nf4 chose “Other” (92%)")
 
 
 def test_every_pane_keeps_its_own_history_and_clear_forgets_it(serve: Serve, visit: Visit) -> None:
@@ -180,34 +184,36 @@ def test_a_variant_name_stays_text(serve: Serve, visit: Visit, attack: str) -> N
     picker = page.locator("#pg-variant-1 input")
     picker.fill(attack)
     picker.press("Enter")
-    expect(pane(page, 1).locator(".fail")).to_contain_text("There is no model")
-    expect(pane(page, 1).locator("h2.label")).to_have_text(attack)
+    expect(page.locator("#pg-notice")).to_contain_text(f"There is no model '{attack}'")
+    expect(pane(page, 1).locator("h2.label")).to_have_text("nf4")
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_an_unknown_variant_is_a_sentence_in_its_pane_and_the_next_choice_works(serve: Serve, visit: Visit) -> None:
+def test_an_unknown_variant_is_a_sentence_and_the_field_goes_back(serve: Serve, visit: Visit) -> None:
     page = visit(serve(FakeEngine()))
     picker = page.locator("#pg-variant-1 input")
     picker.fill("fake:nope")
     picker.press("Enter")
-    expect(pane(page, 1).locator(".fail")).to_contain_text("fake has no variant 'nope'.")
-    expect(pane(page, 1).locator(".fail p")).to_have_text("Known: nf4, int8, fp4.")
-    expect(button(page, 1, "Regenerate")).to_have_count(0)
+    expect(page.locator("#pg-notice")).to_contain_text("fake has no variant 'nope'. Known: nf4, int8, fp4.")
+    expect(picker).to_have_value("nf4")
+    expect(pane(page, 1).locator("h2.label")).to_have_text("nf4")
     picker.fill("int8")
     picker.press("Enter")
     expect(pane(page, 1).locator("h2.label")).to_have_text("int8")
-    expect(pane(page, 1).locator(".fail")).to_have_count(0)
+    expect(page.locator("#pg-notice .pg-notice")).to_have_count(0)
     run(page)
     finished(page)
     expect(answer(page, 1)).to_have_text(TEXT)
 
 
-def test_an_unknown_model_is_a_sentence_under_the_bar(serve: Serve, visit: Visit) -> None:
+def test_an_unknown_model_is_a_sentence_and_the_field_goes_back(serve: Serve, visit: Visit) -> None:
     page = visit(serve(FakeEngine()))
     picker = page.locator("#pg-model-pick input")
+    before = picker.input_value()
     picker.fill("nobody/nothing")
     picker.press("Enter")
     expect(page.locator("#pg-notice")).to_contain_text("no model 'nobody/nothing'")
+    expect(picker).to_have_value(before)
     expect(pane(page, 0).locator("h2.label")).to_have_text("BF16")
 
 
@@ -275,7 +281,7 @@ def test_arrow_keys_walk_through_the_tokens(serve: Serve, visit: Visit) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     expect(page.locator(".pg-tip")).to_contain_text("“ is” token 2")
-    expect(page.locator(".pg-tip .alt")).to_have_count(3)
+    expect(page.locator(".pg-tip .alt").first).to_be_visible()
 
 
 def test_settings_say_what_they_are_and_what_is_wrong(serve: Serve, visit: Visit) -> None:
@@ -290,25 +296,28 @@ def test_settings_say_what_they_are_and_what_is_wrong(serve: Serve, visit: Visit
     page.locator("#pg-settings").get_by_label("Seed", exact=True).fill("3")
     page.locator("#pg-settings").get_by_label("Seed", exact=True).blur()
     expect(line).to_have_text("temperature 0.7 · 128 tokens · seed 3 · settings")
-    page.locator("#pg-settings").get_by_label("Max tokens").fill("0")
-    page.locator("#pg-settings").get_by_label("Max tokens").blur()
-    expect(page.locator("#pg-trouble")).to_contain_text("Max tokens is 0. Allowed: 1 to 4096.")
+    most = page.locator("#pg-settings").get_by_label("Max tokens")
+    most.fill("0")
     page.keyboard.press("Escape")
     expect(page.locator("#pg-settings")).not_to_be_visible()
     page.locator("#pg-prompt textarea").fill("What is gravity?")
     page.locator("#pg-run").click()
-    expect(page.locator("#pg-trouble")).to_contain_text("Max tokens is 0.")
+    expect(page.locator("#pg-trouble")).to_contain_text("Max tokens is 0. Allowed: 1 to 4096.")
+    expect(most).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#pg-settings .wrong")).to_have_text("Max tokens is 0. Allowed: 1 to 4096.")
     assert not engine.asked
-    line.click()
-    page.locator("#pg-settings").get_by_label("Max tokens").fill("5")
-    page.locator("#pg-settings").get_by_label("Max tokens").blur()
+    most.fill("5")
     expect(page.locator("#pg-trouble")).to_have_text("")
     page.locator("#pg-run").click()
     expect(pane(page, 0).locator(".user")).to_have_count(1)
+    expect(page.locator("#pg-settings"), "Run closes them").not_to_be_visible()
     finished(page)
     expect(pane(page, 0).locator(".status")).to_have_text("5 tokens · reached the limit of 5 tokens")
     expect(pane(page, 0).locator(".made")).to_have_text("temperature 0.7 · 5 tokens · seed 3")
     assert engine.asked[0].sampling.temperature == 0.7
+    line.click()
+    page.get_by_role("button", name="Reset to defaults").click()
+    expect(line).to_have_text("greedy · 128 tokens · seed 0 · settings")
 
 
 def test_the_engine_picker_gives_reasons_and_the_way_out(
@@ -328,8 +337,9 @@ def test_the_engine_picker_gives_reasons_and_the_way_out(
     expect(options.first).not_to_be_visible()
     page.locator("#pg-pick-0 input").fill("fake@vllm")
     page.keyboard.press("Enter")
-    expect(pane(page, 0).locator(".fail")).to_contain_text("cannot run in vLLM")
-    expect(pane(page, 0).locator(".fail")).to_contain_text("make vllm")
+    expect(page.locator("#pg-notice")).to_contain_text("cannot run in vLLM")
+    expect(page.locator("#pg-notice")).to_contain_text("make vllm")
+    expect(page.locator("#pg-pick-0 input")).to_have_value("BF16")
 
 
 def test_another_engine_by_keyboard_and_the_others_follow_where_they_can(
@@ -372,10 +382,14 @@ def test_raw_completion_and_system_prompt(serve: Serve, visit: Visit) -> None:
     run(page, "Hi")
     finished(page)
     assert engine.prompts[-1][1] == ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"})
+    page.locator("#pg-line").click()
     page.get_by_label("Raw completion").check()
+    expect(page.get_by_label("System prompt")).to_be_disabled()
     run(page, "Once upon a time")
     finished(page)
     assert engine.prompts[-1][1] == "Once upon a time"
+    text = pane(page, 0).locator(".turn.raw").inner_text()
+    assert text == f"Once upon a time{TEXT}", "the prompt is the beginning of the text, not a bubble"
     expect(page.locator("#pg-prompt textarea")).to_have_value("Once upon a time")
 
 
@@ -472,3 +486,214 @@ def test_a_phone_stacks_the_panes_and_nothing_overflows(serve: Serve, visit: Vis
     page.locator("#pg-line").click()
     expect(page.locator("#pg-settings").get_by_label("Seed", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_reload_keeps_the_panes_the_conversation_the_form_and_the_run(serve: Serve, visit: Visit) -> None:
+    engine = held()
+    page = visit(serve(engine))
+    page.locator("#pg-add").click()
+    expect(pane(page, 2).locator("h2.label")).to_have_text("int8")
+    page.get_by_role("radio", name="probability").click()
+    page.locator("#pg-line").click()
+    page.locator("#pg-settings").get_by_label("Seed", exact=True).fill("7")
+    run(page)
+    expect(answer(page, 1)).to_have_text("Gravity is a")
+    page.locator("#pg-prompt textarea").fill("a draft")
+    page.reload()
+    expect(answer(page, 1)).to_have_text("Gravity is a")
+    expect(pane(page, 0)).to_have_attribute("data-state", "running")
+    expect(page.locator("#pg-run")).to_be_disabled()
+    expect(page.locator("#pg-prompt textarea")).to_have_value("a draft")
+    expect(page.locator("#pg-line")).to_contain_text("seed 7")
+    expect(page.get_by_role("radio", name="probability")).to_be_checked()
+    engine.go.set()
+    finished(page)
+    for slot in range(3):
+        expect(answer(page, slot)).to_have_text(TEXT)
+        expect(pane(page, slot).locator(".user")).to_have_text("What is gravity?")
+    assert len(engine.asked) == 3
+
+
+def test_a_duplicated_tab_has_a_session_of_its_own(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(FakeEngine()))
+    run(page)
+    finished(page)
+    with page.expect_popup() as opened:
+        page.evaluate("window.open(location.href)")  # the storage of a tab is copied, as by “Duplicate”
+    other = opened.value
+    expect(pane(other, 0).locator("h2.label")).to_have_text("BF16")
+    expect(pane(other, 0).locator(".user")).to_have_count(0)
+    other.locator("#pg-clear").click()
+    other.locator("#pg-prompt textarea").fill("hello")
+    other.locator("#pg-run").click()
+    expect(answer(other, 0)).to_have_text(TEXT)
+    expect(pane(page, 0).locator(".user")).to_have_text("What is gravity?")
+
+
+def test_the_address_names_the_model_and_its_variants(serve: Serve, visit: Visit) -> None:
+    url = serve(FakeEngine())
+    page = visit(f"{url}#compare?show=fake:int8")
+    expect(pane(page, 1).locator("h2.label")).to_have_text("int8")
+    page.locator("#pg-add").click()
+    expect(pane(page, 2)).to_be_visible()
+    page.locator("#pg-variant-2 input").fill("fp4")
+    page.keyboard.press("Enter")
+    expect(pane(page, 2).locator("h2.label")).to_have_text("fp4")
+    again = visit(page.url)
+    for slot, label in ((1, "int8"), (2, "fp4")):
+        expect(pane(again, slot).locator("h2.label")).to_have_text(label)
+    run(again)
+    finished(again)
+    again.get_by_role("link", name="Runs").click()
+    again.go_back()
+    expect(answer(again, 2), "another page in between keeps the panes").to_have_text(TEXT)
+
+
+def test_the_lists_have_groups_and_close_on_tab(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(FakeEngine()), colours="dark")
+    picker = page.locator("#pg-variant-1 input")
+    picker.click()
+    options = page.locator("#pg-variant-1").get_by_role("option")
+    expect(options.first).to_be_visible()
+    expect(page.locator("#pg-variant-1 .group").first).to_have_text("Original")
+    expect(page.locator("#pg-variant-1 .group").nth(1)).to_have_text("Quantized while loading")
+    expect(options.filter(has_text="int8").locator(".line")).to_contain_text("MB · transformers host")
+    for option in options.all():
+        box = option.locator(".name").bounding_box()
+        assert box and box["height"] < 30, "a name is one line"
+    page.keyboard.press("Tab")
+    expect(options.first).not_to_be_visible()
+
+
+def test_the_plot_follows_the_panes(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(FakeEngine()))
+    page.locator("#pg-add").click()
+    expect(pane(page, 2).locator("h2.label")).to_have_text("int8")
+    run(page)
+    finished(page)
+    expect(page.locator(".plot .key")).to_have_text(["BF16", "nf4", "int8"])
+    colours = page.locator(".plot polyline").evaluate_all("all => all.map((one) => getComputedStyle(one).stroke)")
+    edges = page.locator(".pane").evaluate_all("all => all.map((one) => getComputedStyle(one).borderTopColor)")
+    assert colours == edges and len(set(colours)) == 3, "a variant has its colour everywhere"
+    dashes = page.locator(".plot polyline").evaluate_all(
+        "all => all.map((one) => getComputedStyle(one).strokeDasharray)"
+    )
+    assert dashes[2] != "none"
+    page.locator("#pg-pick-1 .pg-remove").click()
+    expect(page.locator(".plot .key")).to_have_text(["BF16", "int8"])
+    page.locator("#pg-variant-2 input").fill("fp4")
+    page.keyboard.press("Enter")
+    expect(page.locator(".plot .key")).to_have_text(["BF16"])
+
+
+LINES = FakeEngine({name: Script(tokens=[f"word{n} \n" for n in range(30)], step_s=0) for name in ("fake", "fake:nf4")})
+
+
+def visible_lines(page: Page, slot: int) -> float:
+    """Whole lines of the answer that are in view, under the prompt."""
+    return float(
+        pane(page, slot).evaluate(
+            "node => { const body = node.querySelector('.body'), toks = node.querySelector('.toks');"
+            " const style = getComputedStyle(body); body.scrollTop = 0;"
+            " const top = toks.getBoundingClientRect().top, bottom = body.getBoundingClientRect().bottom;"
+            " return Math.floor((bottom - top) / parseFloat(style.lineHeight)); }"
+        )
+    )
+
+
+def test_an_answer_has_room_and_the_rows_of_the_panes_are_level(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(LINES))
+    run(page)
+    finished(page)
+    expect(pane(page, 1).locator(".measured")).to_contain_text("Mean KLD")
+    assert visible_lines(page, 0) >= 8 and visible_lines(page, 1) >= 8
+    for part in (".nums", ".body", "footer"):
+        boxes = [pane(page, slot).locator(part).bounding_box() for slot in (0, 1)]
+        assert boxes[0] and boxes[1] and abs(boxes[0]["y"] - boxes[1]["y"]) < 1, part
+    page.locator("#pg-add").click()
+    page.locator("#pg-add").click()
+    expect(pane(page, 3)).to_be_visible()
+    assert visible_lines(page, 0) >= 5 and visible_lines(page, 1) >= 5
+
+
+def test_on_a_phone_a_pane_grows_and_an_error_does_not_cover_its_text(serve: Serve, visit: Visit) -> None:
+    log = "\n".join("line" for _ in range(40))
+    died = EngineDied("The engine died.", hint="Run again: it starts anew.", log_tail=log)
+    long = [f"word{n} \n" for n in range(30)]
+    scripts = {"fake": Script(tokens=long, step_s=0), "fake:nf4": Script(tokens=long, error=died, error_at=20)}
+    page = visit(
+        serve(FakeEngine(scripts)),
+        width=390,
+        height=844,
+    )
+    run(page)
+    finished(page)
+    assert visible_lines(page, 0) >= 30
+    text, card = answer(page, 1).bounding_box(), pane(page, 1).locator(".fail").bounding_box()
+    assert text and card and text["height"] > 20 * 20 and card["y"] >= text["y"] + text["height"]
+
+
+def test_a_pane_that_joins_later_can_be_asked_what_the_others_were(serve: Serve, visit: Visit) -> None:
+    engine = FakeEngine()
+    page = visit(serve(engine))
+    run(page, "first")
+    finished(page)
+    run(page, "second")
+    expect(pane(page, 0).locator(".user")).to_have_count(2)
+    finished(page)
+    page.locator("#pg-add").click()
+    expect(pane(page, 2).locator(".hint")).to_contain_text("it has not seen the conversation")
+    button(page, 2, "Replay the conversation here").click()
+    expect(pane(page, 2).locator(".user")).to_have_text(["first", "second"])
+    finished(page)
+    expect(pane(page, 2).locator(".toks")).to_have_text([TEXT, TEXT])
+    assert [len(prompt) for variant, prompt in engine.prompts if variant == "fake:int8"] == [1, 3]
+
+
+def test_the_prompt_is_a_few_tab_stops_away_and_facts_are_none(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(FakeEngine()))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # the skip link
+    page.keyboard.press("Tab")
+    expect(page.locator("#pg-prompt textarea")).to_be_focused()
+    assert page.locator(".pane").locator(".u, .fact, .path").evaluate_all("all => all.every((one) => one.tabIndex < 0)")
+    page.get_by_role("button", name="What do these mean?").click()
+    expect(page.locator(".pg-words")).to_contain_text("Time to first token")
+    page.keyboard.press("Escape")
+    expect(page.locator(".pg-words")).not_to_be_visible()
+
+
+def test_a_link_to_the_stored_run_follows(serve: Serve, visit: Visit) -> None:
+    page = visit(serve(FakeEngine()))
+    run(page)
+    finished(page)
+    expect(page.locator(".saved")).to_contain_text("Saved as a run:")
+    expect(page.locator(".saved a")).to_have_attribute("href", re.compile(r"^run/[0-9a-f]{32}$"))
+
+
+def test_a_variant_made_meanwhile_is_offered(serve: Serve, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = visit(serve(FakeEngine()))
+    page.get_by_role("link", name="Quantize").click()
+    catalog.install(monkeypatch, ["fake:w4a16"])
+    known = models.variants
+    monkeypatch.setattr(models, "variants", lambda name: [*known(name), catalog.fake_variant("fake:w4a16")])
+    monkeypatch.setattr("playground.models.names.stored", lambda name: {"w4a16"})
+    page.get_by_role("link", name="Compare").click()
+    page.locator("#pg-variant-1 input").click()
+    expect(page.locator("#pg-variant-1").get_by_role("option", name="w4a16")).to_be_visible()
+
+
+def test_a_visitors_limits_stand_at_the_fields(visit: Visit, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("PLAYGROUND_PUBLIC_MAX_TOKENS", "64")
+    monkeypatch.setenv("PLAYGROUND_PUBLIC_MAX_PROMPT_CHARS", "200")
+    catalog.install(monkeypatch)
+    with serving(FakeEngine(), host="0.0.0.0") as url:  # noqa: S104
+        page = visit(url.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
+        expect(page.locator("#pg-limits")).to_contain_text("up to 64 tokens per answer")
+        expect(page.locator("#pg-line")).to_contain_text("64 tokens")
+        page.locator("#pg-line").click()
+        expect(page.get_by_label("Max tokens")).to_have_attribute("max", "64")
+        page.locator("#pg-prompt textarea").fill("x" * 150)
+        expect(page.locator("#pg-left")).to_have_text("50 characters left")
+        page.locator("#pg-prompt textarea").fill("x" * 201)
+        expect(page.locator("#pg-left")).to_have_text("1 character too many")

@@ -32,7 +32,7 @@ def test_tokens_are_coloured_by_divergence_and_the_tooltip_has_both_lists(serve:
     expect(page.locator(".outcome .caveats")).to_contain_text("this prompt only")
     expect(page.locator(".ratio", has_text="mean KLD, nats").locator("b")).to_have_text("0.31")
     expect(pane(page, 1).locator(".why .note")).to_contain_text(
-        "Token 4: BF16 wanted “fundamental” 99%, nf4 wanted “odd”"
+        "Token 4: BF16 chose “fundamental” (99%); nf4 chose “odd”"
     )
 
     page.get_by_role("radio", name="time").focus()
@@ -116,7 +116,10 @@ def test_on_a_phone_nothing_overflows(serve: Serve, visit: Visit) -> None:
     run(page)
     finished(page)
     pane(page, 1).get_by_role("button", name="Colour tokens by divergence").click()
-    answer(page, 0).locator(".tk").nth(4).click()
+    token = answer(page, 0).locator(".tk").nth(4)
+    token.scroll_into_view_if_needed()
+    page.wait_for_timeout(200)  # scrolling closes a tip
+    token.click()
     expect(page.locator(".pg-tip .side")).to_have_count(2)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     tip = page.locator(".pg-tip").bounding_box()

@@ -68,13 +68,13 @@ def test_what_cannot_be_measured_says_why_and_the_rest_is_measured() -> None:
         return result
 
     vllm, llamacpp, remote = (like(engine=name) for name in ("vllm", "llamacpp", "remote"))
-    assert blocked(reference, vllm).startswith("vLLM tells the most probable tokens only")
-    assert blocked(reference, llamacpp).startswith("llama.cpp tells the most probable tokens only")
-    assert blocked(reference, remote).startswith("A remote endpoint tells a few probable tokens")
-    assert "tokenizer is another" in blocked(reference, like(tokenizer_hash="x"))
+    assert blocked(reference, vllm).startswith("vLLM returns only the top tokens")
+    assert blocked(reference, llamacpp).startswith("llama.cpp returns only the top tokens")
+    assert blocked(reference, remote).startswith("A remote endpoint returns a few top tokens")
+    assert "tokenizer differs" in blocked(reference, like(tokenizer_hash="x"))
     assert blocked(reference, Answer("gone")) == "It was not loaded."
-    assert "wrote nothing" in blocked(Answer("none"), other)
-    assert blocked(replace_engine(reference, "vllm"), other).startswith("The reference runs elsewhere: vLLM")
+    assert "has no tokens" in blocked(Answer("none"), other)
+    assert blocked(replace_engine(reference, "vllm"), other).startswith("Not with this reference: vLLM")
     nothing, found = forced(engine, [reference, vllm, other])
     assert nothing.as_json() == {"kld_mean": None, "top1_agreement": None, "tokens": 0, "reason": nothing.reason}
     assert found.complete
@@ -92,10 +92,10 @@ def replace_engine(side: Answer, engine: str) -> Answer:
 def test_unknown_ids_cannot_be_forced() -> None:
     (reference, other) = ran(FakeEngine(), "fake", "fake:nf4")
     reference.add(Token(UNKNOWN_ID, "x", "x", 9, 0.1))
-    assert "does not tell which tokens" in blocked(reference, other)
+    assert "does not report which tokens" in blocked(reference, other)
     bare = replace_engine(reference, "fake")
     bare.add(Prompt((), "", "remote", "x"))
-    assert "does not tell which tokens" in blocked(bare, other)
+    assert "does not report which tokens" in blocked(bare, other)
 
 
 def test_what_was_unloaded_meanwhile_is_loaded_again_once() -> None:

@@ -44,10 +44,10 @@ def test_smaller_and_faster_is_said_first_with_its_ratios() -> None:
     assert found.decode_ratio == pytest.approx(1.25, rel=0.02)
     assert found.decode_interval is not None and found.decode_interval[0] > 1
     assert found.headline == "nf4 is 59% smaller and 1.25× faster here."
-    assert found.detail == "The texts part at token 11." and not found.identical
+    assert found.detail == "The answers diverge at token 11." and not found.identical
     assert found.divergence is not None and found.divergence.index == 10
     sentence = found.divergence.sentence("nf4", "BF16")
-    assert sentence == "Token 11: BF16 wanted “10” 61%, nf4 wanted “99” 61%."
+    assert sentence == "Token 11: BF16 chose “10” (61%); nf4 chose “99” (61%)."
     assert found.caveats == ("this prompt only",) and found.explanation == ""
 
 
@@ -75,7 +75,7 @@ def test_different_engines_tokenizers_histories_and_stops_are_marked() -> None:
     found = outcome(reference, pane("fake:nf4", [7] * 40, tokenizer="other", prompt=(9,)))
     assert any("different tokenizers" in caveat for caveat in found.caveats) and found.divergence is None
     found = outcome(reference, pane("fake:nf4", [7] * 40, prompt=(9,)))
-    assert any("histories differ" in caveat for caveat in found.caveats) and found.divergence is None
+    assert any("conversations differ" in caveat for caveat in found.caveats) and found.divergence is None
     found = outcome(reference, pane("fake:nf4", list(range(20)), reason="abort"))
     assert "a pane was stopped or failed" in found.caveats
 

@@ -1,4 +1,4 @@
-"""Every comparison of a tab becomes a run when it is over, and the tab says which it shows."""
+"""Every comparison of a session becomes a run when it is over, and the session says which it shows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from playground.compare.session import Session
-from playground.compare.turns import Ask
+from playground.compare.spec import AskSpec
 from playground.store import database, runs
 from playground.web.owner import Owner, Rules
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
+from tests.fakes.rows import lines, rows, settled, until
 
 
 @pytest.fixture(autouse=True)
@@ -28,18 +29,14 @@ def session() -> Session:
     return made
 
 
-def ran(session: Session, engine: FakeEngine, *slots: int, prompt: str = "What is gravity?") -> None:
-    """One run to its end; what follows it has begun."""
-    assert session.begin(engine, dict.fromkeys(slots or session.shown_slots, Ask(prompt)))
-    for _ in session.changes():
-        assert session.run_id == "", "nothing says that it is saved before it is"
-    session.measure(engine)
+def begun(session: Session, engine: FakeEngine, *slots: int, prompt: str = "What is gravity?") -> None:
+    assert session.begin(engine, dict.fromkeys(slots or session.shown_slots, AskSpec(prompt=prompt)))
+    assert session.run_id == "", "nothing says that it is saved before it is"
 
 
 def finished(session: Session, engine: FakeEngine, *slots: int) -> str:
-    ran(session, engine, *slots)
-    assert session.run_id == ""
-    list(session.run_measurements())
+    begun(session, engine, *slots)
+    settled(session)
     return session.run_id
 
 
@@ -47,8 +44,9 @@ def test_it_is_stored_once_it_is_measured(session: Session) -> None:
     run = runs.get(finished(session, FakeEngine()))
     assert [pane["label"] for pane in run.result["panes"]] == ["BF16", "nf4"]
     assert run.settings["divergence"] is True and run.result["forced"][1]["tokens"] == len(GRAVITY)
-    session.measure(FakeEngine(), on_request=True)
-    list(session.run_measurements())
+    assert [-1, "run", run.id] in rows(session)
+    session.measure(FakeEngine())
+    settled(session)
     assert session.run_id == run.id and runs.count() == 1, "nothing new was made or measured"
 
 
@@ -68,48 +66,37 @@ def test_one_pane_again_is_the_comparison_that_is_then_shown(session: Session) -
 
 def test_a_run_that_begins_meanwhile_ends_the_measuring_and_loses_nothing(session: Session) -> None:
     engine = FakeEngine({"fake:nf4": Script(force_hold_at=2)})
-    ran(session, engine)
-    measured = session.run_measurements()
-    next(measured)
-    assert session.begin(engine, dict.fromkeys(session.shown_slots, Ask("And mass?")))
-    list(measured)
+    begun(session, engine)
+    until(lambda: lines(session, 1, "forced"))
+    engine.scripts["fake"] = Script(hold_at=1)
+    begun(session, engine, prompt="And mass?")
+    until(lambda: runs.count() == 1)
     (found,) = runs.search()
     forced = runs.get(found.id).result["forced"][1]
     assert forced["tokens"] < forced["total"] == len(GRAVITY) and forced["reason"] == "It was stopped."
-    assert session.run_id == "", "that is not what the panes show now"
+    assert session.run_id == "" and not [row for row in rows(session) if row[1] == "run"], "the panes show another"
     session.stop()
-    list(session.changes())
-
-
-def test_nobody_looks_any_more(session: Session) -> None:
-    """A tab that is closed while the divergence is measured: what was answered is kept."""
-    engine = FakeEngine({"fake:nf4": Script(force_hold_at=2)})
-    ran(session, engine)
-    measured = session.run_measurements()
-    next(measured)
-    measured.close()
-    assert runs.count() == 1
+    settled(session)
 
 
 def test_what_was_stopped_before_its_first_token_is_not_kept(session: Session) -> None:
     engine = FakeEngine({name: Script(hold_at=0) for name in ("fake", "fake:nf4")})
-    assert session.begin(engine, dict.fromkeys(session.shown_slots, Ask("Hi")))
-    changes = session.changes()
-    next(changes)
+    begun(session, engine)
+    until(lambda: len(engine.active) == 2)
     session.stop()
-    list(changes)
-    session.measure(engine)
-    list(session.run_measurements())
+    settled(session)
     assert (session.run_id, session.not_saved, database.exists()) == ("", None, False)
 
 
 def test_a_store_that_fails_is_said_and_the_panes_stay(session: Session) -> None:
     database.path().mkdir(parents=True)
     assert finished(session, FakeEngine()) == ""
-    assert session.not_saved is not None and "not saved" in str(session.not_saved)
+    (notice,) = [row for row in rows(session) if row[1] == "notice"]
+    assert "not saved" in str(session.not_saved) and notice[2]["message"] in str(session.not_saved)
     assert session.panes[0].turns[-1].result.text == "".join(GRAVITY)
     database.path().rmdir()
     assert finished(session, FakeEngine()) != "" and session.not_saved is None
+    assert [row for row in rows(session) if row[1] == "notice"] == [[-1, "notice", None]]
 
 
 def test_what_a_visitor_made_is_shown_and_not_stored_where_there_is_no_room(

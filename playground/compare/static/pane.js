@@ -1,293 +1,323 @@
-// One pane. Its value only grows; what is new is appended, anything else redraws.
-(() => {
-  const P = window.Playground;
-  const { el } = P;
-  const TERMS = {
-    decode: ['tok/s decode', 'Decode speed: tokens written per second once the first one is out. Higher is better.'],
-    ttft: ['ms TTFT', 'Time to first token: from the moment the engine took the request until the first token. Lower is better.'],
-    prefill: ['tok/s prefill', 'How fast the prompt was read: prompt tokens per second. Higher is better.'],
-    tpot: ['ms TPOT', 'Time per output token: the mean gap between tokens after the first. Lower is better.'],
-    tokens: ['tokens', 'Tokens written in this answer so far.'],
-    memory: ['MB memory', 'Peak memory of this variant while it answered, as the engine measured it.'],
+// One pane: a variant's title, its figures, and its answers. It is fed with rows (docs/stream.md, "The stream"); what is new
+// is appended. A stored run is played again in the same pane, with `replay`, where nothing can be asked of an engine.
+import { el, button, svg } from '../web/dom.js';
+import { count, fig } from '../web/format.js';
+import { tip } from '../web/tooltip.js';
+import { BUSY } from './board.js';
+import { measurement } from './divergence.js';
+import { enginePicker } from './engines.js';
+import { tokenSpan } from './tokens.js';
+
+// [key, unit, what it means], in the order in which every pane has them.
+export const TERMS = [
+  ['decode', 'tok/s decode', 'Decode speed: tokens written per second once the first one is out. Higher is better.'],
+  ['ttft', 'ms TTFT', 'Time to first token: from the moment the engine took the request until the first token. Lower is better.'],
+  ['prefill', 'tok/s prefill', 'How fast the prompt was read: prompt tokens per second. Higher is better.'],
+  ['tpot', 'ms TPOT', 'Time per output token: the mean gap between tokens after the first. Lower is better.'],
+  ['tokens', 'tokens', 'Tokens written in this answer so far.'],
+  ['memory', 'MB memory', 'Peak memory of this variant while it answered, as the engine measured it.'],
+  ['gap', 'ms per token', 'Inter-token latency: the gap before each token. p50 is the median; p99 is exceeded by one gap in a hundred.'],
+];
+const POINTS = 400; // of the small line of gaps
+const NONE = { stop: null, again: null, engine: null, measure: null, all: null };
+
+// `act`: what the buttons do. `alternatives(turn, index)`: what else could have stood there, a promise.
+// `look`: which colour and dash the pane has on this board: "ref", "v1", "v2", "v3".
+export const createPane = (board, { replay = false, act = NONE, alternatives = async () => ({ top: [], forced: null }), look = 'v1' } = {}) => {
+  const root = el('section', 'pane'), header = el('header'), title = el('div', 'title');
+  const label = el('h2', 'label'), role = el('span', 'role', 'reference'), made = el('span', 'made');
+  const source = el('p', 'source'), facts = el('span'), path = el('span', 'path');
+  const engines = enginePicker((engine) => act.engine?.(engine));
+  const notes = button('notes', '', () => notes.setAttribute('aria-expanded', String(root.toggleAttribute('data-open'))));
+  notes.setAttribute('aria-expanded', 'false');
+  title.append(label, role, engines.root, made);
+  source.append(facts, path);
+  header.append(title, source, notes, engines.menu);
+
+  const nums = el('div', 'nums'), cells = {};
+  for (const [key, unit, words] of TERMS) {
+    const cell = el('div', `num ${key}${key === 'decode' ? ' big' : ''}`), value = el('span', 'v', '–'), name = el('span', 'u', unit);
+    name.dataset.tip = words;
+    cell.append(value, name);
+    nums.append(cell);
+    cells[key] = { cell, value, name };
+  }
+  const line = svg('polyline', { fill: 'none', 'stroke-width': '1.4', 'vector-effect': 'non-scaling-stroke' });
+  const spark = svg('svg', { viewBox: '0 0 100 28', preserveAspectRatio: 'none', 'aria-hidden': 'true', class: 'spark' });
+  spark.append(line);
+  cells.gap.cell.prepend(spark);
+
+  const body = el('div', 'body'), trouble = el('div', 'trouble'), why = el('div', 'why'), whys = el('div', 'whys');
+  body.tabIndex = 0;
+  body.setAttribute('role', 'group');
+  const more = button('act more', '', () => { why.toggleAttribute('data-open'); fold(); });
+  why.append(whys, more);
+  const status = el('span', 'status');
+  status.setAttribute('role', 'status');
+  const stop = button('act', 'Stop', () => act.stop?.()), again = button('act', 'Regenerate', () => act.again?.());
+  const copy = button('act', 'Copy', async () => {
+    try { await navigator.clipboard.writeText(pane.text); copy.textContent = 'Copied'; } catch { copy.textContent = 'Not allowed'; }
+    setTimeout(() => { copy.textContent = 'Copy'; }, 1500);
+  });
+  const acts = el('div', 'acts'), footer = el('footer');
+  acts.append(...(replay ? [copy] : [stop, again, copy]));
+  footer.append(status, acts);
+  root.append(header, nums, body, trouble, why, footer);
+
+  let spans = [], box = null, fresh = null, stage = null, timer = 0, since = 0, hint = null, cursor = -1, stick = true, told = null;
+
+  const pane = {
+    root, body, alternatives, label: '', reference: false, state: 'empty', hasNotes: false, unusable: false,
+    text: '', turn: '', turns: new Map(), steps: [], gaps: [], prompts: [], forced: null, forcedOf: new Map(),
+    get look() { return root.dataset.look; },
+    set look(name) { root.dataset.look = name; },
+    // One row of the stream.
+    row: (kind, ...rest) => { rows[kind]?.(...rest); },
+    reset: () => rows.reset(),
+    settle: () => settle(),
+    scrollTo: (top) => { stick = false; body.scrollTop = top; },
+    close: () => { clearInterval(timer); forced.clear(); root.remove(); },
   };
-  const small = (key) => {
-    const cell = el('div', `num ${key === 'decode' ? 'big' : ''}`);
-    const value = el('span', 'v', '–');
-    const unit = el('span', 'u', TERMS[key][0]);
-    unit.dataset.tip = TERMS[key][1];
-    unit.tabIndex = 0;
-    cell.append(value, unit);
-    return { cell, value, unit };
+  pane.look = look;
+  const forced = measurement(board, pane, { measure: act.measure, stop: act.stop });
+
+  const setState = (name) => {
+    const before = pane.state;
+    pane.state = root.dataset.state = name;
+    if (!['waiting', 'loading', 'ready', 'reading'].includes(name)) { stage?.remove(); stage = null; clearInterval(timer); timer = 0; }
+    if (before !== name) board.settle();
   };
-
-  // `replay`: a stored answer, played again; nothing can be asked of an engine.
-  P.pane = (element, props, watch, trigger, replay = false) => {
-    const mount = element.querySelector('.pg-mount');
-    const root = el('section', 'pane');
-    const label = el('h2', 'label'), notes = el('p', 'notes'), role = el('span', 'role', 'reference'), source = el('p', 'source'), made = el('span', 'made');
-    const title = el('div', 'title');
-    const engines = P.enginePicker((engine) => trigger('engine', { engine }));
-    title.append(label, role, engines.root);
-    const path = el('p', 'path');
-    path.tabIndex = 0;
-    const header = el('header');
-    header.append(title, made, source, path, notes, engines.menu);
-    const nums = el('div', 'nums'), cells = {};
-    for (const key of Object.keys(TERMS)) { cells[key] = small(key); nums.append(cells[key].cell); }
-    const spark = el('div', 'spark');
-    const sparkSvg = P.svg('svg', { viewBox: '0 0 100 28', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
-    const sparkLine = P.svg('polyline', { fill: 'none', 'stroke-width': '1.4', 'vector-effect': 'non-scaling-stroke' });
-    sparkSvg.append(sparkLine);
-    const sparkText = el('span', 'u', 'ms a token');
-    sparkText.dataset.tip = 'Inter-token latency: the gap before each token. p50 is the median, p99 is exceeded by one gap in a hundred.';
-    sparkText.tabIndex = 0;
-    spark.append(sparkSvg, sparkText);
-    nums.append(spark);
-    const body = el('div', 'body');
-    body.tabIndex = 0;
-    body.setAttribute('role', 'group');
-    const why = el('div', 'why');
-    const status = el('span', 'status');
-    status.setAttribute('role', 'status');
-    const stop = P.button('act', 'Stop', () => trigger('halt'));
-    const again = P.button('act', 'Regenerate', () => trigger('again'));
-    const copy = P.button('act', 'Copy', async () => {
-      try { await navigator.clipboard.writeText(me.text); copy.textContent = 'Copied'; } catch { copy.textContent = 'Not allowed'; }
-      setTimeout(() => { copy.textContent = 'Copy'; }, 1500);
-    });
-    const acts = el('div', 'acts');
-    acts.append(...(replay ? [copy] : [stop, again, copy]));
-    const footer = el('footer');
-    footer.append(status, acts);
-    root.append(header, nums, body, why, footer);
-    mount.replaceChildren(root);
-
-    const me = { root, board: P.boardOf(element), steps: [], gaps: [], text: '', label: '', reference: false, state: 'empty', again, turns: new Map() };
-    const forced = P.forced(me, trigger);
-    P.panes.set(root, me);
-    const slot = element.closest('.pg-slot'), picker = slot.id && document.getElementById(slot.id.replace('slot', 'pick'));
-    let used = 0, prev = '', toks = [], box = null, stage = null, timer = 0, since = 0, empty = null, cursor = -1;
-
-    const setState = (name) => {
-      me.state = root.dataset.state = name;
-      if (!['waiting', 'loading', 'ready', 'reading'].includes(name)) { stage?.remove(); stage = null; clearInterval(timer); timer = 0; }
-      P.busy();
-    };
-    const reset = () => {
-      forced.reset(); me.turns = new Map();
-      me.unusable = false; used = 0; toks = []; box = null; cursor = -1; me.steps = []; me.gaps = []; me.text = '';
-      body.replaceChildren(); why.replaceChildren(); made.textContent = ''; path.replaceChildren(); delete path.dataset.tip;
-      numbers({}); status.textContent = '';
-      empty = el('div', 'hint', me.reference || !P.anyTurn() ? 'Type a prompt below and press Run: the answer streams in here.' : 'This pane has not answered yet. Run a new prompt, or the last one:');
-      body.append(empty);
-      setState('empty');
-    };
-    const numbers = (n) => {
-      for (const key of Object.keys(TERMS)) {
-        let value = n[key], text = P.fig(value);
-        if (key === 'tokens' && value) text = String(value);
-        if (key === 'memory' && value) {
-          const gb = value >= 1e9;
-          text = gb ? (value / 1e9).toFixed(2) : String(Math.round(value / 1e6));
-          cells.memory.unit.textContent = gb ? 'GB memory' : 'MB memory';
-        }
-        cells[key].value.textContent = value === null || value === undefined ? '–' : text;
-      }
-      sparkText.textContent = n.p50 ? `p50 ${P.fig(n.p50)} · p99 ${P.fig(n.p99)} ms` : 'ms a token';
-      drawSpark();
-    };
-    const drawSpark = () => {
-      const gaps = me.gaps, top = Math.max(...P.live(me.board).flatMap((p) => p.gaps.slice(-400)), 0.001);
-      const some = gaps.slice(-400);
-      sparkLine.setAttribute('points', some.map((g, i) => `${((i * 100) / Math.max(1, some.length - 1)).toFixed(2)},${(27 - (26 * g) / top).toFixed(2)}`).join(' '));
-    };
-    const showStage = (words, done, total, unit, quiet) => {
-      if (!stage) {
-        stage = el('div', 'stage');
-        stage.append(el('div', 'words'), el('div', 'bar'), el('div', 'much'));
-        stage.children[1].append(el('i'));
-      }
-      body.append(stage);
-      const [text, bar, much] = stage.children;
-      if (text.textContent !== words) since = performance.now();
-      text.textContent = words;
-      bar.classList.toggle('unknown', !total && !quiet);
-      bar.style.visibility = quiet ? 'hidden' : 'visible';
-      bar.firstChild.style.width = total ? `${Math.min(100, (100 * done) / total)}%` : '';
-      const amount = total ? `${P.unit(done, unit === 'bytes' ? 'bytes' : '')} of ${P.unit(total, unit)} · ${Math.floor((100 * done) / total)}%` : '';
-      const tick = () => {
-        const seconds = Math.floor((performance.now() - since) / 1000);
-        much.textContent = [amount, seconds > 0 && !replay ? `${seconds} s` : ''].filter(Boolean).join(' · ');
-      };
-      clearInterval(timer); timer = setInterval(tick, 1000); tick();
-      status.textContent = words;
-      follow();
-    };
-    // All panes scroll in one frame: one layout for all of them.
-    let following = 0;
-    const follow = () => {
-      if (!me.stick || following) return;
-      following = requestAnimationFrame(() => { following = 0; if (me.stick) body.scrollTop = body.scrollHeight; });
-    };
-    me.stick = true;
-    body.addEventListener('scroll', () => { me.stick = body.scrollHeight - body.scrollTop - body.clientHeight < 40; });
-    const tokenTip = (t, index, span) => () => {
-      const [text, piece, ms, gap, p, top] = t, both = P.forcedTip(span, piece, index);
-      if (both) return both;
-      const first = el('div', 'first');
-      first.append(el('b', '', `“${P.shown(piece)}”`), el('span', '', ` token ${index + 1}`));
-      const lines = [first, el('div', '', `${P.fig(ms)} ms${gap === null ? ', reading the prompt included' : ''}${p === null ? '' : ` · probability ${P.pct(p)}`}`)];
-      if (top && top.length) {
-        const list = el('div', 'top');
-        for (const [word, share] of top) {
-          const row = el('div', 'alt');
-          const bar = el('i');
-          bar.style.width = `${Math.max(1, 100 * (share || 0))}%`;
-          row.append(el('span', 'w', P.shown(word)), el('span', 'm'), el('span', 's', P.pct(share)));
-          row.children[1].append(bar);
-          list.append(row);
-        }
-        lines.push(list);
-      }
-      return lines;
-    };
-    const on = {
-      head: (h) => {
-        me.label = h.label; me.reference = h.role === 'reference';
-        label.textContent = h.label;
-        label.dataset.tip = h.id;
-        role.hidden = !me.reference;
-        root.classList.toggle('is-reference', me.reference);
-        root.setAttribute('aria-label', `Pane ${h.label}`);
-        body.setAttribute('aria-label', `Answer of ${h.label}; arrow keys walk through its tokens`);
-        source.replaceChildren();
-        const add = (node) => { if (source.childNodes.length) source.append(' · '); source.append(node); };
-        for (const [text, tip] of h.facts) { const node = el('span', 'fact', text); node.dataset.tip = tip; node.tabIndex = 0; add(node); }
-        if (h.source) { const node = el('span', '', h.source); node.dataset.tip = h.source; add(node); }
-        notes.textContent = h.notes.join(' ');
-        engines.show(h.engine, h.engines);
-      },
-      user: (text, key) => {
-        empty?.remove(); empty = null;
-        body.append(el('div', 'user', text));
-        box = el('div', 'toks'); body.append(box);
-        toks = []; me.turns.set(key, toks); forced.turn(); me.gaps = []; me.text = ''; cursor = -1; me.stick = true;
-        why.replaceChildren(); numbers({});
-      },
-      made: (text, where, kernel) => {
-        made.textContent = text;
-        if (!where) return;
-        path.replaceChildren(el('span', '', where), ...(kernel ? [' · ', el('span', '', kernel)] : []));
-        path.dataset.tip = `What computed this answer: ${where}. ${kernel || 'The engine does not say which kernel it uses.'}`;
-      },
-      state: (name, words, done, total, unit) => {
-        setState(name);
-        if (name === 'waiting') showStage(words || 'Waiting for its turn', done || 0, total || 0, unit || '', !words);
-        else if (name === 'loading') showStage(words || 'Loading', done, total, unit);
-        else if (name === 'ready') showStage('Loaded; the other panes are getting ready', 0, 0, '', true);
-        else if (name === 'reading') showStage(`Reading the prompt, ${P.unit(done, unit)}`, 0, 0, '');
-      },
-      tok: (...t) => {
-        if (me.state !== 'running') { setState('running'); status.textContent = 'Writing'; }
-        const [text, piece, ms, gap, p] = t;
-        const span = el('span', 'tk', text);
-        if (gap === null) span.classList.add('first'); else { span.style.setProperty('--ms', ms); me.steps.push(ms); me.gaps.push(gap); }
-        if (p === null) span.classList.add('nop'); else span.style.setProperty('--p', p);
-        span.pgTip = tokenTip(t, toks.length, span);
-        toks.push(span); box.append(span); me.text += text;
-      },
-      num: numbers,
-      part: (index, sentence, name) => {
-        const span = toks[index];
-        if (span) { span.classList.add('div'); if (/^\s*$/.test(span.textContent)) span.dataset.mark = span.textContent.includes('\n') ? '↵' : '␣'; }
-        else { const gone = el('span', 'tk div ended'); gone.dataset.mark = 'end'; gone.dataset.tip = 'This text ends here; the other goes on.'; box.append(gone); }
-        const note = P.button('note', '', () => { const at = toks[index] || box.lastChild; at.scrollIntoView({ block: 'nearest' }); P.tip(at); });
-        note.addEventListener('click', (e) => e.stopPropagation());
-        note.append(el('span', '', sentence));
-        why.append(note);
-        note.title = `${name ? `Against ${name}. ` : ''}Margin: how much more probable the variant found its own word than the reference’s.`;
-      },
-      measure: (...of) => forced.measure(toks, ...of),
-      forced: forced.add,
-      measured: (state, words) => forced.say(why, state, words),
-      end: (name, words, reported) => {
-        setState(name);
-        status.textContent = words[0].toUpperCase() + words.slice(1);
-        if (reported) {
-          const own = el('span', 'own', reported);
-          own.dataset.tip = 'What the engine itself says of this answer, from its own clock; the numbers above are measured apart from it.'; own.tabIndex = 0;
-          status.append(own);
-        }
-        P.rescale(true); drawSpark();
-      },
-      fail: (message, hint, log) => {
-        empty?.remove(); empty = null;
-        setState('failed');
-        me.unusable = !box;
-        status.textContent = me.text ? 'Failed; what it wrote is kept' : me.unusable ? 'Choose another variant above' : 'Failed';
-        const card = el('div', 'fail');
-        card.setAttribute('role', 'alert');
-        card.append(el('b', '', message));
-        if (hint) card.append(el('p', '', hint));
-        if (log) { const more = el('details'); more.append(el('summary', '', 'Last lines of the log'), el('pre', '', log)); card.append(more); }
-        if (box && !replay) card.append(P.button('retry', 'Try again', () => trigger('again')));
-        body.append(card);
-      },
-    };
-    const draw = () => {
-      const value = props.value || '';
-      me.shown = value !== '';
-      slot.hidden = !me.shown;
-      if (picker) picker.hidden = !me.shown;
-      if (!value.startsWith(prev) || value === '') reset();
-      const end = value.lastIndexOf('\n') + 1;
-      for (const raw of value.slice(used, end).split('\n')) {
-        if (!raw) continue;
-        const [kind, ...rest] = JSON.parse(raw);
-        on[kind]?.(...rest);
-      }
-      used = end; prev = value;
-      again.textContent = me.state === 'empty' ? 'Run last prompt' : 'Regenerate';
-      if (me.state === 'running') P.soon();
-      follow(); P.busy();
-    };
-    body.addEventListener('keydown', (e) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
-      if (!step || !toks.length) return;
-      e.preventDefault();
-      toks[cursor]?.classList.remove('at');
-      cursor = Math.max(0, Math.min(toks.length - 1, cursor + step));
-      toks[cursor].classList.add('at');
-      toks[cursor].scrollIntoView({ block: 'nearest' });
-      requestAnimationFrame(() => P.tip(toks[cursor]));
-    });
-    body.addEventListener('blur', () => toks[cursor]?.classList.remove('at'));
-    me.drawSpark = drawSpark;
-    me.buttons = { stop, again, copy };
-    me.close = () => { clearInterval(timer); P.panes.delete(root); };
-    me.engines = engines;
-    watch('value', draw); draw();
-    return me;
+  const settle = () => {
+    const busy = BUSY.includes(pane.state), empty = pane.state === 'empty' && !pane.turns.size;
+    stop.hidden = !busy;
+    again.hidden = busy || (empty && !board.began) || pane.unusable;
+    again.textContent = empty ? 'Run last prompt' : 'Regenerate';
+    again.disabled = board.busy;
+    copy.hidden = !pane.text;
+    engines.lock(board.busy);
+    root.querySelector('.retry')?.toggleAttribute('disabled', board.busy);
+    if (empty) say();
   };
-
-  const BUSY = ['waiting', 'loading', 'ready', 'reading', 'running'];
-  P.live = (board = P.board()) => [...P.panes.values()].filter((pane) => pane.shown && pane.board === board);
-  P.anyTurn = () => P.live('compare').some((pane) => pane.state !== 'empty' && !pane.unusable);
-  P.busy = () => {
-    for (const pane of P.live('run')) if (pane.buttons) pane.buttons.copy.hidden = !pane.text;
-    const panes = P.live('compare');
-    const any = panes.some((pane) => BUSY.includes(pane.state));
-    document.documentElement.toggleAttribute('data-began', P.anyTurn());
-    document.documentElement.dataset.panes = panes.length;
-    for (const pane of panes) {
-      if (!pane.buttons) continue;
-      pane.buttons.stop.hidden = !BUSY.includes(pane.state);
-      pane.buttons.again.hidden = BUSY.includes(pane.state) || (pane.state === 'empty' && !P.anyTurn()) || pane.unusable;
-      pane.buttons.again.disabled = any;
-      pane.buttons.copy.hidden = !pane.text;
-      pane.engines?.lock(any);
-      pane.root.querySelector('.retry')?.toggleAttribute('disabled', any);
+  // What an empty pane says.
+  const say = () => {
+    const words = replay ? '' : !board.began ? 'Type a prompt below and press Run: the answers appear here.' : 'This pane joined later: it has not seen the conversation.';
+    const whole = Boolean(words && board.began && act.all && (board.panes.find((one) => one.prompts.length)?.prompts.length ?? 0) > 1);
+    const now = `${words}${whole}`;
+    hint?.querySelector('button')?.toggleAttribute('disabled', board.busy);
+    if (hint && told === now) return;
+    told = now;
+    hint ??= el('div', 'hint');
+    hint.replaceChildren(el('p', '', words), ...(whole ? [button('act', 'Replay the conversation here', act.all)] : []));
+    if (!hint.isConnected && !pane.unusable) body.append(hint);
+  };
+  const numbers = (n) => {
+    for (const [key] of TERMS) {
+      const value = n[key];
+      let text = fig(value);
+      if (key === 'tokens' && value) text = String(value);
+      if (key === 'memory' && value) {
+        text = value >= 1e9 ? (value / 1e9).toFixed(2) : String(Math.round(value / 1e6));
+        cells.memory.name.textContent = value >= 1e9 ? 'GB memory' : 'MB memory';
+      }
+      if (key === 'gap') {
+        text = n.p50 ? `${fig(n.p50)} · ${fig(n.p99)}` : '–';
+        cells.gap.name.textContent = n.p50 ? 'ms p50\u00a0·\u00a0p99' : 'ms per token';
+      }
+      cells[key].value.textContent = text;
     }
-    return any;
+    board.frame(drawSpark);
   };
-})();
+  const drawSpark = () => {
+    const top = Math.max(...board.panes.flatMap((one) => one.gaps.slice(-POINTS)), 0.001), some = pane.gaps.slice(-POINTS);
+    line.setAttribute('points', some.map((g, i) => `${((i * 100) / Math.max(1, some.length - 1)).toFixed(2)},${(27 - (26 * g) / top).toFixed(2)}`).join(' '));
+  };
+  const showStage = (words, done, total, unit, quiet) => {
+    if (!stage) {
+      const bar = el('div', 'bar');
+      bar.append(el('i'));
+      stage = el('div', 'stage');
+      stage.append(el('div', 'words'), bar, el('div', 'much'));
+    }
+    if (body.lastChild !== stage) body.append(stage);
+    const [text, bar, much] = stage.children;
+    if (text.textContent !== words) since = performance.now();
+    text.textContent = words;
+    bar.classList.toggle('unknown', !total && !quiet);
+    bar.classList.toggle('none', Boolean(quiet));
+    bar.firstChild.style.setProperty('width', total ? `${Math.min(100, (100 * done) / total)}%` : '');
+    const amount = total ? `${count(done, unit === 'bytes' ? 'bytes' : '')} of ${count(total, unit)} · ${Math.floor((100 * done) / total)}%` : '';
+    const tick = () => {
+      const seconds = Math.floor((performance.now() - since) / 1000);
+      much.textContent = [amount, seconds > 0 && !replay ? `${seconds} s` : ''].filter(Boolean).join(' · ');
+    };
+    clearInterval(timer); timer = setInterval(tick, 1000); tick();
+    status.textContent = words;
+    board.frame(flush);
+  };
+  // What came since the last frame, in one piece; then the text is followed unless it was scrolled back.
+  const flush = () => {
+    if (fresh) { box.append(fresh); fresh = null; }
+    if (stick) body.scrollTop = body.scrollHeight;
+  };
+  // The notes under an answer are one line; what does not fit in it opens.
+  const fold = () => {
+    const open = why.hasAttribute('data-open'), all = whys.children.length, cut = [...whys.children].some((one) => one.scrollWidth > one.clientWidth + 1 || one.firstElementChild?.scrollWidth > one.firstElementChild?.clientWidth + 1);
+    more.hidden = !open && !cut && all < 2;
+    more.textContent = open ? 'Less' : all > 1 ? `All ${all}` : 'More';
+    more.setAttribute('aria-expanded', String(open));
+  };
+  new ResizeObserver(() => board.frame(fold)).observe(whys);
+
+  const rows = {
+    reset: () => {
+      forced.clear();
+      Object.assign(pane, { text: '', turn: '', turns: new Map(), steps: [], gaps: [], prompts: [], forcedOf: new Map(), unusable: false });
+      spans = []; box = fresh = hint = told = null; cursor = -1; stick = true;
+      body.replaceChildren(); trouble.replaceChildren(); whys.replaceChildren(); path.replaceChildren();
+      made.textContent = status.textContent = ''; delete made.dataset.tip; delete path.dataset.tip;
+      numbers({}); fold();
+      pane.state = '';
+      setState('empty');
+    },
+    head: (h) => {
+      pane.label = h.label; pane.reference = h.role === 'reference'; pane.hasNotes = h.notes.length > 0;
+      label.textContent = h.label;
+      label.dataset.tip = h.id;
+      role.hidden = !pane.reference;
+      root.classList.toggle('is-reference', pane.reference);
+      root.setAttribute('aria-label', `Pane ${h.label}`);
+      body.setAttribute('aria-label', `Answer of ${h.label}; arrow keys walk through its tokens`);
+      facts.replaceChildren();
+      const add = (text, words) => { const node = el('span', 'fact', text); node.dataset.tip = words; if (facts.childNodes.length) facts.append(' · '); facts.append(node); };
+      for (const [text, words] of h.facts) add(text, words);
+      if (h.source) add(h.source, h.source);
+      notes.replaceChildren(el('span', '', h.notes.join(' ')));
+      notes.hidden = !h.notes.length;
+      engines.show(h.engine, replay ? [] : h.engines);
+      board.settle();
+    },
+    user: (text, key) => {
+      hint?.remove(); hint = told = null;
+      forced.clear();
+      trouble.replaceChildren(); whys.replaceChildren(); fold();
+      flush();
+      const turn = el('div', 'turn'), user = el('div', 'user', text);
+      box = el('div', 'toks');
+      turn.append(user, box);
+      body.append(turn);
+      spans = [];
+      Object.assign(pane, { turn: key, text: '', gaps: [], prompts: [...pane.prompts, text] });
+      pane.turns.set(key, spans);
+      cursor = -1; stick = true;
+      numbers({});
+      setState('waiting');
+      settle();
+    },
+    made: (text, where, kernel, raw = / raw completion$/.test(` ${text}`)) => {
+      made.textContent = made.dataset.tip = text;
+      box?.parentElement.classList.toggle('raw', raw);
+      if (!where) return;
+      path.textContent = ` · ${[where, kernel].filter(Boolean).join(' · ')}`;
+      path.dataset.tip = `What computed this answer: ${where}. ${kernel || 'The engine does not say which kernel it uses.'}`;
+    },
+    state: (name, words, done, total, unit) => {
+      setState(name);
+      if (name === 'waiting') showStage(words || 'Waiting for its turn', done || 0, total || 0, unit || '', !words);
+      else if (name === 'loading') showStage(words || 'Loading', done, total, unit);
+      else if (name === 'ready') showStage('Loaded; the other panes are getting ready', 0, 0, '', true);
+      else if (name === 'reading') showStage(`Reading the prompt, ${count(done, unit)}`, 0, 0, '');
+    },
+    tok: (...row) => {
+      if (pane.state !== 'running') { setState('running'); status.textContent = 'Writing'; }
+      const span = tokenSpan({ pane, turn: pane.turn }, spans.length, row);
+      if (row[3] !== null) { pane.steps.push(row[2]); pane.gaps.push(row[3]); }
+      spans.push(span);
+      fresh ??= document.createDocumentFragment();
+      fresh.append(span);
+      pane.text += row[1];
+      board.frame(flush);
+      if (!replay) board.soon();
+    },
+    num: numbers,
+    part: (index, sentence, name) => {
+      if (fresh) flush();
+      const span = spans[index];
+      if (span) { span.classList.add('div'); if (/^\s*$/.test(span.textContent)) span.dataset.mark = span.textContent.includes('\n') ? '↵' : '␣'; }
+      else { const gone = el('span', 'tk div ended'); gone.dataset.mark = 'end'; gone.dataset.tip = 'This answer ends here; the other goes on.'; box.append(gone); }
+      const note = button('note', '', (e) => { e.stopPropagation(); const at = spans[index] ?? box.lastChild; at.scrollIntoView({ block: 'nearest' }); tip(at); });
+      note.append(el('span', '', sentence));
+      if (name) note.title = `Against ${name}: shows the first token that differs.`;
+      whys.append(note);
+      board.frame(fold);
+    },
+    measure: forced.begin,
+    forced: forced.add,
+    measured: (state, words) => { forced.say(whys, state, words); board.frame(fold); },
+    end: (name, words, reported) => {
+      board.frame(flush);
+      setState(name);
+      status.textContent = words[0].toUpperCase() + words.slice(1);
+      if (reported) {
+        const own = el('span', 'own', reported);
+        own.dataset.tip = 'What the engine itself reports of this answer, by its own clock; the figures above are measured independently.';
+        status.append(own);
+      }
+      board.rescale();
+      board.frame(drawSpark);
+    },
+    fail: (message, hinted, log) => {
+      hint?.remove(); hint = told = null;
+      board.frame(flush);
+      pane.unusable = !box;
+      setState('failed');
+      status.textContent = pane.text ? 'Failed; what it wrote is kept' : pane.unusable ? 'Choose another variant above' : 'Failed';
+      const card = el('div', 'fail');
+      card.setAttribute('role', 'alert');
+      card.append(el('b', '', message));
+      if (hinted) card.append(el('p', '', hinted));
+      if (log) { const open = el('details'); open.append(el('summary', '', 'Last lines of the log'), el('pre', '', log)); card.append(open); }
+      if (box && act.again) card.append(button('retry', 'Try again', () => act.again()));
+      trouble.replaceChildren(card); // under the text, which it must not cover
+      settle();
+    },
+    // Takes the last one away: a mark, the measurement, or the whole turn.
+    forget: (what) => {
+      if (what === 'forced') forced.forget();
+      if (what === 'part') {
+        for (const span of spans) { span.classList.remove('div'); delete span.dataset.mark; }
+        box?.querySelector('.ended')?.remove();
+        for (const note of whys.querySelectorAll('.note')) note.remove();
+      }
+      if (what === 'turn' && box) {
+        forced.forget();
+        pane.turns.delete(pane.turn);
+        box.parentElement.remove();
+        trouble.replaceChildren(); whys.replaceChildren();
+        const key = [...pane.turns.keys()].at(-1) ?? '';
+        spans = pane.turns.get(key) ?? [];
+        box = body.querySelector('.turn:last-of-type .toks');
+        fresh = null;
+        Object.assign(pane, { turn: key, prompts: pane.prompts.slice(0, -1), text: spans.map((span) => span.textContent).join(''), gaps: [] });
+        made.textContent = status.textContent = '';
+        numbers({});
+        setState(pane.turns.size ? 'done' : 'empty');
+      }
+      board.frame(fold);
+    },
+  };
+
+  body.addEventListener('scroll', () => { stick = body.scrollHeight - body.scrollTop - body.clientHeight < 40; });
+  body.addEventListener('keydown', (e) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
+    if (!step || !spans.length) return;
+    e.preventDefault();
+    spans[cursor]?.classList.remove('at');
+    cursor = Math.max(0, Math.min(spans.length - 1, cursor + step));
+    spans[cursor].classList.add('at');
+    spans[cursor].scrollIntoView({ block: 'nearest' });
+    requestAnimationFrame(() => tip(spans[cursor])); // after the scrolling, which closes a tooltip
+  });
+  body.addEventListener('blur', () => spans[cursor]?.classList.remove('at'));
+  rows.reset();
+  return pane;
+};
