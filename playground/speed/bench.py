@@ -135,9 +135,9 @@ def _measure(
 
     def report_step(step: int) -> None:
         warm_up = test.concurrency or 1
-        words = "warm-up" if step < warm_up else f"{'request' if test.concurrency else 'run'} {step - warm_up + 1}"
-        runs = test.steps
-        on_stage(Stage(address, test.name, step, runs, Progress(f"{test.name}: {words}", step, runs, "runs")))
+        kind, runs = "request" if test.concurrency else "run", test.steps
+        words = "warm-up" if step < warm_up else f"{kind} {step - warm_up + 1} of {runs - warm_up}"
+        on_stage(Stage(address, test.name, step, runs, Progress(f"{test.words}: {words}", step, runs, "runs")))
 
     if test.concurrency is not None:
         report_step(0)

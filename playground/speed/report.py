@@ -6,7 +6,7 @@ Also the rows, the files and the headline on the page.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from playground import formatting
@@ -65,7 +65,10 @@ def number(result: Mapping[str, Any], names: Mapping[str, str]) -> tuple[str, st
         return "", ""
     best = max(decode, key=lambda row: float(row["tok_s_mean"]))
     name = names.get(str(best["variant"]), str(best["variant"]))
-    return f"{best['tok_s_mean']:.3g}", f"tok/s decode, {name} in {best['engine']}"
+    speed = formatting.figure(best["tok_s_mean"])
+    if best.get("tok_s_sd"):
+        speed = f"{speed} ± {formatting.figure(best['tok_s_sd'])}"
+    return speed, f"tok/s decode, {name} in {engine_title(str(best['engine']))}"
 
 
 def rows(run: Run) -> list[dict[str, Any]]:
@@ -281,7 +284,7 @@ def _conditions(run: Run, measured: Sequence[Row], names: Mapping[str, str]) -> 
         ("Repetitions", str(settings["runs"]) if settings.get("runs") else ""),
         (
             "Kernels",
-            "; ".join(
+            formatting.sentences(
                 dict.fromkeys(f"{names[_address(row)]}: {row['kernel']}" for row in measured if row.get("kernel"))
             ),
         ),
@@ -345,6 +348,46 @@ def page_row(row: BenchRow, labels: Labels) -> dict[str, Any]:
         "title": engine_title(engine),
         "reference": labels.is_reference(row.address),
     }
+
+
+def shown(rows: Sequence[BenchRow], labels: Labels) -> dict[str, Any]:
+    """Return what the page shows above and below the table: the headline, its caveats, and the plots."""
+    words, caveats = headline(rows, labels)
+    measured = [row.as_dict() for row in rows if not row.error]
+    names = {row.address: _label(row, labels) for row in rows}
+    single = [row for row in measured if row["concurrency"] is None]
+    drawn = [*_roofline(single, names, labels), *_sweep_plots([r for r in measured if r["concurrency"]], names)]
+    return {"headline": words, "caveats": caveats, "plots": [asdict(plot) for plot in drawn]}
+
+
+def _roofline(single: Sequence[Row], names: Mapping[str, str], labels: Labels) -> list[Plot]:
+    """Return decode speed over the bytes that a token reads, against the limit of the memory's bandwidth."""
+    decode = [row for row in single if row["test"].startswith("tg") and row.get("bytes_per_token")]
+    if not decode:
+        return []
+    marks = []
+    for row in decode:
+        name = names[_address(row)] + (f", {row['depth']:,} tokens before it" if row.get("depth") else "")
+        speed = formatting.plus_minus(formatting.figure(row["tok_s_mean"]), formatting.figure(row.get("tok_s_sd")))
+        words = [f"{name}: {speed} tok/s, {formatting.size(row['bytes_per_token'])} per token"]
+        if formatting.known(row.get("mbu")):
+            limit = formatting.figure(row["bandwidth"] / row["bytes_per_token"])
+            words.append(f"{formatting.percent(row['mbu'], 0)} of the limit of {limit} tok/s")
+        else:
+            words.append(f"no limit drawn: {row.get('mbu_missing')}")
+        reference = labels.is_reference(_address(row))
+        marks.append(
+            plots.Reading(
+                names[_address(row)],
+                row["bytes_per_token"],
+                row["tok_s_mean"],
+                "ref" if reference else "v1",
+                ", ".join(words),
+                bool(row.get("depth")),
+            )
+        )
+    bandwidths = sorted({row["bandwidth"] for row in decode if row.get("bandwidth")})
+    return [plots.roofline("Decode speed against the memory-bandwidth limit", marks, bandwidths)]
 
 
 def files(rows: Sequence[BenchRow]) -> dict[str, str]:

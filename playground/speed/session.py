@@ -1,29 +1,35 @@
-"""Measurements of browser tabs: each runs in its own thread, and the page streams its state."""
+"""Measurements of the Speed page: each runs in its own thread and writes rows, which the page follows as a stream."""
 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
+from starlette.requests import Request
+
 from playground import machine
-from playground.core import Progress, Variant
+from playground.core import Progress
 from playground.engines.base import Engine
-from playground.errors import Cancelled, EngineError, PlaygroundError
+from playground.errors import Cancelled, EngineError, PlaygroundError, TooMany, UnknownSession
 from playground.models.address import Address
+from playground.speed import report
 from playground.speed.bench import Pace, Requests, bench
-from playground.speed.report import Labels, engine_title, files, headline, page_row
-from playground.speed.report import bench as recorded
+from playground.speed.report import Labels, engine_title
 from playground.speed.spec import LOAD, BenchRow, Plan, Stage
-from playground.store.runs import Kept, keep
-from playground.web.values import inert
+from playground.store.runs import keep
+from playground.web.api import error_row
+from playground.web.owner import Owner
+from playground.web.stream import Readers, Rows
 
 log = logging.getLogger(__name__)
-UPDATES_PER_SECOND = 5
-HEARTBEAT_S = 0.5
+KEPT_S = 600.0  # after its end, for a page that comes back
+WATCH_S = 0.25
+MAX_RUNNING = 8
 WAITING = Progress("Waiting: another measurement is running on this device")
 
 
@@ -31,111 +37,81 @@ WAITING = Progress("Waiting: another measurement is running on this device")
 
 
 class Measurement:
-    """One measurement, started by the constructor. It holds the lock `device`, so only one runs at a time."""
+    """One measurement, started by the constructor. It holds the lock `device`, so only one runs at a time.
+
+    Its rows are ["stage", progress], ["row", result], ["shown", headline and plots], and at last ["end", state].
+    """
 
     def __init__(
         self, engine: Engine, addresses: Sequence[str], plan: Plan, labels: Labels, device: threading.Lock
     ) -> None:
+        self.id = secrets.token_hex(16)
+        self.rows, self.readers = Rows(), Readers()
         self._engine, self._addresses, self._plan, self._labels = engine, addresses, plan, labels
         self._device = device
         self._requests = Requests(engine)
         self._pace = Pace(addresses, plan)
-        self._condition = threading.Condition()
-        self._rows: list[BenchRow] = []
-        self._stage = Stage("", "", 0, 0, Progress("Starting"))
-        self._state = "running"
-        self._error: PlaygroundError | None = None
-        self._changed = True
-        self._watched = False
-        self._kept = Kept()
-        threading.Thread(target=copy_context().run, args=(self._run,), name="measurement", daemon=True).start()
+        self._results: list[BenchRow] = []
+        self.ended_at: float | None = None
+        self.readers.renew()
+        for work in (self._run, self._watch):
+            threading.Thread(target=copy_context().run, args=(work,), name="measurement", daemon=True).start()
 
     @property
-    def running(self) -> bool:
-        return self._state == "running"
+    def working(self) -> bool:
+        return self.ended_at is None
 
     def stop(self) -> None:
         """Stop the measurement and its requests; rows so far are kept."""
         self._requests.stop()
 
-    def value(self) -> str:
-        """Return the page's state as JSON."""
-        with self._condition:
-            error = self._error or self._kept.error  # rows are shown even if they could not be stored
-            state: dict[str, Any] = {
-                "state": self._state,
-                "rows": [page_row(row, self._labels) for row in self._rows],
-                "error": [error.message, error.hint] if error else None,
-                "headline": headline(self._rows, self._labels),
-                "chosen": len(self._addresses),
-            }
-            if self._state == "running":
-                state["stage"] = self._progress()
-            else:
-                state["files"] = files(self._rows)
-                state["run"] = self._kept.id
-            return inert(state)
-
-    def _progress(self) -> dict[str, Any]:
-        stage, now = self._stage, time.monotonic()
-        engine = Address.parse(stage.address).engine
-        return {
-            "name": self._labels.variant(stage.address) if stage.address else "",
-            "title": engine_title(engine) if engine else "",
-            "words": stage.progress.stage,
-            "load": [stage.progress.done, stage.progress.total, stage.progress.unit] if stage.test == LOAD else None,
-            "done": self._pace.done,
-            "total": self._pace.total,
-            "left_s": self._pace.left_s(now),
-        }
-
-    @property
-    def run_id(self) -> str:
-        """Id of the stored run; "" before the end, and if it could not be stored."""
-        return self._kept.id
-
-    def claim(self) -> bool:
-        """Return True for the first caller only, whose stream ends the measurement when it is closed."""
-        with self._condition:
-            was_watched, self._watched = self._watched, True
-        return not was_watched
-
-    def changes(self) -> Iterator[str]:
-        """Yield `value()` when it changes, and twice a second, until the end. Closing the generator stops it."""
-        try:
-            while self.running:
-                with self._condition:
-                    self._condition.wait_for(lambda: self._changed or not self.running, HEARTBEAT_S)
-                    self._changed = False
-                if self.running:
-                    yield self.value()
-                    time.sleep(1 / UPDATES_PER_SECOND)
-            yield self.value()
-        finally:
-            self.stop()
-
-    def _update(self, change: Callable[[], None]) -> None:
-        with self._condition:
-            change()
-            self._changed = True
-            self._condition.notify_all()
+    def _watch(self) -> None:
+        """Stop it once its page is gone: what is measured for nobody takes the device from others."""
+        while self.working:
+            if self.readers.abandoned:
+                self.stop()
+            time.sleep(WATCH_S)
 
     def _set_stage(self, stage: Stage) -> None:
-        def change() -> None:
-            if stage.test:
-                self._pace.see(stage, time.monotonic())
-            self._stage = stage
+        now = time.monotonic()
+        if stage.test:
+            self._pace.see(stage, now)
+        engine = Address.parse(stage.address).engine
+        progress = stage.progress
+        self.rows.append(
+            [
+                "stage",
+                {
+                    "name": self._labels.variant(stage.address) if stage.address else "",
+                    "title": engine_title(engine) if engine else "",
+                    "words": progress.stage,
+                    "load": [progress.done, progress.total, progress.unit] if stage.test == LOAD else None,
+                    "done": self._pace.done,
+                    "total": self._pace.total,
+                    "left_s": self._pace.left_s(now),
+                },
+            ],
+            "stage",
+            restart=True,
+        )
 
-        self._update(change)
+    def _add(self, row: BenchRow) -> None:
+        self._results.append(row)
+        self.rows.append(["row", report.page_row(row, self._labels)])
+        self.rows.append(["shown", report.shown(self._results, self._labels)], "shown", restart=True)
 
     def _end(self, state: str, error: PlaygroundError | None = None) -> None:
-        """Store the run, then set the final state, which includes the run's id."""
-        kept = keep(lambda: recorded(self._rows, self._addresses, self._plan, stopped=state == "stopped"))
-
-        def change() -> None:
-            self._state, self._error, self._kept = state, error, kept
-
-        self._update(change)
+        """Store the run, then write the final row, which has the run's id."""
+        kept = keep(lambda: report.bench(self._results, self._addresses, self._plan, stopped=state == "stopped"))
+        shown_error = error or kept.error  # results are shown even if they could not be stored
+        end: dict[str, Any] = {
+            "state": state,
+            "error": error_row(shown_error) if shown_error else None,
+            "run": kept.id,
+            "files": report.files(self._results) if self._results else None,
+        }
+        self.rows.append(["end", end])
+        self.ended_at = time.monotonic()
 
     def _run(self) -> None:
         locked = False
@@ -147,7 +123,7 @@ class Measurement:
             self._set_stage(Stage("", "", 0, 0, Progress("Measuring the bandwidth of this memory")))
             probe = _probe()
             for row in bench(self._engine, self._addresses, self._plan, probe, self._set_stage, self._requests):
-                self._update(lambda row=row: self._rows.append(row))  # type: ignore[misc]
+                self._add(row)
             self._end("done")
         except Cancelled:
             self._end("stopped")
@@ -170,40 +146,41 @@ def _probe() -> machine.Probe | None:
         return None
 
 
-class SpeedTabs:
-    """The last measurement and the offered variants of each browser tab, by session hash."""
+class Measurements:
+    """The measurements of this process by their ids, which only the owner gets. One that ended is kept for a while."""
 
     def __init__(self) -> None:
-        self._measurements: dict[str, Measurement] = {}
-        self._offered: dict[str, Labels] = {}
+        self._all: dict[str, Measurement] = {}
         self._lock = threading.Lock()
         self._device = threading.Lock()
 
-    def offer(self, key: str, choices: Sequence[Variant]) -> None:
+    def begin(self, engine: Engine, addresses: Sequence[str], plan: Plan, labels: Labels) -> Measurement:
+        """Start a measurement. Raises TooMany while too many run or wait."""
         with self._lock:
-            offered = self._offered.get(key, Labels()).variants
-            self._offered[key] = Labels({**offered, **{variant.id: variant for variant in choices}})
+            now = time.monotonic()
+            self._all = {
+                name: one for name, one in self._all.items() if one.ended_at is None or now - one.ended_at < KEPT_S
+            }
+            if sum(one.working for one in self._all.values()) >= MAX_RUNNING:
+                raise TooMany(f"{MAX_RUNNING} measurements run or wait.", hint="Stop one, or wait until it is done.")
+            measurement = Measurement(engine, addresses, plan, labels, self._device)
+            self._all[measurement.id] = measurement
+            return measurement
 
-    def begin(self, key: str, engine: Engine, addresses: Sequence[str], plan: Plan) -> Measurement | None:
-        """Start a measurement for this tab; return None if one is running."""
+    def get(self, name: str) -> Measurement:
+        """Return a measurement. Raises UnknownSession."""
         with self._lock:
-            current = self._measurements.get(key)
-            if current and current.running:
-                return None
-            labels = self._offered.get(key, Labels())
-            self._measurements[key] = Measurement(engine, addresses, plan, labels, self._device)
-            return self._measurements[key]
+            measurement = self._all.get(name)
+        if measurement is None:
+            raise UnknownSession("This measurement is no longer here.", hint="Its results are in Runs.")
+        return measurement
 
-    def current(self, key: str) -> Measurement | None:
-        return self._measurements.get(key)
-
-    def close(self, key: str) -> None:
-        with self._lock:
-            measurement = self._measurements.pop(key, None)
-            self._offered.pop(key, None)
-        if measurement:
-            measurement.stop()
+    def of(self, name: str, request: Request, owner: Owner) -> Measurement:
+        """Return a measurement for its stream. Raises UnknownSession, OwnerOnly."""
+        measurement = self.get(name)
+        owner.check(request)
+        return measurement
 
     def close_all(self) -> None:
-        for key in {*self._measurements, *self._offered}:
-            self.close(key)
+        for measurement in list(self._all.values()):
+            measurement.stop()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from playground import formatting
 from playground.core import Clock, Progress
@@ -39,6 +39,14 @@ class BenchTest:
         return f"tg{self.output_tokens}" + (f" @ d{self.depth}" if self.depth else "")
 
     @property
+    def words(self) -> str:
+        if self.concurrency is not None:
+            return f"{self.concurrency} concurrent requests"
+        if self.kind == "prefill":
+            return f"prefill of {self.prompt_tokens:,} tokens"
+        return f"decode of {self.output_tokens:,} tokens" + (f" after {self.depth:,}" if self.depth else "")
+
+    @property
     def steps(self) -> int:
         return self.runs + (self.concurrency or 1)
 
@@ -58,9 +66,9 @@ class Plan(Spec):
 
     prompt_tokens: Whole = 512
     output_tokens: Whole = 128
-    depths: tuple[Whole, ...] = (0,)
+    depths: tuple[Whole, ...] = Field(default=(0,), title="Context length")
     runs: Whole = 5
-    concurrency: tuple[Whole, ...] = ()
+    concurrency: tuple[Whole, ...] = Field(default=(), title="Concurrent requests")
 
     @model_validator(mode="after")
     def _measurable(self) -> Self:

@@ -93,7 +93,7 @@ def row(page: Page, index: int) -> Locator:
 def test_measure_gives_the_table_the_answer_and_the_roofline(open_speed: Callable[..., Page], tmp_path: Path) -> None:
     engine = Several(scripts())
     page = open_speed(engine)
-    expect(page.locator(".sp-sum")).to_have_text("2 to measure · 12 generations")
+    expect(page.locator(".sp-sum")).to_have_text("2 variants · 12 generations and 2 loads: 14 steps")
     expect(page.locator("#pg-speed-result")).to_contain_text("Nothing measured yet.")
     field(page, "depths").fill("0, 16")
     measure(page)
@@ -102,9 +102,9 @@ def test_measure_gives_the_table_the_answer_and_the_roofline(open_speed: Callabl
         [
             "Varianton engine",
             "Weights",
-            "Prefilltok/s · pp8",
-            "Decodetok/s · tg5",
-            "Decodetok/s · tg5 @ d16",
+            "Prefilltok/s · 8 tokens",
+            "Decodetok/s · 5 tokens",
+            "Decodetok/s · 5 tokens after 16",
             "MBUof the bandwidth",
         ]
     )
@@ -116,17 +116,18 @@ def test_measure_gives_the_table_the_answer_and_the_roofline(open_speed: Callabl
     expect(page.locator("p.said")).to_have_text(
         "nf4 in transformers is the fastest here: 200 tok/s, 2.00× BF16 in transformers."
     )
-    expect(page.locator(".sp-plots .limit")).to_have_count(1)
-    points = page.locator(".sp-plots .point")
+    expect(page.locator(".sp-plots .keys")).to_contain_text("limit of this memory, 100.0 GB/s")
+    page.locator(".sp-plots figure").first.scroll_into_view_if_needed()
+    points = page.locator(".sp-plots .role-mark [aria-label]")
     expect(points).to_have_count(4)
     words = points.evaluate_all("nodes => nodes.map((node) => node.getAttribute('aria-label'))")
     assert any(
-        "BF16 · transformers, 100 ± 0.00 tok/s, 280 MB a token, 28% of the limit of 357 tok/s" in w for w in words
+        "BF16 in transformers: 100 ± 0.00 tok/s, 280 MB per token, 28% of the limit of 357 tok/s" in w for w in words
     )
-    points.last.focus()
+    points.last.hover()
     expect(page.locator(".pg-tip")).to_contain_text("% of the limit of")
     reference.locator(".mbu").hover()
-    expect(page.locator(".pg-tip")).to_contain_text("28.00 GB a second of the 100.00 GB")
+    expect(page.locator(".pg-tip")).to_contain_text("28.0 GB per second of the 100.0 GB")
     with page.expect_download() as got:
         page.get_by_role("button", name="Download as CSV").click()
     got.value.save_as(tmp_path / "speed.csv")
@@ -145,20 +146,21 @@ def test_the_sweep_is_drawn_and_listed(open_speed: Callable[..., Page]) -> None:
     page = open_speed(Several(scripts()))
     tick(page, "nf4 in transformers").click()
     field(page, "concurrency").fill("1, 2")
-    expect(page.locator(".sp-sum")).to_have_text("1 to measure · 17 generations")
+    expect(page.locator(".sp-sum")).to_have_text("1 variant · 17 generations and 1 load: 18 steps")
     measure(page)
     finished(page)
     expect(page.locator(".levels tbody tr")).to_have_count(3)
     expect(page.locator(".levels tbody tr").nth(2).locator("td").first).to_have_text("2")
-    expect(page.locator(".sp-two .series")).to_have_count(3)
-    expect(page.locator(".sp-two .point")).to_have_count(4)
+    for figure in page.locator(".sp-plots figure").filter(has_text="requests at once").all():
+        figure.scroll_into_view_if_needed()
+        expect(figure.locator(".role-mark [aria-label]")).to_have_count(2)
 
 
 def test_stop_keeps_what_is_measured_and_ends_the_engine(open_speed: Callable[..., Page]) -> None:
     engine = Several(scripts(**{"fake:nf4_AT_transformers": Script(tokens=MANY, hold_at=2)}))
     page = open_speed(engine)
     measure(page)
-    expect(page.locator(".sp-stage")).to_contain_text("nf4 in transformerstg5: warm-up")
+    expect(page.locator(".sp-stage")).to_contain_text("nf4 in transformersdecode of 5 tokens: warm-up")
     expect(page.locator(".sp-stage .much")).to_have_text("step 12 of 14 · nearly done")
     expect(tick(page, "BF16 in transformers")).to_be_disabled()
     page.get_by_role("button", name="Stop", exact=True).click()
@@ -172,7 +174,7 @@ def test_closing_the_browser_tab_ends_the_measurement(open_speed: Callable[..., 
     engine = Several(scripts(fake_AT_transformers=Script(tokens=MANY, hold_at=2)))
     page = open_speed(engine)
     measure(page)
-    expect(page.locator(".sp-stage")).to_contain_text("tg5: warm-up")
+    expect(page.locator(".sp-stage")).to_contain_text("decode of 5 tokens: warm-up")
     assert engine.active
     page.goto("about:blank")
     for _ in range(100):
@@ -180,6 +182,36 @@ def test_closing_the_browser_tab_ends_the_measurement(open_speed: Callable[..., 
             break
         page.wait_for_timeout(50)
     assert not engine.active
+
+
+def test_a_reload_keeps_the_form_and_goes_on_with_the_measurement(open_speed: Callable[..., Page]) -> None:
+    engine = Several(scripts(fake_AT_transformers=Script(tokens=MANY, hold_at=2)))
+    page = open_speed(engine)
+    tick(page, "nf4 in transformers").click()
+    measure(page)
+    expect(page.locator(".sp-stage")).to_contain_text("decode of 5 tokens: warm-up")
+    page.reload()
+    expect(page.locator(".sp-stage")).to_contain_text("decode of 5 tokens: warm-up")
+    expect(tick(page, "nf4 in transformers")).not_to_be_checked()
+    expect(field(page, "output_tokens")).to_have_value("5")
+    page.wait_for_timeout(2500)
+    assert engine.active, "a reload is no closed page"
+    engine.go.set()
+    finished(page)
+    expect(row(page, 0)).to_contain_text("BF16")
+    page.reload()
+    finished(page)
+    expect(row(page, 0)).to_contain_text("BF16")
+
+
+def test_a_new_session_shows_the_newest_measurement(open_speed: Callable[..., Page], visit: Visit) -> None:
+    page = open_speed(Several(scripts()))
+    measure(page)
+    finished(page)
+    other = visit(page.url.split("#")[0])
+    other.get_by_role("link", name="Speed", exact=True).click()
+    expect(other.locator("#pg-speed-result")).to_contain_text("The last measurement of this model")
+    expect(row(other, 0)).to_contain_text("BF16")
 
 
 def test_what_cannot_run_is_a_row_with_its_reason_and_the_rest_goes_on(open_speed: Callable[..., Page]) -> None:
@@ -196,7 +228,7 @@ def test_an_engine_that_is_not_here_says_why_and_a_bad_number_is_refused(open_sp
     expect(page.locator(".sp-absent")).to_have_text("vLLM: vLLM is not installed (make vllm)")
     field(page, "depths").fill("many")
     measure(page)
-    expect(page.locator(".sp-trouble")).to_contain_text("Depths is “many”.")
+    expect(page.locator(".sp-trouble")).to_contain_text("depths is 'many'. Allowed: a list of whole numbers.")
     expect(page.get_by_role("button", name="Measure", exact=True)).to_be_enabled()
     for name in ("BF16 in transformers", "nf4 in transformers"):
         tick(page, name).click()
@@ -222,7 +254,8 @@ def test_a_name_stays_text(
     expect(page.locator(".sp-table .words b").first).to_have_text(EVIL)
     expect(page.locator(".bad")).to_contain_text(EVIL)
     expect(page.locator("p.said")).to_contain_text(EVIL)
-    page.locator(".sp-plots .point").first.focus()
+    page.locator(".sp-plots figure").first.scroll_into_view_if_needed()
+    page.locator(".sp-plots .role-mark [aria-label]").first.hover()
     expect(page.locator(".pg-tip")).to_contain_text(EVIL)
     assert page.locator("#pg-speed img, .pg-tip img").count() == 0
 
@@ -240,7 +273,7 @@ def test_changing_the_page_leaves_a_comparison_alone(open_speed: Callable[..., P
     assert len(engine.active) == 2, "Esc on this page is not Stop of the other one"
     page.go_back()
     engine.go.set()
-    expect(page.locator("#pg-slot-0 .status")).to_have_text("12 tokens · ended by itself")
+    expect(page.locator("#pg-slot-0 .status")).to_have_text("12 tokens · finished (end-of-text token)")
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
@@ -251,6 +284,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_speed: Callabl
     measure(page)
     finished(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator(".sp-plots figure").first.scroll_into_view_if_needed()
     for part in ("p.said", ".sp-table td[data-name]", ".sp-plots svg", ".levels", ".sp-go"):
         box = page.locator(part).first.bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390, part

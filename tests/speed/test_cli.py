@@ -79,7 +79,11 @@ def test_a_log_gets_a_line_a_stage(fake: FakeEngine) -> None:
         "Measuring memory bandwidth",
         "one: Loading",
         "one: Reading weights",
-        *(f"one: {test}: {step}" for test in ("pp4", "tg4") for step in ("warm-up", "run 1", "run 2")),
+        *(
+            f"one: {test} of 4 tokens: {step}"
+            for test in ("prefill", "decode")
+            for step in ("warm-up", "run 1 of 2", "run 2 of 2")
+        ),
     ]
     assert saved.startswith("Saved as run ")
     assert not bench("one", "-p", "4", "-n", "0", "-r", "1", "--json", "--no-progress", "--no-save").stderr

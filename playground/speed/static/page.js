@@ -1,317 +1,206 @@
-// The Speed page: what to measure, how far it is, and the table. The plots are in plots.js.
-(() => {
-  const P = window.Playground;
-  const { el } = P;
-  const S = (P.speed = { running: false });
+// Speed: what to measure, how far it is, and what was measured. The rows of a measurement come as a stream.
+import { html, live, nothing, render, repeat } from '../web/vendor/lit-html.js';
+import '../web/combobox.js';
+import { Refusal, beacon, call, get, me, shown, stream, title } from '../web/app.js';
+import { bytes, plural } from '../web/format.js';
+import { notice } from '../web/parts.js';
+import { speedView } from './result.js';
 
-  // Before the keys of the Compare page, whose buttons are still there.
+const FIELDS = [
+  ['prompt_tokens', 'Prompt', 'tokens', 'Prefill: how fast the prompt is read. 0 leaves this test out.'],
+  ['output_tokens', 'Answer', 'tokens', 'Decode: how fast tokens are generated. 0 leaves this test out.'],
+  ['depths', 'Context length', 'tokens already in context', 'Tokens that are in the context before decoding begins. Several, separated by commas: 0, 512.'],
+  ['runs', 'Repetitions', 'after a warm-up', 'How often each test is repeated. One more, the first, is a warm-up and is discarded.'],
+  ['concurrency', 'Concurrent requests', 'empty: one only', 'The throughput of a server under several requests at once, one level after the other: 1, 2, 4, 8.'],
+];
+const LISTS = ['depths', 'concurrency'];
+const KEPT = 'pg-speed'; // what a reload keeps: the model, what is ticked, the fields, the measurement
+const empty = () => ({ rows: [], shown: null, stage: null, end: null });
+
+let root, form = null, failed = null, busy = false, refusal = null, sum = null;
+let fields = {}, ticked = new Set();
+let measurement = { id: '', last: 0, ...empty() }, stopping = false, close = () => {};
+const kept = JSON.parse(sessionStorage.getItem(KEPT) || 'null') || {};
+const keepForm = () => sessionStorage.setItem(KEPT, JSON.stringify({ model: form?.model, ticked: [...ticked], fields, id: measurement.id }));
+const running = () => Boolean(measurement.id && !measurement.end);
+
+// ---- the form
+// A text that is no number is sent as it is: the server says what is wrong with it.
+const numbers = (text) => String(text).split(/[\s,]+/).filter(Boolean).map((part) => (Number.isNaN(Number(part)) ? part : Number(part)));
+const spec = () => ({
+  addresses: [...ticked],
+  plan: Object.fromEntries(FIELDS.map(([name]) => [name, LISTS.includes(name) ? numbers(fields[name]) : numbers(fields[name])[0] ?? null])),
+});
+const able = (variant) => variant.options.find((option) => option.runs);
+const load = async (model, selected) => {
+  busy = true; draw();
+  try {
+    form = await get(`api/speed/form?${new URLSearchParams({ model })}`);
+    failed = null;
+    const all = new Set(form.variants.flatMap((variant) => variant.options).filter((option) => option.runs).map((option) => option.address));
+    if (!Object.keys(fields).length) fields = kept.fields ?? Object.fromEntries(FIELDS.map(([name]) => [name, [].concat(form.plan[name]).join(', ')]));
+    ticked = new Set((selected ?? []).filter((address) => all.has(address)));
+    if (!ticked.size && !selected?.length) {
+      const first = [form.variants.find((v) => v.reference), form.variants.find((v) => !v.reference && /nf4|int4|Q4/i.test(v.label)) || form.variants[1]];
+      for (const variant of first) if (variant && able(variant)) ticked.add(able(variant).address);
+    }
+    keepForm(); plan();
+    if (!measurement.id && form.latest) showLatest(form.latest);
+  } catch (error) { if (!(error instanceof Refusal)) throw error; failed = error; }
+  busy = false; draw();
+};
+// What is measured was measured here before: its newest stored result, until there is one of this page.
+let latest = null;
+const showLatest = async (id) => {
+  try { const run = await get(`api/runs/${encodeURIComponent(id)}`); latest = { id, when: run.created, ...run.speed }; } catch (error) { if (!(error instanceof Refusal)) throw error; latest = null; }
+  draw();
+};
+let asked = null, waits = 0;
+const plan = () => {
+  clearTimeout(waits);
+  waits = setTimeout(async () => {
+    asked?.abort();
+    if (!ticked.size) { sum = null; refusal = null; draw(); return; }
+    const mine = (asked = new AbortController());
+    try { sum = await call('api/speed/plan', spec(), mine.signal); refusal = null; } catch (error) {
+      if (error.name === 'AbortError') return;
+      sum = null; refusal = error;
+    }
+    draw();
+  }, 150);
+};
+const change = (name, value) => { fields = { ...fields, [name]: value }; keepForm(); plan(); draw(); };
+const toggle = (address) => { if (!ticked.delete(address)) ticked.add(address); keepForm(); plan(); draw(); };
+
+const measure = async () => {
+  if (running() || busy || !ticked.size) return;
+  refusal = null; busy = true; draw();
+  try {
+    const { id } = await call('api/speed/measure', spec());
+    measurement = { id, last: 0, ...empty() }; latest = null;
+    keepForm(); follow();
+  } catch (error) { refusal = error; }
+  busy = false; draw();
+};
+const stop = async () => {
+  stopping = true; draw();
+  try { await call('api/speed/stop', { id: measurement.id }); } catch (error) { refusal = error; stopping = false; draw(); }
+};
+const follow = () => {
+  close();
+  close = stream(measurement.id, measurement.last, {
+    row: ([kind, value], number) => {
+      measurement.last = number; lost = false;
+      if (kind === 'row') measurement.rows = [...measurement.rows, value];
+      else measurement[kind] = value;
+      if (kind === 'end') { stopping = false; measurement.stage = null; }
+      draw();
+    },
+    trouble: () => { lost = true; draw(); },
+  });
+};
+let lost = false;
+
+const tick = (option, variant) => {
+  const name = `${variant.label} in ${option.title}`;
+  if (!option.runs) {
+    return html`<button type="button" class="tick no" role="checkbox" aria-disabled="true" aria-checked="false" aria-label="${name}: not available. ${option.why}" data-tip=${[option.why, option.do].filter(Boolean).join('. To change that: ')}></button>`;
+  }
+  return html`<button type="button" class="tick" role="checkbox" aria-checked=${ticked.has(option.address)} aria-label=${name} ?disabled=${running()} @click=${() => toggle(option.address)}></button>`;
+};
+const matrix = () => {
+  const engines = [...new Map(form.variants.flatMap((v) => v.options).map((option) => [option.engine, option])).values()];
+  const here = engines.filter((engine) => form.variants.some((v) => v.options.some((o) => o.engine === engine.engine && o.runs)));
+  const absent = engines.filter((engine) => !here.includes(engine));
+  return html`
+    <div class="sp-matrix" .style=${`--engines: ${Math.max(1, here.length)}`}>
+      ${here.length ? html`<div class="line top"><span class="what">variant</span>${here.map((e) => html`<span class="engine">${e.title}</span>`)}</div>` : nothing}
+      ${repeat(form.variants, (v) => v.id, (v) => html`<div class="line">
+        <span class="what" data-tip=${v.source || v.id}><b>${v.label}</b><small>${v.size}</small>${v.reference ? html`<i class="role">reference</i>` : nothing}</span>
+        ${here.map((e) => { const option = v.options.find((o) => o.engine === e.engine); return option ? tick(option, v) : html`<span></span>`; })}</div>`)}
+    </div>
+    <p class="sp-absent quiet">${absent.map((e) => html`<span>${e.title}: ${e.why}${e.do ? ` (${e.do})` : ''}</span>`)}</p>`;
+};
+const summary = () => {
+  if (!ticked.size) return 'Nothing is selected.';
+  return sum ? `${plural(sum.variants, 'variant')} · ${plural(sum.generations, 'generation')} and ${plural(sum.loads, 'load')}: ${sum.steps} steps` : '';
+};
+const formView = () => html`
+  <section class="sp-form" aria-label="What to measure">
+    <div class="sp-head"><h2>How fast does it run here?</h2><p class="quiet">Each variant on each engine, repeated with the warm-up discarded, against what the memory of this device can deliver.</p></div>
+    <div class="sp-body">
+      <div class="sp-left">
+        <div class="sp-model"><pg-combobox label="Model" free .options=${(form?.models ?? []).map((value) => ({ value }))} .value=${live(form?.model ?? kept.model ?? '')} @pg-choose=${(e) => load(e.detail)}></pg-combobox><span class="sp-origin">${form?.origin ?? ''}</span></div>
+        ${failed ? notice(failed) : nothing}
+        ${form ? matrix() : busy ? html`<p class="quiet">Reading the model…</p>` : nothing}
+      </div>
+      <div class="sp-right">
+        <div class="sp-fields">${FIELDS.map(([name, words, unit, tip]) => html`
+          <label><span class="name" data-tip=${tip}>${words}</span>
+          <input class="sp-input" name=${name} autocomplete="off" inputmode=${LISTS.includes(name) ? 'text' : 'numeric'} .value=${live(String(fields[name] ?? ''))} ?disabled=${running()} aria-invalid=${refusal?.field === name || nothing} @input=${(e) => change(name, e.target.value)}>
+          <span class="unit">${unit}</span></label>`)}</div>
+        <div class="sp-trouble" aria-live="assertive">${refusal ? notice(refusal) : nothing}</div>
+        <div class="sp-foot"><span class="sp-sum">${summary()}</span>
+          <button type="button" class="sp-stop" ?hidden=${!running()} ?disabled=${stopping} @click=${stop}>${stopping ? 'Stopping…' : 'Stop'}</button>
+          <button type="button" class="sp-go" ?disabled=${running() || busy || !ticked.size} @click=${measure}>${running() ? 'Measuring…' : 'Measure'}</button></div>
+      </div>
+    </div>
+  </section>`;
+
+// ---- how far it is
+const timeLeft = (s) => (s === null ? '' : s < 1 ? 'nearly done' : s < 90 ? `about ${Math.ceil(s)} s left` : `about ${Math.round(s / 60)} min left`);
+const stageView = (now) => {
+  const loaded = now.load && now.load[1] ? (now.load[2] === 'bytes' ? `${bytes(now.load[0])} of ${bytes(now.load[1])}` : `${now.load[0]} of ${now.load[1]} ${now.load[2]}`) : '';
+  const words = [loaded, `step ${Math.min(now.total, now.done + 1)} of ${now.total}`, timeLeft(now.left_s)].filter(Boolean).join(' · ');
+  return html`<div class="sp-stage"><div class="words"><b>${[now.name, now.title && `in ${now.title}`].filter(Boolean).join(' ')}</b><span>${now.words}</span></div>
+    <div class="bar" role="progressbar" aria-label="Steps done" aria-valuemax=${now.total} aria-valuenow=${now.done}><i .style=${`width: ${(100 * now.done) / Math.max(1, now.total)}%`}></i></div>
+    <span class="much">${words}</span></div>`;
+};
+const status = () => {
+  const { end, stage, rows, id } = measurement;
+  if (!id) {
+    return latest ? html`<p class="sp-empty">The last measurement of this model, ${new Date(latest.when * 1e3).toLocaleString()}. <a href="run/${latest.id}">Open it in Runs</a></p>`
+      : html`<div class="sp-empty"><b>Nothing measured yet.</b> Tick variants and engines and press Measure. Results appear here as they are measured, in a table and against the memory-bandwidth limit: each token must read all weights once.</div>`;
+  }
+  return html`
+    ${lost && !end ? notice({ message: 'The connection broke off.', hint: 'Trying again; the measurement goes on for 15 seconds.' }) : nothing}
+    ${stage ? stageView(stage) : nothing}
+    ${end?.state === 'stopped' ? html`<div class="sp-empty">${rows.length ? 'Stopped. What was measured until then stays.' : 'Stopped before anything was measured.'}</div>` : nothing}
+    ${end?.error ? notice(end.error) : nothing}`;
+};
+
+let drawnOf = '', result;
+const draw = () => {
+  render(html`
+    ${me.role === 'owner' ? formView() : html`<section class="sp-form"><p>Measuring is available to the owner only.</p><button type="button" class="sp-go" @click=${() => document.dispatchEvent(new CustomEvent('pg-login'))}>Log in</button></section>`}
+    <div id="pg-speed-result"><div class="sp-status" aria-live="polite">${status()}</div><div class="sp-result"></div></div>`, root);
+  // The table and plots change when a row arrives, not with each step: whoever reads a tip keeps it.
+  const value = measurement.id
+    ? { rows: measurement.rows, ...measurement.shown, files: measurement.end?.files, run: measurement.end?.run }
+    : latest ? { ...latest, run: latest.id } : null;
+  const sign = JSON.stringify([measurement.id, value?.rows.length ?? 0, value?.run ?? '']);
+  if (sign === drawnOf) return;
+  drawnOf = sign;
+  result = root.querySelector('.sp-result');
+  if (value?.rows.length) speedView(result, value); else result.replaceChildren();
+};
+
+export const mount = (section, state) => {
+  root = section;
+  draw();
   document.addEventListener('keydown', (e) => {
-    if (P.page() !== 'speed') return;
-    if (e.key === 'Escape') { e.stopImmediatePropagation(); P.untip(); if (S.running) S.halt(); }
-    else if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); e.stopImmediatePropagation(); S.measure?.(); }
-  }, true);
-
-  // ---- the form
-  const FIELDS = [
-    ['prompt_tokens', 'Prompt', 'tokens read', 'Prefill: so many prompt tokens are read. 0 leaves it out.'],
-    ['output_tokens', 'Answer', 'tokens written', 'Decode: so many tokens are written. 0 leaves it out.'],
-    ['depths', 'Depths', 'tokens before it', 'Tokens that are in the context before decoding begins; several with commas: 0, 512.'],
-    ['runs', 'Repetitions', 'after a warm-up', 'How often each test is repeated. One more, the first, is a warm-up and is discarded.'],
-    ['concurrency', 'Requests at once', 'empty: one only', 'What a server gives when several requests come at once, one level after the other: 1, 2, 4, 8.'],
-  ];
-  P.speedForm = (element, props, watch, trigger) => {
-    const mount = element.querySelector('.pg-mount');
-    const card = el('section', 'sp-form');
-    card.setAttribute('aria-label', 'What to measure');
-    const head = el('div', 'sp-head');
-    head.append(el('h2', '', 'How fast does it run here?'), el('p', 'quiet', 'Each variant on each engine, repeated with the warm-up discarded, against what the memory of this device can deliver.'));
-    const models = el('datalist'); models.id = 'sp-models';
-    const model = el('input', 'sp-input'); model.setAttribute('list', 'sp-models'); model.setAttribute('aria-label', 'Model'); model.spellcheck = false;
-    const origin = el('span', 'sp-origin');
-    const pick = el('div', 'sp-model'); pick.append(model, origin, models);
-    const matrix = el('div', 'sp-matrix'), absent = el('p', 'sp-absent quiet'), inputs = el('div', 'sp-fields'), trouble = el('div', 'sp-trouble');
-    trouble.setAttribute('aria-live', 'assertive');
-    const boxes = {};
-    for (const [name, words, unit, tip] of FIELDS) {
-      const label = el('label'), title = el('span', 'name', words);
-      title.dataset.tip = tip;
-      boxes[name] = el('input', 'sp-input'); boxes[name].inputMode = name === 'depths' || name === 'concurrency' ? 'text' : 'numeric';
-      boxes[name].name = name; boxes[name].autocomplete = 'off';
-      boxes[name].addEventListener('input', () => count());
-      label.append(title, boxes[name], el('span', 'unit', unit));
-      inputs.append(label);
-    }
-    const sum = el('span', 'sp-sum');
-    const go = P.button('sp-go', 'Measure', () => S.measure()), stop = P.button('sp-stop', 'Stop', () => S.halt());
-    const foot = el('div', 'sp-foot'); foot.append(sum, stop, go);
-    const left = el('div', 'sp-left'), right = el('div', 'sp-right'), body = el('div', 'sp-body');
-    left.append(pick, matrix, absent); right.append(inputs, trouble, foot); body.append(left, right);
-    card.append(head, body); mount.replaceChildren(card);
-
-    const picked = new Set();
-    let state = {}, ready = false;
-    const chosen = () => (state.variants || []).flatMap((v) => v.options).filter((o) => o.runs && picked.has(o.address)).map((o) => o.address);
-    const numbers = (text) => String(text).split(/[\s,]+/).filter(Boolean);
-    const count = () => {
-      const some = chosen().length, runs = Number(boxes.runs.value) || 0;
-      const tests = (Number(boxes.prompt_tokens.value) ? 1 : 0) + (Number(boxes.output_tokens.value) ? numbers(boxes.depths.value).length || 1 : 0);
-      const levels = numbers(boxes.concurrency.value).map(Number).reduce((n, c) => n + c + Math.max(2, Math.ceil(4 / c)) * c, 0) || 0;
-      const all = some * (tests * (runs + 1) + levels);
-      sum.textContent = some ? `${some} to measure · ${all} generation${all === 1 ? '' : 's'}` : 'nothing chosen';
-      go.disabled = S.running || !some; stop.hidden = !S.running;
-      go.textContent = S.running ? 'Measuring…' : 'Measure';
-    };
-    S.busy = (on) => { S.running = on; for (const node of card.querySelectorAll('input, .tick')) node.disabled = on; count(); };
-    S.refuse = (error) => {
-      trouble.replaceChildren();
-      if (!error) return;
-      const note = el('div', 'pg-notice error');
-      note.append(el('b', '', error[0]), el('span', '', error[1] ? ` ${error[1]}` : ''));
-      trouble.append(note);
-    };
-    S.measure = () => {
-      if (S.running || go.disabled) return;
-      S.refuse();
-      S.busy(true);
-      trigger('measure', { addresses: chosen(), ...Object.fromEntries(FIELDS.map(([name]) => [name, boxes[name].value])) });
-    };
-    S.halt = () => { stop.disabled = true; stop.textContent = 'Stopping…'; trigger('halt'); };
-    S.ended = () => { stop.disabled = false; stop.textContent = 'Stop'; };
-
-    const tick = (option, variant) => {
-      const node = el('button', 'tick');
-      node.type = 'button';
-      node.setAttribute('role', 'checkbox');
-      const name = `${variant.label} in ${option.title.replace(/ host$/, '')}`;
-      if (!option.runs) {
-        node.classList.add('no');
-        node.setAttribute('aria-disabled', 'true'); node.setAttribute('aria-checked', 'false');
-        node.setAttribute('aria-label', `${name}: not here. ${option.why}`);
-        node.dataset.tip = [option.why, option.do].filter(Boolean).join('. To change that: ');
-        return node;
-      }
-      const show = () => node.setAttribute('aria-checked', picked.has(option.address));
-      node.setAttribute('aria-label', name);
-      node.addEventListener('click', () => { if (!picked.delete(option.address)) picked.add(option.address); show(); count(); });
-      show();
-      return node;
-    };
-    const draw = () => {
-      const next = P.json(props.value, null);
-      if (!next) return;
-      state = next;
-      model.value = state.model; origin.textContent = state.origin;
-      models.replaceChildren(...state.models.map((name) => { const o = el('option'); o.value = name; return o; }));
-      if (!ready) {
-        ready = true;
-        for (const [name] of FIELDS) boxes[name].value = [].concat(state.plan[name]).join(', ');
-      }
-      picked.clear();
-      const able = (v) => v.options.find((o) => o.runs);
-      const first = [state.variants.find((v) => v.reference), state.variants.find((v) => !v.reference && /nf4|int4|Q4/i.test(v.label)) || state.variants[1]];
-      for (const v of first) if (v && able(v)) picked.add(able(v).address);
-      const engines = [...new Map(state.variants.flatMap((v) => v.options).map((o) => [o.engine, o])).values()];
-      const here = engines.filter((e) => state.variants.some((v) => v.options.some((o) => o.engine === e.engine && o.runs)));
-      matrix.style.setProperty('--engines', here.length || 1);
-      matrix.replaceChildren();
-      if (here.length) {
-        const heading = el('div', 'line top');
-        heading.append(el('span', 'what', 'variant'), ...here.map((e) => el('span', 'engine', e.title.replace(/ host$/, ''))));
-        matrix.append(heading);
-      }
-      for (const v of state.variants) {
-        const line = el('div', 'line'), what = el('span', 'what');
-        what.append(el('b', '', v.label), el('small', '', v.size), ...(v.reference ? [el('i', 'role', 'reference')] : []));
-        what.dataset.tip = v.source || v.id;
-        line.append(what, ...here.map((e) => tick(v.options.find((o) => o.engine === e.engine), v)));
-        matrix.append(line);
-      }
-      absent.replaceChildren();
-      for (const e of engines.filter((one) => !here.includes(one))) {
-        const why = state.variants[0].options.find((o) => o.engine === e.engine);
-        const line = el('span', '', `${e.title}: ${why.why}${why.do ? ` (${why.do})` : ''}`);
-        absent.append(line);
-      }
-      S.refuse(state.error);
-      S.busy(S.running);
-    };
-    model.addEventListener('change', () => { if (model.value.trim()) trigger('model', { name: model.value.trim() }); });
-    watch('value', draw); draw();
-  };
-
-  // ---- what came of it
-  const left = (s) => (s === null ? '' : s < 1 ? 'nearly done' : s < 90 ? `about ${Math.ceil(s)} s left` : `about ${Math.round(s / 60)} min left`);
-  const ms = (s) => (s === null ? '–' : P.fig(s * 1e3));
-  S.number = (row) => {
-    const cell = el('span', 'v');
-    cell.append(el('b', '', P.fig(row.tok_s_mean)));
-    if (row.tok_s_sd !== null) cell.append(el('small', '', ` ± ${P.fig(row.tok_s_sd)}`));
-    if (row.clock === 'client') { const tag = el('i', 'tag', 'client'); tag.dataset.tip = 'Timed at arrival here: the engine tells no better, so the way to it is in the number.'; tag.tabIndex = 0; cell.append(tag); }
-    if (row.contended) { const tag = el('i', 'tag', 'contended'); tag.dataset.tip = 'Others computed on this device meanwhile.'; tag.tabIndex = 0; cell.append(tag); }
-    return cell;
-  };
-  const meter = (row) => {
-    const cell = el('span', 'mbu');
-    cell.tabIndex = 0;
-    if (row.mbu === null) { cell.append(el('b', '', '–')); cell.dataset.tip = row.mbu_missing || 'Not measured.'; return cell; }
-    const bar = el('i', 'bar'), fill = el('i');
-    fill.style.width = `${Math.min(100, 100 * row.mbu)}%`;
-    bar.append(fill);
-    cell.append(el('b', '', `${Math.round(100 * row.mbu)}%`), bar);
-    cell.dataset.tip = `Model bandwidth utilisation: decoding reads ${P.unit(row.bytes_per_token * row.tok_s_mean, 'bytes')} a second of the ${P.unit(row.bandwidth, 'bytes')} that this memory delivers.`;
-    return cell;
-  };
-  const group = (rows) => {
-    const by = new Map();
-    for (const row of rows) { if (!by.has(row.address)) by.set(row.address, []); by.get(row.address).push(row); }
-    return [...by.values()];
-  };
-  const table = (rows) => {
-    const tests = [...new Set(rows.filter((r) => r.concurrency === null && !r.error).map((r) => r.test))];
-    const kind = (t) => (t.startsWith('pp') ? 'prefill' : 'decode');
-    const box = el('table', 'sp-table');
-    const names = el('tr');
-    const th = (words, small, cls) => { const cell = el('th', cls, words); if (small) cell.append(el('small', '', small)); cell.scope = 'col'; names.append(cell); };
-    th('Variant', 'on engine', 'words'); th('Weights');
-    for (const t of tests) th(kind(t) === 'prefill' ? 'Prefill' : 'Decode', `tok/s · ${t}`);
-    th('MBU', 'of the bandwidth');
-    const top = el('thead'), body = el('tbody');
-    top.append(names); box.append(top, body);
-    for (const own of group(rows)) {
-      const first = own[0], line = el('tr');
-      const who = el('th', 'words'); who.scope = 'row';
-      const label = el('b', '', first.label); label.dataset.tip = first.address;
-      who.append(label);
-      if (first.reference) who.append(el('i', 'role', 'reference'));
-      who.append(el('span', 'on', first.title || 'engine not chosen'));
-      const kernel = own.find((r) => r.kernel)?.kernel;
-      if (kernel) who.append(el('span', 'kernel', kernel));
-      line.append(who);
-      const cell = (name, node) => { const td = el('td'); td.dataset.name = name; td.append(node); line.append(td); };
-      const weight = own.find((r) => r.weight_bytes)?.weight_bytes;
-      cell('Weights', el('span', 'v', weight ? P.unit(weight, 'bytes') : '–'));
-      for (const t of tests) {
-        const row = own.find((r) => r.test === t && !r.error);
-        cell(`${kind(t) === 'prefill' ? 'Prefill' : 'Decode'}, tok/s (${t})`, row ? S.number(row) : el('span', 'v none', '–'));
-      }
-      const main = own.find((r) => r.test.startsWith('tg') && !r.error);
-      cell('MBU', main ? meter(main) : el('span', 'v none', '–'));
-      if (own.some((r) => !r.error && r.concurrency === null)) body.append(line);
-      for (const row of own.filter((r) => r.error)) {
-        const bad = el('tr', 'bad'), td = el('td');
-        td.colSpan = tests.length + 3;
-        const words = el('div');
-        words.append(el('b', '', `${row.label}${row.title ? ` in ${row.title}` : ''}${row.test === 'load' ? '' : `, ${row.test}`}`), el('span', '', ` ${row.error}`));
-        if (row.hint) words.append(el('span', 'hint', ` ${row.hint}`));
-        td.append(words); bad.append(td); body.append(bad);
-      }
-    }
-    return box;
-  };
-  const levels = (rows) => {
-    const box = el('table', 'sp-table levels'), names = el('tr'), top = el('thead'), body = el('tbody');
-    for (const [words, small] of [['At once', ''], ['Written', 'tok/s'], ['Read + written', 'tok/s'], ['TTFT', 'ms, p50 · p99'], ['TPOT', 'ms, p50 · p99']]) {
-      const th = el('th', '', words); th.scope = 'col'; if (small) th.append(el('small', '', small)); names.append(th);
-    }
-    top.append(names); box.append(top, body);
-    for (const own of group(rows)) {
-      const name = el('tr', 'who'), cell = el('th', '', `${own[0].label} in ${own[0].title}`); cell.colSpan = 5; cell.scope = 'rowgroup'; name.append(cell); body.append(name);
-      for (const r of own) {
-        const line = el('tr');
-        for (const text of [`${r.concurrency}`, P.fig(r.tok_s_mean), P.fig(r.total_tok_s), `${ms(r.ttft_p50_s)} · ${ms(r.ttft_p99_s)}`, `${ms(r.tpot_p50_s)} · ${ms(r.tpot_p99_s)}`]) line.append(el('td', '', text));
-        body.append(line);
-      }
-    }
-    return box;
-  };
-  const save = (name, kind, text) => P.button('sp-save', name, () => {
-    const link = el('a'), url = URL.createObjectURL(new Blob([text], { type: kind }));
-    link.href = url; link.download = `speed.${name.toLowerCase()}`; link.click();
-    setTimeout(() => URL.revokeObjectURL(url), 1000);
-  }, `Download as ${name}`);
-  const card = (title, note, ...parts) => {
-    const box = el('section', 'sp-card');
-    box.setAttribute('aria-label', title);
-    const head = el('div', 'sp-card-head');
-    head.append(el('h3', '', title), el('span', 'quiet', note));
-    box.append(head, ...parts);
-    return box;
-  };
-
-  // The answer, the table and the plots of what was measured, into their places; gives back what draws the plots again.
-  P.speedRows = (v, answer, list, plots) => {
-    if (v.headline[0]) {
-      const said = el('div', 'verdict');
-      said.append(el('p', 'said', v.headline[0]), el('p', 'caveats', v.headline[1]));
-      answer.append(said);
-    }
-    const decode = v.rows.filter((r) => !r.error && r.concurrency === null && r.test.startsWith('tg') && r.bytes_per_token);
-    const sweep = v.rows.filter((r) => !r.error && r.concurrency !== null);
-    const draws = [];
-    if (decode.length) {
-      const area = el('div', 'area');
-      plots.append(card('Decode speed against the memory’s limit', 'the gap to the line is what an engine leaves unused', area));
-      draws.push(() => P.roofline(area, decode));
-    }
-    if (sweep.length) {
-      const a = el('div', 'area'), b = el('div', 'area'), two = el('div', 'sp-two'), whole = el('div', 'sp-sweep');
-      two.append(P.keys(sweep), a, b);
-      whole.append(two, levels(sweep));
-      plots.append(card('Several requests at once', 'timed at the client, queueing included', whole));
-      draws.push(() => P.levels(a, sweep, (r) => r.tok_s_mean, 'tok/s of all together'), () => P.levels(b, sweep, (r) => r.tpot_p50_s * 1e3, 'ms per token of one (TPOT p50)'));
-    }
-    const files = el('span', 'sp-files');
-    if (v.run) files.append(P.linkButton(v.run));
-    if (v.files) files.append(save('CSV', 'text/csv', v.files.csv), save('JSON', 'application/json', v.files.json));
-    const results = card('Measured', 'mean ± standard deviation, tokens per second', table(v.rows.filter((r) => r.concurrency === null || r.error)));
-    results.querySelector('.sp-card-head').append(files);
-    list.append(results);
-    return () => draws.forEach((one) => one());
-  };
-
-  P.speedResult = (element, props, watch) => {
-    const mount = element.querySelector('.pg-mount');
-    const status = el('div', 'sp-status'), answer = el('div', 'sp-answer'), plots = el('div', 'sp-plots'), list = el('div');
-    status.setAttribute('aria-live', 'polite'); answer.setAttribute('aria-live', 'polite');
-    mount.replaceChildren(status, answer, list, plots);
-    let shown = '', redraw = () => {};
-    const stage = (now) => {
-      const box = el('div', 'sp-stage'), line = el('div', 'words');
-      line.append(el('b', '', [now.name, now.title && `in ${now.title}`].filter(Boolean).join(' ')), el('span', '', now.words));
-      const much = now.load && now.load[1] ? `${P.unit(now.load[0], now.load[2] === 'bytes' ? 'bytes' : '')} of ${P.unit(now.load[1], now.load[2])}` : '';
-      const bar = el('div', 'bar'), fill = el('i');
-      fill.style.width = `${(100 * now.done) / Math.max(1, now.total)}%`;
-      bar.append(fill);
-      bar.setAttribute('role', 'progressbar'); bar.setAttribute('aria-valuemax', now.total); bar.setAttribute('aria-valuenow', now.done); bar.setAttribute('aria-label', 'Steps done');
-      box.append(line, bar, el('span', 'much', [much, `step ${Math.min(now.total, now.done + 1)} of ${now.total}`, left(now.left_s)].filter(Boolean).join(' · ')));
-      return box;
-    };
-    const draw = () => {
-      const v = P.json(props.value, null);
-      if (!v) {
-        const hint = el('div', 'sp-empty');
-        hint.append(el('b', '', 'Nothing measured yet.'), el('span', '', ' Tick variants and engines and press Measure. Speeds appear here as they are measured, in a table and against the line that the memory of this device draws: a token cannot be written faster than its bytes are read.'));
-        status.replaceChildren(hint);
-        return;
-      }
-      if (v.state === 'refused') { S.busy?.(false); S.refuse?.(v.error); return; }
-      S.busy?.(v.state === 'running');
-      if (v.state !== 'running') S.ended?.();
-      status.replaceChildren();
-      if (v.stage) status.append(stage(v.stage));
-      if (v.state === 'stopped') status.append(el('div', 'sp-empty', v.rows.length ? 'Stopped. What was measured until then stays.' : 'Stopped before anything was measured.'));
-      if (v.error) { const note = el('div', 'pg-notice error'); note.append(el('b', '', v.error[0]), el('span', '', ` ${v.error[1]}`)); status.append(note); }
-      // The parts below change when a row arrives, not twice a second: whoever reads a tooltip keeps it.
-      const now = JSON.stringify([v.rows, v.state, v.run]);
-      if (now === shown) return;
-      shown = now;
-      answer.replaceChildren(); plots.replaceChildren(); list.replaceChildren(); redraw = () => {};
-      if (!v.rows.length) return;
-      redraw = P.speedRows(v, answer, list, plots);
-      redraw();
-    };
-    let width = 0;
-    new ResizeObserver(() => { if (Math.abs(plots.clientWidth - width) > 2) { width = plots.clientWidth; redraw(); } }).observe(plots);
-    watch('value', draw); draw();
-  };
-})();
+    if (!shown('speed') || e.defaultPrevented) return;
+    if (e.key === 'Escape' && running()) stop();
+    else if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); measure(); }
+  });
+  addEventListener('pagehide', () => { if (running()) beacon('api/speed/leave', { id: measurement.id }); });
+  if (me.role !== 'owner') return;
+  if (kept.id) { measurement = { id: kept.id, last: 0, ...empty() }; follow(); }
+  load(state.model || kept.model || '', state.variants ? state.variants.split(',') : kept.ticked);
+};
+let opened = true;
+export const show = (state) => {
+  title('Speed');
+  if (opened) { opened = false; return; } // mount has just loaded it
+  if (me.role === 'owner' && !running()) load(state.model || form?.model || '', state.variants ? state.variants.split(',') : [...ticked]);
+};
