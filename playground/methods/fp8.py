@@ -21,7 +21,8 @@ ROW = Method(
     engines=("vllm", "transformers"),
     devices=("cuda", "cpu"),
     paper="https://arxiv.org/abs/2209.05433",
-    good_at="Half the bytes with hardly any loss and, with dynamic scales, no text and no waiting.",
+    good_at="Halves the weights that it quantizes with hardly any loss; the embedding keeps its 16 bits. "
+    "Dynamic scales need no calibration.",
     bad_at="Fast only where the hardware multiplies FP8; elsewhere it is emulated or unpacked.",
     requires=("llmcompressor",),
     group_size="a scale for each channel, tensor or 128×128 block, as the scheme says",

@@ -21,12 +21,12 @@ ROW = Method(
     engines=("vllm", "transformers"),
     devices=("cuda", "cpu"),
     paper="https://arxiv.org/abs/2210.17323",
-    good_at="Done in seconds, needs no text: the yardstick that every other method has to beat.",
+    good_at="Done in seconds, without calibration: the baseline that every other method has to beat.",
     bad_at="At 4 bits and below it loses more than GPTQ or AWQ at the same size.",
     requires=("llmcompressor",),
     group_size=GROUP_RULE,
     hardware="Integer kernels for 4 and 8 bits on NVIDIA GPUs from compute capability 7.5 (vLLM), 4 bits on a CPU; "
-    "3 and 2 bits have none: right for quality only.",
+    "no kernels for 3 and 2 bits: use only to study quality.",
     job=True,
     modifiers=modifiers,
 )

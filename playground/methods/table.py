@@ -67,6 +67,22 @@ def on_load(name: str) -> tuple[Method, OnLoad]:
     raise UnknownVariant(f"There is no variant {name!r}.", hint=did_you_mean(name, on_load_names()))
 
 
+def recommended(device: str, capability: str | None = None) -> dict[str, tuple[str, str]]:
+    """Return the methods that a device of this kind is good at, with the scheme to begin with and the reason.
+
+    capability  of an NVIDIA GPU, such as "8.9"
+    """
+    if device != "cuda":
+        what = "this Apple GPU" if device == "mps" else "a CPU"
+        reason = f"llama.cpp runs it fast on {what}. Needs no calibration and is made quickly."
+        return {"gguf": ("Q4_K_M", reason)}
+    four = "4-bit kernels for this GPU in vLLM; the search takes minutes here, hours on a CPU."
+    methods = {"awq": ("W4A16_ASYM", four)}
+    if capability and tuple(map(int, capability.split("."))) >= (8, 9):
+        methods["fp8"] = ("FP8_DYNAMIC", "This GPU multiplies FP8 directly. Needs no calibration and is made quickly.")
+    return methods
+
+
 def scheme_words(name: str) -> str:
     """Return a scheme in words: "W4A16" → "4-bit integer weights, 16-bit activations"; "" for an unknown one."""
     if scheme := SCHEMES.get(name):

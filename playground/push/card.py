@@ -18,6 +18,7 @@ import yaml
 
 from playground.core import NOISE_FLOOR
 from playground.errors import CatalogError
+from playground.formatting import minus
 from playground.methods import method
 from playground.methods.base import Method
 from playground.methods.recipe import Recipe, command, variant_name, without_paths
@@ -253,13 +254,13 @@ def _tasks(variant: StoredVariant, measurements: Sequence[Run]) -> str:
             rows[task] = [
                 plain(task) + ("¹" if is_bundled else ""), plain(row["metric"]), str(row["n"]),
                 _score(before), _score(row),
-                _number(row.get("recovery"), ".1f", " %"), _interval(row.get("diff_ci95")), plain(row["verdict"]),
+                _number(row.get("recovery"), ".1f", "%"), _interval(row.get("diff_ci95")), plain(row["verdict"]),
                 code(run.id),
             ]  # fmt: skip
             warned += [f"{task}: {text}" for text in row.get("warnings") or ()]
     if not rows:
         return ""
-    headings = ("task", "metric", "n", "base", "quantized", "recovery", "difference, 95 %", "verdict", "run")
+    headings = ("task", "metric", "n", "base", "quantized", "recovery", "difference, 95%", "verdict", "run")
     lines = [table(headings, rows.values(), 2)]
     if bundled:
         lines.append("¹ A task that comes with Quantization Playground, not the public benchmark of that kind.")
@@ -321,7 +322,9 @@ def _pair(value: Any, error: Any, form: str) -> str:
 
 
 def _interval(bounds: Any) -> str:
-    return f"{bounds[0]:+.4f} to {bounds[1]:+.4f}" if isinstance(bounds, list | tuple) and len(bounds) == 2 else "–"
+    return (
+        minus(f"{bounds[0]:+.4f} to {bounds[1]:+.4f}") if isinstance(bounds, list | tuple) and len(bounds) == 2 else "–"
+    )
 
 
 def _number(value: Any, form: str, unit: str = "") -> str:

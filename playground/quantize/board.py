@@ -23,12 +23,12 @@ from playground.models import names, stored
 from playground.models.variants import open_checkpoint
 from playground.push.pushes import Pushes
 from playground.quantize.estimate import estimate, facts
+from playground.quantize.report import heat_row
 from playground.quantize.spec import QuantizeSpec
 from playground.settings import settings
 from playground.store import database, runs, variants
 from playground.store.schema import Job, StoredVariant
 from playground.web.jobs import JobCards, Queue
-from playground.web.values import inert
 
 log = logging.getLogger(__name__)
 
@@ -42,37 +42,31 @@ class Board:
         self._usage: tuple[object, dict[str, int]] = ((), {})
         self._lock = threading.Lock()
 
-    def value(
-        self,
-        serial: int = 0,
-        logs: Collection[str] = (),
-        cards: Collection[str] = (),
-        error: PlaygroundError | None = None,
-        *,
-        owner: bool = True,
-    ) -> str:
-        """Return the page's state as JSON, with the logs of jobs in `logs` and the cards of variants in `cards`.
+    def state(self, logs: Collection[str] = (), cards: Collection[str] = (), *, owner: bool = True) -> dict[str, Any]:
+        """Return what the page shows, with the logs of jobs in `logs` and the cards of variants in `cards`.
 
-        A visitor's state has no logs, no paths of the server and no uploads to the hub.
+        A visitor's state has no logs, no paths of the server and no uploads to the hub. Raises StoreUnavailable.
         """
-        state = {"serial": serial, "error": [error.message, error.hint] if error else None}
         with self._lock:
             try:
-                return inert(self._state(logs if owner else (), cards, owner) | state)
-            except (SQLAlchemyError, OSError, StoreUnavailable):
+                return self._state(logs if owner else (), cards, owner)
+            except (SQLAlchemyError, OSError, StoreUnavailable) as error:
                 log.exception("The store cannot be read")
-                return inert(state | {"broken": ["The jobs and variants cannot be read.", "Details are in the log."]})
+                raise StoreUnavailable(
+                    "The jobs and variants cannot be read.", hint="Details are in the log of the server."
+                ) from error
 
     def _state(self, logs: Collection[str], cards: Collection[str], owner: bool) -> dict[str, Any]:
         rows = variants.all_variants()[::-1] if database.exists() else []
         stored_ids = {row.id for row in rows}
         usage = self._disk(rows)
         jobs = self._jobs.rows(logs, owner, lambda job: _variant_of(job) in stored_ids)
+        scale = max((error for row in rows for _, error, _ in _layers(row)), default=0.0)
         return jobs | {
             "active": jobs["active"] or self._pushes.active,
             "pushes": self._pushes.as_rows() if owner else None,
             "variants": [_summary(row, usage.get(row.id, 0), owner) for row in rows],
-            "cards": {row.id: _card(row, owner) for row in rows if row.id in cards},
+            "cards": {row.id: _card(row, scale, owner) for row in rows if row.id in cards},
             "disk": {"used": sum(usage.values()), "free": _free()},
         }
 
@@ -126,7 +120,16 @@ def _summary(row: StoredVariant, on_disk: int, owner: bool) -> dict[str, Any]:
         "path": row.path if owner else "",
         "on_disk": on_disk,
         "reload": _reload(row.card.get("reload")),
+        "worst": max(((name, error) for name, error, _ in _layers(row)), key=lambda layer: layer[1], default=None),
     }
+
+
+def _layers(row: StoredVariant) -> list[tuple[str, float, float | None]]:
+    """Return name, relative error and SNR in dB of each quantized layer."""
+    return [
+        (str(layer["name"]), float(layer["relative_error"]), layer.get("snr_db"))
+        for layer in row.card.get("layers") or ()
+    ]
 
 
 def _reload(difference: Any) -> dict[str, float] | None:
@@ -135,18 +138,16 @@ def _reload(difference: Any) -> dict[str, float] | None:
     return {key: difference[key] for key in keys if key in difference} if isinstance(difference, dict) else None
 
 
-def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
-    """Return the details of a variant whose card is open."""
+def _card(row: StoredVariant, scale: float, owner: bool) -> dict[str, Any]:
+    """Return the details of a variant whose card is open. `scale`: the largest layer error of all variants."""
     recipe = row.recipe if owner else without_paths(row.recipe)
     paths = {} if owner else {"path": None, "recipe_path": None}
-    layers = [
-        [str(layer["name"]), float(layer["relative_error"]), layer.get("snr_db")]
-        for layer in row.card.get("layers") or ()
-    ]
+    layers = _layers(row)
     pasted = (row.recipe.get("calibration") or {}).get("source") == "pasted"
     name = "" if row.name == variant_name(Recipe.from_stored(row.recipe)) else row.name
     return {
         "layers": layers,
+        "heat": heat_row(layers, scale),
         "hurt": error_summary(layers),
         "stages": row.card.get("stages") or {},
         "notes": [*(row.card.get("reasons") or ()), *(row.card.get("notes") or ())],
@@ -158,7 +159,7 @@ def _card(row: StoredVariant, owner: bool) -> dict[str, Any]:
         "paper": method(row.method).paper,
         "hash": row.content_hash,
         "run": runs.run_id_of_job(row.job_id),
-        "json": inert({**row.card, **paths, "recipe": recipe, "parent": row.parent}),
+        "json": {**row.card, **paths, "recipe": recipe, "parent": row.parent},
     }
 
 

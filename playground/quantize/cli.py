@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from playground import formatting
+from playground import client, formatting
 from playground.console import follow, out, print_notes
 from playground.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from playground.estimate import Range
     from playground.methods.recipe import Recipe
-    from playground.quantize.estimate import Estimate
     from playground.store.schema import Job
+
+DRAFTED = {"method", "scheme", "group_size", "ignore", "kv_cache", "options"}  # fields that a draft has too
 
 
 def quantize(
@@ -45,6 +47,7 @@ def quantize(
     out_folder: Annotated[str, typer.Option("--out", help="Destination; default: the home's folder of variants.")] = "",
     name: Annotated[str, typer.Option(help="Name of the variant; default: made of method and scheme.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")] = False,
+    at: client.Ask = None,
 ) -> None:
     """Make a quantized variant of a model. Ctrl+C stops it and leaves nothing half-made."""
     from pathlib import Path
@@ -68,16 +71,49 @@ def quantize(
             "options": {key: _value(value) for key, value in map(_pair, option or ())},
         }
     )
+    if server := client.asked(at, out=out_folder):
+        with server:
+            job = _ask(server, model, recipe, name)
+        _print(job, Recipe.from_stored(job.spec["recipe"]), as_json)
+        return
     destination = str(Path(out_folder).expanduser().absolute()) if out_folder else ""
     spec = QuantizeSpec(model=model, recipe=recipe, out=destination, name=name)
     checkpoint = open_original(model)
     expected = estimate(checkpoint, recipe, facts(destination, measure=False))
-    print_notes([*expected.reasons, _expectation(expected)])
+    size = expected.bytes_after, expected.bytes_is_exact
+    print_notes([*expected.reasons, _expectation(*size, expected.peak_memory, expected.seconds)])
     job = follow(kinds.start(spec, submit), printed=expected.reasons)
+    _print(job, complete(checkpoint, recipe).recipe, as_json)
+
+
+def _ask(server: client.Server, model: str, recipe: Recipe, name: str) -> Job:
+    """Queue the job at a server and follow it."""
+    from playground.texts.calibration import BUNDLED
+
+    source = str(recipe.calibration.get("source") or BUNDLED)
+    client.named(model, source)
+    draft = {
+        "model": model,
+        "name": name,
+        **recipe.model_dump(mode="json", include=DRAFTED),
+        "keep": [f"{pattern}={scheme}" for pattern, scheme in recipe.keep],
+        "calibration": {
+            **{key: recipe.calibration[key] for key in ("samples", "max_length", "seed") if key in recipe.calibration},
+            **({} if source == BUNDLED else {"source": "hub", "hub": source}),
+        },
+    }
+    expected = server.post("/api/quantize/estimate", draft)
+    notes = [*expected["reasons"], *filter(None, [expected["group"]])]
+    size = expected["after"], expected["exact"]
+    print_notes([*notes, _expectation(*size, expected["memory"], expected["seconds"])])
+    return server.follow(server.post("/api/quantize/start", draft), notes)
+
+
+def _print(job: Job, recipe: Recipe, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(job.result, indent=2, ensure_ascii=False) + "\n")
     else:
-        _card(job, complete(checkpoint, recipe).recipe)
+        _card(job, recipe)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -114,14 +150,14 @@ def _calibration(source: str | None, samples: int | None, length: int | None, se
     )
 
 
-def _expectation(expected: Estimate) -> str:
+def _expectation(bytes_after: int, exact: bool, memory: Sequence[int], seconds: Range | None) -> str:
     """Return a sentence like "Expected: 113 MB, 900 MB to 1.30 GB of memory, 20 to 40 s." """
     from playground.estimate import span
 
-    parts = [f"{'' if expected.bytes_is_exact else 'about '}{formatting.size(expected.bytes_after)}"]
-    parts.append(f"{' to '.join(map(formatting.size, expected.peak_memory))} of memory")
-    if expected.seconds is not None:
-        parts.append(span(expected.seconds))
+    parts = [f"{'' if exact else 'about '}{formatting.size(bytes_after)}"]
+    parts.append(f"{' to '.join(map(formatting.size, memory))} of memory")
+    if seconds is not None:
+        parts.append(span(seconds))
     return f"Expected: {', '.join(parts)}."
 
 
@@ -142,7 +178,8 @@ def _card(job: Job, recipe: Recipe) -> None:
         ("worst layers" if not n else "", f"{layer['name']} {layer['relative_error']:.2%}")
         for n, layer in enumerate(layers)
     ]
-    rows += [("folder", str(row["path"])), ("recipe", str(row["recipe_path"] or f"{recipe.method} {recipe.scheme}"))]
+    rows += [("folder", str(row["path"] or "at the server"))]
+    rows += [("recipe", str(row["recipe_path"] or f"{recipe.method} {recipe.scheme}"))]
     table = Table(box=None, show_header=False, title=escape(str(row["variant"])), title_justify="left")
     for name, value in rows:
         table.add_row(name, escape(value))

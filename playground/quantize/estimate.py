@@ -370,6 +370,6 @@ def _reasons(recipe: Recipe, variant_size: Size, download: int, memory_high: int
         )
     if host.speed and host.busy > 1:
         reasons.append(
-            f"The machine is busy ({host.busy:.1f} other threads per core): the upper end of the time says so."
+            f"The machine is busy ({host.busy:.1f} other threads per core), so the upper time estimate is longer."
         )
     return reasons

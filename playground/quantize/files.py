@@ -2,9 +2,8 @@
 
 A download is a .tar streamed while it is built, so it takes neither memory nor disk.
 
-Calibration files are uploaded in pieces; gradio's own upload, which accepts any file of any name, is disabled. Of the
-file's name only the suffix is used, its content is only read as text, and its path is the hash of its content, so equal
-files are stored once and a recipe finds its file again.
+Calibration files are uploaded in pieces. Of the file's name only the suffix is used, its content is only read as text,
+and its path is the hash of its content, so equal files are stored once and a recipe finds its file again.
 """
 
 from __future__ import annotations
@@ -17,51 +16,36 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import Response, StreamingResponse
 
 from playground import texts
-from playground.errors import InvalidCalibration, OwnerOnly, PlaygroundError
+from playground.errors import InvalidCalibration, PlaygroundError, UnknownVariant
 from playground.files import write_whole
 from playground.settings import settings
 from playground.store import database, variants
 from playground.texts import Calibration
-from playground.web import gradio as gr
-from playground.web.owner import Owner
 
-ADDRESS = "/quantize/files"
 BLOCK = tarfile.BLOCKSIZE
 PIECE = 2**20
 SUFFIXES = (".jsonl", ".json", ".txt")
 MAX_BYTES = 20 * 2**20
-MAX_PIECE = 2**20  # characters of one message
+PIECE_BYTES = 2**20  # of one request of an upload, at most
 MAX_OPEN = 4  # concurrent uploads
 STALE_S = 300.0
 _TOKEN = re.compile(r"[0-9a-f]{32}\.(jsonl|json|txt)")
 
 
-def serve(app: Any, owner: Owner) -> None:
-    """Add the route `?variant=ID` before gradio's routes. Only ids of stored variants are accepted, never a path."""
-
-    def files(request: Request) -> Response:
-        try:
-            owner.check(gr.Request(request))
-        except OwnerOnly as error:
-            return PlainTextResponse(str(error), 403)
-        variant_id = request.query_params.get("variant", "")
-        row = variants.get(variant_id) if variant_id and database.exists() else None
-        if row is None or not Path(row.path).is_dir():
-            return PlainTextResponse("There is no such variant, or its files are gone.", 404)
-        members = list(_members(Path(row.path)))
-        size = sum(len(head) + -(-length // BLOCK) * BLOCK for head, _, length in members) + 2 * BLOCK
-        name = re.sub(r"[^\w.-]+", "-", Path(row.path).name, flags=re.ASCII)
-        headers = {"Content-Length": str(size), "Content-Disposition": f'attachment; filename="{name}.tar"'}
-        return StreamingResponse(_stream(members), headers=headers, media_type="application/x-tar")
-
-    app.router.routes.insert(0, Route(ADDRESS, files, methods=["GET"]))
+def archive(variant_id: str) -> Response:
+    """Return the files of a stored variant, named by its id, never by a path. Raises UnknownVariant."""
+    row = variants.get(variant_id) if variant_id and database.exists() else None
+    if row is None or not Path(row.path).is_dir():
+        raise UnknownVariant("There is no such variant, or its files are gone.")
+    members = list(_members(Path(row.path)))
+    size = sum(len(head) + -(-length // BLOCK) * BLOCK for head, _, length in members) + 2 * BLOCK
+    name = re.sub(r"[^\w.-]+", "-", Path(row.path).name, flags=re.ASCII)
+    headers = {"Content-Length": str(size), "Content-Disposition": f'attachment; filename="{name}.tar"'}
+    return StreamingResponse(_stream(members), headers=headers, media_type="application/x-tar")
 
 
 def _members(folder: Path) -> Iterator[tuple[bytes, Path, int]]:
@@ -114,30 +98,28 @@ def folder() -> Path:
 
 
 class Uploads:
-    """Uploads in progress, one for each browser tab. Thread-safe."""
+    """Uploads in progress. Thread-safe."""
 
     def __init__(self) -> None:
         self._incoming: dict[str, _Incoming] = {}
         self._lock = threading.Lock()
 
-    def piece(self, key: str, name: str, number: int, last: bool, text: str) -> Uploaded | None:
-        """Add piece `number` of an upload; return the stored file after the last, else None.
+    def piece(self, key: str, name: str, number: int, last: bool, data: bytes) -> Uploaded | None:
+        """Add piece `number` of the upload `key`; return the stored file after the last, else None.
 
-        key    identifies the browser tab
         Raises InvalidCalibration.
         """
-        data = text.encode("utf-8", errors="replace")
         with self._lock:
             self._forget_stale()
             if number == 0:
                 self._incoming.pop(key, None)
                 if len(self._incoming) >= MAX_OPEN:
-                    raise InvalidCalibration("Several files are on their way already.", hint="Try again in a moment.")
+                    raise InvalidCalibration("Several files are being uploaded already.", hint="Try again in a moment.")
                 self._incoming[key] = _Incoming(_suffix(name))
             upload = self._incoming.get(key)
-            if upload is None or number != len(upload.pieces) or len(text) > MAX_PIECE:
+            if upload is None or number != len(upload.pieces) or len(data) > PIECE_BYTES:
                 self._incoming.pop(key, None)
-                raise InvalidCalibration("The file did not arrive in one piece.", hint="Choose it again.")
+                raise InvalidCalibration("A part of the file is missing.", hint="Choose it again.")
             upload.pieces.append(data)
             upload.size, upload.last_piece = upload.size + len(data), time.monotonic()
             if upload.size > MAX_BYTES:
@@ -148,27 +130,23 @@ class Uploads:
             self._incoming.pop(key)
         return _store_file(b"".join(upload.pieces), upload.suffix)
 
-    def drop(self, key: str) -> None:
-        """Discard the upload of a closed tab."""
-        with self._lock:
-            self._incoming.pop(key, None)
-
-    def path(self, token: str) -> Path:
-        """Return the path of a token's file. Raises InvalidCalibration if there is none."""
-        if not _TOKEN.fullmatch(token) or not (path := folder() / token).is_file():
-            raise InvalidCalibration("No calibration file is chosen.", hint="Choose a .jsonl, .json or .txt file.")
-        return path
-
     def _forget_stale(self) -> None:
         old = time.monotonic() - STALE_S
         self._incoming = {key: upload for key, upload in self._incoming.items() if upload.last_piece > old}
+
+
+def uploaded(token: str) -> Path:
+    """Return the path of a token's file. Raises InvalidCalibration if there is none."""
+    if not _TOKEN.fullmatch(token) or not (path := folder() / token).is_file():
+        raise InvalidCalibration("No calibration file is chosen.", hint="Choose a .jsonl, .json or .txt file.")
+    return path
 
 
 def _suffix(name: str) -> str:
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
         raise InvalidCalibration(
-            f"{name[-60:]!r} is no calibration file.", hint=f"Choose a file that ends in {', '.join(SUFFIXES)}."
+            f"{name[-60:]!r} is not a calibration file.", hint=f"Choose a file that ends in {', '.join(SUFFIXES)}."
         )
     return suffix
 
@@ -182,6 +160,10 @@ def too_large(size: int) -> InvalidCalibration:
 
 def _store_file(data: bytes, suffix: str) -> Uploaded:
     """Store a file under its hash and read it once. Raises InvalidCalibration if it is not usable."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        raise InvalidCalibration("The file is not UTF-8 text.", hint="Save it as UTF-8.") from None
     token = f"{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
     path = folder() / token
     write_whole(path, data)

@@ -105,6 +105,7 @@ def quantized(run: Run) -> dict[str, Any]:
         },
         "card": {
             "layers": layers,
+            "heat": heat_row(layers, max((error for _, error, _ in layers), default=0.0)),
             "hurt": error_summary(layers),
             "stages": row.get("stages") or {},
             "notes": [*(row.get("reasons") or ()), *(row.get("notes") or ())],
@@ -192,18 +193,32 @@ def _worst(layers: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _plots(layers: Sequence[Mapping[str, Any]]) -> list[Plot]:
+    plot = heat([(str(layer["name"]), float(layer["relative_error"]), layer.get("snr_db")) for layer in layers])
+    return [plot] if plot else []
+
+
+def heat_row(layers: Sequence[tuple[str, float, float | None]], high: float) -> dict[str, Any] | None:
+    """Return the heat map as JSON, with the top of its scale; None if there is no numbered layer."""
+    plot = heat(layers, high)
+    return {"spec": plot.spec, "alt": plot.alt, "high": high} if plot else None
+
+
+def heat(layers: Sequence[tuple[str, float, float | None]], high: float | None = None) -> Plot | None:
+    """Return the heat map of layers by name, relative error and SNR in dB; None if there is no numbered layer.
+
+    high  the top of a colour scale that several maps share
+    """
     cells = []
-    for layer in layers:
-        if match := _LAYER.match(str(layer["name"])):
-            snr = f" · {layer['snr_db']:.1f} dB" if formatting.known(layer.get("snr_db")) else ""
-            tip = f"{layer['name']}: {formatting.percent(layer['relative_error'], 2)}{snr}"
-            cells.append((int(match[2]), match[3], float(layer["relative_error"]), tip))
+    for name, error, snr_db in layers:
+        if match := _LAYER.match(name):
+            snr = f" · {snr_db:.1f} dB" if formatting.known(snr_db) else ""
+            cells.append((int(match[2]), match[3], error, f"{name}: {formatting.percent(error, 2)}{snr}"))
     if not cells:
-        return []
+        return None
     errors = [error for *_, error, _ in cells]
     between = f"{formatting.percent(min(errors))} to {formatting.percent(max(errors))}"
     caption = f"relative error of each layer’s weight, {between}; darker lost more"
-    return [plots.heat("Where it hurt", cells, caption)]
+    return plots.heat("Where it hurt", cells, caption, high)
 
 
 def _conditions(run: Run, row: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

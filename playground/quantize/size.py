@@ -78,7 +78,7 @@ def size(checkpoint: Checkpoint, recipe: Recipe) -> Size:
     rest = [tensor for tensor in checkpoint.tensors if tensor not in ignored]
     count = weights.on_load_bytes(rest, entry, checkpoint.form.dtype, tied=checkpoint.tied)
     count += sum(tensor.numel * weights.TORCH_BYTES[checkpoint.form.dtype] for tensor in ignored)
-    return Size(count, count, exact=not entry.quantizes, note="within 0.1 % of what bitsandbytes saves")
+    return Size(count, count, exact=not entry.quantizes, note="within 0.1% of what bitsandbytes saves")
 
 
 def _ignored_weights(checkpoint: Checkpoint, recipe: Recipe) -> list[Tensor]:

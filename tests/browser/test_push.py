@@ -63,7 +63,7 @@ def box(page: Page) -> Locator:
 
 def fill(page: Page, name: str = "me/tiny", token: str = TOKEN) -> None:
     box(page).get_by_label("Repository").fill(name)
-    box(page).get_by_label("Token of the hub").fill(token)
+    box(page).get_by_label("Hugging Face token").fill(token)
 
 
 def submit(page: Page) -> None:
@@ -81,13 +81,13 @@ def test_from_the_form_to_the_hub(open_card: Open, hub: Hub, home: Path) -> None
     expect(box(page).locator("pre")).to_contain_text("vllm serve me/tiny")
     expect(box(page)).to_contain_text("3 files, 1 MB: README.md, model.safetensors, recipe.yaml")
     submit(page)
-    expect(box(page).locator(".pg-notice")).to_contain_text("The hub wants a token.")
-    box(page).get_by_label("Token of the hub").fill(TOKEN)
+    expect(box(page).locator(".pg-notice")).to_contain_text("A Hugging Face token is needed.")
+    box(page).get_by_label("Hugging Face token").fill(TOKEN)
     hub.writes.pause_s = 0.25
     submit(page)
     expect(box(page).locator(".qz-push-top b")).to_have_text("Uploading", timeout=40_000)
     expect(box(page).locator(".qz-push-top")).to_contain_text("of 1 MB")
-    expect(box(page).get_by_label("Token of the hub")).to_have_value("")
+    expect(box(page).get_by_label("Hugging Face token")).to_have_value("")
     expect(box(page).locator(".pg-notice.good")).to_have_text(
         re.compile(r"On the hub: me/tiny \(private\), commit [0-9a-f]{7}\."), timeout=40_000
     )
@@ -107,7 +107,7 @@ def test_a_card_that_is_drawn_again_keeps_the_form(open_card: Open, monkeypatch:
     came = {"after": 1_234, "seconds": (60, 120), "peak": (1, 2)}
     monkeypatch.setattr(board, "_estimate", lambda row: came)
     expect(page.locator(".qz-card")).to_contain_text("against the estimate", timeout=30_000)
-    expect(box(page).get_by_label("Token of the hub")).to_have_value(TOKEN)
+    expect(box(page).get_by_label("Hugging Face token")).to_have_value(TOKEN)
     expect(box(page).get_by_label("Repository")).to_be_visible()
 
 
@@ -120,7 +120,7 @@ def test_stop_and_push_again(open_card: Open, hub: Hub) -> None:
     expect(box(page)).to_contain_text("Stopped before the commit", timeout=40_000)
     hub.writes.faults.clear()
     hub.writes.released.set()
-    box(page).get_by_label("Token of the hub").fill(TOKEN)
+    box(page).get_by_label("Hugging Face token").fill(TOKEN)
     submit(page)
     expect(box(page).locator(".pg-notice.good")).to_contain_text("On the hub: me/tiny", timeout=40_000)
 
@@ -135,12 +135,12 @@ def test_what_goes_wrong_has_a_way_out(open_card: Open, hub: Hub) -> None:
     submit(page)
     expect(box(page).locator(".pg-notice")).to_contain_text("The hub does not know this token.", timeout=40_000)
     hub.add("me/tiny", {"old.bin": b"old"}, private=True)
-    box(page).get_by_label("Token of the hub").fill(TOKEN)
+    box(page).get_by_label("Hugging Face token").fill(TOKEN)
     submit(page)
     expect(box(page).locator(".pg-notice")).to_contain_text("holds files", timeout=40_000)
     expect(box(page).get_by_label("Repository")).to_have_value("me/tiny")
     page.get_by_label("Replace the files that are there").check()
-    box(page).get_by_label("Token of the hub").fill(TOKEN)
+    box(page).get_by_label("Hugging Face token").fill(TOKEN)
     submit(page)
     expect(box(page).locator(".pg-notice.good")).to_contain_text("On the hub: me/tiny", timeout=40_000)
     assert "old.bin" not in hub.repos["me/tiny"].files
@@ -153,7 +153,7 @@ def test_escape_closes_the_form_and_forgets_the_token(open_card: Open) -> None:
     expect(box(page)).to_be_hidden()
     expect(page.get_by_role("button", name="Push to the hub")).to_be_focused()
     page.get_by_role("button", name="Push to the hub").click()
-    expect(box(page).get_by_label("Token of the hub")).to_have_value("")
+    expect(box(page).get_by_label("Hugging Face token")).to_have_value("")
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +14,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from playground.errors import PlaygroundError, QuantizeFailed
 from playground.methods.recipe import Recipe
-from playground.quantize import page as quantize_page
+from playground.quantize import api
 from playground.quantize.estimate import Facts
+from playground.quantize.machine_speed import Speed
 from playground.quantize.spec import QuantizeSpec
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
@@ -33,7 +35,7 @@ def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
     def facts(out: str = "", *, measure: bool = True) -> Facts:
         return Facts(None, 20 * 10**9, 60 * 10**9)
 
-    monkeypatch.setattr(quantize_page, "facts", facts)
+    monkeypatch.setattr(api, "facts", facts)
     monkeypatch.setattr("playground.quantize.job.facts", facts)
     monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
     return FakeQueue()
@@ -60,13 +62,17 @@ def open_quantize(site: Callable[[], str], chromium: Browser) -> Iterator[Open]:
         page.on("dialog", lambda dialog: (broken.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.goto(f"{url[0]}#quantize")
         pages.append(page)
-        expect(page.get_by_role("radio", name="AWQ", exact=True)).to_be_checked()
+        expect(page.get_by_role("radio", name="GGUF", exact=True)).to_be_checked()
         return page
 
     yield opened
     for page in pages:
         page.context.close()
     assert not broken, f"the page broke: {broken}"
+
+
+def cells(page: Page) -> Locator:
+    return page.locator("qz-heat [data-tip]")
 
 
 def go(page: Page) -> Locator:
@@ -89,6 +95,7 @@ def running(queue: FakeQueue, method: str = "gptq", scheme: str = "W4A16", model
 
 def test_the_form_says_what_comes_out_and_queues_it(open_quantize: Open, queue: FakeQueue) -> None:
     page = open_quantize()
+    choose(page, "AWQ")
     expect(page.locator(".qz-cost .sizes")).to_have_text("269 MB→114 MB")
     expect(page.locator(".qz-cost .ratio")).to_have_text("2.36× smaller · 16.0 → 6.8 bits per weight")
     expect(page.locator(".qz-cost .id")).to_have_text("smollm2:awq-w4a16_asym-g64")
@@ -122,13 +129,13 @@ def test_what_cannot_run_is_refused_with_what_to_do(
     expect(go(page)).to_be_disabled()
     page.locator("#pg-quantize .ui-fields select").first.select_option("FP8_DYNAMIC")
     expect(go(page)).to_be_enabled()
-    monkeypatch.setattr(quantize_page, "facts", lambda **_: Facts(None, 10**8, 60 * 10**9))
+    monkeypatch.setattr(api, "facts", lambda **_: Facts(None, 10**8, 60 * 10**9))
     monkeypatch.setattr("playground.quantize.job.facts", lambda *_, **__: Facts(None, 10**8, 60 * 10**9))
     go(page).click()
     expect(page.locator(".qz-cost .pg-notice")).to_contain_text("of memory and 100 MB are free")
     choose(page, "RTN")
     expect(go(page)).to_be_disabled()
-    expect(go(page)).to_have_text("Cannot run: see why above")
+    expect(go(page)).to_have_text("Not possible with these settings")
     assert not queue.jobs
 
 
@@ -139,8 +146,10 @@ def test_a_file_is_read_here_and_a_broken_one_says_where(open_quantize: Open, qu
     good.write_text(f"{line}\n" * 300, encoding="utf-8")  # more than one piece, with characters of two bytes
     bad.write_text(f"{line}\nnot json\n", encoding="utf-8")
     big.write_bytes(b"x" * (21 * 2**20))
+    choose(page, "AWQ")
     page.get_by_role("radio", name="File", exact=True).click()
-    expect(page.locator(".qz-cost .pg-notice")).to_contain_text("No calibration file is chosen.")
+    expect(page.locator(".qz-calibration .qz-wrong")).to_contain_text("No calibration file is chosen.")
+    expect(page.locator(".qz-cost")).to_contain_text("See the marked field in the form.")
     chooser = page.locator("input[type=file][aria-label='Calibration file']")
     chooser.set_input_files(bad)
     expect(page.locator(".qz-file")).to_contain_text("Line 2 of the file")
@@ -182,7 +191,7 @@ def test_a_job_is_watched_to_its_card(open_quantize: Open, queue: FakeQueue) -> 
     row = made("gptq-w4a16-g64", method="gptq", scheme="W4A16")
     queue.end(found, "done", result={"variant": row.id})
     expect(page.locator(".qz-card")).to_have_count(1)
-    expect(page.locator(".qz-card .qz-line")).to_have_attribute("aria-expanded", "true")
+    expect(page.locator(".qz-table .qz-line")).to_have_attribute("aria-expanded", "true")
     expect(page.locator("#pg-quantize .ui-job")).to_have_count(1)
     queue.start(waiting)
     expect(job(page).locator(".ui-state")).to_have_text("running")
@@ -200,7 +209,7 @@ def test_stop_asks_once_and_run_again_queues_it_anew(open_quantize: Open, queue:
     page.get_by_role("button", name="Stop it").click()
     expect(job(page).locator(".ui-state")).to_have_text("stopping")
     queue.end(found, "cancelled")
-    expect(job(page)).to_contain_text("Nothing half-made is left.")
+    expect(job(page)).to_contain_text("No incomplete files are left.")
     page.get_by_role("button", name="Run GPTQ W4A16 again").click()
     expect(page.locator("#pg-quantize .ui-job")).to_have_count(2)
     assert [one.state for one in queue.list()] == ["queued", "cancelled"]
@@ -230,9 +239,12 @@ def test_the_card_shows_what_was_gained_and_where_it_hurt(open_quantize: Open, t
     expect(card.locator(".qz-nums").first).to_contain_text("from 269 MB · as estimated")
     expect(card.locator(".qz-nums").first).to_contain_text("2.36×")
     expect(card.locator(".qz-where")).to_contain_text("down_proj loses most (6.1% on average)")
-    expect(card.locator(".cell")).to_have_count(9)
-    card.locator(".cell").last.hover()
+    card.locator("qz-heat").scroll_into_view_if_needed()
+    expect(cells(page)).to_have_count(9)
+    cells(page).last.hover()
     expect(page.locator(".pg-tip")).to_contain_text("model.layers.2.mlp.down_proj")
+    expect(card.locator(".qz-scale")).to_have_text("0%6.2%, one scale for all variants")
+    expect(card.locator(".qz-checks h4")).to_have_text("Save/reload check (not a comparison with the original)")
     expect(card.locator(".qz-checks")).to_contain_text("100%same top token")
     expect(card.locator("pre").first).to_contain_text("--method awq --scheme W4A16_ASYM --group-size 64 --samples 32")
     with page.expect_download() as got:
@@ -243,9 +255,14 @@ def test_the_card_shows_what_was_gained_and_where_it_hurt(open_quantize: Open, t
         card.get_by_role("link", name="Download, 1 MB").click()
     got.value.save_as(tmp_path / "all.tar")
     assert (tmp_path / "all.tar").stat().st_size > 1_000_000
-    card.get_by_role("button", name="Compare with the original").click()
-    expect(page.locator("#pg-slot-0 h2.label")).to_have_text("BF16")
-    assert page.url.endswith("#compare")
+    for words, address in (
+        ("Compare with the original", "#compare?show=smollm2%3Aawq-w4a16_asym-g64"),
+        ("Evaluate", "#evaluate?model=smollm2&variants=smollm2%3Aawq-w4a16_asym-g64"),
+        ("Measure speed", "#speed?model=smollm2&variants=smollm2%3Aawq-w4a16_asym-g64"),
+    ):
+        expect(card.get_by_role("link", name=words, exact=True)).to_have_attribute("href", address)
+    card.get_by_role("link", name="Evaluate", exact=True).click()
+    assert page.url.endswith("#evaluate?model=smollm2&variants=smollm2%3Aawq-w4a16_asym-g64")
     page.go_back()
     page.get_by_role("button", name=f"Delete {row.id}").click()
     expect(card.locator(".ui-asks")).to_contain_text("Delete 1 MB?")
@@ -269,12 +286,13 @@ def test_a_name_an_error_and_a_log_stay_text(open_quantize: Open, queue: FakeQue
     job(page).locator("summary").click()
     expect(job(page).locator("pre")).to_have_text(EVIL)
     expect(page.locator(".qz-checks")).to_contain_text(EVIL)
-    page.locator(".cell").hover()
+    page.locator("qz-heat").scroll_into_view_if_needed()
+    cells(page).hover()
     expect(page.locator(".pg-tip")).to_contain_text(EVIL)
     queue.end(found, "failed", PlaygroundError(EVIL, hint=EVIL))
     expect(job(page).locator(".pg-notice")).to_contain_text(EVIL)
-    page.get_by_label("Model to quantize").fill(EVIL)
-    page.get_by_label("Model to quantize").press("Enter")
+    page.get_by_role("combobox", name="Model to quantize").fill(EVIL)
+    page.get_by_role("combobox", name="Model to quantize").press("Enter")
     expect(page.locator(".qz-form .pg-notice")).to_contain_text("There is no model")
     assert page.locator("#pg-quantize img, .pg-tip img").count() == 0
 
@@ -290,9 +308,154 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
         queue.tell(found, "memory", float(at), bytes=10**9)
     page = open_quantize(width=390, height=844, colours=colours)
     page.locator("#pg-quantize .ui-more summary").click()
-    expect(page.locator(".cell")).to_have_count(9)
+    page.locator("qz-heat").scroll_into_view_if_needed()
+    expect(cells(page)).to_have_count(9)
     expect(job(page).locator("svg")).to_have_count(1)
+    for words in page.locator(".qz-method .good").all():
+        expect(words).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    for part in (".qz-methods", ".ui-go", ".qz-advanced", ".ui-job .bar", ".qz-where svg", ".qz-card pre", ".qz-acts"):
+    for part in (
+        ".qz-methods",
+        "#pg-quantize .ui-go",
+        ".qz-advanced",
+        ".ui-job .bar",
+        ".qz-where svg",
+        ".qz-card pre",
+        ".qz-acts",
+        ".qz-table",
+    ):
         box = page.locator(part).first.bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390, part
+
+
+def test_what_this_machine_is_good_at_comes_first(open_quantize: Open) -> None:
+    page = open_quantize()
+    methods = page.locator(".qz-method")
+    expect(methods.first).to_contain_text("GGUF")
+    expect(methods.first.locator(".best")).to_have_text("Recommended here")
+    expect(methods.first.locator(".good")).to_have_text(
+        "llama.cpp runs it fast on a CPU. Needs no calibration and is made quickly."
+    )
+    expect(page.locator(".best")).to_have_count(1)
+    expect(methods.filter(has_text="GPTQ").first.locator("i")).to_have_text("needs calibration text")
+    expect(methods.filter(has_text="RTN").first.locator("i")).to_have_text("no calibration")
+    expect(page.locator(".qz-cost .id")).to_have_text("smollm2:gguf-q4_k_m")
+    expect(page.get_by_label("KV cache")).to_have_count(0)
+    choose(page, "RTN")
+    expect(page.get_by_label("KV cache").locator("option").first).to_have_text("Unquantized (16-bit)")
+
+
+def test_the_time_on_the_button_stays_in_one_piece(open_quantize: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    speed = Speed(1.0, 10**8, 1e11, 1e11, 1e10, 1e-4, 1e-8, 1e8, 1e8)
+    monkeypatch.setattr(api, "facts", lambda **_: Facts(speed, 20 * 10**9, 60 * 10**9))
+    page = open_quantize()
+    choose(page, "AWQ")
+    expect(go(page)).to_contain_text("Quantize with AWQ, ")
+    time = str(go(page).evaluate("node => node.textContent")).partition(", ")[2].strip()
+    assert re.fullmatch(
+        r"[\d.]+\u2060–\u2060[\d.]+\u00a0(s|min|h)|[\d.]+\u00a0\w+\u00a0to\u00a0[\d.]+\u00a0\w+", time
+    ), time
+
+
+def test_the_table_lists_what_was_made(open_quantize: Open) -> None:
+    made()
+    made("gguf-q4_0", method="gguf", scheme="Q4_0", card={"layers": [], "reload": None, "seconds": None})
+    page = open_quantize()
+    rows = page.locator(".qz-table tbody tr")
+    expect(rows.nth(0)).to_contain_text("GGUF Q4_0")
+    expect(rows.nth(1).locator("td")).to_have_text(
+        ["269 MB → 114 MB", "6.8", "6.2%", "3 min", re.compile("Compare.*Details", re.S)]
+    )
+    expect(rows.nth(0).locator("td").nth(2)).to_have_text("–")
+    expect(page.locator(".qz-card")).to_have_count(1)
+    expect(page.locator(".qz-checks h4")).to_have_text("Read back from the file")
+    rows.nth(1).get_by_role("button", name="Show the details of smollm2:awq-w4a16_asym-g64").click()
+    expect(page.locator(".qz-card")).to_have_count(2)
+    page.get_by_role("button", name="Close the details of smollm2:gguf-q4_0").last.click()
+    expect(page.locator(".qz-card")).to_have_count(1)
+
+
+def test_the_form_survives_a_reload_and_a_file_does_not(open_quantize: Open, tmp_path: Path) -> None:
+    page = open_quantize()
+    choose(page, "GPTQ")
+    page.locator("#pg-quantize .ui-fields select").first.select_option("W8A8")
+    page.get_by_label("Samples").fill("9")
+    page.locator("#pg-quantize .ui-more summary").click()
+    page.get_by_label("Name of the variant").fill("mine")
+    page.get_by_label("dampening_frac").fill("0.02")
+    page.get_by_role("radio", name="File", exact=True).click()
+    good = tmp_path / "chat.jsonl"
+    good.write_text(f"{json.dumps({'text': 'A sentence that is long enough. ' * 9})}\n" * 9)
+    page.get_by_label("Calibration file").set_input_files(good)
+    expect(page.locator(".qz-file")).to_contain_text("chat.jsonl: 9 samples")
+    assert "method=gptq" in page.url and "scheme=W8A8" in page.url
+    page.reload()
+    expect(page.get_by_role("radio", name="GPTQ", exact=True)).to_be_checked()
+    expect(page.locator("#pg-quantize .ui-fields select").first).to_have_value("W8A8")
+    expect(page.get_by_label("Samples")).to_have_value("9")
+    expect(page.get_by_label("Name of the variant")).to_have_value("mine")
+    expect(page.get_by_label("dampening_frac")).to_have_value("0.02")
+    expect(page.locator(".qz-file")).to_contain_text(
+        "chat.jsonl was chosen before the page was reloaded. Choose it again."
+    )
+    expect(go(page)).to_be_disabled()
+
+
+def test_an_error_stands_at_its_field(open_quantize: Open) -> None:
+    page = open_quantize()
+    choose(page, "AWQ")
+    page.get_by_label("Samples").fill("many")
+    expect(page.locator(".qz-calibration .qz-wrong")).to_have_text("Samples is 'many'. Allowed: a whole number.")
+    expect(page.get_by_label("Samples")).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Samples").fill("8")
+    expect(page.locator(".qz-wrong")).to_have_count(0)
+    expect(go(page)).to_be_enabled()
+
+
+def test_long_pasted_text_is_sent_as_a_file(open_quantize: Open, queue: FakeQueue) -> None:
+    page = open_quantize()
+    choose(page, "AWQ")
+    page.get_by_role("radio", name="Pasted", exact=True).click()
+    expect(page.locator(".qz-wrong")).to_contain_text("The pasted calibration text is empty.")
+    text = "A sentence that is long enough, with Ä and 字. " * 2000
+    page.get_by_label("Calibration text", exact=True).last.fill(text)
+    expect(go(page)).to_be_enabled()
+    go(page).click()
+    expect(job(page)).to_contain_text("AWQ W4A16_ASYM")
+    (asked,) = (one.spec["recipe"]["calibration"] for one in queue.jobs.values())
+    assert asked["text"] == "" and Path(asked["source"]).read_text() == text
+
+
+def test_a_lost_connection_is_said_and_recovers(open_quantize: Open, queue: FakeQueue) -> None:
+    running(queue)
+    page = open_quantize()
+    expect(job(page)).to_be_visible()
+    page.route("**/api/quantize/board*", lambda route: route.abort())
+    expect(page.locator("#pg-quantize-board > .ui-trouble")).to_have_text(
+        "The connection to the page is lost. Trying again. Jobs go on without it."
+    )
+    expect(job(page)).to_be_visible()
+    page.unroute("**/api/quantize/board*")
+    expect(page.locator("#pg-quantize-board > .ui-trouble .pg-notice")).to_have_count(0)
+
+
+def test_a_visitor_sees_what_was_made_and_no_form(
+    queue: FakeQueue, chromium: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_OWNER_TOKEN", "x" * 24)
+    made()
+    running(queue)
+    with serving(FakeEngine(), host="0.0.0.0", queue=queue) as url:  # noqa: S104
+        page = chromium.new_page()
+        page.goto(f"http://127.0.0.1:{url.rstrip('/').rpartition(':')[2]}/#quantize")
+        expect(page.locator(".qz-visitor")).to_contain_text("Quantizing is available to the owner only.")
+        expect(page.locator(".qz-card")).to_contain_text("Save/reload check")
+        expect(job(page).locator(".ui-state")).to_have_text("running")
+        for gone in (".qz-form", ".qz-cost", "#pg-quantize pg-confirm", ".qz-push", "#pg-quantize .ui-log"):
+            expect(page.locator(gone)).to_have_count(0)
+        for words in ("Evaluate", "Measure speed", "Download, 1 MB"):
+            expect(page.locator(".qz-acts").get_by_role("link", name=words)).to_have_count(0)
+        page.evaluate("document.addEventListener('pg-login', () => { document.title = 'asked'; })")
+        page.locator(".qz-visitor").get_by_role("button", name="Log in").click()
+        expect(page).to_have_title("asked")
+        page.close()

@@ -129,7 +129,7 @@ def test_a_stored_evaluation_is_in_the_table_with_its_run(variant: StoredVariant
     run = measured(variant)
     card = plan(variant.id).card
     row = (
-        "| bundled_facts¹ | acc | 100 | 0.5000 ± 0.0500 | 0.4567 ± 0.0498 | 91.3 % | -0.1100 to +0.0200 "
+        "| bundled_facts¹ | acc | 100 | 0.5000 ± 0.0500 | 0.4567 ± 0.0498 | 91.3% | −0.1100 to +0.0200 "
         f"| not distinguishable | `{run.id}` |"
     )
     assert row in card and "¹ A task that comes with Quantization Playground" in card

@@ -37,7 +37,9 @@ def variant(hub: Hub) -> StoredVariant:
 @pytest.fixture
 def page(variant: StoredVariant) -> Iterator[Page]:
     with serving(FakeEngine(), queue=FakeQueue()) as url:
-        yield Page(url)
+        client = Page(url)
+        yield client
+        client.http.close()
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
@@ -48,22 +50,22 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     return found
 
 
-def look(page: Page, variant: StoredVariant, headers: dict[str, str] | None = None) -> Any:
-    return page.send("board", "look", {"cards": [variant.id]}, headers)
+def look(page: Page, headers: dict[str, str] | None = None) -> Any:
+    return page.get("quantize/board", headers)
 
 
 def test_the_token_is_nowhere_afterwards(
     page: Page, hub: Hub, variant: StoredVariant, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    asked = {"id": variant.id, "repository": "me/tiny", "serial": 1}
-    shown = page.send("board", "preview", asked)
+    asked = {"id": variant.id, "repository": "me/tiny"}
+    shown = page.post("push/preview", asked)
     assert shown["card"].startswith("---\nbase_model") and shown["files"][0] == "README.md"
-    answers = [page.send("board", "push", asked | {"token": TOKEN, "private": True, "serial": 2})]
-    assert answers == [{"serial": 2}]
-    answers.append(look(page, variant))
+    answers = [page.post("push/start", asked | {"token": TOKEN, "private": True})]
+    assert answers == [{"id": variant.id}]
+    answers.append(look(page))
     assert answers[-1]["active"] and not answers[-1]["pushes"][variant.id]["over"]
-    pushed = until(lambda: (answers.append(look(page, variant)), answers[-1]["pushes"][variant.id]["url"])[1])
+    pushed = until(lambda: (answers.append(look(page)), answers[-1]["pushes"][variant.id]["url"])[1])
     assert pushed == f"{hub.url}/me/tiny" and hub.repos["me/tiny"].private
     assert not answers[-1]["active"] and answers[-1]["pushes"][variant.id]["private"]
     assert TOKEN not in str(answers) + caplog.text
@@ -73,20 +75,24 @@ def test_the_token_is_nowhere_afterwards(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("push")]
 
 
-@pytest.mark.parametrize("event", ["preview", "push", "halt"])
-def test_only_the_owner_may_push_preview_or_stop(page: Page, hub: Hub, variant: StoredVariant, event: str) -> None:
-    data = {"id": variant.id, "repository": "me/tiny", "token": TOKEN}
+@pytest.mark.parametrize(("route", "more"), [("preview", {}), ("start", {"token": TOKEN}), ("stop", {})])
+def test_only_the_owner_may_push_preview_or_stop(
+    page: Page, hub: Hub, variant: StoredVariant, route: str, more: dict[str, str]
+) -> None:
+    body = {"id": variant.id} | ({} if route == "stop" else {"repository": "me/tiny"}) | more
     for headers in ({"Via": "1.1 proxy"}, {"X-Forwarded-For": "10.0.0.1"}):
-        assert page.send("board", event, data, headers)["error"][0].startswith("Only the owner may do this")
-        assert look(page, variant, headers)["pushes"] is None
-    assert not hub.requests and look(page, variant)["pushes"] == {}
+        assert page.post(f"push/{route}", body, headers)["error"]["code"] == "owner_only"
+        assert look(page, headers)["pushes"] is None
+    assert not hub.requests and look(page)["pushes"] == {}
 
 
 def test_what_cannot_go_is_answered_at_once(page: Page, hub: Hub, variant: StoredVariant) -> None:
     for name in ("", "tiny", "../../etc", "me/<b>"):
-        answer = page.send("board", "push", {"id": variant.id, "repository": name, "token": TOKEN})
-        assert "is not a repository name" in answer["error"][0]
-    assert page.send("board", "preview", {"id": "smollm2:nothing"})["error"][0].startswith("smollm2 has no variant")
+        answer = page.post("push/start", {"id": variant.id, "repository": name, "token": TOKEN})
+        assert "is not a repository name" in answer["error"]["message"]
+    assert page.post("push/start", {"id": variant.id, "repository": "me/tiny"})["error"]["field"] == "token"
+    missing = page.post("push/preview", {"id": "smollm2:nothing"})["error"]["message"]
+    assert missing.startswith("smollm2 has no variant")
     assert not hub.requests
 
 
