@@ -1,11 +1,18 @@
-"""The documented endpoints `/evaluate` and `/runs`, for gradio_client and plain HTTP."""
+"""The routes `/api/evaluate/...` of the page and of scripts, and the functions `/evaluate` and `/runs`."""
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from typing import Annotated, Any
 
+from fastapi import APIRouter, Query
+from starlette.requests import Request as HttpRequest
+
+from playground import models
 from playground.errors import PlaygroundError, UnknownRun
-from playground.evaluate import board
+from playground.evaluate import board, figures, tasks
+from playground.evaluate import form as form_values
+from playground.evaluate.board import Board
 from playground.evaluate.spec import (
     BATCH_SIZE,
     TEXT_TOKENS,
@@ -13,24 +20,111 @@ from playground.evaluate.spec import (
     DivergenceSpec,
     EvaluateSpec,
     Passage,
+    PlanRequest,
+    Request,
     arguments,
 )
 from playground.jobs import kinds
 from playground.report import paths
+from playground.spec import Spec
 from playground.store import database, runs
 from playground.store.schema import Run
-from playground.texts import hub
 from playground.texts.prose import BUNDLED
 from playground.web import gradio as gr
-from playground.web.forms import addresses
+from playground.web.forms import MAX_NAME
 from playground.web.jobs import Queue
-from playground.web.owner import Owner
+from playground.web.owner import Owner, Rules
 
 MAX_RUNS = 1000  # in one response
+MAX_LOGS = 16  # of jobs, in one response
 
 
-def endpoints(owner: Owner, queue: Queue) -> None:
-    """Add both endpoints to the current Blocks."""
+class RunId(Spec):
+    """The id of a stored run."""
+
+    id: str
+
+
+def router(owner: Owner, rules: Rules, queue: Queue) -> APIRouter:
+    """Return the routes of the page. What starts, changes or lists something is for the owner."""
+    routes = APIRouter(prefix="/api/evaluate", tags=["evaluate"])
+    evaluations = Board(queue)
+    searching, measuring = threading.Lock(), threading.Lock()
+
+    @routes.get("/form")
+    def form(request: HttpRequest, model: str = "") -> dict[str, Any]:
+        """The variants of a model, the tasks that are listed without a search, and defaults."""
+        owner.check(request)
+        name, _ = models.split(model.strip()[:MAX_NAME] or rules.opens_with(request))
+        return form_values.form(name)
+
+    @routes.get("/tasks")
+    def search(request: HttpRequest, search: str = "") -> dict[str, Any]:
+        """Tasks and groups whose names contain every word of `search`. The first search reads lm-eval's index."""
+        owner.check(request)
+        with searching:
+            return form_values.search_results(tasks.search(search[:MAX_NAME]))
+
+    @routes.post("/plan")
+    def plan(asked: PlanRequest, request: HttpRequest) -> dict[str, Any]:
+        """What a request would take, and the smallest drop that each task can detect."""
+        owner.check(request)
+        spec = form_values.checked(asked.spec)
+        if not asked.measure:
+            return form_values.plan(spec, measure=False, drop=asked.drop)
+        with measuring:
+            return form_values.plan(spec, measure=True, drop=asked.drop)
+
+    @routes.post("/start")
+    def start(asked: Request, request: HttpRequest) -> dict[str, Any]:
+        """Queue a job; its row as in `/jobs`."""
+        owner.check(request)
+        return _queued_row(queue, form_values.checked(asked.spec))
+
+    @routes.get("/board")
+    def look(request: HttpRequest, log: Annotated[list[str], Query()] = []) -> dict[str, Any]:  # noqa: B006
+        """Jobs, and for the owner the stored runs; with the logs of the jobs that are named."""
+        return evaluations.value(log[:MAX_LOGS], owner=is_owner(request))
+
+    @routes.get("/run")
+    def run(request: HttpRequest, id: str) -> dict[str, Any]:
+        """One run, for everybody who has its id: verdict, warnings, tables."""
+        return board.view(_run(id, is_owner(request)), owner=is_owner(request))
+
+    @routes.get("/plots")
+    def plots(request: HttpRequest, id: str) -> dict[str, Any]:
+        """The plots of a run as Vega-Lite specifications."""
+        return figures.of_run(_run(id, is_owner(request)))
+
+    @routes.get("/items")
+    def items(
+        request: HttpRequest, id: str, task: str, variant: int = 1, show: str = "flips", offset: int = 0
+    ) -> dict[str, Any]:
+        """A page of items: prompt, expected answer, and the answers of the reference and of one variant."""
+        return board.items_of(_run(id, is_owner(request)), task, variant, show, offset)
+
+    @routes.post("/remove")
+    def remove(asked: RunId, request: HttpRequest) -> dict[str, Any]:
+        """Delete a run and its items."""
+        owner.check(request)
+        if not database.exists() or not runs.remove(asked.id):
+            raise UnknownRun(f"There is no run {asked.id[:40]!r}.", hint="It was deleted before.")
+        return {"id": asked.id}
+
+    def is_owner(request: HttpRequest) -> bool:
+        return owner.refusal(request) is None
+
+    return routes
+
+
+def _run(run_id: str, as_owner: bool) -> Run:
+    if not database.exists():
+        raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="Nothing has been stored here yet.")
+    return runs.get(run_id, as_owner)
+
+
+def endpoints(app: gr.Server, owner: Owner, queue: Queue) -> None:
+    """Add both endpoints to the server."""
 
     def evaluate(
         variants: list[str],
@@ -75,12 +169,10 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         """
         try:
             owner.check(request)
-            chosen = addresses(variants[0] if variants else "", variants[1:])
-            if divergence and text != BUNDLED:  # no path: a caller may be on another machine
-                hub.check(text, "or leave it at the bundled text")
             passage = Passage(text=text, tokens=tokens) if divergence else None
             if passage is not None and not tasks:
-                return _queued_row(queue, DivergenceSpec(variants=chosen, text=passage.text, tokens=passage.tokens))
+                alone = DivergenceSpec(variants=tuple(variants), text=text, tokens=tokens)
+                return _queued_row(queue, form_values.checked(alone))
             conditions = Conditions.model_validate(
                 {
                     "tasks": tasks,
@@ -94,8 +186,10 @@ def endpoints(owner: Owner, queue: Queue) -> None:
                     "seed": None if seed < 0 else seed,
                 }
             )
-            spec = EvaluateSpec(variants=chosen, conditions=conditions, engine=engine, divergence=passage, speed=speed)
-            return _queued_row(queue, spec)
+            spec = EvaluateSpec(
+                variants=tuple(variants), conditions=conditions, engine=engine, divergence=passage, speed=speed
+            )
+            return _queued_row(queue, form_values.checked(spec))
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -123,9 +217,9 @@ def endpoints(owner: Owner, queue: Queue) -> None:
         except PlaygroundError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    gr.api(evaluate, api_name="evaluate")
+    app.api(evaluate, name="evaluate")
     stored_runs.__name__ = "runs"  # what a tool is called, for a client that speaks MCP
-    gr.api(stored_runs, api_name="runs")
+    app.api(stored_runs, name="runs")
 
 
 def _queued_row(queue: Queue, spec: EvaluateSpec | DivergenceSpec) -> dict[str, Any]:

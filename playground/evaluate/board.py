@@ -21,9 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from playground import formatting
 from playground.core import NOISE_FLOOR
-from playground.errors import EvaluationError, PlaygroundError, StoreUnavailable
+from playground.errors import EvaluationError, StoreUnavailable
 from playground.evaluate import divergence_report, report
-from playground.evaluate.items import Item, parse
+from playground.evaluate.items import OTHER_CHOICE, TOP_CHOICE, Item, parse
 from playground.evaluate.report import conditions, warnings, with_labels
 from playground.evaluate.verdict import is_share, sentences
 from playground.report import paths
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 KINDS = ("evaluation", "divergence")  # of runs
 JOBS = ("evaluate", "divergence")
 RUNS_SHOWN = 100
+OLDER_WORDS = {"what greedy decoding says": TOP_CHOICE, "not what greedy decoding says": OTHER_CHOICE}
 Show = Literal["all", "flips", "lost", "won"]
 SHOWS: tuple[Show, ...] = get_args(Show)
 PAGE = 8
@@ -52,20 +53,17 @@ class Board:
         self._jobs = JobCards(queue, JOBS, describe_job, measuring_job)
         self._lock = threading.Lock()
 
-    def value(
-        self, serial: int = 0, logs: Collection[str] = (), error: PlaygroundError | None = None, *, owner: bool = True
-    ) -> str:
-        """Return the page's state as JSON, with the logs of the jobs in `logs`.
+    def value(self, logs: Collection[str] = (), *, owner: bool = True) -> dict[str, Any]:
+        """Return jobs and runs, with the logs of the jobs in `logs`. Raises StoreUnavailable.
 
-        Runs are unlisted: a visitor opens one by its link, so their state contains no run.
+        Runs are unlisted: a visitor opens one by its link, so what a visitor gets contains no run.
         """
-        state = {"serial": serial, "error": [error.message, error.hint] if error else None, "owner": owner}
         with self._lock:
             try:
-                return inert(self._state(logs, owner) | state)
-            except (SQLAlchemyError, OSError, StoreUnavailable):
+                return self._state(logs, owner) | {"owner": owner}
+            except (SQLAlchemyError, OSError) as error:
                 log.exception("The store cannot be read")
-                return inert(state | {"broken": ["The runs cannot be read.", "Details are in the log."]})
+                raise StoreUnavailable("The runs cannot be read.", hint="Details are in the log.") from error
 
     def _state(self, logs: Collection[str], owner: bool) -> dict[str, Any]:
         rows = _latest() if database.exists() else []
@@ -155,7 +153,7 @@ def page(
     Raises EvaluationError if the task is not the run's, or its files are missing or broken.
     """
     if task not in tasks:
-        raise EvaluationError(f"This run has no task {task[:80]!r}.", hint="Choose one of its table.")
+        raise EvaluationError(f"This run has no task {task[:80]!r}.", hint="Choose a task of its table.")
     chosen: Show = next((choice for choice in SHOWS if choice == show), "all")
     other = variant if 0 < variant < count else min(1, count - 1)
     item_files = [_items_file(run_id, task, index) for index in dict.fromkeys((0, other))]
@@ -189,7 +187,7 @@ def _read(path: Path) -> Index:
         return _index(path, stat.st_mtime_ns, stat.st_size)
     except OSError as error:
         raise EvaluationError(
-            "The items of this run are gone from the disk.", hint="Its numbers stay; evaluate again to browse items."
+            "The items of this run are no longer on the disk.", hint="Its numbers stay; evaluate again to browse items."
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise EvaluationError(
@@ -254,8 +252,8 @@ def _line(path: Path, offset: int) -> Item:
 
 def _side(item: Item) -> dict[str, Any]:
     return {
-        "answer": _shorten(item.answer),
-        "extracted": _shorten(item.extracted),
+        "answer": _shorten(OLDER_WORDS.get(item.answer, item.answer)),
+        "extracted": _shorten(OLDER_WORDS.get(item.extracted, item.extracted)),
         "score": item.score,
         "truncated": item.truncated,
         "loglikelihoods": None if item.loglikelihoods is None else [round(value, 3) for value in item.loglikelihoods],
@@ -265,6 +263,12 @@ def _side(item: Item) -> dict[str, Any]:
 def _shorten(text: str) -> str:
     """Return the end of a long text, where the question is."""
     return text if len(text) <= MAX_TEXT else f"… {text[-MAX_TEXT:]}"
+
+
+def items_of(run: Run, task: str, variant: int, show: str, offset: int) -> dict[str, Any]:
+    """Return a page of items of a run, as `page` does."""
+    better = {each["name"]: bool(each["higher_is_better"]) for each in run.result.get("tasks") or ()}
+    return page(run.id, better, task, len(run.variants), variant, show, offset)
 
 
 # The page of a run.

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
+from playground import client
 from playground.console import absolute, err, follow, out, print_notes, show, source
 from playground.errors import InvalidRequest
 from playground.evaluate.tables import divergence_table, tables
@@ -55,19 +57,17 @@ def evaluate(
     ] = False,
     search: Annotated[str, typer.Option(help="List the tasks whose name holds these words, and stop.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")] = False,
+    at: client.Ask = None,
 ) -> None:
     """Evaluate variants on tasks, paired with the first. Ctrl+C stops it; the same command goes on from there."""
+    server = client.asked(at, search=search)
     if search:
         _print_tasks(search, as_json)
         return
     from playground.evaluate.report import unread_settings, with_labels
     from playground.evaluate.spec import BATCH_SIZE, Conditions, EvaluateSpec, Passage
     from playground.evaluate.tasks import resolve
-    from playground.jobs import kinds
-    from playground.jobs.queue import submit
-    from playground.store import runs
 
-    chosen = [absolute(name) for name in variants or ()]
     conditions = Conditions(
         tasks=tuple(name.strip() for name in tasks.split(",") if name.strip()),
         limit=limit,
@@ -81,16 +81,17 @@ def evaluate(
         allow_code=allow_code,
     )
     spec = EvaluateSpec(
-        variants=tuple(chosen),
+        variants=_names(server, variants or ()),
         conditions=conditions,
         engine=engine,
-        divergence=Passage(text=source(text), tokens=tokens) if kld else None,
+        divergence=Passage(text=_text(server, text), tokens=tokens) if kld else None,
         speed=speed,
     )
-    resolve(conditions.tasks, allow_code=allow_code, on_progress=lambda progress: print_notes([f"{progress.stage} …"]))
-    print_estimate(spec)
-    job = follow(kinds.start(spec, submit))
-    run = runs.get(str((job.result or {})["run"]))
+    if server is None:
+        resolve(
+            conditions.tasks, allow_code=allow_code, on_progress=lambda progress: print_notes([f"{progress.stage} …"])
+        )
+    run = _measured(server, spec)
     if as_json:
         sys.stdout.write(json.dumps(run.result["rows"], indent=2, ensure_ascii=False) + "\n")
         return
@@ -100,6 +101,33 @@ def evaluate(
     if settings := unread_settings(with_labels(run.variants)):
         out.print(Text(settings, style="dim"))
     out.print(Text(f"Run {run.id}", style="dim"))
+
+
+def _names(server: client.Server | None, variants: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of variants for a job; of local models with an absolute path."""
+    return tuple(client.named(*variants) if server else map(absolute, variants))
+
+
+def _text(server: client.Server | None, text: str) -> str:
+    return client.named(text)[0] if server else source(text)
+
+
+def _measured(server: client.Server | None, spec: EvaluateSpec | DivergenceSpec) -> Run:
+    """Queue the job here or at a server, follow it, and return its run."""
+    if server is not None:
+        asked = {"kind": spec.kind, "spec": spec.model_dump(mode="json")}
+        with server:
+            time = server.post("/api/evaluate/plan", asked)["time"]
+            _print_time(time["seconds"], time["missing"])
+            job = server.follow(server.post("/api/evaluate/start", asked))
+            return server.run(str((job.result or {})["run"])).run
+    from playground.jobs import kinds
+    from playground.jobs.queue import submit
+    from playground.store import runs
+
+    print_estimate(spec)
+    job = follow(kinds.start(spec, submit))
+    return runs.get(str((job.result or {})["run"]))
 
 
 def _print_tasks(words: str, as_json: bool) -> None:
@@ -136,7 +164,6 @@ def print_estimate(spec: EvaluateSpec | DivergenceSpec) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from playground.errors import PlaygroundError
-    from playground.estimate import span
     from playground.evaluate import estimate
 
     try:
@@ -144,8 +171,14 @@ def print_estimate(spec: EvaluateSpec | DivergenceSpec) -> None:
     except (PlaygroundError, OSError, SQLAlchemyError) as error:
         log.info("No estimate: %s", error)
         return
-    if expected.seconds is not None:
-        err.print(f"Expected: {' '.join([f'{span(expected.seconds)}.', *expected.missing])}", markup=False)
+    _print_time(expected.seconds, expected.missing)
+
+
+def _print_time(seconds: tuple[float, float] | None, missing: Sequence[str]) -> None:
+    from playground.estimate import span
+
+    if seconds is not None:
+        err.print(f"Expected: {' '.join([f'{span(seconds)}.', *missing])}", markup=False)
 
 
 def kld(
@@ -157,24 +190,20 @@ def kld(
     tokens: Annotated[int | None, typer.Option(min=0, help="Tokens to predict at most; 0: all of the text.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens that are read at once.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else there.")] = False,
+    at: client.Ask = None,
 ) -> None:
     """Measure divergence from a reference. Ctrl+C stops it; the same command goes on from there."""
     from playground.evaluate.divergence import MAX_LENGTH, TOKENS
     from playground.evaluate.spec import DivergenceSpec
-    from playground.jobs import kinds
-    from playground.jobs.queue import submit
-    from playground.store import runs
 
-    names = [absolute(name) for name in (reference, *variants)]
+    server = client.asked(at)
     spec = DivergenceSpec(
-        variants=tuple(names),
-        text=source(text),
+        variants=_names(server, (reference, *variants)),
+        text=_text(server, text),
         tokens=TOKENS if tokens is None else tokens,
         max_length=MAX_LENGTH if max_length is None else max_length,
     )
-    print_estimate(spec)
-    job = follow(kinds.start(spec, submit))
-    run = runs.get(str((job.result or {})["run"]))
+    run = _measured(server, spec)
     if as_json:
         sys.stdout.write(json.dumps(run.result["rows"], indent=2, ensure_ascii=False) + "\n")
         return

@@ -36,6 +36,7 @@ WORK = {
 }
 _CUT = "cut "  # prefix of a response's key: whether the token budget ended it
 _PROMPT = "prompt "  # prefix of a response's key: [tokens of the prompt, tokens that were kept] if it was truncated
+_OWN = "own "  # prefix of a response's key: what the model itself would have written in place of a scored text
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ def answer(lm: Any, prepared: Prepared, folder: Path, label: str, on_progress: O
 
 def _answers(name: str, task: Any, results: Mapping[str, Any], prepared: Prepared, cache: ResponseCache) -> Answers:
     metric = prepared.metrics[name]
-    items = evaluate_items.items(task, results["samples"][name], metric, cache.was_cut, cache.cut_prompt)
+    items = evaluate_items.items(
+        task, results["samples"][name], metric, cache.was_cut, cache.cut_prompt, cache.own_text
+    )
     row = prepared.rows.get(name)
     facts = TaskFacts(
         name=name,
@@ -117,6 +120,8 @@ class Journal:
         self._on_response = on_response
         self._cut: list[bool] = []
         self._prompts: list[tuple[int, int]] = []
+        self._scored_ids: dict[Any, Sequence[int]] = {}
+        self._greedy: tuple[list[int], Callable[[list[int]], str]] | None = None
 
     def begin_batch(self) -> None:
         self._responses.commit()
@@ -125,8 +130,13 @@ class Journal:
         """Announce the next responses: whether the budget ended each, and (tokens of its prompt, tokens kept)."""
         self._cut, self._prompts = list(cut), list(prompts)
 
-    def scored(self, requests: Iterable[tuple[Any, Sequence[int], Sequence[int]]], room: int) -> None:
+    def greedy(self, ids: list[int], decode: Callable[[list[int]], str]) -> None:
+        """Announce the most probable token at each place of the next scored request."""
+        self._greedy = ids, decode
+
+    def scored(self, requests: Sequence[tuple[Any, Sequence[int], Sequence[int]]], room: int) -> None:
         """Announce requests to be scored: (request, context ids, scored ids). The model keeps the last `room` ids."""
+        self._scored_ids = {request: ids for request, _, ids in requests if request is not None}
         for request, before, ids in requests:
             self._prompt("loglikelihood", request, len(before), len(before) - max(0, len(before) + len(ids) - room))
 
@@ -135,12 +145,22 @@ class Journal:
         if attr == "generate_until":
             self._responses[_CUT + key] = self._cut.pop(0)
             self._prompt(attr, req, *self._prompts.pop(0))
+        if attr == "loglikelihood" and self._greedy is not None:
+            self._responses[_OWN + key] = _own_text(*self._greedy, self._scored_ids.get(req, ()))
         self._responses[key] = res
         self._on_response()
 
     def _prompt(self, attr: str, request: Iterable[Any] | None, tokens: int, kept: int) -> None:
         if kept < tokens and request is not None:
             self._responses[_PROMPT + hash_args(attr, request)] = [tokens, kept]
+
+
+def _own_text(own: list[int], decode: Callable[[list[int]], str], scored: Sequence[int]) -> str:
+    """Return what greedy decoding writes, up to the first token that is not the scored one: the rest is not known."""
+    own = own[-len(scored) :] if scored else []
+    pairs = zip(own, scored, strict=True)
+    same = next((number for number, (one, other) in enumerate(pairs) if one != other), len(own))
+    return decode(own[: same + 1])
 
 
 class ResponseCache(CachingLM):  # type: ignore[misc]  # lm-eval has no types
@@ -189,6 +209,10 @@ class ResponseCache(CachingLM):  # type: ignore[misc]  # lm-eval has no types
         """Return (tokens of the prompt, last tokens of it that the model read) if the prompt did not fit, else None."""
         lengths = self.dbdict.get(_PROMPT + hash_args(attr, arguments))
         return (lengths[0], lengths[1]) if lengths else None
+
+    def own_text(self, arguments: Sequence[Any]) -> str:
+        """Return what the model itself would have written in place of a scored text; "" where that is not known."""
+        return str(self.dbdict.get(_OWN + hash_args("loglikelihood", arguments), ""))
 
     def _count_response(self) -> None:
         stage = self._stage

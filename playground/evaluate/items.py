@@ -20,6 +20,9 @@ _QUOTED = {"coqa": "f1", "bundled_reading": "f1", "hellaswag": "acc_norm", "arc_
 _SHARED = ("cluster", "story", "passage", "context", "article")  # fields that several items have in common
 WasCut = Callable[[Sequence[Any]], bool]
 CutPrompt = Callable[[str, Sequence[Any]], tuple[int, int] | None]
+OwnText = Callable[[Sequence[Any]], str]
+# Of a scored text where the model's own is not known: is the text the most probable one?
+TOP_CHOICE, OTHER_CHOICE = "(the model’s top choice)", "(the model’s top choice is another)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +54,20 @@ def metric(name: str, task: Any) -> Metric:
 
 
 def items(
-    task: Any, samples: Sequence[Mapping[str, Any]], metric: Metric, was_cut: WasCut, cut_prompt: CutPrompt
-) -> list[Item]:
+    task: Any, samples: Sequence[Mapping[str, Any]], metric: Metric, was_cut: WasCut, cut_prompt: CutPrompt,
+    own_text: OwnText = lambda _: "",
+) -> list[Item]:  # fmt: skip
     """Return one item for each document, in the data set's order. Raises EvaluationError if a score is not a number.
 
     samples     lm-eval's log of the task
     was_cut     whether the token budget ended the answer to a request
     cut_prompt  (tokens of the prompt, tokens that were kept) of a request whose prompt was truncated
+    own_text    what the model itself would have written in place of a scored text; "" where that is not known
     """
     matching = (sample for sample in samples if sample["filter"] == metric.filter)
     return sorted(
-        (_item(task, sample, metric, was_cut, cut_prompt) for sample in matching), key=lambda item: item.doc_id
+        (_item(task, sample, metric, was_cut, cut_prompt, own_text) for sample in matching),
+        key=lambda item: item.doc_id,
     )
 
 
@@ -72,10 +78,12 @@ def guessing(task: Any, items: Sequence[Item]) -> float | None:
     return float(np.mean([1 / len(item.loglikelihoods or (0,)) for item in items]))
 
 
-def _item(task: Any, sample: Mapping[str, Any], metric: Metric, was_cut: WasCut, cut_prompt: CutPrompt) -> Item:
+def _item(
+    task: Any, sample: Mapping[str, Any], metric: Metric, was_cut: WasCut, cut_prompt: CutPrompt, own_text: OwnText
+) -> Item:
     choices = task.doc_to_choice(sample["doc"]) if task.OUTPUT_TYPE == "multiple_choice" else None
     generates = task.OUTPUT_TYPE == "generate_until"
-    answer, extracted = _answer(sample, metric.name, choices)
+    answer, extracted = _answer(sample, metric.name, choices, own_text)
     kind = "generate_until" if generates else "loglikelihood"
     cuts = filter(None, (cut_prompt(kind, arguments) for arguments in sample["arguments"]))
     return Item(
@@ -94,7 +102,7 @@ def _item(task: Any, sample: Mapping[str, Any], metric: Metric, was_cut: WasCut,
     )
 
 
-def _answer(sample: Mapping[str, Any], name: str, choices: Sequence[str] | None) -> tuple[str, str]:
+def _answer(sample: Mapping[str, Any], name: str, choices: Sequence[str] | None, own_text: OwnText) -> tuple[str, str]:
     """Return (raw answer, extracted answer)."""
     response = sample["resps"][0][0]
     if choices is not None:
@@ -107,8 +115,9 @@ def _answer(sample: Mapping[str, Any], name: str, choices: Sequence[str] | None)
     if isinstance(response, str):
         return response, _text(sample["filtered_resps"][0])
     greedy = response[1] if isinstance(response, list | tuple) else None
-    text = "" if greedy is None else "what greedy decoding says" if greedy else "not what greedy decoding says"
-    return text, text
+    unknown = "" if greedy is None else TOP_CHOICE if greedy else OTHER_CHOICE
+    text = own_text(sample["arguments"][0]) or unknown
+    return text, text.strip()
 
 
 def _likelihoods(sample: Mapping[str, Any], choices: Sequence[str] | None) -> Iterator[float]:

@@ -1,4 +1,4 @@
-"""lm-eval's HFLM over a loaded variant; reports batches, truncated answers and truncated prompts to the Journal."""
+"""lm-eval's HFLM over a loaded variant; tells the Journal of batches, truncated answers and prompts, and own words."""
 
 from __future__ import annotations
 
@@ -65,6 +65,12 @@ class LocalModel(HFLM):  # type: ignore[misc]  # lm-eval has no types
     def _loglikelihood_tokens(self, requests: Any, *arguments: Any, **named: Any) -> Any:
         self.cache_hook.scored(requests, self.max_length + 1)
         return super()._loglikelihood_tokens(requests, *arguments, **named)
+
+    def _select_cont_toks(self, logits: Any, contlen: Any = None, inplen: Any = None) -> Any:
+        """Select as HFLM does, and announce what the model itself would have written there."""
+        selected = super()._select_cont_toks(logits, contlen, inplen)
+        self.cache_hook.greedy(selected.argmax(dim=-1).tolist(), self.tokenizer.decode)
+        return selected
 
     def _is_cut(self, ids: list[int], stop: list[str], budget: int) -> bool:
         """Return whether an answer fills its budget and contains no end token or stop sequence."""

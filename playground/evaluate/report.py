@@ -41,7 +41,7 @@ COLUMNS = (
     *("diff", "diff_low", "diff_high", "smallest_drop", "verdict", "truncated", "cut_prompts", "warnings"),
 )
 NUMBER_OF = ("rows", "divergence")
-MAX_PICTURED_TASKS = 3  # tasks in the small table
+MAX_PICTURED_TASKS = 4  # in the picture; of more, those that lost most
 Row = Mapping[str, Any]
 Z95 = 1.96  # standard errors of a 95 % interval
 
@@ -235,12 +235,12 @@ def divergence_row(divergence: Sequence[Row], variant: Any) -> Row:
 def summary_table(
     variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequence[Row], divergence: Sequence[Row]
 ) -> Table:
-    """Return the small table of the picture: size, speed, KLD and the first tasks."""
+    """Return the small table of the picture: size, speed, KLD, and all tasks or those that lost most."""
     timed = any(variant.get("speed") for variant in variants)
     headings = [Heading("Variant", words=True), Heading("Size")]
     headings += [Heading("Decode", "tok/s")] if timed else []
     headings += [Heading("KLD", "nats")] if divergence else []
-    pictured = list(tasks[:MAX_PICTURED_TASKS])
+    pictured = list(tasks) if len(tasks) <= MAX_PICTURED_TASKS else _worst_first(tasks, verdicts)[:MAX_PICTURED_TASKS]
     shares = {task["name"]: scores_are_shares(task, verdicts) for task in pictured}
     headings += [
         Heading(str(task["name"]), f"{'%, ' if shares[task['name']] else ''}n = {task['n']:,}") for task in pictured
@@ -264,7 +264,19 @@ def summary_table(
                 else Cell(format_score(row["score"], share), _signed_verdict(row, share), look(row["verdict"]))
             )
         rows.append(tuple(cells))
-    return Table("", tuple(headings), tuple(rows))
+    more = len(tasks) - len(pictured)
+    caption = f"the tasks that lost most, + {more} more task{'' if more == 1 else 's'}" if more else ""
+    return Table("", tuple(headings), tuple(rows), caption)
+
+
+def _worst_first(tasks: Sequence[Row], verdicts: Sequence[Row]) -> list[Row]:
+    """Return the tasks by the largest loss of any variant, in percent of the reference's score."""
+
+    def recovery(task: Row) -> float:
+        known = [row["recovery"] for row in verdicts if row["task"] == task["name"] and row.get("recovery") is not None]
+        return min(known, default=100.0)
+
+    return sorted(tasks, key=recovery)
 
 
 def _signed_verdict(row: Row, share: bool) -> str:
@@ -297,7 +309,7 @@ def score_table(variants: Sequence[Row], tasks: Sequence[Row], verdicts: Sequenc
                 rows.append(_score_line(task, variant, row, share, reach, number == 0))
     headings = (
         Heading("Variant", words=True), Heading("Score"), Heading("n"), Heading("Recovery", "%"),
-        Heading("Difference", "95 %"), Heading("Flips", "lost, won"), Heading("p", "McNemar"),
+        Heading("Difference", "95%"), Heading("Flips", "lost, won"), Heading("p", "McNemar"),
         Heading("Verdict", words=True),
     )  # fmt: skip
     caption = (
@@ -318,7 +330,7 @@ def _score_line(task: Row, variant: Row, row: Row, share: bool, reach: float, re
     lost, won, chance = row.get("flips_lost"), row.get("flips_won"), row.get("mcnemar_p")
     truncated = f"{row['truncated']:.0%} cut at the budget" if row.get("truncated") else ""
     drop = row.get("smallest_drop")
-    sensitivity = f"sees drops of {points(drop, row, task)} or more" if formatting.known(drop) else ""
+    sensitivity = f"smallest detectable drop: {points(drop, row, task)}" if formatting.known(drop) else ""
     recovery = row.get("recovery")
     return (
         Cell(str(variant["label"]), kind=kind if reference else ""),
@@ -424,7 +436,7 @@ def score_plots(
         if bars:
             unit = f"{task['metric']}{', %' if share else ''}"
             low = min(0.0, *(bar.value for bar in bars))
-            caption = f"n = {task['n']:,}; whiskers ± 1.96 standard errors"
+            caption = f"n = {task['n']:,}; error bars: 95% confidence"
             run_plots.append(plots.bars(str(task["name"]), bars, unit, caption, low=low, reference=reference))
     return run_plots
 
@@ -446,7 +458,7 @@ def size_plot(variants: Sequence[Row], divergence: Sequence[Row]) -> Plot | None
     if not marks:
         return None
     faster = ", larger where faster" if any(mark.speed for mark in marks) else ""
-    caption = f"whiskers ± 1.96 standard errors{faster}"
+    caption = f"error bars: 95% confidence{faster}"
     return plots.tradeoff("Size against divergence", marks, "mean KLD, nats (less is better)", caption)
 
 

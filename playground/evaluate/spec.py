@@ -6,9 +6,9 @@ Conditions are everything but the model that could change a score; they are the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import Field, SkipValidation, model_serializer, model_validator
 
 from playground.errors import InvalidRequest
 from playground.evaluate.divergence import MAX_LENGTH, TOKENS
@@ -18,6 +18,7 @@ from playground.texts.prose import BUNDLED
 MAX_TOKENS = 10_000_000
 WINDOW_LENGTHS = 16, 4096  # logits of a window are held twice: 4,096 × 150,000 words × 2 bytes are 1.2 GB
 BATCH_SIZE = 8
+DROP = 0.03  # of a score: what the plan says the needed items for
 TEXT_TOKENS = 8192  # default for a divergence beside tasks
 MAX_BATCH_SIZE = 1024
 _BOOLEANS = {"true": True, "false": False}
@@ -162,6 +163,32 @@ class DivergenceSpec(Spec):
     def title(self) -> str:
         """Return "smollm2 · divergence of smollm2:nf4, smollm2:int8"."""
         return f"{self.variants[0]} · divergence of {', '.join(self.variants[1:])}"[:1200]
+
+
+class Request(Spec):
+    """What a client asks for, as a job stores it: its kind, and the spec of that kind as JSON."""
+
+    kind: Literal["evaluate", "divergence"] = "evaluate"
+    spec: SkipValidation[EvaluateSpec | DivergenceSpec]  # `_read_by_kind` validates it: the errors of a union are two
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_by_kind(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or "spec" not in raw:
+            return raw
+        of_kind = DivergenceSpec if raw.get("kind") == "divergence" else EvaluateSpec
+        return {**raw, "spec": of_kind.model_validate(raw["spec"])}
+
+
+class PlanRequest(Request):
+    """A request for what a job takes and what it can detect.
+
+    measure  time each variant on this machine first, where it never was: some seconds each
+    drop     the loss of score, 0 to 1, that the number of items is computed for
+    """
+
+    measure: bool = False
+    drop: float = Field(default=DROP, ge=0.005, le=0.5, title="The drop")
 
 
 def arguments(text: str) -> dict[str, Any]:

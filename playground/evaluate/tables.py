@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from playground.formatting import minus
 from playground.metrics.verdict import Verdict
 from playground.report.parts import Table, plain_table
 
@@ -19,7 +20,7 @@ def tables(run: Run) -> list[Table]:
     for facts in run.result["tasks"]:
         sample = f", the first {facts['n']:,} of {facts['n_full']:,} items" if facts["sample"] else ""
         title = f"{facts['title']}: {facts['metric']}, {facts['few_shot']} examples{sample}"
-        numbers = ("score", "recovery", "lost, won", "McNemar p", "difference, 95 %", f"at n = {facts['n']:,}")
+        numbers = ("score", "recovery", "lost, won", "McNemar p", "difference, 95%", f"at n = {facts['n']:,}")
         own = [_cells(row) for row in rows if row["task"] == facts["name"]]
         figures.append(plain_table(title, ("variant",), numbers, own))
     return figures
@@ -28,14 +29,14 @@ def tables(run: Run) -> list[Table]:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     flips = "–" if row["flips_lost"] is None else f"{row['flips_lost']}, {row['flips_won']}"
     interval = row["diff_ci95"]
-    difference = "–" if interval is None else f"{row['diff']:+.4f} ({interval[0]:+.4f} … {interval[1]:+.4f})"
+    difference = "–" if interval is None else minus(f"{row['diff']:+.4f} ({interval[0]:+.4f} … {interval[1]:+.4f})")
     verdict = row["verdict"]
     if verdict == Verdict.CANNOT_TELL and row["smallest_drop"] is not None:
         verdict += f"; a drop of {row['smallest_drop']:.3f} would have shown"
     return [
         row["variant"],
         f"{row['score']:.4f}" + ("" if row["stderr"] is None else f" ± {row['stderr']:.4f}"),
-        "–" if row["recovery"] is None else f"{row['recovery']:.1f} %",
+        "–" if row["recovery"] is None else f"{row['recovery']:.1f}%",
         flips,
         "–" if row["mcnemar_p"] is None else f"{row['mcnemar_p']:.3g}",
         difference,

@@ -40,6 +40,7 @@ UNREAD_SHARE = 0.2  # share of answers in which the task's filter found nothing
 NO_ANSWER = {"", "[invalid]"}  # lm-eval's filter result for an answer without a match
 IDENTICAL_LIMIT = 20  # this many identical generated answers are no coincidence
 FIELDS = tuple(Calibration.model_fields)
+NOTHING_TO_LOSE = "there is nothing to lose, so nothing to compare"
 
 
 def trust_checks(
@@ -74,7 +75,7 @@ def _same_weights(reference: Measured, others: Sequence[Measured]) -> Iterator[T
                     yield TrustWarning(
                         "same-weights-other-engine",
                         f"{other.variant} has the reference's own weights, on {where[1]} instead of {where[0]}: what "
-                        "differs comes from the engine's arithmetic, not from quantizing.",
+                        "differs comes from the engine's arithmetic, not from quantization.",
                         (other.variant,),
                     )
                 continue
@@ -107,15 +108,15 @@ def _other_conditions(reference: Measured, other: Measured, copy: bool) -> Itera
     if _differ(ours, theirs, "engine") and not copy:
         yield TrustWarning(
             "other-engine",
-            f"{other.variant} ran on {ours['engine']}, the reference on {theirs['engine']}: a part of the difference "
-            "may be the engine's. Measure both on one engine to know.",
+            f"{other.variant} ran on {ours['engine']}, the reference on {theirs['engine']}: part of the difference "
+            "may come from the engine. Measure both on one engine to find out.",
             (other.variant,),
         )
     if _differ(ours, theirs, "dtype") and ours.get("method") != "cast":
         yield TrustWarning(
             "other-dtype",
-            f"{other.variant} was computed in {ours['dtype']}, the reference in {theirs['dtype']}: a part of the "
-            "difference may be the type's. Measure both in one type to know.",
+            f"{other.variant} was computed in {ours['dtype']}, the reference in {theirs['dtype']}: part of the "
+            "difference may come from the type. Measure both in one type to find out.",
             (other.variant,),
         )
 
@@ -131,20 +132,20 @@ def _loaded_form(side: Measured) -> Iterator[TrustWarning]:
     loaded, expected = side.facts.get("loaded_bytes"), side.facts.get("bytes")
     if not loaded or not expected or side.facts.get("scheme") in FLOATS or loaded <= LOADED_RATIO * expected:
         return
-    sizes = f"{loaded / 1e6:,.0f} MB of weights were loaded where {side.facts.get('scheme')} has {expected / 1e6:,.0f}"
+    sizes = f"{loaded / 1e6:,.0f} MB instead of {expected / 1e6:,.0f} MB"
     if side.facts.get("method") in STAYS_PACKED:
         yield TrustWarning(
             "not-quantized",
-            f"{side.variant} was probably not quantized: {sizes}. Its scores are then the reference's; look at the "
-            "kernel line of the variant, and load it again.",
+            f"{side.variant} was probably not quantized: {sizes} of weights were loaded. Its scores are then those of "
+            "the reference. Check the kernel in “How it was measured”, and load it again.",
             (side.variant,),
             withholds=True,
         )
     else:
         yield TrustWarning(
             "unpacked",
-            f"{side.variant} was held unpacked: {sizes}. That is right for the scores, but memory and speed of this "
-            "run are not the scheme's; measure those on an engine that has its kernels.",
+            f"{side.variant} was unpacked in memory ({sizes}). Scores are valid; memory and speed are not "
+            "representative of this format. Measure them on an engine that has kernels for it.",
             (side.variant,),
         )
 
@@ -168,17 +169,17 @@ def _divergence(
         if bits is not None and bits <= FEW_BITS and (row["kld_mean"] < LEAST_KLD or agreement > MOST_AGREEMENT):
             yield TrustWarning(
                 "barely-diverges",
-                f"{side.variant} has {bits:g} bits a weight, yet its distribution hardly moved (mean KLD "
-                f"{row['kld_mean']:.2g} nats, the same top token in {agreement:.2%}): it is probably not quantized, or "
-                "the reference's weights lay on its grid before. Compare with an original that was never quantized.",
+                f"{side.variant} has {bits:g} bits per weight, yet its distribution barely changed (mean KLD "
+                f"{row['kld_mean']:.2g} nats, same top token in {agreement:.2%}): it is probably not quantized, or "
+                "the reference's weights already lay on its grid. Compare with an original that was never quantized.",
                 (side.variant,),
                 withholds=True,
             )
         elif floor is not None and row["kld_mean"] <= floor["kld_mean"]:
             yield TrustWarning(
                 "noise-floor",
-                f"{side.variant} is as near to the reference as the reference is to itself in another type (mean KLD "
-                f"{row['kld_mean']:.2g} against {floor['kld_mean']:.2g} nats): do not rank it by divergence.",
+                f"{side.variant} is no further from the reference than the reference is from itself in another type "
+                f"(mean KLD {row['kld_mean']:.2g} against {floor['kld_mean']:.2g} nats): do not rank it by divergence.",
                 (side.variant,),
             )
 
@@ -197,7 +198,7 @@ def checks(
     names = tuple(side.variant for side in everyone)
     if task.sample:
         full_set = "whole set's" if task.bundled else "benchmark's"
-        text = f"{task.title} was asked {task.n:,} of its {task.n_full:,} items: a sample, not the {full_set} score."
+        text = f"{task.title} used {task.n:,} of its {task.n_full:,} items: a sample, not the {full_set} score."
         yield TrustWarning("sample", text, names, task.name)
     for side in everyone:
         yield from _chance_level(side, task, names if side is reference and others else (side.variant,))
@@ -230,8 +231,8 @@ def _answer_pairs(reference: Measured, other: Measured, task: TaskFacts, copy: b
         why = "their chat templates differ" if all(templates) and templates[0] != templates[1] else "its text differs"
         yield TrustWarning(
             "other-prompts",
-            f"{other.variant} was asked {different:,} of {len(pairs):,} items of {task.title} in another prompt than "
-            f"{reference.variant}: {why}. Use the same template and examples on both sides.",
+            f"{different:,} of {len(pairs):,} items of {task.title} had a different prompt for {other.variant} than "
+            f"for {reference.variant}: {why}. Use the same template and examples for both.",
             (other.variant,),
             task.name,
             withholds=True,
@@ -267,7 +268,7 @@ def _chance_level(side: Measured, task: TaskFacts, affected: tuple[str, ...]) ->
     alone = len(affected) == 1
     claim = f"{side.variant} scores {score:.3f} on {task.title}"
     if score == 0:
-        meaning = "it is broken, or its answers are not read" if alone else "there is nothing to lose and to compare"
+        meaning = "the model may be broken, or its answers could not be parsed" if alone else NOTHING_TO_LOSE
         text = (
             f"{claim}, not one of {len(items):,} items: {meaning}. Look at the samples: stop strings, template, budget."
         )
@@ -278,14 +279,14 @@ def _chance_level(side: Measured, task: TaskFacts, affected: tuple[str, ...]) ->
     doubt = Z_LEVEL * (stderr or 0.0)
     guessing = f"guessing ({task.chance:.3f}, n = {len(items):,})"
     if score + doubt < task.chance and not isclose(score, task.chance):
-        text = f"{claim}, below {guessing}: answers or labels are read wrongly. Look at the samples."
+        text = f"{claim}, below {guessing}: answers or labels are probably parsed wrongly. Look at the samples."
         yield TrustWarning("below-chance", text, affected, task.name, withholds=not alone)
     elif score <= task.chance or isclose(score, task.chance):
-        meaning = "it knows nothing of this task" if alone else "there is nothing to lose and to compare"
+        meaning = "it knows nothing about this task" if alone else NOTHING_TO_LOSE
         text = f"{claim}, no better than {guessing}: {meaning}. Use an easier task, or more items."
         yield TrustWarning("chance", text, affected, task.name, withholds=not alone)
     elif score - doubt <= task.chance:
-        text = f"{claim}, hardly better than {guessing}: a loss has little room to show. Use more items."
+        text = f"{claim}, hardly better than {guessing}: there is little room for a loss to show. Use more items."
         yield TrustWarning("chance", text, affected, task.name)
 
 
@@ -319,11 +320,11 @@ def _unreadable_answers(side: Measured, task: TaskFacts) -> Iterator[TrustWarnin
     if not generated or unread < UNREAD_SHARE * len(generated):
         return
     empty = sum(not item.answer.strip() for item in generated)
-    why = f"{empty:,} are empty, a stop string ended them at once" if empty else "they have another form than it wants"
+    why = f"{empty:,} are empty, a stop string ended them at once" if empty else "they are not in the expected form"
     yield TrustWarning(
         "unread-answers",
         f"{task.title} found nothing to score in {unread:,} of {len(generated):,} answers of {side.variant}: {why}. "
-        "The score says more of the form than of the model; look at the samples.",
+        "The score says more about their form than about the model; look at the samples.",
         (side.variant,),
         task.name,
     )

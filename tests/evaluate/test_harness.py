@@ -110,6 +110,32 @@ def test_coqa_and_lambada(ask: Ask) -> None:
     assert all(len(item.loglikelihoods or ()) == 1 for item in found["lambada_openai"].items)
 
 
+def test_a_scored_word_stands_beside_the_models_own(ask: Ask, tiny: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    found = ask(Conditions(tasks=("lambada_openai",), batch_size=1))["lambada_openai"].items
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny, dtype="auto"), AutoTokenizer.from_pretrained(tiny)
+    for item in found:
+        with torch.no_grad():
+            row = model(**tokenizer(item.prompt, return_tensors="pt")).logits[0, -1].float()
+        best = [tokenizer.decode([index]) for index in torch.nonzero(row >= row.max() - 0.06).flatten().tolist()]
+        assert item.answer.startswith(tuple(best)), "the most probable next token, up to the rounding of BF16"
+        assert item.extracted == item.answer.strip()
+        assert (item.answer == item.gold) == (item.score == 1)
+
+
+def test_own_words_end_with_the_first_token_that_differs() -> None:
+    def decode(ids: list[int]) -> str:
+        return " ".join(map(str, ids))
+
+    from playground.evaluate import harness
+
+    assert harness._own_text([1, 2, 3], decode, [1, 2, 3]) == "1 2 3"
+    assert harness._own_text([1, 9, 8], decode, [1, 2, 3]) == "1 9", "what follows was read after the scored token"
+    assert harness._own_text([7, 1, 9], decode, [1, 2]) == "1 9", "of a shared row of logits its own end"
+
+
 def test_sampling_is_repeated_by_its_seed(ask: Ask) -> None:
     def drawn(seed: int) -> list[str]:
         conditions = Conditions(

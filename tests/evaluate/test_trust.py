@@ -234,7 +234,7 @@ def test_cut_prompts_are_counted() -> None:
     assert "2 of 100 prompts of Sums" in warned.text and "of 958 to 966 tokens the last 160" in warned.text
 
 
-@pytest.mark.parametrize(("answer", "why"), [("The sum is two.", "another form"), (" \n", "stop string")])
+@pytest.mark.parametrize(("answer", "why"), [("The sum is two.", "not in the expected form"), (" \n", "stop string")])
 def test_answers_that_nothing_was_read_from_are_said(answer: str, why: str) -> None:
     def unread(share: int) -> Measured:
         return answers(

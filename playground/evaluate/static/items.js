@@ -1,99 +1,101 @@
-// Samples: one item at a time, both answers side by side, those that changed first. Items come a page at a time.
-(() => {
-  const P = window.Playground;
-  const { el } = P;
-  const E = P.evaluate;
-  const SHOWS = [['flips', 'Flips', 'Answers whose score changed.'], ['lost', 'Lost', 'The reference was right, or better, and the variant is not.'], ['won', 'Won', 'The variant is right, or better, where the reference was not.'], ['all', 'All', 'Every item.']];
+// Samples: one item at a time with both answers side by side, those that changed first. Items come a page at a time.
+import { html, nothing, ref, render } from '../web/vendor/lit-html.js';
+import { get } from '../web/api.js';
+import { notice, radios, select } from '../web/parts.js';
+import { card } from './card.js';
+import { count } from './words.js';
 
-  E.items = (view, page) => {
-    const task = P.select(view.tasks.map((t) => [t.name, t.name])), variant = P.select(view.variants.slice(1).map((v, index) => [String(index + 1), v.label]));
-    task.setAttribute('aria-label', 'Task'); variant.setAttribute('aria-label', 'Variant');
-    const counts = new Map(), body = el('div', 'ev-browse'), list = el('div', 'ev-index'), one = el('div', 'ev-item'), pager = el('div', 'ev-pager'), side = el('div');
-    let show = 'flips', offset = 0, chosen = 0, state = null, asked = false, last = false;
-    const shows = P.radios('Which items', SHOWS.map(([key, words]) => [key, words]), (value) => { show = value; ask(0); });
-    SHOWS.forEach(([key, , tip], index) => { const node = shows.children[index], n = el('small', '', ''); node.append(n); node.dataset.tip = tip; counts.set(key, n); });
-    const bar = el('div', 'ev-bar'); bar.append(variant, task, shows);
-    list.setAttribute('role', 'listbox'); list.setAttribute('aria-label', 'Items'); one.setAttribute('aria-live', 'polite');
-    side.append(list, pager); body.append(side, one);
-    const label = () => view.variants[Number(variant.value) || 0]?.label || '';
-    const ask = (at, end) => {
-      offset = at; last = Boolean(end); body.classList.add('loading');
-      page({ id: view.id, task: task.value, variant: Number(variant.value), show, offset });
-    };
-    const mark = (item, index) => { const s = item.sides[Math.min(index, item.sides.length - 1)].score, node = el('i', `dot ${s >= 1 ? 'right' : s > 0 ? 'part' : 'wrong'}`); return node; };
-    const lastLine = (text) => { const lines = text.trim().split('\n').filter((line) => line.trim()); return (lines.length > 1 && /^(answer|a)\s*:?$/i.test(lines.at(-1).trim()) ? lines.at(-2) : lines.at(-1))?.replace(/^(question|q)\s*:\s*/i, '') || '(empty)'; };
-    const choose = (index, focus) => {
-      chosen = Math.max(0, Math.min(index, state.items.length - 1));
-      [...list.children].forEach((node, at) => { const on = at === chosen; node.setAttribute('aria-selected', on); node.tabIndex = on ? 0 : -1; if (on && focus) node.focus(); });
-      draw(state.items[chosen]);
-    };
-    const turn = (by, focus) => {
-      const next = chosen + by, total = state.counts[state.show];
-      if (next < 0) { if (state.offset > 0) { keep = focus; ask(state.offset - state.size, true); } return; }
-      if (next >= state.items.length) { if (state.offset + state.size < total) { keep = focus; ask(state.offset + state.size); } return; }
-      choose(next, focus);
-    };
-    let keep = false;
-    list.addEventListener('keydown', (e) => {
-      const by = { ArrowDown: 1, ArrowUp: -1, ArrowRight: 1, ArrowLeft: -1 }[e.key];
-      if (!by || !state) return;
-      e.preventDefault(); turn(by, true);
-    });
-    const answer = (item, at) => {
-      const found = item.sides[Math.min(at, item.sides.length - 1)], box = el('div', `answer ${found.score >= 1 ? 'right' : found.score > 0 ? 'part' : 'wrong'}`), head = el('div', 'head');
-      head.append(el('b', '', at ? label() : view.variants[0].label), el('span', 'score', found.score >= 1 ? 'right' : found.score > 0 ? `scored ${+found.score.toFixed(2)}` : 'wrong'));
-      if (found.truncated) { const tag = el('i', 'tag', 'cut off'); tag.dataset.tip = 'The token budget ended this answer.'; tag.tabIndex = 0; head.append(tag); }
-      box.append(head, el('pre', '', found.answer === '' ? '(empty)' : found.answer));
-      const foot = el('div', 'foot');
-      foot.append(el('span', '', 'extracted '), el('code', '', found.extracted === '' ? '(nothing)' : found.extracted));
-      box.append(foot);
-      if (found.loglikelihoods) {
-        const best = Math.max(...found.loglikelihoods), line = el('div', 'choices');
-        line.append(el('span', 'name', 'log-likelihoods, nats'), ...found.loglikelihoods.map((v) => el('span', v === best ? 'best' : '', String(v).replace('-', '−'))));
-        box.append(line);
-      }
-      return box;
-    };
-    const draw = (item) => {
-      if (!item) { one.replaceChildren(); return; }
-      const head = el('div', 'top'), prompt = el('pre', 'prompt', item.prompt), gold = el('div', 'gold'), sides = el('div', 'sides');
-      const n = state.offset + chosen + 1;
-      head.append(el('h4', '', `Item ${item.doc + 1}`), el('span', 'quiet', `${n.toLocaleString('en')} of ${state.counts[state.show].toLocaleString('en')} shown · ${state.task}`), el('span', `ev-flip ${item.moved}`, { lost: 'lost', won: 'won', same: 'no change' }[item.moved]));
-      gold.append(el('span', '', 'gold answer '), el('code', '', item.gold === '' ? '(empty)' : item.gold));
-      sides.append(answer(item, 0), ...(view.variants.length > 1 ? [answer(item, 1)] : []));
-      const parts = [head, prompt];
-      if (item.other_prompt !== null) { const other = el('pre', 'prompt', item.other_prompt); parts.push(el('p', 'ev-differs', `${label()} was given another prompt:`), other); }
-      one.replaceChildren(...parts, gold, sides);
-      for (const node of one.querySelectorAll('.prompt')) node.scrollTop = node.scrollHeight;
-    };
-    const take = (v) => {
-      body.classList.remove('loading');
-      if (v.error) { state = null; list.replaceChildren(); pager.replaceChildren(); one.replaceChildren(P.refused(v.error)); return; }
-      state = v;
-      for (const [key, node] of counts) node.textContent = ` ${v.counts[key].toLocaleString('en')}`;
-      list.replaceChildren(...v.items.map((item, index) => {
-        const row = P.button('row', '', () => choose(index)), words = el('span', 'words', lastLine(item.prompt));
-        row.setAttribute('role', 'option');
-        row.setAttribute('aria-label', `Item ${item.doc + 1}, ${item.moved === 'same' ? 'no change' : item.moved}: ${lastLine(item.prompt)}`);
-        row.append(el('span', 'number', String(item.doc + 1)), words, mark(item, 0), mark(item, 1));
-        return row;
-      }));
-      const total = v.counts[v.show], to = Math.min(total, v.offset + v.items.length);
-      const back = P.button('ui-small', 'Back', () => ask(v.offset - v.size), 'Earlier items'), on = P.button('ui-small', 'Next', () => ask(v.offset + v.size), 'Later items');
-      back.disabled = v.offset <= 0; on.disabled = to >= total;
-      pager.replaceChildren(back, el('span', 'quiet', total ? `${(v.offset + 1).toLocaleString('en')}–${to.toLocaleString('en')} of ${total.toLocaleString('en')}` : '0'), on);
-      pager.hidden = total <= v.size;
-      if (!v.items.length) { one.replaceChildren(el('p', 'quiet ev-none', v.show === 'all' ? 'No items were kept.' : `No item of ${v.task} ${{ flips: 'changed its score', lost: 'was lost', won: 'was won' }[v.show]}.`)); return; }
-      choose(last ? v.items.length - 1 : 0, keep); keep = false; last = false;
-    };
-    task.addEventListener('change', () => ask(0)); variant.addEventListener('change', () => ask(0));
-    const box = E.part('Every answer', 'the reference’s beside the variant’s; dots: right, partly, wrong', bar, body);
-    if (!view.items) { bar.hidden = true; one.replaceChildren(P.refused(['The items of this run are gone from the disk.', 'Its numbers stay; evaluate again to browse items.'])); return { box, take: () => {} }; }
-    if (view.variants.length < 2) variant.hidden = true;
-    // Nothing is asked for before somebody comes near it.
-    const near = new IntersectionObserver((entries) => { if (!asked && entries.some((entry) => entry.isIntersecting)) { asked = true; near.disconnect(); ask(0); } }, { rootMargin: '400px' });
-    near.observe(box);
-    one.replaceChildren(el('p', 'quiet ev-none', 'Reading the items…'));
-    return { box, take };
+const SHOWS = [['flips', 'Flips', 'Answers whose score changed.'], ['lost', 'Lost', 'The reference was right, or better, and the variant is not.'], ['won', 'Won', 'The variant is right, or better, where the reference was not.'], ['all', 'All', 'Every item.']];
+const GONE = { message: 'The items of this run are no longer on the disk.', hint: 'Its numbers stay; evaluate again to browse items.' };
+
+const kind = (score) => (score >= 1 ? 'right' : score > 0 ? 'part' : 'wrong');
+const WORDS = { right: 'right', wrong: 'wrong' };
+// The last line of a prompt that says something.
+const lastLine = (text) => {
+  const lines = text.trim().split('\n').filter((line) => line.trim());
+  const last = lines.length > 1 && /^(answer|a)\s*:?$/i.test(lines.at(-1).trim()) ? lines.at(-2) : lines.at(-1);
+  return last?.replace(/^(question|q)\s*:\s*/i, '') || '(empty)';
+};
+const atEnd = ref((node) => { if (node) node.scrollTop = node.scrollHeight; });
+
+export const itemsBrowser = (view, runId) => html`<div class="ev-samples" ${ref((area) => { if (area && area.dataset.run !== runId) { area.dataset.run = runId; browse(area, view, runId); } })}></div>`;
+
+const browse = (area, view, runId) => {
+  let task = view.tasks[0]?.name, variant = 1, show = 'flips', offset = 0, chosen = 0;
+  let page = null, error = view.items ? null : GONE, loading = false, controller = null;
+  const side = (item, at) => item.sides[Math.min(at, item.sides.length - 1)];
+
+  const read = async (at, { last = false, focus = false } = {}) => {
+    controller?.abort();
+    const mine = (controller = new AbortController());
+    offset = at; loading = true; draw();
+    try {
+      page = await get(`api/evaluate/items?${new URLSearchParams({ id: runId, task, variant, show, offset })}`, mine.signal);
+      error = null; chosen = last ? page.items.length - 1 : 0;
+    } catch (problem) {
+      if (mine.signal.aborted) return;
+      error = problem; page = null;
+    }
+    loading = false; draw();
+    if (focus) area.querySelector('.row[aria-selected="true"]')?.focus();
   };
-})();
+  const choose = (index, focus) => { chosen = index; draw(); if (focus) area.querySelector('.row[aria-selected="true"]')?.focus(); };
+  const turn = (by) => {
+    const next = chosen + by;
+    if (next < 0) { if (page.offset > 0) read(page.offset - page.size, { last: true, focus: true }); return; }
+    if (next >= page.items.length) { if (page.offset + page.size < page.counts[page.show]) read(page.offset + page.size, { focus: true }); return; }
+    choose(next, true);
+  };
+  const keys = (e) => {
+    const by = { ArrowDown: 1, ArrowUp: -1, ArrowRight: 1, ArrowLeft: -1 }[e.key];
+    if (!by || !page) return;
+    e.preventDefault(); turn(by);
+  };
+
+  const answer = (item, at) => {
+    const found = side(item, at), of = kind(found.score), words = WORDS[of] || `score ${+found.score.toFixed(2)}`;
+    const label = view.variants[at ? variant : 0]?.label || '';
+    const best = found.loglikelihoods ? Math.max(...found.loglikelihoods) : 0;
+    return html`<div class="answer ${of}">
+      <div class="head"><b>${label}</b><span class="score">${words}</span>${found.truncated ? html`<i class="tag" tabindex="0" data-tip="This answer reached the token limit.">cut off</i>` : nothing}</div>
+      <pre tabindex="0">${found.answer === '' ? '(empty)' : found.answer}</pre>
+      ${found.extracted !== found.answer.trim() ? html`<div class="foot"><span>extracted </span><code>${found.extracted === '' ? '(nothing)' : found.extracted}</code></div>` : nothing}
+      ${found.loglikelihoods ? html`<div class="choices"><span class="name">log-likelihood${found.loglikelihoods.length > 1 ? 's' : ' of the expected answer'}, nats</span>${found.loglikelihoods.map((v) => html`<span class=${v === best ? 'best' : ''}>${String(v).replace('-', '−')}</span>`)}</div>` : nothing}
+    </div>`;
+  };
+  const opened = (item) => html`
+    <div class="top"><h4>Item ${item.doc + 1}</h4><span class="quiet">${count(page.offset + chosen + 1)} of ${count(page.counts[page.show])} shown · ${page.task}</span>
+      <span class="ev-flip ${item.moved}">${{ lost: 'lost', won: 'won', same: 'no change' }[item.moved]}</span></div>
+    <pre class="prompt" tabindex="0" ${atEnd}>${item.prompt}</pre>
+    ${item.other_prompt !== null ? html`<p class="ev-differs">The prompt of ${view.variants[variant]?.label} was different:</p><pre class="prompt" tabindex="0" ${atEnd}>${item.other_prompt}</pre>` : nothing}
+    <div class="gold"><span>Expected answer </span><code>${item.gold === '' ? '(empty)' : item.gold}</code></div>
+    <div class="sides">${answer(item, 0)}${view.variants.length > 1 ? answer(item, 1) : nothing}</div>`;
+  const row = (item, index) => html`
+    <button type="button" class="row" role="option" aria-selected=${index === chosen} tabindex=${index === chosen ? 0 : -1} aria-label="Item ${item.doc + 1}, ${item.moved === 'same' ? 'no change' : item.moved}: ${lastLine(item.prompt)}" @click=${() => choose(index)}>
+      <span class="number">${item.doc + 1}</span><span class="words">${lastLine(item.prompt)}</span><i class="dot ${kind(side(item, 0).score)}"></i><i class="dot ${kind(side(item, 1).score)}"></i></button>`;
+  const pager = () => {
+    const total = page.counts[page.show], to = Math.min(total, page.offset + page.items.length);
+    return html`<div class="ev-pager" ?hidden=${total <= page.size}>
+      <button type="button" class="ui-small" aria-label="Earlier items" ?disabled=${page.offset <= 0} @click=${() => read(page.offset - page.size)}>Back</button>
+      <span class="quiet">${total ? `${count(page.offset + 1)}–${count(to)} of ${count(total)}` : '0'}</span>
+      <button type="button" class="ui-small" aria-label="Later items" ?disabled=${to >= total} @click=${() => read(page.offset + page.size)}>Next</button></div>`;
+  };
+  const draw = () => {
+    const nothingHere = page && (show === 'all' ? 'No items were kept.' : `No item of ${page.task} ${{ flips: 'changed its score', lost: 'was lost', won: 'was won' }[show]}.`);
+    const bar = html`<div class="ev-bar">
+      ${view.variants.length > 1 ? select(view.variants.slice(1).map((v, index) => [String(index + 1), v.label]), String(variant), (value) => { variant = Number(value); read(0); }, 'Variant') : nothing}
+      ${select(view.tasks.map((t) => [t.name, t.name]), task, (value) => { task = value; read(0); }, 'Task')}
+      ${radios('Which items', SHOWS.map(([key, words, tip]) => [key, html`<span data-tip=${tip}>${words}</span><small>${page ? ` ${count(page.counts[key])}` : ''}</small>`]), show, (value) => { show = value; read(0); })}</div>`;
+    render(card('Every answer', 'the reference’s beside the variant’s; dots: right, partly right, wrong', html`
+      ${view.items ? bar : nothing}
+      <div class="ev-browse ${loading ? 'loading' : ''}" aria-busy=${loading}>
+        <div><div class="ev-index" role="listbox" aria-label="Items" @keydown=${keys}>${page?.items.map(row)}</div>${page ? pager() : nothing}</div>
+        <div class="ev-item" aria-live="polite">${error ? notice(error) : !page ? html`<p class="quiet ev-none">Reading the items…</p>` : page.items.length ? opened(page.items[chosen]) : html`<p class="quiet ev-none">${nothingHere}</p>`}</div>
+      </div>`), area);
+  };
+  draw();
+  if (!view.items) return;
+  // Nothing is asked for before somebody comes near it.
+  const near = new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) { near.disconnect(); read(0); } }, { rootMargin: '400px' });
+  near.observe(area);
+};

@@ -1,192 +1,155 @@
-// The verdict table: a row for each variant, the reference first whatever the order; one cell says all of a task.
-(() => {
-  const P = window.Playground;
-  const { el } = P;
-  const E = P.evaluate;
-  const WORDS = { worse: 'worse', better: 'better', 'not distinguishable': 'not distinguishable', withheld: 'no verdict', reference: 'reference' };
-  const KINDS = { worse: 'worse', better: 'better', 'not distinguishable': 'same', withheld: 'withheld', reference: 'reference' };
-  const known = (v) => v !== null && v !== undefined;
-  const sign = (v, words) => `${v > 0 ? '+' : v < 0 ? '−' : '±'}${words}`;
-  const score = (v, task) => (task.share ? `${(100 * v).toFixed(1)}` : String(+v.toPrecision(4)));
-  const moved = (v, task) => sign(v, task.share ? Math.abs(100 * v).toFixed(1) : String(+Math.abs(v).toPrecision(3)));
-  E.nats = (v) => (!known(v) ? '–' : v >= 0.1 ? v.toFixed(3) : v >= 1e-4 ? v.toFixed(4) : v === 0 ? '0' : v.toExponential(1));
-  E.score = (v, task) => (task.share ? `${score(v, task)}%` : score(v, task));
-  E.moved = moved;
-  E.chance = (p) => (p < 0.001 ? '< 0.001' : p < 0.0995 ? p.toFixed(3) : p.toFixed(2));
+// The verdict table: a row per variant, the reference first in every order. A cell has the figure; a click opens the rest.
+import { html, nothing, ref, render, svg } from '../web/vendor/lit-html.js';
+import { bytes, fig } from '../web/format.js';
+import { copy, download, select } from '../web/parts.js';
+import { card } from './card.js';
+import { chance, count, known, moved, nats, score, unit, withUnit } from './words.js';
 
-  // What a column sorts by, smaller first where that is better.
-  const engines = (view) => [...new Set(view.variants.map((v) => v.speed?.engine).filter(Boolean))];
-  const columns = (view) => [
-    { key: 'size', words: 'Size', small: 'on disk', value: (v) => v.bytes, tip: 'All tensors of the checkpoint. Of a variant that is quantized while loading: what it would take.' },
-    { key: 'bits', words: 'Bits', short: 'Bits/weight', small: 'per weight', value: (v) => v.bits_per_weight, tip: 'All tensors in bits over the parameters: what stays in 16 bits counts too.' },
-    ...(view.variants.some((v) => v.speed) ? [{ key: 'speed', words: 'Decode', short: 'Decode, tok/s', small: engines(view).length === 1 ? `tok/s in ${engines(view)[0]}` : 'tok/s', value: (v) => v.speed?.decode_tok_s ?? null, down: true, tip: 'Tokens written a second by one generation, mean ± standard deviation. It is the engine’s speed with this variant: another engine may have kernels that this one lacks.' }] : []),
-    ...(view.divergence.length ? [{ key: 'kld', words: 'KLD', short: 'KLD, nats', small: 'nats, mean', value: (v) => E.kld(view, v.id)?.kld_mean ?? null, tip: 'Kullback-Leibler divergence: how far the distribution of the next token moved from the reference’s, mean over the text, ± standard error by document. 0 is the same.' }] : []),
-    ...view.tasks.map((task) => ({ key: task.name, task, words: task.name, value: (v) => E.row(view, v.id, task.name)?.score ?? null, down: task.higher_is_better })),
-  ];
-  E.row = (view, variant, task) => view.rows.find((row) => row.variant === variant && row.task === task);
-  E.kld = (view, variant) => view.divergence.find((row) => row.variant === variant);
+const WORDS = { worse: 'worse', better: 'better', 'not distinguishable': 'not distinguishable', withheld: 'no verdict', reference: 'reference' };
+const KINDS = { worse: 'worse', better: 'better', 'not distinguishable': 'same', withheld: 'withheld', reference: 'reference' };
+const FILTERS = [['', 'every verdict'], ['worse', 'worse somewhere'], ['not distinguishable', 'not distinguishable on any task'], ['better', 'better somewhere'], ['withheld', 'no verdict somewhere']];
 
-  // A difference and its interval on the scale of its task, zero marked.
-  const interval = (row, reach, task) => {
-    const svg = P.svg('svg', { viewBox: '0 0 160 16', class: `interval ${KINDS[row.verdict]}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': `difference ${moved(row.diff, task)}, 95% interval ${moved(row.diff_ci95[0], task)} to ${moved(row.diff_ci95[1], task)}` });
-    const x = (v) => 80 + (76 * v) / reach;
-    P.put(svg, 'line', { x1: 2, x2: 158, y1: 8, y2: 8, class: 'rail' });
-    P.put(svg, 'line', { x1: 80, x2: 80, y1: 1, y2: 15, class: 'zero' });
-    P.put(svg, 'line', { x1: x(row.diff_ci95[0]), x2: x(row.diff_ci95[1]), y1: 8, y2: 8, class: 'span' });
-    P.put(svg, 'line', { x1: x(row.diff), x2: x(row.diff), y1: 3, y2: 13, class: 'mean' });
-    return svg;
+const rowOf = (view, variant, task) => view.rows.find((row) => row.variant === variant && row.task === task);
+const kldOf = (view, variant) => view.divergence.find((row) => row.variant === variant);
+const engines = (view) => [...new Set(view.variants.map((v) => v.speed?.engine).filter(Boolean))];
+
+// What a column sorts by, smaller first; `down`: larger first.
+const columnsOf = (view) => [
+  { key: 'size', words: 'Size', small: 'on disk', value: (v) => v.bytes, tip: 'All tensors of the checkpoint. For a variant that is quantized while loading: the size it would have.' },
+  { key: 'bits', words: 'Bits', short: 'Bits/weight', small: 'per weight', value: (v) => v.bits_per_weight, tip: 'Bits of all tensors divided by the number of parameters. Tensors that stay in 16 bits count too.' },
+  ...(view.variants.some((v) => v.speed) ? [{ key: 'speed', words: 'Decode', short: 'Decode, tok/s', small: engines(view).length === 1 ? `tok/s in ${engines(view)[0]}` : 'tok/s', value: (v) => v.speed?.decode_tok_s ?? null, down: true, tip: 'Tokens per second of one generation, mean ± standard deviation. It is the speed of this engine with this variant: another engine may have kernels that this one lacks.' }] : []),
+  ...(view.divergence.length ? [{ key: 'kld', words: 'KLD', short: 'KLD, nats', small: 'nats, mean', value: (v) => kldOf(view, v.id)?.kld_mean ?? null, tip: 'Kullback-Leibler divergence of the next-token distribution from the reference’s, mean over the text, ± standard error by document. 0 means no change.' }] : []),
+  ...view.tasks.map((task) => ({ key: task.name, task, words: task.name, value: (v) => rowOf(view, v.id, task.name)?.score ?? null, down: task.higher_is_better })),
+];
+
+// A difference and its interval on the scale of its task, with a mark at zero.
+const interval = (row, reach, task) => {
+  const x = (v) => 80 + (76 * Math.max(-reach, Math.min(reach, v))) / reach;
+  return svg`<svg viewBox="0 0 160 12" class="interval ${KINDS[row.verdict]}" preserveAspectRatio="none" role="img" aria-label="95% interval ${moved(row.diff_ci95[0], task)} to ${moved(row.diff_ci95[1], task)}">
+    <line x1="2" x2="158" y1="6" y2="6" class="rail"></line><line x1="80" x2="80" y1="0" y2="12" class="zero"></line>
+    <line x1=${x(row.diff_ci95[0])} x2=${x(row.diff_ci95[1])} y1="6" y2="6" class="span"></line><line x1=${x(row.diff)} x2=${x(row.diff)} y1="1" y2="11" class="mean"></line></svg>`;
+};
+
+// ---- what a cell opens
+const details = (v, task, row) => {
+  const facts = [
+    [`Score, ${task.metric}`, `${withUnit(row.score, task)}${known(row.stderr) ? ` ± ${score(row.stderr, task)}` : ''}`],
+    known(row.recovery) && row.verdict !== 'reference' && ['Recovery', `${row.recovery.toFixed(1)}% of the reference’s score`],
+    known(row.diff) && row.diff_ci95 && ['Difference', `${moved(row.diff, task)} ${unit(task)}, 95% interval ${moved(row.diff_ci95[0], task)} to ${moved(row.diff_ci95[1], task)} (paired bootstrap)`],
+    ['Items', `n = ${count(row.n)}`],
+    known(row.smallest_drop) && ['Smallest detectable drop', `${score(row.smallest_drop, task)} ${unit(task)}: what ${count(row.n)} items with this many changed answers detect in 80 of 100 evaluations`],
+    known(row.flips_lost) && ['Flips', `−${row.flips_lost} +${row.flips_won}: ${row.flips_lost} answers from right to wrong, ${row.flips_won} from wrong to right`],
+    known(row.mcnemar_p) && ['McNemar’s exact test', `p ${row.mcnemar_p < 0.001 ? '' : '= '}${chance(row.mcnemar_p)}: how often chance alone splits the flips at least this unevenly`],
+    row.truncated && ['Cut off', `${Math.round(100 * row.truncated)}% of the answers reached the token limit`],
+  ].filter(Boolean);
+  return html`<h4>${v.label} on ${task.name}</h4><p class="word ${KINDS[row.verdict]}">${WORDS[row.verdict]}</p>
+    ${row.warnings?.length ? html`<ul>${row.warnings.map((text) => html`<li>${text}</li>`)}</ul>` : nothing}
+    <dl>${facts.map(([name, words]) => html`<dt>${name}</dt><dd>${words}</dd>`)}</dl>`;
+};
+const openDetails = (button, box, content) => {
+  render(content, box);
+  box.showPopover();
+  const at = button.getBoundingClientRect(), { width, height } = box.getBoundingClientRect();
+  const below = at.bottom + 6 + height < innerHeight;
+  box.style.setProperty('left', `${Math.max(8, Math.min(at.left, innerWidth - width - 8))}px`);
+  box.style.setProperty('top', `${Math.max(8, below ? at.bottom + 6 : at.top - height - 6)}px`);
+  box.focus();
+};
+
+const plain = (words, small, tip) => html`<span class="v" tabindex=${tip ? 0 : nothing} data-tip=${tip || nothing}><b>${words}</b>${small ? html`<small>${small}</small>` : nothing}</span>`;
+const none = html`<span class="none">–</span>`;
+const factCell = (view, column, v) => {
+  if (column.key === 'size') return plain(bytes(v.bytes));
+  if (column.key === 'bits') return plain(known(v.bits_per_weight) ? v.bits_per_weight.toFixed(1) : '–');
+  if (column.key === 'speed') {
+    if (!v.speed) return none;
+    const more = [known(v.speed.sd) && `± ${fig(v.speed.sd)}`, engines(view).length > 1 && `in ${v.speed.engine}`].filter(Boolean).join(' ');
+    return plain(fig(v.speed.decode_tok_s), more, `In ${v.speed.engine}: ${v.speed.repetitions} repetitions of ${v.speed.prompt_tokens} prompt tokens and ${v.speed.output_tokens} generated tokens.`);
+  }
+  const row = kldOf(view, v.id);
+  if (!row) return none;
+  const noise = view.floor && v !== view.variants[0] && row.kld_mean <= view.floor.kld_mean;
+  return html`${plain(nats(row.kld_mean), row.kld_mean ? `± ${nats(row.kld_stderr)}` : '', `Median ${nats(row.kld_median)}, p99 ${nats(row.kld_p99)}, largest ${nats(row.kld_max)} nats over ${count(row.tokens)} tokens of ${row.documents} documents. Same top token in ${(100 * row.top1_agreement).toFixed(1)}%; perplexity × ${row.ppl_ratio.toFixed(3)}.${view.floor ? ` Noise floor: ${nats(view.floor.kld_mean)}.` : ''}`)}${noise ? html`<small class="noise">within the noise</small>` : nothing}`;
+};
+
+// As text, for the clipboard: tabs between cells.
+const asText = (view, rows, shown) => {
+  const cell = (c, v) => {
+    if (!c.task) { const value = c.value(v); return c.key === 'size' ? bytes(value) : !known(value) ? '–' : c.key === 'kld' ? nats(value) : String(+value.toPrecision(4)); }
+    const row = rowOf(view, v.id, c.key);
+    if (!row) return '–';
+    const own = `${score(row.score, c.task)}${known(row.stderr) ? ` ± ${score(row.stderr, c.task)}` : ''}`;
+    return row.verdict === 'reference' ? own : `${own} (${row.verdict === 'withheld' ? WORDS.withheld : `${moved(row.diff, c.task)}, ${WORDS[row.verdict]} at n = ${row.n}`})`;
   };
-  const tipped = (node, tip) => { node.dataset.tip = tip; node.tabIndex = 0; return node; };
-  const unit = (task) => (task.share ? 'points' : task.metric);
+  const names = ['Variant', ...shown.map((c) => (c.task ? c.words : `${c.words}, ${c.small}`))];
+  return [names, ...rows.map((v) => [v.label, ...shown.map((c) => cell(c, v))])].map((line) => line.join('\t')).join('\n');
+};
 
-  const taskCell = (view, task, row, reach) => {
-    const cell = el('div', 'ev-score');
-    if (!row) { cell.append(el('span', 'none', '–')); return cell; }
-    const top = el('div', 'top'), main = el('span', 'v');
-    main.append(el('b', '', score(row.score, task)), el('small', '', known(row.stderr) ? ` ± ${score(row.stderr, task)}` : ''));
-    top.append(main);
-    cell.append(top);
-    if (row.truncated) top.append(tipped(el('i', 'tag', `${Math.round(100 * row.truncated)}% cut`), 'So many answers reached the token budget before they ended.'));
-    if (row.verdict === 'reference') { cell.append(el('div', 'bar full')); return cell; }
-    if (known(row.recovery)) {
-      const bar = el('div', 'bar'), fill = el('i');
-      fill.style.width = `${Math.max(0, Math.min(100, row.recovery))}%`;
-      bar.append(fill);
-      const share = tipped(el('span', 'recovery', `${row.recovery.toFixed(1)}%`), 'Recovery: the score in percent of the reference’s.');
-      top.append(share); cell.append(bar);
-    }
-    const word = el('div', `word ${KINDS[row.verdict]}`);
-    if (row.verdict === 'withheld') {
-      word.append(el('b', '', WORDS.withheld));
-      if (row.warnings.length) tipped(word, row.warnings.join('\n'));
-      cell.append(word);
-      return cell;
-    }
-    const scale = el('div', 'scale');
-    if (known(row.diff) && row.diff_ci95) scale.append(interval(row, reach, task));
-    scale.append(el('span', `diff ${KINDS[row.verdict]}`, moved(row.diff, task)));
-    word.append(el('b', '', WORDS[row.verdict]));
-    cell.append(scale);
-    const n = el('div', 'line');
-    n.append(el('span', '', `n = ${row.n.toLocaleString('en')}`), known(row.smallest_drop) ? tipped(el('span', '', `sees ≥ ${score(row.smallest_drop, task)}`), `The smallest drop that ${row.n} items with this many changed answers show in 80 of 100 evaluations, in ${unit(task)}.`) : '');
-    cell.append(word, n);
-    if (row.diff_ci95) tipped(scale, `${moved(row.diff, task)} ${unit(task)}, 95% interval ${moved(row.diff_ci95[0], task)} to ${moved(row.diff_ci95[1], task)} (paired bootstrap).`);
-    if (known(row.flips_lost)) {
-      const flips = el('div', 'line'), words = tipped(el('span', 'flips', ''), `Answers that changed: ${row.flips_lost} from right to wrong, ${row.flips_won} from wrong to right.`);
-      words.append(el('b', '', `−${row.flips_lost}`), document.createTextNode(' '), el('b', '', `+${row.flips_won}`), document.createTextNode(' flips'));
-      flips.append(words);
-      if (known(row.mcnemar_p)) flips.append(tipped(el('span', '', `p ${E.chance(row.mcnemar_p)}`), 'McNemar’s exact test: how often chance alone would split the changed answers at least so unevenly.'));
-      cell.append(flips);
-    }
-    return cell;
+export const verdictTable = (view) => html`<div class="ev-scores" ${ref((area) => { if (area && area.dataset.run !== view.id) { area.dataset.run = view.id; draws(area, view); } })}></div>`;
+
+const draws = (area, view) => {
+  const all = columnsOf(view), hidden = new Set(), pinned = new Set();
+  let by = null, down = false, words = '', only = '';
+  const reaches = new Map(view.tasks.map((task) => [task.name, Math.max(1e-9, ...view.rows.filter((row) => row.task === task.name && row.diff_ci95).flatMap((row) => row.diff_ci95.map(Math.abs)))]));
+  const shown = () => all.filter((c) => !hidden.has(c.key));
+  const fits = (v) => {
+    const verdicts = view.rows.filter((row) => row.variant === v.id).map((row) => row.verdict);
+    if (words && !`${v.label} ${v.id} ${v.method} ${v.scheme}`.toLowerCase().includes(words)) return false;
+    return !only || (only === 'not distinguishable' ? verdicts.length && verdicts.every((one) => one === only) : verdicts.includes(only));
   };
-  const plain = (words, small, tip) => { const cell = el('span', 'v'); cell.append(el('b', '', words), ...(small ? [el('small', '', small)] : [])); return tip ? tipped(cell, tip) : cell; };
-  const speedTip = (v) => `In ${v.speed.engine}: ${v.speed.repetitions} repetitions of ${v.speed.prompt_tokens} tokens read and ${v.speed.output_tokens} written.`;
-  const factCell = (view, column, v) => {
-    if (column.key === 'size') return plain(P.bytes(v.bytes));
-    if (column.key === 'bits') return plain(known(v.bits_per_weight) ? v.bits_per_weight.toFixed(1) : '–');
-    if (column.key === 'speed' && v.speed && engines(view).length > 1) { const cell = plain(P.fig(v.speed.decode_tok_s), known(v.speed.sd) ? `± ${P.fig(v.speed.sd)}` : '', speedTip(v)); cell.append(el('small', 'noise', `in ${v.speed.engine}`)); return cell; }
-    if (column.key === 'speed') return v.speed ? plain(P.fig(v.speed.decode_tok_s), known(v.speed.sd) ? `± ${P.fig(v.speed.sd)}` : '', speedTip(v)) : el('span', 'none', '–');
-    const row = E.kld(view, v.id);
-    if (!row) return el('span', 'none', '–');
-    const noise = view.floor && v !== view.variants[0] && row.kld_mean <= view.floor.kld_mean;
-    const cell = plain(E.nats(row.kld_mean), row.kld_mean ? `± ${E.nats(row.kld_stderr)}` : '', `Median ${E.nats(row.kld_median)}, p99 ${E.nats(row.kld_p99)}, largest ${E.nats(row.kld_max)} nats over ${row.tokens.toLocaleString('en')} tokens of ${row.documents} documents. The same top token in ${(100 * row.top1_agreement).toFixed(1)}%; perplexity × ${row.ppl_ratio.toFixed(3)}.${view.floor ? ` Noise floor: ${E.nats(view.floor.kld_mean)}.` : ''}`);
-    if (noise) cell.append(el('small', 'noise', 'within the noise'));
-    return cell;
+  // The reference, then what is pinned, then the others in the chosen order.
+  const listed = () => {
+    const [reference, ...others] = view.variants;
+    const rest = others.filter((v) => pinned.has(v.id) || fits(v));
+    const column = all.find((c) => c.key === by);
+    if (column) rest.sort((a, b) => { const [x, y] = [column.value(a), column.value(b)]; return known(x) - known(y) ? known(y) - known(x) : (down ? y - x : x - y); });
+    return [reference, ...rest.filter((v) => pinned.has(v.id)), ...rest.filter((v) => !pinned.has(v.id))];
   };
-
-  // As text: what Copy puts on the clipboard, tabs between cells.
-  const asText = (view, rows, shown) => {
-    const names = ['Variant', ...shown.map((c) => (c.task ? c.words : `${c.words}, ${c.small}`))];
-    const cell = (c, v) => {
-      if (!c.task) { const value = c.value(v); return c.key === 'size' ? P.bytes(value) : value === null ? '–' : c.key === 'kld' ? E.nats(value) : String(+value.toPrecision(4)); }
-      const row = E.row(view, v.id, c.key);
-      if (!row) return '–';
-      const own = `${score(row.score, c.task)}${known(row.stderr) ? ` ± ${score(row.stderr, c.task)}` : ''}`;
-      return row.verdict === 'reference' ? own : `${own} (${row.verdict === 'withheld' ? WORDS.withheld : `${moved(row.diff, c.task)}, ${WORDS[row.verdict]} at n = ${row.n}`})`;
-    };
-    return [names, ...rows.map((v) => [v.label, ...shown.map((c) => cell(c, v))])].map((line) => line.join('\t')).join('\n');
-  };
-
-  E.table = (view) => {
-    const all = columns(view), hidden = new Set(), pinned = new Set();
-    let by = null, down = false, words = '', only = '';
-    const filter = P.input(''); filter.type = 'search'; filter.placeholder = 'Filter variants'; filter.setAttribute('aria-label', 'Filter variants');
-    const kinds = P.select([['', 'every verdict'], ['worse', 'worse somewhere'], ['not distinguishable', 'not distinguishable throughout'], ['better', 'better somewhere'], ['withheld', 'no verdict somewhere']]);
-    kinds.setAttribute('aria-label', 'Filter by verdict');
-    const toggles = el('div', 'ev-columns'), wrap = el('div', 'ev-wrap'), table = el('table', 'ev-table'), top = el('thead'), body = el('tbody'), none = el('p', 'quiet ev-none', 'No variant fits the filter.');
-    const copy = P.button('ui-small', 'Copy', () => P.copy(asText(view, listed(), shown()), copy), 'Copy the table');
-    const acts = el('span', 'ev-files');
-    acts.append(copy, P.button('ui-small', 'CSV', () => P.download(`evaluation-${view.id.slice(0, 8)}.csv`, view.files.csv, 'text/csv'), 'Download as CSV'), P.button('ui-small', 'JSON', () => P.download(`evaluation-${view.id.slice(0, 8)}.json`, view.files.json, 'application/json'), 'Download as JSON'));
-    const bar = el('div', 'ev-bar'); bar.append(filter, kinds, toggles);
-    table.append(top, body); wrap.append(table); wrap.tabIndex = 0; wrap.setAttribute('role', 'region'); wrap.setAttribute('aria-label', 'Verdict table');
-
-    const shown = () => all.filter((c) => !hidden.has(c.key));
-    const verdicts = (v) => view.rows.filter((row) => row.variant === v.id).map((row) => row.verdict);
-    const fits = (v) => {
-      const said = verdicts(v);
-      if (words && !`${v.label} ${v.id} ${v.method} ${v.scheme}`.toLowerCase().includes(words)) return false;
-      return !only || (only === 'not distinguishable' ? said.length && said.every((one) => one === only) : said.includes(only));
-    };
-    // The reference, then what is pinned, then the rest in the order that was asked for.
-    const listed = () => {
-      const [reference, ...others] = view.variants;
-      const rest = others.filter((v) => pinned.has(v.id) || fits(v));
-      const column = all.find((c) => c.key === by);
-      if (column) rest.sort((a, b) => { const [x, y] = [column.value(a), column.value(b)]; return known(x) - known(y) ? known(y) - known(x) : (down ? y - x : x - y); });
-      return [reference, ...rest.filter((v) => pinned.has(v.id)), ...rest.filter((v) => !pinned.has(v.id))];
-    };
-    const reaches = new Map(view.tasks.map((task) => [task.name, Math.max(1e-9, ...view.rows.filter((row) => row.task === task.name && row.diff_ci95).flatMap((row) => row.diff_ci95.map(Math.abs)))]));
-    const heading = (c) => {
-      const th = el('th', c.task ? 'task' : ''), go = P.button('sort', '', () => { if (by !== c.key) { by = c.key; down = Boolean(c.down); } else if (down === Boolean(c.down)) down = !down; else by = null; draw(); top.querySelector(`[data-key="${CSS.escape(c.key)}"]`)?.focus(); }, `Sort by ${c.words}`);
-      th.scope = 'col'; go.dataset.key = c.key;
-      if (by === c.key) th.setAttribute('aria-sort', down ? 'descending' : 'ascending');
-      go.append(el('span', '', c.words), el('i', `arrow ${by === c.key ? (down ? 'down' : 'up') : ''}`));
-      const t = c.task;
-      const small = t ? [t.share ? `${t.metric}, %` : t.metric, `n = ${t.n.toLocaleString('en')}${t.sample ? ` of ${t.n_full.toLocaleString('en')}` : ''}`, known(t.chance) && `chance ${score(t.chance, t)}`].filter(Boolean).join(' · ') : c.small;
-      go.dataset.tip = t ? `${t.title}, ${t.few_shot}-shot, ${t.higher_is_better ? 'higher' : 'lower'} is better.${t.bundled ? ' A task written for this project, not the benchmark.' : ''}${t.sample ? ' A limit was set: this is a sample, not the benchmark’s score.' : ''}` : c.tip;
-      th.append(go, el('small', '', small));
-      return th;
-    };
-    const line = (v, index) => {
-      const tr = el('tr', index ? '' : 'reference'), who = el('th', 'who'), name = el('b', '', v.label);
-      who.scope = 'row'; name.dataset.tip = v.id;
-      who.append(name);
-      if (!index) who.append(el('i', 'role', 'reference'));
-      else {
-        const on = pinned.has(v.id), pin = P.button(`pin ${on ? 'on' : ''}`, on ? 'pinned' : 'pin', () => { if (!pinned.delete(v.id)) pinned.add(v.id); draw(); body.querySelector(`[data-id="${CSS.escape(v.id)}"] .pin`)?.focus(); }, `${on ? 'Unpin' : 'Pin'} ${v.label}`);
-        pin.setAttribute('aria-pressed', on); pin.dataset.tip = 'Keeps this row under the reference, whatever the order and filter.';
-        who.append(el('span', 'id', v.id), pin);
-      }
-      if (!index) who.append(el('span', 'id', v.id));
-      tr.dataset.id = v.id; tr.append(who);
-      for (const c of shown()) {
-        const td = el('td', c.task ? 'task' : 'fact'); td.dataset.name = c.short || c.words;
-        td.append(c.task ? taskCell(view, c.task, E.row(view, v.id, c.key), reaches.get(c.key)) : factCell(view, c, v));
-        tr.append(td);
-      }
-      return tr;
-    };
-    const draw = () => {
-      const names = el('tr'), who = el('th', 'who', 'Variant');
-      who.scope = 'col'; names.append(who, ...shown().map(heading));
-      top.replaceChildren(names);
-      const rows = listed();
-      body.replaceChildren(...rows.map(line));
-      none.hidden = rows.length > 1 || view.variants.length < 2;
-    };
-    if (view.tasks.length > 1) {
-      for (const c of all.filter((one) => one.task)) {
-        const node = P.button('chip', c.words, () => { if (!hidden.delete(c.key)) hidden.add(c.key); node.setAttribute('aria-pressed', !hidden.has(c.key)); draw(); }, `Show ${c.words}`);
-        node.setAttribute('aria-pressed', 'true'); toggles.append(node);
-      }
-    }
-    filter.addEventListener('input', () => { words = filter.value.trim().toLowerCase(); draw(); });
-    kinds.addEventListener('change', () => { only = kinds.value; draw(); });
+  const sort = (c) => {
+    if (by !== c.key) { by = c.key; down = Boolean(c.down); } else if (down === Boolean(c.down)) down = !down; else by = null;
     draw();
-    const box = E.part('Every number', 'score ± standard error, recovery, the difference with its 95% interval', bar, wrap, none);
-    box.querySelector('.ev-card-head').append(acts);
-    if (view.variants.length < 3) { filter.hidden = true; kinds.hidden = true; }
-    return box;
   };
-})();
+  const heading = (c) => {
+    const t = c.task;
+    const small = t ? [t.share ? `${t.metric}, %` : t.metric, `n = ${count(t.n)}${t.sample ? ` of ${count(t.n_full)}` : ''}`].join(' · ') : c.small;
+    const tip = t ? `${t.title}, ${t.few_shot}-shot, ${t.higher_is_better ? 'higher' : 'lower'} is better.${known(t.chance) ? ` Guessing scores ${withUnit(t.chance, t)}.` : ''}${t.bundled ? ' A task written for this project, not the benchmark.' : ''}${t.sample ? ' Only a sample of its items: not the benchmark’s score.' : ''}` : c.tip;
+    return html`<th scope="col" class=${t ? 'task' : ''} aria-sort=${by === c.key ? (down ? 'descending' : 'ascending') : nothing}>
+      <button type="button" class="sort" data-key=${c.key} data-tip=${tip} aria-label="Sort by ${c.words}" @click=${() => sort(c)}><span>${c.words}</span><i class="arrow ${by === c.key ? (down ? 'down' : 'up') : ''}"></i></button><small>${small}</small></th>`;
+  };
+  const taskCell = (v, task) => {
+    const row = rowOf(view, v.id, task.name);
+    if (!row) return none;
+    return html`<button type="button" class="ev-score" aria-haspopup="dialog" aria-label="${v.label} on ${task.name}: ${withUnit(row.score, task)}, ${WORDS[row.verdict]}. Details" @click=${(e) => openDetails(e.currentTarget, area.querySelector('.ev-details'), details(v, task, row))}>
+      <span class="v"><b>${score(row.score, task)}</b>${known(row.stderr) ? html`<small> ± ${score(row.stderr, task)}</small>` : nothing}${row.truncated ? html`<i class="tag">${Math.round(100 * row.truncated)}% cut off</i>` : nothing}</span>
+      ${row.verdict === 'reference' ? nothing : html`<span class="word ${KINDS[row.verdict]}">${row.verdict === 'withheld' || !known(row.diff) ? nothing : html`<b class="diff ${KINDS[row.verdict]}">${moved(row.diff, task)}</b> `}${WORDS[row.verdict]}</span>`}
+      ${row.diff_ci95 && row.verdict !== 'withheld' && row.verdict !== 'reference' ? interval(row, reaches.get(task.name), task) : nothing}
+    </button>`;
+  };
+  const line = (v, index) => {
+    const on = pinned.has(v.id);
+    return html`<tr class=${index ? '' : 'reference'} data-id=${v.id}>
+      <th scope="row" class="who" data-tip=${v.id}><b>${v.label}</b>${index
+        ? html`<span class="id">${v.id}</span><button type="button" class="pin ${on ? 'on' : ''}" aria-pressed=${on} aria-label="${on ? 'Unpin' : 'Pin'} ${v.label}" data-tip="Keeps this row below the reference, whatever the order and filter." @click=${() => { if (!pinned.delete(v.id)) pinned.add(v.id); draw(); area.querySelector(`[data-id="${CSS.escape(v.id)}"] .pin`)?.focus(); }}>${on ? 'pinned' : 'pin'}</button>`
+        : html`<i class="role">reference</i><span class="id">${v.id}</span>`}</th>
+      ${shown().map((c) => html`<td class=${c.task ? 'task' : 'fact'} data-name=${c.short || c.words}>${c.task ? taskCell(v, c.task) : factCell(view, c, v)}</td>`)}
+    </tr>`;
+  };
+  const draw = () => {
+    const rows = listed(), many = view.variants.length > 2, name = `evaluation-${view.id.slice(0, 8)}`;
+    const acts = html`<span class="ev-files">
+      <button type="button" class="ui-small" aria-label="Copy the table" @click=${(e) => copy(asText(view, listed(), shown()), e.currentTarget)}>Copy</button>
+      <button type="button" class="ui-small" aria-label="Download as CSV" @click=${() => download(`${name}.csv`, view.files.csv, 'text/csv')}>CSV</button>
+      <button type="button" class="ui-small" aria-label="Download as JSON" @click=${() => download(`${name}.json`, view.files.json, 'application/json')}>JSON</button></span>`;
+    const bar = html`<div class="ev-bar">
+      ${many ? html`<input class="ui-input" type="search" placeholder="Filter variants" aria-label="Filter variants" autocomplete="off" @input=${(e) => { words = e.target.value.trim().toLowerCase(); draw(); }}>${select(FILTERS, only, (value) => { only = value; draw(); }, 'Filter by verdict')}` : nothing}
+      ${view.tasks.length > 1 ? html`<div class="ev-columns">${view.tasks.map((task) => html`<button type="button" class="chip" aria-pressed=${!hidden.has(task.name)} aria-label="Show ${task.name}" @click=${() => { if (!hidden.delete(task.name)) hidden.add(task.name); draw(); }}>${task.name}</button>`)}</div>` : nothing}</div>`;
+    render(card('Every number', 'score ± standard error, and the difference with its 95% interval; open a cell for the rest', html`
+      ${bar}
+      <div class="ev-wrap" tabindex="0" role="region" aria-label="Verdict table"><table class="ev-table">
+        <thead><tr><th scope="col" class="who">Variant</th>${shown().map(heading)}</tr></thead>
+        <tbody>${rows.map(line)}</tbody></table></div>
+      <p class="quiet ev-none" ?hidden=${rows.length > 1 || view.variants.length < 2}>No variant matches the filter.</p>
+      <div class="ev-details" popover role="dialog" aria-label="Details of a score" tabindex="-1"></div>`, { acts }), area);
+  };
+  draw();
+};

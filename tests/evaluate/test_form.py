@@ -1,16 +1,15 @@
-"""The Evaluate page without a browser: what the form may send, what a run says, and who may do anything."""
+"""The Evaluate page without a browser: what a request may ask for, what a run says, and who may do anything."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import gradio_client
 import httpx
@@ -18,85 +17,90 @@ import pytest
 
 from playground.errors import EvaluationError, InvalidRequest, MissingData, PlaygroundError
 from playground.evaluate import board as evaluate_board
-from playground.evaluate import estimate, items, tasks
-from playground.evaluate import page as evaluate_page
+from playground.evaluate import estimate, figures, items, tasks
+from playground.evaluate import form as evaluate_form
 from playground.evaluate.board import Board, view
 from playground.evaluate.estimate import Expected
+from playground.evaluate.form import checked
 from playground.evaluate.items import Item, TaskFacts
-from playground.evaluate.page import Evaluate, spec_of
 from playground.evaluate.report import with_labels
-from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec, arguments
+from playground.evaluate.spec import Conditions, DivergenceSpec, EvaluateSpec, Passage, PlanRequest, Request, arguments
 from playground.evaluate.verdict import points, sentences
+from playground.metrics.stats import smallest_drop
 from playground.report import paths
 from playground.store import folders, runs
-from playground.web.owner import Owner, Rules
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, FakeVariant, divergence_run, evaluation
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving
-from tests.web.test_owner import request
 
-FORM: dict[str, Any] = {
-    "model": "smollm2", "reference": "smollm2", "variants": ["smollm2:nf4", "smollm2:int8"], "tasks": ["gsm8k"],
-    "limit": "50", "few_shot": "", "chat_template": False, "multiturn": True, "divergence": True, "text": "bundled",
-    "tokens": "4096", "speed": False, "engine": "", "batch_size": "4", "seed": "", "generation": "",
-    "strip_thinking": False,
+SPEC: dict[str, Any] = {
+    "variants": ["smollm2", "smollm2:nf4", "smollm2:int8"], "tasks": ["gsm8k"], "limit": 50, "batch_size": 4,
+    "divergence": {"text": "bundled", "tokens": 4096},
 }  # fmt: skip
+ALONE: dict[str, Any] = {"variants": SPEC["variants"], "text": "bundled", "tokens": 4096}
 EVIL = "<img src=x onerror=alert(1)>"
 
 
-# ---- the form
+# ---- requests
 
 
-def test_the_form_becomes_a_spec(home: Path) -> None:
-    asked = spec_of(FORM | {"generation": "max_gen_toks=64, temperature=0.6, do_sample=true"})
-    assert asked == EvaluateSpec(
+def test_a_request_is_a_spec_as_a_job_stores_it(home: Path) -> None:
+    asked = Request.model_validate({"kind": "evaluate", "spec": SPEC | {"generation": {"max_gen_toks": 64}}})
+    assert asked.spec == EvaluateSpec(
         variants=("smollm2", "smollm2:nf4", "smollm2:int8"),
-        conditions=Conditions(
-            tasks=("gsm8k",),
-            limit=50,
-            batch_size=4,
-            generation={"max_gen_toks": 64, "temperature": 0.6, "do_sample": True},
-        ),
-        divergence={"text": "bundled", "tokens": 4096},
-    ), "examples become turns only with the chat template"
-    assert spec_of(FORM | {"chat_template": True}).conditions.multiturn
-    assert spec_of(FORM | {"divergence": False, "text": "/etc/passwd"}).divergence is None
-    alone = spec_of(FORM | {"tasks": [], "limit": "many", "speed": True})
-    assert alone == DivergenceSpec(variants=("smollm2", "smollm2:nf4", "smollm2:int8"), text="bundled", tokens=4096)
+        conditions=Conditions(tasks=("gsm8k",), limit=50, batch_size=4, generation={"max_gen_toks": 64}),
+        divergence=Passage(tokens=4096),
+    )
+    assert checked(asked.spec) == asked.spec
+    again = Request.model_validate({"spec": asked.spec.model_dump(mode="json")})
+    assert again.spec == asked.spec.changed(engine="transformers")
+    alone = Request.model_validate({"kind": "divergence", "spec": ALONE})
+    assert alone.spec == DivergenceSpec(variants=("smollm2", "smollm2:nf4", "smollm2:int8"), tokens=4096)
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("kind", "wrong"),
     [
-        {"reference": ""},
-        {"reference": ["smollm2"]},
-        {"variants": []},
-        {"variants": ["smollm2"]},
-        {"variants": ["smollm2:nope"]},
-        {"variants": [f"smollm2:{n}" for n in range(40)]},
-        {"tasks": [], "divergence": False},
-        {"tasks": [], "text": "/etc/passwd"},
-        {"tasks": "gsm8k"},
-        {"tasks": [f"task{n}" for n in range(99)]},
-        {"limit": "many"},
-        {"limit": "0"},
-        {"few_shot": "-1"},
-        {"batch_size": "100000"},
-        {"text": "/etc/passwd"},
-        {"tokens": "100000000"},
-        {"generation": "rm -rf"},
-        {"generation": "__class__.x=1"},
+        ("evaluate", {"variants": []}),
+        ("evaluate", {"variants": ["smollm2"]}),
+        ("evaluate", {"variants": ["smollm2", "smollm2"]}),
+        ("evaluate", {"variants": "smollm2"}),
+        ("evaluate", {"variants": [["smollm2"], "smollm2:nf4"]}),
+        ("evaluate", {"variants": ["smollm2", "smollm2:nope"]}),
+        ("evaluate", {"variants": ["smollm2", *(f"smollm2:{n}" for n in range(40))]}),
+        ("evaluate", {"tasks": []}),
+        ("evaluate", {"tasks": "gsm8k"}),
+        ("evaluate", {"tasks": [f"task{n}" for n in range(99)]}),
+        ("evaluate", {"limit": "50"}),
+        ("evaluate", {"limit": 0}),
+        ("evaluate", {"few_shot": -1}),
+        ("evaluate", {"batch_size": 100_000}),
+        ("evaluate", {"multiturn": True}),
+        ("evaluate", {"divergence": {"text": "/etc/passwd"}}),
+        ("evaluate", {"divergence": {"tokens": 9_000_000}}),
+        ("evaluate", {"model": "smollm2"}),
+        ("evaluate", {"generation": "rm -rf"}),
+        ("divergence", {"text": "/etc/passwd"}),
+        ("divergence", {"tokens": 9_000_000}),
+        ("divergence", {"variants": ["smollm2"]}),
+        ("divergence", {"speed": True}),
     ],
 )
-def test_nothing_that_the_browser_sends_is_trusted(home: Path, wrong: dict[str, Any]) -> None:
+def test_nothing_that_a_client_sends_is_trusted(home: Path, kind: str, wrong: dict[str, Any]) -> None:
     with pytest.raises(PlaygroundError):
-        spec_of(FORM | wrong)
+        checked(Request.model_validate({"kind": kind, "spec": (SPEC if kind == "evaluate" else ALONE) | wrong}).spec)
+
+
+@pytest.mark.parametrize("body", [{}, {"spec": []}, {"spec": SPEC, "kind": "bench"}, {"spec": SPEC, "drop": 0}])
+def test_a_request_that_is_none_says_so(home: Path, body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        PlanRequest.model_validate(body)
 
 
 def test_a_variant_may_name_its_engine(home: Path) -> None:
-    asked = spec_of(FORM | {"reference": "smollm2@vllm", "variants": ["smollm2", "smollm2:nf4@transformers"]})
-    assert asked.variants == ("smollm2@vllm", "smollm2", "smollm2:nf4@transformers")
+    variants = ("smollm2@vllm", "smollm2", "smollm2:nf4@transformers")
+    assert checked(EvaluateSpec(variants=variants, conditions=Conditions(tasks=("gsm8k",)))).variants == variants
 
 
 def test_arguments_of_generation_keep_their_types() -> None:
@@ -106,27 +110,54 @@ def test_arguments_of_generation_keep_their_types() -> None:
         arguments("temperature")
 
 
-def test_the_plan_says_what_it_takes_and_what_it_can_show(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# ---- the plan
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimates of a second per item of the limit."""
+
+    def expected(spec: Any, _tasks: Any, *, measure: bool, busy: float) -> Expected:
+        limit = float(spec.conditions.limit or 60) if isinstance(spec, EvaluateSpec) else 60.0
+        return Expected((limit, 2 * limit), limit, ("Layers.",))
+
+    monkeypatch.setattr(estimate, "expected", expected)
+
+
+def test_the_plan_says_what_it_takes_and_what_it_can_detect(
+    home: Path, monkeypatch: pytest.MonkeyPatch, timed: None
+) -> None:
     group = tasks.Row("bundled", "Bundled", None, ("one", "two"), group=True, bundled=True)
     monkeypatch.setattr(tasks, "bundled", lambda: {"bundled": group})
     tasked = Conditions(tasks=("gsm8k", "bundled", "somewhere_else"), limit=200)
-    asked = EvaluateSpec(variants=("a", "b", "c", "d"), conditions=tasked, divergence={"text": "bundled", "tokens": 64})
-    expected = Expected((60.0, 90.0), 70.0, ("Layers.",))
-    plan = json.loads(evaluate_page.plan(3, asked, expected))
-    assert plan["button"] == "Evaluate 4 variants on 4 tasks", "a bundled group is what it consists of"
-    assert (plan["serial"], plan["items"], plan["answers"]) == (3, 800, 3200)
-    assert plan["time"]["seconds"] == [60.0, 90.0] and plan["time"]["rests_on"] == ["Layers."]
+    asked = EvaluateSpec(variants=("a", "b", "c", "d"), conditions=tasked, divergence=Passage(tokens=64))
+    plan = evaluate_form.plan(asked, measure=False)
+    assert plan["button"] == "Evaluate 3 variants on 4 tasks", "the reference is not counted, a group is its members"
+    assert (plan["items"], plan["answers"]) == (800, 3200)
+    assert plan["time"]["seconds"] == [200.0, 400.0] and plan["time"]["rests_on"] == ["Layers."]
     assert plan["text"] == {"name": "bundled", "tokens": 64, "alone": False}
     gsm8k = plan["tasks"][0]
     assert (gsm8k["n"], gsm8k["full"]) == (200, 1319)
     assert gsm8k["smallest_drop"] == pytest.approx(0.062, abs=0.001), "docs: 200 samples show 6.2 points"
     everything = EvaluateSpec(variants=("a", "b"), conditions=Conditions(tasks=("somewhere_else", "gsm8k")))
-    all_items = json.loads(evaluate_page.plan(0, everything, expected))
+    all_items = evaluate_form.plan(everything, measure=False)
     assert all_items["items"] is None and all_items["tasks"][0]["smallest_drop"] is None
     assert all_items["tasks"][1]["smallest_drop"] == pytest.approx(0.024, abs=0.001)
     assert estimate.tasks_of(everything) == [("somewhere_else", None), ("gsm8k", 1319)]
-    alone = json.loads(evaluate_page.plan(1, DivergenceSpec(variants=("a", "b")), expected))
+    alone = evaluate_form.plan(DivergenceSpec(variants=("a", "b")), measure=False)
     assert alone["button"] == "Measure the divergence of 1 variant" and alone["text"]["alone"] and not alone["tasks"]
+
+
+def test_the_plan_says_how_many_items_detect_a_drop_and_how_long_they_take(home: Path, timed: None) -> None:
+    asked = EvaluateSpec(variants=("a", "b"), conditions=Conditions(tasks=("gsm8k", "bundled_facts"), limit=100))
+    power = evaluate_form.plan(asked, measure=False, drop=0.03)["power"]
+    assert smallest_drop(power["items"], evaluate_form.DISCORDANCE) <= 0.03
+    assert smallest_drop(power["items"] - 1, evaluate_form.DISCORDANCE) > 0.03
+    assert power["seconds"] == [power["items"], 2 * power["items"]], "the time of that many items"
+    assert power["short"] == ["bundled_facts"] and not power["enough"], "which has 240"
+    large = EvaluateSpec(variants=("a", "b"), conditions=Conditions(tasks=("gsm8k",), limit=power["items"]))
+    assert evaluate_form.plan(large, measure=False, drop=0.03)["power"]["enough"]
+    assert evaluate_form.plan(asked, measure=False, drop=0.2)["power"]["enough"]
 
 
 # ---- words
@@ -254,7 +285,7 @@ def test_a_local_model_keeps_its_folder_to_itself(home: Path) -> None:
     shown = json.loads(other)
     assert (shown["model"], shown["variants"][1]["id"], shown["rows"][1]["variant"]) == ("tiny", "tiny:nf4", "tiny:nf4")
     board = Board(FakeQueue())
-    assert "secret" in board.value(owner=True) and "secret" not in board.value(owner=False)
+    assert "secret" in json.dumps(board.value(owner=True)) and "secret" not in json.dumps(board.value(owner=False))
 
 
 def test_paths_are_cut_wherever_they_stand() -> None:
@@ -333,7 +364,7 @@ def test_a_run_whose_files_are_gone_or_broken_says_so(home: Path) -> None:
     run = evaluation(VARIANTS[:2], TASKS[2:3], files=False)
     assert not view(run, owner=True)["items"]
     better = {"bundled_facts": True}
-    with pytest.raises(EvaluationError, match="gone"):
+    with pytest.raises(EvaluationError, match="no longer"):
         evaluate_board.page(run.id, better, "bundled_facts", 2, 1, "all", 0)
     path = folders.run(stored("facts", [item(0, 1.0)], [item(0, 0.0)])) / "items/facts"
     (path / "1.jsonl").write_text('{"doc_hash": 1')
@@ -350,25 +381,60 @@ def test_a_task_is_no_way_to_other_files(home: Path, task: str) -> None:
         evaluate_board.page(run_id, {task: True}, task, 2, 1, "all", 0)
 
 
+# ---- plots
+
+
+def test_every_variant_has_one_colour_in_all_plots(home: Path) -> None:
+    found = figures.of_run(evaluation())
+    looks = {variant.label: "ref" if not number else f"variant{number}" for number, variant in enumerate(VARIANTS)}
+    assert [one["key"] for one in found["tradeoff"]] == ["kld", *(task.name for task in TASKS)]
+    for plot in [*(one["plot"] for one in found["tradeoff"]), *found["scores"]]:
+        rows = plot["spec"]["data"]["values"]
+        assert rows and {row["label"]: row["look"] for row in rows}.items() <= looks.items()
+    assert dict(map(reversed, found["confidence"]["keys"])) == {
+        **{label: look for label, look in looks.items() if look != "ref"},
+        "noise floor": "ref",
+    }
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_frontier_is_said_in_words(home: Path) -> None:
+    size = [replace(VARIANTS[0], bytes=300), replace(VARIANTS[1], bytes=100), replace(VARIANTS[2], bytes=200)]
+    run = evaluation(tuple(size), TASKS[2:3])
+    (kld, facts) = figures.of_run(run)["tradeoff"]
+    assert kld["said"].startswith(("On the frontier: ", "Every variant is best on at least one axis (by mean)."))
+    assert facts["plot"]["spec"]["data"]["values"][0]["label"] == "BF16", "the reference has a score, but no divergence"
+    assert len(kld["plot"]["spec"]["data"]["values"]) == 2
+
+
+def test_a_divergence_alone_has_no_scores_but_all_its_plots(home: Path) -> None:
+    found = figures.of_run(divergence_run())
+    assert found["scores"] == [] and [one["key"] for one in found["tradeoff"]] == ["kld"]
+    groups = {row["group"].split("|")[0] for row in found["confidence"]["spec"]["data"]["values"]}
+    assert len(groups) == 5 and found["spread"]["alt"]
+
+
 # ---- over HTTP: who may do what
 
 
-class Page:
-    """The page of one served app, driven as a browser or anybody else could drive it."""
+class Client:
+    """A client of one served page, from this machine unless `headers` say otherwise."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self.config = httpx.get(f"{self.url}/config").json()
+        self.http = httpx.Client(base_url=url, timeout=60)
 
-    def send(self, part: str, event: str, data: Any, headers: dict[str, str] | None = None) -> Any:
-        wanted = f"pg-evaluate-{part}"
-        (component,) = [one["id"] for one in self.config["components"] if one["props"].get("elem_id") == wanted]
-        (index,) = [one["id"] for one in self.config["dependencies"] if [component, event] in map(list, one["targets"])]
-        body = {"data": [], "event_data": data, "fn_index": index, "session_hash": "one", "trigger_id": component}
-        answer = httpx.post(f"{self.url}/gradio_api/run/predict", json=body, headers=headers, timeout=60)
-        assert answer.status_code == 200, answer.text
-        assert "<" not in answer.json()["data"][0]
-        return json.loads(answer.json()["data"][0])
+    def get(self, path: str, headers: dict[str, str] | None = None, **params: Any) -> Any:
+        return _value(self.http.get(f"/api/evaluate/{path}", params=params, headers=headers))
+
+    def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Any:
+        return _value(self.http.post(f"/api/evaluate/{path}", json=body, headers=headers))
+
+
+def _value(response: httpx.Response) -> Any:
+    """The JSON of a response; of a refusal its error with the status."""
+    assert response.headers["content-type"] == "application/json"
+    value = response.json()
+    return value if response.is_success else value["error"] | {"status": response.status_code}
 
 
 @pytest.fixture
@@ -383,50 +449,66 @@ def queue(home: Path, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
 
 
 @pytest.fixture
-def page(queue: FakeQueue) -> Iterator[Page]:
+def page(queue: FakeQueue) -> Iterator[str]:
     with serving(FakeEngine(), queue=queue) as url:
-        yield Page(url)
+        yield url
 
 
-def test_from_the_form_to_a_job_to_its_run(page: Page, queue: FakeQueue) -> None:
-    form = page.send("form", "model", {"name": ""})
+@pytest.fixture
+def client(page: str) -> Iterator[Client]:
+    found = Client(page)
+    with found.http:
+        yield found
+
+
+def test_from_the_form_to_a_job_to_its_run(client: Client, queue: FakeQueue) -> None:
+    form = client.get("form")
     assert form["model"] == "smollm2" and {one["id"] for one in form["variants"]} >= {"smollm2", "smollm2:nf4"}
     assert {"coqa", "gsm8k"} <= {one["name"] for one in form["tasks"]}
-    plan = page.send("form", "plan", FORM | {"serial": 2})
-    assert plan["button"] == "Evaluate 3 variants on 1 task" and plan["answers"] == 150
+    plan = client.post("plan", {"spec": SPEC})
+    assert plan["button"] == "Evaluate 2 variants on 1 task" and plan["answers"] == 150
     assert plan["time"]["measures"] and plan["time"]["seconds"] is None
-    assert page.send("form", "plan", FORM | {"variants": []})["error"][0] == "Only the reference is chosen."
-    begun = page.send("form", "begin", FORM | {"serial": 4})
-    (job,) = begun["jobs"]
+    assert client.post("plan", {"spec": SPEC, "measure": True})["time"]["seconds"] == [60.0, 120.0]
+    refusal = client.post("plan", {"spec": SPEC | {"variants": ["smollm2"]}})
+    assert refusal["message"] == "Only the reference is chosen." and refusal["status"] == 400
+    begun = client.post("start", {"kind": "evaluate", "spec": SPEC})
+    assert (begun["kind"], begun["state"], begun["spec"]["limit"]) == ("evaluate", "queued", 50)
+    (job,) = client.get("board")["jobs"]
     assert (job["state"], job["title"], job["words"]) == ("queued", "gsm8k", "50 items each · divergence")
     assert job["model"] == "smollm2 against nf4, int8"
-    queue.start(job["id"])
-    assert page.send("board", "cancel", {"id": job["id"]})["jobs"][0]["stopping"]
     run = evaluation(VARIANTS[:2], TASKS[2:3])
     queue.end(job["id"], "done", result={"run": run.id})
-    board = page.send("board", "look", {"serial": 9})
-    assert board["serial"] == 9 and not board["jobs"], "the run stands in the place of its job"
+    board = client.get("board")
+    assert not board["jobs"], "the run stands in the place of its job"
     assert [one["id"] for one in board["runs"]] == [run.id] and board["runs"][0]["labels"] == ["BF16", "nf4"]
-    assert page.send("run", "open", {"id": run.id})["rows"][1]["variant"] == "smollm2:nf4"
-    asked = {"id": run.id, "task": "bundled_facts", "variant": 1, "show": "flips", "offset": 0, "serial": 5}
-    found = page.send("items", "browse", asked)
-    assert found["serial"] == 5 and found["counts"]["all"] == 200 and len(found["items"]) <= evaluate_board.PAGE
-    assert not page.send("board", "remove", {"id": run.id})["runs"] and not folders.run(run.id).exists()
-    assert page.send("run", "open", {"id": run.id})["error"][0].startswith("There is no run")
-    assert page.send("board", "remove", {"id": run.id})["error"][0].startswith("There is no run")
+    assert client.get("run", id=run.id)["rows"][1]["variant"] == "smollm2:nf4"
+    assert client.get("plots", id=run.id)["scores"]
+    found = client.get("items", id=run.id, task="bundled_facts", variant=1, show="flips", offset=0)
+    assert found["counts"]["all"] == 200 and len(found["items"]) <= evaluate_board.PAGE
+    assert client.post("remove", {"id": run.id}) == {"id": run.id} and not folders.run(run.id).exists()
+    for gone in (client.get("run", id=run.id), client.post("remove", {"id": run.id}), client.get("plots", id=run.id)):
+        assert gone["message"].startswith("There is no run") and gone["status"] == 404
 
 
-def test_a_divergence_alone_is_listed_and_opened_like_an_evaluation(page: Page, queue: FakeQueue) -> None:
-    (job,) = page.send("form", "begin", FORM | {"tasks": [], "serial": 1})["jobs"]
+def test_the_example_of_the_documentation_works_as_written(client: Client, queue: FakeQueue) -> None:
+    text = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
+    (body,) = re.findall(r"/api/evaluate/start.*?-d '(\{.*?\})'\n", text, re.DOTALL)
+    assert client.post("start", json.loads(body))["spec"]["tasks"] == ["bundled"]
+    assert len(queue.jobs) == 1
+
+
+def test_a_divergence_alone_is_listed_and_opened_like_an_evaluation(client: Client, queue: FakeQueue) -> None:
+    begun = client.post("start", {"kind": "divergence", "spec": ALONE})
+    (job,) = client.get("board")["jobs"]
     assert (job["title"], job["model"], job["words"]) == ("Divergence", "smollm2 against nf4, int8", "4,096 tokens")
-    assert queue.jobs[job["id"]].kind == "divergence"
+    assert queue.jobs[begun["id"]].kind == "divergence"
     evaluation(VARIANTS[:2], TASKS[2:3], created_at=1e9)
     run = divergence_run(VARIANTS[:3])
     queue.end(job["id"], "done", result={"run": run.id})
-    board = page.send("board", "look", {"serial": 2})
+    board = client.get("board")
     assert not board["jobs"] and board["runs"][0]["id"] == run.id and len(board["runs"]) == 2
     assert (board["runs"][0]["tasks"], board["runs"][0]["tokens"], board["runs"][1]["tokens"]) == ([], 8192, None)
-    shown = page.send("run", "open", {"id": run.id})
+    shown = client.get("run", id=run.id)
     assert shown["tasks"] == shown["rows"] == [] and shown["floor"]["variant"] == "noise-floor"
     assert [one["variant"] for one in shown["divergence"]] == [one.id for one in VARIANTS[:3]]
     assert "divergence on 7,200 tokens of the bundled prose" in shown["conditions"]
@@ -437,7 +519,6 @@ def test_a_divergence_alone_is_listed_and_opened_like_an_evaluation(page: Page, 
     names = [VARIANTS[0].id, "noise-floor", *(one.id for one in VARIANTS[1:3])]
     assert [one["variant"] for one in lines] == names and float(lines[2]["ppl_ratio"]) > 1
     assert json.loads(shown["files"]["json"])["kind"] == "divergence", "the file is the run as it is stored"
-    assert not page.send("board", "remove", {"id": run.id})["error"]
 
 
 def test_the_text_of_a_divergence_keeps_its_folder_to_itself(home: Path) -> None:
@@ -452,55 +533,59 @@ def test_the_text_of_a_divergence_keeps_its_folder_to_itself(home: Path) -> None
     assert "secret" not in json.dumps(evaluate_board.measuring_job(queued, queued.as_row()))
 
 
-def test_the_pace_is_measured_for_the_owner_alone(queue: FakeQueue) -> None:
-    """It takes seconds, so that it goes through gradio's queue: asked here without one."""
-    events = Evaluate(mock.Mock(), queue, Rules(Owner("127.0.0.1")))
-    asked: Any = SimpleNamespace(_data=FORM | {"serial": 3})
-    timed = json.loads(events.pace(asked, request()))
-    assert timed["time"]["seconds"] == [60.0, 120.0] and timed["serial"] == 3
-    assert json.loads(events.pace(asked, request(x_forwarded_for="10.0.0.1")))["time"]["seconds"] is None
-
-
 def test_a_task_that_nobody_knows_is_refused_before_a_job(
-    page: Page, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+    client: Client, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         tasks, "_indexed", lambda _: {"humaneval": tasks.Row("humaneval", "humaneval", None, unsafe=True)}
     )
-    assert page.send("form", "begin", FORM | {"tasks": ["gsm9k"]})["error"][0] == "There is no task 'gsm9k'."
-    assert "code that the model wrote" in page.send("form", "begin", FORM | {"tasks": ["humaneval"]})["error"][0]
-    found = page.send("form", "search", {"text": "eval", "serial": 1})
+    assert client.post("start", {"spec": SPEC | {"tasks": ["gsm9k"]}})["message"] == "There is no task 'gsm9k'."
+    assert "code that the model wrote" in client.post("start", {"spec": SPEC | {"tasks": ["humaneval"]}})["message"]
+    found = client.get("tasks", search="eval")
     assert [one["name"] for one in found["tasks"]] == ["humaneval"] and found["tasks"][0]["unsafe"]
     assert not queue.jobs
 
 
 @pytest.mark.parametrize("headers", [{"X-Forwarded-For": "10.0.0.1"}, {"Via": "1.1 proxy"}])
-def test_nobody_else_starts_ends_or_deletes_anything(
-    page: Page, queue: FakeQueue, home: Path, headers: dict[str, str]
+def test_nobody_else_starts_or_deletes_anything(
+    client: Client, queue: FakeQueue, home: Path, headers: dict[str, str]
 ) -> None:
     model = f"{home}/secret/tiny"
     local = queue.submit(EvaluateSpec(variants=(model, f"{model}:nf4"), conditions=Conditions(tasks=("gsm8k",))))
     queue.logs[local] = "a log"
     run = evaluation(VARIANTS[:2], TASKS[2:3])
-    for part, event, data in (
-        ("form", "begin", FORM),
-        ("board", "cancel", {"id": local}),
-        ("board", "again", {"id": local}),
-        ("board", "remove", {"id": run.id}),
-        ("form", "search", {"text": "gsm"}),
+    for refusal in (
+        client.post("start", {"spec": SPEC}, headers),
+        client.post("plan", {"spec": SPEC, "measure": True}, headers),
+        client.post("remove", {"id": run.id}, headers),
+        client.get("tasks", headers, search="gsm"),
+        client.get("form", headers),
     ):
-        assert page.send(part, event, data, headers)["error"][0].startswith("Only the owner may do this"), event
-    assert page.send("form", "model", {"name": ""}, headers)["refusal"][0].startswith("Only the owner")
+        assert refusal["code"] == "owner_only" and refusal["status"] == 403
     queue.end(local, "failed", MissingData(f"There is nothing in {model}/data.", hint=f"Look into {home}."))
-    seen, own = (page.send("board", "look", {"logs": [local]}, one) for one in (headers, None))
+    seen, own = (client.get("board", one, log=local) for one in (headers, None))
     assert own["jobs"][0]["log"] == "a log" and str(home) in json.dumps(own)
     assert str(home) not in json.dumps(seen) and "a log" not in json.dumps(seen) and not seen["owner"]
     assert seen["jobs"][0]["model"] == "tiny against nf4" and seen["runs"] == [], "a run is opened by its link"
-    assert page.send("run", "open", {"id": run.id}, headers)["verdict"], "a result is for everyone"
-    assert list(queue.jobs) == [local] and runs.get(run.id)
+    assert client.get("run", headers, id=run.id)["verdict"], "a result is for everyone"
+    runs.revoke(run.id)
+    for path in ("run", "plots"):
+        assert client.get(path, headers, id=run.id)["status"] == 404, "until its link is revoked"
+        assert "status" not in client.get(path, id=run.id)
+    assert list(queue.jobs) == [local] and runs.get(run.id, owner=True)
 
 
-def test_no_prompt_answer_or_name_is_ever_a_tag(page: Page) -> None:
+def test_the_store_that_cannot_be_read_is_a_refusal(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluation(VARIANTS[:2], TASKS[2:3])
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError("disk")
+
+    monkeypatch.setattr(runs, "latest", broken)
+    assert client.get("board")["message"] == "The runs cannot be read."
+
+
+def test_no_prompt_answer_or_name_is_changed_on_its_way(client: Client) -> None:
     evil = FakeVariant(f"smollm2:{EVIL}", EVIL, EVIL, EVIL, 10**8, 6.0, 3.0, 0.04)
     task = TaskFacts(EVIL, EVIL, EVIL, None, True, 0, 9, 9, False, False, False)
     run = evaluation((VARIANTS[0], evil), (task,), files=False, title=EVIL)
@@ -509,14 +594,13 @@ def test_no_prompt_answer_or_name_is_ever_a_tag(page: Page) -> None:
     for index in range(2):
         found = [item(0, float(index), prompt=EVIL, answer=EVIL, gold=EVIL, extracted=EVIL)]
         items.write(folder / f"{index}.jsonl", found)
-    assert page.send("run", "open", {"id": run.id})["title"] == EVIL
-    asked = {"id": run.id, "task": EVIL, "variant": 1, "show": "all", "offset": 0}
-    assert page.send("items", "browse", asked)["items"][0]["gold"] == EVIL
-    assert page.send("board", "look", {})["runs"][0]["tasks"] == [EVIL]
+    assert client.get("run", id=run.id)["title"] == EVIL
+    assert client.get("items", id=run.id, task=EVIL, show="all")["items"][0]["gold"] == EVIL
+    assert client.get("board")["runs"][0]["tasks"] == [EVIL]
 
 
-def test_the_documented_endpoints(page: Page, queue: FakeQueue, home: Path) -> None:
-    client = gradio_client.Client(page.url, verbose=False)
+def test_the_documented_functions(page: str, queue: FakeQueue, home: Path) -> None:
+    client = gradio_client.Client(page, verbose=False)
     job = client.predict(["smollm2", "smollm2:nf4"], ["gsm8k"], limit=20, speed=True, api_name="/evaluate")
     assert (job["kind"], job["state"], job["spec"]["limit"], job["spec"]["speed"]) == ("evaluate", "queued", 20, True)
     assert client.predict(api_name="/jobs")[0]["spec"]["tasks"] == ["gsm8k"]
