@@ -17,6 +17,7 @@ WIDTH, HEIGHT, MARGIN = 1200, 630, 56
 BOTTOM = HEIGHT - 72  # y of the table's end
 MAX_ROWS = 6  # variants in the table; below it stands the number of the others
 ROW_HEIGHT, HEAD_HEIGHT = 44, 58  # minimum, pixels
+GAP, MIN_SIZE = 16, 18  # between columns; text of a cell, pixels
 BACKGROUND, INK, MUTE, LINE, SOFT = "#ffffff", "#15181d", "#5f6774", "#e1e4ea", "#f1f3f6"
 ACCENT, BAD, GREY = "#4f46e5", "#b42318", "#737b88"
 COLOURS = {"worse": BAD, "better": ACCENT, "same": MUTE, "withheld": MUTE}
@@ -112,29 +113,29 @@ def _table(drawing: ImageDraw.ImageDraw, table: Table, y: float, count: int) -> 
     if not count:
         return
     row_height = max(ROW_HEIGHT, min(76, (BOTTOM - y - HEAD_HEIGHT) / count))
-    size = round(27 * min(1.4, row_height / ROW_HEIGHT))
+    size, widths = _fitting(table, round(27 * min(1.4, row_height / ROW_HEIGHT)))
     y = max(y, BOTTOM - HEAD_HEIGHT - row_height * count)
-    first = _first_column(table, size)
-    step = (WIDTH - 2 * MARGIN - first) / max(1, len(table.headings) - 1)
-    for number, heading in enumerate(table.headings):
-        if number:
-            end = MARGIN + first + step * number
-            for text, largest, down in ((heading.name, 21, 0), (heading.unit, 17, 27)):
-                face = _largest_font(text, largest, step - 10)
-                drawing.text((end, y + down + 20), fit(text, face, step - 10), font=face, fill=MUTE, anchor="rs")
+    ends = [MARGIN + sum(widths[: number + 1]) for number in range(len(widths))]
+    for heading, end, width in list(zip(table.headings, ends, widths, strict=True))[1:]:
+        for text, largest, down in ((heading.name, 21, 0), (heading.unit, 17, 27)):
+            face = _largest_font(text, largest, width - GAP)
+            drawing.text((end, y + down + 20), fit(text, face, width - GAP), font=face, fill=MUTE, anchor="rs")
     y += HEAD_HEIGHT
     for row in table.rows[:count]:
         if row[0].kind == "reference":
             drawing.rectangle((MARGIN - 14, y, WIDTH - MARGIN + 14, y + row_height), fill=SOFT)
         drawing.line((MARGIN, y, WIDTH - MARGIN, y), fill=LINE)
         middle, bold = y + row_height / 2, font(size, bold=True)
-        drawing.text((MARGIN, middle), fit(row[0].text, bold, first - 16), font=bold, fill=INK, anchor="lm")
-        for number, cell in enumerate(row[1:], 1):
-            _value(drawing, cell, MARGIN + first + step * number, middle, step - 12, size)
+        drawing.text((MARGIN, middle), fit(row[0].text, bold, widths[0] - GAP), font=bold, fill=INK, anchor="lm")
+        for cell, end, width in list(zip(row, ends, widths, strict=True))[1:]:
+            _value(drawing, cell, end, middle, width - GAP, size)
         y += row_height
-    if len(table.rows) > count:
-        more = f"and {len(table.rows) - count} more"
-        drawing.text((WIDTH - MARGIN, y + 4), more, font=font(17), fill=MUTE, anchor="ra")
+    left_out = len(table.rows) - count
+    more = " · ".join(filter(None, [f"and {left_out} more" if left_out else "", table.caption]))
+    if more:
+        drawing.text(
+            (WIDTH - MARGIN, y + 3), fit(more, font(17), WIDTH - 2 * MARGIN), font=font(17), fill=MUTE, anchor="ra"
+        )
 
 
 def _largest_font(text: str, largest: int, width: float) -> Font:
@@ -142,21 +143,52 @@ def _largest_font(text: str, largest: int, width: float) -> Font:
     return next((font(size) for size in range(largest, 14, -1) if font(size).getlength(text) <= width), font(15))
 
 
+def _fitting(table: Table, largest: int) -> tuple[int, list[float]]:
+    """Return the largest size of text with which every value is whole, and the widths of the columns.
+
+    The first column gives way: a name may be shortened, a figure loses neither its unit nor its change.
+    """
+    size, widths = MIN_SIZE, list[float]()
+    for size in range(largest, MIN_SIZE - 1, -1):
+        needed = [_needed(table, number, size) for number in range(1, len(table.headings))]
+        names = max(font(size, bold=True).getlength(row[0].text) for row in table.rows) + GAP
+        first = max(min(names, 430.0), 150.0)
+        spare = WIDTH - 2 * MARGIN - sum(needed) - first
+        widths = [first, *(width + max(0.0, spare) / max(1, len(needed)) for width in needed)]
+        if spare >= 0:
+            break
+    if sum(widths) > WIDTH - 2 * MARGIN:
+        widths[0] = max(110.0, widths[0] + WIDTH - 2 * MARGIN - sum(widths))
+    return size, widths
+
+
+def _needed(table: Table, number: int, size: int) -> float:
+    """Return the width of a column at a size of text: of its values with their changes, and of its heading."""
+    heading = table.headings[number]
+    values = [_face(row[number], size).getlength(row[number].text) + _change_width(row[number]) for row in table.rows]
+    return max([*values, font(15).getlength(heading.name), font(15).getlength(heading.unit)]) + GAP
+
+
+def _face(cell: Cell, size: int) -> Font:
+    return font(size, bold=cell.kind in ("worse", "better"))
+
+
+def _change(cell: Cell) -> str:
+    """Return the change of a value that is worse or better: "−3.1 points"."""
+    return cell.note.partition(",")[0] if cell.kind in ("worse", "better") else ""
+
+
+def _change_width(cell: Cell) -> float:
+    return font(19).getlength(change) + 9 if (change := _change(cell)) else 0.0
+
+
 def _value(drawing: ImageDraw.ImageDraw, cell: Cell, end: float, y: float, width: float, size: int) -> None:
     """Draw the value of a cell, and before it the change where it is worse or better."""
-    colour = COLOURS.get(cell.kind, INK)
-    face = font(size, bold=cell.kind in ("worse", "better"))
+    colour, face = COLOURS.get(cell.kind, INK), _face(cell, size)
     drawing.text((end, y), fit(cell.text, face, width), font=face, fill=colour, anchor="rm")
-    change = cell.note.partition(",")[0] if cell.kind in ("worse", "better") else ""
     change_end = face.getlength(cell.text) + 9
-    if change and change_end + font(19).getlength(change) <= width:
-        drawing.text((end - change_end, y + 2), change, font=font(19), fill=colour, anchor="rm")
-
-
-def _first_column(table: Table, size: int) -> float:
-    """Return the width of the first column: its longest name, from 150 to 430 pixels."""
-    widest = max(font(size, bold=True).getlength(row[0].text) for row in table.rows)
-    return min(430.0, max(150.0, widest + 24))
+    if _change(cell) and face.getlength(cell.text) + _change_width(cell) <= width + 1:
+        drawing.text((end - change_end, y + 2), _change(cell), font=font(19), fill=colour, anchor="rm")
 
 
 def _foot(drawing: ImageDraw.ImageDraw, report: Report) -> None:
@@ -166,4 +198,8 @@ def _foot(drawing: ImageDraw.ImageDraw, report: Report) -> None:
     room = WIDTH - 2 * MARGIN - font(20, bold=True).getlength(name) - 30
     caveats = [text for part in report.all(Caveats) for text in part.texts]
     words = " · ".join([formatting.when(report.created_at).partition(",")[0], *caveats[:2]])
-    drawing.text((MARGIN, y), fit(words, font(20), room), font=font(20), fill=MUTE)
+    if font(20).getlength(words) <= room:
+        drawing.text((MARGIN, y), words, font=font(20), fill=MUTE)
+        return
+    for number, line in enumerate(wrap(words, font(15), room, 2)):  # what holds for all figures is not cut
+        drawing.text((MARGIN, y - 4 + 19 * number), line, font=font(15), fill=MUTE)

@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from playground import client
 from playground.console import AsJson, err, out, print_json
 from playground.console import show as show_parts
 from playground.errors import InvalidRequest, UnknownRun
@@ -34,19 +35,20 @@ def list_(
     text: Annotated[str, typer.Option(help="Words in the title, the note, the model or the variants.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = 20,
     as_json: AsJson = False,
+    at: client.Ask = None,
 ) -> None:
     """List runs, the newest first."""
     from playground.methods import did_you_mean
-    from playground.models import names
-    from playground.store import database, runs
+    from playground.runs.titles import title_of
 
     if kind and kind not in KINDS:
         raise InvalidRequest(f"There is no kind of run {kind[:40]!r}.", hint=did_you_mean(kind[:40], list(KINDS)))
-    entries: list[Entry] = []
-    total = 0
-    if database.exists():
-        filters = {"text": text, "kind": kind, "model": names.key(model) if model else "", "revoked": True}
-        entries, total = runs.search(limit=limit, **filters), runs.count(**filters)  # type: ignore[arg-type]
+    if server := client.asked(at):
+        with server:
+            found = server.get("/api/runs/rows", words=text, kind=kind, model=client.named(model)[0], limit=limit)
+        entries, total = [client.entry_of(row) for row in found["rows"]], found["total"]
+    else:
+        entries, total = _search(text, kind, model, limit)
     if as_json:
         print_json([entry.as_row() for entry in entries])
         return
@@ -60,22 +62,39 @@ def list_(
     for heading in ("id", "made", "kind", "what"):
         table.add_column(heading, no_wrap=heading != "what")
     for entry in entries:
-        title = escape(entry.title) + (" [dim](revoked)[/]" if entry.revoked_at is not None else "")
+        title = escape(title_of(entry)) + (" [dim](revoked)[/]" if entry.revoked_at is not None else "")
         table.add_row(entry.id[:ID_CHARACTERS], _when(entry.run.created_at), entry.run.kind, title)
     out.print(table)
     if total > len(entries):
         err.print(f"{total - len(entries):,} more: --limit {total}", style="dim", highlight=False)
 
 
+def _search(text: str, kind: str, model: str, limit: int) -> tuple[list[Entry], int]:
+    """Return the runs of this machine that match, and how many do without a limit."""
+    from playground.models import names
+    from playground.store import database, runs
+
+    if not database.exists():
+        return [], 0
+    words, key = text, names.key(model) if model else ""
+    return runs.search(words, kind, key, limit=limit, revoked=True), runs.count(words, kind, key, revoked=True)
+
+
 @app.command()
-def show(run_id: Id, as_json: AsJson = False) -> None:
+def show(run_id: Id, as_json: AsJson = False, at: client.Ask = None) -> None:
     """Show one run: its model and variants, where and with what it was measured, and what came of it."""
-    entry = _entry(run_id)
+    from playground.runs.titles import title_of
+
+    if server := client.asked(at):
+        with server:
+            entry = server.run(run_id)
+    else:
+        entry = _entry(run_id)
     if as_json:
         print_json(entry.as_row(result=True))
         return
     run = entry.run
-    out.print(f"[bold]{escape(entry.title)}[/]", highlight=False)
+    out.print(f"[bold]{escape(title_of(entry))}[/]", highlight=False)
     if entry.note:
         out.print(escape(entry.note), highlight=False)
     device = " · ".join(str(run.device[name]) for name in ("device", "name") if run.device.get(name))
@@ -162,8 +181,9 @@ def export(
 def _exported(extension: str, entry: Entry) -> bytes:
     """Return the run in one of the formats of `playground.runs.export`."""
     from playground.runs.export import FORMS
+    from playground.runs.titles import title_of
 
-    return FORMS[extension].make(entry.run, entry.title, entry.note)
+    return FORMS[extension].make(entry.run, title_of(entry), entry.note)
 
 
 def _entry(run_id: str) -> Entry:

@@ -22,6 +22,7 @@ from playground.report.parts import Report
 from playground.report.paths import without_machine_paths
 from playground.runs.kinds import KINDS, Feature
 from playground.runs.kinds import title as title_of
+from playground.runs.titles import words
 from playground.store.schema import Run
 
 __all__ = ["FORMS", "Form", "as_json", "csv", "form_of", "html", "model_card", "png", "report", "schema", "write"]
@@ -37,8 +38,9 @@ def _feature(kind: str) -> Feature:
 def report(run: Run, title: str = "", note: str = "") -> Report:
     """Return the report of a run, without paths of this machine. `title` and `note` are the owner's, if any."""
     parts, portable = _feature(run.kind).parts, without_machine_paths(run)
-    title = title or portable.title
-    return Report(title_of(run.kind), title, portable.model, portable.id, portable.created_at, parts(portable), note)
+    return Report(
+        title_of(run.kind), title or words(run), portable.model, portable.id, portable.created_at, parts(portable), note
+    )
 
 
 def html(run: Run, title: str = "", note: str = "") -> str:

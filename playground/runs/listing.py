@@ -1,124 +1,49 @@
-"""The list of runs: its lines and events. It is for the owner alone; every event checks that itself.
-
-A line names the measurement, its model and variants, and its most important figure.
-"""
+"""The list of runs: its lines, each with the measurement, its model and variants, and its most important figure."""
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from playground.errors import PlaygroundError, UnknownRun
 from playground.evaluate.report import with_labels
 from playground.models.address import Address
 from playground.runs.kinds import KINDS, title
+from playground.runs.titles import title_of
 from playground.store import database, runs
 from playground.store.runs import Entry
-from playground.web import event_data
-from playground.web import gradio as gr
-from playground.web.owner import Owner
-from playground.web.theme import html_part
-from playground.web.values import inert
 
-log = logging.getLogger(__name__)
-QUICK: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 PAGE = 30  # lines
 MAX_LINES = 600
-MAX_NOTE = 12_000
-OWNER_ONLY = "Only the owner of this page sees the list of runs. A run is unlisted: whoever has its link can open it."
 MAX_NUMBERS = 2000
 Number = tuple[str, str]
+Sort = Literal["newest", "oldest", "title", "kind"]
 
 
-class Runs:
-    """The events of the list; `owner` checks that a request is the owner's."""
+def found(rows: Rows, words: str, kind: str, model: str, *, revoked: bool, sort: Sort, limit: int) -> dict[str, Any]:
+    """Return the lines of a search, their total, and the choices of its filters.
 
-    def __init__(self, tab: Tab, owner: Owner) -> None:
-        self.tab, self.owner, self._rows = tab, owner, Rows()
-
-    def wire(self) -> None:
-        events = self.tab.list
-        for event, act in (
-            (events.look, self.look),
-            (events.rename, self.rename),
-            (events.annotate, self.annotate),
-            (events.revoke, self.revoke),
-            (events.restore, self.restore),
-            (events.remove, self.remove),
-        ):
-            event(act, None, events, trigger_mode="multiple", **QUICK)
-
-    def look(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._value(data, request)
-
-    def rename(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda run_id: runs.rename(run_id, event_data.text(data, "text", MAX_NOTE)))
-
-    def annotate(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, lambda run_id: runs.annotate(run_id, event_data.text(data, "text", MAX_NOTE)))
-
-    def revoke(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, runs.revoke)
-
-    def restore(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, runs.restore)
-
-    def remove(self, data: gr.EventData, request: gr.Request) -> str:
-        return self._owned(data, request, _remove)
-
-    def _owned(self, data: gr.EventData, request: gr.Request, act: Callable[[str], object]) -> str:
-        """Run `act` on the event's run if the request is the owner's, and return the list's value."""
-
-        def on_run() -> None:
-            if not database.exists():
-                raise UnknownRun("There is no such run.", hint="Nothing was stored here yet.")
-            act(event_data.text(data, "id"))
-
-        return self._value(data, request, self.owner.attempt(request, on_run))
-
-    def _value(self, data: gr.EventData, request: gr.Request, error: PlaygroundError | None = None) -> str:
-        value: dict[str, Any] = {"serial": event_data.whole(event_data.values(data).get("serial"))}
-        if refused := self.owner.refusal(request):
-            return inert(value | {"refused": [OWNER_ONLY, f"{refused.message} {refused.hint}"]})
-        try:
-            lines = self._lines(data)
-        except (PlaygroundError, SQLAlchemyError, OSError):
-            log.exception("The store cannot be read")
-            return inert(value | {"broken": ["The runs cannot be read.", "Details are in the log."]})
-        return inert(lines | value | {"error": [error.message, error.hint] if error else None})
-
-    def _lines(self, data: gr.EventData) -> dict[str, Any]:
-        """The lines of the event's search, their total, and the choices of its filters."""
-        text, kind, model = (
-            event_data.text(data, "words")[:200],
-            event_data.text(data, "kind"),
-            event_data.text(data, "model"),
+    By title or kind the newest `MAX_LINES` are sorted: titles in words are not in the database.
+    """
+    exists = database.exists()
+    by_words = sort in ("title", "kind")
+    entries = (
+        runs.search(
+            words, kind, model, limit=MAX_LINES if by_words else limit, revoked=revoked, oldest_first=sort == "oldest"
         )
-        limit = min(max(event_data.whole(event_data.values(data).get("many")), PAGE), MAX_LINES)
-        revoked = event_data.values(data).get("revoked") is True
-        exists = database.exists()
-        entries = runs.search(text, kind, model, limit=limit, revoked=revoked) if exists else []
-        return {
-            "text": text,
-            "kind": kind,
-            "model": model,
-            "lines": self._rows.lines(entries),
-            "total": runs.count(text, kind, model, revoked=revoked) if exists else 0,
-            "size": PAGE,
-            "most": MAX_LINES,
-            "kinds": [(name, kind.title) for name, kind in KINDS.items()],
-            "models": runs.models() if exists else [],
-        }
-
-
-def _remove(run_id: str) -> None:
-    if not runs.remove(run_id):
-        raise UnknownRun(f"There is no run {run_id[:40]!r}.", hint="It was deleted before.")
+        if exists
+        else []
+    )
+    if by_words:
+        entries.sort(key=lambda entry: (title(entry.run.kind) if sort == "kind" else title_of(entry)).casefold())
+    return {
+        "lines": rows.lines(entries[:limit]),
+        "total": runs.count(words, kind, model, revoked=revoked) if exists else 0,
+        "size": PAGE,
+        "most": MAX_LINES,
+        "kinds": [(name, kind.title) for name, kind in KINDS.items()],
+        "models": runs.models() if exists else [],
+    }
 
 
 class Rows:
@@ -156,8 +81,7 @@ def line(entry: Entry, number: Number) -> dict[str, Any]:
         "id": run.id,
         "kind": run.kind,
         "kind_words": title(run.kind),
-        "title": entry.title,
-        "own_title": run.title,
+        "title": title_of(entry),
         "note": entry.note,
         "revoked": entry.revoked_at,
         "model": run.model,
@@ -165,19 +89,3 @@ def line(entry: Entry, number: Number) -> dict[str, Any]:
         "variants": [str(row["label"]) for row in with_labels(run.variants)],
         "number": number,
     }
-
-
-@dataclass(frozen=True)
-class Tab:
-    list: gr.HTML
-
-
-def layout() -> Tab:
-    """Draw the list and the page of one run in the current Blocks. The script shows one at a time."""
-    with gr.Column(elem_id="pg-opened"):
-        html_part("openedRun", elem_id="pg-opened-run")
-    with gr.Column(elem_id="pg-runs"):
-        runs_list = html_part(
-            "runsList", signals="'look' 'rename' 'annotate' 'revoke' 'restore' 'remove'", elem_id="pg-runs-list"
-        )
-    return Tab(runs_list)

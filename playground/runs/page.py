@@ -21,12 +21,14 @@ from playground.compare.stored import Compared
 from playground.core import Sampling, Variant
 from playground.evaluate import board
 from playground.evaluate.report import unread_settings, with_labels
+from playground.models import stored
 from playground.models.address import Address
 from playground.quantize.compressor import GENERATION
 from playground.quantize.report import quantized
 from playground.report import paths
 from playground.runs import replay
 from playground.runs.kinds import title
+from playground.runs.titles import title_of
 from playground.speed import report
 from playground.speed.spec import BenchRow
 from playground.store.runs import Entry
@@ -52,6 +54,7 @@ NAMES = {  # of settings whose key is not clear enough
     "tokens": "tokens compared",
 }
 UNSET = {"limit": "all", "few_shot": "as the task says"}  # the words for None
+AGAIN = ("evaluation", "divergence", "quantization")  # what a job measured, and can measure again
 DEVICE = {"name": "device", "device": "computed on"}
 MAX_WORDS = 600
 
@@ -64,12 +67,13 @@ def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
         "id": run.id,
         "kind": run.kind,
         "kind_words": title(run.kind),
-        "title": entry.title if owner or entry.title != run.title else row["title"],
+        "title": title_of(entry),
         "note": entry.note,
         "revoked": entry.revoked_at,
         "model": row["model"],
         "created": run.created_at,
         "owner": owner,
+        "job": run.job_id if owner and run.kind in AGAIN else None,
         "how": conditions(row),
     }
     match run.kind:
@@ -99,7 +103,7 @@ def speed(row: Mapping[str, Any]) -> dict[str, Any]:
         "state": "done",
         "rows": [report.page_row(bench_row, labels) for bench_row in rows],
         "error": None,
-        "headline": report.headline(rows, labels),
+        **report.shown(rows, labels),
         "files": report.files(rows),
     }
 
@@ -143,7 +147,19 @@ def conditions(row: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "versions": [[str(name), str(version)] for name, version in (row.get("versions") or {}).items()],
         "variants": [variant(facts) for facts in row.get("variants") or ()],
+        "measured": measured(row),
     }
+
+
+def measured(row: Mapping[str, Any]) -> list[list[Any]]:
+    """When each answer of a comparison was measured, as [label, seconds since the epoch]; older runs did not store it.
+
+    An answer may be older than its run: regenerating one pane keeps the others' answers.
+    """
+    panes = row["result"].get("panes") or () if row["kind"] == "comparison" else ()
+    return [
+        [str(pane.get("label") or pane["variant"]), pane["measured_at"]] for pane in panes if pane.get("measured_at")
+    ]
 
 
 def settings(row: Mapping[str, Any]) -> list[list[str]]:
@@ -198,15 +214,15 @@ def device(facts: Mapping[str, Any]) -> list[list[str]]:
 
 def variant(facts: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the table of variants. The hash is complete; the page shortens it."""
-    method, scheme = str(facts.get("method") or ""), str(facts.get("scheme") or "")
-    method_scheme = scheme if not method or scheme.lower().startswith(method.lower()) else f"{method} {scheme}"
+    method, scheme, engine = (str(facts.get(key) or "") for key in ("method", "scheme", "engine"))
     return {
         "id": str(facts["id"]),
         "label": str(facts.get("label") or facts["id"]),
-        "made": method_scheme.strip(),
+        "made": stored.label(method, scheme).strip() if method else scheme,
         "bytes": facts.get("bytes"),
         "bits": facts.get("bits_per_weight"),
-        "engine": " · ".join(str(facts[key]) for key in ("engine", "dtype") if facts.get(key)),
+        "engine": report.engine_title(engine) if engine else "",
+        "dtype": str(facts.get("dtype") or ""),
         "hash": str(facts.get("content_hash") or ""),
     }
 

@@ -6,6 +6,7 @@ Variants are matched by id. Only stored intervals are shown: no test compares th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Literal
 
 from playground.compare.answer import Answer
@@ -17,11 +18,13 @@ from playground.models.address import Address
 from playground.report import paths
 from playground.runs import page
 from playground.runs.kinds import title
+from playground.runs.titles import title_of
+from playground.speed.report import engine_title
 from playground.store.runs import Entry
 
 Row = Mapping[str, Any]
 Change = Literal["percent", "points", "plain"]
-CLAIM = "No test was made between the two runs: a difference here is a difference of two numbers."
+CLAIM = "The differences between the two runs are not tested for significance."
 
 
 def view(first: Entry, second: Entry, *, owner: bool) -> dict[str, Any]:
@@ -33,6 +36,7 @@ def view(first: Entry, second: Entry, *, owner: bool) -> dict[str, Any]:
         "same_kind": same,
         "changed": differences(*rows),
         "tables": tables(first.run.kind, *rows) if same else [],
+        "answers": answers(*rows) if same and first.run.kind == "comparison" else [],
         "claim": CLAIM,
     }
 
@@ -43,7 +47,7 @@ def _head(entry: Entry, row: Row) -> dict[str, Any]:
         "id": run.id,
         "kind": run.kind,
         "kind_words": title(run.kind),
-        "title": entry.title if entry.title != run.title else row["title"],
+        "title": title_of(entry),
         "note": entry.note,
         "model": row["model"],
         "created": run.created_at,
@@ -76,7 +80,8 @@ def _variants(row: Row) -> dict[str, str]:
     for variant in map(page.variant, row["variants"]):
         size = f"{variant['bytes']:,} bytes" if variant["bytes"] else ""
         weights = f"weights {variant['hash'][:12]}" if variant["hash"] else ""
-        words[variant["id"]] = " · ".join(filter(None, (variant["made"], size, variant["engine"], weights))) or "there"
+        facts = (variant["made"], size, variant["engine"], variant["dtype"], weights)
+        words[variant["id"]] = " · ".join(filter(None, facts)) or "there"
     return words
 
 
@@ -142,10 +147,11 @@ def _names(*rows: Row) -> dict[str, str]:
 def _comparison(first: Row, second: Row) -> dict[str, Any]:
     sides = [_answers(row) for row in (first, second)]
     names = {key: answer.label for side in sides for key, answer in side.items()}
-    lines = []
+    lines, shared = [], []
     for key in names:
         answers = [side.get(key) for side in sides]
         timings = [answer.timing().as_dict() if answer else {} for answer in answers]
+        shared.append(same_answer(*answers))
         lines.append(
             (
                 names[key],
@@ -170,7 +176,34 @@ def _comparison(first: Row, second: Row) -> dict[str, Any]:
         "peak memory",
         "tokens written",
     )
-    return _table("Speed and memory", "one answer each: this prompt only", columns, lines)
+    table = _table("Speed and memory", "one answer each: this prompt only", columns, lines)
+    for line, is_shared in zip(table["lines"], shared, strict=True):
+        line["shared"] = is_shared
+    return table
+
+
+def same_answer(first: Answer | None, second: Answer | None) -> bool:
+    """Return whether both runs hold one and the same measurement: no two have the same times to the last digit."""
+    times = [[(token.id, token.time_s) for token in answer.tokens] if answer else [] for answer in (first, second)]
+    return bool(times[0]) and times[0] == times[1]
+
+
+def answers(first: Row, second: Row) -> list[dict[str, Any]]:
+    """The texts of both runs by variant: how both begin, and how each goes on; None where a run has no such answer."""
+    sides = [_answers(row) for row in (first, second)]
+    texts = []
+    for key in dict.fromkeys((*sides[0], *sides[1])):
+        pair = [side.get(key) for side in sides]
+        both = [answer.text for answer in pair if answer]
+        begins = _common(*both) if len(both) == 2 else ""
+        a, b = (answer.text[len(begins) :] if answer else None for answer in pair)
+        label = next(answer.label for answer in pair if answer)
+        texts.append({"name": label, "begins": begins, "a": a, "b": b, "shared": same_answer(*pair)})
+    return texts
+
+
+def _common(first: str, second: str) -> str:
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
 def _answers(row: Row) -> dict[tuple[str, int], Answer]:
@@ -194,7 +227,7 @@ def _bench(first: Row, second: Row) -> dict[str, Any]:
     for key in dict.fromkeys((*sides[0], *sides[1])):
         a, b = pair = [side.get(key) or {} for side in sides]
         entry = a or b
-        name = f"{names.get(str(entry['variant']), str(entry['variant']))} in {entry['engine']}"
+        name = f"{names.get(str(entry['variant']), str(entry['variant']))} in {engine_title(str(entry['engine']))}"
         speed = cell(
             _both(pair, "tok_s_mean"), "tok/s", "percent",
             a_spread=a.get("tok_s_sd"), b_spread=b.get("tok_s_sd"),
@@ -266,7 +299,7 @@ def _scores(first: Row, second: Row) -> dict[str, Any]:
                 )
             )
         lines.append((names.get(variant, variant), variant, cells))
-    note = "small: the difference from the run’s own reference with its 95 % interval"
+    note = "small: the difference from the run’s own reference with its 95% interval"
     return _table("Scores", note, tasks, lines)
 
 

@@ -27,7 +27,7 @@ def plain(text: str) -> str:
 
 def unknown() -> UnknownReview:
     """The error for a wrong link. It is the same for every cause, so that it does not tell which part is right."""
-    return UnknownReview("There is no review behind this link.", hint="It was deleted, or the link is cut short.")
+    return UnknownReview("There is no review behind this link.", hint="It was deleted, or the link is incomplete.")
 
 
 def add(review: Review, items: Sequence[ReviewItem], reviewers: Sequence[Reviewer]) -> None:
@@ -98,7 +98,8 @@ def add_reviewer(reviewer: Reviewer, places: int | None = None) -> None:
             guests = select(func.count()).where(Reviewer.review_id == review.id, Reviewer.invited.is_(False))
             if (session.scalar(guests) or 0) >= places:
                 raise ReviewOver(
-                    "All places of this review are taken.", hint="Ask whoever sent the link for an invitation."
+                    "All places of this review are taken.",
+                    hint="Ask the person who sent you the link for an invitation.",
                 )
         session.add(reviewer)
 
@@ -125,7 +126,7 @@ def vote(ballot: Vote) -> None:
                 raise _closed()
             session.add(ballot)
     except IntegrityError:
-        raise VoteRefused("You voted on this one before.", hint="A vote stays as it was given.") from None
+        raise VoteRefused("You have already voted on this pair.", hint="A vote cannot be changed.") from None
 
 
 def close(review_id: str) -> None:
@@ -136,7 +137,7 @@ def close(review_id: str) -> None:
 
 
 def set_link(review_id: str, key: str | None, places: int) -> None:
-    """Replace or remove (`key` None) the common link; the old one admits no new reviewer. Raises UnknownReview."""
+    """Replace or remove (`key` None) the public link; the old one admits no new reviewer. Raises UnknownReview."""
     with database.writing() as session:
         review = _review(session, review_id)
         review.key, review.places = key, places
@@ -162,4 +163,4 @@ def _review(session: Session, review_id: str) -> Review:
 
 
 def _closed() -> ReviewOver:
-    return ReviewOver("This review is closed.", hint="Every vote that was given before counts.")
+    return ReviewOver("This review is closed.", hint="All votes until then were saved.")

@@ -108,14 +108,15 @@ def search(
     limit: int = LIMIT,
     offset: int = 0,
     revoked: bool = False,
+    oldest_first: bool = False,
 ) -> list[Entry]:
-    """The runs that match all arguments given, newest first, without `result`.
+    """The runs that match all arguments given, newest first unless `oldest_first`, without `result`.
 
     text     words that all occur in the title, the note, the model or the variants, in any case; or a complete id
     since    seconds since the epoch
     revoked  include revoked runs
     """
-    query = _search_query(text, kind, model, since, revoked).limit(max(0, limit)).offset(max(0, offset))
+    query = _search_query(text, kind, model, since, revoked, oldest_first).limit(max(0, limit)).offset(max(0, offset))
     with database.reading() as session:
         rows = session.execute(query).all()
     return [_entry(run, note) for run, note in rows]
@@ -176,9 +177,11 @@ def remove(run_id: str) -> bool:
     return removed
 
 
-def _search_query(text: str, kind: str, model: str, since: float | None, revoked: bool) -> Select[Any]:
+def _search_query(
+    text: str, kind: str, model: str, since: float | None, revoked: bool, oldest_first: bool = False
+) -> Select[Any]:
     query = _matching(select(Run, RunNote), text, kind, model, since, revoked).options(defer(Run.result))
-    return query.order_by(Run.created_at.desc(), Run.id.desc())
+    return query.order_by(*((Run.created_at, Run.id) if oldest_first else (Run.created_at.desc(), Run.id.desc())))
 
 
 def _matching(query: Select[Any], text: str, kind: str, model: str, since: float | None, revoked: bool) -> Select[Any]:

@@ -3,7 +3,7 @@
 Queries return detached objects: changes to them are not written back. A change here needs a migration; a test compares
 the two.
 
-Review items and votes are never updated. Of a review only its end and its common link change, of a reviewer only
+Review items and votes are never updated. Of a review only its end and its public link change, of a reviewer only
 whether the votes count.
 """
 
@@ -239,7 +239,7 @@ class Review(Base):
     """A blind review.
 
     id         random, part of every link
-    key        of the common link; None: there is none, only invitations
+    key        of the public link; None: there is none, only invitations
     places     limit of reviewers through that link
     title      shown to reviewers; `name` is the owner's and may name variants
     reveal     when reviewers learn the names: never, after their last vote, after each
@@ -286,7 +286,7 @@ class ReviewItem(Base):
 class Reviewer(Base):
     """A reviewer.
 
-    key          128 bits: in the link of an invitation, or in the cookie of a guest of the common link
+    key          128 bits: in the link of an invitation, or in the cookie of a guest of the public link
     label        the owner's name for them; "" without an invitation
     order        [item number, whether the second answer is on side A], drawn once for this reviewer
     excluded_at  since when the votes do not count

@@ -192,7 +192,7 @@ def test_what_this_version_says_of_a_run_without_a_kept_verdict(home: Path) -> N
     report = export.report(exported_runs.comparison())
     first, (numbers,) = report.all(Sentence)[0], report.all(Numbers)
     assert re.match(r"nf4 is 58% smaller and \d+\.\d\d× slower here\.", first.text)
-    assert "The texts part at token 8." in first.rest and numbers.numbers[0].value == "0.42×"
+    assert "The answers diverge at token 8." in first.rest and numbers.numbers[0].value == "0.42×"
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2])

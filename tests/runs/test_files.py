@@ -77,5 +77,5 @@ def test_what_many_ask_for_at_once_is_made_once(site: httpx.Client, monkeypatch:
 def test_nothing_else_is_there(site: httpx.Client) -> None:
     run = exported_runs.comparison()
     runs.add(run)
-    for name in (f"{run.id}.exe", run.id, "..%2f..%2fetc%2fpasswd.json", "x.json", f"{run.id}%00.json"):
+    for name in (f"{run.id}.exe", "..%2f..%2fetc%2fpasswd.json", "x.json", f"{run.id}%00.json"):
         assert site.get(f"/run/{name}").status_code in (400, 404), name

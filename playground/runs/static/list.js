@@ -1,131 +1,200 @@
-// The list of runs: the owner finds, names, explains, revokes and deletes them, and puts two side by side.
-(() => {
-  const P = window.Playground;
-  const { el } = P;
+// The list of runs, for the owner: find, name, explain, revoke and delete them, and put two side by side.
+import { html, live, nothing, render, repeat } from '../web/vendor/lit-html.js';
+import '../web/vendor/webawesome.js';
+import { call, get, go, keep, me } from '../web/app.js';
+import { plural, when } from '../web/format.js';
+import { notice, runLink, runPath, select } from '../web/parts.js';
 
-  P.runsList = (element, props, watch, trigger) => {
-    const mount = element.querySelector('.pg-mount');
-    const head = el('div', 'ui-head'), bar = el('div', 'rs-bar'), trouble = el('div', 'ui-trouble'), two = el('div', 'rs-two'), list = el('div', 'ui-list rs-list'), foot = el('div', 'rs-foot');
-    trouble.setAttribute('aria-live', 'assertive'); list.setAttribute('aria-label', 'Runs'); list.setAttribute('role', 'list');
-    head.append(el('h2', '', 'Runs'), el('p', 'quiet', 'Everything that was measured here, newest first. A run is unlisted: whoever has its link can open it, and nobody else sees this list. The title and the note are shown with it.'));
-    const words = P.input('', 'search'), kind = P.select([['', 'Every kind']]), model = P.select([['', 'Every model']]), revoked = el('input'), label = el('label', 'rs-tick'), count = el('span', 'quiet rs-count');
-    words.type = 'search'; words.placeholder = 'Search titles, notes, models and variants'; words.setAttribute('aria-label', 'Search runs');
-    kind.setAttribute('aria-label', 'Kind'); model.setAttribute('aria-label', 'Model');
-    revoked.type = 'checkbox'; label.append(revoked, el('span', '', 'revoked too'));
-    count.setAttribute('role', 'status');
-    bar.append(words, kind, model, label, count);
-    mount.replaceChildren(head, trouble, bar, two, list, foot);
+const SORTS = [['newest', 'Newest first'], ['oldest', 'Oldest first'], ['title', 'By title'], ['kind', 'By kind']];
+const FIRST = { words: '', kind: '', model: '', sort: 'newest', revoked: '' };
+const WAIT_MS = 180; // for more letters of a search
 
-    const nodes = new Map(), picked = new Map();
-    let many = 0, serial = 0, state = null, typing = 0, editing = '';
-    const question = () => ({ words: words.value, kind: kind.value, model: model.value, revoked: revoked.checked, many, serial: (serial += 1) });
-    // A search still waiting for more letters would overtake the action: it reads the list before the change.
-    const ask = (action = 'look', more = {}) => { clearTimeout(typing); list.classList.add('loading'); trigger(action, { ...question(), ...more }); };
-    const fresh = () => { many = 0; ask(); };
-    words.addEventListener('input', () => { clearTimeout(typing); typing = setTimeout(fresh, 180); });
-    for (const node of [kind, model, revoked]) node.addEventListener('change', fresh);
-    const more = P.button('ui-quiet', '', () => { many = state.lines.length + state.size; ask(); });
-    const look = () => { if (P.page() === 'runs') ask(); };
-    document.addEventListener('pg-page', look);
+let root, found = null, error = null, loading = false, said = '';
+let filters = { ...FIRST }, limit = 0, typing = 0, asked = null;
+let open = { id: '', as: '' }; // what a row shows in place: its form for 'title' or 'note', or the question before 'revoke' or 'remove'
+const picked = new Map();
 
-    const choices = (select, pairs, all) => {
-      const sign = JSON.stringify(pairs), now = select.value;
-      if (select.dataset.sign === sign) return;
-      select.dataset.sign = sign;
-      select.replaceChildren(...[['', all], ...pairs].map(([value, text]) => { const o = el('option', '', text); o.value = value; return o; }));
-      select.value = now;
-    };
+export const mount = (section) => { root = section; };
+export const show = (state) => {
+  filters = { ...FIRST, ...Object.fromEntries(Object.keys(FIRST).filter((key) => state[key]).map((key) => [key, state[key]])) };
+  if (me.role === 'owner') look(); else render(notYours(), root);
+};
 
-    // ---- two of them
-    const drawTwo = () => {
-      const [a, b] = [...picked.values()];
-      two.replaceChildren();
-      two.hidden = !a;
-      if (!a) return;
-      const off = P.button('ui-quiet', 'Clear', () => { picked.clear(); paint(); });
-      if (!b) { two.append(el('span', '', `A: ${a.title}. Choose another run to put beside it.`), off); return; }
-      const older = a.created <= b.created;
-      two.append(el('span', '', `${a.title} · ${b.title}`), P.runLink('rs-main', 'Open side by side', older ? a.id : b.id, older ? b.id : a.id), off);
-    };
-    const pick = (row) => {
-      if (!picked.delete(row.id)) { if (picked.size > 1) picked.delete([...picked.keys()][0]); picked.set(row.id, row); }
-      paint();
-    };
+// ---- asking
+const look = async () => {
+  clearTimeout(typing);
+  asked?.abort();
+  const mine = (asked = new AbortController());
+  loading = true; draw();
+  const query = new URLSearchParams(Object.entries({ ...filters, limit: limit || '' }).filter(([, value]) => value));
+  try {
+    const next = await get(`api/runs?${query}`, mine.signal);
+    if (mine !== asked) return;
+    found = next; error = null;
+  } catch (failed) {
+    if (mine !== asked || failed.name === 'AbortError') return;
+    error = failed;
+  }
+  loading = false; draw();
+};
+const filter = (change, wait = 0) => {
+  Object.assign(filters, change);
+  limit = 0;
+  keep('runs', { ...filters, sort: filters.sort === 'newest' ? '' : filters.sort });
+  clearTimeout(typing);
+  if (wait) typing = setTimeout(look, wait); else look();
+};
+// Does something to a run and reads the list again. Focus goes to the same row, or to the one that took its place.
+const act = async (verb, body, row) => {
+  const at = found.lines.findIndex((line) => line.id === row.id);
+  open = { id: '', as: '' };
+  let failed = null;
+  try { await call(`api/runs/${verb}`, body); } catch (refusal) { failed = refusal; }
+  if (verb === 'remove' && !failed) for (const id of body.ids) picked.delete(id);
+  await look();
+  if (failed) { error = failed; draw(); }
+  focusRow(found.lines.findIndex((line) => line.id === row.id), at);
+};
+const focusRow = (same, at) => {
+  const titles = [...root.querySelectorAll('.rs-line .title')];
+  (titles[same >= 0 ? same : Math.min(at, titles.length - 1)] || root.querySelector('input[type="search"]')).focus();
+};
 
-    // ---- one line
-    const form = (row, name, value, rows, act) => {
-      const box = el('form', 'rs-form'), field = rows ? P.area(rows, 'What whoever opens it should know') : P.input(value);
-      field.value = value; field.setAttribute('aria-label', name);
-      const save = el('button', 'ui-quiet', 'Save'), back = P.button('ui-quiet', 'Cancel', () => { editing = ''; paint(); });
-      save.type = 'submit';
-      const send = () => { editing = ''; ask(act, { id: row.id, text: field.value }); };
-      box.addEventListener('submit', (e) => { e.preventDefault(); send(); });
-      field.addEventListener('keydown', (e) => { if (e.key === 'Escape') { e.stopPropagation(); editing = ''; paint(); } if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); send(); } });
-      box.append(field, save, back);
-      setTimeout(() => { field.focus(); if (!rows) field.select(); });
-      return box;
-    };
-    const make = (row) => {
-      const box = el('article', 'rs-line');
-      box.setAttribute('role', 'listitem'); box.dataset.id = row.id;
-      return { box, sign: '' };
-    };
-    const refresh = (found, row) => {
-      const sign = JSON.stringify([row, picked.has(row.id), editing.startsWith(`${row.id} `) && editing]);
-      if (sign === found.sign) return;
-      found.sign = sign;
-      const { box } = found;
-      box.classList.toggle('is-revoked', Boolean(row.revoked)); box.classList.toggle('is-picked', picked.has(row.id));
-      const choose = el('input'); choose.type = 'checkbox'; choose.checked = picked.has(row.id); choose.setAttribute('aria-label', `Put ${row.title} beside another run`);
-      choose.dataset.tip = 'Two runs side by side'; choose.addEventListener('change', () => pick(row));
-      const what = el('div', 'what'), top = el('div', 'top'), under = el('p', 'under quiet');
-      if (editing === `${row.id} title`) top.append(form(row, 'Title', row.title, 0, 'rename'));
-      else top.append(P.runLink('title', row.title, row.id), ...(row.revoked ? [el('span', 'rs-tag', 'revoked')] : []));
-      under.append(el('span', 'kind', row.kind_words), el('span', '', row.variants.join(', ')), el('span', '', row.model));
-      what.append(top, under);
-      if (editing === `${row.id} note`) what.append(form(row, 'Note', row.note, 3, 'annotate'));
-      else if (row.note) what.append(el('p', 'note', row.note));
-      const figure = el('div', 'figure');
-      if (row.number[0]) figure.append(el('b', '', row.number[0]), el('span', 'quiet', row.number[1]));
-      const when = el('time', 'when quiet', P.when(row.created)); when.dateTime = new Date(row.created * 1e3).toISOString();
-      const acts = el('div', 'acts'), edit = (key) => () => { editing = `${row.id} ${key}`; paint(); };
-      acts.append(P.linkButton(row.id), P.button('rs-act', 'Rename', edit('title'), `Rename ${row.title}`), P.button('rs-act', row.note ? 'Edit note' : 'Note', edit('note'), `Note on ${row.title}`));
-      if (row.revoked) acts.append(P.button('rs-act', 'Restore link', () => ask('restore', { id: row.id }), `Restore the link of ${row.title}`));
-      else acts.append(P.asks('Revoke', 'Nobody else can open its link then.', 'Revoke', 'Keep', () => ask('revoke', { id: row.id }), `Revoke ${row.title}`));
-      acts.append(P.asks('Delete', 'Delete it and its files for good?', 'Delete', 'Keep', () => { picked.delete(row.id); ask('remove', { id: row.id }); }, `Delete ${row.title}`));
-      box.replaceChildren(choose, what, figure, when, acts);
-    };
-    const paint = () => { drawTwo(); P.arrange(list, nodes, state?.lines || [], make, refresh); };
+// ---- one row
+const ask = (row, as) => {
+  open = { id: row.id, as };
+  draw();
+};
+// The menu gives the focus back to its button when it has closed; then it goes on to what was opened.
+const closed = (row) => {
+  const field = open.id === row.id && root.querySelector('.rs-form .ui-input, .rs-sure .ui-bad');
+  if (!field) return;
+  field.focus();
+  if (open.as === 'title') field.select();
+};
+const calm = (row) => {
+  open = { id: '', as: '' };
+  draw();
+  root.querySelector(`[data-id="${row.id}"] .rs-menu button`)?.focus();
+};
+const copyLink = async (row) => {
+  try { await navigator.clipboard.writeText(runLink(row.id)); said = `The link of ${row.title} is copied.`; draw(); } catch { ask(row, 'link'); closed(row); }
+};
+const choose = (row, value) => {
+  if (value === 'copy') copyLink(row);
+  else if (value === 'restore') act('restore', { id: row.id }, row);
+  else ask(row, value);
+};
+const menu = (row) => html`
+  <wa-dropdown class="rs-menu" placement="bottom-end" @wa-select=${(e) => choose(row, e.detail.item.value)} @wa-after-hide=${() => closed(row)}>
+    <button slot="trigger" type="button" class="ui-quiet" aria-label="Actions for ${row.title}">Actions</button>
+    <wa-dropdown-item value="copy">Copy link</wa-dropdown-item>
+    <wa-dropdown-item value="title">Rename</wa-dropdown-item>
+    <wa-dropdown-item value="note">${row.note ? 'Edit note' : 'Add a note'}</wa-dropdown-item>
+    <wa-dropdown-item value=${row.revoked ? 'restore' : 'revoke'}>${row.revoked ? 'Restore link' : 'Revoke link'}</wa-dropdown-item>
+    <wa-dropdown-item value="remove" variant="danger">Delete</wa-dropdown-item>
+  </wa-dropdown>`;
 
-    const draw = () => {
-      const v = P.json(props.value, null);
-      if (!v || v.serial < serial) return;
-      list.classList.remove('loading');
-      trouble.replaceChildren(...(v.error ? [P.refused(v.error)] : v.broken ? [P.refused(v.broken)] : []));
-      mount.classList.toggle('rs-refused', Boolean(v.refused));
-      if (v.refused) {
-        const card = el('section', 'rn-none');
-        card.append(el('h2', '', 'The list is the owner’s'), el('p', '', v.refused[0]), el('p', 'quiet', v.refused[1]));
-        foot.replaceChildren(card);
-        state = null; picked.clear(); paint();
-        return;
-      }
-      if (v.broken) return;
-      state = v;
-      choices(kind, v.kinds, 'Every kind'); choices(model, v.models.map((name) => [name, name]), 'Every model');
-      const n = v.lines.length, filtered = v.text || v.kind || v.model;
-      count.textContent = v.total ? (n < v.total ? `${n} of ${v.total.toLocaleString('en')}` : `${v.total.toLocaleString('en')} run${v.total === 1 ? '' : 's'}`) : '';
-      more.textContent = `Show ${Math.min(v.size, v.total - n)} more`;
-      foot.replaceChildren();
-      if (!v.total) {
-        const empty = el('div', 'ui-empty');
-        empty.append(el('b', '', filtered ? 'Nothing was found.' : 'Nothing measured yet.'), el('span', '', filtered ? ' Every word must be in the title, the note, the model or a variant.' : ' Comparisons, evaluations, speed measurements and quantizations appear here with a link to hand on.'));
-        foot.append(empty);
-      } else if (n < v.total && n < v.most) foot.append(more);
-      else if (n < v.total) foot.append(el('p', 'quiet', `The first ${n} of ${v.total.toLocaleString('en')}: search for the others.`));
-      paint();
-    };
-    watch('value', draw); draw();
-    if (P.page() === 'runs') setTimeout(look);
+const form = (row, name, verb, value, rows) => {
+  const send = (box) => act(verb, { id: row.id, text: box.querySelector('.ui-input').value }, row);
+  const keys = (e) => {
+    if (e.key === 'Escape') { e.stopPropagation(); calm(row); }
+    if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); send(e.currentTarget); }
   };
-})();
+  return html`
+    <form class="rs-form" @submit=${(e) => { e.preventDefault(); send(e.currentTarget); }} @keydown=${keys}>
+      ${rows ? html`<textarea class="ui-input" rows=${rows} aria-label=${name} placeholder="What a reader should know" .value=${live(value)}></textarea>`
+    : html`<input class="ui-input" aria-label=${name} autocomplete="off" .value=${live(value)}>`}
+      <button type="submit" class="ui-quiet">Save</button><button type="button" class="ui-quiet" @click=${() => calm(row)}>Cancel</button>
+    </form>`;
+};
+const sure = (row, question, yes, go) => html`
+  <div class="rs-sure" role="group" aria-label=${question} @keydown=${(e) => { if (e.key === 'Escape') { e.stopPropagation(); calm(row); } }}>
+    <span>${question}</span><button type="button" class="ui-bad" @click=${go}>${yes}</button><button type="button" class="ui-quiet" @click=${() => calm(row)}>Keep</button>
+  </div>`;
+const inPlace = (row) => {
+  if (open.id !== row.id) return nothing;
+  if (open.as === 'note') return form(row, 'Note', 'annotate', row.note, 3);
+  if (open.as === 'revoke') return sure(row, 'Revoke the link? Then only you can open this run.', 'Revoke', () => act('revoke', { id: row.id }, row));
+  if (open.as === 'remove') return sure(row, 'Delete this run and its files? This cannot be undone.', 'Delete', () => act('remove', { ids: [row.id] }, row));
+  if (open.as === 'link') return html`<div class="rs-form"><input class="ui-input" readonly aria-label="Link to this run" .value=${runLink(row.id)} @focus=${(e) => e.target.select()}><button type="button" class="ui-quiet" @click=${() => calm(row)}>Done</button></div>`;
+  return nothing;
+};
+const line = (row) => html`
+  <article class="rs-line ${row.revoked ? 'is-revoked' : ''} ${picked.has(row.id) ? 'is-picked' : ''}" role="listitem" data-id=${row.id}>
+    <input type="checkbox" .checked=${live(picked.has(row.id))} aria-label="Select ${row.title} to compare" @change=${() => pick(row)}>
+    <div class="what">
+      <div class="top">${open.id === row.id && open.as === 'title' ? form(row, 'Title', 'rename', row.title, 0)
+    : html`<a class="title" href=${runPath(row.id)}>${row.title}</a>${row.revoked ? html`<span class="rs-tag">revoked</span>` : nothing}`}</div>
+      <p class="under quiet"><span class="kind">${row.kind_words}</span><span>${row.variants.join(', ')}</span><span>${row.model}</span></p>
+      ${row.note && !(open.id === row.id && open.as === 'note') ? html`<p class="note">${row.note}</p>` : nothing}
+      ${inPlace(row)}
+    </div>
+    <div class="figure">${row.number[0] ? html`<b>${row.number[0]}</b><span class="quiet">${row.number[1]}</span>` : nothing}</div>
+    <time class="when quiet" datetime=${new Date(row.created * 1e3).toISOString()}>${when(row.created)}</time>
+    ${menu(row)}
+  </article>`;
+
+// ---- what is selected
+const pick = (row) => {
+  if (!picked.delete(row.id)) picked.set(row.id, row);
+  if (open.id === 'picked') open = { id: '', as: '' };
+  draw();
+};
+const clear = () => { picked.clear(); draw(); root.querySelector('.rs-line input')?.focus(); };
+const removePicked = () => act('remove', { ids: [...picked.keys()] }, { id: found.lines.find((row) => picked.has(row.id))?.id ?? '' });
+const bar = () => {
+  if (!picked.size) return nothing;
+  const [a, b] = [...picked.values()].sort((one, other) => one.created - other.created);
+  const many = plural(picked.size, 'run');
+  if (open.id === 'picked') {
+    return html`<div class="rs-two" role="region" aria-label="Selected runs"><span>Delete ${many} and their files? This cannot be undone.</span>
+      <button type="button" class="ui-bad" @click=${removePicked}>Delete ${many}</button><button type="button" class="ui-quiet" @click=${() => { open = { id: '', as: '' }; draw(); }}>Keep</button></div>`;
+  }
+  return html`<div class="rs-two" role="region" aria-label="Selected runs">
+    <span>${picked.size === 1 ? `${a.title}: select another run to compare.` : picked.size === 2 ? `${a.title} · ${b.title}` : `${many} selected. Select exactly two to compare them.`}</span>
+    ${picked.size === 2 ? html`<a class="rs-main" href=${runPath(a.id, b.id)}>Open side by side</a>` : nothing}
+    <button type="button" class="ui-quiet" @click=${() => { open = { id: 'picked', as: 'remove' }; draw(); root.querySelector('.rs-two .ui-bad').focus(); }}>Delete ${picked.size === 1 ? 'it' : many}</button>
+    <button type="button" class="ui-quiet" @click=${clear}>Clear</button></div>`;
+};
+
+// ---- the page
+const notYours = () => html`
+  <section class="rn-none"><h2>Only the owner can see all runs</h2>
+    <p>A run is unlisted: anyone with its link can open it.</p>
+    <button type="button" class="ui-quiet" @click=${() => document.dispatchEvent(new CustomEvent('pg-login'))}>Log in</button>
+    <button type="button" class="ui-quiet" @click=${() => go('compare')}>Compare variants</button></section>`;
+const controls = () => html`
+  <div class="rs-bar">
+    <input class="ui-input" type="search" placeholder="Search titles, notes, models and variants" aria-label="Search runs" autocomplete="off" spellcheck="false" .value=${live(filters.words)} @input=${(e) => filter({ words: e.target.value }, WAIT_MS)}>
+    ${select([['', 'Every kind'], ...(found?.kinds ?? [])], filters.kind, (kind) => filter({ kind }), 'Kind')}
+    ${select([['', 'Every model'], ...(found?.models ?? []).map((name) => [name, name])], filters.model, (model) => filter({ model }), 'Model')}
+    ${select(SORTS, filters.sort, (sort) => filter({ sort }), 'Order')}
+    <label class="rs-tick"><input type="checkbox" .checked=${live(Boolean(filters.revoked))} @change=${(e) => filter({ revoked: e.target.checked ? 'true' : '' })}><span>Include revoked</span></label>
+    <span class="quiet rs-count" role="status">${counted()}</span>
+  </div>`;
+const counted = () => {
+  if (!found?.total) return '';
+  const n = found.lines.length;
+  return n < found.total ? `${n} of ${found.total.toLocaleString('en')}` : plural(found.total, 'run');
+};
+const foot = () => {
+  const n = found.lines.length;
+  if (!found.total) {
+    const filtered = filters.words || filters.kind || filters.model;
+    return html`<div class="ui-empty"><b>${filtered ? 'No run matches.' : 'No runs yet.'}</b> ${filtered ? 'Every word must occur in the title, the note, the model or a variant.' : 'Comparisons, evaluations, speed measurements and quantizations appear here, each with a link to share.'}</div>`;
+  }
+  if (n >= found.total) return nothing;
+  if (n >= found.most) return html`<p class="quiet">These are the first ${n} of ${found.total.toLocaleString('en')}. Search to find the others.</p>`;
+  return html`<button type="button" class="ui-quiet" @click=${() => { limit = Math.min(found.most, n + found.size); look(); }}>Show ${Math.min(found.size, found.total - n)} more</button>`;
+};
+const draw = () => render(html`
+  <div class="ui-head"><h2>Runs</h2><p class="quiet">Everything that was measured here. A run is unlisted: anyone with its link can open it and see its title and note. Only you see this list.</p></div>
+  ${error ? notice(error) : nothing}
+  ${controls()}
+  <p class="rs-said" role="status">${said}</p>
+  ${found ? html`
+    ${found.lines.length > 1 ? html`<p class="rs-hint quiet">Select two to compare, or several to delete.</p>` : nothing}
+    ${found.lines.length ? html`<div class="ui-list rs-list ${loading ? 'loading' : ''}" role="list" aria-label="Runs">${repeat(found.lines, (row) => row.id, line)}</div>` : nothing}
+    <div class="rs-foot">${foot()}</div>
+    ${bar()}` : error ? nothing : html`<div class="ui-empty" role="status">Reading the list…</div>`}`, root);

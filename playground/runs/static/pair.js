@@ -1,102 +1,89 @@
-// Two stored runs side by side: what was done differently, then each number of both. Values are data only.
-(() => {
-  const P = window.Playground;
-  const { el } = P;
-  const SIDES = ['A', 'B'];
-  const SAME = { Settings: ['setting', 'settings'], Machine: ['fact of the machine', 'facts of the machine'], Versions: ['version', 'versions'], Variants: ['variant', 'variants'], Prompt: ['prompt', 'prompts'] };
+// Two stored runs side by side: what was done differently, each number of both, and the answers of comparisons.
+import { html, nothing } from '../web/vendor/lit-html.js';
+import { bytes, fig, seconds } from '../web/format.js';
+import { linkButton, runPath } from '../web/parts.js';
+import { nats } from '../compare/tokens.js';
+import { whenLong } from './head.js';
 
-  const figure = (value, unit) => {
-    if (value === null || value === undefined) return '–';
-    if (unit === 'bytes') return P.bytes(value);
-    if (unit === 'tokens') return String(value);
-    if (unit === '%') return `${value.toFixed(1)}%`;
-    if (unit === 'nats') return P.nats(value);
-    if (unit === 's') return P.span(value);
-    return P.fig(value);
-  };
-  const signed = (text, value) => (value > 0 ? `+${text}` : value < 0 ? `−${text}` : text);
-  const moved = (cell) => {
-    if (cell.moved === null) return '';
-    const size = Math.abs(cell.moved);
-    if (cell.change === 'percent') return signed(`${size < 9.95 ? size.toFixed(1) : Math.round(size)}%`, Math.round(10 * cell.moved));
-    if (cell.change === 'points') return `${signed(size.toFixed(1), Math.round(10 * cell.moved))} points`;
-    const text = figure(size, cell.unit);
-    return text === '0' ? text : signed(text, cell.moved);
-  };
-  const side = (cell, name) => {
-    const box = el('span', 'side'), spread = cell[`${name}_spread`], own = cell[`${name}_own`];
-    box.append(el('i', '', name.toUpperCase()), el('b', '', figure(cell[name], cell.unit)));
-    if (spread !== null && spread !== undefined) box.append(el('small', '', ` ± ${figure(spread, cell.unit)}`));
-    if (own) {
-      const n = (v) => signed(Math.abs(v).toFixed(1), Math.round(10 * v));
-      const words = own.interval ? `${n(own.diff)} [${n(own.interval[0])}, ${n(own.interval[1])}]` : n(own.diff);
-      const small = el('small', 'own', words);
-      small.dataset.tip = `Against this run’s own reference, n = ${own.n}: ${own.verdict}.${own.interval ? ' In brackets the 95 % interval.' : ''}`; small.tabIndex = 0;
-      box.append(small);
-    }
-    return box;
-  };
-  const table = (found) => {
-    const wrap = el('div', 'rn-wrap'), box = el('table', 'rp-table'), top = el('thead'), body = el('tbody'), head = el('tr');
-    for (const words of ['Variant', ...found.columns]) { const th = el('th', '', words); th.scope = 'col'; head.append(th); }
-    for (const line of found.lines) {
-      const row = el('tr'), who = el('th');
-      who.scope = 'row'; who.append(el('b', '', line.name), ...(line.id && line.id !== line.name ? [el('span', 'id', line.id)] : []));
-      row.append(who);
-      line.cells.forEach((cell, index) => {
-        const td = el('td');
-        td.dataset.name = found.columns[index];
-        if (cell.a === null && cell.b === null) td.append(el('span', 'none', '–'));
-        else {
-          td.append(side(cell, 'a'), side(cell, 'b'));
-          const words = moved(cell);
-          td.append(el('span', 'moved', words || (cell.a === null ? 'only in B' : cell.b === null ? 'only in A' : '')));
-        }
-        row.append(td);
-      });
-      body.append(row);
-    }
-    top.append(head); box.append(top, body); wrap.append(box);
-    const card = el('section', 'ev-card'), title = el('div', 'ev-card-head');
-    card.setAttribute('aria-label', found.title);
-    title.append(el('h3', '', found.title), el('span', 'quiet', found.note));
-    card.append(title, wrap);
-    return card;
-  };
-  const changed = (groups) => {
-    const card = el('section', 'ev-card'), head = el('div', 'ev-card-head'), list = el('dl', 'rp-changed');
-    card.setAttribute('aria-label', 'What was done differently');
-    const moves = groups.flatMap((group) => group.changed.map((one) => [group.name, ...one]));
-    const same = groups.filter((group) => group.same).map((group) => `${group.same} ${SAME[group.name][group.same === 1 ? 0 : 1]}`).join(', ');
-    head.append(el('h3', '', moves.length ? 'What was done differently' : 'Nothing was done differently'), el('span', 'quiet', same ? `the same: ${same}` : ''));
-    for (const [group, name, before, after] of moves) {
-      const what = el('dt');
-      what.append(el('span', 'quiet', group), el('b', '', name));
-      const from = el('dd', before === null ? 'none' : ''), to = el('dd', after === null ? 'none' : '');
-      from.append(el('i', '', 'A'), el('span', '', before ?? 'not there')); to.append(el('i', '', 'B'), el('span', '', after ?? 'not there'));
-      list.append(what, from, to);
-    }
-    card.append(head, ...(moves.length ? [list] : []));
-    return card;
-  };
+const NAMES = { Settings: ['setting', 'settings'], Machine: ['fact about the machine', 'facts about the machine'], Versions: ['version', 'versions'], Variants: ['variant', 'variants'], Prompt: ['prompt', 'prompts'] };
 
-  P.runPair = (box, v) => {
-    const head = el('header', 'rn-head'), words = el('div', 'words'), acts = el('div', 'rn-acts'), pair = el('div', 'rp-two');
-    const [first, second] = v.runs;
-    words.append(el('p', 'rn-kind', 'Two runs side by side'), el('h2', '', v.same_kind ? `${first.kind_words}: A against B` : `${first.kind_words} against ${second.kind_words.toLowerCase()}`));
-    const swap = P.runLink('ui-quiet', 'Swap A and B', second.id, first.id);
-    acts.append(swap, P.linkButton(first.id, second.id));
-    head.append(words, acts);
-    v.runs.forEach((run, index) => {
-      const card = el('article', `rp-side ${index ? 'is-b' : ''}`), line = el('p', 'quiet', `${run.model} · ${P.whenLong(run.created)}`);
-      card.append(el('i', 'mark', SIDES[index]), P.runLink('', run.title, run.id), line);
-      if (run.note) card.append(el('p', 'rn-said', run.note));
-      pair.append(card);
-    });
-    const parts = [head, pair];
-    if (!v.same_kind) parts.push(el('div', 'ui-empty', 'These are runs of different kinds, so that no number of one stands against one of the other.'));
-    else if (v.tables.some((one) => one.lines.length)) parts.push(...v.tables.filter((one) => one.lines.length).map(table), el('p', 'quiet rp-claim', v.claim));
-    parts.push(changed(v.changed.groups));
-    box.replaceChildren(...parts);
-  };
-})();
+const figure = (value, unit) => {
+  if (value === null || value === undefined) return '–';
+  if (unit === 'bytes') return bytes(value);
+  if (unit === 'tokens') return String(value);
+  if (unit === '%') return `${value.toFixed(1)}%`;
+  if (unit === 'nats') return nats(value);
+  if (unit === 's') return seconds(value);
+  return fig(value);
+};
+const signed = (text, value) => (value > 0 ? `+${text}` : value < 0 ? `−${text}` : text);
+const moved = (cell) => {
+  if (cell.moved === null) return '';
+  const size = Math.abs(cell.moved);
+  if (cell.change === 'percent') return signed(`${size < 9.95 ? size.toFixed(1) : Math.round(size)}%`, Math.round(10 * cell.moved));
+  if (cell.change === 'points') return `${signed(size.toFixed(1), Math.round(10 * cell.moved))} points`;
+  const text = figure(size, cell.unit);
+  return text === '0' ? text : signed(text, cell.moved);
+};
+const own = ({ diff, interval, n, verdict }) => {
+  const one = (value) => signed(Math.abs(value).toFixed(1), Math.round(10 * value));
+  const tip = `Compared with the reference of the same run, n = ${n}: ${verdict}.${interval ? ' In brackets: the 95% interval.' : ''}`;
+  return html`<small class="own" data-tip=${tip}>${interval ? `${one(diff)} [${one(interval[0])}, ${one(interval[1])}]` : one(diff)}</small>`;
+};
+const side = (cell, name) => {
+  const spread = cell[`${name}_spread`], difference = cell[`${name}_own`];
+  return html`<span class="side"><i>${name.toUpperCase()}</i><b>${figure(cell[name], cell.unit)}</b>${spread === null || spread === undefined ? nothing : html`<small> ± ${figure(spread, cell.unit)}</small>`}${difference ? own(difference) : nothing}</span>`;
+};
+const tableCell = (cell, name, shared) => {
+  if (cell.a === null && cell.b === null) return html`<td data-name=${name}><span class="none">–</span></td>`;
+  const words = shared ? '' : moved(cell) || (cell.a === null ? 'only in B' : cell.b === null ? 'only in A' : '');
+  return html`<td data-name=${name}>${side(cell, 'a')}${side(cell, 'b')}<span class="moved">${words}</span></td>`;
+};
+const SHARED = 'Both runs contain the same answer: it was measured once.';
+const table = (one) => html`
+  <section class="ev-card" aria-label=${one.title}>
+    <div class="ev-card-head"><h3>${one.title}</h3><span class="quiet">${one.note}</span></div>
+    <div class="rn-wrap"><table class="rp-table">
+      <thead><tr><th scope="col">Variant</th>${one.columns.map((words) => html`<th scope="col">${words}</th>`)}</tr></thead>
+      <tbody>${one.lines.map((line) => html`<tr>
+        <th scope="row"><b>${line.name}</b>${line.id && line.id !== line.name ? html`<span class="id">${line.id}</span>` : nothing}${line.shared ? html`<span class="rp-shared">${SHARED}</span>` : nothing}</th>
+        ${line.cells.map((cell, at) => tableCell(cell, one.columns[at], line.shared))}</tr>`)}</tbody>
+    </table></div>
+  </section>`;
+
+const answer = (text, begins, name) => (text === null ? html`<div class="rp-answer none"><i>${name}</i><p>not in this run</p></div>`
+  : html`<div class="rp-answer"><i>${name}</i><p>${begins}${text ? html`<mark>${text}</mark>` : nothing}</p></div>`);
+const answers = (rows) => html`
+  <section class="ev-card" aria-label="Answers">
+    <div class="ev-card-head"><h3>Answers</h3><span class="quiet">highlighted from the first difference on</span></div>
+    ${rows.map((row) => html`<h4 class="rp-who">${row.name}<span class="quiet">${row.shared ? SHARED : row.a === '' && row.b === '' ? 'The texts are the same.' : ''}</span></h4>
+      <div class="rp-two">${answer(row.a, row.begins, 'A')}${answer(row.b, row.begins, 'B')}</div>`)}
+  </section>`;
+
+const changed = (groups) => {
+  const rows = groups.flatMap((group) => group.changed.map((one) => [group.name, ...one]));
+  const same = groups.filter((group) => group.same).map((group) => `${group.same} ${NAMES[group.name][group.same === 1 ? 0 : 1]}`).join(', ');
+  return html`
+    <section class="ev-card" aria-label="What was done differently">
+      <div class="ev-card-head"><h3>${rows.length ? 'What was done differently' : 'Nothing was done differently'}</h3><span class="quiet">${same ? `the same: ${same}` : ''}</span></div>
+      ${rows.length ? html`<dl class="rp-changed">${rows.map(([group, name, before, after]) => html`
+        <dt><span class="quiet">${group}</span><b>${name}</b></dt>
+        <dd class=${before === null ? 'none' : ''}><i>A</i><span>${before ?? 'not there'}</span></dd>
+        <dd class=${after === null ? 'none' : ''}><i>B</i><span>${after ?? 'not there'}</span></dd>`)}</dl>` : nothing}
+    </section>`;
+};
+
+export const pair = (v) => {
+  const [first, second] = v.runs, tables = v.tables.filter((one) => one.lines.length);
+  return html`
+    <header class="rn-head">
+      <div class="words"><p class="rn-kind">Two runs side by side</p><h2>${v.same_kind ? `${first.kind_words}: A and B` : `${first.kind_words} and ${second.kind_words.toLowerCase()}`}</h2></div>
+      <div class="rn-acts"><a class="ui-quiet" href=${runPath(second.id, first.id)}>Swap A and B</a>${linkButton(first.id, second.id)}</div>
+    </header>
+    <div class="rp-two">${v.runs.map((run, at) => html`
+      <article class="rp-side ${at ? 'is-b' : ''}"><i class="mark">${'AB'[at]}</i><a href=${runPath(run.id)}>${run.title}</a><p class="quiet">${run.model} · ${whenLong(run.created)}</p>${run.note ? html`<p class="rn-said">${run.note}</p>` : nothing}</article>`)}</div>
+    ${v.same_kind ? nothing : html`<div class="ui-empty">These runs are of different kinds, so their numbers cannot be compared.</div>`}
+    ${tables.map(table)}${tables.length ? html`<p class="quiet rp-claim">${v.claim}</p>` : nothing}
+    ${v.answers.length ? answers(v.answers) : nothing}
+    ${changed(v.changed.groups)}`;
+};
