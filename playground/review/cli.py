@@ -26,8 +26,9 @@ def make_(
     prompts: Annotated[str | None, typer.Option(help="bundled, or a .jsonl or .txt file.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="So many of the prompts, of each kind alike.")] = None,
     reviewers: Annotated[str, typer.Option(help="Names, with commas: each gets a link.")] = "",
-    places: Annotated[int, typer.Option(min=0, help="People who may come through a common link.")] = 0,
+    places: Annotated[int, typer.Option(min=0, help="How many people may vote through a public link.")] = 0,
     title: Annotated[str | None, typer.Option(help="What reviewers read; it names no variant.")] = None,
+    asked_by: Annotated[str, typer.Option("--from", help="Who asks: reviewers read it.")] = "",
     pairs: Annotated[
         str, typer.Option(help="reference: each against the first; all: each against each.")
     ] = "reference",
@@ -42,7 +43,7 @@ def make_(
     from playground.store import reviews
 
     names = tuple(dict.fromkeys(name.strip() for name in reviewers.split(",") if name.strip()))
-    settings = {"pairs": pairs, "reveal": reveal, "invitations": names, "places": places}
+    settings = {"pairs": pairs, "reveal": reveal, "invitations": names, "places": places, "asked_by": asked_by}
     terms = make.Terms.model_validate(settings if title is None else settings | {"title": title})
     ids = [run_id.strip() for part in runs or () for run_id in part.split(",") if run_id.strip()]
     if bool(ids) == bool(prompts):
@@ -91,13 +92,13 @@ def _answer_prompts(
 
 
 def _links(review_id: str) -> list[dict[str, str]]:
-    """The links of a review: one per invited reviewer, and the common one. Host and port are from the settings."""
+    """The links of a review: one per invited reviewer, and the public one. Host and port are from the settings."""
     from playground.settings import settings
     from playground.store import reviews
 
     current = settings()
     host = "127.0.0.1" if current.host in ("0.0.0.0", "::") else current.host  # noqa: S104 - compared, not listened on
-    base = f"http://{f'[{host}]' if ':' in host else host}:{current.port}/?review={review_id}&key="
+    base = f"http://{f'[{host}]' if ':' in host else host}:{current.port}/review/{review_id}#"
     review = reviews.get(review_id)
     invited = [reviewer for reviewer in reviews.reviewers(review_id) if reviewer.invited]
     links = [{"reviewer": reviewer.label, "link": base + reviewer.key} for reviewer in invited]
@@ -157,7 +158,7 @@ def _print(report: Mapping[str, Any]) -> None:
     if report["ranking"]:
         table = Table(box=None, header_style="dim")
         table.add_column("variant")
-        for heading in ("preferred to the reference", "95 % interval", "votes"):
+        for heading in ("preferred to the reference", "95% interval", "votes"):
             table.add_column(heading, justify="right")
         for row in report["ranking"]["rows"]:
             rate = "–" if row["rate"] is None else f"{row['rate']:.0%}"

@@ -104,17 +104,18 @@ def answers(
         for number in range(len(answered), total):
             report.progress(Progress("answering", number, total, "prompts"))
             prompt = spec.prompts.prompts[number]
-            texts = _answer(engine, addresses, spec, prompt, number, report)
-            file.write(json.dumps({"prompt": prompt, "texts": texts}, ensure_ascii=True) + "\n")
+            texts, cut = _answer(engine, addresses, spec, prompt, number, report)
+            file.write(json.dumps({"prompt": prompt, "texts": texts, "cut": cut}, ensure_ascii=True) + "\n")
             file.flush()
-            answered.append(PromptAnswers(prompt, tuple(texts)))
+            answered.append(PromptAnswers(prompt, tuple(texts), tuple(cut)))
     report.progress(Progress("answering", total, total, "prompts"))
     return answered
 
 
 def _answer(
     engine: Engine, addresses: Sequence[str], spec: ReviewSpec, prompt: str, number: int, report: Report
-) -> list[str | None]:
+) -> tuple[list[str | None], list[int | None]]:
+    """Each variant's answer, and how many tokens it was cut at; None where there is none, or it was not."""
     results = [Answer(name) for name in addresses]
     requests = [PaneRequest(name, messages=messages(prompt)) for name in addresses]
     loading = ""
@@ -128,7 +129,9 @@ def _answer(
             if result.loaded is None:
                 raise result.error
             report.note(f"{result.variant_id} did not answer prompt {number + 1}: {result.error.message}")
-    return [None if result.error or result.finish is None else result.text for result in results]
+    texts = [None if result.error or result.finish is None else result.text for result in results]
+    cut = [spec.sampling.max_tokens if result.finish_reason == "length" else None for result in results]
+    return texts, cut
 
 
 def _read(path: Path) -> list[PromptAnswers]:
@@ -139,7 +142,7 @@ def _read(path: Path) -> list[PromptAnswers]:
     with path.open("r+b") as file:
         file.truncate(len(complete) + len(newline))
     rows = [json.loads(line) for line in complete.splitlines() if line.strip()]
-    return [PromptAnswers(row["prompt"], tuple(row["texts"])) for row in rows]
+    return [PromptAnswers(row["prompt"], tuple(row["texts"]), tuple(row.get("cut", ()))) for row in rows]
 
 
 def _key(spec: ReviewSpec, rows: Sequence[dict[str, Any]]) -> str:

@@ -33,6 +33,8 @@ MAX_ITEMS = 600
 MAX_RUNS = 200
 MAX_INVITATIONS = 100
 MAX_PLACES = 200
+MAX_NAME = 100  # characters of a reviewer's name, and of who asks
+SECONDS = 25  # for one pair of short answers
 MAX_ANSWER = 60_000  # characters
 Pairs = Literal["reference", "all"]
 BUNDLED = "bundled"
@@ -48,13 +50,15 @@ class Terms(Spec):
     """The settings of a review. Raises InvalidRequest.
 
     title        shown to reviewers; names no variant
+    asked_by     who asks, shown to reviewers; "" shows nobody
     pairs        each variant against the reference, or each against each
     reveal       when a reviewer learns the names: never, after the last vote, after each one
     invitations  labels of the people who get a link of their own
-    places       how many reviewers may join through the common link; 0: there is no such link
+    places       how many reviewers may join through the public link; 0: there is no such link
     """
 
     title: str = TITLE
+    asked_by: str = ""
     pairs: Pairs = "reference"
     reveal: Reveal = "end"
     invitations: tuple[str, ...] = ()
@@ -63,27 +67,51 @@ class Terms(Spec):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if not self.title.strip() or len(self.title) > 200:
-            raise InvalidRequest("The title is empty or longer than 200 characters.", hint="Reviewers read it.")
-        if len(self.invitations) > MAX_INVITATIONS or any(not 0 < len(name) <= 100 for name in self.invitations):
             raise InvalidRequest(
-                "The reviewers' names cannot be used.", hint=f"{MAX_INVITATIONS} at most, of 1 to 100 characters each."
+                "The title is empty or longer than 200 characters.", hint="Reviewers read it.", field="title"
+            )
+        if len(self.asked_by) > MAX_NAME:
+            raise InvalidRequest(
+                f"The name of who asks has more than {MAX_NAME} characters.", hint="Shorten it.", field="asked_by"
+            )
+        if len(self.invitations) > MAX_INVITATIONS or any(not 0 < len(name) <= MAX_NAME for name in self.invitations):
+            raise InvalidRequest(
+                "There are too many reviewers, or a name is too long.",
+                hint=f"Allowed: {MAX_INVITATIONS} names of 1 to {MAX_NAME} characters each.",
+                field="invitations",
             )
         if not self.invitations and not self.places:
-            raise InvalidRequest("Nobody could vote.", hint="Name reviewers, or give the common link some places.")
+            raise no_reviewer()
         if self.reveal == "item" and self.places:
             raise InvalidRequest(
-                "With a common link, names cannot be shown after each vote.",
-                hint="Whoever learned them could come back as somebody new. Invite reviewers by name.",
+                "With a public link, names cannot be shown after each vote.",
+                hint="Someone who has seen them could come back as a new reviewer. Invite reviewers by name.",
+                field="reveal",
             )
         return self
 
 
+def no_reviewer() -> InvalidRequest:
+    return InvalidRequest(
+        "Add at least one reviewer.", hint="Enter names, or create a public link.", field="invitations"
+    )
+
+
+def minutes(items: int) -> int:
+    """How long one reviewer takes for so many pairs of short answers."""
+    return max(1, round(items * SECONDS / 60))
+
+
 @dataclass(frozen=True, slots=True)
 class PromptAnswers:
-    """One prompt with each variant's answer, in the order of the variants; None where there is none."""
+    """One prompt with each variant's answer, in the order of the variants; None where there is none.
+
+    cut  how many tokens an answer was cut at, None where it ended by itself; () if none was cut
+    """
 
     prompt: str
     texts: tuple[str | None, ...]
+    cut: tuple[int | None, ...] = ()
 
 
 @dataclass(slots=True)
@@ -126,7 +154,7 @@ def make(
     ]
     if not items:
         raise InvalidRequest(
-            "All answers are the same, letter for letter: there is nothing to vote on."
+            "All answers are identical, so there is nothing to vote on."
             if skipped.same
             else "There is no prompt that two variants have answered."
         )
@@ -140,6 +168,13 @@ def make(
         "prompts": len(answered),
         "same": skipped.same,
         "failed": skipped.failed,
+        "asked_by": terms.asked_by.strip(),
+        "cut": [
+            [number, variant, tokens]
+            for number, row in enumerate(answered)
+            for variant, tokens in enumerate(row.cut)
+            if tokens is not None
+        ],
     }
     invited = [reviewer(review.id, len(items), label) for label in terms.invitations]
     reviews.add(review, items, invited)
@@ -149,19 +184,30 @@ def make(
 def check(terms: Terms, variants: Sequence[Mapping[str, Any]]) -> None:
     """Check what can be checked before there is an answer. Raises InvalidRequest."""
     if not 2 <= len(variants) <= MAX_VARIANTS:
-        raise InvalidRequest(f"{len(variants)} variants are to be compared.", hint=f"Allowed: 2 to {MAX_VARIANTS}.")
+        raise InvalidRequest(
+            f"{len(variants)} variants are to be compared.", hint=f"Allowed: 2 to {MAX_VARIANTS}.", field="variants"
+        )
     if terms.reveal == "item" and len(variants) > 2:
         raise InvalidRequest(
             "With more than two variants, names cannot be shown after each vote.",
-            hint="The same answer comes again beside another one, and would be known by then.",
+            hint="The same answer is shown again beside another one, and reviewers would recognize it.",
+            field="reveal",
         )
+    for name, text in (("title", terms.title), ("asked_by", terms.asked_by)):
+        if word := _names_variant(text, variants):
+            raise InvalidRequest(
+                f"Reviewers would read {word!r}, which names a variant.", hint="Choose other words.", field=name
+            )
+
+
+def _names_variant(text: str, variants: Sequence[Mapping[str, Any]]) -> str:
+    """The first word of a variant's names that is in `text`; "" if there is none."""
     for row in variants:
         for key in ("id", "label", "scheme", "method"):
             for word in re.split(r"[:@/\s]+", str(row.get(key) or "")):
-                if len(word) > 2 and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", terms.title, re.IGNORECASE):
-                    raise InvalidRequest(
-                        f"The title holds {word!r}, and reviewers read it.", hint="Leave names of variants out of it."
-                    )
+                if len(word) > 2 and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE):
+                    return word
+    return ""
 
 
 def reviewer(review_id: str, items: int, label: str = "") -> Reviewer:
@@ -185,10 +231,12 @@ def reviewer(review_id: str, items: int, label: str = "") -> Reviewer:
 def invite(review_id: str, label: str) -> Reviewer:
     """Add and return an invited reviewer. Raises UnknownReview, ReviewOver, InvalidRequest."""
     name = label.strip()
-    if not 0 < len(name) <= 100:
-        raise InvalidRequest("A reviewer needs a name of 1 to 100 characters.", hint="Only you see it.")
+    if not 0 < len(name) <= MAX_NAME:
+        raise InvalidRequest("Enter a name of 1 to 100 characters.", hint="Only you see it.", field="label")
     if sum(entry.invited for entry in reviews.reviewers(review_id)) >= MAX_INVITATIONS:
-        raise InvalidRequest(f"{MAX_INVITATIONS} reviewers are invited.", hint="That is the limit of one review.")
+        raise InvalidRequest(
+            f"A review has at most {MAX_INVITATIONS} invited reviewers.", hint="Create a second review."
+        )
     invited = reviewer(review_id, len(reviews.items(review_id)), name)
     reviews.add_reviewer(invited)
     return invited
@@ -226,12 +274,12 @@ def from_runs(terms: Terms, run_ids: Sequence[str], name: str = "") -> Review:
         raise InvalidRequest(f"{len(unique_ids)} runs are named.", hint=f"Allowed: 1 to {MAX_RUNS}.")
     comparisons = [runs.get(run_id) for run_id in unique_ids]
     variants: dict[str, dict[str, Any]] = {}
-    texts_by_prompt: list[tuple[str, dict[str, str | None]]] = []
+    answers_by_prompt: list[tuple[str, dict[str, tuple[str | None, int | None]]]] = []
     for run in comparisons:
         if run.kind != "comparison":
             raise InvalidRequest(f"Run {run.id} is of kind {run.kind}.", hint="Answers are in comparisons.")
         rows = list(_panes(run))
-        for key, row, _ in rows:
+        for key, row, _, _ in rows:
             before = variants.setdefault(key, row)
             hashes = {variant["content_hash"] for variant in (before, row) if variant.get("content_hash")}
             if len(hashes) > 1:
@@ -239,15 +287,20 @@ def from_runs(terms: Terms, run_ids: Sequence[str], name: str = "") -> Review:
                     f"The weights of {row['label']} are not the same in all of these runs.",
                     hint="Take runs of one version of it.",
                 )
-        texts_by_prompt.append((prompt_text(run.result["prompt"]), {key: text for key, _, text in rows}))
+        answers = {key: (text, cut) for key, _, text, cut in rows}
+        answers_by_prompt.append((prompt_text(run.result["prompt"]), answers))
     distinct_labels(list(variants.values()))
-    answered = [PromptAnswers(prompt, tuple(texts.get(key) for key in variants)) for prompt, texts in texts_by_prompt]
+    answered = []
+    for prompt, answers in answers_by_prompt:
+        texts, cuts = zip(*(answers.get(key, (None, None)) for key in variants), strict=True)
+        answered.append(PromptAnswers(prompt, texts, cuts))
     source = {"source": "runs", "runs": unique_ids, "sampling": comparisons[0].settings.get("sampling")}
     return make(terms, list(variants.values()), answered, source, name)
 
 
-def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None]]:
-    """Of each pane: a key of its variant that holds across runs, the variant, and its answer to the run's prompt."""
+def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None, int | None]]:
+    """Of each pane: a key of its variant that holds across runs, the variant, its answer, and where that was cut."""
+    limit = (run.settings.get("sampling") or {}).get("max_tokens")
     panes = run.result["panes"]
     for number, pane in enumerate(panes):
         variant = run.variants[number] if len(run.variants) == len(panes) else {}
@@ -256,7 +309,8 @@ def _panes(run: Run) -> Iterator[tuple[str, dict[str, Any], str | None]]:
         row = {**variant, "id": name, "engine": engine, "label": variant.get("label") or pane.get("label") or name}
         # An answer that was stopped, failed, or has a prompt of its own cannot be compared.
         complete = not pane.get("error") and not pane.get("prompt") and pane.get("finish_reason") in ("stop", "length")
-        yield f"{name}@{engine}", row, pane["text"] if complete else None
+        cut = limit if complete and pane["finish_reason"] == "length" else None
+        yield f"{name}@{engine}", row, pane["text"] if complete else None, cut
 
 
 def distinct_labels(variants: list[dict[str, Any]]) -> None:
@@ -313,7 +367,7 @@ def bundled() -> PromptSet:
 
 
 def pasted(text: str) -> PromptSet:
-    """Prompts separated by empty lines; without empty lines, one a line. Raises InvalidRequest."""
+    """Prompts separated by blank lines; without blank lines, one per line. Raises InvalidRequest."""
     _check_size(len(text.encode("utf-8", errors="replace")))
     return _deduplicated("pasted", _split(text))
 
@@ -323,7 +377,9 @@ def read(name: str, data: bytes) -> PromptSet:
     _check_size(len(data))
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
-        raise InvalidRequest(f"{name[-60:]!r} is no file of prompts.", hint=f"It ends in {' or '.join(SUFFIXES)}.")
+        raise InvalidRequest(
+            f"{name[-60:]!r} is not a file of prompts.", hint=f"Its name must end in {' or '.join(SUFFIXES)}."
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -364,7 +420,7 @@ def _rows(text: str) -> list[str]:
         try:
             row: Any = json.loads(line)
         except (ValueError, RecursionError):
-            raise InvalidRequest(f"Line {number} is no JSON.", hint='Write {"prompt": "…"} in each line.') from None
+            raise InvalidRequest(f"Line {number} is not JSON.", hint='Write {"prompt": "…"} in each line.') from None
         prompts.append(_prompt(row, number))
     return prompts
 
@@ -385,13 +441,13 @@ def _prompt(row: Any, number: int) -> str:
 def _deduplicated(name: str, prompts: Iterable[str]) -> PromptSet:
     unique = list(dict.fromkeys(filter(None, (prompt.strip() for prompt in prompts))))
     if not unique:
-        raise InvalidRequest("There is no prompt in it.", hint="Write one a line, or part them with empty lines.")
+        raise InvalidRequest("Enter at least one prompt.", hint="One per line, or separated by blank lines.")
     if len(unique) > MAX_PROMPTS:
         raise InvalidRequest(f"{len(unique)} prompts are too many.", hint=f"Allowed: {MAX_PROMPTS}.")
     if longest := [prompt for prompt in unique if len(prompt) > MAX_CHARACTERS]:
         raise InvalidRequest(
             f"A prompt has {len(longest[0]):,} characters: {longest[0][:40]!r}…",
-            hint=f"Allowed: {MAX_CHARACTERS:,}. Empty lines part prompts of several lines.",
+            hint=f"Allowed: {MAX_CHARACTERS:,}. Separate prompts of several lines by blank lines.",
         )
     return _prompt_set(name, unique)
 

@@ -1,19 +1,22 @@
-"""The results of a review for its owner: figures from the votes that count, and sentences about them."""
+"""The results of a review for its owner: figures from the votes that count, sentences, all votes as CSV."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from playground.formatting import as_csv, minus
 from playground.review.preference import Agreement, Position, WinRate, agreement, bradley_terry, position, win_rate
 from playground.store import reviews
 from playground.store.schema import Review, Reviewer, ReviewItem, Vote
 
 ELO = 400 / 2.302585092994046  # points of Elo's scale in one unit of log odds
+COLUMNS = ("reviewer", "counted", "prompt", "a", "b", "choice", "preferred", "comment", "voted_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def results(review_id: str) -> dict[str, Any]:
         "bad": sides["bad"],
         "ties": sides["tie"],
         "reviewers": _reviewers(people, votes),
-        "items": _items(items.values(), ballots, people),
+        "items": _items(review, items.values(), ballots, people),
     }
 
 
@@ -164,7 +167,42 @@ def _reviewers(people: Sequence[Reviewer], votes: Sequence[Vote]) -> list[dict[s
     return rows
 
 
-def _items(items: Iterable[ReviewItem], ballots: Sequence[Ballot], people: Sequence[Reviewer]) -> list[dict[str, Any]]:
+def votes_csv(review_id: str) -> str:
+    """All votes as CSV, the oldest first, with the variants on either side. Raises UnknownReview.
+
+    counted  whether the owner counts this reviewer's votes
+    """
+    review = reviews.get(review_id)
+    items = {item.number: item for item in reviews.items(review_id)}
+    people = reviews.reviewers(review_id)
+    votes = reviews.votes(review_id)
+    names = {row["id"]: row["label"] for row in _reviewers(people, votes)}
+    excluded = {reviewer.id for reviewer in people if reviewer.excluded_at is not None}
+    labels = [str(row["label"]) for row in review.variants]
+    rows = []
+    for vote in votes:
+        item = items[vote.number]
+        rows.append(
+            {
+                "reviewer": names[vote.reviewer_id],
+                "counted": vote.reviewer_id not in excluded,
+                "prompt": item.prompt,
+                "a": labels[vote.left],
+                "b": labels[item.first if vote.left == item.second else item.second],
+                "choice": vote.choice,
+                "preferred": "" if vote.winner is None else labels[vote.winner],
+                "comment": vote.comment,
+                "voted_at": datetime.fromtimestamp(vote.created_at, UTC).isoformat(timespec="seconds"),
+            }
+        )
+    return as_csv(COLUMNS, rows)
+
+
+def _items(
+    review: Review, items: Iterable[ReviewItem], ballots: Sequence[Ballot], people: Sequence[Reviewer]
+) -> list[dict[str, Any]]:
+    """The items with their votes. "cut", where one of the texts was cut: at how many tokens, None for the other."""
+    cut = {(prompt, variant): tokens for prompt, variant, tokens in review.settings.get("cut", ())}
     ballots_by_item: defaultdict[int, list[Ballot]] = defaultdict(list)
     for ballot in ballots:
         ballots_by_item[ballot.item.number].append(ballot)
@@ -192,6 +230,9 @@ def _items(items: Iterable[ReviewItem], ballots: Sequence[Ballot], people: Seque
                 ],
             }
         )
+        cuts = [cut.get((item.prompt_number, variant)) for variant in (item.first, item.second)]
+        if any(cuts):
+            rows[-1]["cut"] = cuts
     return rows
 
 
@@ -204,7 +245,7 @@ def percent(share: float) -> str:
 
 
 def _interval(ci: tuple[float, float]) -> str:
-    return f"95 % CI {percent(ci[0])}–{percent(ci[1])} %"
+    return f"95% interval {percent(ci[0])}–{percent(ci[1])}%"
 
 
 def count(number: int, noun: str) -> str:
@@ -212,27 +253,27 @@ def count(number: int, noun: str) -> str:
 
 
 def no_votes(second: str, first: str, same: int) -> str:
-    identical = f" On {count(same, 'prompt')} their answers are the same." if same else ""
+    identical = f" On {count(same, 'prompt')} their answers are identical." if same else ""
     return f"Nobody has voted on {second} and {first} yet.{identical}"
 
 
 def verdict(second: str, first: str, rate: WinRate, agreed: Agreement | None) -> str:
-    """One sentence with its figures: "Reviewers could not tell nf4 from BF16 (n = 80, 95 % CI 38–57 %)."."""
+    """One sentence with its figures: "Reviewers could not tell nf4 from BF16 (n = 80, 95% interval 38–57%)."."""
     numbers = f"n = {rate.n}, {_interval(rate.ci95)}"
     if rate.verdict == "too few":
         return f"Too few votes to tell {second} from {first} ({numbers})."
     if rate.verdict == "first":
-        return f"Reviewers preferred {second} to {first} (win rate {percent(rate.rate)} %, {numbers})."
+        return f"Reviewers preferred {second} to {first} (win rate {percent(rate.rate)}%, {numbers})."
     if rate.verdict == "second":
         numbers = f"n = {rate.n}, {_interval((1 - rate.ci95[1], 1 - rate.ci95[0]))}"
-        return f"Reviewers preferred {first} to {second} (win rate {percent(1 - rate.rate)} %, {numbers})."
+        return f"Reviewers preferred {first} to {second} (win rate {percent(1 - rate.rate)}%, {numbers})."
     if _distinguishable(agreed):
-        return f"Reviewers can tell {second} from {first}, and prefer neither on the whole ({numbers})."
+        return f"Reviewers can tell {second} from {first}, and prefer neither overall ({numbers})."
     return f"Reviewers could not tell {second} from {first} ({numbers})."
 
 
 def _at_least(share: float) -> str:
-    return "every vote" if share > 0.995 else f"{percent(share)} % or more"
+    return "every vote" if share > 0.995 else f"{percent(share)}% or more"
 
 
 def _distinguishable(agreed: Agreement | None) -> bool:
@@ -242,20 +283,21 @@ def _distinguishable(agreed: Agreement | None) -> bool:
 
 def details(second: str, first: str, rate: WinRate, agreed: Agreement | None, same: int) -> list[str]:
     """The sentences below the verdict."""
+    independent = count(round(rate.effective), "independent vote")
     sentences = [
         f"{second} won {rate.wins}, {first} won {rate.losses}, {rate.undecided} undecided: a win rate of "
-        f"{percent(rate.rate)} %, what is undecided counted half.",
-        f"{count(rate.n, 'vote')} of {count(rate.reviewers, 'reviewer')} on {count(rate.prompts, 'prompt')}"
-        + (f", worth {rate.effective:.0f} independent ones." if rate.effective < 0.95 * rate.n else "."),
+        f"{percent(rate.rate)}%, undecided votes counted half.",
+        f"{count(rate.n, 'vote')} by {count(rate.reviewers, 'reviewer')} on {count(rate.prompts, 'prompt')}"
+        + (f", equivalent to {independent}." if rate.effective < 0.95 * rate.n else "."),
     ]
     if rate.verdict == "not distinguishable":
-        sentences.append(f"A preference in {_at_least(rate.sees)} would have shown, four times in five.")
+        sentences.append(f"A preference in {_at_least(rate.sees)} would have been detected with 80% power.")
         if _distinguishable(agreed) and agreed is not None:
-            sentences.append(f"They agree on single answers more than chance does (alpha {agreed.alpha:.2f}).")
+            sentences.append(f"They agree on single answers more often than by chance (alpha {agreed.alpha:.2f}).")
     if rate.verdict == "too few":
-        sentences.append(f"So few votes show only a preference in {_at_least(rate.sees)}.")
+        sentences.append(f"With so few votes only a preference in {_at_least(rate.sees)} can be detected.")
     if same:
-        sentences.append(f"On {count(same, 'more prompt')} both answers were the same, and nobody was asked.")
+        sentences.append(f"On {count(same, 'more prompt')} both answers were identical, so nobody was asked.")
     return sentences
 
 
@@ -280,16 +322,18 @@ def _either(names: Sequence[str]) -> str:
 
 def position_words(bias: Position) -> str:
     side = "A" if bias.share_a > 0.5 else "B"
-    numbers = f"{percent(bias.share_a)} % of the decided votes went to side A (n = {bias.a + bias.b}, "
+    numbers = f"{percent(bias.share_a)}% of the decided votes went to side A (n = {bias.a + bias.b}, "
     numbers += f"{_interval(bias.ci95)}, p = {bias.p:.2g})"
-    if bias.p < 0.05:
-        return f"Votes lean to side {side}: {numbers}. Sides are drawn for each vote, so it is noise and no unfairness."
-    return f"No lean to a side: {numbers}."
+    if bias.p >= 0.05:
+        return f"No preference for a side: {numbers}."
+    return (
+        f"Votes lean to side {side}: {numbers}. Sides are random for each vote: this adds noise and favors no variant."
+    )
 
 
 def agreement_words(agreed: Agreement) -> str:
-    interval = (
-        "" if agreed.ci95 is None else f", 95 % CI {agreed.ci95[0]:.2f} to {agreed.ci95[1]:.2f}".replace("-", "−")
-    )
+    bounds = agreed.ci95
+    interval = "" if bounds is None else f", 95% interval {bounds[0]:.2f} to {bounds[1]:.2f}"
     on = count(agreed.units, "answer pair")
-    return f"Krippendorff’s alpha {agreed.alpha:.2f}{interval}, on {on} with two votes or more; 0 is chance, 1 perfect."
+    alpha = minus(f"{agreed.alpha:.2f}{interval}")
+    return f"Krippendorff’s alpha {alpha}, on {on} with two votes or more; 0 is chance, 1 perfect agreement."

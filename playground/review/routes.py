@@ -1,7 +1,8 @@
-"""The reviewer's page at `/?review=ID&key=KEY`, a light page without gradio, and its JSON endpoints.
+"""The reviewer's page at `/review/ID#KEY`, a small page of its own, and its JSON endpoints.
 
-The page is the same file for every review, so its source tells nothing. Responses are JSON and never cached. A vote is
-a JSON request of the same origin: another website's form cannot send one, and its origin is checked.
+The key stands in the fragment, which no server log and no Referer contains; `/review/ID?key=KEY` works too. The page
+says who asks and how many pairs there are, and nothing about variants. Responses are JSON and never cached. A vote is a
+JSON request of the same origin: another website's form cannot send one, and its origin is checked.
 """
 
 from __future__ import annotations
@@ -9,24 +10,26 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from playground.errors import InvalidRequest, OwnerOnly, PlaygroundError
 from playground.review import voting
+from playground.web.api import error_row
 from playground.web.values import inert
 
 log = logging.getLogger(__name__)
-STATIC = Path(__file__).parent / "static/reviewer"
+PAGE = Template((Path(__file__).parent / "static/reviewer/page.html").read_text(encoding="utf-8"))
 STATE, START, VOTE = "/review/state", "/review/start", "/review/vote"
-FILES = {"page.js": "text/javascript", "page.css": "text/css"}
 MAX_BODY = 16_384  # bytes: a comment and two keys
 COOKIE = "review-"  # and the review's id
 DAYS = 180
@@ -37,8 +40,8 @@ POLICY = (
 )
 
 
-class _Link(Route):
-    """`/` if the query names a review; every other request falls through to gradio."""
+class _OldLink(Route):
+    """`/` if the query names a review; every other request falls through to the page."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
@@ -46,34 +49,41 @@ class _Link(Route):
 
 
 def serve(app: Any) -> None:
-    """Add the routes before gradio's own. None of them requires the owner."""
-    files = [Route(f"/review/{name}", _file(name, kind), methods=["GET"]) for name, kind in FILES.items()]
+    """Add the routes. None of them requires the owner."""
     app.router.routes[:0] = [
-        _Link("/", page, methods=["GET"]),
-        *files,
-        Route(STATE, state, methods=["GET"]),
+        _OldLink("/", moved, methods=["GET"]),
+        Route(STATE, state, methods=["GET", "POST"]),
         Route(START, start, methods=["POST"]),
         Route(VOTE, vote, methods=["POST"]),
+        Route("/review/{review_id}", page, methods=["GET"]),
     ]
 
 
-def page(_: Request) -> Response:
+def moved(request: Request) -> Response:
+    """Links of earlier versions: `/?review=ID&key=KEY`."""
+    review, key = (request.query_params.get(name, "") for name in ("review", "key"))
+    plain = "".join(letter for letter in review if letter.isalnum())[:64] or "unknown"
+    fragment = "".join(letter for letter in key if letter.isalnum())[:64]
+    return RedirectResponse(f"review/{plain}#{fragment}", headers=NO_STORE)
+
+
+def page(request: Request) -> Response:
+    title, description = voting.invitation(str(request.path_params["review_id"]))
     headers = {**NO_STORE, "Content-Security-Policy": POLICY}
-    return FileResponse(STATIC / "page.html", media_type="text/html", headers=headers)
+    words = {
+        "title": escape(title or "A blind review"),
+        "description": escape(description or "There is no review behind this link."),
+    }
+    return HTMLResponse(PAGE.substitute(words), 200 if title else 404, headers)
 
 
-def _file(name: str, media_type: str) -> Callable[[Request], Response]:
-    def answer(_: Request) -> Response:
-        headers = {**NO_STORE, "Cache-Control": "no-cache"}
-        return FileResponse(STATIC / name, media_type=media_type, headers=headers)
-
-    return answer
-
-
-def state(request: Request) -> Response:
-    query = request.query_params
-    review, key = query.get("review", ""), query.get("key", "")
-    return _respond(lambda: voting.state(review, key, _token(request, review)))
+async def state(request: Request) -> Response:
+    """The page sends the key in a body; in a query it would stand in logs."""
+    body = dict(request.query_params) if request.method == "GET" else await _body(request)
+    if isinstance(body, Response):
+        return body
+    review, key = str(body.get("review", "")), str(body.get("key", ""))
+    return await run_in_threadpool(_respond, lambda: voting.state(review, key, _token(request, review)))
 
 
 async def start(request: Request) -> Response:
@@ -95,7 +105,7 @@ async def start(request: Request) -> Response:
             f"{COOKIE}{review}",
             tokens[0],
             max_age=DAYS * 86_400,
-            path="/review",
+            path=f"{str(request.scope.get('root_path') or '').rstrip('/')}/review",
             httponly=True,
             secure=secure,
             samesite="none" if secure else "lax",  # a Space's page frames this one
@@ -131,7 +141,7 @@ async def _body(request: Request) -> dict[str, Any] | Response:
         fields = json.loads(content)
     except (ValueError, RecursionError):
         fields = None
-    return fields if isinstance(fields, dict) else _failed(InvalidRequest("This is no vote."))
+    return fields if isinstance(fields, dict) else _failed(InvalidRequest("This is not a vote."))
 
 
 def cross_site(request: Request) -> str:
@@ -144,7 +154,7 @@ def cross_site(request: Request) -> str:
     if not same_origin or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return "Another website sent this request."
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        return "This request is not what the page sends."
+        return "The page sends JSON, and this is something else."
     return ""
 
 
@@ -155,10 +165,8 @@ def _respond(act: Callable[[], dict[str, Any]]) -> Response:
         return _failed(error)
     except Exception:
         log.exception("a review could not answer")
-        body = inert({"error": ["This could not be saved or read.", "Try again in a moment."], "code": "error"})
-        return Response(body, 500, NO_STORE, "application/json")
+        return _failed(PlaygroundError("This could not be saved or read.", hint="Try again in a moment."))
 
 
 def _failed(error: PlaygroundError, status: int = 0) -> Response:
-    body = inert({"error": [error.message, error.hint], "code": error.code})
-    return Response(body, status or error.status, NO_STORE, "application/json")
+    return JSONResponse({"error": error_row(error)}, status or error.status, NO_STORE)

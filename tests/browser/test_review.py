@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect
 
+from playground.review.make import PromptAnswers
 from playground.review.results import results
 from playground.review.spec import ReviewSpec
 from playground.store import reviews
@@ -75,7 +76,7 @@ def comparisons(count: int, evil: str) -> None:
 
 def owner(site: Site, **how: Any) -> Page:
     page = site.page("#reviews", **how)
-    expect(page.get_by_label("Model to review")).to_have_value("fake", timeout=30_000)
+    expect(page.get_by_role("combobox", name="Model to review")).to_have_value("fake", timeout=30_000)
     return page
 
 
@@ -118,12 +119,12 @@ def test_the_owner_makes_a_review_two_vote_and_the_tallies_are_right(site: Site)
         box.check()
     page.get_by_label("Names of reviewers").fill(f"Anna\nBen {EVIL}")
     go = page.locator(".rv-plan .ui-go")
-    expect(go).to_have_text(f"Make a review of {COUNT} comparisons")
+    expect(go).to_have_text(f"Create a review of {COUNT} comparisons")
     expect(go).to_be_enabled()
     page.keyboard.press("Control+Enter")
     expect(page.locator(".rv-verdict")).to_contain_text("Nobody has voted on nf4 and BF16 yet.")
     anna_link, ben_link = links(page)
-    assert len(parse_qs(urlsplit(anna_link).query)["key"][0]) == 32 and anna_link != ben_link
+    assert len(urlsplit(anna_link).fragment) == 32 and not urlsplit(anna_link).query and anna_link != ben_link
 
     # Anna likes plums: by number keys and Enter, with a comment on her first vote, and a reload in the middle.
     anna = site.page("")
@@ -159,11 +160,11 @@ def test_the_owner_makes_a_review_two_vote_and_the_tallies_are_right(site: Site)
         ben.keyboard.press("Enter")
     expect(ben.locator(".tally .row")).to_have_text(["nf42", "BF161", "neither2"])
 
-    # By hand: nf4 won 2, BF16 won 6, 2 undecided; (2 + 1) / 10 = 30 %.
+    # By hand: nf4 won 2, BF16 won 6, 2 undecided; (2 + 1) / 10 = 30%.
     expect(page.locator(".rv-pair li").first).to_have_text(
-        "nf4 won 2, BF16 won 6, 2 undecided: a win rate of 30 %, what is undecided counted half.", timeout=30_000
+        "nf4 won 2, BF16 won 6, 2 undecided: a win rate of 30%, undecided votes counted half.", timeout=30_000
     )
-    expect(page.locator(".rv-pair .big")).to_have_text("30 %")
+    expect(page.locator(".rv-pair .big")).to_have_text("30%")
     expect(page.locator(".rv-people .row")).to_contain_text(["5 of 5", "5 of 5"])
     found = results(reviews.latest()[0][0].id)
     rate = found["pairs"][0]["win_rate"]
@@ -176,8 +177,8 @@ def test_the_owner_makes_a_review_two_vote_and_the_tallies_are_right(site: Site)
     assert page.locator("img[src=x]").count() == anna.locator("img").count() == ben.locator("img").count() == 0
 
     page.get_by_role("button", name="Do not count the votes of Anna").click()
-    expect(page.locator(".rv-pair .big")).to_have_text("60 %")  # Ben: 2 pears, 1 plum, 2 undecided
-    page.get_by_role("button", name="Close this review for good").click()
+    expect(page.locator(".rv-pair .big")).to_have_text("60%")  # Ben: 2 pears, 1 plum, 2 undecided
+    page.get_by_role("button", name="Close this review").click()
     page.get_by_role("button", name="Close it").click()
     expect(page.locator(".rv-results .ui-state")).to_have_text("closed")
 
@@ -185,19 +186,23 @@ def test_the_owner_makes_a_review_two_vote_and_the_tallies_are_right(site: Site)
 def test_a_vote_that_was_given_stays_whoever_sends_it_again(site: Site) -> None:
     found = review(3)
     key = invited(found)[0].key
-    page = site.page(f"?review={found.id}&key={key}")
+    page = site.page(f"review/{found.id}#{key}")
     expect(page.locator(".answer")).to_have_count(2)
-    other = site.page(f"?review={found.id}&key={key}", page.context)
+    other = site.page(f"review/{found.id}#{key}", page.context)
     expect(other.locator(".answer")).to_have_count(2)
     page.keyboard.press("2")
     page.keyboard.press("Enter")
     expect(page.locator("#count")).to_have_text("2 of 3")
     other.keyboard.press("1")
     other.keyboard.press("Enter")  # of the item that has its vote
-    expect(other.locator(".note")).to_contain_text("You voted on this one before.")
+    expect(other.locator(".note")).to_contain_text("You have already voted on this pair.")
     expect(other.locator("#count")).to_have_text("2 of 3")
-    send = """([body, headers]) => fetch('/review/vote', {method: 'POST', headers, body: JSON.stringify(body)})
-        .then(async (answer) => [answer.status, (await answer.json()).code])"""
+    send = """async ([body, headers]) => {
+        const { token } = await (await fetch('/api/page')).json();
+        const all = { ...headers, 'X-Playground-Page': token };
+        const answer = await fetch('/review/vote', { method: 'POST', headers: all, body: JSON.stringify(body) });
+        return [answer.status, (await answer.json()).error.code];
+    }"""
     body, kind = {"review": found.id, "key": key, "at": 0, "choice": "a"}, {"Content-Type": "application/json"}
     assert page.evaluate(send, [body, kind]) == [409, "vote_refused"]
     assert page.evaluate(send, [body | {"at": 1}, {"Content-Type": "text/plain"}]) == [403, "owner_only"]
@@ -211,7 +216,7 @@ def test_a_vote_that_was_given_stays_whoever_sends_it_again(site: Site) -> None:
 def test_the_common_link_on_a_phone(site: Site) -> None:
     found = review(2, places=1, invitations=())
     phone = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
-    address = f"?review={found.id}&key={found.key}"
+    address = f"review/{found.id}#{found.key}"
     page = site.page(address, **phone)
     page.get_by_role("button", name="Begin").tap()
     expect(page.locator(".answer")).to_have_count(2)
@@ -227,29 +232,33 @@ def test_the_common_link_on_a_phone(site: Site) -> None:
     expect(page.locator("#count")).to_have_text("2 of 2")
     page.get_by_role("radio", name="Both are bad").tap()
     page.locator(".send").tap()
-    expect(page.locator(".card")).to_contain_text("when the review is closed")
+    expect(page.locator(".card")).to_contain_text("When the review is closed")
     late = site.page(address, **phone)
     late.get_by_role("button", name="Begin").tap()
     expect(late.locator(".note")).to_contain_text("All places of this review are taken.")
     reviews.close(found.id)
     page.reload()
     expect(page.locator(".tally .row")).to_have_count(3)
-    wrong = site.page(f"?review={found.id}&key={'0' * 32}", **phone)
+    wrong = site.page(f"review/{found.id}#{'0' * 32}", **phone)
     expect(wrong.locator(".card")).to_contain_text("There is no review behind this link.")
 
 
 def test_prompts_are_queued_for_the_variants_to_answer(site: Site) -> None:
     page = owner(site, width=390, height=844)
     page.get_by_role("radio", name="Your own").click()
-    page.get_by_label("Your own prompts").fill("Why?\nHow?\nWhere?")
-    go = page.locator(".rv-plan .ui-go")
-    expect(page.locator(".rv-plan .pg-notice")).to_contain_text("Nobody could vote.")
+    prompts = page.get_by_label("Your own prompts")
+    prompts.fill("Why?\nHow?\nWhere?")
     page.get_by_label("Names of reviewers").fill("Anna")
-    expect(go).to_have_text("Make the 6 answers")
-    page.get_by_label("Title").fill("nf4 or not?")
-    expect(page.locator(".rv-plan .pg-notice")).to_contain_text("The title holds 'nf4'")
-    page.get_by_label("Title").fill("Which is better?")
-    expect(go).to_be_enabled()
+    go = page.locator(".rv-plan .ui-go")
+    expect(go).to_have_text("Create the review (6 answers)")
+    page.get_by_label("Title", exact=True).fill("nf4 or not?")
+    expect(page.locator("#rv-error-title")).to_contain_text("which names a variant")
+    page.get_by_label("Title", exact=True).fill("Which is better?")
+    expect(page.locator("#rv-error-title")).to_be_empty()
+    page.reload()
+    expect(prompts).to_have_value("Why?\nHow?\nWhere?")
+    expect(page.get_by_label("Title", exact=True)).to_have_value("Which is better?")
+    expect(go).to_have_text("Create the review (6 answers)")
     go.click()
     expect(page.locator(".ui-job .ui-state")).to_have_text("queued")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -264,13 +273,112 @@ def test_prompts_are_queued_for_the_variants_to_answer(site: Site) -> None:
     expect(page.locator(".ui-job .ui-state")).to_have_text("stopping")
 
 
+def test_no_error_is_shown_before_anything_was_typed(site: Site) -> None:
+    page = owner(site)
+    errors = page.locator("#pg-reviews .rv-error:not(:empty), #pg-reviews .pg-notice.error")
+    go = page.locator(".rv-plan .ui-go")
+    expect(go).to_have_text("Create the review (96 answers)")
+    expect(page.locator(".rv-sees")).to_contain_text("a preference of 68% or more can be detected")
+    expect(errors).to_have_count(0)
+    names = page.get_by_label("Names of reviewers")
+    names.fill("A")
+    names.fill("")
+    expect(page.locator("#rv-error-invitations")).to_contain_text("Add at least one reviewer.")
+    page.reload()
+    expect(go).to_have_text("Create the review (96 answers)")
+    expect(errors).to_have_count(0)
+    go.click()
+    expect(page.locator("#rv-error-invitations")).to_contain_text("Add at least one reviewer.")
+    expect(names).to_be_focused()
+    expect(names).to_have_attribute("aria-invalid", "true")
+    names.fill("Anna")
+    expect(errors).to_have_count(0)
+    page.get_by_label("How many").fill("two")
+    expect(page.locator("#rv-error-count")).to_contain_text("The number of prompts is 'two'.")
+    assert not site.queue.jobs
+    model = page.get_by_role("combobox", name="Model to review")
+    model.fill("/no/such")
+    model.press("Enter")
+    expect(page.locator("#rv-error-model")).to_contain_text("There is no")
+    expect(model).to_have_value("fake")
+
+
+def test_results_have_a_link_and_downloads(site: Site) -> None:
+    found, newest = review(2, asked_by="Jacob"), review(3)
+    page = site.page(f"#reviews?review={found.id}")
+    expect(page.locator(".rv-items details")).to_have_count(2)
+    with page.expect_download() as table:
+        page.get_by_role("link", name="Votes as CSV").click()
+    assert table.value.suggested_filename == f"review-{found.id[:8]}-votes.csv"
+    with page.expect_download() as whole:
+        page.get_by_role("link", name="Results as JSON").click()
+    assert json.loads(Path(whole.value.path()).read_text())["review"]["id"] == found.id
+    page.locator(f".rv-line[data-id='{newest.id}'] .open").click()
+    expect(page.locator(".rv-items details")).to_have_count(3)
+    assert page.url.endswith(f"#reviews?review={newest.id}")
+    page.reload()
+    expect(page.locator(".rv-items details")).to_have_count(3)
+
+
+def test_the_voting_page_says_who_asks_for_how_long_and_what_was_cut(site: Site) -> None:
+    answers = [PromptAnswers("Why?", ("plum", "pear"), (None, 64))]
+    found = review(answers=answers, asked_by="Jacob", places=1)
+    page = site.page(f"?review={found.id}&key={invited(found)[0].key}")
+    expect(page.locator(".told")).to_have_text(
+        "Jacob asks you to compare 1 pair of answers: about 1 minute. You are not told which model wrote which answer."
+    )
+    assert page.url.endswith(f"/review/{found.id}#{invited(found)[0].key}"), "an old link leads to the new address"
+    cut = page.locator(".answer", has_text="pear")
+    expect(cut.locator(".cut")).to_have_text("cut at 64 tokens")
+    expect(page.locator(".answer", has_text="plum").locator(".cut")).to_have_count(0)
+    expect(page.locator("meta[property='og:title']")).to_have_attribute("content", "A blind review: 1 pair of answers")
+    guest = site.page(f"review/{found.id}?key={found.key}")
+    expect(guest.locator(".card")).to_contain_text("Jacob asks you to compare answers.")
+    expect(guest.locator(".card")).to_contain_text("about 1 minute")
+    assert guest.url.endswith(f"/review/{found.id}#{found.key}"), "the key leaves the query"
+
+
+def test_a_file_of_prompts_is_read_and_kept(site: Site) -> None:
+    page = owner(site)
+    page.get_by_role("radio", name="Your own").click()
+    rows = "".join(json.dumps({"prompt": f"Question {n}? {'x' * 1000}"}) + "\n" for n in range(100))
+    page.get_by_label("File of prompts").set_input_files(
+        {"name": "mine.jsonl", "mimeType": "application/jsonl", "buffer": rows.encode()}
+    )
+    go = page.locator(".rv-plan .ui-go")
+    expect(go).to_have_text("Create the review (200 answers)")
+    page.get_by_label("Names of reviewers").fill("Anna")
+    go.click()
+    expect(page.locator(".ui-job .ui-state")).to_have_text("queued")
+    (job,) = site.queue.jobs.values()
+    spec = ReviewSpec.from_stored(job.spec)
+    assert spec.prompts.name == "mine.jsonl" and len(spec.prompts.prompts) == 100
+
+
+def test_a_page_from_before_a_restart_of_the_server_still_votes(site: Site) -> None:
+    found, stale = review(2), ["the token of before"]
+    page = site.page("")
+
+    def answer(route: Route) -> None:
+        facts = route.fetch().json()
+        route.fulfill(json=facts | ({"token": stale.pop()} if stale else {}))
+
+    page.route("**/api/page", answer)
+    page.goto(f"{site.url}review/{found.id}#{invited(found)[0].key}")
+    expect(page.locator(".answer")).to_have_count(2)
+    assert not stale
+    page.keyboard.press("2")
+    page.keyboard.press("Enter")
+    expect(page.locator("#count")).to_have_text("2 of 2")
+
+
 def test_nobody_but_the_owner_sees_results(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     from playground.web.owner import Owner
 
     found = review(2)
-    monkeypatch.setattr(Owner, "_page", lambda self: "this is a test")
+    monkeypatch.setattr(Owner, "public", True)
     page = site.page("#reviews")
-    expect(page.locator("#pg-reviews .pg-notice")).to_contain_text("Only the owner may do this")
-    expect(page.locator(".rv-plan")).to_be_hidden()
+    expect(page.locator("#pg-reviews")).to_contain_text("This is available to the owner only.")
+    expect(page.locator(".rv-form, .rv-plan")).to_have_count(0)
     content: Callable[[], str] = page.content
     assert found.id not in content() and not any(one.key in content() for one in invited(found))

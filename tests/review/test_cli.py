@@ -44,7 +44,7 @@ def test_from_comparisons_to_a_sentence(home: Path) -> None:
     (link,) = said["links"]
     found = reviews.get(said["review"])
     key = invited(found)[0].key
-    assert link == {"reviewer": "Anna", "link": f"http://127.0.0.1:7860/?review={found.id}&key={key}"}
+    assert link == {"reviewer": "Anna", "link": f"http://127.0.0.1:7860/review/{found.id}#{key}"}
     vote_all(found, key, prefers("plum"))
     listed = json.loads(run("list", "--json").stdout)
     assert [(row["id"], row["items"], row["votes"]) for row in listed] == [(found.id, 12, 12)]
@@ -85,8 +85,8 @@ def test_prompts_go_through_a_job(home: Path, monkeypatch: pytest.MonkeyPatch) -
     [
         (["--reviewers", "Anna"], "Where do the answers come from"),
         (["fake", "--runs", "x", "--reviewers", "Anna"], "have their variants"),
-        (["--runs", "x"], "Nobody could vote"),
-        (["fake", "fake:nf4", "--prompts", "bundled", "--places", "1", "--title", "nf4?"], "title holds"),
+        (["--runs", "x"], "at least one reviewer"),
+        (["fake", "fake:nf4", "--prompts", "bundled", "--places", "1", "--title", "nf4?"], "names a variant"),
         (["fake", "--prompts", "bundled", "--places", "1"], "1 variants"),
     ],
 )

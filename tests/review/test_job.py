@@ -64,6 +64,7 @@ def test_answers_become_a_review(engine: FakeEngine) -> None:
     assert found.settings["sampling"]["max_tokens"] == 9 and found.settings["set"] == "pasted"
     assert [(e["done"], e["total"]) for e in events if e.get("stage") == "answering"] == [(0, 2), (1, 2), (2, 2)]
     assert {one.sampling.max_tokens for one in engine.asked} == {9} and engine.closed
+    assert found.settings["cut"] == [[0, 0, 9], [1, 0, 9]], "by the limit of tokens: BF16 alone"
     assert not list((folders.settings().cache / "evaluations").glob("*")), "what is stored is not kept twice"
 
 
@@ -102,10 +103,10 @@ def test_one_that_cannot_be_loaded_ends_it_and_one_bad_answer_does_not(engine: F
 
 
 def test_a_title_that_unblinds_is_refused_before_anything_is_loaded(engine: FakeEngine) -> None:
-    with pytest.raises(InvalidRequest, match="title holds"):
+    with pytest.raises(InvalidRequest, match="names a variant"):
         run(spec(title="Is nf4 worse?"))
     assert engine.loaded == set()
-    with pytest.raises(InvalidRequest, match="title holds"):
+    with pytest.raises(InvalidRequest, match="names a variant"):
         spec(title="Is nf4 worse?").check()
 
 

@@ -70,12 +70,12 @@ def test_rows_of_a_file() -> None:
 @pytest.mark.parametrize(
     ("name", "data", "match"),
     [
-        ("x.jsonl", b"{", "Line 1 is no JSON"),
+        ("x.jsonl", b"{", "Line 1 is not JSON"),
         ("x.jsonl", b'{"prompt": "a"}\n{"answer": "b"}', "Line 2 has no prompt"),
-        ("x.jsonl", b"[" * 100_000, "Line 1 is no JSON"),
+        ("x.jsonl", b"[" * 100_000, "Line 1 is not JSON"),
         ("x.txt", b"\xff\xfe", "not text in UTF-8"),
-        ("x.py", b"a", "no file of prompts"),
-        ("x.txt", b" \n", "no prompt in it"),
+        ("x.py", b"a", "not a file of prompts"),
+        ("x.txt", b" \n", "at least one prompt"),
         ("x.txt", b"a" * (make.MAX_BYTES + 1), "MiB"),
         ("x.txt", b"a" * (make.MAX_CHARACTERS + 1), "characters"),
         ("x.txt", "\n".join(map(str, range(make.MAX_PROMPTS + 1))).encode(), "too many"),

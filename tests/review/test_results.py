@@ -51,7 +51,7 @@ def test_two_reviewers_are_counted_as_by_hand(home: Path) -> None:
     assert found["agreement"]["alpha"] == pytest.approx(1 - 6 / (250 / 19))
     first = next(item for item in found["items"] if item["prompt"] == "Question 4?")
     assert first["wins"] == [1, 1] and first["ties"] == 0
-    assert "worth" in found["pairs"][0]["details"][1]
+    assert "equivalent to" in found["pairs"][0]["details"][1]
 
 
 def test_votes_that_do_not_count_are_left_out_and_kept(home: Path) -> None:
@@ -63,18 +63,20 @@ def test_votes_that_do_not_count_are_left_out_and_kept(home: Path) -> None:
     assert reviews.exclude(ben.id, time.time())
     found = results(made.id)
     assert found["pairs"][0]["win_rate"]["rate"] == 0 and found["counted"] == 12 and found["review"]["votes"] == 24
-    assert found["sentence"] == "Reviewers preferred BF16 to nf4 (win rate 100 %, n = 12, 95 % CI 76–100 %)."
+    assert found["sentence"] == "Reviewers preferred BF16 to nf4 (win rate 100%, n = 12, 95% interval 76–100%)."
     reviews.exclude(anna.id, time.time())
     reviews.exclude(ben.id, None)
-    assert results(made.id)["sentence"] == "Reviewers preferred nf4 to BF16 (win rate 100 %, n = 12, 95 % CI 76–100 %)."
+    assert (
+        results(made.id)["sentence"] == "Reviewers preferred nf4 to BF16 (win rate 100%, n = 12, 95% interval 76–100%)."
+    )
 
 
 def test_the_sentence_of_those_who_cannot_tell(home: Path) -> None:
     made = review(40, invitations=("Anna",))
     vote_all(made, invited(made)[0].key, by_number({n: "plum" if n % 2 else "pear" for n in range(40)}))
     found = results(made.id)
-    assert found["sentence"] == "Reviewers could not tell nf4 from BF16 (n = 40, 95 % CI 35–65 %)."
-    assert "would have shown, four times in five" in found["pairs"][0]["details"][2]
+    assert found["sentence"] == "Reviewers could not tell nf4 from BF16 (n = 40, 95% interval 35–65%)."
+    assert "would have been detected with 80% power" in found["pairs"][0]["details"][2]
 
 
 def test_so_few_that_only_every_vote_would_show(home: Path) -> None:
@@ -82,7 +84,7 @@ def test_so_few_that_only_every_vote_would_show(home: Path) -> None:
     vote_all(made, invited(made)[0].key, by_number({n: "plum" if n % 2 else "pear" for n in range(4)}))
     (pair,) = results(made.id)["pairs"]
     assert pair["win_rate"]["verdict"] == "too few"
-    assert "So few votes show only a preference in every vote." in pair["details"]
+    assert "With so few votes only a preference in every vote can be detected." in pair["details"]
 
 
 def test_those_who_agree_on_single_answers_can_tell(home: Path) -> None:
@@ -90,7 +92,7 @@ def test_those_who_agree_on_single_answers_can_tell(home: Path) -> None:
     for who in invited(made):
         vote_all(made, who.key, by_number({n: "plum" if n % 2 else "pear" for n in range(40)}))
     found = results(made.id)
-    assert found["sentence"].startswith("Reviewers can tell nf4 from BF16, and prefer neither on the whole (n = 80,")
+    assert found["sentence"].startswith("Reviewers can tell nf4 from BF16, and prefer neither overall (n = 80,")
     assert "0.50" not in found["sentence"] and found["agreement"]["alpha"] == 1
 
 
@@ -99,7 +101,7 @@ def test_few_votes_and_same_answers_are_said(home: Path) -> None:
     vote_all(made, invited(made)[0].key, prefers("plum"), most=2)
     (pair,) = results(made.id)["pairs"]
     assert pair["sentence"].startswith("Too few votes to tell nf4 from BF16 (n = 2,")
-    assert pair["same"] == 1 and "On 1 more prompt both answers were the same" in pair["details"][-1]
+    assert pair["same"] == 1 and "On 1 more prompt both answers were identical" in pair["details"][-1]
 
 
 def test_three_variants_have_one_order(home: Path) -> None:

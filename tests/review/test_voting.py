@@ -10,6 +10,8 @@ import pytest
 
 from playground.errors import InvalidRequest, PlaygroundError, ReviewOver, UnknownReview, VoteRefused
 from playground.review import make, voting
+from playground.review.make import PromptAnswers
+from playground.review.results import results
 from playground.store import reviews
 from tests.fakes.review import SECRETS, invited, prefers, review, vote_all
 
@@ -22,12 +24,8 @@ def test_nothing_names_a_variant_before_the_last_vote(home: Path) -> None:
     while state["stage"] == "vote":
         said = json.dumps(state)
         assert not [secret for secret in SECRETS if secret.lower() in said.lower()]
-        assert set(state) == {"title", "total", "done", "stage", "item"} and set(state["item"]) == {
-            "at",
-            "prompt",
-            "a",
-            "b",
-        }
+        assert set(state) == {"title", "asked_by", "minutes", "total", "done", "stage", "item"}
+        assert set(state["item"]) == {"at", "prompt", "a", "b", "cut"}
         assert state["item"]["at"] == state["done"] == len(seen)
         seen.append(state["item"])
         state = voting.vote(found.id, who.key, "", state["item"]["at"], "tie", "")
@@ -51,9 +49,9 @@ def test_one_vote_an_item_and_only_when_its_turn_is(home: Path) -> None:
     found = review(3)
     key = invited(found)[0].key
     voting.vote(found.id, key, "", 0, "a", "why not")
-    with pytest.raises(VoteRefused, match="before"):
+    with pytest.raises(VoteRefused, match="already"):
         voting.vote(found.id, key, "", 0, "b", "")
-    with pytest.raises(VoteRefused, match="turn"):
+    with pytest.raises(VoteRefused, match="not the next one"):
         voting.vote(found.id, key, "", 2, "b", "")
     for at, choice, comment in (
         (1, "c", ""),
@@ -114,7 +112,8 @@ def database_grew(review_id: str, expected: int) -> bool:
 def test_the_common_link_has_so_many_places_and_gives_names_at_the_end_of_the_review(home: Path) -> None:
     found = review(2, places=2, invitations=())
     key = str(found.key)
-    assert voting.state(found.id, key) == {"title": found.title, "stage": "start", "total": 2, "done": 0}
+    begin = {"title": found.title, "asked_by": "", "minutes": 1, "stage": "start", "total": 2, "done": 0}
+    assert voting.state(found.id, key) == begin
     assert reviews.reviewers(found.id) == [], "looking makes nobody"
     tokens = [voting.start(found.id, key)[1] for _ in range(2)]
     assert voting.start(found.id, key, tokens[0])[1] == tokens[0], "whoever began goes on"
@@ -146,6 +145,19 @@ def test_names_are_shown_when_the_owner_said(home: Path, reveal: str, after: boo
         assert {first["last"]["a"], first["last"]["b"]} == {"BF16", "nf4"}
         assert "last" not in voting.state(found.id, key)
     assert ("names" in voting.vote(found.id, key, "", 1, "bad", "")) == end
+
+
+def test_an_answer_that_was_cut_says_so_on_its_side(home: Path) -> None:
+    answers = [PromptAnswers(f"{n}?", (f"plum {n}", f"pear {n}"), (None, 64)) for n in range(8)]
+    found = review(answers=answers)
+    key = invited(found)[0].key
+    seen = []
+    vote_all(found, key, lambda item: seen.append(item) or "tie")  # type: ignore[func-returns-value]
+    for item in seen:
+        cut, whole = ("a", "b") if "pear" in item["a"] else ("b", "a")
+        assert item["cut"] == {cut: 64, whole: None}
+    assert {item["cut"]["a"] for item in seen} == {64, None}, "on both sides, by chance of 1 in 128 not"
+    assert results(found.id)["items"][0]["cut"] == [None, 64] and "cut" not in results(review(1).id)["items"][0]
 
 
 def test_what_no_database_takes_is_left_out(home: Path) -> None:
