@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from playground import client
 from playground import models as catalog
 from playground.compare import cli as compare_cli
 from playground.console import (
@@ -25,6 +26,7 @@ from playground.console import (
     progress_words,
     with_status,
 )
+from playground.core import Progress
 from playground.errors import Cancelled, PlaygroundError
 from playground.evaluate import cli as evaluate_cli
 from playground.formatting import size
@@ -71,16 +73,15 @@ def run(
 def models(
     model: Annotated[str | None, typer.Argument(help="One model; without it, every model offered.")] = None,
     as_json: AsJson = False,
+    at: client.Ask = None,
 ) -> None:
     """List the variants that exist, with their sizes."""
-    rows = []
-    for name in [model] if model else catalog.models():
-        try:
-            rows += [variant.as_row() for variant in catalog.variants(name)]
-        except PlaygroundError as error:
-            if model:
-                raise
-            err.print(f"{escape(name)}: {escape(str(error))}", style="dim", highlight=False)
+    if server := client.asked(at):
+        with server:
+            name, *_ = client.named(model or "")
+            rows = server.get("/api/models", model=name) if name else server.get("/api/models", every=True)
+    else:
+        rows = _variants(model)
     if as_json:
         print_json(rows)
         return
@@ -95,6 +96,19 @@ def models(
         bits = "–" if row["bits_per_weight"] is None else f"{row['bits_per_weight']:.2f}"
         table.add_row(row["id"], row["method"], row["scheme"], size(row["bytes"]), bits, ", ".join(row["engines"]))
     out.print(table)
+
+
+def _variants(model: str | None) -> list[dict[str, Any]]:
+    """Return the rows of one model's variants, or of all models; which of those cannot be opened is printed."""
+    rows = []
+    for name in [model] if model else catalog.models():
+        try:
+            rows += [variant.as_row() for variant in catalog.variants(name)]
+        except PlaygroundError as error:
+            if model:
+                raise
+            err.print(f"{escape(name)}: {escape(str(error))}", style="dim", highlight=False)
+    return rows
 
 
 app.command()(compare_cli.generate)
@@ -140,11 +154,15 @@ Id = Annotated[str, typer.Argument(help="Id of a job, as `jobs list` shows it.")
 
 
 @jobs_app.command("list")
-def list_(as_json: AsJson = False) -> None:
+def list_(as_json: AsJson = False, at: client.Ask = None) -> None:
     """List all jobs, the newest first."""
-    from playground.store import database, jobs
+    if server := client.asked(at):
+        with server:
+            all_jobs = [client.job_of(row) for row in server.get("/api/jobs")]
+    else:
+        from playground.store import database, jobs
 
-    all_jobs = jobs.all_jobs()[::-1] if database.exists() else []
+        all_jobs = jobs.all_jobs()[::-1] if database.exists() else []
     if as_json:
         print_json([job.as_row() for job in all_jobs])
         return
@@ -163,31 +181,46 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @jobs_app.command()
-def show(job_id: Id, as_json: AsJson = False) -> None:
+def show(job_id: Id, as_json: AsJson = False, at: client.Ask = None) -> None:
     """Show one job: how far it is, what it made, or why it failed."""
-    from playground.jobs import ending, progress
-    from playground.store import folders, jobs
+    if server := client.asked(at):
+        with server:
+            job, card = server.job(job_id)
+        folder, stage, log_tail = None, card["stage"], card["log"] or ""
+    else:
+        from playground.jobs import ending, progress
+        from playground.store import folders, jobs
 
-    job = jobs.get(job_id)
+        job = jobs.get(job_id)
+        folder = str(folders.job(job.id))
+        stages = [event for event in progress.read(folders.job(job.id))[0] if event["kind"] == "stage"]
+        stage = [stages[-1][name] for name in ("stage", "done", "total", "unit")] if stages else None
+        log_tail = ending.log_tail(job.id) if job.failure else ""
     if as_json:
-        print_json(job.as_row() | {"folder": str(folders.job(job.id))})
+        print_json(job.as_row() | {"folder": folder})
         return
     out.print(f"[bold]{escape(job.title)}[/] · {job.device} · {job.state}", highlight=False)
-    stages = [event for event in progress.read(folders.job(job.id))[0] if event["kind"] == "stage"]
-    if job.state == "running" and stages:
-        out.print(escape(stage_words(stages[-1])), highlight=False)
+    if job.state == "running" and stage:
+        out.print(escape(progress_words(Progress(*stage))), highlight=False)
     if job.result is not None:
         for name, value in job.result.items():
             if not isinstance(value, list | dict):
                 out.print(escape(f"  {name}: {value}"), highlight=False, soft_wrap=True)
     if (error := job.failure) is not None:
         out.print(escape(str(error)), style="red", highlight=False)
-        out.print(escape(error.log_tail or ending.log_tail(job.id)), style="dim", highlight=False)
+        out.print(escape(error.log_tail or log_tail), style="dim", highlight=False)
 
 
 @jobs_app.command()
-def cancel(job_id: Id) -> None:
+def cancel(job_id: Id, at: client.Ask = None) -> None:
     """Stop a job: within 10 s nothing of it is left. One that is over stays as it is."""
+    if server := client.asked(at):
+        with server:
+            job, _ = server.job(job_id)
+            if not job.over:
+                job = with_status("Stopping it", lambda: server.cancel(job_id))
+        out.print(f"{job_id} is {job.state}.", highlight=False)
+        return
     from playground.jobs import ending
     from playground.store import jobs
 
@@ -206,13 +239,6 @@ def log(job_id: Id, lines: Annotated[int, typer.Option("-n", min=1, help="How ma
 
     jobs.get(job_id)
     sys.stdout.write(ending.log_tail(job_id, lines) + "\n")
-
-
-def stage_words(event: dict[str, Any]) -> str:
-    """Return "quantizing with GPTQ 3 of 30 layers"."""
-    from playground.core import Progress
-
-    return progress_words(Progress(event["stage"], event["done"], event["total"], event["unit"]))
 
 
 app.add_typer(jobs_app, name="jobs")

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -136,7 +136,7 @@ def follow(job: Job, worker: str = "", printed: Sequence[str] = ()) -> Job:
     runner = Runner(job.device, worker=worker or WORKER, last=job.id)
     runner.start()
     try:
-        with interrupts() as signals, Watch(job, printed) as watch:
+        with interrupts() as signals, Watch(printed) as watch:
             while not (job := jobs.get(job.id)).over and not signals:
                 watch.update(job)
                 runner.wait(POLL_S)
@@ -185,8 +185,7 @@ def print_notes(sentences: Sequence[str]) -> None:
 class Watch:
     """Show the progress of a job: a bar on a terminal, a line per new stage elsewhere; notes stay on the screen."""
 
-    def __init__(self, job: Job, printed: Sequence[str]) -> None:
-        self._job_id = job.id
+    def __init__(self, printed: Sequence[str]) -> None:
         self._printed = set(printed)
         self._position = 0
         self._started = time.monotonic()
@@ -220,16 +219,21 @@ class Watch:
             self._bar.stop()
 
     def update(self, job: Job) -> None:
-        """Show the events since the last call."""
+        """Show a job of this machine: its place in the line, or its events since the last call."""
         from playground.jobs import progress
         from playground.store import folders, jobs
 
         if job.state == "queued":
-            ahead = jobs.ahead(job, jobs.all_jobs(("queued", "running"), job.device))
-            self._show(
-                "waiting for 1 other job" if ahead == 1 else f"waiting for {ahead} jobs" if ahead else "starting"
-            )
-        events, self._position = progress.read(folders.job(self._job_id), self._position)
+            self.wait(jobs.ahead(job, jobs.all_jobs(("queued", "running"), job.device)))
+        events, self._position = progress.read(folders.job(job.id), self._position)
+        self.take(events)
+
+    def wait(self, ahead: int) -> None:
+        """Show how many jobs come first."""
+        self._show("waiting for 1 other job" if ahead == 1 else f"waiting for {ahead} jobs" if ahead else "starting")
+
+    def take(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Show events, as `jobs.progress` writes them. A note is printed once."""
         for event in events:
             match event["kind"]:
                 case "stage":
@@ -239,6 +243,7 @@ class Watch:
                 case "memory":
                     self._memory = formatting.size(event["bytes"])
                 case "note" if event["text"] not in self._printed:
+                    self._printed.add(event["text"])
                     print_notes([event["text"]])
         if events:
             self._bar.update(self._task, layer=self._layer, memory=self._memory)

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+from playground.errors import PlaygroundError
+from playground.evaluate.spec import DivergenceSpec
 from playground.store import runs
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine
@@ -76,11 +79,11 @@ def test_a_wrong_request_is_a_sentence(client: Client) -> None:
         client.predict(["fake"], "Hi", max_tokens=0, api_name="/generate")
     with pytest.raises(AppError, match=r"The prompt is empty\."):
         client.predict(["fake"], " ", api_name="/generate")
-    with pytest.raises(AppError, match=r"variants is 'fake'\. Allowed: a list\."):
+    with pytest.raises(AppError, match=r"variants is 'fake'\. Allowed: a list of texts\."):
         client.predict("fake", "Hi", api_name="/generate")
     with pytest.raises(AppError, match=r"seed is 'no'\."):
         client.predict(["fake"], "Hi", seed="no", api_name="/generate")
-    with pytest.raises(AppError, match=r"group size is 'many'\. Allowed: a whole number\."):
+    with pytest.raises(AppError, match=r"Group size is 'many'\. Allowed: a whole number\."):
         client.predict("smollm2", "rtn", group_size="many", api_name="/quantize")
 
 
@@ -108,7 +111,7 @@ def test_quantize_queues_a_job_that_jobs_lists(home: Path, monkeypatch: pytest.M
         with pytest.raises(AppError, match="no data set of the hub"):
             client.predict("smollm2", "gptq", calibration="/etc/passwd.txt", api_name="/quantize")
         stranger = Client(url, verbose=False, headers={"X-Forwarded-For": "10.0.0.1"})
-        with pytest.raises(AppError, match="Only the owner may do this"):
+        with pytest.raises(AppError, match="available to the owner only"):
             stranger.predict("smollm2", "rtn", api_name="/quantize")
     assert len(queue.jobs) == 1
 
@@ -123,3 +126,88 @@ def test_only_these_are_public_and_all_are_documented(client: Client) -> None:
         "variants", "prompt", "system", "max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed",
         "stop", "raw", "at_once", "divergence",
     ]  # fmt: skip
+
+
+# The routes that do the same.
+
+PROXIED = {"X-Forwarded-For": "10.0.0.1"}
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str, str]:
+    error = answer.json()["error"]
+    return answer.status_code, error["code"], f"{error['message']} {error['hint']}".strip()
+
+
+def test_models_and_generate_are_routes_too(client: Client, engine: FakeEngine) -> None:
+    with httpx.Client(base_url=client.src, timeout=60) as http:
+        assert http.get("/api/models").json() == client.predict(api_name="/models")
+        assert len(http.get("/api/models", params={"every": "true"}).json()) == 4
+        assert refusal(http.get("/api/models", params={"model": "nope"}))[:2] == (404, "unknown_model")
+        sampling = {"max_tokens": 4, "temperature": 0.5, "stop": ["x"]}
+        body = {"variants": ["fake", "fake:nf4"], "prompt": "Hi", "sampling": sampling}
+        made = http.post("/api/generate", json=body).json()
+        assert [pane["text"] for pane in made["panes"]] == ["".join(GRAVITY[:4])] * 2
+        assert (engine.asked[0].sampling.max_tokens, engine.asked[0].sampling.stop) == (4, ("x",))
+        assert http.get(f"/api/runs/{made['run']}/row").json()["result"]["panes"][0]["text"] == made["panes"][0]["text"]
+        for wrong, sentence in (
+            ({"prompt": " "}, "The prompt is empty."),
+            ({"variants": []}, "0 variants were asked for."),
+            ({"sampling": {"max_tokens": 0}}, "Max tokens is 0. Allowed: 1 to 4096."),
+            ({"nothing": 1}, "There is no field 'nothing'."),
+        ):
+            status, code, words = refusal(http.post("/api/generate", json=body | wrong))
+            assert (status, code) == (400, "invalid_request") and words.startswith(sentence), words
+
+
+def test_visitors_have_their_limits_at_the_routes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog.install(monkeypatch)
+    monkeypatch.setattr("playground.models.variants", lambda model: [catalog.fake_variant(model)])
+    queue = FakeQueue()
+    with serving(FakeEngine(), queue=queue) as url, httpx.Client(base_url=url, headers=PROXIED, timeout=60) as visitor:
+        assert [row["id"] for row in visitor.get("/api/models", params={"every": "true"}).json()] == ["fake"]
+        assert refusal(visitor.get("/api/models", params={"model": "other"}))[:2] == (403, "not_offered")
+        body = {"variants": ["fake"], "prompt": "Hi"}
+        assert visitor.post("/api/generate", json=body).status_code == 200
+        many = refusal(visitor.post("/api/generate", json=body | {"sampling": {"max_tokens": 4000}}))
+        assert many[:2] == (400, "invalid_request") and "Visitors get 256" in many[2]
+        job = queue.submit(DivergenceSpec(variants=("fake", "fake:nf4")))
+        for path in (f"/api/jobs/{job}", "/api/runs/rows"):
+            assert refusal(visitor.get(path))[:2] == (403, "owner_only")
+        monkeypatch.setenv("PLAYGROUND_PUBLIC", "view")
+        assert refusal(visitor.post("/api/generate", json=body))[:2] == (403, "owner_only")
+
+
+def test_one_job_says_how_far_it_is(home: Path) -> None:
+    queue = FakeQueue()
+    with serving(FakeEngine(), queue=queue) as url, httpx.Client(base_url=url) as http:
+        first, second = (queue.submit(DivergenceSpec(variants=("/models/fake", f"fake:{n}"))) for n in ("nf4", "int8"))
+        queue.start(first, ago=20.0)
+        queue.stage(first, "measuring", 0, 100, "texts", at=10.0)
+        queue.stage(first, "measuring", 25, 100, "texts", at=15.0)
+        row = http.get(f"/api/jobs/{first}").json()
+        assert row["card"]["stage"] == ["measuring", 25, 100, "texts"] and row["card"]["left_s"] == 15.0
+        assert row["spec"]["variants"][0] == "fake", "no path of the server"
+        assert {name: row[name] for name in row if name != "card"} == http.get("/api/jobs").json()[1]
+        assert http.get(f"/api/jobs/{second}").json()["card"]["ahead"] == 1
+        queue.logs[first] = "what the worker printed"
+        queue.end(first, "failed", PlaygroundError("It failed."))
+        failed = http.get(f"/api/jobs/{first}").json()
+        assert failed["card"]["error"] == ["It failed.", ""] and failed["card"]["log"] == "what the worker printed"
+        assert refusal(http.get("/api/jobs/none"))[:2] == (404, "unknown_job")
+
+
+def test_quantize_starts_with_the_spec_of_a_job(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
+    queue = FakeQueue()
+    with serving(FakeEngine(), queue=queue) as url, httpx.Client(base_url=url, timeout=60) as http:
+        recipe: dict[str, Any] = {"method": "gptq", "scheme": "W4A16", "calibration": {"samples": 8}}
+        body = {"model": "smollm2", "recipe": recipe, "name": "mine"}
+        job = http.post("/api/quantize/start", json=body).json()
+        assert queue.jobs[job["id"]].spec["name"] == "mine"
+        file = {"recipe": recipe | {"calibration": {"source": "/etc/passwd.txt"}}}
+        for wrong, sentence in (({"out": "/tmp/x"}, "out is a folder"), (file, "is a file of the server")):  # noqa: S108
+            status, _, words = refusal(http.post("/api/quantize/start", json=body | wrong))
+            assert status == 400 and sentence in words
+        assert refusal(http.post("/api/quantize/start", json={"recipe": recipe}))[2].startswith("model is missing")
+        assert refusal(http.post("/api/quantize/start", json=body, headers=PROXIED))[:2] == (403, "owner_only")
+    assert len(queue.jobs) == 1

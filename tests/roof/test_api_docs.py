@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +17,28 @@ import httpx
 import pytest
 from gradio.utils import get_function_description
 
-from playground.app import build
+from playground.app import Site, build
 from playground.web.owner import Owner
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine
+from tests.fakes.proxy import Proxy
 from tests.fakes.queue import FakeQueue
 from tests.fakes.site import serving, without_loops
 
-PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/api.md").read_text()
+TOKEN = "a-token-of-the-owner"
 
 
 @pytest.fixture(scope="module")
 def endpoints() -> dict[str, Callable[..., Any]]:
     """The public functions of the page, by name."""
+    return {options["api_name"]: function for function, options in site().app._deferred_apis}
+
+
+def site() -> Site:
     with without_loops():
-        demo = build(FakeEngine(), Owner("127.0.0.1"), FakeQueue())
-    return {fn.api_name: fn.fn for fn in demo.fns.values() if fn.api_visibility == "public" and fn.api_name}
+        return build(FakeEngine(), Owner("127.0.0.1"), FakeQueue())
 
 
 def parameters(function: Callable[..., Any]) -> Iterator[inspect.Parameter]:
@@ -51,6 +60,17 @@ def test_every_endpoint_has_its_section_and_a_line_in_the_overview(endpoints: di
     assert set(re.findall(r"^\| \[/(\w+)\]", PAGE, re.MULTILINE)) == set(endpoints)
 
 
+def test_every_route_is_documented() -> None:
+    """Each path of our own is named with its method, and no other is."""
+    paths = site().app.openapi()["paths"]
+    routes = {f"{verb.upper()} {path}" for path, verbs in paths.items() if path.startswith("/api/") for verb in verbs}
+    routes.add("GET /api/page")  # a route of Starlette's, which the schema leaves out
+    named = re.findall(r"`(GET|POST) (/api/[\w/{}-]+)", PAGE)
+    assert {f"{verb} {re.sub(r'{[^}]*}', '{}', path)}" for verb, path in named} == {
+        re.sub(r"{[^}]*}", "{}", route) for route in routes
+    }
+
+
 @pytest.mark.parametrize("name", ["models", "generate", "quantize", "evaluate", "jobs", "runs"])
 def test_the_table_has_the_parameters_and_their_defaults(endpoints: dict[str, Callable[..., Any]], name: str) -> None:
     expected = [(f"`{p.name}`", shown(p.default)) for p in parameters(endpoints[name])]
@@ -65,37 +85,98 @@ def test_every_parameter_and_every_answer_is_described(endpoints: dict[str, Call
         assert returns and "None" not in returns[0], name
 
 
-def test_the_python_examples_call_what_is_there(endpoints: dict[str, Callable[..., Any]]) -> None:
-    calls = [
-        node
-        for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-        for node in ast.walk(ast.parse(block))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "client.predict"
-    ]
-    assert len(calls) == 3
-    for call in calls:
-        given = {keyword.arg: keyword.value for keyword in call.keywords}
-        name = ast.literal_eval(given.pop("api_name")).lstrip("/")
-        known = list(parameters(endpoints[name]))
-        positional = [p.name for p in known][: len(call.args)]
-        assert {*positional, *given} <= {p.name for p in known}
-        assert {p.name for p in known if p.default is p.empty} <= {*positional, *given}
+@dataclass(frozen=True)
+class Example:
+    """One block of code in the file, under its heading."""
+
+    language: str
+    heading: str
+    code: str
 
 
-def test_the_curl_example_works_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+EXAMPLES = [
+    Example(language, re.findall(r"^##+ (.*)$", PAGE[: found.start()], re.MULTILINE)[-1], code)
+    for found in re.finditer(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
+    for language, code in [found.groups()]
+]
+SAID = {  # what the examples under a heading print, in their order
+    "Base URL, roles, token": ['"id":"smollm2:nf4"', '"panes":['],
+    "Refusals": ['"message":"The prompt is empty."'],
+    "Streams": ["event: end", "pane 1: ' masses'"],
+    "The command line": ["comparison"],
+    "gradio_client": ["job1 queued"],
+    "MCP": ["'generate'"],
+    "Routes": ['"state":"queued"'],
+}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLAYGROUND_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("PLAYGROUND_OWNER_TOKEN", TOKEN)
+        patch.setattr("playground.jobs.queue.best_device", lambda: "cpu")
+        with serving(FakeEngine(), queue=FakeQueue(), mcp=True) as url:
+            yield url.rstrip("/")
+
+
+def test_every_block_is_an_example_that_runs() -> None:
+    headings = [example.heading for example in EXAMPLES]
+    assert {example.language for example in EXAMPLES} == {"sh", "python"}
+    assert headings == [heading for heading, said in SAID.items() for _ in said]
+
+
+def run(example: Example, url: str) -> str:
+    """What an example prints."""
+    shell = ["bash", "-euo", "pipefail"] if example.language == "sh" else [sys.executable]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [*shell, "-c", example.code],
+        env=os.environ | {"BASE": url, "TOKEN": TOKEN, "PATH": path},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)), ids=[f"{e.heading}-{e.language}" for e in EXAMPLES])
+def test_an_example_works_as_written(served: str, number: int) -> None:
+    example = EXAMPLES[number]
+    said = SAID[example.heading][[e for e in EXAMPLES if e.heading == example.heading].index(example)]
+    assert said in run(example, served)
+
+
+def test_the_stream_in_python_goes_on_where_it_broke_off(served: str) -> None:
+    (example,) = (one for one in EXAMPLES if (one.heading, one.language) == ("Streams", "python"))
+    proxy = Proxy(int(served.rpartition(":")[2]), [500, 400])
+    try:
+        lines = run(example, proxy.url).splitlines()
+    finally:
+        proxy.close()
+    said = [line.removeprefix("pane 0: ") for line in lines if line.startswith("pane 0: ")]
+    assert proxy.cuts == 2 and said == [repr(token) for token in GRAVITY]
+
+
+def test_without_gradio_client_a_call_has_two_steps(served: str) -> None:
+    answers = []
+    for prompt in ("Hi", " "):
+        body = {"variants": ["smollm2"], "prompt": prompt}
+        begun = httpx.post(f"{served}/gradio_api/call/v2/generate", json=body).json()
+        answers.append(httpx.get(f"{served}/gradio_api/call/generate/{begun['event_id']}", timeout=60).text)
+    (complete,) = re.findall(r"event: complete\ndata: (.*)\n", answers[0])
+    assert json.loads(complete)[0]["panes"][0]["text"] == "".join(GRAVITY)
+    (error,) = re.findall(r"event: error\ndata: (.*)\n", answers[1])
+    assert "prompt is empty" in json.loads(error)["error"]
+
+
+def test_every_field_of_a_pane_is_described(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     catalog.install(monkeypatch)
-    (body,) = re.findall(r"-d '(\{.*?\})'", PAGE)
-    asked = body.replace("smollm2", "fake")
     with serving(FakeEngine()) as url:
-        page = f"{url}gradio_api/call"
-        begun = httpx.post(f"{page}/v2/generate", content=asked, headers={"Content-Type": "application/json"})
-        answer = httpx.get(f"{page}/generate/{begun.json()['event_id']}", timeout=60).text
-        begun = httpx.post(f"{page}/v2/generate", json={"variants": ["fake"], "prompt": " "})
-        refused = httpx.get(f"{page}/generate/{begun.json()['event_id']}", timeout=60).text
-    (data,) = re.findall(r"event: error\ndata: (.*)\n", refused)
-    assert "prompt is empty" in json.loads(data)["error"]
-    (data,) = re.findall(r"event: complete\ndata: (.*)\n", answer)
-    (made,) = json.loads(data)
+        made = httpx.post(f"{url}api/generate", json={"variants": ["fake", "fake:nf4"], "prompt": "Hi"}).json()
     assert [pane["text"] for pane in made["panes"]] == ["".join(GRAVITY)] * 2
     table = section("generate").split("| field | meaning |")[1]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]

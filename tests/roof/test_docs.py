@@ -1,22 +1,21 @@
-"""What the README says of settings, methods, files and commands is what the code says."""
+"""What README.md and docs/ say of settings, methods, files and commands is what the code says."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from playground.methods import TABLE
 from playground.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-
-
-def section(title: str) -> str:
-    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+COMMANDS = (ROOT / "docs/commands.md").read_text()
+PAGES = [path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))]
+GUIDES = {name: (ROOT / name).read_text() for name in PAGES if name != "CHANGELOG.md"}
 
 
 def table(text: str) -> list[str]:
@@ -24,7 +23,10 @@ def table(text: str) -> list[str]:
 
 
 def test_every_setting_is_named_with_its_default() -> None:
-    said = {cells[1].strip(): cells[2].strip() for cells in (line.split("|") for line in table(section("Settings")))}
+    said = {
+        cells[1].strip(): cells[2].strip()
+        for cells in (line.split("|") for line in table((ROOT / "docs/settings.md").read_text()))
+    }
     assert said == {
         f"`PLAYGROUND_{name.upper()}`": "" if (default := field.default) is None else f"`{str(default).lower()}`"
         for name, field in Settings.model_fields.items()
@@ -32,25 +34,30 @@ def test_every_setting_is_named_with_its_default() -> None:
 
 
 def test_methods_table() -> None:
-    expected = [
-        f"| {row.title} | {', '.join(row.schemes)} | {'yes' if row.needs_calibration else 'no'} | {row.output_format} "
-        f"| {', '.join(row.engines)}: {', '.join(row.devices)} "
-        f"| [{'arXiv' if 'arxiv.org' in row.paper else 'source'}]({row.paper}) |"
-        for row in TABLE
-    ]
-    assert table(section("Methods")) == expected, "the table should be:\n" + "\n".join(expected)
+    spec = importlib.util.spec_from_file_location("methods_table", ROOT / "scripts/methods_table.py")
+    assert spec and spec.loader
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page = (ROOT / "docs/methods.md").read_text()
+    assert script.between(page, script.methods()) == page, 'run `make methods ARGS="--list"`'
 
 
-DOCS = ("api", "deploy", "measurements", "runs", "structure")
+def anchors(path: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize(
-    "name", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", *(f"docs/{name}.md" for name in DOCS)]
-)
+@pytest.mark.parametrize("name", PAGES)
 def test_relative_links_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text()
-    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
-    assert not [target for target in targets if not ((ROOT / name).parent / target).exists()]
+    targets = re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", text)
+    targets += [(source, "") for source in re.findall(r'<img src="([^"]+)"', text)]
+    for target, anchor in targets:
+        path = (ROOT / name).parent / target if target else ROOT / name
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/structure.md"])
@@ -68,21 +75,21 @@ def test_commands_exist() -> None:
     from playground.cli import app
 
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    lines = re.findall(r"python -m playground (\w+)(.*)", README)
-    assert {name for name, _ in lines} == set(commands)
-    for name, rest in lines:
+    form = re.compile(r"python -m playground (\w+)([^`\n]*)")
+    assert {name for name, _ in form.findall(COMMANDS)} == set(commands)
+    for name, rest in (line for text in GUIDES.values() for line in form.findall(text)):
         command = commands[name]
         if subcommands := getattr(command, "commands", None):
             command = subcommands[rest.split()[0]]
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {"--help", *(option for parameter in command.params for option in parameter.opts)}
         used = set(re.findall(r"(?<= )--?[a-z][a-z-]*", rest))
         assert used <= known, f"{name} has no {used - known}"
 
 
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^)make ([a-z][a-z-]*)", README, re.MULTILINE))
-    assert named <= targets
+    named = set(re.findall(r"(?:`|^)make ([a-z][a-z-]*)", "\n".join(GUIDES.values()), re.MULTILINE))
+    assert named <= targets, named - targets
 
 
 # The hub's Spaces Configuration Reference; an unknown field is not an error there, it just does nothing.

@@ -17,7 +17,7 @@ from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
 from tests.fakes.variants import made
 
 ROOT = Path(__file__).parents[2]
-README = "before\n{begin}\nyesterday\n{end}\nafter\n"
+PAGE = "before\n{begin}\nyesterday\n{end}\nafter\n"
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +31,14 @@ def script() -> ModuleType:
 
 
 @pytest.fixture
-def readme(script: ModuleType, tmp_path: Path) -> Path:
-    path = tmp_path / "README.md"
-    path.write_text(README.format(begin=script.BEGIN, end=script.END))
+def page(script: ModuleType, tmp_path: Path) -> Path:
+    path = tmp_path / "measurements.md"
+    path.write_text(PAGE.format(begin=script.BEGIN, end=script.END))
     return path
 
 
 def test_it_makes_what_is_missing_measures_once_and_writes(
-    home: Path, script: ModuleType, readme: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, script: ModuleType, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
 
@@ -50,21 +50,21 @@ def test_it_makes_what_is_missing_measures_once_and_writes(
     monkeypatch.setattr(script, "command", command)
     monkeypatch.setattr(script, "expectation", lambda spec: "It takes a moment.")
     arguments = ["table", "--only", "nf4", "--tasks", "bundled_facts", "--limit", "20", "--tokens", "64"]
-    arguments += ["--readme", str(readme), "--bench", str(tmp_path / "bench")]
+    arguments += ["--page", str(page), "--bench", str(tmp_path / "bench")]
     monkeypatch.setattr(sys, "argv", arguments)
     script.main()
     (words,) = asked
     assert words[:3] == ["eval", "smollm2", "smollm2:nf4"] and words[3:] == [
         "--tasks", "bundled_facts", "--limit", "20", "--batch-size", "16", "--kld", "--tokens", "64", "--speed",
     ]  # fmt: skip
-    written = readme.read_text()
+    written = page.read_text()
     assert written.startswith("before\n") and written.endswith("\nafter\n") and "yesterday" not in written
     assert "| `smollm2:nf4` | 112 MB | 6.66 | 3.1 ± 0.1 |" in written and "noise floor" in written
     (place,) = (tmp_path / "bench").glob("table-*.json")
     assert json.loads(place.read_text())["id"] == runs.latest("evaluation")[0].id
     script.main()
     assert len(asked) == 1, "the stored run has all of it"
-    assert readme.read_text() == written
+    assert page.read_text() == written
     monkeypatch.setattr(sys, "argv", [*arguments[:-4], "--again", *arguments[-4:]])
     script.main()
     assert len(asked) == 2
