@@ -13,7 +13,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev-$(call key,requirements.txt requirements
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run setup model dev browser postgres vllm test lint prove bench bench-page bench-vllm bench-divergence methods
-.PHONY: bench-quantize bench-viewers doctor screenshots table try-space
+.PHONY: bench-quantize bench-viewers doctor screenshots table try-space vendor
 .PHONY: check-resolves clean
 
 help: ## list the targets
@@ -66,10 +66,10 @@ bench-vllm: setup vllm ## bench against vLLM's own benchmark on one server, in t
 	PYTHONPATH=. $(PY) scripts/bench_vllm.py $(ARGS) > bench/.partial
 	@mv bench/.partial bench/vllm-$$(date +%Y%m%d-%H%M%S).json
 
-methods: setup ## every method on the bundled model, one command each, as a table (half an hour and more on a CPU)
+methods: setup ## docs/methods.md, and every method on the bundled model (30 minutes and more on a CPU); ARGS="--list" only the table
 	PYTHONPATH=. $(PY) scripts/methods_table.py $(ARGS)
 
-table: setup ## size, speed and quality of the main variants into README.md; ARGS="--limit 40" passes options on
+table: setup ## size, speed and quality of the main variants into docs/measurements.md; ARGS="--limit 40" passes options on
 	PYTHONPATH=. $(PY) scripts/quality_table.py $(ARGS)
 
 bench-divergence: setup ## divergence against the bare loop of two forward passes; ARGS="--rounds 8" passes options on
@@ -92,6 +92,11 @@ doctor: setup ## what this machine is, what can run on it, and what is missing
 
 screenshots: setup browser ## the pictures in docs/, taken from the running app
 	$(PY) scripts/screenshots.py
+
+vendor: ## bundle the page's libraries again (needs Node); LOCK=1 takes the versions of scripts/vendor/package.json
+	folder=$$(mktemp -d) && cp scripts/vendor/* $$folder && (cd $$folder && \
+	  npm $(if $(LOCK),install --omit-lockfile-registry-resolved,ci) --ignore-scripts --no-audit --no-fund && \
+	  node build.mjs $(CURDIR)/playground/web/static/vendor) && cp $$folder/package-lock.json scripts/vendor/ && rm -rf $$folder
 
 try-space: setup dev ## start the page as a free CPU Space would: user 1000, read-only code, an empty home (Linux, root)
 	@$(PY) scripts/try_space.py $(ARGS)

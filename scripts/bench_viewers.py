@@ -54,7 +54,7 @@ class Viewers:
     async def _one(self, http: httpx.AsyncClient) -> None:
         await asyncio.sleep(random.uniform(0, self._every_s))  # noqa: S311 - when somebody clicks
         while not self._over.is_set():
-            for path, seconds in ((f"/?run={self._run}", self.page), (f"/runs/data?run={self._run}", self.data)):
+            for path, seconds in ((f"/run/{self._run}", self.page), (f"/api/runs/{self._run}", self.data)):
                 began = time.perf_counter()
                 try:
                     (await http.get(path)).raise_for_status()

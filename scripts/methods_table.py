@@ -1,8 +1,9 @@
-"""Every method on the bundled model, one command each, as a table: `make methods`.
+"""The table of methods, and every method on the bundled model: `make methods`.
 
-Makes each variant with `playground quantize`, lets it answer one prompt greedily on the engines that run it, and prints
-the table, of which docs/measurements.md has an excerpt. What was done before is not done again: one JSON line a row
-in bench/methods.jsonl.
+Writes the table of methods into docs/methods.md, between its markers; with `--list` that is all. Then makes each
+variant with `playground quantize`, lets it answer one prompt greedily on the engines that run it, and prints the
+measurements, of which docs/measurements.md has an excerpt. Finished rows are not repeated: each is one JSON line in
+bench/methods.jsonl.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+DOC = ROOT / "docs" / "methods.md"
+BEGIN, END = "<!-- methods: written by `make methods` -->", "<!-- end of methods -->"
 MODEL = "smollm2"
 PROMPT = "What is gravity?"
 TEXT = ["--samples", "32", "--max-length", "256"]
@@ -43,9 +46,13 @@ ROWS: tuple[tuple[str, str, list[str]], ...] = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("--list", action="store_true", help="only write the table of methods")
     parser.add_argument("--only", default="", help="methods, separated by commas")
     parser.add_argument("--rows", type=Path, default=ROOT / "bench" / "methods.jsonl")
     asked = parser.parse_args()
+    DOC.write_text(between(DOC.read_text(encoding="utf-8"), methods()), encoding="utf-8")
+    if asked.list:
+        return
     asked.rows.parent.mkdir(parents=True, exist_ok=True)
     done = [json.loads(line) for line in asked.rows.read_text().splitlines()] if asked.rows.exists() else []
     known = {(row["method"], row["scheme"]) for row in done}
@@ -58,6 +65,29 @@ def main() -> None:
         done.append(row)
         print(row["command"], f"{row['wall']:.0f} s", row["error"] or row["answers"], file=sys.stderr, flush=True)
     print(table(done))
+
+
+def methods() -> str:
+    """Return the table of methods, as Markdown."""
+    from playground.methods import TABLE
+
+    lines = ["| method | schemes | calibration | result | runs on | paper |", "|---|---|---|---|---|---|"]
+    for row in TABLE:
+        source = "arXiv" if "arxiv.org" in row.paper else "source"
+        lines.append(
+            f"| {row.title} | {', '.join(row.schemes)} | {'yes' if row.needs_calibration else 'no'} "
+            f"| {row.output_format} | {', '.join(row.engines)}: {', '.join(row.devices)} | [{source}]({row.paper}) |"
+        )
+    return "\n".join(lines)
+
+
+def between(text: str, content: str) -> str:
+    """Return `text` with `content` between the markers. Exits if they are missing."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        sys.exit(f"There is no place for the table: it goes between {BEGIN} and {END}.")
+    return f"{before}{BEGIN}\n\n{content}\n\n{END}{after}"
 
 
 def measure(method: str, scheme: str, more: list[str]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Size, speed and quality of the bundled model's main variants, as one table: `make table`.
 
 Makes what is missing with `playground quantize`, measures all of them with one `playground eval` (speed, divergence,
-the bundled tasks) and writes the table into README.md, between its markers, and the whole run into bench/. Stopped and
-started again it goes on: variants stay, an interrupted evaluation goes on at the next batch, and a stored run under the
-same settings, packages and weights is taken as it is.
+the bundled tasks) and writes the table into docs/measurements.md, between its markers, and the whole run into bench/.
+Stopped and started again it goes on: variants stay, an interrupted evaluation goes on at the next batch, and a stored
+run under the same settings, packages and weights is taken as it is.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=TOKENS, help="of the divergence's text")
     parser.add_argument("--batch-size", type=int, default=BATCH, help="prompts at once")
     parser.add_argument("--only", default="", help="schemes, separated by commas; the reference is always there")
-    parser.add_argument("--readme", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "measurements.md")
     parser.add_argument("--bench", type=Path, default=ROOT / "bench", help="folder of the run as JSON")
     parser.add_argument("--again", action="store_true", help="measure anew, though there is a run")
     asked = parser.parse_args()
@@ -81,9 +81,9 @@ def main() -> None:
     asked.bench.mkdir(parents=True, exist_ok=True)
     place = asked.bench / f"table-{time.strftime('%Y%m%d-%H%M%S', time.localtime(run.created_at))}.json"
     place.write_text(json.dumps(run.as_row(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    written = between(asked.readme.read_text(encoding="utf-8"), table(run.as_row()))
-    asked.readme.write_text(written, encoding="utf-8")
-    say(f"{asked.readme.name} has the table, {place} the run; {time.monotonic() - began:.0f} s.")
+    written = between(asked.page.read_text(encoding="utf-8"), table(run.as_row()))
+    asked.page.write_text(written, encoding="utf-8")
+    say(f"{asked.page.name} has the table, {place} the run; {time.monotonic() - began:.0f} s.")
 
 
 def say(text: str) -> None:
@@ -259,7 +259,7 @@ def _legend(run: Mapping[str, Any]) -> str:
         "Scores in percent ± standard error; in brackets how many answers became wrong and right. A score that is not "
         f"bold is not distinguishable from the reference's.{seen} transformers has no kernels for compressed-tensors: "
         "it unpacks the weights and simulates what is done to activations, so that speed is its own, not the scheme's. "
-        "The bundled tasks are none of the known benchmarks ([docs](docs/evaluate-bundled.md))."
+        "The bundled tasks are none of the known benchmarks ([docs](evaluate-bundled.md))."
     )
 
 
