@@ -132,6 +132,7 @@ def test_titles_hold_what_any_database_takes(home: Path) -> None:
         (("", "bench", "", None, True), "ix_runs_kind_created_at_id"),
         (("", "", "smollm2", 1.0, False), "ix_runs_model_created_at_id"),
         (("gravity", "", "", None, False), "ix_runs_created_at_id"),
+        (("", "bench", "", None, False, True), "ix_runs_kind_created_at_id"),
     ],
 )
 def test_a_list_reads_an_index_in_its_final_order_and_no_results(home: Path, asked: Any, index: str) -> None:

@@ -1,0 +1,108 @@
+"""Every page, light and dark: accessible, within its Content-Security-Policy, and without a request that leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from playground.store import runs
+from tests.fakes import exported_runs
+from tests.fakes.engine import FakeEngine
+from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
+
+pytestmark = pytest.mark.browser
+COUNT = """window.violations = [];
+document.addEventListener('securitypolicyviolation', (e) => {
+  window.violations.push(`${e.effectiveDirective} ${e.blockedURI} ${e.sample}`);
+});"""
+PAGES = {
+    "compare": "#pg-slot-0 h2.label",
+    "quantize": "#pg-quantize .ui-go",
+    "evaluate": "#pg-evaluate .ui-go",
+    "speed": ".sp-matrix .tick",
+    "runs": "#pg-runs",
+    "reviews": "#pg-reviews",
+}
+Open = Callable[[str, str, int], Page]
+
+
+@pytest.fixture
+def opened(chromium: Browser, home: Path, serve: Callable[[FakeEngine], str]) -> Open:
+    url = serve(FakeEngine())
+
+    def open_page(path: str, colours: str, width: int = 1440) -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)  # type: ignore[arg-type]
+        page = context.new_page()
+        page.add_init_script(COUNT)
+        left: list[str] = []
+        inside = (url, "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(inside) else left.append(request.url))
+        page.goto(f"{url}{path}")
+        page.left = left  # type: ignore[attr-defined]
+        return page
+
+    return open_page
+
+
+def holds(page: Page) -> None:
+    """No serious or critical violation of axe's rules, none of the policy, and no request to elsewhere."""
+    found = Axe().run(page)
+    bad = [
+        f"{rule['id']} ({rule['impact']}): {[node['html'][:160] for node in rule['nodes'][:4]]}"
+        for rule in found.response["violations"]
+        if rule["impact"] in ("serious", "critical")
+    ]
+    assert not bad, "\n".join(bad)
+    assert page.evaluate("window.violations") == []
+    assert page.left == []  # type: ignore[attr-defined]
+    page.context.close()
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page(opened: Open, name: str, colours: str) -> None:
+    page = opened(f"#{name}", colours, 1440)
+    expect(page.locator(PAGES[name]).first).to_be_visible()
+    holds(page)
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_a_comparison(opened: Open, colours: str) -> None:
+    page = opened("#compare", colours, 390)
+    page.locator("#pg-prompt textarea").fill("What is gravity?")
+    page.locator("#pg-run").click()
+    expect(page.locator("#pg-verdict .outcome").first).to_be_visible(timeout=20_000)
+    holds(page)
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["comparison", "evaluation", "divergence", "bench", "quantization"])
+def test_a_stored_run(opened: Open, kind: str, colours: str) -> None:
+    make = {
+        "comparison": exported_runs.comparison,
+        "evaluation": lambda: evaluation(VARIANTS[:3], TASKS),
+        "divergence": exported_runs.divergence,
+        "bench": exported_runs.bench,
+        "quantization": exported_runs.quantization,
+    }[kind]
+    run = make()
+    if kind != "evaluation":  # which stores itself
+        runs.add(run)
+    page = opened(f"run/{run.id}", colours, 1440)
+    expect(page.locator("#pg-opened h2").first).to_be_visible()
+    page.wait_for_timeout(500)
+    holds(page)
+    anew = opened(f"run/{run.id}", colours, 390)
+    expect(anew.locator("#pg-opened h2").first).to_be_visible()
+    assert anew.evaluate("document.documentElement.scrollWidth") <= 390
+    anew.context.close()
+
+
+def test_a_link_to_nothing(opened: Open) -> None:
+    page = opened("run/0123456789abcdef0123456789abcdef", "light", 1440)
+    expect(page.locator("#pg-opened")).to_contain_text("This run is not available")
+    holds(page)
