@@ -142,6 +142,17 @@ def smallest_drop(n: float, discordance: float) -> float:
     return 1 - kept * kept
 
 
+def items_to_detect(drop: float, discordance: float) -> int:
+    """Return how many items `smallest_drop` needs to detect a loss of `drop`, above 0 and up to 1."""
+    low, high = 0, 1
+    while smallest_drop(high, discordance) > drop:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if smallest_drop(middle, discordance) > drop else (low, middle)
+    return high
+
+
 def _drop_by_spread(n: float, mean_square: float) -> float:
     """Return the smallest loss for scores whose change has this mean square: for scores of 0 and 1 the discordance."""
     under = max(n + Z_POWER**2 - Z_LEVEL**2, 0.0)
