@@ -380,16 +380,17 @@ def test_raw_completion_and_system_prompt(serve: Serve, visit: Visit) -> None:
     page.locator("#pg-line").click()
     page.get_by_label("System prompt").fill("Be brief.")
     run(page, "Hi")
+    expect(pane(page, 0)).to_contain_text(TEXT)
     finished(page)
     assert engine.prompts[-1][1] == ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"})
     page.locator("#pg-line").click()
     page.get_by_label("Raw completion").check()
     expect(page.get_by_label("System prompt")).to_be_disabled()
     run(page, "Once upon a time")
+    # The prompt is the beginning of the text, not a bubble.
+    expect(pane(page, 0).locator(".turn.raw")).to_have_text(f"Once upon a time{TEXT}")
     finished(page)
     assert engine.prompts[-1][1] == "Once upon a time"
-    text = pane(page, 0).locator(".turn.raw").inner_text()
-    assert text == f"Once upon a time{TEXT}", "the prompt is the beginning of the text, not a bubble"
     expect(page.locator("#pg-prompt textarea")).to_have_value("Once upon a time")
 
 
