@@ -540,6 +540,7 @@ def test_the_address_names_the_model_and_its_variants(serve: Serve, visit: Visit
     page.locator("#pg-variant-2 input").fill("fp4")
     page.keyboard.press("Enter")
     expect(pane(page, 2).locator("h2.label")).to_have_text("fp4")
+    expect(page).to_have_url(re.compile(r"show=.*fp4"))
     again = visit(page.url)
     for slot, label in ((1, "int8"), (2, "fp4")):
         expect(pane(again, slot).locator("h2.label")).to_have_text(label)

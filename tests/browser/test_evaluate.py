@@ -302,7 +302,7 @@ def test_a_reload_keeps_the_form_and_the_open_run(open_evaluate: Open) -> None:
     page.get_by_label("Chat template").first.select_option("1")
     page.locator(f".ev-line[data-id='{old.id}'] .open").click()
     expect(page.locator(".ev-table thead")).to_contain_text("bundled_facts")
-    assert page.url.endswith(f"#evaluate?run={old.id}")
+    expect(page).to_have_url(re.compile(re.escape(f"#evaluate?run={old.id}") + "$"))
     page.reload()
     expect(page.get_by_label("Items per task")).to_have_value("77")
     expect(page.get_by_label("Chat template").first).to_have_value("1")

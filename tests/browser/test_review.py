@@ -315,7 +315,7 @@ def test_results_have_a_link_and_downloads(site: Site) -> None:
     assert json.loads(Path(whole.value.path()).read_text())["review"]["id"] == found.id
     page.locator(f".rv-line[data-id='{newest.id}'] .open").click()
     expect(page.locator(".rv-items details")).to_have_count(3)
-    assert page.url.endswith(f"#reviews?review={newest.id}")
+    expect(page).to_have_url(re.compile(f"#reviews[?]review={newest.id}$"))
     page.reload()
     expect(page.locator(".rv-items details")).to_have_count(3)
 
@@ -327,7 +327,9 @@ def test_the_voting_page_says_who_asks_for_how_long_and_what_was_cut(site: Site)
     expect(page.locator(".told")).to_have_text(
         "Jacob asks you to compare 1 pair of answers: about 1 minute. You are not told which model wrote which answer."
     )
-    assert page.url.endswith(f"/review/{found.id}#{invited(found)[0].key}"), "an old link leads to the new address"
+    expect(page, "an old link leads to the new address").to_have_url(
+        re.compile(f"/review/{found.id}#{invited(found)[0].key}$")
+    )
     cut = page.locator(".answer", has_text="pear")
     expect(cut.locator(".cut")).to_have_text("cut at 64 tokens")
     expect(page.locator(".answer", has_text="plum").locator(".cut")).to_have_count(0)

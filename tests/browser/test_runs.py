@@ -88,7 +88,8 @@ def test_a_comparison_opens_with_everything_and_asks_no_engine(site: Site) -> No
     run = comparison()
     page = site.open(f"/?run={run.id}")  # a link of an earlier version
     expect(page.locator("#pg-opened h2").first).to_have_text("What is gravity?", timeout=30_000)
-    assert page.url == f"{site.url}/run/{run.id}" and page.title() == "What is gravity? · Quantization Playground"
+    expect(page).to_have_url(f"{site.url}/run/{run.id}")
+    expect(page).to_have_title("What is gravity? · Quantization Playground")
     expect(page.locator("#pg-opened .outcome b").first).to_have_text("nf4 is 58% smaller and 1.75× slower here.")
     expect(tokens(page, 0)).to_have_count(len(WORDS))
     expect(pane(page, 1).locator(".toks")).to_have_text(run.result["panes"][1]["text"])
@@ -109,7 +110,7 @@ def test_a_comparison_opens_with_everything_and_asks_no_engine(site: Site) -> No
     page.locator(".pages").get_by_role("link", name="Compare").click()
     expect(page.locator("#pg-slot-0 h2.label")).to_have_text("BF16")
     assert page.title() == "Quantization Playground"
-    assert page.url == f"{site.url}/#compare"
+    expect(page).to_have_url(f"{site.url}/#compare")
     page.go_back()
     expect(page.locator("#pg-opened h2").first).to_be_visible()
     expect(page).to_have_title("What is gravity? · Quantization Playground")
@@ -304,7 +305,7 @@ def test_the_owner_finds_names_and_puts_two_side_by_side(site: Site) -> None:
     expect(page.locator(".rp-changed")).to_contain_text("2.14.0")
     expect(page.locator(".rp-claim")).to_contain_text("not tested for significance")
     expect(page.locator(".rp-answer").first).to_contain_text(first.result["panes"][0]["text"])
-    assert page.url == f"{site.url}/run/{first.id}?with={second.id}"
+    expect(page).to_have_url(f"{site.url}/run/{first.id}?with={second.id}")
 
 
 def test_after_a_deletion_the_keyboard_goes_on_in_the_next_row(site: Site) -> None:
