@@ -22,7 +22,7 @@ from playground.errors import InvalidRequest, PlaygroundError
 from playground.jobs import kinds
 from playground.metrics.stats import smallest_drop
 from playground.models import names
-from playground.review import make
+from playground.review import make, report
 from playground.review.make import MAX_NAME, MAX_PLACES, MAX_PROMPTS, MAX_RUNS, TITLE, Pairs, PromptSet, Terms
 from playground.review.results import results, summary, votes_csv
 from playground.review.spec import SAMPLING, ReviewSpec
@@ -180,11 +180,17 @@ def router(queue: Queue, owner: Owner) -> APIRouter:
 
     @routes.post("/{review_id}/close")
     def close(review_id: str, request: Request) -> dict[str, Any]:
-        """Accept no further vote, and show the names to reviewers unless they are never shown. Cannot be undone."""
+        """Accept no further vote, show the names unless they are never shown, and store the result as a run.
+
+        Cannot be undone.
+        """
         owner.check(request)
         opened(review_id)
-        reviews.close(review_id)
-        return opened(review_id)
+        was_open = reviews.close(review_id)
+        found = opened(review_id)
+        if was_open and (failed := runs.keep(lambda: report.review(found)).error):
+            raise failed
+        return found
 
     @routes.post("/{review_id}/invite")
     def invite(review_id: str, invitation: Invitation, request: Request) -> dict[str, Any]:

@@ -58,6 +58,7 @@ KINDS = {
     "divergence": Kind("Divergence", "playground.evaluate.divergence_report"),
     "bench": Kind("Speed", "playground.speed.report"),
     "quantization": Kind("Quantization", "playground.quantize.report"),
+    "review": Kind("Review", "playground.review.report"),
 }
 
 if TYPE_CHECKING:  # mypy checks that each has the members of `Feature`
@@ -65,9 +66,10 @@ if TYPE_CHECKING:  # mypy checks that each has the members of `Feature`
     from playground.evaluate import divergence_report as _divergence
     from playground.evaluate import report as _evaluation
     from playground.quantize import report as _quantization
+    from playground.review import report as _review
     from playground.speed import report as _bench
 
-    _features: list[Feature] = [_comparison, _evaluation, _divergence, _bench, _quantization]
+    _features: list[Feature] = [_comparison, _evaluation, _divergence, _bench, _quantization, _review]
 
 
 def title(kind: str) -> str:

@@ -5,6 +5,7 @@ Every kind has id, kind, title, note, model, created, how, and one of
     evaluation  evaluate.board.view                                       evaluation, divergence
     speed       the Speed page's value                                    bench
     quantized   {row, card}, as a card of the Quantize page               quantization
+    review      the stored result                                         review
 
 `how` has the settings, the machine, the versions of packages and the weights, in words. `outcomes` is the verdict as
 stored with the comparison; it is not computed again.
@@ -86,6 +87,8 @@ def view(entry: Entry, *, owner: bool) -> dict[str, Any]:
             value["speed"] = speed(row)
         case "quantization":
             value["quantized"] = quantized(Run(**row))
+        case "review":
+            value["review"] = row["result"]
     return value
 
 

@@ -129,11 +129,16 @@ def vote(ballot: Vote) -> None:
         raise VoteRefused("You have already voted on this pair.", hint="A vote cannot be changed.") from None
 
 
-def close(review_id: str) -> None:
-    """Close a review for good: it accepts no vote any more, and names are shown. Raises UnknownReview."""
+def close(review_id: str) -> bool:
+    """Close a review for good: it accepts no vote any more, and names are shown. Raises UnknownReview.
+
+    Returns whether it was open.
+    """
     with database.writing() as session:
         review = _review(session, review_id)
+        was_open = review.closed_at is None
         review.closed_at = review.closed_at or time.time()
+    return was_open
 
 
 def set_link(review_id: str, key: str | None, places: int) -> None:

@@ -155,7 +155,7 @@ class Run(Base):
     """A stored result: never updated, only read and, by the owner, deleted.
 
     id          random, part of the link
-    kind        "comparison", "evaluation", "divergence", "bench", "quantization"
+    kind        "comparison", "evaluation", "divergence", "bench", "quantization", "review"
     model       the reference's model, `models.names.key`
     words       title, model and variants, case-folded, for the search
     settings    everything requested that can change a figure

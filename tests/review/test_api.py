@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from jsonschema import Draft202012Validator
 
 from playground.errors import InvalidRequest
 from playground.review import api
 from playground.review.api import ReviewForm
+from playground.review.results import percent
 from playground.review.spec import ReviewSpec
-from playground.store import reviews
+from playground.runs import export, listing, page
+from playground.store import reviews, runs
 from playground.web.api import install
 from playground.web.owner import Owner
 from tests.fakes import catalog
@@ -133,6 +136,39 @@ def test_the_owner_manages_a_review(client: Client) -> None:
     assert client.post(f"{path}/remove").json() == {"id": found.id} and not reviews.latest()
     for verb in ("close", "remove"):
         assert error(client.post(f"{path}/{verb}"))["code"] == "unknown_review"
+
+
+def test_a_closed_review_becomes_one_run_without_the_reviewers(client: Client) -> None:
+    found = review(6, variants=3, title="Which answer is clearer?", places=2)
+    anna, ben = invited(found)
+    vote_all(found, anna.key, prefers("plum"))
+    vote_all(found, ben.key, prefers("plum"))
+    assert not runs.latest("review"), "an open review is no result yet"
+    closed = client.post(f"/api/review/{found.id}/close").json()
+    client.post(f"/api/review/{found.id}/close")
+    (run,) = runs.latest("review")
+    whole = runs.get(run.id)
+    assert whole.model == "fake" and [row["label"] for row in whole.variants] == ["BF16", "nf4", "W3A16"]
+    assert whole.result["pairs"] == closed["pairs"] and whole.result["reviewers"] == 2
+    shown = page.view(runs.entry(run.id), owner=False)
+    assert shown["kind_words"] == "Review" and shown["title"] == "Which answer is clearer?"
+    assert shown["review"]["sentence"] == closed["sentence"]
+    wins = [row for row in closed["pairs"] if row["labels"] == ["BF16", "nf4"]]
+    (line,) = listing.Rows().lines([runs.entry(run.id)])
+    assert line["number"] == ("0%", f"preferred nf4 ({'–'.join(percent(end) for end in wins[0]['win_rate']['ci95'])}%)")
+    secrets = ("Anna", "Ben", anna.key, ben.key, found.key, found.id, "plum", "Question")
+    for form in export.FORMS.values():
+        text = form.make(whole, "", "").decode("latin-1")
+        assert text and not [word for word in secrets if word and word in text], form
+    Draft202012Validator(export.schema()).validate(export.as_json(whole))
+    (first, *_) = csv.DictReader(io.StringIO(export.csv(whole)))
+    assert first["label"] == "nf4" and first["votes"] == "12" and float(first["win_rate"]) == 0
+
+
+def test_a_review_without_a_vote_becomes_no_run(client: Client) -> None:
+    found = review(2)
+    assert client.post(f"/api/review/{found.id}/close").json()["review"]["closed"]
+    assert not runs.latest("review")
 
 
 def test_votes_are_a_table(client: Client) -> None:

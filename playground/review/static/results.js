@@ -93,6 +93,9 @@ const pairs = (v, draw) => {
     !all && v.items.length > FIRST ? html`<button type="button" class="ui-quiet rv-all" @click=${() => { all = true; draw(); }}>Show all ${v.items.length}</button>` : nothing);
 };
 
+// What a stored review shows: as above, without who voted and the single pairs.
+export const stored = (v) => html`<div class="rv-results">${verdict(v)}${v.ranking ? ranking(v) : nothing}${trust(v)}</div>`;
+
 export const drawResults = (v, act, draw) => {
   const { review } = v, from = review.settings, path = `api/review/${encodeURIComponent(review.id)}`, file = `review-${review.id.slice(0, 8)}`;
   if (shown !== review.id) { unfolded.clear(); all = false; shown = review.id; }
@@ -100,6 +103,6 @@ export const drawResults = (v, act, draw) => {
   return html`<div class="rv-results"><div class="ui-section"><h3>${review.name}</h3><span class="quiet">${source} · ${when(review.created)}</span>
     <span class=${review.closed ? 'ui-state' : 'ui-state running'}>${review.closed ? 'closed' : 'open'}</span>
     <span class="rv-files">${copied('Copy link to results', address(`#reviews?review=${review.id}`).href, 'Copy the link to these results')}<a class="ui-small" href="${path}/votes" download>Votes as CSV</a><a class="ui-small" href=${path} download="${file}.json">Results as JSON</a></span>
-    ${review.closed ? nothing : html`<pg-confirm words="Close review" question=${review.reveal === 'never' ? 'No further vote is accepted. This cannot be undone.' : 'No further vote is accepted, and reviewers see the names. This cannot be undone.'} yes="Close it" no="Keep open" name="Close this review" @pg-yes=${() => act('close')}></pg-confirm>`}</div>
+    ${review.closed ? (v.counted ? html`<a class="ui-small" href="#runs?kind=review">In Runs</a>` : nothing) : html`<pg-confirm words="Close review" question=${review.reveal === 'never' ? 'No further vote is accepted, and the result is stored in Runs. This cannot be undone.' : 'No further vote is accepted, reviewers see the names, and the result is stored in Runs. This cannot be undone.'} yes="Close it" no="Keep open" name="Close this review" @pg-yes=${() => act('close')}></pg-confirm>`}</div>
     ${verdict(v)}${v.ranking ? ranking(v) : nothing}<div class="rv-grid">${people(v, act)}${trust(v)}</div>${pairs(v, draw)}</div>`;
 };

@@ -5,6 +5,7 @@ import { el } from '../web/dom.js';
 import { notice } from '../web/parts.js';
 import { evaluationView } from '../evaluate/run.js';
 import { checks, heat, numbers } from '../quantize/card.js';
+import { stored as reviewView } from '../review/results.js';
 import { speedView } from '../speed/result.js';
 import { head, how } from './head.js';
 import { pair } from './pair.js';
@@ -52,6 +53,7 @@ const fill = (v, body) => {
   else if (v.evaluation) evaluationView(body, v.evaluation, { runId: v.id, bare: true });
   else if (v.speed) speedView(body, v.speed);
   else if (v.quantized) quantized(body, v.quantized);
+  else if (v.review) render(reviewView(v.review), body);
   else body.append(el('div', 'ui-empty', 'This version cannot show a run of this kind. How it was measured is below.'));
 };
 const quantized = (body, { row, card }) => render(html`<article class="qz-card"><div class="qz-body">
