@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from playground.errors import UnknownModel
 from playground.evaluate.report import with_labels
 from playground.models import names
 from playground.models.address import Address
@@ -32,7 +33,7 @@ def review(found: Mapping[str, Any]) -> Run | None:
     return new_run(
         "review",
         title=about["title"] or about["name"],
-        model=names.key(names.split(Address.parse(str(variants[0]["id"])).variant)[0]),
+        model=_model(str(variants[0]["id"])),
         device={},
         settings=settings | {"pairs": about["items"], "names_shown": about["reveal"]},
         variants=variants,
@@ -48,6 +49,15 @@ def review(found: Mapping[str, Any]) -> Run | None:
             "reviewers": sum(row["done"] > 0 and not row["excluded"] for row in found["reviewers"]),
         },
     )
+
+
+def _model(variant: str) -> str:
+    """Return the key of a variant's model. A model may be gone since the answers were written."""
+    name = Address.parse(variant).variant
+    try:
+        return names.key(names.split(name)[0])
+    except UnknownModel:
+        return name
 
 
 def parts(run: Run) -> tuple[Part, ...]:
