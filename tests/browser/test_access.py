@@ -131,7 +131,10 @@ def test_markup_that_got_in_would_still_run_nothing(url: str, visit: Visit) -> N
           script.src = 'http://127.0.0.1:9/x.js';
           document.body.append(script);
           await fetch('http://127.0.0.1:9/stolen').catch(() => {});
-          await new Promise((done) => setTimeout(done, 300));
+          const expected = ['script-src-attr', 'script-src-elem', 'connect-src'];
+          for (let n = 0; n < 100 && !expected.every((one) => seen.some((said) => said.includes(one))); n += 1) {
+            await new Promise((done) => setTimeout(done, 50));
+          }
           return window.pwned ? ['it ran'] : seen;
         }"""
     )

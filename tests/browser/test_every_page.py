@@ -94,7 +94,7 @@ def test_a_stored_run(opened: Open, kind: str, colours: str) -> None:
         runs.add(run)
     page = opened(f"run/{run.id}", colours, 1440)
     expect(page.locator("#pg-opened h2").first).to_be_visible()
-    page.wait_for_timeout(500)
+    page.wait_for_load_state("networkidle")
     holds(page)
     anew = opened(f"run/{run.id}", colours, 390)
     expect(anew.locator("#pg-opened h2").first).to_be_visible()

@@ -96,7 +96,7 @@ def test_a_comparison_is_watched_again_with_its_timings(home: Path, opened: Open
     expect(page.locator("html")).to_have_attribute("data-replaying", "")
     expect(page.locator("html")).not_to_have_attribute("data-replaying", "", timeout=20_000)
     expect(page.locator(".clock")).to_have_text(f"{end:.1f} s")
-    assert page.locator(".tk.wait").count() == 0
+    expect(page.locator(".tk.wait")).to_have_count(0)
     watched = page.evaluate("window.seen")
     for shown, *counts in watched:
         for count, pane in zip(counts, run.result["panes"], strict=True):
@@ -122,7 +122,7 @@ def test_tokens_tell_what_is_known_of_them(home: Path, opened: Open) -> None:
         page.locator(".colours").get_by_text(name, exact=True).click()
         seen.add(page.evaluate(colour))
     assert len(seen) == 4, "each scale colours it otherwise"
-    assert page.locator(".scale:visible").count() == 0
+    expect(page.locator(".scale:visible")).to_have_count(0)
 
 
 def test_on_paper_the_answers_are_whole(home: Path, opened: Open) -> None:

@@ -115,7 +115,9 @@ def test_the_owner_makes_a_review_two_vote_and_the_tallies_are_right(site: Site)
     comparisons(COUNT, EVIL)
     page = owner(site)
     page.get_by_role("radio", name="Stored comparisons").click()
-    for box in page.locator(".rv-ticks.runs input").all():
+    boxes = page.locator(".rv-ticks.runs input")
+    expect(boxes).to_have_count(COUNT)
+    for box in boxes.all():
         box.check()
     page.get_by_label("Names of reviewers").fill(f"Anna\nBen {EVIL}")
     go = page.locator(".rv-plan .ui-go")
@@ -123,6 +125,7 @@ def test_the_owner_makes_a_review_two_vote_and_the_tallies_are_right(site: Site)
     expect(go).to_be_enabled()
     page.keyboard.press("Control+Enter")
     expect(page.locator(".rv-verdict")).to_contain_text("Nobody has voted on nf4 and BF16 yet.")
+    expect(page.locator(".rv-people .row")).to_have_count(2)
     anna_link, ben_link = links(page)
     assert len(urlsplit(anna_link).fragment) == 32 and not urlsplit(anna_link).query and anna_link != ben_link
 
@@ -341,7 +344,7 @@ def test_the_voting_page_says_who_asks_for_how_long_and_what_was_cut(site: Site)
     guest = site.page(f"review/{found.id}?key={found.key}")
     expect(guest.locator(".card")).to_contain_text("Jacob asks you to compare answers.")
     expect(guest.locator(".card")).to_contain_text("about 1 minute")
-    assert guest.url.endswith(f"/review/{found.id}#{found.key}"), "the key leaves the query"
+    expect(guest, "the key leaves the query").to_have_url(re.compile(f"/review/{found.id}#{found.key}$"))
 
 
 def test_a_file_of_prompts_is_read_and_kept(site: Site) -> None:

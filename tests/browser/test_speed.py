@@ -19,6 +19,7 @@ from playground.engines.base import Option
 from playground.errors import OutOfMemory
 from playground.models.address import Address
 from tests.fakes.engine import FakeEngine, Script
+from tests.fakes.rows import until
 
 pytestmark = pytest.mark.browser
 Serve = Callable[[FakeEngine], str]
@@ -167,7 +168,7 @@ def test_stop_keeps_what_is_measured_and_ends_the_engine(open_speed: Callable[..
     finished(page)
     expect(page.locator("#pg-speed-result")).to_contain_text("Stopped. What was measured until then stays.")
     expect(row(page, 0).locator("td b").nth(1)).to_have_text("100")
-    assert not engine.active
+    until(lambda: not engine.active)
 
 
 def test_closing_the_browser_tab_ends_the_measurement(open_speed: Callable[..., Page]) -> None:
@@ -175,13 +176,9 @@ def test_closing_the_browser_tab_ends_the_measurement(open_speed: Callable[..., 
     page = open_speed(engine)
     measure(page)
     expect(page.locator(".sp-stage")).to_contain_text("decode of 5 tokens: warm-up")
-    assert engine.active
+    until(lambda: engine.active)
     page.goto("about:blank")
-    for _ in range(100):
-        if not engine.active:
-            break
-        page.wait_for_timeout(50)
-    assert not engine.active
+    until(lambda: not engine.active)
 
 
 def test_a_reload_keeps_the_form_and_goes_on_with_the_measurement(open_speed: Callable[..., Page]) -> None:
@@ -269,6 +266,7 @@ def test_changing_the_page_leaves_a_comparison_alone(open_speed: Callable[..., P
     expect(page.locator("#pg-slot-0 .toks")).to_have_text("Gravity is a")
     page.get_by_role("link", name="Speed", exact=True).click()
     expect(page.locator("#pg-composer")).to_be_hidden()
+    until(lambda: len(engine.active) == 2)
     page.keyboard.press("Escape")
     assert len(engine.active) == 2, "Esc on this page is not Stop of the other one"
     page.go_back()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,8 +145,8 @@ def test_plots_are_drawn_when_they_come_into_view(visit: Open) -> None:
     before = first.locator("svg.marks").bounding_box()
     page.evaluate("document.querySelector('svg.marks').id = 'kept'; draw()")
     expect(page.locator("#kept")).to_have_count(1)  # rendered again, not drawn again
-    assert first.locator("[data-tips]").get_attribute("tabindex") == "0"
-    assert page.locator("figure [data-tips]").nth(1).get_attribute("tabindex") is None  # lines have no tips
+    expect(first.locator("[data-tips]")).to_have_attribute("tabindex", "0")
+    expect(page.locator("figure [data-tips]").nth(1)).not_to_have_attribute("tabindex", re.compile(""))  # no tips
     page.set_viewport_size({"width": 390, "height": 844})
     expect(first.locator("svg.marks")).not_to_have_attribute("width", str(before and int(before["width"])))
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -163,7 +164,7 @@ def test_a_plot_follows_the_theme_and_its_marks_have_tips(visit: Open) -> None:
     axis = figure.locator("svg.marks text").first
     light = axis.evaluate("(node) => getComputedStyle(node).fill")
     page.locator("body").evaluate("(body) => body.classList.add('dark')")
-    assert axis.evaluate("(node) => getComputedStyle(node).fill") != light
+    expect(axis).not_to_have_css("fill", light)
     figure.locator("[data-tip]").first.hover()
     expect(page.get_by_role("tooltip")).to_have_text("BF16: 3 tok/s")
     page.mouse.move(0, 0)
@@ -275,7 +276,7 @@ def test_a_dialog_takes_the_focus_and_gives_it_back(visit: Open) -> None:
             page.mouse.click(5, 5)
         expect(dialog).to_be_hidden()
         expect(opener).to_be_focused()
-        assert page.title() == "closed"
+        expect(page).to_have_title("closed")
         page.evaluate("document.title = 'parts'")
     assert page.evaluate("stopped") == []
 
@@ -359,9 +360,11 @@ def test_a_tip_that_tab_scrolled_to_stays(visit: Open) -> None:
     page.keyboard.press("ArrowRight")
     tip, fact = page.locator(".pg-tip"), page.locator("#facts [data-tip]").nth(1)
     expect(fact).to_be_in_viewport()
+    down = page.evaluate("scrollY") + 30
     page.mouse.wheel(0, 30)
+    page.wait_for_function(f"scrollY >= {down}")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # it is told
     expect(tip).to_be_visible()
-    page.wait_for_timeout(200)
     box, at = tip.bounding_box(), fact.bounding_box()
     assert box and at and min(abs(box["y"] + box["height"] - at["y"]), abs(box["y"] - at["y"] - at["height"])) < 12
 

@@ -292,7 +292,7 @@ def test_a_connection_that_drops_keeps_the_run_for_fifteen_seconds(site: Served)
     session = site.session(page)
     with connected(site, page):
         until(lambda: len(site.engine.active) == 2)
-    until(lambda: not len(session.readers))  # the server has noticed
+    until(lambda: not len(session.readers) and not session.readers.abandoned)  # the server has noticed, and when
     site.clock.now += 14
     time.sleep(0.2)
     assert session.busy

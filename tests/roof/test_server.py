@@ -218,10 +218,20 @@ def test_a_lost_connection_does_not_end_the_command_at_once(
     assert "jobs show job2" in ask(server, *words, code=1).stderr.replace("\n", " ")
 
 
-def test_interrupt_cancels_the_job_at_the_server(server: str, queue: FakeQueue) -> None:
+def test_interrupt_cancels_the_job_at_the_server(
+    server: str, queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follows, ask_job = threading.Event(), client.Server.job
+
+    def asked(self: client.Server, job_id: str) -> Any:
+        follows.set()
+        return ask_job(self, job_id)
+
+    monkeypatch.setattr(client.Server, "job", asked)
+
     def interrupt(job: str) -> None:
         queue.start(job)
-        time.sleep(0.3)
+        assert follows.wait(60)
         os.kill(os.getpid(), signal.SIGINT)
         while queue.jobs[job].cancelled_at is None:
             time.sleep(0.02)
