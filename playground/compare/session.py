@@ -251,8 +251,9 @@ class Session:
             log.exception("a run of the page failed")
         finally:
             with self.lock:
+                if self._workers == 1:
+                    self._tell("idle")  # while it still counts as working: a stream stops reading once nothing does
                 self._workers -= 1
-                self.settle()
 
     def _tick(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from playground import models
 from playground.engines import base
 from playground.errors import EngineDied
+from playground.web import stream
 from tests.fakes import catalog
 from tests.fakes.engine import GRAVITY, FakeEngine, Script
 from tests.fakes.rows import until
@@ -494,7 +495,10 @@ def test_a_phone_stacks_the_panes_and_nothing_overflows(serve: Serve, visit: Vis
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_reload_keeps_the_panes_the_conversation_the_form_and_the_run(serve: Serve, visit: Visit) -> None:
+def test_a_reload_keeps_the_panes_the_conversation_the_form_and_the_run(
+    serve: Serve, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LEFT_S", stream.DROPPED_S)  # a busy machine reloads slowly
     engine = held()
     page = visit(serve(engine))
     page.locator("#pg-add").click()

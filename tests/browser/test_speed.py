@@ -18,6 +18,7 @@ from playground.engines import base
 from playground.engines.base import Option
 from playground.errors import OutOfMemory
 from playground.models.address import Address
+from playground.web import stream
 from tests.fakes.engine import FakeEngine, Script
 from tests.fakes.rows import until
 
@@ -181,7 +182,10 @@ def test_closing_the_browser_tab_ends_the_measurement(open_speed: Callable[..., 
     until(lambda: not engine.active)
 
 
-def test_a_reload_keeps_the_form_and_goes_on_with_the_measurement(open_speed: Callable[..., Page]) -> None:
+def test_a_reload_keeps_the_form_and_goes_on_with_the_measurement(
+    open_speed: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LEFT_S", 4.0)  # a busy machine reloads slowly
     engine = Several(scripts(fake_AT_transformers=Script(tokens=MANY, hold_at=2)))
     page = open_speed(engine)
     tick(page, "nf4 in transformers").click()
@@ -191,7 +195,7 @@ def test_a_reload_keeps_the_form_and_goes_on_with_the_measurement(open_speed: Ca
     expect(page.locator(".sp-stage")).to_contain_text("decode of 5 tokens: warm-up")
     expect(tick(page, "nf4 in transformers")).not_to_be_checked()
     expect(field(page, "output_tokens")).to_have_value("5")
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(4500)
     assert engine.active, "a reload is no closed page"
     engine.go.set()
     finished(page)

@@ -69,6 +69,20 @@ def test_a_run_is_rows_and_ends_with_idle(session: Session) -> None:
     assert rows(session)[-1] == [-1, "idle"] and [row for row in rows(session) if row[1] == "run"]
 
 
+def test_idle_is_written_before_a_stream_may_end(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    working: list[bool] = []
+    append = session.rows.append
+
+    def watched(row: list[Any], *group: Any, **more: Any) -> int:
+        if row[1] == "idle":
+            working.append(session.working)
+        return append(row, *group, **more)
+
+    monkeypatch.setattr(session.rows, "append", watched)
+    run(session, FakeEngine())
+    assert working == [True]
+
+
 def test_every_pane_keeps_its_own_history(session: Session) -> None:
     engine = FakeEngine({"fake": Script(tokens=["one"]), "fake:nf4": Script(tokens=["two"])})
     run(session, engine, "first")
