@@ -76,7 +76,7 @@ def labels(page: Page) -> Locator:
 
 def test_the_form_says_what_it_can_detect_and_queues_it(open_evaluate: Open, queue: FakeQueue) -> None:
     page = open_evaluate()
-    expect(page.get_by_label("Model to evaluate")).to_have_value("smollm2")
+    expect(page.get_by_role("combobox", name="Model to evaluate")).to_have_value("smollm2")
     expect(page.locator(".ev-run .ui-empty")).to_contain_text("Nothing evaluated yet.")
     chosen = page.locator(".ev-form [aria-label=Tasks] input:checked")
     expect(chosen.first).to_be_visible()
@@ -113,6 +113,17 @@ def test_the_form_says_what_it_can_detect_and_queues_it(open_evaluate: Open, que
     assert (asked["tasks"], asked["limit"], asked["batch_size"]) == (["gsm8k"], 200, 2)
     assert asked["generation"] == {"max_gen_toks": 64, "do_sample": False}
     assert asked["variants"][0] == "smollm2" and "smollm2:int8" in asked["variants"]
+
+
+def test_the_model_is_chosen_from_a_list_or_typed(open_evaluate: Open) -> None:
+    page = open_evaluate()
+    field = page.get_by_role("combobox", name="Model to evaluate")
+    field.click()
+    expect(page.locator(".ev-model").get_by_role("option", name="smollm2", exact=True)).to_be_visible()
+    field.fill("no-such-model")
+    field.press("Enter")
+    expect(page.locator(".ev-form .pg-notice")).to_contain_text("There is no model")
+    expect(field).to_have_value("smollm2")
 
 
 def test_a_job_is_watched_until_its_run_opens(open_evaluate: Open, queue: FakeQueue) -> None:
@@ -285,10 +296,10 @@ def test_the_result_comes_first_and_the_form_is_one_line(open_evaluate: Open) ->
     top = page.locator(".ev-verdict").bounding_box()
     assert top and top["y"] < 300, "the verdict is on the first screen"
     folded.get_by_role("button", name="Change").click()
-    expect(page.get_by_label("Model to evaluate")).to_be_focused()
+    expect(page.get_by_role("combobox", name="Model to evaluate")).to_be_focused()
     expect(folded).to_have_count(0)
     page.reload()
-    expect(page.get_by_label("Model to evaluate")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Model to evaluate")).to_be_visible()
 
 
 def test_a_reload_keeps_the_form_and_the_open_run(open_evaluate: Open) -> None:

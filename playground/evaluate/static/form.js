@@ -1,6 +1,7 @@
 // What to evaluate: the form, and beside it what it takes and what so many items can detect.
-import { html, nothing, render } from '../web/vendor/lit-html.js';
+import { html, live, nothing, render } from '../web/vendor/lit-html.js';
 import { call, get } from '../web/api.js';
+import '../web/combobox.js';
 import { between, plural } from '../web/format.js';
 import { field, notice, select } from '../web/parts.js';
 import { count, points } from './words.js';
@@ -149,8 +150,7 @@ export const evaluateForm = (area, { started, words }) => {
     const others = choices.variants.filter((v) => v.id !== form.reference), known = new Set(choices.tasks.map((t) => t.name));
     return html`<section class="ev-form" aria-label="What to evaluate">
       <div class="ui-head"><h2>What did it cost in quality?</h2><p class="quiet">Every variant gets the same items, and each answer is compared with the reference’s. Differences too small for this many items are marked as such.</p></div>
-      <div class="ev-model"><input class="ui-input" list="ev-models" aria-label="Model to evaluate" autocomplete="off" spellcheck="false" .value=${form.model} @change=${(e) => { if (e.target.value.trim()) read(e.target.value.trim()); }}>
-        <span class="ev-origin">${choices.origin}</span><datalist id="ev-models">${choices.models.map((name) => html`<option value=${name}></option>`)}</datalist></div>
+      <div class="ev-model"><pg-combobox label="Model to evaluate" free .options=${choices.models.map((value) => ({ value }))} .value=${live(form.model)} @pg-choose=${(e) => read(e.detail)}></pg-combobox><span class="ev-origin">${choices.origin}</span></div>
       ${modelError ? html`<div class="ui-trouble">${notice(modelError)}</div>` : nothing}
       <div class="ev-part" role="group" aria-label="Variants"><div class="ev-part-head"><span class="legend">Variants</span>
         <label class="ev-against"><span>against</span>${select(choices.variants.map((v) => [v.id, v.label]), form.reference, (id) => { form.reference = id; form.variants = form.variants.filter((one) => one !== id); changed(); }, 'Reference')}</label></div>
@@ -217,7 +217,7 @@ export const evaluateForm = (area, { started, words }) => {
   };
   const draw = () => {
     if (form.folded) {
-      render(html`<div class="ev-folded"><span class="words">${words() || 'A new evaluation'}</span><button type="button" class="ui-quiet" @click=${() => { form.folded = false; save(); draw(); area.querySelector('[aria-label="Model to evaluate"]')?.focus(); }}>Change</button></div>`, area);
+      render(html`<div class="ev-folded"><span class="words">${words() || 'A new evaluation'}</span><button type="button" class="ui-quiet" @click=${() => { form.folded = false; save(); draw(); area.querySelector('.ev-model pg-combobox')?.focus(); }}>Change</button></div>`, area);
       return;
     }
     render(html`<div class="ev-ask">${choices ? asked() : html`<section class="ev-form" aria-label="What to evaluate"><div class="ui-head"><h2>What did it cost in quality?</h2></div>${modelError ? notice(modelError) : html`<p class="quiet ev-reading">Reading…</p>`}</section>`}${planned()}</div>`, area);
