@@ -70,6 +70,21 @@ def test_a_page(opened: Open, name: str, colours: str) -> None:
     holds(page)
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_every_width(opened: Open, name: str) -> None:
+    page = opened(f"#{name}", "dark")
+    expect(page.locator(PAGES[name]).first).to_be_visible()
+    for width in (390, 600, 768, 900, 1024, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
+    html, body = (
+        page.locator(name).evaluate("node => getComputedStyle(node).backgroundColor") for name in ("html", "body")
+    )
+    assert html == body == "rgb(15, 17, 21)", "also where the page is pulled beyond its edge"
+    assert page.locator("html").evaluate("node => getComputedStyle(node).colorScheme") == "dark"
+    page.context.close()
+
+
 @pytest.mark.parametrize("colours", ["light", "dark"])
 def test_a_comparison(opened: Open, colours: str) -> None:
     page = opened("#compare", colours, 390)
