@@ -322,7 +322,7 @@ def _not_in_transformers(variant: Variant) -> str:
 
 
 def _not_remote(_: Variant) -> str:
-    return "no endpoint serves this variant; Endpoints, beside the model, adds one"
+    return "no endpoint serves this variant; add one with Endpoints, on the Compare page"
 
 
 _WHY_NOT: dict[str, Callable[[Variant], str]] = {

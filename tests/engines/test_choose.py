@@ -54,6 +54,7 @@ def test_every_engine_is_an_option_with_a_reason_where_it_cannot(with_vllm: None
         found = base.options(variant)
         assert {option.engine for option in found} == {row.name for row in base.TABLE}
         assert all(option.runs or option.why for option in found)
+        assert "on the Compare page" in next(option.why for option in found if option.engine == "remote")
     assert [o.engine for o in base.options(REFERENCE) if o.runs] == ["transformers", "vllm"]
     assert base.default(REFERENCE) == "transformers" and base.default(GGUF) == "llamacpp"
     assert base.default(REFERENCE, "vllm") == "vllm"
