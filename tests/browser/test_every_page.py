@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from playground.store import runs
-from tests.fakes import exported_runs
+from tests.fakes import catalog, exported_runs, review
 from tests.fakes.engine import FakeEngine
 from tests.fakes.evaluation_run import TASKS, VARIANTS, evaluation
+from tests.fakes.site import serving
 
 pytestmark = pytest.mark.browser
 COUNT = """window.violations = [];
@@ -27,25 +30,25 @@ PAGES = {
     "runs": "#pg-runs",
     "reviews": "#pg-reviews",
 }
-Open = Callable[[str, str, int], Page]
+Open = Callable[..., Page]
 
 
 @pytest.fixture
 def opened(chromium: Browser, home: Path, serve: Callable[[FakeEngine], str]) -> Open:
     url = serve(FakeEngine())
+    return partial(visited, chromium, url)
 
-    def open_page(path: str, colours: str, width: int = 1440) -> Page:
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)  # type: ignore[arg-type]
-        page = context.new_page()
-        page.add_init_script(COUNT)
-        left: list[str] = []
-        inside = (url, "data:", "blob:")
-        page.on("request", lambda request: None if request.url.startswith(inside) else left.append(request.url))
-        page.goto(f"{url}{path}")
-        page.left = left  # type: ignore[attr-defined]
-        return page
 
-    return open_page
+def visited(chromium: Browser, url: str, path: str, colours: str, width: int = 1440) -> Page:
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.add_init_script(COUNT)
+    left: list[str] = []
+    inside = (url, "data:", "blob:")
+    page.on("request", lambda request: None if request.url.startswith(inside) else left.append(request.url))
+    page.goto(f"{url}{path}")
+    page.left = left  # type: ignore[attr-defined]
+    return page
 
 
 def holds(page: Page) -> None:
@@ -117,7 +120,38 @@ def test_a_stored_run(opened: Open, kind: str, colours: str) -> None:
     anew.context.close()
 
 
-def test_a_link_to_nothing(opened: Open) -> None:
-    page = opened("run/0123456789abcdef0123456789abcdef", "light", 1440)
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_the_page_of_a_reviewer(opened: Open, colours: str) -> None:
+    made = review.review()
+    page = opened(f"review/{made.id}#{review.invited(made)[0].key}", colours, 390)
+    expect(page.locator(".answer")).to_have_count(2)
+    holds(page)
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_a_visitors_welcome_and_the_login(
+    home: Path, chromium: Browser, monkeypatch: pytest.MonkeyPatch, colours: str
+) -> None:
+    catalog.install(monkeypatch)
+    monkeypatch.setenv("PLAYGROUND_OWNER_TOKEN", "a-token-of-the-owner-0123456789")
+    monkeypatch.setenv("PLAYGROUND_PUBLIC", "view")
+    with serving(FakeEngine(), host="0.0.0.0") as served:  # noqa: S104
+        url = f"http://127.0.0.1:{urlsplit(served).port}/"
+        page = visited(chromium, url, "", colours, 390)
+        expect(page.locator(".welcome h2")).to_be_visible()
+        holds(page)
+        page = visited(chromium, url, "", colours, 390)
+        page.locator("#pg-welcome").get_by_role("button", name="Log in").click()
+        expect(page.get_by_label("Owner’s token")).to_be_focused()
+        page.get_by_label("Owner’s token").fill("not the token")
+        page.keyboard.press("Enter")
+        expect(page.locator(".door").get_by_role("alert")).to_be_visible()
+        holds(page)
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("run", ["0123456789abcdef0123456789abcdef", "nope"])
+def test_a_link_to_nothing(opened: Open, run: str, colours: str) -> None:
+    page = opened(f"run/{run}", colours, 1440)
     expect(page.locator("#pg-opened")).to_contain_text("This run is not available")
     holds(page)
