@@ -388,3 +388,29 @@ def test_it_fits_a_phone_in_the_dark(site: Site) -> None:
         page = site.open(path, 390, 844, "dark")
         expect(page.locator(wanted).locator("visible=true").first).to_be_visible(timeout=30_000)
         no_sideways(page)
+
+
+def test_the_name_of_a_scheme_is_not_broken_on_a_phone(site: Site) -> None:
+    model = "a-model-with-a-name-of-some-length"
+    comparison(
+        "A title",
+        model=model,
+        variants=[{**NF4, "label": f"{words}FP8_DYNAMIC"} for words in ("", "An ", "AWQ ", "SmoothQuant ")],
+    )
+    page = site.open("/#runs", width=390, height=844)
+    under = page.locator(".rs-line .under")
+    expect(under).to_contain_text("SmoothQuant FP8_DYNAMIC", timeout=30_000)
+    lines = under.evaluate(
+        """(node) => {
+          const walk = document.createTreeWalker(node, NodeFilter.SHOW_TEXT), found = [];
+          for (let text = walk.nextNode(); text; text = walk.nextNode())
+            for (const at of text.data.matchAll(/FP8_DYNAMIC/g)) {
+              const range = document.createRange();
+              range.setStart(text, at.index); range.setEnd(text, at.index + at[0].length);
+              found.push(range.getClientRects().length);
+            }
+          return found;
+        }"""
+    )
+    assert lines == [1] * 4
+    no_sideways(page)
