@@ -170,7 +170,7 @@ def launch(
         server_port=(port if port is not None else config.port) or _free_port(address),
         share=share,
         prevent_thread_lock=True,
-        quiet=not block,
+        quiet=True,
         ssr_mode=False,
         run_history=False,
         footer_links=[],
@@ -180,6 +180,8 @@ def launch(
         mcp_server=config.mcp if mcp is None else mcp,
         app_kwargs={"lifespan": guard.lifespan},
     )
+    if block:
+        print(f"* Running on {site.local_url}", flush=True)
     guard.opened(site.blocks)
     if site.blocks.mcp_server_obj is not None:
         as_json(site.blocks.mcp_server_obj)

@@ -32,10 +32,10 @@ def served(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[subpro
     port = free_port()
     monkeypatch.setenv("PLAYGROUND_PORT", str(port))
     monkeypatch.setenv("PLAYGROUND_PREWARM", "0")
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, stdout=subprocess.PIPE)
     yield process, f"http://127.0.0.1:{port}"
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 def answered(url: str, seconds: float) -> float:
@@ -58,7 +58,10 @@ def test_the_process_answers_stays_small_loads_no_torch_and_ends_on_sigterm(
     assert here.memory_info().rss < 250_000_000
     assert not [entry.path for entry in here.memory_maps() if "/torch/" in entry.path]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    said, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert said.decode().splitlines()[0].startswith("* Running on http://") and url.rpartition(":")[2] in said.decode()
+    assert b"public link" not in said
 
 
 def test_an_open_address_is_said_in_one_sentence(
