@@ -112,7 +112,7 @@ def test_a_page_of_ones_own_has_no_door(home: Path, monkeypatch: pytest.MonkeyPa
     catalog.install(monkeypatch)
     with serving(FakeEngine()) as served:
         page = visit(served)
-        page.wait_for_function("document.documentElement.dataset.role === 'owner'")
+        expect(page.locator("html")).to_have_attribute("data-role", "owner")
         expect(page.get_by_role("button", name="Log in", exact=True)).to_have_count(0)
         expect(page.get_by_role("button", name="Owner", exact=True)).to_have_count(0)
 

@@ -186,8 +186,8 @@ def test_the_owner_makes_a_review_two_vote_and_the_tallies_are_right(site: Site)
     expect(page.locator(".rv-results .ui-state")).to_have_text("closed")
     page.get_by_role("link", name="In Runs").click()
     page.get_by_role("listitem").get_by_role("link").first.click()
-    expect(page.locator(".rv-verdict .big")).to_have_text("60%")
-    expect(page.locator(".rv-results")).not_to_contain_text("Anna")
+    expect(page.locator(".rn-body .rv-verdict .big")).to_have_text("60%")
+    expect(page.locator(".rn-body .rv-results")).not_to_contain_text("Anna")
 
 
 def test_a_vote_that_was_given_stays_whoever_sends_it_again(site: Site) -> None:
