@@ -186,11 +186,8 @@ def router(queue: Queue, owner: Owner) -> APIRouter:
         """
         owner.check(request)
         opened(review_id)
-        was_open = reviews.close(review_id)
-        found = opened(review_id)
-        if was_open and (failed := runs.keep(lambda: report.review(found)).error):
-            raise failed
-        return found
+        reviews.close(review_id, lambda: report.review(results(review_id)))
+        return opened(review_id)
 
     @routes.post("/{review_id}/invite")
     def invite(review_id: str, invitation: Invitation, request: Request) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from playground.errors import ReviewOver, UnknownReview, VoteRefused
 from playground.store import database
-from playground.store.schema import Review, Reviewer, ReviewItem, Vote
+from playground.store.schema import Review, Reviewer, ReviewItem, Run, Vote
 
 
 def new_key() -> str:
@@ -129,16 +129,18 @@ def vote(ballot: Vote) -> None:
         raise VoteRefused("You have already voted on this pair.", hint="A vote cannot be changed.") from None
 
 
-def close(review_id: str) -> bool:
+def close(review_id: str, result: Callable[[], Run | None]) -> None:
     """Close a review for good: it accepts no vote any more, and names are shown. Raises UnknownReview.
 
-    Returns whether it was open.
+    `result` returns the run that is stored with it, in one transaction; None: no run. It is called once.
     """
     with database.writing() as session:
         review = _review(session, review_id)
-        was_open = review.closed_at is None
-        review.closed_at = review.closed_at or time.time()
-    return was_open
+        if review.closed_at is not None:
+            return
+        review.closed_at = time.time()
+        if (run := result()) is not None:
+            session.add(run)
 
 
 def set_link(review_id: str, key: str | None, places: int) -> None:

@@ -21,6 +21,7 @@ from tests.fakes import catalog
 from tests.fakes.engine import FakeEngine
 from tests.fakes.queue import FakeQueue
 from tests.fakes.review import SECRETS, comparison, invited, review
+from tests.fakes.rows import until
 from tests.fakes.site import serving
 
 pytestmark = pytest.mark.browser
@@ -87,7 +88,7 @@ def links(page: Page) -> list[str]:
     for button in page.locator(".rv-people .row").get_by_role("button", name=re.compile("Copy the link of")).all():
         page.evaluate("navigator.clipboard.writeText('')")
         button.click()
-        page.wait_for_function("navigator.clipboard.readText()")
+        until(lambda: page.evaluate("navigator.clipboard.readText()"))
         found.append(page.evaluate("navigator.clipboard.readText()"))
     return found
 
@@ -243,7 +244,7 @@ def test_the_common_link_on_a_phone(site: Site) -> None:
     late = site.page(address, **phone)
     late.get_by_role("button", name="Begin").tap()
     expect(late.locator(".note")).to_contain_text("All places of this review are taken.")
-    reviews.close(found.id)
+    reviews.close(found.id, lambda: None)
     page.reload()
     expect(page.locator(".tally .row")).to_have_count(3)
     wrong = site.page(f"review/{found.id}#{'0' * 32}", **phone)

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
-from playground.errors import InvalidRequest
+from playground.errors import InvalidRequest, StoreUnavailable
 from playground.review import api
 from playground.review.api import ReviewForm
 from playground.review.results import percent
@@ -163,6 +163,16 @@ def test_a_closed_review_becomes_one_run_without_the_reviewers(client: Client) -
     Draft202012Validator(export.schema()).validate(export.as_json(whole))
     (first, *_) = csv.DictReader(io.StringIO(export.csv(whole)))
     assert first["label"] == "nf4" and first["votes"] == "12" and float(first["win_rate"]) == 0
+
+
+def test_a_review_whose_result_cannot_be_stored_stays_open(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = review(2)
+    vote_all(found, invited(found)[0].key, prefers("plum"))
+    with monkeypatch.context() as patch:
+        patch.setattr(api.report, "review", lambda _: (_ for _ in ()).throw(StoreUnavailable("The disk is full.")))
+        assert error(client.post(f"/api/review/{found.id}/close"))["message"] == "The disk is full."
+    assert client.get(f"/api/review/{found.id}").json()["review"]["closed"] is None and not runs.latest("review")
+    assert client.post(f"/api/review/{found.id}/close").json()["review"]["closed"] and runs.latest("review")
 
 
 def test_a_review_without_a_vote_becomes_no_run(client: Client) -> None:

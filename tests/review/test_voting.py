@@ -122,7 +122,7 @@ def test_the_common_link_has_so_many_places_and_gives_names_at_the_end_of_the_re
     vote_all(found, key, prefers("plum"), tokens[0])
     done = voting.state(found.id, key, tokens[0])
     assert done["stage"] == "done" and done["later"] and "names" not in done
-    reviews.close(found.id)
+    reviews.close(found.id, lambda: None)
     assert len(voting.state(found.id, key, tokens[0])["names"]) == 2
     assert voting.state(found.id, key, tokens[1])["stage"] == "closed"
     with pytest.raises(ReviewOver):
